@@ -1,0 +1,11 @@
+import type { NextConfig } from "next";
+
+// The stock build; STANDALONE=1 makes the container build beside it, in a folder of its own.
+const standalone = process.env.STANDALONE === "1";
+
+const config: NextConfig = {
+  output: standalone ? "standalone" : undefined,
+  distDir: standalone ? ".next-standalone" : ".next",
+};
+
+export default config;

@@ -1,0 +1,16 @@
+import { NextResponse, type NextRequest } from "next/server";
+
+/** Runs before every page, as an app's own checks would: marks the answer, and sends one old address on. */
+export function proxy(request: NextRequest) {
+  if (request.nextUrl.pathname === "/old") {
+    return NextResponse.redirect(new URL("/moved", request.url));
+  }
+  const response = NextResponse.next();
+  response.headers.set("x-app-proxy", "seen");
+  return response;
+}
+
+// Uploads stay outside: Next cuts bodies above 10 MB short on paths that a proxy.ts matches.
+export const config = {
+  matcher: ["/((?!api/upload|_next/static|_next/image|icon.svg).*)"],
+};
