@@ -1,0 +1,19 @@
+//! The onion, outermost first, a reason a line.
+
+use std::convert::Infallible;
+
+use tower::{Service, ServiceBuilder};
+
+use super::dispatch::Dispatch;
+use crate::http::rescue::RescueLayer;
+use crate::http::{Answer, Request, Response};
+
+/// Builds the layers around the rooms.
+pub fn build(
+    rooms: Dispatch,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future = Answer<Infallible>> + Clone + Send + 'static
+{
+    ServiceBuilder::new()
+        .layer(RescueLayer) // failures become answers here and nowhere else
+        .service(rooms)
+}

@@ -1,0 +1,23 @@
+//! One request: the types that every room shares, the connection it came on, and the layers around the answer.
+
+pub mod body;
+pub mod connection;
+pub mod facts;
+pub mod failure;
+pub mod rescue;
+
+mod config;
+
+use std::pin::Pin;
+
+pub use body::Body;
+pub use config::Config;
+pub use facts::Facts;
+pub use failure::{Failure, Fault};
+
+/// The one request type of the house.
+pub type Request = http::Request<Body>;
+/// The one response type of the house.
+pub type Response = http::Response<Body>;
+/// What a layer or a room answers with, in time.
+pub type Answer<E = Failure> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;

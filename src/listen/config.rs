@@ -1,0 +1,26 @@
+//! The section `[listen]`.
+
+use std::net::SocketAddr;
+
+use crate::settings::Section;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Addresses for plain HTTP. Default `0.0.0.0:8080`.
+    pub http: Vec<SocketAddr>,
+    /// Addresses for HTTPS; they need `[tls]`. Default none.
+    pub https: Vec<SocketAddr>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { http: vec![SocketAddr::from(([0, 0, 0, 0], 8080))], https: Vec::new() }
+    }
+}
+
+impl Config {
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        Config { http: section.value("http", default.http), https: section.value("https", default.https) }
+    }
+}

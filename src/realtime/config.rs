@@ -1,0 +1,24 @@
+//! The section `[realtime]`.
+
+use crate::settings::Section;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where WebSocket upgrades end in the hub. Default `/api/ws`.
+    pub path: String,
+    /// Origins besides the site's own that may open sockets. Default none.
+    pub origins: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { path: "/api/ws".into(), origins: Vec::new() }
+    }
+}
+
+impl Config {
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        Config { path: section.value("path", default.path), origins: section.value("origins", default.origins) }
+    }
+}

@@ -1,0 +1,84 @@
+//! An HTTP server in place of the app, scripted by the test; for what a real Next.js app cannot be made to do.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+pub type Body = BoxBody<Bytes, Infallible>;
+pub type Request = http::Request<Incoming>;
+pub type Response = http::Response<Body>;
+
+/// Runs until dropped.
+pub struct App {
+    pub address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl App {
+    /// Answers every request with `answer`.
+    pub async fn start<F, A>(answer: F) -> App
+    where
+        F: Fn(Request) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let task = tokio::spawn(async move {
+            let mut tasks = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let answer = answer.clone();
+                let service = service_fn(move |request| {
+                    let answered = answer(request);
+                    async move { Ok::<_, Infallible>(answered.await) }
+                });
+                let server = hyper::server::conn::http1::Builder::new();
+                let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+                tasks.spawn(async move {
+                    let _ = connection.await;
+                });
+            }
+        });
+        App { address, connections, task }
+    }
+
+    /// Answers every request with 200 and `text`.
+    pub async fn saying(text: &'static str) -> App {
+        App::start(move |_| async move { response(200, text) }).await
+    }
+
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The section `[app]` that names it.
+    pub fn config(&self) -> String {
+        format!("[app]\nurl = \"http://{}\"\n", self.address)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A whole answer.
+pub fn response(status: u16, text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(BoxBody::new(Full::new(text.into())));
+    *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+    response
+}

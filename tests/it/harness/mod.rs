@@ -1,0 +1,9 @@
+//! What the tests share: a door (the real binary), an app behind it, and raw bytes on a socket.
+#![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
+
+mod app;
+mod door;
+pub mod wire;
+
+pub use app::App;
+pub use door::{Door, PATIENCE, door};
