@@ -12,5 +12,5 @@ export function proxy(request: NextRequest) {
 
 // Uploads stay outside: Next cuts bodies above 10 MB short on paths that a proxy.ts matches.
 export const config = {
-  matcher: ["/((?!api/upload|_next/static|_next/image|icon.svg).*)"],
+  matcher: ["/((?!api/upload|_next/static|_next/image|favicon.ico).*)"],
 };

@@ -1,0 +1,64 @@
+// The test app in other shapes: a copy to edit, `next dev`, the standalone build.
+import { execFileSync } from "node:child_process";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { basename, join } from "node:path";
+import { Child } from "./child.js";
+import { eventually } from "./eventually.js";
+import { paths, scratch } from "./paths.js";
+
+const env = { ...process.env, NEXT_TELEMETRY_DISABLED: "1" };
+
+/** A copy that may be edited; its packages are hard links to the original's. */
+export function copyApp() {
+  const copy = join(scratch(join(paths.root, "target")), "app");
+  cpSync(paths.app, copy, {
+    recursive: true,
+    filter: (path) => basename(path) !== "node_modules" && !basename(path).startsWith(".next"),
+  });
+  execFileSync("cp", ["-al", join(paths.app, "node_modules"), copy]);
+  return copy;
+}
+
+/** Changes one file as an editor would. */
+export function edit(file, from, to) {
+  const text = readFileSync(file, "utf8");
+  if (!text.includes(from)) throw new Error(`${file} has no ${JSON.stringify(from)}`);
+  writeFileSync(file, text.replace(from, to));
+}
+
+/** `next dev` in `directory`, on a port of its own. */
+export function startDev(directory) {
+  const next = join(directory, "node_modules/next/dist/bin/next");
+  return start("next dev", [next, "dev", "--hostname", "127.0.0.1"], directory);
+}
+
+/** Builds `output: "standalone"` in `directory`, puts its static files beside it as a container image does, and runs it. */
+export function startStandalone(directory) {
+  const next = join(directory, "node_modules/next/dist/bin/next");
+  execFileSync(process.execPath, [next, "build"], { cwd: directory, env: { ...env, STANDALONE: "1" }, stdio: "pipe" });
+  const standalone = join(directory, ".next-standalone/standalone");
+  cpSync(join(directory, ".next-standalone/static"), join(standalone, ".next-standalone/static"), { recursive: true });
+  return start("server.js", ["server.js"], standalone);
+}
+
+async function start(name, args, cwd) {
+  const port = await freePort();
+  const child = new Child(name, process.execPath, args, { cwd, env: { ...env, PORT: String(port), HOSTNAME: "127.0.0.1" } });
+  const url = `http://127.0.0.1:${port}`;
+  await eventually(`${name} to answer`, async () => {
+    if (child.process.exitCode !== null) throw new Error(child.lines.join("\n"));
+    return (await fetch(`${url}/api/process`)).ok;
+  }, 120_000);
+  return { child, url };
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,46 @@
+// Chromium, with a fresh profile, and pages that must not complain.
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+import { paths } from "./paths.js";
+
+export function launch() {
+  return chromium.launch({
+    executablePath: paths.chromium,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--no-first-run",
+      "--disable-quic",
+    ],
+  });
+}
+
+/**
+ * Opens a page on `origin`, hands it to `visit`, and fails if the page said an error or a warning on its console or
+ * threw. `expected` are patterns of what may be said, for tests that provoke it.
+ */
+export async function visiting(browser, origin, visit, { expected = [], ...options } = {}) {
+  const context = await browser.newContext({ baseURL: origin, ignoreHTTPSErrors: true, ...options });
+  try {
+    const page = await context.newPage();
+    const complaints = listen(page);
+    await visit(page, context);
+    const unexpected = complaints.filter((complaint) => !expected.some((pattern) => pattern.test(complaint)));
+    assert.deepEqual(unexpected, [], "the page complained");
+  } finally {
+    await context.close();
+  }
+}
+
+/** Gathers what a page complains of, from now on. */
+export function listen(page) {
+  const complaints = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()} ${message.location().url}`);
+  });
+  page.on("pageerror", (error) => complaints.push(`threw: ${error.stack}`));
+  return complaints;
+}

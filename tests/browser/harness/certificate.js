@@ -1,0 +1,35 @@
+// Certificates for localhost, made with openssl, and what a fresh connection is shown.
+import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
+import { copyFileSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { scratch } from "./paths.js";
+
+/** A new self-signed certificate: its files and its fingerprint. */
+export function makeCertificate() {
+  const directory = scratch();
+  const certificate = join(directory, "certificate.pem");
+  const key = join(directory, "key.pem");
+  const ask = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"];
+  const name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+  execFileSync("openssl", [...ask, ...name, "-keyout", key, "-out", certificate], { stdio: "pipe" });
+  return { certificate, key, fingerprint: new X509Certificate(readFileSync(certificate)).fingerprint256 };
+}
+
+/** Puts a certificate where the door looks for its own, file after file, as a renewal does. */
+export function install(made, files) {
+  copyFileSync(made.certificate, files.certificate);
+  copyFileSync(made.key, files.key);
+}
+
+/** The fingerprint that a new connection is shown. */
+export function shown(port) {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: "127.0.0.1", servername: "localhost", rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().fingerprint256);
+      socket.destroy();
+    });
+    socket.on("error", reject);
+  });
+}

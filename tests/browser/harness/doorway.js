@@ -1,0 +1,101 @@
+// The real binary, with a config file of the test's own and every port chosen by the kernel.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Child } from "./child.js";
+import { eventually } from "./eventually.js";
+import { paths, scratch } from "./paths.js";
+
+export class Doorway {
+  /** Starts the door with `config`, an object of sections, and waits until it listens and its app answers. */
+  static async start(config, { env = {} } = {}) {
+    const door = new Doorway(config, env);
+    await door.#ready();
+    return door;
+  }
+
+  constructor(config, env) {
+    this.file = join(scratch(), "proxy.toml");
+    writeFileSync(this.file, toToml(config));
+    this.kinds = ["admin", config.listen.http && "http", config.listen.https && "https"].filter(Boolean);
+    this.child = new Child("doorway", paths.doorway, ["--config", this.file], {
+      env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1", ...env },
+    });
+  }
+
+  async #ready() {
+    this.addresses = {};
+    for (const kind of this.kinds) {
+      this.addresses[kind] = await this.said(`listening for ${kind}`, (log) => log.message === "listening" && log.kind === kind && log.address);
+    }
+    await this.untilReady();
+  }
+
+  /** `https://localhost:PORT`, as a person would type it. */
+  origin(kind) {
+    return `${kind}://localhost:${this.port(kind)}`;
+  }
+
+  port(kind) {
+    return Number(this.addresses[kind].split(":").at(-1));
+  }
+
+  /** Waits until `/health/ready` says yes. */
+  async untilReady(within = 120_000) {
+    await eventually("/health/ready", async () => (await this.admin("/health/ready")).ok || this.#dead(), within);
+  }
+
+  admin(path) {
+    return fetch(`http://${this.addresses.admin}${path}`);
+  }
+
+  /** The first log line for which `pick` gives something; `after` skips that many lines. */
+  said(what, pick, options) {
+    return this.child.until(what, (line) => {
+      const log = parse(line);
+      return log && pick(log);
+    }, options);
+  }
+
+  /** How many lines it has said so far: for `after`. */
+  get heard() {
+    return this.child.heard;
+  }
+
+  signal(name) {
+    this.child.signal(name);
+  }
+
+  stop() {
+    return this.child.stop();
+  }
+
+  #dead() {
+    if (this.child.process.exitCode !== null) throw new Error(`doorway ended:\n${this.child.lines.slice(-40).join("\n")}`);
+  }
+}
+
+/** A door with https, http and admin on ports of its own, in front of the test app. */
+export function config({ app = { dir: paths.app }, listen = { http: ANY, https: ANY }, ...rest } = {}) {
+  const tls = listen.https ? { tls: { self_signed: true } } : {};
+  return { listen, ...tls, app, admin: { listen: ANY }, ...rest };
+}
+
+const ANY = "127.0.0.1:0";
+
+function parse(line) {
+  try {
+    const log = JSON.parse(line);
+    return { ...log, ...log.fields };
+  } catch {
+    return undefined; // a line for people, such as a panic
+  }
+}
+
+function toToml(sections) {
+  return Object.entries(sections)
+    .map(([name, section]) => {
+      const keys = Object.entries(section).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+      return [`[${name}]`, ...keys, ""].join("\n");
+    })
+    .join("\n");
+}

@@ -1,0 +1,19 @@
+// Waiting on a condition, never on the clock.
+import { setTimeout } from "node:timers/promises";
+
+/** Calls `probe` until it gives something truthy, and gives that back; fails after `within` ms, naming `what`. */
+export async function eventually(what, probe, within = 30_000) {
+  const deadline = Date.now() + within;
+  let last;
+  for (;;) {
+    try {
+      const found = await probe();
+      if (found) return found;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > deadline) throw new Error(`waited ${within} ms for ${what}`, { cause: last });
+    await setTimeout(25);
+  }
+}
