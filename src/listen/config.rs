@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -10,17 +12,24 @@ pub struct Config {
     pub http: Vec<SocketAddr>,
     /// Addresses for HTTPS; they need `[tls]`. Default none.
     pub https: Vec<SocketAddr>,
+    /// Load balancers and CDNs in front of the door: what they say of a client (PROXY protocol, `X-Forwarded-*`) is
+    /// believed, and the limits per client address do not apply to them. Default none.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { http: vec![SocketAddr::from(([0, 0, 0, 0], 8080))], https: Vec::new() }
+        Config { http: vec![SocketAddr::from(([0, 0, 0, 0], 8080))], https: Vec::new(), trusted_proxies: Vec::new() }
     }
 }
 
 impl Config {
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
-        Config { http: section.value("http", default.http), https: section.value("https", default.https) }
+        Config {
+            http: section.value("http", default.http),
+            https: section.value("https", default.https),
+            trusted_proxies: section.value("trusted_proxies", default.trusted_proxies),
+        }
     }
 }
