@@ -1,5 +1,6 @@
 //! The section `[realtime]`.
 
+use super::dialect::plain;
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -8,17 +9,22 @@ pub struct Config {
     pub path: String,
     /// Origins besides the site's own that may open sockets. Default none.
     pub origins: Vec<String>,
+    pub plain: plain::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { path: "/api/ws".into(), origins: Vec::new() }
+        Config { path: "/api/ws".into(), origins: Vec::new(), plain: plain::Config::default() }
     }
 }
 
 impl Config {
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
-        Config { path: section.value("path", default.path), origins: section.value("origins", default.origins) }
+        Config {
+            path: section.value("path", default.path),
+            origins: section.value("origins", default.origins),
+            plain: plain::Config::read(&section.section("plain")),
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! River 2: WebSockets and their kin, from the upgrade to the hub.
 
+pub mod dialect;
+pub mod link;
+pub mod vocabulary;
+
 mod config;
 
 pub use config::Config;

@@ -1,0 +1,124 @@
+//! How clients speak. A dialect is a state machine without socket, clock or runtime: frames in, commands out;
+//! events in, frames out. Its tests are conversations on a clock of their own.
+//!
+//! To add one: a folder with its machine ([`Dialect`]), its encoder ([`Encode`]) and its config, and a line where the
+//! upgrade chooses. Hub and broker stay as they are.
+
+pub mod heartbeat;
+pub mod plain;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::vocabulary::{Channel, Closing, Command, Event, Frame, Moment, Parcel, Violation};
+
+/// One client's side of a conversation.
+///
+/// Everything it wants is pushed to a [`Step`], in order; the session carries it out in that order.
+pub trait Dialect: Send {
+    /// The link is open: the first words, the first subscriptions.
+    fn open(&mut self, now: Moment, step: &mut Step);
+
+    /// A frame came. Pings, pongs and the client's close come here too, as signs of life; the link answers them.
+    ///
+    /// # Errors
+    /// [`Violation`] when the client broke a rule that ends the connection: [`Dialect::farewell`] follows.
+    fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation>;
+
+    /// Something for this client only, or something shared that its encoder left to the machine.
+    fn deliver(&mut self, event: &Event, now: Moment, step: &mut Step);
+
+    /// How this client's form of `channel` is encoded. The same every time it is asked for one subscription.
+    fn encoding(&self, channel: &Channel) -> Encoding;
+
+    /// The time of [`Dialect::next_wake`] has come, or a little earlier: heartbeats, time-outs.
+    fn wake(&mut self, now: Moment, step: &mut Step);
+
+    /// When to be woken next. Asked after every call.
+    fn next_wake(&self) -> Option<Instant>;
+
+    /// The connection ends by this side: the dialect's last words and its close code.
+    /// Where it pushes no close frame, the session sends [`Closing::close`].
+    fn farewell(&mut self, why: &Closing, now: Moment, step: &mut Step);
+}
+
+/// What a machine wants done, in order.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    Send(Frame),
+    /// Frames that are shared or belong together.
+    SendParcel(Parcel),
+    Do(Command),
+}
+
+impl Step {
+    pub fn send(&mut self, frame: Frame) {
+        self.actions.push(Action::Send(frame));
+    }
+
+    pub fn send_parcel(&mut self, parcel: Parcel) {
+        self.actions.push(Action::SendParcel(parcel));
+    }
+
+    pub fn command(&mut self, command: Command) {
+        self.actions.push(Action::Do(command));
+    }
+
+    pub fn close(&mut self, why: Closing) {
+        self.command(Command::Close(why));
+    }
+}
+
+/// How events look to every client of one form. It holds no client's state: what it makes is shared.
+pub trait Encode: Send + Sync {
+    fn encode(&self, event: &Event) -> Form;
+}
+
+/// What an encoder makes of an event.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// The same for every client of the encoding.
+    Shared(Parcel),
+    /// Each machine makes its own of it.
+    Individual,
+    /// Nothing is said of it in this form.
+    Silent,
+}
+
+/// An encoder with an identity: clients of the same encoding share what it makes.
+#[derive(Clone)]
+pub struct Encoding(Arc<dyn Encode>);
+
+impl Encoding {
+    pub fn new(encoder: impl Encode + 'static) -> Encoding {
+        Encoding(Arc::new(encoder))
+    }
+
+    pub fn encode(&self, event: &Event) -> Form {
+        self.0.encode(event)
+    }
+
+    fn address(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+}
+
+impl PartialEq for Encoding {
+    fn eq(&self, other: &Encoding) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Encoding {}
+
+impl fmt::Debug for Encoding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Encoding({:p})", self.address())
+    }
+}

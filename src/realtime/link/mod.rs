@@ -1,0 +1,40 @@
+//! How frames travel: one client's link, whatever it is made of.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::vocabulary::{Frame, Parcel, Violation};
+
+/// One client's link. Poll-based, so that one task serves it: nothing is split, nothing is locked.
+///
+/// A link answers pings by itself, finishes the closing handshake that either side began, and holds no large buffer
+/// while nothing travels.
+pub trait Link: Send + Unpin {
+    /// The next frame, whole. `None` when the other side is gone. Pings that were answered, pongs and the other side's
+    /// close are shown too; after a close only `None` follows. Nothing is lost when the caller stops polling.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>>;
+
+    /// Takes a frame to be written by the next [`Link::poll_flush`]. What was taken is held until it is written: the
+    /// caller bounds it by giving no more than one batch until the flush is ready.
+    fn push(&mut self, frame: Frame);
+
+    /// Takes frames that are shared with other links: held by reference, not copied.
+    fn push_parcel(&mut self, parcel: Parcel);
+
+    /// Writes all that was taken, in as few writes as there can be. Ready when the system has all of it.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends the link: after a close frame of ours it waits for the other side's (the caller bounds the time).
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Why no more frames come.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The other side broke the link's own rules (RFC 6455 section 7.1.7): it is told so and closed.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The connection broke.
+    #[error(transparent)]
+    Broken(#[from] io::Error),
+}

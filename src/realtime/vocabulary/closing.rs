@@ -1,0 +1,153 @@
+//! Why things end: a command ([`Refusal`]), a client's rights ([`Violation`]), a whole connection ([`Closing`]).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use super::{Close, Payload, Text};
+
+/// Why a connection is closed by this side. Each dialect has its own close code for each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Closing {
+    /// The dialect's conversation is over.
+    Done,
+    /// Doorway is stopping or restarting; come back.
+    GoingAway,
+    /// The app or the operator said so.
+    Kicked { code: Option<u16>, reason: Text },
+    /// The client broke a rule.
+    Violation(Violation),
+    /// The client read too slowly for what it subscribed to; come back.
+    Slow,
+    /// The client said nothing for too long.
+    Idle,
+    /// The identity it came with is no longer valid.
+    Expired,
+    /// There is too much to do; come back later.
+    Overloaded,
+    /// Our own fault.
+    Failed,
+}
+
+impl Closing {
+    /// The code of RFC 6455 section 7.4 (or its registry), for dialects that have none of their own.
+    pub fn close(&self) -> Close {
+        let (code, reason) = match self {
+            Closing::Done => (1000, Text::from_static("")),
+            Closing::GoingAway => (1001, Text::from_static("going away")),
+            Closing::Kicked { code, reason } => (code.unwrap_or(1008), reason.clone()),
+            Closing::Violation(violation) => (violation.breach.code(), violation.what.as_ref().into()),
+            Closing::Slow => (1013, Text::from_static("reading too slowly")),
+            Closing::Idle => (1001, Text::from_static("idle")),
+            Closing::Expired => (1008, Text::from_static("expired")),
+            Closing::Overloaded => (1013, Text::from_static("try again later")),
+            Closing::Failed => (1011, Text::from_static("internal error")),
+        };
+        Close { code, reason }
+    }
+
+    /// One word for logs and counters.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Closing::Done => "done",
+            Closing::GoingAway => "going_away",
+            Closing::Kicked { .. } => "kicked",
+            Closing::Violation(_) => "violation",
+            Closing::Slow => "slow",
+            Closing::Idle => "idle",
+            Closing::Expired => "expired",
+            Closing::Overloaded => "overloaded",
+            Closing::Failed => "failed",
+        }
+    }
+}
+
+/// What kind of rule a client broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breach {
+    /// The framing or the dialect's grammar.
+    Protocol,
+    /// A kind of frame that is not spoken here.
+    Unsupported,
+    /// Text that is not UTF-8, or data that is not what it says.
+    NotUtf8,
+    /// More bytes than allowed.
+    TooBig,
+    /// Anything else that is not allowed.
+    Policy,
+}
+
+impl Breach {
+    pub fn code(self) -> u16 {
+        match self {
+            Breach::Protocol => 1002,
+            Breach::Unsupported => 1003,
+            Breach::NotUtf8 => 1007,
+            Breach::Policy => 1008,
+            Breach::TooBig => 1009,
+        }
+    }
+}
+
+/// A client broke a rule, and its connection ends for it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{what}")]
+pub struct Violation {
+    pub breach: Breach,
+    /// One sentence that the client may read.
+    pub what: Cow<'static, str>,
+}
+
+impl Violation {
+    pub fn new(breach: Breach, what: impl Into<Cow<'static, str>>) -> Violation {
+        Violation { breach, what: what.into() }
+    }
+}
+
+/// Why a command was not carried out. The connection goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// Not allowed to this client.
+    Forbidden,
+    /// Too many of them; allowed again after this.
+    TooMany { wait: Duration },
+    /// More bytes than the channel takes.
+    TooBig { most: usize },
+    /// The command makes no sense as it stands.
+    Malformed(Cow<'static, str>),
+    /// What it names is not there.
+    Unknown,
+    /// It cannot be done now; nothing was wrong with it.
+    Unavailable,
+    /// The app said no, in its own words.
+    App { code: Option<u16>, reason: Text, data: Option<Payload> },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Forbidden => formatter.write_str("not allowed"),
+            Refusal::TooMany { wait } => write!(formatter, "too many; again in {} ms", wait.as_millis()),
+            Refusal::TooBig { most } => write!(formatter, "longer than {most} bytes"),
+            Refusal::Malformed(what) => formatter.write_str(what),
+            Refusal::Unknown => formatter.write_str("no such thing"),
+            Refusal::Unavailable => formatter.write_str("not possible now"),
+            Refusal::App { reason, .. } => formatter.write_str(reason),
+        }
+    }
+}
+
+impl Refusal {
+    /// One word for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Refusal::Forbidden => "forbidden",
+            Refusal::TooMany { .. } => "too_many",
+            Refusal::TooBig { .. } => "too_big",
+            Refusal::Malformed(_) => "malformed",
+            Refusal::Unknown => "unknown",
+            Refusal::Unavailable => "unavailable",
+            Refusal::App { .. } => "refused",
+        }
+    }
+}

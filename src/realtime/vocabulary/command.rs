@@ -1,0 +1,79 @@
+//! What a client (or the app on its behalf) wants done.
+
+use std::sync::Arc;
+
+use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Payload, Since};
+
+/// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
+pub type Ticket = u64;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// May this client be here, in `scope`? Comes back as `Connected` or `Refused`.
+    Connect { ticket: Ticket, scope: Arc<str>, credentials: Option<Payload> },
+    /// This client is now known as `identity`: the dialect has checked it. Comes back as `Connected`.
+    Identify { ticket: Ticket, identity: Identity },
+    /// Comes back as `Subscribed` (and what it missed after that) or `Refused`.
+    Subscribe(Subscribe),
+    /// Comes back as `Unsubscribed`, also when it was not subscribed.
+    Unsubscribe { ticket: Ticket, channel: Channel },
+    /// Comes back as `Accepted` or `Refused`.
+    Publish(Box<Publish>),
+    /// Becomes a member of a channel's presence, or changes what it shows there. `Accepted` or `Refused`.
+    Enter { ticket: Ticket, channel: Channel, member: Member },
+    /// Is no longer that member. `Accepted`, also when it was none.
+    Leave { ticket: Ticket, channel: Channel, key: Arc<str> },
+    /// Who is there? Comes back as `Members` or `Refused`.
+    Members { ticket: Ticket, channel: Channel },
+    /// What is kept? Comes back as `History` or `Refused`. At most `most` messages.
+    History { ticket: Ticket, channel: Channel, since: Since, most: usize },
+    /// An event for the app itself, in no channel. Comes back as `Answered` or `Refused`.
+    Call { ticket: Ticket, scope: Arc<str>, name: Arc<str>, data: Payload, extras: Extras },
+    /// This client's answer to a message that `asks`.
+    Answer { asks: u64, data: Payload, extras: Extras },
+    /// This client's conversation ends.
+    Close(Closing),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribe {
+    pub ticket: Ticket,
+    pub channel: Channel,
+    pub since: Since,
+    /// Enters the channel's presence in the same breath.
+    pub member: Option<Member>,
+    /// Wants to hear who comes and goes, and who is there.
+    pub notices: bool,
+    /// What shows a right to it, where the app is to judge.
+    pub credentials: Option<Payload>,
+}
+
+impl Subscribe {
+    pub fn to(channel: Channel) -> Subscribe {
+        Subscribe { ticket: 0, channel, since: Since::Now, member: None, notices: false, credentials: None }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish {
+    pub ticket: Ticket,
+    pub audience: Audience,
+    pub draft: Draft,
+    /// The sender hears it too, where it is in the audience; a channel's policy may say otherwise.
+    pub echo: bool,
+}
+
+/// Who is to hear a message: each client once, however many of the conditions it meets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Audience {
+    /// The subscribers of a channel. The usual case: kept, numbered, in one order for all.
+    Channel(Channel),
+    /// The subscribers of any of `channels`, but for those of `except` and `but`.
+    Several { channels: Vec<Channel>, except: Vec<Channel>, but: Vec<ConnectionId> },
+    /// One connection.
+    Connection(ConnectionId),
+    /// Every connection of one user.
+    User(Arc<str>),
+    /// Every connection.
+    Everyone,
+}

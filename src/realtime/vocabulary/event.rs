@@ -1,0 +1,111 @@
+//! What a client is told.
+
+use std::sync::Arc;
+
+use super::{
+    Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Message, Payload, Position, Refusal, Ticket,
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    // To every subscriber of a channel: encoded once a form.
+    Message(Arc<Message>),
+    /// To those subscribers who want notices.
+    Presence {
+        channel: Channel,
+        change: Presence,
+        member: Arc<Member>,
+    },
+
+    // To one client.
+    /// To this client only, in no channel.
+    Direct(Arc<Draft>),
+    Connected {
+        ticket: Ticket,
+        connection: ConnectionId,
+        identity: Option<Identity>,
+        data: Option<Payload>,
+    },
+    Subscribed(Box<Subscribed>),
+    /// `why` where it was not the client's own wish.
+    Unsubscribed {
+        ticket: Ticket,
+        channel: Channel,
+        why: Option<Refusal>,
+    },
+    /// Messages after `after` and up to `upto` were not delivered and are no longer kept. Said before what comes next.
+    Lost {
+        channel: Channel,
+        after: Position,
+        upto: Position,
+    },
+    Accepted {
+        ticket: Ticket,
+        position: Option<Position>,
+    },
+    Refused {
+        ticket: Ticket,
+        channel: Option<Channel>,
+        refusal: Refusal,
+    },
+    Members {
+        ticket: Ticket,
+        channel: Channel,
+        members: Vec<Arc<Member>>,
+    },
+    History {
+        ticket: Ticket,
+        channel: Channel,
+        messages: Vec<Arc<Message>>,
+        top: Position,
+    },
+    Answered {
+        ticket: Ticket,
+        data: Option<Payload>,
+        extras: Extras,
+    },
+    /// The last thing before the link ends, for links without a close frame.
+    Closing(Closing),
+}
+
+/// What became of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Joined,
+    Updated,
+    Left,
+}
+
+/// A subscription stands. What was missed comes after this, then what is new, each once and in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribed {
+    pub ticket: Ticket,
+    pub channel: Channel,
+    /// The channel's latest message.
+    pub top: Position,
+    pub recovery: Recovery,
+    /// Who is there, where notices were asked for.
+    pub members: Vec<Arc<Member>>,
+    /// How many connections are subscribed, this one too.
+    pub subscribers: usize,
+}
+
+impl Subscribed {
+    /// Where the client stands before anything follows: a position that is safe to come back with.
+    pub fn start(&self) -> Position {
+        let missed = if let Recovery::Complete(missed) = self.recovery { missed } else { 0 };
+        Position { offset: self.top.offset.saturating_sub(missed), ..self.top }
+    }
+}
+
+/// Whether a subscriber gets what it asked of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// It did not ask.
+    Live,
+    /// Exactly what it missed follows: this many messages.
+    Complete(u64),
+    /// What came after its position is no longer kept, or belongs to another life of the channel.
+    /// What is new follows from `top` on.
+    Impossible,
+}

@@ -1,0 +1,111 @@
+//! What is published: as its sender wrote it ([`Draft`]), and as its channel took it ([`Message`]).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Channel, ConnectionId, Position, Text};
+
+/// A message before a channel has taken it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The event's name, where the sender's dialect has such; each dialect has its own default for `None`.
+    pub name: Option<Arc<str>>,
+    pub data: Payload,
+    pub extras: Extras,
+    /// The sender's own name for this message: published again, it is the same message.
+    pub id: Option<Arc<str>>,
+    /// Not worth waiting for: not kept, and not queued behind anything.
+    pub volatile: bool,
+    /// A question: clients that hear it may answer with this number.
+    pub asks: Option<u64>,
+}
+
+impl Draft {
+    pub fn new(data: Payload) -> Draft {
+        Draft { name: None, data, extras: Extras::default(), id: None, volatile: false, asks: None }
+    }
+}
+
+/// A message in its channel. Shared by reference from here on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub channel: Channel,
+    pub position: Position,
+    /// Milliseconds since the Unix epoch, when the channel took it.
+    pub unix_ms: u64,
+    /// `None` for the app and the operator.
+    pub origin: Option<Origin>,
+    pub draft: Draft,
+}
+
+impl Message {
+    /// Roughly what it holds in memory, in bytes.
+    pub fn size(&self) -> usize {
+        size_of::<Message>()
+            + self.draft.data.len()
+            + self.draft.name.as_ref().map_or(0, |name| name.len())
+            + self.draft.extras.size()
+    }
+}
+
+/// Which client sent a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub connection: ConnectionId,
+    pub user: Option<Arc<str>>,
+}
+
+/// What a message carries. A dialect shows each kind in its own way; none of them loses one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    Text(Text),
+    /// One JSON value, as text; whoever makes it has checked it.
+    Json(Text),
+    Binary(Bytes),
+}
+
+impl Payload {
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::Text(text) | Payload::Json(text) => text.len(),
+            Payload::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A copy that does not keep the buffer alive that it was read into.
+    pub fn detached(&self) -> Payload {
+        match self {
+            Payload::Text(text) => Payload::Text(text.as_str().into()),
+            Payload::Json(text) => Payload::Json(text.as_str().into()),
+            Payload::Binary(bytes) => Payload::Binary(Bytes::copy_from_slice(bytes)),
+        }
+    }
+}
+
+/// What only one dialect has, carried along unread: its key, and bytes that it alone understands.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Extras(Option<Arc<[Extra]>>);
+
+type Extra = (Arc<str>, Bytes);
+
+impl Extras {
+    pub fn new(extras: impl IntoIterator<Item = Extra>) -> Extras {
+        let extras: Arc<[_]> = extras.into_iter().collect();
+        Extras((!extras.is_empty()).then_some(extras))
+    }
+
+    pub fn of(&self, key: &str) -> Option<&Bytes> {
+        self.0.iter().flat_map(|extras| extras.iter()).find(|(known, _)| &**known == key).map(|(_, bytes)| bytes)
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> usize {
+        self.0.iter().flat_map(|extras| extras.iter()).map(|(key, bytes)| key.len() + bytes.len()).sum()
+    }
+}

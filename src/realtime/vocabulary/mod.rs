@@ -1,0 +1,23 @@
+//! The words that links, dialects, hub and broker share. No dialect's own words: those travel as [`Extras`].
+
+mod channel;
+mod closing;
+mod command;
+mod event;
+mod frame;
+mod message;
+mod moment;
+mod parcel;
+mod position;
+mod who;
+
+pub use channel::{BadName, Channel};
+pub use closing::{Breach, Closing, Refusal, Violation};
+pub use command::{Audience, Command, Publish, Subscribe, Ticket};
+pub use event::{Event, Presence, Recovery, Subscribed};
+pub use frame::{Close, Frame, Text};
+pub use message::{Draft, Extras, Message, Origin, Payload};
+pub use moment::Moment;
+pub use parcel::Parcel;
+pub use position::{BadPosition, Epoch, Position, Since};
+pub use who::{ConnectionId, Identity, Member};

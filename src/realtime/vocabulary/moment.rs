@@ -1,0 +1,29 @@
+//! Now, on both clocks, so that nothing below the session reads one.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// One moment: monotonic for waiting, wall clock for saying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub instant: Instant,
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
+impl Moment {
+    pub fn now() -> Moment {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // tokio's clock stands still and jumps where a test says so.
+        let instant = tokio::time::Instant::now().into_std();
+        Moment { instant, unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, later: Duration) -> Moment {
+        let ms = u64::try_from(later.as_millis()).unwrap_or(u64::MAX);
+        Moment { instant: self.instant + later, unix_ms: self.unix_ms.saturating_add(ms) }
+    }
+}

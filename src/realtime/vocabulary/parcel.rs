@@ -1,0 +1,67 @@
+//! Frames made once and handed out by reference.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::Frame;
+
+/// What one event looks like in one encoding, shared by every client of that encoding. Cheap to clone.
+#[derive(Clone)]
+pub struct Parcel(Arc<Inner>);
+
+struct Inner {
+    frames: Frames,
+    bytes: usize,
+    wire: OnceLock<Bytes>,
+}
+
+/// Most events are one frame; those with attachments are several, never torn apart.
+enum Frames {
+    One(Frame),
+    Many(Box<[Frame]>),
+}
+
+impl Parcel {
+    pub fn new(frame: Frame) -> Parcel {
+        let bytes = frame.len();
+        Parcel(Arc::new(Inner { frames: Frames::One(frame), bytes, wire: OnceLock::new() }))
+    }
+
+    /// Several frames that travel together.
+    pub fn several(frames: Vec<Frame>) -> Parcel {
+        let bytes = frames.iter().map(Frame::len).sum();
+        Parcel(Arc::new(Inner { frames: Frames::Many(frames.into()), bytes, wire: OnceLock::new() }))
+    }
+
+    pub fn frames(&self) -> &[Frame] {
+        match &self.0.frames {
+            Frames::One(frame) => std::slice::from_ref(frame),
+            Frames::Many(frames) => frames,
+        }
+    }
+
+    /// Length of all payloads, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// The frames as they look on the wire of a WebSocket that neither masks nor compresses: headers and payloads in
+    /// one piece, made by `render` for the first link that asks and shared by all others.
+    pub fn wire(&self, render: impl FnOnce(&[Frame]) -> Bytes) -> &Bytes {
+        self.0.wire.get_or_init(|| render(self.frames()))
+    }
+}
+
+impl From<Frame> for Parcel {
+    fn from(frame: Frame) -> Parcel {
+        Parcel::new(frame)
+    }
+}
+
+impl fmt::Debug for Parcel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.frames()).finish()
+    }
+}
