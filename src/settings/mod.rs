@@ -3,6 +3,7 @@
 //! Reading never stops at the first problem: a bad value is noted and the default stands in, so one run of
 //! `doorway check` shows all of them.
 
+mod live;
 mod report;
 mod value;
 
@@ -12,6 +13,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use live::Live;
 pub use report::Problems;
 pub use value::{Expected, Setting, Size, keywords};
 

@@ -23,6 +23,14 @@ impl Problems {
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
     }
+
+    /// Where `problem` is, as `file:line:column`, both counted from 1 and the column in characters.
+    pub fn place(&self, problem: &Problem) -> String {
+        let before = self.source.get(..problem.place.start).unwrap_or(&self.source);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!("{}:{line}:{column}", self.name)
+    }
 }
 
 impl fmt::Display for Problems {
