@@ -2,5 +2,33 @@
 
 pub mod log;
 
-/// Where rooms register their numbers, once, when they are built.
+mod config;
+mod line;
+mod process;
+mod writer;
+
+use prometheus_client::encoding::text;
+
+pub use config::{Config, Format};
+
+/// Where rooms register their numbers, once, when they are built. Names come without `doorway_`: the registry puts it
+/// before them.
 pub type Registry = prometheus_client::registry::Registry;
+
+/// An empty registry of the door.
+pub fn registry() -> Registry {
+    process::started();
+    Registry::with_prefix("doorway")
+}
+
+/// Everything as Prometheus reads it (OpenMetrics 1.0 text): the numbers of the process, then those of the rooms.
+pub fn metrics(rooms: Option<&Registry>) -> String {
+    let mut text = String::new();
+    let process = process::registry();
+    for registry in [Some(&process), rooms].into_iter().flatten() {
+        // Writing to a string cannot fail, and a collector that does is left out rather than taking all with it.
+        let _ = text::encode_registry(&mut text, registry);
+    }
+    let _ = text::encode_eof(&mut text);
+    text
+}

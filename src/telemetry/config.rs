@@ -1,0 +1,48 @@
+//! The section `[log]`.
+
+use crate::settings::{Section, keywords};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// How lines look. Default `auto`.
+    pub format: Format,
+    /// What is logged: a level, or directives as in `RUST_LOG` (which overrides it). Default `info`.
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people on a terminal, JSON otherwise.
+    Auto,
+    Human,
+    Json,
+}
+
+keywords!(Format { "auto" => Auto, "human" => Human, "json" => Json });
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { format: Format::Auto, level: "info".into() }
+    }
+}
+
+impl Config {
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        let level: String = section.value("level", default.level.clone());
+        let level = match super::log::directives(&level) {
+            Ok(()) => level,
+            Err(why) => {
+                let help = "a level (error, warn, info, debug, trace, off), or directives as in \"info,access=off\"";
+                section.problem("level", format!("log.level cannot be understood: {why}"), Some(help));
+                default.level
+            }
+        };
+        Config { format: section.value("format", default.format), level }
+    }
+
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        if self.format == started.format { Vec::new() } else { vec!["log.format"] }
+    }
+}

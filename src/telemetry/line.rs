@@ -1,0 +1,217 @@
+//! How an event becomes a line: for people, or JSON. No event can forge a line or speak to the terminal.
+
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    Json,
+    Human { colours: bool },
+}
+
+/// Appends `event` to `line`, with its end.
+pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
+    let (level, target) = (event.metadata().level(), event.metadata().target());
+    match look {
+        Look::Json => {
+            json_head(*level, target, line);
+            event.record(&mut Json(line));
+            line.extend_from_slice(b"}\n");
+        }
+        Look::Human { colours } => {
+            human_head(*level, colours, line);
+            event.record(&mut Message(line));
+            event.record(&mut Human { line, colours });
+            line.push(b'\n');
+        }
+    }
+}
+
+/// The line that says how many others are missing.
+pub fn lines_lost(look: Look, lost: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    match look {
+        Look::Json => {
+            json_head(Level::WARN, "log", &mut line);
+            line.extend_from_slice(format!(",\"message\":\"log lines lost\",\"lines\":{lost}}}\n").as_bytes());
+        }
+        Look::Human { colours } => {
+            human_head(Level::WARN, colours, &mut line);
+            line.extend_from_slice(format!(" log lines lost lines={lost}\n").as_bytes());
+        }
+    }
+    line
+}
+
+fn json_head(level: Level, target: &str, line: &mut Vec<u8>) {
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    timestamp(line);
+    line.extend_from_slice(b"\",\"level\":\"");
+    line.extend_from_slice(level.as_str().as_bytes());
+    line.extend_from_slice(b"\",\"target\":\"");
+    line.extend_from_slice(target.as_bytes());
+    line.push(b'"');
+}
+
+fn human_head(level: Level, colours: bool, line: &mut Vec<u8>) {
+    let colour = match level {
+        Level::ERROR => "31",
+        Level::WARN => "33",
+        Level::INFO => "32",
+        Level::DEBUG => "34",
+        Level::TRACE => "35",
+    };
+    paint(line, colours, "2", timestamp);
+    line.push(b' ');
+    paint(line, colours, colour, |line| line.extend_from_slice(format!("{:>5}", level.as_str()).as_bytes()));
+}
+
+fn paint(line: &mut Vec<u8>, colours: bool, colour: &str, text: impl FnOnce(&mut Vec<u8>)) {
+    if !colours {
+        return text(line);
+    }
+    line.extend_from_slice(format!("\x1b[{colour}m").as_bytes());
+    text(line);
+    line.extend_from_slice(b"\x1b[0m");
+}
+
+/// RFC 3339, UTC, milliseconds. The calendar part is computed once a second and thread.
+fn timestamp(line: &mut Vec<u8>) {
+    thread_local!(static SECOND: std::cell::RefCell<(u64, String)> = const { std::cell::RefCell::new((0, String::new())) });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now.as_secs() || text.is_empty() {
+            *second = now.as_secs();
+            *text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(*second)).to_string();
+        }
+        line.extend_from_slice(text.trim_end_matches('Z').as_bytes());
+    });
+    let millis = now.subsec_millis();
+    let digit = |n: u32| b'0' + u8::try_from(n % 10).unwrap_or(0);
+    line.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
+}
+
+/// Writes text without its control characters, quotes and backslashes.
+struct Escaped<'a> {
+    line: &'a mut Vec<u8>,
+    json: bool,
+}
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut plain = 0;
+        for (at, character) in text.char_indices() {
+            let quoted = self.json && matches!(character, '"' | '\\');
+            if !quoted && !character.is_control() {
+                continue;
+            }
+            self.line.extend_from_slice(&text.as_bytes()[plain..at]);
+            plain = at + character.len_utf8();
+            match character {
+                '"' | '\\' => self.line.extend_from_slice(&[b'\\', text.as_bytes()[at]]),
+                '\n' => self.line.extend_from_slice(b"\\n"),
+                _ => self.line.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
+            }
+        }
+        self.line.extend_from_slice(&text.as_bytes()[plain..]);
+        Ok(())
+    }
+}
+
+/// Fields as members of an object.
+struct Json<'a>(&'a mut Vec<u8>);
+
+impl Json<'_> {
+    fn name(&mut self, field: &Field) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(field.name().as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        self.name(field);
+        let _ = Escaped { line: self.0, json: true }.write_fmt(value);
+    }
+
+    fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        self.name(field);
+        self.0.push(b'"');
+        let _ = Escaped { line: self.0, json: true }.write_fmt(value);
+        self.0.push(b'"');
+    }
+}
+
+impl Visit for Json<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        self.0.push(b'"');
+        let _ = Escaped { line: self.0, json: true }.write_str(value);
+        self.0.push(b'"');
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, format_args!("{value}"));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, format_args!("{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field, format_args!("{value}"));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.bare(field, format_args!("{value}"));
+        } else {
+            self.quoted(field, format_args!("{value}"));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.quoted(field, format_args!("{value:?}"));
+    }
+}
+
+/// The message alone: it stands before the fields.
+struct Message<'a>(&'a mut Vec<u8>);
+
+impl Visit for Message<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0.push(b' ');
+            let _ = write!(Escaped { line: self.0, json: false }, "{value:?}");
+        }
+    }
+}
+
+/// The fields, as `name=value`.
+struct Human<'a> {
+    line: &'a mut Vec<u8>,
+    colours: bool,
+}
+
+impl Visit for Human<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            return;
+        }
+        self.line.push(b' ');
+        paint(self.line, self.colours, "2", |line| {
+            line.extend_from_slice(field.name().as_bytes());
+            line.push(b'=');
+        });
+        let _ = write!(Escaped { line: self.line, json: false }, "{value:?}");
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // Quotes only where the value could be read as something else.
+        let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
+        if plain { self.record_debug(field, &format_args!("{value}")) } else { self.record_debug(field, &value) }
+    }
+}
