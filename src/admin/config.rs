@@ -2,22 +2,46 @@
 
 use std::net::SocketAddr;
 
-use crate::settings::Section;
+use toml::de::DeValue;
+
+use crate::settings::{Expected, Section, Setting};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where health and metrics are served; keep it on loopback. Default `127.0.0.1:9080`.
-    pub listen: SocketAddr,
+    pub listen: Place,
+}
+
+/// An address, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    At(SocketAddr),
+    Off,
+}
+
+impl Setting for Place {
+    fn parse(value: &DeValue) -> Result<Self, Expected> {
+        match value.as_str() {
+            Some("off" | "") => Ok(Place::Off),
+            Some(text) if text.parse::<SocketAddr>().is_ok() => SocketAddr::parse(value).map(Place::At),
+            _ => Err(Expected("an address with a port, as in \"127.0.0.1:9080\", or \"off\"".into())),
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { listen: SocketAddr::from(([127, 0, 0, 1], 9080)) }
+        Config { listen: Place::At(SocketAddr::from(([127, 0, 0, 1], 9080))) }
     }
 }
 
 impl Config {
     pub fn read(section: &Section) -> Config {
         Config { listen: section.value("listen", Config::default().listen) }
+    }
+
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        if self.listen == started.listen { Vec::new() } else { vec!["admin.listen"] }
     }
 }

@@ -1,5 +1,54 @@
-//! The operator's door: health and metrics, on a listener of its own.
+//! The operator's door: health, metrics, connections and drain, on a listener of its own.
 
+mod answer;
 mod config;
+mod health;
+mod serve;
 
-pub use config::Config;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::mpsc;
+use tracing::warn;
+
+pub use config::{Config, Place};
+
+use crate::drain::Signal;
+use crate::listen::{self, BindError};
+use crate::telemetry::Registry;
+use crate::upstream::Upstream;
+
+/// Open from before the app starts until the process ends: it tells of both.
+pub struct Admin(Arc<Inner>);
+
+struct Inner {
+    health: health::Health,
+    registry: OnceLock<Registry>,
+    drain: Signal,
+    /// Asks the roof to drain.
+    stop: mpsc::Sender<()>,
+}
+
+impl Admin {
+    /// Opens the listener, unless the config wants none; `stop` is where `POST /drain` goes.
+    ///
+    /// # Errors
+    /// [`BindError`] when its port is in use or not ours to take.
+    pub async fn open(config: &Config, drain: Signal, stop: mpsc::Sender<()>) -> Result<Admin, BindError> {
+        let health = health::Health::new(drain.clone());
+        let inner = Arc::new(Inner { health, registry: OnceLock::new(), drain, stop });
+        if let Place::At(address) = config.listen {
+            let listener = listen::bind(address, "admin").await?;
+            if !address.ip().is_loopback() {
+                warn!(%address, "admin.listen is not on loopback: whoever reaches it may read the metrics and drain the door");
+            }
+            tokio::spawn(serve::serve(listener.socket, Arc::clone(&inner)));
+        }
+        Ok(Admin(inner))
+    }
+
+    /// Every room is built: their numbers, and the app whose health counts.
+    pub fn ready(&self, registry: Registry, upstream: Arc<Upstream>) {
+        let _ = self.0.registry.set(registry);
+        self.0.health.opened(upstream);
+    }
+}

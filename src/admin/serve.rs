@@ -1,0 +1,52 @@
+//! The operator's connections: few, small, HTTP/1.1. They hold no drain guard: they outlive the drain to tell of it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use super::Inner;
+use super::answer::answer;
+
+/// Connections at once. Further ones wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+
+/// For a request's head, and between requests of a kept connection; longer than a scrape interval.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Bytes of a request's head.
+const HEAD_SIZE: usize = 8 << 10;
+
+pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let stream = match socket.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot accept on the admin listener");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let response = answer(&admin, request.method(), request.uri().path(), request.headers());
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_SIZE);
+            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                debug!(%error, "an admin connection ended early");
+            }
+            drop(permit);
+        });
+    }
+}
