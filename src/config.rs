@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, drain, http, listen, realtime, tls, upstream};
+use crate::{admin, drain, http, listen, realtime, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +14,7 @@ pub struct Config {
     pub app: upstream::Config,
     pub realtime: realtime::Config,
     pub admin: admin::Config,
+    pub log: telemetry::Config,
     pub drain: drain::Config,
 }
 
@@ -26,40 +27,66 @@ pub enum ConfigError {
     Wrong(Problems),
 }
 
+/// How far a reading looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The text alone.
+    Text,
+    /// Also what the text names: files that must be there and certificates that must parse.
+    Files,
+}
+
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and the files that it names.
     ///
     /// # Errors
     /// [`ConfigError`], with every problem at once.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(read)?;
-        Config::parse(&path.display().to_string(), &text).map_err(ConfigError::Wrong)
+        let name = path.display().to_string();
+        settings::read(&name, &text, |root| Config::read(root, Depth::Files)).map_err(ConfigError::Wrong)
     }
 
-    /// Parses `source`; `name` stands for the file in messages.
+    /// Parses `source`; `name` stands for the file in messages. Looks at no other file.
     ///
     /// # Errors
     /// [`Problems`], all of them, in the order of the file.
     pub fn parse(name: &str, source: &str) -> Result<Config, Problems> {
-        settings::read(name, source, Config::read)
+        settings::read(name, source, |root| Config::read(root, Depth::Text))
     }
 
     /// Every key there is, as `section.key`.
     pub fn keys(source: &str) -> Vec<String> {
-        settings::keys(source, Config::read)
+        settings::keys(source, |root| Config::read(root, Depth::Text))
     }
 
-    fn read(root: &Section) -> Config {
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        let mut keys = self.listen.needs_restart(&started.listen);
+        keys.extend(self.app.needs_restart(&started.app));
+        keys.extend(self.admin.needs_restart(&started.admin));
+        keys.extend(self.log.needs_restart(&started.log));
+        keys
+    }
+
+    fn read(root: &Section, depth: Depth) -> Config {
+        let tls = root.section("tls");
+        let app = root.section("app");
         let config = Config {
             listen: listen::Config::read(&root.section("listen")),
-            tls: tls::Config::read(&root.section("tls")),
+            tls: tls::Config::read(&tls),
             http: http::Config::read(&root.section("http")),
-            app: upstream::Config::read(&root.section("app")),
+            app: upstream::Config::read(&app),
             realtime: realtime::Config::read(&root.section("realtime")),
             admin: admin::Config::read(&root.section("admin")),
+            log: telemetry::Config::read(&root.section("log")),
             drain: drain::Config::read(&root.section("drain")),
         };
+        if depth == Depth::Files {
+            config.tls.check(&tls);
+            config.app.check(&app);
+        }
         config.check(root);
         config
     }

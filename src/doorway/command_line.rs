@@ -1,18 +1,33 @@
-//! What a user types, and what it exits with: 0 done, 1 something is wrong, 2 the command line itself.
+//! What a user types, and what the process exits with.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tracing::{error, info, warn};
 
-use super::Doorway;
+use super::source::{DEFAULT_FILE, Source};
+use super::{Doorway, limits};
 use crate::config::Config;
 use crate::telemetry::log;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  ended as asked (SIGTERM, SIGINT, POST /drain), also where the drain's deadline cut requests short
+  1  something is wrong: the config, a port, the app
+  2  the command line cannot be understood
+
+Signals:
+  SIGTERM, SIGINT  accept nothing, finish what is under way, end; a second one ends at once
+  SIGHUP           read the config and the certificates again; a bad config leaves the old one in place";
+
 /// The front door of a self-hosted Next.js app: HTTP, TLS and WebSockets on one listener.
+///
+/// Without DIR it fronts the app that [app] in the config names, by default http://127.0.0.1:3000, on port 8080.
 #[derive(Debug, Parser)]
-#[command(name = "doorway", version, args_conflicts_with_subcommands = true)]
+#[command(name = "doorway", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -31,14 +46,15 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// A Next.js project to install, build, start and keep running
+    /// A Next.js project to install, build, start and keep running; takes the place of [app] url and dir
     dir: Option<PathBuf>,
     /// The config file [default: ./proxy.toml if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-const DEFAULT_FILE: &str = "proxy.toml";
+/// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Does what `arguments` (with the program's name first) say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -54,7 +70,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => serve(command_line.serve),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("doorway: {message}");
             ExitCode::FAILURE
@@ -62,24 +78,42 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn check(file: &Path) -> Result<(), String> {
+fn check(file: &Path) -> Result<ExitCode, String> {
     Config::load(file).map_err(|error| error.to_string())?;
     println!("{}: no problems", file.display());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-fn serve(serve: Serve) -> Result<(), String> {
-    let file = serve.config.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()));
-    let mut config = match &file {
-        Some(file) => Config::load(file).map_err(|error| error.to_string())?,
-        None => Config::default(),
-    };
-    if let Some(dir) = serve.dir {
-        config.app.url = None;
-        config.app.dir = Some(dir);
+/// Until the log is there, what is wrong is an `Err` to be printed; from then on it is said in the log.
+fn serve(serve: Serve) -> Result<ExitCode, String> {
+    let mut source = Source::new(serve.config, serve.dir);
+    let config = source.load().map_err(|error| error.to_string())?;
+    log::start(&config.log)?;
+    let code = live(config, source);
+    log::flush(LAST_WORK);
+    Ok(code)
+}
+
+fn live(config: Config, source: Source) -> ExitCode {
+    info!(version = env!("CARGO_PKG_VERSION"), config = source.name(), "starting");
+    if let Some(file) = source.overlooked() {
+        warn!(file = %file.display(), "not read: only ./{DEFAULT_FILE} and --config are");
     }
-    log::start();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(async { Doorway::start(config, file).await.map_err(|error| error.to_string())?.run().await })
+    limits::raise();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "cannot start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(Doorway::run(config, source));
+    runtime.shutdown_timeout(LAST_WORK);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

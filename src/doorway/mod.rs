@@ -2,8 +2,17 @@
 
 pub mod command_line;
 
+mod banner;
 mod dispatch;
+mod limits;
+mod numbers;
+mod reload;
+mod rooms;
 mod run;
+mod signals;
+mod source;
 mod stack;
+mod systemd;
 
 pub use run::{Doorway, StartError};
+pub use source::Source;

@@ -1,33 +1,41 @@
 //! From a config to open doors, and from a signal to closed ones.
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::dispatch::Dispatch;
-use super::stack;
+use super::numbers::Numbers;
+use super::reload::reload;
+use super::rooms::Rooms;
+use super::signals::{Asked, Signals};
+use super::source::Source;
+use super::{banner, stack, systemd};
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
 use crate::listen::{self, BindError, Listener};
-use crate::realtime::Realtime;
-use crate::telemetry::Registry;
-use crate::upstream::{self, Upstream};
+use crate::telemetry::{Registry, registry};
+use crate::upstream;
 
-/// The open door.
+/// How long what the deadline cut may take to say so to its clients.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The door, from its start to its end.
 pub struct Doorway {
     config: Config,
-    _file: Option<PathBuf>,
-    listeners: Vec<Listener>,
-    rooms: Dispatch,
+    source: Source,
+    signals: Signals,
     drain: Drain,
+    admin: Admin,
 }
 
 /// The door cannot open.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("cannot hear signals: {0}")]
+    Signals(#[source] std::io::Error),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -35,51 +43,113 @@ pub enum StartError {
 }
 
 impl Doorway {
-    /// Builds every room and binds every socket.
+    /// Opens the door, serves until a signal asks to stop, drains, and ends a supervised app last.
     ///
     /// # Errors
     /// [`StartError`]: a port in use, an app that cannot be had.
-    pub async fn start(config: Config, file: Option<PathBuf>) -> Result<Doorway, StartError> {
+    pub async fn run(config: Config, source: Source) -> Result<(), StartError> {
+        let (signals, stop) = Signals::listen().map_err(StartError::Signals)?;
         let drain = Drain::default();
-        let mut registry = Registry::default();
-        let mut listeners = Vec::new();
-        for address in &config.listen.http {
-            listeners.push(listen::bind(*address, "http").await?);
-        }
-        for address in &config.listen.https {
-            listeners.push(listen::bind(*address, "https").await?);
-        }
-        let upstream = Arc::new(Upstream::start(&config.app, drain.signal(), &mut registry).await?);
-        let realtime = Arc::new(Realtime::new(&config.realtime, drain.signal(), &mut registry));
-        Ok(Doorway { config, _file: file, listeners, rooms: Dispatch { upstream, realtime }, drain })
+        let admin = Admin::open(&config.admin, drain.signal(), stop).await?;
+        let mut door = Doorway { config, source, signals, drain, admin };
+        let listeners = door.bind().await?;
+        let mut registry = registry();
+        let numbers = Numbers::new(&mut registry, door.drain.signal());
+        let Some(rooms) = door.build(&mut registry).await? else {
+            info!("stopped before it was ready");
+            return Ok(());
+        };
+        door.admin.ready(registry, Arc::clone(&rooms.upstream));
+        door.serve(listeners, &rooms);
+        let why = door.attend(&rooms, &numbers).await;
+        door.close(why, &rooms).await;
+        Ok(())
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains.
-    ///
-    /// # Errors
-    /// When signals cannot be heard.
-    pub async fn run(self) -> Result<(), String> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-        let http = Arc::new(self.config.http.clone());
-        let stack = stack::build(self.rooms);
-        for listener in self.listeners {
-            let (stack, http, signal) = (stack.clone(), Arc::clone(&http), self.drain.signal());
-            let accepting = listen::accept(listener, self.drain.signal(), move |stream, peer| {
-                connection::serve(stream, peer, stack.clone(), Arc::clone(&http), signal.clone())
-            });
-            tokio::spawn(accepting);
+    /// Before anything slow: a port that cannot be had is said at once, and early clients wait instead of being refused.
+    async fn bind(&self) -> Result<Vec<Listener>, StartError> {
+        let mut listeners = Vec::new();
+        for address in &self.config.listen.http {
+            listeners.push(listen::bind(*address, "http").await?);
         }
-        info!("ready");
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        info!(under_way = self.drain.under_way(), "draining");
+        for address in &self.config.listen.https {
+            listeners.push(listen::bind(*address, "https").await?);
+        }
+        Ok(listeners)
+    }
+
+    /// Builds the rooms, which may mean to install and build an app; a signal to stop ends that.
+    async fn build(&mut self, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
+        let signal = self.drain.signal();
+        let mut building = std::pin::pin!(Rooms::build(&self.config, &signal, registry));
+        let mut patience = tokio::time::interval(systemd::PATIENCE / 2);
+        loop {
+            tokio::select! {
+                rooms = &mut building => return Ok(Some(rooms?)),
+                asked = self.signals.next() => match asked {
+                    Asked::Stop(_) => return Ok(None),
+                    Asked::Reload => info!("not reloaded: still starting"),
+                },
+                _ = patience.tick() => systemd::starting(),
+            }
+        }
+    }
+
+    fn serve(&self, listeners: Vec<Listener>, rooms: &Rooms) {
+        let banner = banner::say(&self.config, &listeners);
+        let stack = stack::build(rooms.dispatch());
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            let (stack, http, signal) = (stack.clone(), rooms.http.clone(), self.drain.signal());
+            let serve = move |stream, peer| connection::serve(stream, peer, stack.clone(), http.get(), signal.clone());
+            accepting.push(tokio::spawn(listen::accept(listener, self.drain.signal(), serve)));
+        }
+        let signal = self.drain.signal();
+        systemd::watchdog(move || accepting.iter().all(|task| !task.is_finished()) || !signal.is_running());
+        systemd::ready(&banner);
+    }
+
+    /// Reloads as often as it is asked, until it is asked to stop.
+    async fn attend(&mut self, rooms: &Rooms, numbers: &Numbers) -> &'static str {
+        // What only a restart changes is compared with this one, however often there was a reload since.
+        let started = self.config.clone();
+        loop {
+            match self.signals.next().await {
+                Asked::Stop(why) => return why,
+                Asked::Reload => {
+                    systemd::reloading();
+                    let reloaded = reload(&mut self.source, &started, rooms);
+                    numbers.reloaded(reloaded.is_some());
+                    let status =
+                        if reloaded.is_some() { "reloaded" } else { "the new config is refused, the old one holds" };
+                    self.config = reloaded.unwrap_or_else(|| self.config.clone());
+                    systemd::ready(status);
+                }
+            }
+        }
+    }
+
+    async fn close(&mut self, why: &'static str, rooms: &Rooms) {
+        let timeout = self.config.drain.timeout;
+        info!(why, under_way = self.drain.under_way(), ?timeout, "draining");
+        systemd::stopping("draining");
         let in_time = tokio::select! {
-            in_time = self.drain.drain(self.config.drain.timeout) => in_time,
-            _ = terminate.recv() => false,
-            _ = interrupt.recv() => false,
+            in_time = self.drain.drain(timeout) => in_time,
+            why = self.signals.stop() => return self.end_at_once(why),
         };
-        self.drain.end();
+        if !in_time {
+            warn!(cut = self.drain.under_way(), "time is up");
+            self.drain.settle(LAST_WORDS).await;
+        }
+        tokio::select! {
+            () = rooms.upstream.stop() => {}
+            why = self.signals.stop() => return self.end_at_once(why),
+        }
         info!(in_time, "stopped");
-        Ok(())
+    }
+
+    fn end_at_once(&self, why: &'static str) {
+        self.drain.end();
+        warn!(why, cut = self.drain.under_way(), "asked twice: stopped at once");
     }
 }

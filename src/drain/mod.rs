@@ -50,6 +50,11 @@ impl Drain {
         in_time
     }
 
+    /// After the end: waits until every guard is dropped, at most for `moment`.
+    pub async fn settle(&self, moment: Duration) {
+        let _ = tokio::time::timeout(moment, self.tasks.wait()).await;
+    }
+
     /// Ends everything now.
     pub fn end(&self) {
         self.phase.send_replace(Phase::Ended);
@@ -75,6 +80,11 @@ impl Signal {
 
     pub fn is_running(&self) -> bool {
         self.phase() == Phase::Running
+    }
+
+    /// How many guards are held.
+    pub fn under_way(&self) -> usize {
+        self.tasks.len()
     }
 
     /// While this lives, the drain waits (until its deadline).

@@ -24,6 +24,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        if self.http != started.http {
+            keys.push("listen.http");
+        }
+        if self.https != started.https {
+            keys.push("listen.https");
+        }
+        keys
+    }
+
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
         Config {

@@ -15,6 +15,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Looks at what the section names: both files must be there and readable.
+    pub fn check(&self, section: &Section) {
+        for (key, file) in [("certificate", &self.certificate), ("key", &self.key)] {
+            let Some(file) = file else { continue };
+            if let Err(error) = std::fs::read(file) {
+                section.problem(key, format!("cannot read {}: {error}", file.display()), None);
+            }
+        }
+    }
+
     pub fn read(section: &Section) -> Config {
         Config {
             certificate: section.optional("certificate"),

@@ -21,6 +21,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        if self.dir == started.dir { Vec::new() } else { vec!["app.dir"] }
+    }
+
+    /// Looks at what the section names: the folder must be there.
+    pub fn check(&self, section: &Section) {
+        if let Some(dir) = self.dir.as_ref().filter(|dir| !dir.is_dir()) {
+            section.problem("dir", format!("there is no folder {}", dir.display()), None);
+        }
+    }
+
     pub fn read(section: &Section) -> Config {
         let dir: Option<PathBuf> = section.optional("dir");
         let url = section.optional("url");

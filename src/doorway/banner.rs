@@ -1,0 +1,35 @@
+//! What the log says once the door is open: where, and in front of what.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tracing::info;
+
+use crate::config::Config;
+use crate::listen::Listener;
+
+/// Says "ready"; gives the same in one sentence for the service manager.
+pub fn say(config: &Config, listeners: &[Listener]) -> String {
+    let urls: Vec<_> = listeners.iter().filter_map(url).collect();
+    let (urls, app) = (urls.join(" "), app(config));
+    info!(open = urls, app, realtime = config.realtime.path, "ready");
+    format!("serving {app} on {urls}")
+}
+
+fn app(config: &Config) -> String {
+    match (&config.app.dir, &config.app.url) {
+        (Some(dir), _) => dir.display().to_string(),
+        (None, Some(url)) => url.to_string().trim_end_matches('/').to_owned(),
+        (None, None) => "no app".to_owned(),
+    }
+}
+
+/// What to type into a browser on this machine.
+fn url(listener: &Listener) -> Option<String> {
+    let address = listener.socket.local_addr().ok()?;
+    let scheme = if listener.is_secure { "https" } else { "http" };
+    Some(match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("{scheme}://localhost:{}", address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("{scheme}://localhost:{}", address.port()),
+        ip => format!("{scheme}://{}", SocketAddr::new(ip, address.port())),
+    })
+}

@@ -1,0 +1,49 @@
+//! Every room, built once, and handed its section again at each reload.
+
+use std::sync::Arc;
+
+use super::dispatch::Dispatch;
+use crate::config::Config;
+use crate::drain::Signal;
+use crate::http;
+use crate::realtime::Realtime;
+use crate::settings::Live;
+use crate::telemetry::Registry;
+use crate::upstream::{StartError, Upstream};
+
+/// What a running door consists of, besides its sockets.
+#[derive(Clone)]
+pub struct Rooms {
+    pub http: Live<http::Config>,
+    pub upstream: Arc<Upstream>,
+    pub realtime: Arc<Realtime>,
+}
+
+impl Rooms {
+    /// Builds them from the bottom up; a supervised app is up when this is done.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no app to be had.
+    pub async fn build(config: &Config, drain: &Signal, registry: &mut Registry) -> Result<Rooms, StartError> {
+        let http = Live::new(config.http.clone());
+        let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
+        let realtime = Arc::new(Realtime::new(&config.realtime, drain.clone(), registry));
+        Ok(Rooms { http, upstream, realtime })
+    }
+
+    /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong.
+    pub fn reload(&self, config: &Config) -> Result<(), String> {
+        self.http.set(config.http.clone());
+        self.upstream.reload(&config.app);
+        self.realtime.reload(&config.realtime);
+        Ok(())
+    }
+
+    /// Those that answer requests.
+    pub fn dispatch(&self) -> Dispatch {
+        Dispatch { upstream: Arc::clone(&self.upstream), realtime: Arc::clone(&self.realtime) }
+    }
+}
