@@ -4,6 +4,7 @@
 //! `doorway check` shows all of them.
 
 mod live;
+mod pattern;
 mod report;
 mod value;
 
@@ -14,6 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use live::Live;
+pub use pattern::Pattern;
 pub use report::Problems;
 pub use value::{Expected, Setting, Size, keywords};
 
