@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dispatch::Dispatch;
 use crate::config::Config;
 use crate::drain::Signal;
-use crate::http;
+use crate::http::{self, compress::Compress};
 use crate::realtime::Realtime;
 use crate::settings::Live;
 use crate::telemetry::Registry;
@@ -15,6 +15,7 @@ use crate::upstream::{StartError, Upstream};
 #[derive(Clone)]
 pub struct Rooms {
     pub http: Live<http::Config>,
+    pub compress: Compress,
     pub upstream: Arc<Upstream>,
     pub realtime: Arc<Realtime>,
 }
@@ -26,9 +27,10 @@ impl Rooms {
     /// [`StartError`] when there is no app to be had.
     pub async fn build(config: &Config, drain: &Signal, registry: &mut Registry) -> Result<Rooms, StartError> {
         let http = Live::new(config.http.clone());
+        let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
         let realtime = Arc::new(Realtime::new(&config.realtime, drain.clone(), registry));
-        Ok(Rooms { http, upstream, realtime })
+        Ok(Rooms { http, compress, upstream, realtime })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -37,6 +39,7 @@ impl Rooms {
     /// A sentence about what is wrong.
     pub fn reload(&self, config: &Config) -> Result<(), String> {
         self.http.set(config.http.clone());
+        self.compress.reload(&config.compress);
         self.upstream.reload(&config.app);
         self.realtime.reload(&config.realtime);
         Ok(())

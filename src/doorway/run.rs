@@ -97,7 +97,7 @@ impl Doorway {
 
     fn serve(&self, listeners: Vec<Listener>, rooms: &Rooms) {
         let banner = banner::say(&self.config, &listeners);
-        let stack = stack::build(rooms.dispatch());
+        let stack = stack::build(rooms.dispatch(), rooms.compress.clone());
         let mut accepting = Vec::new();
         for listener in listeners {
             let (stack, http, signal) = (stack.clone(), rooms.http.clone(), self.drain.signal());

@@ -5,15 +5,18 @@ use std::convert::Infallible;
 use tower::{Service, ServiceBuilder};
 
 use super::dispatch::Dispatch;
+use crate::http::compress::Compress;
 use crate::http::rescue::RescueLayer;
 use crate::http::{Answer, Request, Response};
 
 /// Builds the layers around the rooms.
 pub fn build(
     rooms: Dispatch,
+    compress: Compress,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future = Answer<Infallible>> + Clone + Send + 'static
 {
     ServiceBuilder::new()
         .layer(RescueLayer) // failures become answers here and nowhere else
+        .layer(compress) // right around the rooms: whatever looks at answers further out sees what is really sent
         .service(rooms)
 }

@@ -1,7 +1,9 @@
 //! One request: the types that every room shares, the connection it came on, and the layers around the answer.
 
 pub mod body;
+pub mod compress;
 pub mod connection;
+pub mod encoding;
 pub mod facts;
 pub mod failure;
 pub mod rescue;

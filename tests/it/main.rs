@@ -2,5 +2,7 @@
 
 mod harness;
 
+mod compress_codings;
+mod compress_streaming;
 mod config;
 mod http_proxy;

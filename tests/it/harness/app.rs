@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use http_body_util::combinators::BoxBody;
+use http_body_util::{Channel, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -74,6 +74,17 @@ impl Drop for App {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// What the test says next in an answer that is under way. Dropped, it ends the answer.
+pub type Feed = http_body_util::channel::Sender<Bytes, Infallible>;
+
+/// An answer that begins now and goes on as the test feeds it.
+pub fn streamed(status: u16) -> (Response, Feed) {
+    let (feed, body) = Channel::new(16);
+    let mut response = Response::new(BoxBody::new(body));
+    *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+    (response, feed)
 }
 
 /// A whole answer.

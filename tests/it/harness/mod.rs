@@ -2,8 +2,10 @@
 #![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
 mod app;
+pub mod client;
+pub mod decode;
 mod door;
 pub mod wire;
 
-pub use app::App;
+pub use app::{App, Feed, response, streamed};
 pub use door::{Door, PATIENCE, door};

@@ -1,0 +1,99 @@
+//! Which media types are worth compressing.
+
+use http::HeaderValue;
+use toml::de::DeValue;
+
+use crate::settings::{Expected, Setting};
+
+/// A media type without parameters, or a family of them: `text/*`, `*+json`. Lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kind(String);
+
+impl Kind {
+    /// Text in all its forms. Images, video, archives and WOFF fonts are compressed already.
+    pub const COMMON: [&str; 15] = [
+        "text/*",
+        "*+json",
+        "*+xml",
+        "*+text",
+        "application/json",
+        "application/x-ndjson",
+        "application/javascript",
+        "application/xml",
+        "application/wasm",
+        "application/vnd.ms-fontobject",
+        "font/ttf",
+        "font/otf",
+        "image/bmp",
+        "image/x-icon",
+        "image/vnd.microsoft.icon",
+    ];
+
+    pub fn common() -> Vec<Kind> {
+        Kind::COMMON.iter().map(|kind| Kind((*kind).to_owned())).collect()
+    }
+
+    fn covers(&self, essence: &str) -> bool {
+        if let Some(family) = self.0.strip_suffix('*') {
+            return essence.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
+        }
+        if let Some(suffix) = self.0.strip_prefix('*') {
+            let start = essence.len().checked_sub(suffix.len());
+            return start.and_then(|start| essence.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix));
+        }
+        essence.eq_ignore_ascii_case(&self.0)
+    }
+}
+
+/// The media type without its parameters.
+pub fn essence(content_type: &HeaderValue) -> &str {
+    let text = content_type.to_str().unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// True when one of `kinds` covers the media type `essence`.
+pub fn covered(kinds: &[Kind], essence: &str) -> bool {
+    kinds.iter().any(|kind| kind.covers(essence))
+}
+
+impl Setting for Kind {
+    fn parse(value: &DeValue) -> Result<Self, Expected> {
+        let text = value.as_str().unwrap_or_default().to_ascii_lowercase();
+        let right = match text.split_once('/') {
+            Some((family, kind)) => !family.is_empty() && !family.contains('*') && (kind == "*" || plain(kind)),
+            None => text.strip_prefix("*+").is_some_and(plain),
+        };
+        if right { Ok(Kind(text)) } else { Err(Expected("media types, as in \"text/*\" or \"*+json\"".into())) }
+    }
+}
+
+fn plain(part: &str) -> bool {
+    !part.is_empty() && !part.contains(['*', ';', '/', ' '])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_covered_and_pictures_are_not() {
+        let kinds = Kind::common();
+        for kind in ["text/html; charset=utf-8", "text/x-component", "TEXT/CSS", "application/ld+json", "image/svg+xml"]
+        {
+            assert!(covered(&kinds, essence(&HeaderValue::from_static(kind))), "{kind}");
+        }
+        for kind in ["image/png", "font/woff2", "application/octet-stream", "", ";", "text", "é"] {
+            assert!(!covered(&kinds, kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn kinds_that_are_not_media_types_are_refused() {
+        for wrong in ["", "*", "*/*", "text", "*+", "text/", "/html", "text/html;q=1", "te*/html"] {
+            assert!(Kind::parse(&DeValue::String(wrong.into())).is_err(), "{wrong:?}");
+        }
+        for right in ["text/*", "Application/JSON", "*+json"] {
+            assert!(Kind::parse(&DeValue::String(right.into())).is_ok(), "{right:?}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Compression at the door: answers of the app are coded on their way out, chunk by chunk as they come.
+//!
+//! BREACH: where a page holds a secret *and* repeats what the client sent, its compressed length tells one about the
+//! other. Next.js compresses such pages too; `except` names paths that must not be.
+
+mod body;
+mod config;
+mod encoder;
+mod headers;
+mod kind;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
+use http::{HeaderValue, Method, StatusCode};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Semaphore;
+use tower::{Layer, Service};
+use tracing::warn;
+
+pub use config::Config;
+pub use encoder::{Encoder, Use};
+pub use headers::vary_on_encoding;
+pub use kind::{Kind, covered, essence};
+
+use super::encoding::{Accepted, Encoding};
+use super::{Answer, Body, Failure, Request, Response};
+use crate::settings::Live;
+use crate::telemetry::Registry;
+use body::{Bytecount, Coded};
+use headers::{are_settled, describe, forbids_transforming, weaken_as_known};
+
+/// The layer; clones share its numbers, its budget and its settings.
+#[derive(Clone)]
+pub struct Compress {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Live<Settings>,
+    bytes: Bytecount,
+    answers: [Counter; 3],
+    refused: Counter,
+}
+
+struct Settings {
+    config: Config,
+    /// KiB for encoders. When it is empty, answers go out as they are.
+    budget: Arc<Semaphore>,
+    /// Streams that stay open for long leave at least this much to pages.
+    reserve: usize,
+}
+
+impl Settings {
+    fn new(config: &Config) -> Settings {
+        let kib = usize::try_from(config.memory.0 / 1024).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Settings { config: config.clone(), budget: Arc::new(Semaphore::new(kib)), reserve: kib / 2 }
+    }
+}
+
+impl Compress {
+    pub fn new(config: &Config, registry: &mut Registry) -> Compress {
+        let shared = Shared {
+            settings: Live::new(Settings::new(config)),
+            bytes: Bytecount::default(),
+            answers: Default::default(),
+            refused: Counter::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("compress");
+        registry.register("in_bytes", "Bytes of answers before compression", shared.bytes.plain.clone());
+        registry.register("out_bytes", "Bytes of the same answers after it", shared.bytes.coded.clone());
+        for encoding in Encoding::ALL {
+            let name = format!("{}_answers", encoding.token());
+            let help = format!("Answers compressed at the door with {}", encoding.token());
+            registry.register(name, help, shared.answers[encoding as usize].clone());
+        }
+        registry.register("refused", "Answers left as they were for want of memory", shared.refused.clone());
+        Compress { shared: Arc::new(shared) }
+    }
+
+    /// Takes over another section of the config (SIGHUP). What is under way ends as it began.
+    pub fn reload(&self, config: &Config) {
+        self.shared.settings.set(Settings::new(config));
+    }
+}
+
+impl<S> Layer<S> for Compress {
+    type Service = Compressed<S>;
+
+    fn layer(&self, inner: S) -> Compressed<S> {
+        Compressed { inner, layer: self.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub struct Compressed<S> {
+    inner: S,
+    layer: Compress,
+}
+
+impl<S> Service<Request> for Compressed<S>
+where
+    S: Service<Request, Response = Response, Error = Failure, Future = Answer>,
+{
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let settings = self.layer.shared.settings.get();
+        if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
+            return self.inner.call(request);
+        }
+        let wish = Wish::of(&request);
+        let shared = Arc::clone(&self.layer.shared);
+        let answer = self.inner.call(request);
+        Box::pin(async move { Ok(settings.apply(wish, answer.await?, &shared)) })
+    }
+}
+
+/// What of a request matters for the coding of its answer.
+struct Wish {
+    accepted: Accepted,
+    is_head: bool,
+    no_transform: bool,
+    known: Option<HeaderValue>,
+}
+
+impl Wish {
+    fn of(request: &Request) -> Wish {
+        let headers = request.headers();
+        Wish {
+            accepted: Accepted::of(headers),
+            is_head: request.method() == Method::HEAD,
+            no_transform: forbids_transforming(headers),
+            known: headers.get(IF_NONE_MATCH).cloned(),
+        }
+    }
+}
+
+impl Settings {
+    fn excepts(&self, path: &str) -> bool {
+        self.config.except.iter().any(|prefix| path.starts_with(prefix.as_str()))
+    }
+
+    fn apply(&self, wish: Wish, mut response: Response, shared: &Shared) -> Response {
+        if response.status() == StatusCode::NOT_MODIFIED {
+            weaken_as_known(response.headers_mut(), wish.known.as_ref());
+            return response;
+        }
+        let Some(is_live) = self.compressible(&response, wish.no_transform) else { return response };
+        vary_on_encoding(response.headers_mut());
+        let length = length(&response, wish.is_head);
+        if wish.accepted.accepts_identity() && length.is_some_and(|length| length < self.config.min_size.0) {
+            return response;
+        }
+        let Some(encoding) = wish.accepted.choose(&self.config.encodings) else { return response };
+        let purpose = if is_live { Use::Live } else { Use::Page(length) };
+        if wish.is_head {
+            describe(response.headers_mut(), encoding);
+            return response;
+        }
+        if http_body::Body::is_end_stream(response.body()) {
+            return response;
+        }
+        let cost = Encoder::cost(encoding, purpose, &self.config);
+        let has_room = !is_live || self.budget.available_permits() > self.reserve;
+        let permit = if has_room { Arc::clone(&self.budget).try_acquire_many_owned(cost).ok() } else { None };
+        let Some(permit) = permit else {
+            shared.refused.inc();
+            return response;
+        };
+        let encoder = match Encoder::new(encoding, purpose, &self.config) {
+            Ok(encoder) => encoder,
+            Err(error) => {
+                warn!(%error, coding = encoding.token(), "cannot compress");
+                return response;
+            }
+        };
+        shared.answers[encoding as usize].inc();
+        describe(response.headers_mut(), encoding);
+        response.map(|body| Body::boxed(Coded::new(body, encoder, shared.bytes.clone(), permit)))
+    }
+
+    /// Whether the answer may be coded at all, and if so whether it is a stream that stays.
+    fn compressible(&self, response: &Response, no_transform: bool) -> Option<bool> {
+        let (status, headers) = (response.status(), response.headers());
+        let has_content = !status.is_informational()
+            && !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT);
+        if !has_content || are_settled(headers) || no_transform || forbids_transforming(headers) {
+            return None;
+        }
+        let kind = essence(headers.get(CONTENT_TYPE)?);
+        covered(&self.config.types, kind).then(|| kind.eq_ignore_ascii_case("text/event-stream"))
+    }
+}
+
+/// The length of the content where it is known. What the app says of a HEAD is what a GET would get.
+fn length(response: &Response, is_head: bool) -> Option<u64> {
+    let said = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    if is_head { said() } else { http_body::Body::size_hint(response.body()).exact() }
+}
