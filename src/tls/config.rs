@@ -1,35 +1,154 @@
 //! The section `[tls]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::settings::Section;
+use super::identity::Identity;
+use crate::settings::{Section, keywords};
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// PEM file with the certificate chain, leaf first. No default: TLS is off without one.
+    /// PEM file with the certificate chain, leaf first: shown where no other one fits. No default: TLS is off without
+    /// one.
     pub certificate: Option<PathBuf>,
-    /// PEM file with its private key.
+    /// PEM file with its private key (PKCS #8, PKCS #1 or SEC 1), not encrypted.
     pub key: Option<PathBuf>,
-    /// Make a certificate for `localhost` at every start, for development. Default false.
+    /// More of them, chosen by the name that the client asks for (SNI). Default none.
+    pub certificates: Vec<Pair>,
+    /// Make a certificate for `localhost`, for development. Default false.
     pub self_signed: bool,
+    /// Names and addresses in it besides `localhost`, `127.0.0.1` and `::1`. Default none.
+    pub self_signed_names: Vec<String>,
+    /// The oldest TLS that is spoken. Default 1.2.
+    pub min_version: MinVersion,
+    /// From the client's connection to the end of the handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Handshakes under way at the same time; more wait in line, within their time-out. Default 1024.
+    pub max_handshakes: usize,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The oldest version of TLS that is spoken. Older ones than these are broken (RFC 8996) and not to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinVersion {
+    Tls12,
+    Tls13,
+}
+
+keywords!(MinVersion { "1.2" => Tls12, "1.3" => Tls13 });
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            certificate: None,
+            key: None,
+            certificates: Vec::new(),
+            self_signed: false,
+            self_signed_names: Vec::new(),
+            min_version: MinVersion::Tls12,
+            handshake_timeout: Duration::from_secs(10),
+            max_handshakes: 1024,
+        }
+    }
 }
 
 impl Config {
-    /// Looks at what the section names: both files must be there and readable.
-    pub fn check(&self, section: &Section) {
-        for (key, file) in [("certificate", &self.certificate), ("key", &self.key)] {
-            let Some(file) = file else { continue };
-            if let Err(error) = std::fs::read(file) {
-                section.problem(key, format!("cannot read {}: {error}", file.display()), None);
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        let config = Config {
+            certificate: section.optional("certificate"),
+            key: section.optional("key"),
+            certificates: section.sections("certificates").iter().filter_map(Pair::read).collect(),
+            self_signed: section.value("self_signed", default.self_signed),
+            self_signed_names: section.value("self_signed_names", default.self_signed_names),
+            min_version: section.value("min_version", default.min_version),
+            handshake_timeout: section.value("handshake_timeout", default.handshake_timeout),
+            max_handshakes: section.value("max_handshakes", default.max_handshakes),
+        };
+        config.agree(section);
+        config
+    }
+
+    /// What the keys say together.
+    fn agree(&self, section: &Section) {
+        if section.has("certificate") && !section.has("key") {
+            section.problem("certificate", "tls.certificate needs tls.key", Some("key = \"privkey.pem\""));
+        }
+        if section.has("key") && !section.has("certificate") {
+            section.problem("key", "tls.key needs tls.certificate", Some("certificate = \"fullchain.pem\""));
+        }
+        if self.self_signed && (section.has("certificate") || section.has("certificates")) {
+            section.problem(
+                "self_signed",
+                "tls.self_signed stands beside a real certificate",
+                Some("take one of them"),
+            );
+        }
+        if self.max_handshakes == 0 {
+            section.problem("max_handshakes", "tls.max_handshakes must be at least 1", None);
+        }
+        if self.handshake_timeout.is_zero() {
+            section.problem("handshake_timeout", "tls.handshake_timeout must be longer than 0", None);
+        }
+        for name in &self.self_signed_names {
+            if !super::self_signed::is_name(name) {
+                let what = format!("{name:?} in tls.self_signed_names is neither a host name nor an address");
+                section.problem(
+                    "self_signed_names",
+                    what,
+                    Some("as in \"app.test\", \"*.app.test\" or \"192.168.1.5\""),
+                );
             }
         }
     }
 
-    pub fn read(section: &Section) -> Config {
-        Config {
-            certificate: section.optional("certificate"),
-            key: section.optional("key"),
-            self_signed: section.value("self_signed", false),
+    /// Looks at what the section names: the certificates and their keys.
+    pub fn check(&self, section: &Section) {
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            Pair { certificate: certificate.clone(), key: key.clone() }.check(section);
+        }
+        for entry in section.sections("certificates") {
+            if let Some(pair) = Pair::read(&entry) {
+                pair.check(&entry);
+            }
+        }
+    }
+
+    /// Is there anything to show a client?
+    pub fn is_configured(&self) -> bool {
+        self.self_signed || self.certificate.is_some() || !self.certificates.is_empty()
+    }
+
+    /// Every certificate with its key, the one shown by default first.
+    pub fn pairs(&self) -> Vec<Pair> {
+        let first = self.certificate.clone().zip(self.key.clone()).map(|(certificate, key)| Pair { certificate, key });
+        first.into_iter().chain(self.certificates.iter().cloned()).collect()
+    }
+
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        if self.max_handshakes == started.max_handshakes { Vec::new() } else { vec!["tls.max_handshakes"] }
+    }
+}
+
+impl Pair {
+    fn read(section: &Section) -> Option<Pair> {
+        let (certificate, key) = (section.optional("certificate"), section.optional("key"));
+        for missing in ["certificate", "key"].into_iter().filter(|key| !section.has(key)) {
+            section.problem(missing, format!("an entry of tls.certificates needs `{missing}`"), None);
+        }
+        Some(Pair { certificate: certificate?, key: key? })
+    }
+
+    fn check(&self, section: &Section) {
+        if let Err(wrong) = Identity::load(self) {
+            section.problem(wrong.key(), wrong.to_string(), wrong.help());
         }
     }
 }

@@ -1,8 +1,22 @@
 //! Connections to secure ones: handshake and certificates.
+//!
+//! TLS 1.2 and 1.3 with the cipher suites that rustls deems safe. Absent on purpose: client certificates, OCSP stapling
+//! (authorities give it up), early data (it can be replayed).
 
+mod acceptor;
+mod certificates;
 mod config;
+mod files;
+mod handshake;
+mod identity;
+mod numbers;
+mod self_signed;
 
-pub use config::Config;
+pub use acceptor::{Acceptor, TlsError};
+pub use config::{Config, MinVersion, Pair};
+pub use handshake::Failed;
+pub use identity::IdentityError;
+pub use self_signed::SelfSignedError;
 
 /// What the handshake agreed on.
 #[derive(Debug, Clone)]

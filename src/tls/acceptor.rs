@@ -1,0 +1,244 @@
+//! What a listener for https needs to know, replaced as a whole when certificates or settings change.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::server::TlsStream;
+use tracing::{error, info, warn};
+
+use super::certificates::Certificates;
+use super::files::Fingerprint;
+use super::handshake::{self, Failed};
+use super::identity::{Identity, IdentityError};
+use super::numbers::Numbers;
+use super::self_signed::{self, SelfSignedError};
+use super::{Config, MinVersion, Session};
+use crate::drain::Signal;
+use crate::telemetry::Registry;
+
+/// Sessions of TLS 1.2 clients that know no tickets; the oldest are forgotten first.
+const SESSIONS: usize = 4096;
+
+/// Turns connections into secure ones. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Acceptor(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    serving: watch::Sender<Arc<Serving>>,
+    provider: Arc<CryptoProvider>,
+    /// One for the life of the process, so that what a client was given before a reload still opens the door.
+    tickets: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+    /// Full: handshakes wait in line, each until its own time-out.
+    slots: Semaphore,
+    numbers: Numbers,
+}
+
+/// What holds now.
+#[derive(Debug)]
+pub(super) struct Serving {
+    tls: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
+    pub config: Config,
+    /// Of the files, taken before they were read.
+    pub fingerprint: Fingerprint,
+}
+
+/// TLS cannot be had, or not in the new way.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    SelfSigned(#[from] SelfSignedError),
+    #[error("no certificate is named in [tls]")]
+    NoCertificate,
+    #[error("{0}")]
+    Outdated(String),
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+impl Acceptor {
+    /// Reads the certificates, and follows their files from then on until the door drains. Needs a runtime.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file at fault. An expired certificate is only logged: an old one is better than none.
+    pub fn build(config: &Config, drain: &Signal, registry: &mut Registry) -> Result<Acceptor, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let tickets = Ticketer::new()?;
+        let sessions: Arc<dyn StoresServerSessions> = ServerSessionMemoryCache::new(SESSIONS);
+        let serving = Serving::build(config, None, &provider, &tickets, &sessions)?;
+        let shared = Shared {
+            serving: watch::Sender::new(Arc::new(serving)),
+            provider,
+            tickets,
+            sessions,
+            slots: Semaphore::new(config.max_handshakes),
+            numbers: Numbers::register(registry),
+        };
+        let acceptor = Acceptor(Arc::new(shared));
+        acceptor.taken(&acceptor.serving());
+        tokio::spawn(super::files::follow(acceptor.clone(), drain.clone()));
+        Ok(acceptor)
+    }
+
+    /// Takes over another section of the config, and reads the certificates again. Connections stay as they are.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), TlsError> {
+        let old = self.serving();
+        let built = Serving::build(config, Some(&old), &self.0.provider, &self.0.tickets, &self.0.sessions);
+        match built.and_then(|new| new.no_worse_than(&old)) {
+            Ok(new) => {
+                let new = Arc::new(new);
+                self.taken(&new);
+                self.0.serving.send_replace(new);
+                self.0.numbers.loads.inc();
+                Ok(())
+            }
+            Err(error) => {
+                self.0.numbers.refusals.inc();
+                Err(error)
+            }
+        }
+    }
+
+    /// Does the handshake, within its time-out.
+    ///
+    /// # Errors
+    /// [`Failed`]; it has been counted.
+    pub async fn accept(&self, mut stream: TcpStream) -> Result<(TlsStream<TcpStream>, Session), Failed> {
+        let serving = self.serving();
+        let (begun, numbers) = (Instant::now(), &self.0.numbers);
+        let handshake = async {
+            handshake::begin(&mut stream).await?;
+            let _slot = self.0.slots.acquire().await;
+            let _under_way = UnderWay::new(numbers);
+            handshake::complete(stream, Arc::clone(&serving.tls)).await
+        };
+        let outcome =
+            timeout_at(begun + serving.config.handshake_timeout, handshake).await.unwrap_or(Err(Failed::Timeout));
+        match &outcome {
+            Ok((stream, _)) => {
+                let agreed = stream.get_ref().1;
+                numbers.done(agreed.protocol_version(), agreed.handshake_kind(), begun.elapsed());
+            }
+            Err(why) => numbers.failed(why),
+        }
+        outcome
+    }
+
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        Arc::clone(&self.0.serving.borrow())
+    }
+
+    /// For whoever follows the files that the config names.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<Serving>> {
+        self.0.serving.subscribe()
+    }
+
+    fn taken(&self, serving: &Serving) {
+        self.0.numbers.certificates(serving.certificates.identities());
+        for identity in serving.certificates.identities() {
+            let expires = humantime::format_rfc3339_seconds(identity.not_after).to_string();
+            info!(certificate = identity.label, names = identity.names.join(" "), expires, "certificate");
+        }
+        if serving.config.self_signed {
+            warn!("the certificate is self-signed: for development only, browsers will warn of it");
+        }
+        serving.complain();
+    }
+}
+
+/// Counts a handshake for as long as it lives, also when it is cut short.
+struct UnderWay<'a>(&'a Numbers);
+
+impl<'a> UnderWay<'a> {
+    fn new(numbers: &'a Numbers) -> Self {
+        numbers.under_way.inc();
+        UnderWay(numbers)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.dec();
+    }
+}
+
+impl Serving {
+    fn build(
+        config: &Config,
+        old: Option<&Serving>,
+        provider: &Arc<CryptoProvider>,
+        tickets: &Arc<dyn ProducesTickets>,
+        sessions: &Arc<dyn StoresServerSessions>,
+    ) -> Result<Serving, TlsError> {
+        let fingerprint = Fingerprint::of(config);
+        let mut identities = config.pairs().iter().map(Identity::load).collect::<Result<Vec<_>, _>>()?;
+        if config.self_signed {
+            identities.push(match old.and_then(|old| old.made_for(config)) {
+                Some(made) => made.clone(),
+                None => self_signed::identity(&config.self_signed_names)?,
+            });
+        }
+        let certificates = Arc::new(Certificates::new(identities).ok_or(TlsError::NoCertificate)?);
+        let versions: &[_] = match config.min_version {
+            MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            MinVersion::Tls13 => &[&rustls::version::TLS13],
+        };
+        let mut tls = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&certificates) as _);
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.ticketer = Arc::clone(tickets);
+        tls.session_storage = Arc::clone(sessions);
+        // Early data can be replayed by whoever saw it (RFC 8446 section 8): never accepted.
+        tls.max_early_data_size = 0;
+        Ok(Serving { tls: Arc::new(tls), certificates, config: config.clone(), fingerprint })
+    }
+
+    /// The self-signed certificate, when it would be made for the same names again.
+    fn made_for(&self, config: &Config) -> Option<&Identity> {
+        let is_same = self.config.self_signed && self.config.self_signed_names == config.self_signed_names;
+        self.certificates.identities().last().filter(|_| is_same)
+    }
+
+    /// Refuses an expired certificate in place of one that is not.
+    fn no_worse_than(self, old: &Serving) -> Result<Serving, TlsError> {
+        let now = SystemTime::now();
+        if old.certificates.identities().iter().any(|identity| identity.complaint(now).is_some()) {
+            return Ok(self);
+        }
+        match self.certificates.identities().iter().find_map(|identity| identity.complaint(now)) {
+            Some(complaint) => Err(TlsError::Outdated(complaint)),
+            None => Ok(self),
+        }
+    }
+
+    /// Logs which certificates have expired or soon will.
+    pub fn complain(&self) {
+        let now = SystemTime::now();
+        for identity in self.certificates.identities() {
+            match (identity.complaint(now), identity.time_left(now)) {
+                (Some(complaint), _) => error!("{complaint}: clients will refuse it"),
+                (None, Some(left)) => {
+                    let left = humantime::format_duration(Duration::from_secs(left.as_secs() / 3600 * 3600));
+                    warn!(certificate = identity.label, %left, "a certificate expires soon");
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}

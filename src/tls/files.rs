@@ -1,0 +1,139 @@
+//! Certificates renewed on disk: noticed, and taken without a restart.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, error, warn};
+
+use super::{Acceptor, Config};
+use crate::drain::Signal;
+
+/// A renewal writes several files: when nothing has happened for so long, it is complete.
+const QUIET: Duration = Duration::from_millis(300);
+/// Folders that are never quiet are looked at all the same.
+const RESTLESS: Duration = Duration::from_secs(3);
+/// For file systems that tell nobody of their changes, and links that are swapped further up the path.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+const COMPLAIN_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// What tells one state of the files from another, without reading them. Links are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint(Vec<Option<[i64; 6]>>);
+
+impl Fingerprint {
+    pub fn of(config: &Config) -> Fingerprint {
+        let files = config.pairs().into_iter().flat_map(|pair| [pair.certificate, pair.key]);
+        Fingerprint(files.map(|file| std::fs::metadata(file).ok().map(|found| marks(&found))).collect())
+    }
+}
+
+fn marks(found: &std::fs::Metadata) -> [i64; 6] {
+    let signed = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
+    let (device, inode, size) = (signed(found.dev()), signed(found.ino()), signed(found.size()));
+    [device, inode, size, found.mtime(), found.mtime_nsec(), found.ctime_nsec()]
+}
+
+/// Takes new certificates as they appear, until the door drains.
+pub async fn follow(acceptor: Acceptor, mut drain: Signal) {
+    let _guard = drain.guard();
+    tokio::select! {
+        () = follow_forever(&acceptor) => {}
+        _ = drain.draining() => {}
+    }
+}
+
+async fn follow_forever(acceptor: &Acceptor) {
+    let changed = Arc::new(Notify::new());
+    let mut folders = Folders::new(Arc::clone(&changed));
+    let mut reloads = acceptor.changes();
+    let mut refused = None;
+    let mut complained = Instant::now();
+    loop {
+        let serving = reloads.borrow_and_update().clone();
+        folders.watch(&serving.config);
+        tokio::select! {
+            () = changed.notified() => settle(&changed).await,
+            _ = reloads.changed() => continue,
+            () = sleep(LOOK_EVERY) => {}
+        }
+        if complained.elapsed() >= COMPLAIN_EVERY {
+            complained = Instant::now();
+            serving.complain();
+        }
+        let found = Fingerprint::of(&serving.config);
+        if found == serving.fingerprint || Some(&found) == refused.as_ref() {
+            continue;
+        }
+        // Reading and checking certificates takes its time on a slow disk.
+        let (acceptor, config) = (acceptor.clone(), serving.config.clone());
+        let outcome = tokio::task::spawn_blocking(move || acceptor.reload(&config)).await;
+        if let Ok(Err(why)) = outcome {
+            error!(%why, "the new certificate is refused, the old one stays");
+            refused = Some(found);
+        }
+    }
+}
+
+/// Waits until a burst of changes is over.
+async fn settle(changed: &Notify) {
+    let begun = Instant::now();
+    while begun.elapsed() < RESTLESS && timeout(QUIET, changed.notified()).await.is_ok() {}
+}
+
+/// The folders of the files: a file that is replaced, or a link that is swapped, is a change of its folder.
+struct Folders {
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Folders {
+    fn new(changed: Arc<Notify>) -> Folders {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading is no change, and we read ourselves.
+            let is_change = |event: &notify::Event| match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+                EventKind::Access(_) => false,
+                _ => true,
+            };
+            if event.as_ref().map_or(true, is_change) {
+                changed.notify_one();
+            }
+        });
+        if let Err(error) = &watcher {
+            warn!(%error, every = ?LOOK_EVERY, "changes of certificates cannot be watched: looking from time to time");
+        }
+        Folders { watcher: watcher.ok(), watched: BTreeSet::new() }
+    }
+
+    fn watch(&mut self, config: &Config) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let files = config.pairs().into_iter().flat_map(|pair| [pair.certificate, pair.key]);
+        let wanted: BTreeSet<_> = files.flat_map(|file| folders_of(&file)).collect();
+        for gone in self.watched.difference(&wanted) {
+            let _ = watcher.unwatch(gone);
+        }
+        for new in wanted.difference(&self.watched) {
+            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
+                debug!(folder = %new.display(), %error, "cannot be watched");
+            }
+        }
+        self.watched = wanted;
+    }
+}
+
+/// The folder of the path as it is written, and of the file that it leads to.
+fn folders_of(file: &Path) -> Vec<PathBuf> {
+    let folder = |file: &Path| match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        parent => parent.map(Path::to_owned),
+    };
+    let real = file.canonicalize().ok();
+    [folder(file), real.as_deref().and_then(folder)].into_iter().flatten().collect()
+}

@@ -1,0 +1,175 @@
+//! A certificate of our own making, for development; kept from one start to the next, so that it need be trusted once.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use tracing::{debug, warn};
+
+use super::config::Pair;
+use super::identity::{Identity, IdentityError};
+
+/// Browsers refuse more than 398 days from those they trust; a developer's should not need more.
+const LIFETIME: Duration = Duration::from_secs(397 * DAY);
+/// With less left than this it is made anew.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * DAY);
+const DAY: u64 = 24 * 60 * 60;
+
+const ALWAYS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+const FILE: &str = "self-signed.pem";
+
+/// It could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SelfSignedError {
+    #[error("cannot make a self-signed certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// A certificate for `localhost` and `names`: the one kept from an earlier start, else a new one.
+///
+/// # Errors
+/// [`SelfSignedError`]; never because it cannot be kept, which is only logged.
+pub fn identity(names: &[String]) -> Result<Identity, SelfSignedError> {
+    let file = state_folder().map(|folder| folder.join(FILE));
+    let now = SystemTime::now();
+    if let Some(kept) = file.as_deref().and_then(|file| kept(file, names, now)) {
+        return Ok(kept);
+    }
+    let made = make(names, now)?;
+    if let Some(file) = file {
+        match keep(&file, &made.pem) {
+            Ok(()) => debug!(file = %file.display(), "the self-signed certificate is kept"),
+            Err(error) => {
+                warn!(file = %file.display(), %error, "the self-signed certificate cannot be kept: the next start makes another")
+            }
+        }
+    }
+    Ok(made.identity)
+}
+
+/// A new certificate, and the PEM of it and its key.
+pub struct Made {
+    pub identity: Identity,
+    pem: String,
+}
+
+/// Makes one that is valid from yesterday, for clocks that differ.
+///
+/// # Errors
+/// [`SelfSignedError`] when a name is not one.
+pub fn make(names: &[String], now: SystemTime) -> Result<Made, SelfSignedError> {
+    let mut params = CertificateParams::new(all(names))?;
+    params.distinguished_name.push(DnType::CommonName, "Doorway, for development");
+    params.not_before = (now - Duration::from_secs(DAY)).into();
+    params.not_after = (now + LIFETIME).into();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    let mut identity =
+        Identity::new(vec![certificate.der().clone()], key.serialize_der().try_into().expect("PKCS #8"), &nowhere())?;
+    identity.label = LABEL.to_owned();
+    Ok(Made { identity, pem: format!("{}{}{}", header(names), certificate.pem(), key.serialize_pem()) })
+}
+
+const LABEL: &str = "self-signed";
+
+/// Stands for the files of what was never in one.
+fn nowhere() -> Pair {
+    Pair { certificate: LABEL.into(), key: LABEL.into() }
+}
+
+/// Is `name` a host name (also with `*.` before it) or an address?
+pub fn is_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && host.split('.').all(is_label))
+}
+
+fn all(names: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
+    for name in names.iter().map(|name| name.to_ascii_lowercase()) {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
+}
+
+/// The first line of the file that is kept: which names it is for.
+fn header(names: &[String]) -> String {
+    format!("Made by Doorway for development: {}\n", all(names).join(" "))
+}
+
+fn kept(file: &Path, names: &[String], now: SystemTime) -> Option<Identity> {
+    let text = std::fs::read_to_string(file).ok()?;
+    if !text.starts_with(&header(names)) {
+        return None;
+    }
+    let mut identity = Identity::load(&Pair { certificate: file.into(), key: file.into() }).ok()?;
+    identity.label = LABEL.to_owned();
+    (identity.not_after > now + RENEW_BEFORE).then_some(identity)
+}
+
+/// Whole or not at all, and for nobody else to read.
+fn keep(file: &Path, pem: &str) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let draft = folder.join(format!("{FILE}.{}", std::process::id()));
+    let mut opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    opened.write_all(pem.as_bytes())?;
+    std::fs::rename(&draft, file)
+}
+
+/// What systemd gives (`StateDirectory=`), else the user's own.
+fn state_folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let first = |paths: OsString| std::env::split_paths(&paths).next();
+    set("STATE_DIRECTORY")
+        .and_then(first)
+        .or_else(|| Some(PathBuf::from(set("XDG_STATE_HOME")?).join("doorway")))
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state/doorway")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_one_is_used_again_for_the_same_names_until_it_grows_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state").join(FILE);
+        let now = SystemTime::now();
+        let names = vec!["app.test".to_owned()];
+        let made = make(&names, now).unwrap();
+        keep(&file, &made.pem).unwrap();
+        let again = kept(&file, &names, now).unwrap();
+        assert_eq!(again.certified.cert, made.identity.certified.cert);
+        assert!(kept(&file, &[], now).is_none(), "other names");
+        assert!(kept(&file, &names, now + LIFETIME - RENEW_BEFORE / 2).is_none(), "old");
+        std::fs::write(&file, format!("{}nonsense", header(&names))).unwrap();
+        assert!(kept(&file, &names, now).is_none(), "broken");
+    }
+
+    #[test]
+    fn names() {
+        for name in ["localhost", "app.test", "*.app.test", "10.0.0.1", "fe80::1", "a-b.c_d"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "*", "*.", "a..b", "-a.test", "a b", "https://app.test", "app.test:443", "a*.test", "ä.test"]
+        {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}
