@@ -65,6 +65,7 @@ impl Config {
     /// The keys that differ from `started` and that only a restart can change.
     pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
         let mut keys = self.listen.needs_restart(&started.listen);
+        keys.extend(self.tls.needs_restart(&started.tls));
         keys.extend(self.app.needs_restart(&started.app));
         keys.extend(self.admin.needs_restart(&started.admin));
         keys.extend(self.log.needs_restart(&started.log));
@@ -95,7 +96,7 @@ impl Config {
 
     /// What no room can see alone.
     fn check(&self, root: &Section) {
-        if !self.listen.https.is_empty() && self.tls == tls::Config::default() {
+        if !self.listen.https.is_empty() && !self.tls.is_configured() {
             root.problem(
                 "listen",
                 "listen.https needs a certificate",

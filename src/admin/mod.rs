@@ -13,7 +13,7 @@ use tracing::warn;
 pub use config::{Config, Place};
 
 use crate::drain::Signal;
-use crate::listen::{self, BindError};
+use crate::listen::{self, BindError, Inherited};
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 
@@ -29,19 +29,25 @@ struct Inner {
 }
 
 impl Admin {
-    /// Opens the listener, unless the config wants none; `stop` is where `POST /drain` goes.
+    /// Opens the listener, unless the config wants none: the inherited socket `admin` if there is one. `stop` is where
+    /// `POST /drain` goes.
     ///
     /// # Errors
     /// [`BindError`] when its port is in use or not ours to take.
-    pub async fn open(config: &Config, drain: Signal, stop: mpsc::Sender<()>) -> Result<Admin, BindError> {
+    pub fn open(
+        config: &Config,
+        inherited: &mut Inherited,
+        drain: Signal,
+        stop: mpsc::Sender<()>,
+    ) -> Result<Admin, BindError> {
         let health = health::Health::new(drain.clone());
         let inner = Arc::new(Inner { health, registry: OnceLock::new(), drain, stop });
         if let Place::At(address) = config.listen {
-            let listener = listen::bind(address, "admin").await?;
+            let listener = listen::open_one("admin", "admin.listen", address, inherited)?;
             if !address.ip().is_loopback() {
                 warn!(%address, "admin.listen is not on loopback: whoever reaches it may read the metrics and drain the door");
             }
-            tokio::spawn(serve::serve(listener.socket, Arc::clone(&inner)));
+            tokio::spawn(serve::serve(listener, Arc::clone(&inner)));
         }
         Ok(Admin(inner))
     }

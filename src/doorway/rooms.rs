@@ -6,6 +6,7 @@ use super::dispatch::Dispatch;
 use crate::config::Config;
 use crate::drain::Signal;
 use crate::http::{self, compress::Compress};
+use crate::listen::Entrance;
 use crate::realtime::Realtime;
 use crate::settings::Live;
 use crate::telemetry::Registry;
@@ -14,6 +15,7 @@ use crate::upstream::{StartError, Upstream};
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
 pub struct Rooms {
+    pub entrance: Entrance,
     pub http: Live<http::Config>,
     pub compress: Compress,
     pub upstream: Arc<Upstream>,
@@ -25,12 +27,17 @@ impl Rooms {
     ///
     /// # Errors
     /// [`StartError`] when there is no app to be had.
-    pub async fn build(config: &Config, drain: &Signal, registry: &mut Registry) -> Result<Rooms, StartError> {
+    pub async fn build(
+        config: &Config,
+        entrance: Entrance,
+        drain: &Signal,
+        registry: &mut Registry,
+    ) -> Result<Rooms, StartError> {
         let http = Live::new(config.http.clone());
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
         let realtime = Arc::new(Realtime::new(&config.realtime, drain.clone(), registry));
-        Ok(Rooms { http, compress, upstream, realtime })
+        Ok(Rooms { entrance, http, compress, upstream, realtime })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -38,6 +45,7 @@ impl Rooms {
     /// # Errors
     /// A sentence about what is wrong.
     pub fn reload(&self, config: &Config) -> Result<(), String> {
+        self.entrance.reload(&config.listen, &config.tls).map_err(|error| error.to_string())?;
         self.http.set(config.http.clone());
         self.compress.reload(&config.compress);
         self.upstream.reload(&config.app);

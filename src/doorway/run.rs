@@ -15,8 +15,9 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
-use crate::listen::{self, BindError, Listener};
+use crate::listen::{self, BindError, Entrance, Inherited, InheritedError, Listener};
 use crate::telemetry::{Registry, registry};
+use crate::tls::{Acceptor, TlsError};
 use crate::upstream;
 
 /// How long what the deadline cut may take to say so to its clients.
@@ -37,7 +38,15 @@ pub enum StartError {
     #[error("cannot hear signals: {0}")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
+    Inherited(#[from] InheritedError),
+    #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("there is nothing to listen on: give listen.http or listen.https an address")]
+    Nowhere,
+    #[error("a socket for https was inherited, but [tls] has no certificate to show")]
+    NoCertificate,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     App(#[from] upstream::StartError),
 }
@@ -46,16 +55,19 @@ impl Doorway {
     /// Opens the door, serves until a signal asks to stop, drains, and ends a supervised app last.
     ///
     /// # Errors
-    /// [`StartError`]: a port in use, an app that cannot be had.
+    /// [`StartError`]: a port in use, a certificate without its key, an app that cannot be had.
     pub async fn run(config: Config, source: Source) -> Result<(), StartError> {
         let (signals, stop) = Signals::listen().map_err(StartError::Signals)?;
         let drain = Drain::default();
-        let admin = Admin::open(&config.admin, drain.signal(), stop).await?;
+        let mut inherited = Inherited::receive()?;
+        let admin = Admin::open(&config.admin, &mut inherited, drain.signal(), stop)?;
         let mut door = Doorway { config, source, signals, drain, admin };
-        let listeners = door.bind().await?;
         let mut registry = registry();
+        let acceptor = door.acceptor(&mut registry)?;
+        let listeners = door.bind(&mut inherited, acceptor.is_some())?;
+        let entrance = Entrance::new(&door.config.listen, acceptor, &mut registry);
         let numbers = Numbers::new(&mut registry, door.drain.signal());
-        let Some(rooms) = door.build(&mut registry).await? else {
+        let Some(rooms) = door.build(entrance, &mut registry).await? else {
             info!("stopped before it was ready");
             return Ok(());
         };
@@ -66,22 +78,26 @@ impl Doorway {
         Ok(())
     }
 
+    /// None where `[tls]` has nothing to show.
+    fn acceptor(&self, registry: &mut Registry) -> Result<Option<Acceptor>, StartError> {
+        let tls = &self.config.tls;
+        Ok(if tls.is_configured() { Some(Acceptor::build(tls, &self.drain.signal(), registry)?) } else { None })
+    }
+
     /// Before anything slow: a port that cannot be had is said at once, and early clients wait instead of being refused.
-    async fn bind(&self) -> Result<Vec<Listener>, StartError> {
-        let mut listeners = Vec::new();
-        for address in &self.config.listen.http {
-            listeners.push(listen::bind(*address, "http").await?);
+    fn bind(&self, inherited: &mut Inherited, has_tls: bool) -> Result<Vec<Listener>, StartError> {
+        let listeners = listen::open(&self.config.listen, inherited)?;
+        match listeners.iter().any(|listener| listener.is_secure) {
+            true if !has_tls => Err(StartError::NoCertificate),
+            false if listeners.is_empty() => Err(StartError::Nowhere),
+            _ => Ok(listeners),
         }
-        for address in &self.config.listen.https {
-            listeners.push(listen::bind(*address, "https").await?);
-        }
-        Ok(listeners)
     }
 
     /// Builds the rooms, which may mean to install and build an app; a signal to stop ends that.
-    async fn build(&mut self, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
+    async fn build(&mut self, entrance: Entrance, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
         let signal = self.drain.signal();
-        let mut building = std::pin::pin!(Rooms::build(&self.config, &signal, registry));
+        let mut building = std::pin::pin!(Rooms::build(&self.config, entrance, &signal, registry));
         let mut patience = tokio::time::interval(systemd::PATIENCE / 2);
         loop {
             tokio::select! {
@@ -102,7 +118,7 @@ impl Doorway {
         for listener in listeners {
             let (stack, http, signal) = (stack.clone(), rooms.http.clone(), self.drain.signal());
             let serve = move |stream, peer| connection::serve(stream, peer, stack.clone(), http.get(), signal.clone());
-            accepting.push(tokio::spawn(listen::accept(listener, self.drain.signal(), serve)));
+            accepting.push(tokio::spawn(listen::accept(listener, rooms.entrance.clone(), self.drain.signal(), serve)));
         }
         let signal = self.drain.signal();
         systemd::watchdog(move || accepting.iter().all(|task| !task.is_finished()) || !signal.is_running());

@@ -1,38 +1,43 @@
 //! Accepting, one task a connection, until the door drains.
 
-use std::time::Duration;
+use tracing::debug;
 
-use tracing::warn;
-
+use super::entrance::{Entrance, canonical};
 use super::{Listener, Peer, Stream};
 use crate::drain::Signal;
 
 /// Accepts until draining begins; every connection is served by `serve` in a task of its own that holds a guard.
-pub async fn accept<F, S>(listener: Listener, mut drain: Signal, serve: F)
+///
+/// While every connection is taken nobody is accepted: the kernel keeps new clients waiting in the socket's backlog.
+pub async fn accept<F, S>(listener: Listener, entrance: Entrance, mut drain: Signal, serve: F)
 where
-    F: Fn(Stream, Peer) -> S,
+    F: Fn(Stream, Peer) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
+    let Listener { socket, is_secure } = listener;
     loop {
+        let next = async {
+            entrance.vacancy().await;
+            socket.accept().await
+        };
         let accepted = tokio::select! {
-            accepted = listener.socket.accept() => accepted,
+            accepted = next => accepted,
             _ = drain.draining() => return,
         };
         let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
+            Ok((stream, address)) => (stream, canonical(address)),
             Err(error) => {
-                // Out of descriptors, or the client left at once: neither is a reason to spin or to stop.
-                warn!(%error, "cannot accept");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                entrance.catch_breath(&error).await;
                 continue;
             }
         };
-        let Ok(local) = stream.local_addr() else { continue };
-        let _ = stream.set_nodelay(true);
-        let guard = drain.guard();
-        let served = serve(Stream::Plain(stream), Peer { address, local, tls: None });
+        let Ok(permit) = entrance.admit(address.ip(), is_secure) else { continue };
+        let (entrance, serve, guard) = (entrance.clone(), serve.clone(), drain.guard());
         tokio::spawn(async move {
-            served.await;
+            match entrance.receive(stream, address, is_secure, permit).await {
+                Ok((stream, peer)) => serve(stream, peer).await,
+                Err(why) => debug!(%address, %why, "a connection came to nothing"),
+            }
             drop(guard);
         });
     }

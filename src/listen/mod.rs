@@ -3,13 +3,22 @@
 mod accept;
 mod bind;
 mod config;
+mod descriptors;
+mod entrance;
+mod inherited;
+mod numbers;
+mod occupant;
+mod permits;
+mod proxy_protocol;
 mod stream;
 
 use std::net::SocketAddr;
 
 pub use accept::accept;
-pub use bind::{BindError, Listener, bind};
-pub use config::Config;
+pub use bind::{BindError, Listener, open, open_one};
+pub use config::{Config, ProxyProtocol};
+pub use entrance::Entrance;
+pub use inherited::{Inherited, InheritedError};
 pub use stream::Stream;
 
 use crate::tls::Session;
@@ -17,7 +26,7 @@ use crate::tls::Session;
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Where it comes from; with PROXY protocol, where the load balancer says.
+    /// Where it comes from; with PROXY protocol, where the load balancer says. IPv4 addresses are never mapped ones.
     pub address: SocketAddr,
     /// The address of ours it reached.
     pub local: SocketAddr,

@@ -1,4 +1,4 @@
-//! The one stream type: plain or inside TLS.
+//! The one stream type: plain or inside TLS, and with it the permit to be here.
 
 use std::io;
 use std::pin::Pin;
@@ -8,20 +8,60 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::permits::Permit;
+
+/// A client's connection. It counts against the limits of `[listen]` until it is dropped, upgrades included.
 #[derive(Debug)]
-pub enum Stream {
+pub struct Stream {
+    transport: Transport,
+    _permit: Option<Permit>,
+}
+
+#[derive(Debug)]
+enum Transport {
     Plain(TcpStream),
+    /// Boxed: a connection without TLS need not be as large as one with it.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    pub(super) fn plain(stream: TcpStream, permit: Permit) -> Stream {
+        Stream { transport: Transport::Plain(stream), _permit: Some(permit) }
+    }
+
+    pub(super) fn secure(stream: TlsStream<TcpStream>, permit: Permit) -> Stream {
+        Stream { transport: Transport::Tls(Box::new(stream)), _permit: Some(permit) }
+    }
+
+    /// Is what is read and written here encrypted on the wire?
+    pub fn is_secure(&self) -> bool {
+        matches!(self.transport, Transport::Tls(_))
+    }
+
+    /// The socket itself, for its options and addresses; with TLS its bytes are not those of the client.
+    pub fn tcp(&self) -> &TcpStream {
+        match &self.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+/// Outside of the limits of `[listen]`.
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Stream { transport: Transport::Plain(stream), _permit: None }
+    }
 }
 
 macro_rules! forward {
     ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Plain($stream) => {
+        match &mut $self.get_mut().transport {
+            Transport::Plain($stream) => {
                 let $stream = Pin::new($stream);
                 $call
             }
-            Stream::Tls($stream) => {
+            Transport::Tls($stream) => {
                 let $stream = Pin::new($stream.as_mut());
                 $call
             }
@@ -49,10 +89,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,244 @@
+//! Who may come in, and as whom: from an accepted socket to a stream with a known peer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::numbers::{Numbers, Refusal};
+use super::permits::{Permit, Permits};
+use super::proxy_protocol::{self, HeaderError};
+use super::{Config, Peer, ProxyProtocol, Stream, descriptors};
+use crate::telemetry::Registry;
+use crate::tls::{self, Acceptor, TlsError};
+
+/// The rules and counts that all listeners share. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Entrance(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    rules: watch::Sender<Arc<Rules>>,
+    permits: Arc<Permits>,
+    acceptor: Option<Acceptor>,
+    descriptors: usize,
+    numbers: Numbers,
+    said_full: Seldom,
+    said_address_full: Seldom,
+    said_error: Seldom,
+}
+
+#[derive(Debug)]
+struct Rules {
+    config: Config,
+    most: usize,
+    most_per_address: usize,
+}
+
+/// No stream, and why.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Turned {
+    #[error("{0:?}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Handshake(#[from] tls::Failed),
+    #[error("the connection broke: {0}")]
+    Broken(#[from] std::io::Error),
+}
+
+impl Entrance {
+    /// Raises the limit of open files, and derives from it how many may come in. `acceptor` is for the listeners that
+    /// are secure.
+    pub fn new(config: &Config, acceptor: Option<Acceptor>, registry: &mut Registry) -> Entrance {
+        let descriptors = descriptors::raise();
+        let rules = Rules::new(config, descriptors);
+        let numbers = Numbers::register(registry);
+        let entrance = Entrance(Arc::new(Shared {
+            permits: Permits::new(rules.most, numbers.open.clone()),
+            rules: watch::Sender::new(Arc::new(rules)),
+            acceptor,
+            descriptors,
+            numbers,
+            said_full: Seldom::default(),
+            said_address_full: Seldom::default(),
+            said_error: Seldom::default(),
+        }));
+        entrance.tell();
+        entrance
+    }
+
+    /// Takes over other sections of the config. Those who are in may stay.
+    ///
+    /// # Errors
+    /// When a certificate cannot be used; then everything stays as it was.
+    pub fn reload(&self, config: &Config, tls: &tls::Config) -> Result<(), TlsError> {
+        if let Some(acceptor) = self.0.acceptor.as_ref().filter(|_| tls.is_configured()) {
+            acceptor.reload(tls)?;
+        }
+        let rules = Rules::new(config, self.0.descriptors);
+        let is_new = rules.most != self.rules().most;
+        self.0.permits.limit(rules.most);
+        self.0.rules.send_replace(Arc::new(rules));
+        if is_new {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        let (rules, descriptors) = (self.rules(), self.0.descriptors);
+        self.0.numbers.most.set(i64::try_from(rules.most).unwrap_or(i64::MAX));
+        info!(max_connections = rules.most, open_files = descriptors, "limits");
+        if rules.most > descriptors::for_clients(descriptors) {
+            warn!("listen.max_connections leaves few open files for the app's side: raise LimitNOFILE= or ulimit -n");
+        }
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.rules.borrow())
+    }
+
+    /// Waits until somebody may be accepted. Cancel-safe.
+    pub(super) async fn vacancy(&self) {
+        let permits = &self.0.permits;
+        if permits.are_all_taken() {
+            self.0.numbers.paused_full.inc();
+            if self.0.said_full.may() {
+                warn!(max_connections = self.rules().most, "every connection is taken: new clients wait");
+            }
+            permits.one_free().await;
+        }
+    }
+
+    /// Waits before accepting is tried again after `error`: a short while, or until a connection is closed.
+    pub(super) async fn catch_breath(&self, error: &std::io::Error) {
+        use rustix::io::Errno;
+        const ABOUT_THE_CLIENT: [Errno; 3] = [Errno::CONNABORTED, Errno::CONNRESET, Errno::INTR];
+        if error.raw_os_error().is_some_and(|code| ABOUT_THE_CLIENT.iter().any(|errno| errno.raw_os_error() == code)) {
+            debug!(%error, "a client left before it was accepted");
+            return;
+        }
+        self.0.numbers.paused_error.inc();
+        if self.0.said_error.may() {
+            warn!(%error, open_files = self.0.descriptors, "cannot accept: trying again");
+        }
+        let _ = timeout(Duration::from_millis(200), self.0.permits.freed()).await;
+    }
+
+    /// Takes a permit for a connection from `address`, unless that has too many.
+    pub(super) fn admit(&self, address: IpAddr, is_secure: bool) -> Result<Permit, Turned> {
+        let accepted = if is_secure { &self.0.numbers.accepted_https } else { &self.0.numbers.accepted_http };
+        accepted.inc();
+        let mut permit = self.0.permits.take();
+        let rules = self.rules();
+        if rules.trusts(address) {
+            return Ok(permit);
+        }
+        if rules.config.proxy_protocol == ProxyProtocol::Require {
+            return Err(self.refuse(Refusal::Untrusted, address));
+        }
+        self.charge(&mut permit, address, &rules)?;
+        Ok(permit)
+    }
+
+    /// Reads what comes before the first request: the PROXY header of a trusted proxy, and the TLS handshake.
+    pub(super) async fn receive(
+        &self,
+        mut stream: TcpStream,
+        mut address: SocketAddr,
+        is_secure: bool,
+        mut permit: Permit,
+    ) -> Result<(Stream, Peer), Turned> {
+        let local = canonical(stream.local_addr()?);
+        let rules = self.rules();
+        let speaks_for_others = rules.config.proxy_protocol != ProxyProtocol::Off && rules.trusts(address.ip());
+        if speaks_for_others && let Some(client) = self.read_header(&mut stream, address.ip(), &rules).await? {
+            address = canonical(client);
+            if !rules.trusts(address.ip()) {
+                self.charge(&mut permit, address.ip(), &rules)?;
+            }
+        }
+        drop(rules);
+        match &self.0.acceptor {
+            Some(acceptor) if is_secure => {
+                // Boxed: what a handshake needs is given back when it is over.
+                let (stream, session) = Box::pin(acceptor.accept(stream)).await?;
+                Ok((Stream::secure(stream, permit), Peer { address, local, tls: Some(session) }))
+            }
+            _ => Ok((Stream::plain(stream, permit), Peer { address, local, tls: None })),
+        }
+    }
+
+    async fn read_header(
+        &self,
+        stream: &mut TcpStream,
+        proxy: IpAddr,
+        rules: &Rules,
+    ) -> Result<Option<SocketAddr>, Turned> {
+        let is_required = rules.config.proxy_protocol == ProxyProtocol::Require;
+        let header = proxy_protocol::read(stream, is_required);
+        let why = match timeout(rules.config.proxy_protocol_timeout, header).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(HeaderError::Missing)) => Refusal::HeaderMissing,
+            Ok(Err(HeaderError::Malformed)) => Refusal::HeaderMalformed,
+            Ok(Err(HeaderError::CutShort | HeaderError::Broken(_))) => Refusal::HeaderBroken,
+            Err(_) => Refusal::HeaderTimeout,
+        };
+        Err(self.refuse(why, proxy))
+    }
+
+    fn charge(&self, permit: &mut Permit, address: IpAddr, rules: &Rules) -> Result<(), Turned> {
+        if permit.charge(address, rules.most_per_address) {
+            return Ok(());
+        }
+        if self.0.said_address_full.may() {
+            let help = "a load balancer belongs into listen.trusted_proxies";
+            let most = rules.most_per_address;
+            warn!(%address, max_connections_per_address = most, help, "an address has all connections that one may have");
+        }
+        Err(self.refuse(Refusal::AddressFull, address))
+    }
+
+    fn refuse(&self, why: Refusal, address: IpAddr) -> Turned {
+        self.0.numbers.refused(why);
+        debug!(%address, reason = why.reason(), "a connection is refused");
+        Turned::Refused(why)
+    }
+}
+
+impl Rules {
+    fn new(config: &Config, descriptors: usize) -> Rules {
+        let most = config.max_connections.unwrap_or_else(|| descriptors::for_clients(descriptors));
+        let most_per_address = config.max_connections_per_address.unwrap_or((most / 4 * 3).max(1));
+        Rules { config: config.clone(), most, most_per_address }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.config.trusted_proxies.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// On a socket for both, IPv4 addresses come in the clothes of IPv6.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Something that is worth a line in the log once a minute at most.
+#[derive(Debug, Default)]
+struct Seldom(AtomicU64);
+
+impl Seldom {
+    fn may(&self) -> bool {
+        static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        // From 1: 0 means never.
+        let now = BEGINNING.get_or_init(Instant::now).elapsed().as_secs() + 1;
+        let last = self.0.load(Ordering::Relaxed);
+        let may = last == 0 || now >= last + 60;
+        may && self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
