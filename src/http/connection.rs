@@ -11,6 +11,9 @@ use super::{Body, Config, Request, Response};
 use crate::drain::Signal;
 use crate::listen::{Peer, Stream};
 
+/// What hyper reads from and writes to, and gives back when a request of HTTP/1.1 is upgraded.
+pub type Io = TokioIo<Stream>;
+
 /// Serves every request of one connection with `service`; the caller holds the drain guard.
 pub async fn serve<S>(stream: Stream, peer: Peer, service: S, config: Arc<Config>, mut drain: Signal)
 where
@@ -24,7 +27,7 @@ where
         request.extensions_mut().insert(Arc::clone(&peer));
         service.clone().call(request)
     });
-    let io = TokioIo::new(stream);
+    let io = Io::new(stream);
     if is_http2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).enable_connect_protocol();
