@@ -1,6 +1,7 @@
 //! The section `[realtime]`.
 
 use super::dialect::plain;
+use super::link::websocket;
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -9,12 +10,18 @@ pub struct Config {
     pub path: String,
     /// Origins besides the site's own that may open sockets. Default none.
     pub origins: Vec<String>,
+    pub websocket: websocket::Config,
     pub plain: plain::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { path: "/api/ws".into(), origins: Vec::new(), plain: plain::Config::default() }
+        Config {
+            path: "/api/ws".into(),
+            origins: Vec::new(),
+            websocket: websocket::Config::default(),
+            plain: plain::Config::default(),
+        }
     }
 }
 
@@ -24,6 +31,7 @@ impl Config {
         Config {
             path: section.value("path", default.path),
             origins: section.value("origins", default.origins),
+            websocket: websocket::Config::read(&section.section("websocket")),
             plain: plain::Config::read(&section.section("plain")),
         }
     }

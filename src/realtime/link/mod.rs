@@ -1,5 +1,7 @@
 //! How frames travel: one client's link, whatever it is made of.
 
+pub mod websocket;
+
 use std::io;
 use std::task::{Context, Poll};
 
@@ -15,7 +17,7 @@ pub trait Link: Send + Unpin {
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>>;
 
     /// Takes a frame to be written by the next [`Link::poll_flush`]. What was taken is held until it is written: the
-    /// caller bounds it by giving no more than one batch until the flush is ready.
+    /// caller bounds it by giving no more than one batch until the flush is ready. After a close frame nothing is taken.
     fn push(&mut self, frame: Frame);
 
     /// Takes frames that are shared with other links: held by reference, not copied.
@@ -24,14 +26,31 @@ pub trait Link: Send + Unpin {
     /// Writes all that was taken, in as few writes as there can be. Ready when the system has all of it.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ends the link: after a close frame of ours it waits for the other side's (the caller bounds the time).
+    /// Ends the link: after a close frame of ours it waits for the other side's (the caller bounds the time). Where
+    /// none was pushed, the link says itself what the client did wrong, or closes without a code.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// What has travelled so far.
+    fn traffic(&self) -> Traffic;
+}
+
+/// What has travelled on one link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes read, with headers, as they travelled inside TLS or HTTP/2.
+    pub bytes_in: u64,
+    /// Bytes written, likewise.
+    pub bytes_out: u64,
+    /// Whole messages received; control frames are not counted.
+    pub messages_in: u64,
+    /// Messages taken to be written; control frames are not counted.
+    pub messages_out: u64,
 }
 
 /// Why no more frames come.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The other side broke the link's own rules (RFC 6455 section 7.1.7): it is told so and closed.
+    /// The other side broke the link's own rules (RFC 6455 section 7.1.7): the caller closes with the violation's code.
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The connection broke.

@@ -15,6 +15,7 @@ struct Inner {
     frames: Frames,
     bytes: usize,
     wire: OnceLock<Bytes>,
+    deflated: OnceLock<(u8, Bytes)>,
 }
 
 /// Most events are one frame; those with attachments are several, never torn apart.
@@ -26,13 +27,18 @@ enum Frames {
 impl Parcel {
     pub fn new(frame: Frame) -> Parcel {
         let bytes = frame.len();
-        Parcel(Arc::new(Inner { frames: Frames::One(frame), bytes, wire: OnceLock::new() }))
+        Parcel(Arc::new(Inner { frames: Frames::One(frame), bytes, wire: OnceLock::new(), deflated: OnceLock::new() }))
     }
 
     /// Several frames that travel together.
     pub fn several(frames: Vec<Frame>) -> Parcel {
         let bytes = frames.iter().map(Frame::len).sum();
-        Parcel(Arc::new(Inner { frames: Frames::Many(frames.into()), bytes, wire: OnceLock::new() }))
+        Parcel(Arc::new(Inner {
+            frames: Frames::Many(frames.into()),
+            bytes,
+            wire: OnceLock::new(),
+            deflated: OnceLock::new(),
+        }))
     }
 
     pub fn frames(&self) -> &[Frame] {
@@ -51,6 +57,13 @@ impl Parcel {
     /// one piece, made by `render` for the first link that asks and shared by all others.
     pub fn wire(&self, render: impl FnOnce(&[Frame]) -> Bytes) -> &Bytes {
         self.0.wire.get_or_init(|| render(self.frames()))
+    }
+
+    /// As [`Parcel::wire`], of a WebSocket that compresses each message by itself with a window of 2 to the `window`.
+    /// `None` where it was made for another window: those links are few, and each makes its own.
+    pub fn deflated(&self, window: u8, render: impl FnOnce(&[Frame]) -> Bytes) -> Option<&Bytes> {
+        let (made_for, bytes) = self.0.deflated.get_or_init(|| (window, render(self.frames())));
+        (*made_for == window).then_some(bytes)
     }
 }
 

@@ -1,0 +1,19 @@
+//! From an upgraded connection to a link, with as few layers between as there can be.
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+
+use super::{Agreed, Config, WebSocket};
+use crate::http::connection::Io;
+use crate::realtime::link::Link;
+
+/// The WebSocket on an upgraded connection.
+///
+/// HTTP/1.1 gives the connection itself back, so hyper's box and buffer are shed for the life of the socket; a stream
+/// of HTTP/2 stays inside its connection.
+pub fn open(upgraded: Upgraded, agreed: Option<&Agreed>, config: &Config) -> Box<dyn Link> {
+    match upgraded.downcast::<Io>() {
+        Ok(parts) => Box::new(WebSocket::new(parts.io.into_inner(), &parts.read_buf, agreed, config)),
+        Err(upgraded) => Box::new(WebSocket::new(TokioIo::new(upgraded), &[], agreed, config)),
+    }
+}
