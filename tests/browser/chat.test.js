@@ -37,6 +37,17 @@ for (const [scheme, socket] of [["https", "wss"], ["http", "ws"]]) {
         }),
       ));
 
+    test(scheme === "https" ? "the socket rides on the page's own HTTP/2 connection" : "the socket is an HTTP/1.1 upgrade", () =>
+      visiting(browser, door.origin(scheme), async (page, context) => {
+        const protocol = await context.newCDPSession(page);
+        await protocol.send("Network.enable");
+        const handshake = new Promise((resolve) => protocol.on("Network.webSocketHandshakeResponseReceived", resolve));
+        await openChat(page);
+        const { response } = await handshake;
+        // RFC 8441 answers an extended CONNECT with 200, RFC 6455 an upgrade with 101.
+        assert.equal(response.status, scheme === "https" ? 200 : 101);
+      }));
+
     test("the socket goes when its page does", () =>
       visiting(browser, door.origin(scheme), async (page) => {
         const closed = page.waitForEvent("websocket").then((socket) => socket.waitForEvent("close"));
