@@ -1,6 +1,7 @@
 //! The kinds of value a key can have, each with the words that say what was expected.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -137,6 +138,18 @@ impl Setting for IpNet {
             Ok(net) => Ok(net),
             Err(_) => expected("an address or a network, as in \"10.0.0.0/8\" or \"::1\""),
         }
+    }
+}
+
+/// A table with names of the file's own choice, as in `{ NAME = "value" }`.
+impl Setting for BTreeMap<String, String> {
+    fn parse(value: &DeValue) -> Result<Self, Expected> {
+        let words = "a table of strings, as in { NAME = \"value\" }";
+        let Some(table) = value.as_table() else { return expected(words) };
+        let entry = |(key, value): (&toml::Spanned<Cow<'_, str>>, &toml::Spanned<DeValue>)| {
+            Some((key.get_ref().to_string(), value.get_ref().as_str()?.to_owned()))
+        };
+        table.iter().map(entry).collect::<Option<_>>().map_or_else(|| expected(words), Ok)
     }
 }
 
