@@ -85,6 +85,10 @@ impl Compress {
     }
 }
 
+/// Put into a request's extensions: its answer will be coded at the door, so the app is to be asked for a plain one.
+#[derive(Debug, Clone, Copy)]
+pub struct AtTheDoor;
+
 impl<S> Layer<S> for Compress {
     type Service = Compressed<S>;
 
@@ -111,12 +115,13 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let settings = self.layer.shared.settings.get();
         if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
             return self.inner.call(request);
         }
         let wish = Wish::of(&request);
+        request.extensions_mut().insert(AtTheDoor);
         let shared = Arc::clone(&self.layer.shared);
         let answer = self.inner.call(request);
         Box::pin(async move { Ok(settings.apply(wish, answer.await?, &shared)) })
