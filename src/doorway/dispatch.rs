@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::StatusCode;
+use http::header::{CONNECTION, UPGRADE};
 use tower::Service;
 
 use crate::http::{Answer, Failure, Request, Response};
@@ -31,6 +33,41 @@ impl Service<Request> for Dispatch {
             return Box::pin(async move { realtime.answer(request).await });
         }
         let upstream = Arc::clone(&self.upstream);
-        Box::pin(async move { upstream.send(request).await })
+        match Upgrade::of(&request) {
+            Upgrade::No => Box::pin(async move { upstream.send(request).await }),
+            _ if upstream.tunnels(request.uri().path()) => Box::pin(async move { upstream.tunnel(request).await }),
+            // Next would leave it hanging (nextjs.md), and nobody else is there to answer.
+            Upgrade::WebSocket => {
+                let failure = Failure::client(StatusCode::NOT_FOUND, "Nothing here speaks WebSocket.");
+                Box::pin(std::future::ready(Err(failure)))
+            }
+            // A server may ignore the offer (RFC 9110 section 7.8); the header ends here.
+            Upgrade::Other => Box::pin(async move { upstream.send(request).await }),
+        }
+    }
+}
+
+/// Whether a request offers to speak something else than HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upgrade {
+    No,
+    WebSocket,
+    Other,
+}
+
+impl Upgrade {
+    fn of(request: &Request) -> Upgrade {
+        if let Some(protocol) = request.extensions().get::<hyper::ext::Protocol>() {
+            return Upgrade::to(protocol.as_str());
+        }
+        let Some(protocol) = request.headers().get(UPGRADE) else { return Upgrade::No };
+        let options =
+            request.headers().get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        let is_asked = options.map(<[u8]>::trim_ascii).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+        if is_asked { Upgrade::to(protocol.to_str().unwrap_or_default()) } else { Upgrade::No }
+    }
+
+    fn to(protocol: &str) -> Upgrade {
+        if protocol.eq_ignore_ascii_case("websocket") { Upgrade::WebSocket } else { Upgrade::Other }
     }
 }

@@ -1,29 +1,113 @@
 //! The section `[app]`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use http::Uri;
-
+use super::address::Address;
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// An app that runs already. Default `http://127.0.0.1:3000`, unless `dir` is given.
-    pub url: Option<Uri>,
-    /// Or a Next.js project to build, start and keep running. No default.
+    pub url: Option<Address>,
+    /// A Next.js project to build, start and keep running; with `url` too, only its files are used. No default.
     pub dir: Option<PathBuf>,
+    /// The project is being worked on: `next dev` instead of a build, and its hot reloading let through. Default false.
+    pub dev: bool,
+    /// Where `next build` puts its work, within `dir`: the project's `distDir`. Default `.next`.
+    pub dist: PathBuf,
+    /// The Node.js that runs it. Default `node`, found by `PATH`.
+    pub node: PathBuf,
+    /// Further environment of the app, over that of this process. Default none.
+    pub env: BTreeMap<String, String>,
+    /// From the start of the app's process to its first answer. Default 2 min.
+    pub start_timeout: Duration,
+    /// From SIGTERM to SIGKILL. Default 10 s.
+    pub stop_timeout: Duration,
+    /// Before an app that ended is started again; doubled each time that it ends soon. Default 500 ms.
+    pub restart_delay: Duration,
+    /// The longest such delay. Default 30 s.
+    pub restart_delay_max: Duration,
+    /// For a connection to the app. Default 5 s.
+    pub connect_timeout: Duration,
+    /// From a request's last byte to the head of its answer. Default 60 s.
+    pub answer_timeout: Duration,
+    /// How long a request waits while the app is away, or for a free connection. Default 15 s.
+    pub wait_timeout: Duration,
+    /// How many requests wait; more are refused with 503. Default 1000.
+    pub wait_limit: usize,
+    /// Connections to the app; when all are in use, requests wait. Default 4096.
+    pub connections: usize,
+    /// How many of them are kept while idle. Default 256.
+    pub idle_connections: usize,
+    /// How long one is kept while idle, where the app does not say (`Keep-Alive: timeout`). Default 4 s: Node 20
+    /// closes at 5 s.
+    pub idle_timeout: Duration,
+    /// Asked when there is no traffic, to know whether the app answers; any status below 500 will do.
+    /// Default `/_next/static/doorway`: Next says 404 without rendering anything.
+    pub health_path: String,
+    /// How often. Default 5 s.
+    pub health_interval: Duration,
+    /// How long such an answer may take. Default 5 s.
+    pub health_timeout: Duration,
+    /// Paths whose upgrades (WebSocket and others) go to the app; a `*` at the end means all below. Default none.
+    pub tunnel: Vec<String>,
+    /// How long a tunnel may be silent in both directions. Default 10 min.
+    pub tunnel_idle_timeout: Duration,
+    /// How many tunnels there may be; more are refused with 503. Default 1000.
+    pub tunnel_limit: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { url: Some(Uri::from_static("http://127.0.0.1:3000")), dir: None }
+        Config {
+            url: Some(Address::loopback(3000)),
+            dir: None,
+            dev: false,
+            dist: ".next".into(),
+            node: "node".into(),
+            env: BTreeMap::new(),
+            start_timeout: Duration::from_secs(120),
+            stop_timeout: Duration::from_secs(10),
+            restart_delay: Duration::from_millis(500),
+            restart_delay_max: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(60),
+            wait_timeout: Duration::from_secs(15),
+            wait_limit: 1000,
+            connections: 4096,
+            idle_connections: 256,
+            idle_timeout: Duration::from_secs(4),
+            health_path: "/_next/static/doorway".into(),
+            health_interval: Duration::from_secs(5),
+            health_timeout: Duration::from_secs(5),
+            tunnel: Vec::new(),
+            tunnel_idle_timeout: Duration::from_secs(600),
+            tunnel_limit: 1000,
+        }
     }
 }
 
 impl Config {
+    /// True when the app is a process of ours.
+    pub fn is_supervised(&self) -> bool {
+        self.url.is_none()
+    }
+
     /// The keys that differ from `started` and that only a restart can change.
     pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
-        if self.dir == started.dir { Vec::new() } else { vec!["app.dir"] }
+        let mut keys = Vec::new();
+        if self.dir != started.dir {
+            keys.push("app.dir");
+        }
+        if self.is_supervised() != started.is_supervised() {
+            keys.push("app.url");
+        }
+        if self.dev != started.dev && self.is_supervised() {
+            keys.push("app.dev");
+        }
+        keys
     }
 
     /// Looks at what the section names: the folder must be there.
@@ -34,12 +118,78 @@ impl Config {
     }
 
     pub fn read(section: &Section) -> Config {
-        let dir: Option<PathBuf> = section.optional("dir");
+        let default = Config::default();
+        let dir = section.optional("dir");
         let url = section.optional("url");
-        if url.is_some() && dir.is_some() {
-            section.problem("dir", "app.url and app.dir exclude each other", Some("keep the one that you mean"));
+        // A wrong url is a problem already; it must not turn into a start of the project beside it.
+        let url = if dir.is_some() && !section.has("url") { None } else { url.or(default.url) };
+        let config = Config {
+            url,
+            dir,
+            dev: section.value("dev", default.dev),
+            dist: section.value("dist", default.dist),
+            node: section.value("node", default.node),
+            env: section.value("env", default.env),
+            start_timeout: section.value("start_timeout", default.start_timeout),
+            stop_timeout: section.value("stop_timeout", default.stop_timeout),
+            restart_delay: section.value("restart_delay", default.restart_delay),
+            restart_delay_max: section.value("restart_delay_max", default.restart_delay_max),
+            connect_timeout: section.value("connect_timeout", default.connect_timeout),
+            answer_timeout: section.value("answer_timeout", default.answer_timeout),
+            wait_timeout: section.value("wait_timeout", default.wait_timeout),
+            wait_limit: section.value("wait_limit", default.wait_limit),
+            connections: section.value("connections", default.connections),
+            idle_connections: section.value("idle_connections", default.idle_connections),
+            idle_timeout: section.value("idle_timeout", default.idle_timeout),
+            health_path: section.value("health_path", default.health_path),
+            health_interval: section.value("health_interval", default.health_interval),
+            health_timeout: section.value("health_timeout", default.health_timeout),
+            tunnel: section.value("tunnel", default.tunnel),
+            tunnel_idle_timeout: section.value("tunnel_idle_timeout", default.tunnel_idle_timeout),
+            tunnel_limit: section.value("tunnel_limit", default.tunnel_limit),
+        };
+        config.judge(section);
+        config
+    }
+
+    /// What is wrong with values that have the right kind.
+    fn judge(&self, section: &Section) {
+        let is_path = |path: &str| path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok();
+        if !is_path(&self.health_path) {
+            section.problem("health_path", "app.health_path must be a path, as in \"/api/health\"", None);
         }
-        let url = if dir.is_some() { None } else { url.or(Config::default().url) };
-        Config { url, dir }
+        for path in &self.tunnel {
+            let exact = path.strip_suffix('*').unwrap_or(path);
+            if !is_path(exact) || exact.contains(['*', '?']) || (exact != path && !exact.ends_with('/')) {
+                let what = format!("app.tunnel has {path:?}, which is neither a path nor one with all below it");
+                section.problem("tunnel", what, Some("as in \"/socket\" or \"/ws/*\""));
+            }
+        }
+        if self.connections == 0 {
+            section.problem("connections", "app.connections must be at least 1", None);
+        }
+        for name in self.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                section.problem("env", format!("app.env has {name:?}, which cannot name a variable"), None);
+            }
+        }
+        for (name, value) in &self.env {
+            if value.contains('\0') {
+                section.problem("env", format!("app.env.{name} contains a NUL"), None);
+            }
+        }
+        for (key, duration) in [
+            ("start_timeout", self.start_timeout),
+            ("restart_delay", self.restart_delay),
+            ("connect_timeout", self.connect_timeout),
+            ("answer_timeout", self.answer_timeout),
+            ("health_interval", self.health_interval),
+            ("health_timeout", self.health_timeout),
+            ("tunnel_idle_timeout", self.tunnel_idle_timeout),
+        ] {
+            if duration.is_zero() {
+                section.problem(key, format!("app.{key} must be longer than 0s"), None);
+            }
+        }
     }
 }

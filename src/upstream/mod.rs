@@ -1,22 +1,42 @@
 //! The app as a server: where it is, whether it answers, and how a request reaches it.
 
+mod address;
+mod answer;
 mod config;
+mod connection;
+mod exchange;
+mod gate;
+mod jitter;
+mod keeper;
+mod metrics;
+mod pool;
+mod protocol;
+mod rewrite;
+mod send;
+mod socket;
+mod tunnel;
+mod upload;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use http::{StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
+pub use address::Address;
 pub use config::Config;
 
 use crate::drain::Signal;
-use crate::http::{Body, Failure, Request, Response};
+use crate::http::{Failure, Request, Response};
+use crate::settings::Live;
 use crate::telemetry::Registry;
+use gate::Gate;
+use metrics::Metrics;
+use pool::Pool;
 
 /// The app behind the door: one that runs already, or one that this process starts and keeps running.
 pub struct Upstream {
-    url: Uri,
+    config: Live<Config>,
+    gate: Arc<Gate>,
+    drain: Signal,
+    metrics: Metrics,
     directory: Option<PathBuf>,
 }
 
@@ -31,8 +51,15 @@ impl Upstream {
     /// # Errors
     /// [`StartError`] when there is no app to be had: not a Next.js project, a failed build.
     pub async fn start(config: &Config, drain: Signal, registry: &mut Registry) -> Result<Upstream, StartError> {
-        let _ = (drain, registry);
-        Ok(Upstream { url: config.url.clone().unwrap_or_default(), directory: config.dir.clone() })
+        let metrics = Metrics::new(registry);
+        let config = Live::new(config.clone());
+        let gate = Arc::new(Gate::new(config.clone(), metrics.clone()));
+        let directory = config.get().dir.clone();
+        let upstream = Upstream { config, gate, drain, metrics, directory };
+        if let Some(url) = upstream.config.get().url.clone() {
+            upstream.lead_to(url);
+        }
+        Ok(upstream)
     }
 
     /// The folder of the app, where it is known.
@@ -42,12 +69,18 @@ impl Upstream {
 
     /// True while the app answers.
     pub fn is_ready(&self) -> bool {
-        true
+        self.gate.answers()
     }
 
     /// Takes over another section of the config (SIGHUP).
     pub fn reload(&self, config: &Config) {
-        let _ = config;
+        let before = self.config.get();
+        self.config.set(config.clone());
+        if *before != *config
+            && let Some(url) = &config.url
+        {
+            self.lead_to(url.clone());
+        }
     }
 
     /// Ends an app that this process started: asks it to, waits as long as the config says, then makes it. Called last,
@@ -58,19 +91,33 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Failure`] with 502, 503 or 504 when the app gives no proper answer.
-    pub async fn send(&self, mut request: Request) -> Result<Response, Failure> {
-        let app = |error: &dyn std::fmt::Display| {
-            Failure::app(StatusCode::BAD_GATEWAY, "The app did not answer.").detail(error)
-        };
-        let authority = self.url.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
-        let stream = TcpStream::connect(&authority).await.map_err(|error| app(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| app(&error))?;
-        tokio::spawn(connection);
-        if let Some(path) = request.uri().path_and_query() {
-            *request.uri_mut() = Uri::from(path.clone());
+    pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+        send::send(&self.gate, request).await
+    }
+
+    /// True when upgrades for `path` go to the app: those the config names, and Next's hot reloading in development.
+    pub fn tunnels(&self, path: &str) -> bool {
+        tunnel::leads(&self.config.get(), path)
+    }
+
+    /// Asks the app for another protocol; when it agrees, bytes flow both ways until one side ends, both are silent for
+    /// too long, or the door drains.
+    ///
+    /// # Errors
+    /// As for [`send`](Upstream::send); 503 also when there are too many tunnels.
+    pub async fn tunnel(&self, request: Request) -> Result<Response, Failure> {
+        tunnel::open(&self.gate, &self.config.get(), &self.metrics, &self.drain, request).await
+    }
+
+    /// Asks at `address` from now on, once a connection can be had there.
+    fn lead_to(&self, address: Address) {
+        let is_new = self.gate.address() != Some(address.clone());
+        let pool = Pool::new(address, self.config.get(), self.metrics.clone());
+        if is_new {
+            self.gate.appoint(&pool)
+        } else {
+            self.gate.install(&pool)
         }
-        let response = sender.send_request(request).await.map_err(|error| app(&error))?;
-        Ok(response.map(Body::Incoming))
+        tokio::spawn(keeper::keep(pool, Arc::clone(&self.gate), self.drain.clone()));
     }
 }

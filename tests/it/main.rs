@@ -6,3 +6,7 @@ mod compress_codings;
 mod compress_streaming;
 mod config;
 mod http_proxy;
+mod upstream_answers;
+mod upstream_pool;
+mod upstream_streaming;
+mod upstream_away;

@@ -40,9 +40,14 @@ impl App {
             while let Ok((stream, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let answer = answer.clone();
-                let service = service_fn(move |request| {
-                    let answered = answer(request);
-                    async move { Ok::<_, Infallible>(answered.await) }
+                let service = service_fn(move |request: Request| {
+                    let answered = if is_probe(&request) { Err(response(404, "")) } else { Ok(answer(request)) };
+                    async move {
+                        Ok::<_, Infallible>(match answered {
+                            Ok(answered) => answered.await,
+                            Err(probed) => probed,
+                        })
+                    }
                 });
                 let server = hyper::server::conn::http1::Builder::new();
                 let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -74,6 +79,11 @@ impl Drop for App {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// What the door asks to know whether the app answers; scripts see requests only.
+fn is_probe(request: &Request) -> bool {
+    request.method() == "HEAD" && request.uri().path() == "/_next/static/doorway"
 }
 
 /// What the test says next in an answer that is under way. Dropped, it ends the answer.

@@ -5,6 +5,7 @@ mod app;
 pub mod client;
 pub mod decode;
 mod door;
+pub mod raw;
 pub mod wire;
 
 pub use app::{App, Feed, response, streamed};

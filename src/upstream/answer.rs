@@ -1,0 +1,158 @@
+//! The body of the app's answer, read as the client takes it. At its end the connection goes back to the pool;
+//! dropped before (the client left), it closes, which tells the app.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use super::connection::Connection;
+use super::protocol::{Decoder, Framing, Head, Misbehaviour, Piece};
+use super::socket::Writer;
+use super::upload::Upload;
+use crate::http::Body;
+use crate::http::body::BodyError;
+
+struct AnswerBody {
+    /// `None` once the body has ended, well or not.
+    connection: Option<Connection>,
+    decoder: Decoder,
+    is_reusable: bool,
+    upload: Option<Uploading>,
+    /// Told at the next poll, so that what came before it is written first.
+    failure: Option<BodyError>,
+}
+
+/// An upload that goes on beside its answer, until it or the answer ends.
+struct Uploading(JoinHandle<Writer>);
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The body that `head` announces on `connection`.
+///
+/// # Errors
+/// [`Misbehaviour::BodyWhereNone`] when the app sent one all the same.
+pub fn body(mut connection: Connection, head: &Head, upload: Upload) -> Result<Body, Misbehaviour> {
+    connection.keep_alive = head.keep_alive;
+    let mut decoder = Decoder::new(head.framing);
+    let is_reusable = head.is_persistent && upload.is_sent();
+    if head.framing == Framing::Empty && !connection.input.is_empty() {
+        return Err(Misbehaviour::BodyWhereNone);
+    }
+    if decoder.is_done() {
+        give_back(connection, is_reusable);
+        return Ok(Body::Empty);
+    }
+    let uploading = match connection.writer.take() {
+        Some(writer) if !upload.is_sent() => Some(Uploading(tokio::spawn(upload.finish(writer)))),
+        writer => {
+            connection.writer = writer;
+            None
+        }
+    };
+    if uploading.is_none()
+        && let Some(whole) = whole(&mut connection, &mut decoder)?
+    {
+        give_back(connection, is_reusable);
+        return Ok(Body::from(whole));
+    }
+    Ok(Body::Boxed(Box::pin(AnswerBody {
+        connection: Some(connection),
+        decoder,
+        is_reusable,
+        upload: uploading,
+        failure: None,
+    })))
+}
+
+/// The whole body, where it came with the head: most answers do, and need no more work.
+fn whole(connection: &mut Connection, decoder: &mut Decoder) -> Result<Option<Bytes>, Misbehaviour> {
+    let input = &mut connection.input;
+    match decoder {
+        Decoder::Length(left) if input.len() as u64 >= *left => match decoder.decode(input)? {
+            Piece::Data(data) => Ok(Some(data)),
+            _ => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn give_back(connection: Connection, is_reusable: bool) {
+    if is_reusable && let Some(pool) = connection.slot().pool().cloned() {
+        pool.give_back(connection);
+    }
+}
+
+impl AnswerBody {
+    fn finish(&mut self) {
+        self.upload = None;
+        if let Some(connection) = self.connection.take() {
+            give_back(connection, self.is_reusable);
+        }
+    }
+
+    /// The next frame, `None` at the end of the body.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, BodyError>> {
+        loop {
+            let Some(connection) = self.connection.as_mut() else { return Poll::Ready(Ok(None)) };
+            let frame = match self.decoder.decode(&mut connection.input)? {
+                Piece::Data(data) => Some(Frame::data(data)),
+                Piece::Trailers(fields) => Some(Frame::trailers(fields)),
+                Piece::End => None,
+                Piece::More => {
+                    if ready!(connection.poll_read(context))? > 0 {
+                        continue;
+                    }
+                    self.decoder.close()?;
+                    None
+                }
+            };
+            if self.decoder.is_done() || frame.is_none() {
+                self.finish();
+            }
+            return Poll::Ready(Ok(frame));
+        }
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match ready!(this.poll_next(context)) {
+            Ok(frame) => Poll::Ready(frame.map(Ok)),
+            Err(failure) => {
+                if let Some(pool) = this.connection.take().and_then(|connection| connection.slot().pool().cloned()) {
+                    pool.metrics.failures.cut_short.inc();
+                }
+                this.upload = None;
+                this.failure = Some(failure);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.connection.is_none() && self.failure.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.connection, self.decoder.left()) {
+            (None, _) if self.failure.is_none() => SizeHint::with_exact(0),
+            (Some(_), Some(left)) => SizeHint::with_exact(left),
+            _ => SizeHint::default(),
+        }
+    }
+}

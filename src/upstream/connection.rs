@@ -1,0 +1,108 @@
+//! One connection to the app, and its place among those that may be open.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, Sleep};
+use tokio_util::io::poll_read_buf;
+
+use super::pool::Slot;
+use super::socket::{Reader, Writer};
+
+/// What is asked of the kernel at once: enough for most answers whole.
+const BLOCK: usize = 8 * 1024;
+/// And while a long body streams through; about the most memory that one answer holds here.
+const BLOCK_MAX: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub struct Connection {
+    pub reader: Reader,
+    /// Away while an upload goes on beside its answer.
+    pub writer: Option<Writer>,
+    /// Read, but not yet understood.
+    pub input: BytesMut,
+    pub alarm: Alarm,
+    /// It has carried a request before, so the app may be closing it just now.
+    pub is_reused: bool,
+    /// How long the app says that it keeps it, idle.
+    pub keep_alive: Option<Duration>,
+    /// How much is asked for next.
+    block: usize,
+    slot: Slot,
+}
+
+impl Connection {
+    pub fn new((reader, writer): (Reader, Writer), slot: Slot) -> Connection {
+        let input = BytesMut::new();
+        let (alarm, block) = (Alarm::new(), BLOCK);
+        Connection { reader, writer: Some(writer), input, alarm, is_reused: false, keep_alive: None, block, slot }
+    }
+
+    /// True while it is open and the app has said nothing unasked.
+    pub fn is_quiet(&self) -> bool {
+        self.input.is_empty() && self.writer.is_some() && self.reader.is_quiet()
+    }
+
+    pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Below half of it, a new block beats ever smaller reads into the rest of the old one.
+        if self.input.capacity() - self.input.len() < self.block / 2 {
+            self.input.reserve(self.block);
+        }
+        let space = self.input.capacity() - self.input.len();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.reader), context, &mut self.input))?;
+        if read == space {
+            self.block = (self.block * 2).min(BLOCK_MAX);
+        } else if read < BLOCK / 4 {
+            self.block = BLOCK;
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Keeps no more memory than the next request is likely to need.
+    pub fn rest(&mut self) {
+        if self.input.capacity() > BLOCK {
+            self.input = BytesMut::new();
+        }
+        self.block = BLOCK;
+        self.is_reused = true;
+    }
+
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub fn into_parts(self) -> (Reader, Option<Writer>, BytesMut, Slot) {
+        (self.reader, self.writer, self.input, self.slot)
+    }
+}
+
+/// A deadline that moves with every request, on a timer that is set only when it rings.
+///
+/// Setting a timer for each request would take the runtime's timer lock twice a request.
+#[derive(Debug)]
+pub struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    fn new() -> Alarm {
+        Alarm { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+    }
+
+    /// Ready once `deadline` has passed.
+    pub fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if self.sleep.deadline() > deadline {
+            self.sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(context));
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(deadline);
+        }
+    }
+}

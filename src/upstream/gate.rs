@@ -1,0 +1,197 @@
+//! Whether the app can be asked, and where; requests wait here while it cannot.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::address::Address;
+use super::config::Config;
+use super::metrics::Metrics;
+use super::pool::Pool;
+use crate::http::Failure;
+use crate::settings::Live;
+
+/// What a client is told with a 503. An app starts within seconds; people come back by themselves.
+const COME_BACK: Duration = Duration::from_secs(3);
+
+pub struct Gate {
+    config: Live<Config>,
+    /// The one that requests go to once it has been found.
+    appointed: Mutex<Option<Arc<Pool>>>,
+    /// `None` while there is nobody to ask.
+    pool: watch::Sender<Option<Arc<Pool>>>,
+    /// It answered when it was last asked.
+    answers: AtomicBool,
+    /// It has answered since the last look; saves a clock on every answer.
+    heard: AtomicBool,
+    /// Bounded by `wait_limit`; whoever comes then is refused with 503.
+    waiting: AtomicUsize,
+    metrics: Metrics,
+}
+
+/// How long one request may wait, over all its tries. It begins with the first wait.
+#[derive(Default)]
+pub struct Patience(Option<Instant>);
+
+impl Gate {
+    pub fn new(config: Live<Config>, metrics: Metrics) -> Gate {
+        Gate {
+            config,
+            appointed: Mutex::new(None),
+            pool: watch::Sender::new(None),
+            answers: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            metrics,
+        }
+    }
+
+    /// Whom to ask; waits while there is nobody.
+    ///
+    /// # Errors
+    /// 503 when too many wait, or when it takes too long.
+    pub async fn enter(&self, patience: &mut Patience) -> Result<Arc<Pool>, Failure> {
+        if let Some(pool) = &*self.pool.borrow()
+            && patience.is_left()
+        {
+            return Ok(Arc::clone(pool));
+        }
+        self.wait(patience).await
+    }
+
+    #[cold]
+    async fn wait(&self, patience: &mut Patience) -> Result<Arc<Pool>, Failure> {
+        let config = self.config.get();
+        let deadline = *patience.0.get_or_insert_with(|| Instant::now() + config.wait_timeout);
+        let Some(_place) = Place::take(self, config.wait_limit) else {
+            self.metrics.failures.overload.inc();
+            let reason = "The app is not there, and too many wait for it.";
+            return Err(Failure::app(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(COME_BACK));
+        };
+        let mut changes = self.pool.subscribe();
+        let entered = timeout_at(deadline, changes.wait_for(Option::is_some)).await;
+        if let Ok(Ok(pool)) = &entered
+            && let Some(pool) = &**pool
+            && patience.is_left()
+        {
+            return Ok(Arc::clone(pool));
+        }
+        self.metrics.failures.unavailable.inc();
+        let reason = "The app is not there just now.";
+        Err(Failure::app(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(COME_BACK))
+    }
+
+    /// `pool` is where the app is to be found from now on, once its keeper has found it; the one before is retired.
+    pub fn appoint(&self, pool: &Arc<Pool>) {
+        let mut appointed = self.appointed();
+        if let Some(before) = appointed.replace(Arc::clone(pool)) {
+            before.retire();
+        }
+        self.pool.send_replace(None);
+        drop(appointed);
+        self.falls_silent("it is to be found elsewhere");
+    }
+
+    /// Requests go to `pool` at once, and no longer to the one before.
+    pub fn install(&self, pool: &Arc<Pool>) {
+        let mut appointed = self.appointed();
+        if let Some(before) = appointed.replace(Arc::clone(pool)) {
+            before.retire();
+        }
+        self.pool.send_replace(Some(Arc::clone(pool)));
+    }
+
+    /// `pool` was found; says whether it is the appointed one.
+    pub fn open(&self, pool: &Arc<Pool>) -> bool {
+        let appointed = self.appointed();
+        let is_it = appointed.as_ref().is_some_and(|it| Arc::ptr_eq(it, pool));
+        if is_it {
+            self.pool.send_replace(Some(Arc::clone(pool)));
+        }
+        is_it
+    }
+
+    fn appointed(&self) -> MutexGuard<'_, Option<Arc<Pool>>> {
+        self.appointed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `pool` gave no connection: nobody is asked until its keeper finds it again. Says whether it still stood here.
+    pub fn lose(&self, pool: &Arc<Pool>, why: &dyn std::fmt::Display) -> bool {
+        let is_here = self.pool.send_if_modified(|here| here.take_if(|here| Arc::ptr_eq(here, pool)).is_some());
+        if is_here {
+            self.falls_silent(&why.to_string());
+            pool.lost.notify_one();
+        }
+        is_here
+    }
+
+    /// Whether requests go to `pool` now.
+    pub fn leads_to(&self, pool: &Arc<Pool>) -> bool {
+        self.pool.borrow().as_ref().is_some_and(|here| Arc::ptr_eq(here, pool))
+    }
+
+    /// Where requests go now.
+    pub fn address(&self) -> Option<Address> {
+        self.pool.borrow().as_ref().map(|pool| pool.address.clone())
+    }
+
+    /// The app has answered; on the path of every request, so it writes only what is news.
+    pub fn hear(&self) {
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        if !self.answers.load(Ordering::Relaxed) && !self.answers.swap(true, Ordering::Relaxed) {
+            self.metrics.ready.set(1);
+            info!("the app answers");
+        }
+    }
+
+    /// Whether it has answered since this was last asked.
+    pub fn take_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn falls_silent(&self, why: &str) {
+        if self.answers.swap(false, Ordering::Relaxed) {
+            self.metrics.ready.set(0);
+            warn!(why, "the app does not answer");
+        }
+    }
+
+    pub fn answers(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) && self.pool.borrow().is_some()
+    }
+}
+
+impl Patience {
+    fn is_left(&self) -> bool {
+        self.0.is_none_or(|deadline| Instant::now() < deadline)
+    }
+}
+
+/// One who waits.
+struct Place<'a>(&'a Gate);
+
+impl<'a> Place<'a> {
+    fn take(gate: &'a Gate, limit: usize) -> Option<Place<'a>> {
+        if gate.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
+            gate.waiting.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        gate.metrics.waits.inc();
+        gate.metrics.waiting.inc();
+        Some(Place(gate))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.waiting.dec();
+    }
+}

@@ -1,0 +1,109 @@
+//! Looks after one pool: drops what grew old, asks the app for a sign of life when there is no traffic, and finds it
+//! again when it was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use super::answer;
+use super::exchange::{Question, ask};
+use super::gate::Gate;
+use super::pool::Pool;
+use super::upload::{Encoding, Upload};
+use crate::drain::Signal;
+use crate::http::Body;
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Between two tries to reach an app that is away, at first and at most.
+const FIRST_TRY: Duration = Duration::from_millis(50);
+const LAST_TRY: Duration = Duration::from_secs(1);
+
+/// Runs until the pool is retired or the door ends. Holds no guard: it serves nobody, and must not delay the drain.
+pub async fn keep(pool: Arc<Pool>, gate: Arc<Gate>, mut drain: Signal) {
+    tokio::select! {
+        () = look_after(&pool, &gate) => {}
+        () = drain.ended() => {}
+    }
+}
+
+async fn look_after(pool: &Arc<Pool>, gate: &Gate) {
+    let mut next_look = Instant::now();
+    while !pool.is_retired() {
+        if !gate.leads_to(pool) {
+            find(pool, gate).await;
+            next_look = Instant::now();
+            continue;
+        }
+        if Instant::now() >= next_look {
+            next_look = Instant::now() + pool.config.health_interval;
+            if !gate.take_heard() {
+                look(pool, gate).await;
+            }
+        }
+        tokio::select! {
+            () = sleep(SWEEP) => pool.sweep(),
+            () = pool.lost.notified() => {}
+        }
+    }
+    pool.retire();
+}
+
+/// Asks for a sign of life.
+async fn look(pool: &Arc<Pool>, gate: &Gate) {
+    match probe(pool).await {
+        Ok(_) => gate.hear(),
+        // Another has taken its place meanwhile: its silence is no news.
+        Err(why) if gate.leads_to(pool) => gate.falls_silent(&why),
+        Err(_) => {}
+    }
+    gate.take_heard();
+}
+
+/// Dials until the app takes a connection, or the pool is retired.
+async fn find(pool: &Arc<Pool>, gate: &Gate) {
+    let mut pause = FIRST_TRY;
+    while !pool.is_retired() {
+        match pool.connect_anew().await {
+            Ok(connection) => {
+                pool.give_back(connection);
+                gate.open(pool);
+                return;
+            }
+            Err(error) => debug!(%error, "still away"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_TRY);
+    }
+}
+
+/// Asks `health_path`; any status below 500 is an answer.
+///
+/// # Errors
+/// What went wrong, for the log.
+pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
+    let config = &pool.config;
+    let asked = async {
+        let mut connection = pool.connect_anew().await.map_err(|error| error.to_string())?;
+        let authority = pool.address.authority();
+        let head = format!(
+            "HEAD {} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n",
+            config.health_path
+        );
+        let mut upload = Upload::new(head.into_bytes(), Body::Empty, Encoding::None);
+        let question = Question { method: &Method::HEAD, wants_upgrade: false, patience: config.health_timeout };
+        let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| error.to_string())?;
+        let status = head.status;
+        answer::body(connection, &head, upload).map_err(|error| error.to_string())?;
+        Ok::<StatusCode, String>(status)
+    };
+    let status = timeout(config.connect_timeout + config.health_timeout, asked).await;
+    let status = status.map_err(|_| "no answer in time".to_owned())??;
+    if status.is_server_error() {
+        return Err(format!("{} answers {status}", config.health_path));
+    }
+    Ok(status)
+}

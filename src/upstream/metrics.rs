@@ -1,0 +1,93 @@
+//! The numbers of this room.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+use crate::telemetry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+/// Handles, looked up once: counting costs an atomic addition.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub open: Gauge,
+    pub idle: Gauge,
+    pub dials: Counter,
+    pub reuses: Counter,
+    pub retries: Counter,
+    pub waits: Counter,
+    pub waiting: Gauge,
+    pub starts: Counter,
+    pub ready: Gauge,
+    pub tunnels: Gauge,
+    latency: Histogram,
+    pub failures: Failures,
+}
+
+/// Requests that got no proper answer, by kind.
+#[derive(Debug, Clone)]
+pub struct Failures {
+    pub connect: Counter,
+    pub closed: Counter,
+    pub timeout: Counter,
+    pub misbehaved: Counter,
+    pub overload: Counter,
+    pub unavailable: Counter,
+    pub cut_short: Counter,
+}
+
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
+        let registry = registry.sub_registry_with_prefix("upstream");
+        let failures = Family::<Kind, Counter>::default();
+        let failure = |kind| failures.get_or_create(&Kind { kind }).clone();
+        let metrics = Metrics {
+            open: Gauge::default(),
+            idle: Gauge::default(),
+            dials: Counter::default(),
+            reuses: Counter::default(),
+            retries: Counter::default(),
+            waits: Counter::default(),
+            waiting: Gauge::default(),
+            starts: Counter::default(),
+            ready: Gauge::default(),
+            tunnels: Gauge::default(),
+            latency: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
+            failures: Failures {
+                connect: failure("connect"),
+                closed: failure("closed"),
+                timeout: failure("timeout"),
+                misbehaved: failure("misbehaved"),
+                overload: failure("overload"),
+                unavailable: failure("unavailable"),
+                cut_short: failure("cut_short"),
+            },
+        };
+        registry.register("connections", "Connections to the app", metrics.open.clone());
+        registry.register("idle_connections", "Connections to the app that wait for a request", metrics.idle.clone());
+        registry.register("dials", "Connections opened", metrics.dials.clone());
+        registry.register("reuses", "Requests sent on a connection that was there", metrics.reuses.clone());
+        registry.register("retries", "Requests sent again after a kept connection closed", metrics.retries.clone());
+        registry.register("waits", "Requests that waited for the app or for a connection", metrics.waits.clone());
+        registry.register("waiting", "Requests that wait now", metrics.waiting.clone());
+        registry.register("starts", "Starts of the app's process", metrics.starts.clone());
+        registry.register("ready", "1 while the app answers", metrics.ready.clone());
+        registry.register("tunnels", "Upgraded connections to the app", metrics.tunnels.clone());
+        let help = "From a request's last byte written, or the answer's due time, to the answer's head, in seconds";
+        registry.register("answer_seconds", help, metrics.latency.clone());
+        registry.register("failures", "Requests without a proper answer", failures);
+        metrics
+    }
+
+    pub fn answered(&self, after: Duration) {
+        self.latency.observe(after.as_secs_f64());
+    }
+}

@@ -1,0 +1,93 @@
+//! Headers that end at the door: those about one connection, those the door sets itself, and those by which the parts
+//! of Next.js talk to each other. An outsider who sends the last kind speaks as Next itself (CVE-2025-29927).
+
+use http::HeaderName;
+
+/// About this connection, or framing, or set anew for the app.
+const OURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-real-ip",
+    "x-request-id",
+];
+
+const OURS_PREFIX: &str = "x-forwarded-";
+
+/// Next's own (16.4, and what older ones had).
+const NEXT: &[&str] = &[
+    "next-resume",
+    "x-action-forwarded",
+    "x-matched-path",
+    "x-next-cache-tags",
+    "x-next-resume-state-length",
+    "x-nextjs-data",
+    "x-now-route-matches",
+];
+
+const NEXT_PREFIXES: &[&str] =
+    &["x-middleware-", "x-prerender-revalidate", "x-next-revalidate", "x-invoke-", "x-vercel-"];
+
+/// True when a client's header of this name is not sent on. Names are lower case already.
+pub fn is_stripped(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // Most names begin with none of these letters.
+    match name.as_bytes()[0] {
+        b'x' => {
+            name.starts_with(OURS_PREFIX)
+                || NEXT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                || NEXT.contains(&name)
+                || OURS.contains(&name)
+        }
+        b'c' | b'e' | b'f' | b'h' | b'k' | b'p' | b't' | b'u' => OURS.contains(&name),
+        b'n' => NEXT.contains(&name),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_letter_shortcut_misses_none() {
+        for name in OURS.iter().chain(NEXT).chain(NEXT_PREFIXES).chain([&"x-forwarded-for"]) {
+            assert!(is_stripped(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_next_must_hear_is_sent_on() {
+        for name in [
+            "accept",
+            "authorization",
+            "content-type",
+            "cookie",
+            "next-action",
+            "next-hmr-refresh",
+            "next-router-prefetch",
+            "next-router-segment-prefetch",
+            "next-router-state-tree",
+            "next-url",
+            "origin",
+            "range",
+            "rsc",
+            "x-deployment-id",
+            "x-requested-with",
+            "x-custom",
+        ] {
+            assert!(!is_stripped(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+}

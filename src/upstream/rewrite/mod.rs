@@ -1,0 +1,9 @@
+//! What is changed on the way: the head of a request, and what of an answer would give the app's own address away.
+
+mod internal;
+mod origin;
+mod query;
+mod request;
+
+pub use origin::mend;
+pub use request::{Upgrade, head};

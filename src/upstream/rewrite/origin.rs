@@ -1,0 +1,153 @@
+//! Redirects that name the app's private address are mended: clients cannot go there. `request.url` in a `proxy.ts`
+//! is `http://localhost:PORT` by design, so apps build such redirects without knowing.
+
+use http::header::{CONTENT_LOCATION, LOCATION, REFRESH};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue};
+
+use crate::http::Facts;
+use crate::upstream::address::Address;
+
+/// Names by which an app knows its own machine.
+const OWN_NAMES: &[&str] = &["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"];
+
+/// Puts the public origin where `headers` name the private one.
+pub fn mend(headers: &mut HeaderMap, app: &Address, facts: &Facts) {
+    for name in [LOCATION, CONTENT_LOCATION] {
+        if let Some(value) = headers.get_mut(name)
+            && let Some(mended) = value.to_str().ok().and_then(|url| mended(url, app, facts))
+        {
+            replace(value, &mended);
+        }
+    }
+    if let Some(value) = headers.get_mut(REFRESH)
+        && let Some(mended) = value.to_str().ok().and_then(|text| mended_refresh(text, app, facts))
+    {
+        replace(value, &mended);
+    }
+}
+
+fn replace(value: &mut HeaderValue, text: &str) {
+    if let Ok(mended) = HeaderValue::from_str(text) {
+        *value = mended;
+    }
+}
+
+/// `5; url=http://localhost:3000/next`, with or without quotes.
+fn mended_refresh(text: &str, app: &Address, facts: &Facts) -> Option<String> {
+    let at = text.to_ascii_lowercase().find("url=")? + "url=".len();
+    let (before, url) = text.split_at(at);
+    let quote = url.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let inner = &url[quote.map_or(0, char::len_utf8)..];
+    let mended = mended(inner, app, facts)?;
+    Some(format!("{before}{}{mended}", quote.map_or(String::new(), String::from)))
+}
+
+/// `url` at the public origin; `None` when it does not name the private one.
+fn mended(url: &str, app: &Address, facts: &Facts) -> Option<String> {
+    let colon = url.find("://")?;
+    let scheme = &url[..colon];
+    if !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")) {
+        return None;
+    }
+    let rest = &url[colon + "://".len()..];
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if !is_private(authority, app) || rest.starts_with('\\') {
+        return None;
+    }
+    let scheme = if facts.scheme == Scheme::HTTPS { "https" } else { "http" };
+    Some(format!("{scheme}://{}{rest}", facts.authority))
+}
+
+fn is_private(authority: &str, app: &Address) -> bool {
+    let Address::Tcp { port, .. } = app else { return false };
+    if authority.eq_ignore_ascii_case(&app.authority()) {
+        return true;
+    }
+    let bracket = authority.rfind(']').unwrap_or(0);
+    let (name, given) = match authority[bracket..].rfind(':') {
+        Some(colon) => (&authority[..bracket + colon], &authority[bracket + colon + 1..]),
+        None => (authority, ""),
+    };
+    let has_port = if given.is_empty() { *port == 80 } else { given.parse() == Ok(*port) };
+    let is_app = matches!(app, Address::Tcp { host, .. } if name.trim_matches(['[', ']']).eq_ignore_ascii_case(host));
+    has_port && (is_app || OWN_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::http::facts::RequestId;
+
+    fn facts(scheme: Scheme, authority: &'static str) -> Facts {
+        Facts {
+            client: [127, 0, 0, 1].into(),
+            scheme,
+            authority: authority.parse().unwrap(),
+            forwarded_for: HeaderValue::from_static("127.0.0.1"),
+            request_id: RequestId::new(),
+            received: Instant::now(),
+        }
+    }
+
+    fn location(url: &'static str, app: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_static(url));
+        mend(&mut headers, &app.parse().unwrap(), &facts(Scheme::HTTPS, "example.com:8443"));
+        headers[LOCATION].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_private_origin_becomes_the_public_one() {
+        let app = "http://127.0.0.1:3000";
+        for url in [
+            "http://localhost:3000/a?b#c",
+            "http://127.0.0.1:3000/a?b#c",
+            "https://LOCALHOST:3000/a?b#c",
+            "http://[::1]:3000/a?b#c",
+            "http://0.0.0.0:3000/a?b#c",
+        ] {
+            assert_eq!(location(url, app), "https://example.com:8443/a?b#c", "{url}");
+        }
+        assert_eq!(location("http://localhost:3000", app), "https://example.com:8443");
+        assert_eq!(location("http://app.internal/x", "http://app.internal"), "https://example.com:8443/x");
+        assert_eq!(location("http://[fd00::1]:3000/x", "http://[fd00::1]:3000"), "https://example.com:8443/x");
+    }
+
+    #[test]
+    fn everything_else_stays() {
+        for url in [
+            "/a",
+            "a",
+            "//localhost:3000/a",
+            "http://localhost:3001/a",
+            "http://localhost/a",
+            "http://example.org:3000/a",
+            "http://localhost:3000@evil.example/a",
+            "http://localhost:3000.evil.example/a",
+            "http://user@localhost:3000/a",
+            "http://localhost:3000\\@evil.example",
+            "ftp://localhost:3000/a",
+            "",
+        ] {
+            assert_eq!(location(url, "http://127.0.0.1:3000"), url);
+        }
+    }
+
+    #[test]
+    fn refresh_is_mended_too() {
+        let app = Address::loopback(3000);
+        let facts = facts(Scheme::HTTP, "example.com");
+        for (text, expected) in [
+            ("5; url=http://localhost:3000/a", Some("5; url=http://example.com/a")),
+            ("0;URL='http://localhost:3000/a'", Some("0;URL='http://example.com/a'")),
+            ("5; url=/a", None),
+            ("5", None),
+        ] {
+            assert_eq!(mended_refresh(text, &app, &facts).as_deref(), expected, "{text}");
+        }
+    }
+}

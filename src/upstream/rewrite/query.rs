@@ -1,0 +1,63 @@
+//! Query parameters by which the parts of Next.js talk to each other end at the door.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+const EXACT: &[&str] = &["nextInternalLocale", "__nextDataReq", "__nextLocale"];
+const PREFIXES: &[&str] = &["nxtP", "nxtI"];
+
+/// `target` (a path with its query) without them; borrowed when there are none.
+pub fn clean(target: &str) -> Cow<'_, str> {
+    let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
+    if !query.split('&').any(is_internal) {
+        return Cow::Borrowed(target);
+    }
+    let mut cleaned = path.to_owned();
+    let mut separator = '?';
+    for parameter in query.split('&').filter(|parameter| !is_internal(parameter)) {
+        cleaned.push(separator);
+        cleaned.push_str(parameter);
+        separator = '&';
+    }
+    Cow::Owned(cleaned)
+}
+
+/// By the name as Node decodes it, whatever its case.
+fn is_internal(parameter: &str) -> bool {
+    // Nearly every parameter ends here, by its first letter.
+    if !matches!(parameter.as_bytes().first(), Some(b'n' | b'N' | b'_' | b'%')) {
+        return false;
+    }
+    let name = parameter.split('=').next().unwrap_or_default();
+    let name: Cow<'_, [u8]> = percent_decode(name.as_bytes()).into();
+    let begins = |prefix: &&str| name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
+    PREFIXES.iter().any(begins) || EXACT.iter().any(|exact| name.eq_ignore_ascii_case(exact.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_parameters_are_stripped() {
+        for (target, expected) in [
+            ("/", "/"),
+            ("/a?b=1&c", "/a?b=1&c"),
+            ("/a?nxtPid=1", "/a"),
+            ("/a?b=1&nxtIslug=2&c=3", "/a?b=1&c=3"),
+            ("/a?NXTPid=1", "/a"),
+            ("/a?%6extPid=1&b", "/a?b"),
+            ("/a?nxt%50id=1&b", "/a?b"),
+            ("/a?__nextDataReq=1&__nextLocale=de&nextInternalLocale=de", "/a"),
+            ("/a?__nextdatareq", "/a"),
+            ("/a?next=1&nx=2&name=nxtPid", "/a?next=1&nx=2&name=nxtPid"),
+            ("/a?_rsc=1abc", "/a?_rsc=1abc"),
+            ("/a?", "/a?"),
+            ("/a?&&b", "/a?&&b"),
+            ("/a?b=?nxtPid=1", "/a?b=?nxtPid=1"),
+        ] {
+            assert_eq!(clean(target), expected, "{target}");
+        }
+    }
+}

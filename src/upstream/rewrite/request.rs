@@ -1,0 +1,96 @@
+//! The head of a request as the app gets it, written once, straight into the bytes that are sent.
+
+use std::io::Write as _;
+
+use http::header::{ACCEPT_ENCODING, CONNECTION, HOST};
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderValue, Method};
+
+use super::internal::is_stripped;
+use super::query;
+use crate::http::Facts;
+use crate::http::compress::AtTheDoor;
+use crate::upstream::address::Address;
+use crate::upstream::upload::Encoding;
+
+/// Another protocol is asked for on this connection.
+pub struct Upgrade {
+    /// What it is called, as in `websocket`.
+    pub protocol: HeaderValue,
+    /// Made here for a client that came over HTTP/2, which has none (RFC 8441 section 5).
+    pub key: Option<String>,
+}
+
+/// The head for `app`. Nothing that a client says about itself passes: forwarding headers come from `Facts`.
+pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &Address) -> Vec<u8> {
+    let facts = parts.extensions.get::<Facts>();
+    let mut head = Vec::with_capacity(1024);
+    let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    put(&mut head, &[method.as_str().as_bytes(), b" ", query::clean(target).as_bytes(), b" HTTP/1.1\r\nhost: "]);
+    match (facts, parts.headers.get(HOST), parts.uri.authority()) {
+        (Some(facts), _, _) => put(&mut head, &[facts.authority.as_str().as_bytes()]),
+        (None, Some(host), _) => put(&mut head, &[host.as_bytes()]),
+        (None, None, Some(authority)) => put(&mut head, &[authority.as_str().as_bytes()]),
+        (None, None, None) => put(&mut head, &[app.authority().as_bytes()]),
+    }
+    put(&mut head, &[b"\r\n"]);
+    // Node would only gzip, and bundle what should be streamed.
+    let is_coded_here = parts.extensions.get::<AtTheDoor>().is_some();
+    for (name, value) in &parts.headers {
+        if is_stripped(name) || (is_coded_here && name == ACCEPT_ENCODING) {
+            continue;
+        }
+        line(&mut head, name.as_str(), value.as_bytes());
+    }
+    if is_coded_here {
+        put(&mut head, &[b"accept-encoding: identity\r\n"]);
+    }
+    if let Some(facts) = facts {
+        forwarding(&mut head, facts);
+    }
+    match encoding {
+        Encoding::Length(length) => {
+            let _ = write!(head, "content-length: {length}\r\n");
+        }
+        Encoding::Chunked => put(&mut head, &[b"transfer-encoding: chunked\r\n"]),
+        // Those that usually have a body say so when they have none (RFC 9110 section 8.6).
+        Encoding::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+            put(&mut head, &[b"content-length: 0\r\n"]);
+        }
+        Encoding::None => {}
+    }
+    if let Some(upgrade) = upgrade {
+        line(&mut head, CONNECTION.as_str(), b"upgrade");
+        line(&mut head, "upgrade", upgrade.protocol.as_bytes());
+        if let Some(key) = &upgrade.key {
+            line(&mut head, "sec-websocket-key", key.as_bytes());
+        }
+    }
+    put(&mut head, &[b"\r\n"]);
+    head
+}
+
+/// All of them each time: Next fills in what is missing by guessing.
+fn forwarding(head: &mut Vec<u8>, facts: &Facts) {
+    let is_secure = facts.scheme == Scheme::HTTPS;
+    line(head, "x-forwarded-host", facts.authority.as_str().as_bytes());
+    let port = facts.authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+    let _ = write!(head, "x-forwarded-port: {port}\r\n");
+    // Exactly one token: Next compares it with `===` in one place.
+    line(head, "x-forwarded-proto", if is_secure { b"https" } else { b"http" });
+    line(head, "x-forwarded-for", facts.forwarded_for.as_bytes());
+    let _ = write!(head, "x-real-ip: {}\r\n", facts.client);
+    line(head, "x-request-id", facts.request_id.as_str().as_bytes());
+}
+
+fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    put(head, &[name.as_bytes(), b": ", value, b"\r\n"]);
+}
+
+fn put(head: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        head.extend_from_slice(part);
+    }
+}

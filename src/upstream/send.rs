@@ -1,0 +1,156 @@
+//! A request's journey: wait for the app, get a connection, ask, and where it is safe ask once more.
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer;
+use super::connection::Connection;
+use super::exchange::{Cause, NoAnswer, Question, ask};
+use super::gate::{Gate, Patience};
+use super::metrics::Metrics;
+use super::pool::{NoConnection, Pool};
+use super::protocol::{Head, Misbehaviour};
+use super::rewrite::{self, Upgrade};
+use super::upload::Upload;
+use crate::http::{Body, Facts, Failure, Request, Response};
+
+/// What a client is told with a 503 for want of a connection.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// An answer's head, and the connection that holds the rest.
+pub struct Answered {
+    pub connection: Connection,
+    pub head: Head,
+    pub upload: Upload,
+    pub pool: Arc<Pool>,
+}
+
+/// Asks the app and answers with what it says.
+///
+/// # Errors
+/// [`Failure`] with 502, 503 or 504, or 400 when the request itself breaks off.
+pub async fn send(gate: &Gate, request: Request) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let answered = journey(gate, &parts, body, None).await?;
+    respond(answered, &parts)
+}
+
+/// Gets `parts` and `body` to the app, until the head of its answer is there.
+///
+/// # Errors
+/// As for [`send`].
+pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Upgrade>) -> Result<Answered, Failure> {
+    let mut patience = Patience::default();
+    let mut pool = gate.enter(&mut patience).await?;
+    let encoding = Upload::encoding_of(&body);
+    let head = rewrite::head(parts, encoding, upgrade, &pool.address);
+    let mut upload = Upload::new(head, body, encoding);
+    let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
+    let mut is_retry = false;
+    loop {
+        let connected = if is_retry { pool.connect_anew().await } else { pool.connect().await };
+        let mut connection = match connected {
+            Ok(connection) => connection,
+            Err(error @ NoConnection::Dial { .. }) => {
+                gate.lose(&pool, &error);
+                pool = gate.enter(&mut patience).await?;
+                continue;
+            }
+            Err(error) => return Err(unconnected(error, &pool.metrics)),
+        };
+        let patience_for_answer = pool.config.answer_timeout;
+        let question = Question { method, wants_upgrade: upgrade.is_some(), patience: patience_for_answer };
+        let started = Instant::now();
+        match ask(&mut connection, &mut upload, &question).await {
+            Ok(head) => {
+                pool.metrics.answered(started.elapsed());
+                if !head.status.is_server_error() {
+                    gate.hear();
+                }
+                return Ok(Answered { connection, head, upload, pool });
+            }
+            Err(no_answer) => {
+                let may_retry = !is_retry && connection.is_reused && may_repeat(&no_answer, &upload, method);
+                if !may_retry {
+                    return Err(unanswered(no_answer, &pool.metrics));
+                }
+                pool.metrics.retries.inc();
+                upload.rewind();
+                is_retry = true;
+                // It may be another one's turn by now.
+                pool = gate.enter(&mut patience).await?;
+            }
+        }
+    }
+}
+
+/// A kept connection closes when the app thinks that it has been idle for too long, perhaps just as a request arrives.
+/// Asking again is safe when the app cannot have heard, or when twice is the same as once (RFC 9110 section 9.2.2).
+fn may_repeat(no_answer: &NoAnswer, upload: &Upload, method: &Method) -> bool {
+    let is_race = matches!(no_answer.cause, Cause::Closed | Cause::Broken(_)) && !no_answer.had_begun;
+    is_race && (upload.sent == 0 || (method.is_idempotent() && !upload.has_body()))
+}
+
+/// The answer for the client; its body is read as the client takes it.
+///
+/// # Errors
+/// [`Failure`] with 502 when there is a body where there can be none.
+pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
+    let Answered { connection, mut head, upload, pool } = answered;
+    if let Some(facts) = parts.extensions.get::<Facts>() {
+        rewrite::mend(&mut head.headers, &pool.address, facts);
+    }
+    let body = answer::body(connection, &head, upload)
+        .map_err(|misbehaviour| unanswered(NoAnswer::from(misbehaviour), &pool.metrics))?;
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    Ok(response)
+}
+
+fn unconnected(error: NoConnection, metrics: &Metrics) -> Failure {
+    match &error {
+        NoConnection::Dial { .. } | NoConnection::DialTimeout(_) => {
+            metrics.failures.connect.inc();
+            Failure::app(StatusCode::GATEWAY_TIMEOUT, "The app cannot be reached.").detail(error)
+        }
+        NoConnection::Crowded | NoConnection::WaitTimeout => {
+            metrics.failures.overload.inc();
+            let failure = Failure::app(StatusCode::SERVICE_UNAVAILABLE, "The app is too busy just now.");
+            failure.detail(error).retry_after(COME_BACK)
+        }
+    }
+}
+
+pub fn unanswered(no_answer: NoAnswer, metrics: &Metrics) -> Failure {
+    let NoAnswer { cause, .. } = no_answer;
+    let (counter, failure) = match &cause {
+        Cause::Closed | Cause::Broken(_) => {
+            (&metrics.failures.closed, Failure::app(StatusCode::BAD_GATEWAY, "The app gave no answer."))
+        }
+        Cause::Timeout => {
+            let reason = "The app did not answer in time.";
+            (&metrics.failures.timeout, Failure::app(StatusCode::GATEWAY_TIMEOUT, reason))
+        }
+        Cause::Misbehaved(_) => {
+            let reason = "The app's answer was not proper HTTP.";
+            (&metrics.failures.misbehaved, Failure::app(StatusCode::BAD_GATEWAY, reason))
+        }
+        Cause::CutShort(_) => {
+            let failure = Failure::client(StatusCode::BAD_REQUEST, "The request was cut short.").closing();
+            (&metrics.failures.cut_short, failure)
+        }
+    };
+    counter.inc();
+    failure.detail(cause)
+}
+
+impl From<Misbehaviour> for NoAnswer {
+    fn from(misbehaviour: Misbehaviour) -> NoAnswer {
+        NoAnswer { cause: misbehaviour.into(), had_begun: true }
+    }
+}

@@ -1,0 +1,200 @@
+//! Promise: connections to the app are kept and used again, never longer than the app keeps them, and the race between
+//! its closing and our asking costs no request that may safely be asked again.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::harness::raw::{RawApp, eventually, ok};
+use crate::harness::{App, client, door, response};
+
+#[tokio::test]
+async fn one_connection_serves_requests_one_after_the_other() {
+    let app = App::saying("hello").await;
+    let door = door().config(app.config()).start();
+    client::get(door.http(), "/", &[]).await.bytes().await;
+    let before = app.connections();
+    for _ in 0..50 {
+        assert_eq!(client::get(door.http(), "/", &[]).await.bytes().await.as_ref(), b"hello");
+    }
+    // A look for a sign of life may have opened one beside it.
+    assert!(app.connections() <= before + 1, "{} connections", app.connections());
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_after_the_app_said_it_closes_it() {
+    let answered = Arc::new(Mutex::new((HashMap::<SocketAddr, Instant>::new(), Vec::new())));
+    let noted = Arc::clone(&answered);
+    let app = RawApp::start(move |mut asked| {
+        {
+            let (last, gaps) = &mut *noted.lock().unwrap();
+            gaps.extend(last.insert(asked.peer, Instant::now()).map(|before| before.elapsed()));
+        }
+        async move {
+            asked.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 1\r\n\r\nx").await;
+            Some(asked)
+        }
+    })
+    .await;
+    let door = door().config(app.config()).start();
+    for pause in [0, 0, 0, 1_300, 0, 0, 1_300, 0] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        client::get(door.http(), "/", &[]).await.bytes().await;
+    }
+    let gaps = answered.lock().unwrap().1.clone();
+    assert!(!gaps.is_empty(), "connections are used again");
+    // A second before the app closes it, it is no longer trusted.
+    assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(1_200)), "{gaps:?}");
+}
+
+/// Answers the first request of each connection, and closes as the second arrives, before a byte of an answer.
+async fn closing_app() -> (RawApp, Arc<AtomicUsize>) {
+    let closings = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&closings);
+    let app = RawApp::start(move |mut asked| {
+        let counter = Arc::clone(&counter);
+        async move {
+            if asked.number > 0 {
+                counter.fetch_add(1, Ordering::SeqCst);
+                return None;
+            }
+            let length = asked.header("content-length").parse().unwrap_or(0);
+            asked.body(length).await;
+            let has_body = !asked.head.starts_with("HEAD");
+            asked.send(if has_body { ok("answered") } else { "HTTP/1.1 200 OK\r\n\r\n".into() }).await;
+            Some(asked)
+        }
+    })
+    .await;
+    (app, closings)
+}
+
+#[tokio::test]
+async fn a_safe_request_is_asked_again_when_a_kept_connection_closes() {
+    let (app, closings) = closing_app().await;
+    let door = door().config(app.config()).start();
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
+        for _ in 0..4 {
+            let answer = client::ask(door.http(), method, "/", &[], "").await;
+            assert_eq!(answer.status, 200, "{method}");
+        }
+    }
+    assert!(closings.load(Ordering::SeqCst) > 0, "the race was never run");
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_acted_is_not_repeated() {
+    let (app, closings) = closing_app().await;
+    let door = door().config(app.config()).start();
+    let mut refused = 0;
+    for number in 1..=8 {
+        let answer = client::ask(door.http(), "POST", "/", &[], "once").await;
+        assert!(matches!(answer.status, 200 | 502), "{}", answer.status);
+        refused += usize::from(answer.status == 502);
+        assert_eq!(app.requests(), number, "each request reaches the app exactly once");
+    }
+    assert!(refused > 0 && refused == closings.load(Ordering::SeqCst), "{refused} refused");
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_closes_is_a_502_and_no_second_try() {
+    let app = RawApp::start(|_| async { None }).await;
+    let door = door().config(app.config() + "health_interval = \"10m\"\n").start();
+    // The connections by which the door found the app count as kept; once they are gone each request dials.
+    for _ in 0..4 {
+        assert_eq!(client::get(door.http(), "/", &[]).await.status, 502);
+    }
+    let before = app.requests();
+    for number in 1..=4 {
+        assert_eq!(client::get(door.http(), "/", &[]).await.status, 502);
+        assert_eq!(app.requests(), before + number);
+    }
+}
+
+#[tokio::test]
+async fn more_requests_than_connections_wait_for_their_turn() {
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counters = (Arc::clone(&under_way), Arc::clone(&most));
+    let app = App::start(move |_| {
+        let (under_way, most) = counters.clone();
+        async move {
+            most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            response(200, "turn")
+        }
+    })
+    .await;
+    let door = door().config(app.config() + "connections = 3\n").start();
+    let address = door.http();
+    let asking: Vec<_> =
+        (0..40).map(|_| tokio::spawn(async move { client::get(address, "/", &[]).await.status })).collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
+    assert!(most.load(Ordering::SeqCst) <= 3, "{} at once", most.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_connection_are_bounded_in_number_and_time() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = Arc::clone(&gate);
+    let app = App::start(move |request| {
+        let gate = Arc::clone(&opened);
+        async move {
+            if request.uri().path() == "/held" {
+                let _permit = gate.acquire().await;
+            }
+            response(200, "free")
+        }
+    })
+    .await;
+    let limits = "connections = 1\nwait_limit = 2\nwait_timeout = \"400ms\"\n";
+    let door = door().config(app.config() + limits).start();
+    let address = door.http();
+    let held = tokio::spawn(async move { client::get(address, "/held", &[]).await.status });
+    let metric = async |line: &str| {
+        let text = client::get(door.admin(), "/metrics", &[]).await.bytes().await;
+        String::from_utf8_lossy(&text).lines().any(|known| known == line)
+    };
+    while !metric("doorway_upstream_idle_connections 0").await || !metric("doorway_upstream_connections 1").await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let began = Instant::now();
+    let waiting: Vec<_> = (0..6).map(|_| tokio::spawn(async move { client::get(address, "/", &[]).await })).collect();
+    let mut fast = 0;
+    for asked in waiting {
+        let answer = asked.await.unwrap();
+        assert_eq!(answer.status, 503);
+        assert!(!answer.header("retry-after").is_empty());
+        fast += usize::from(began.elapsed() < Duration::from_millis(350));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(400), "two waited for their time");
+    assert!(fast <= 4, "{fast} were refused at once");
+    gate.add_permits(1);
+    assert_eq!(held.await.unwrap(), 200);
+    assert_eq!(client::get(address, "/", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_in_time() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&closed);
+    let app = RawApp::start(move |mut asked| {
+        let counter = Arc::clone(&counter);
+        async move {
+            asked.send(ok("x")).await;
+            asked.closed().await;
+            counter.fetch_add(1, Ordering::SeqCst);
+            None
+        }
+    })
+    .await;
+    let door = door().config(app.config() + "idle_timeout = \"200ms\"\n").start();
+    client::get(door.http(), "/", &[]).await.bytes().await;
+    eventually("the idle connection is closed", || closed.load(Ordering::SeqCst) == 1).await;
+}
