@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, drain, http, listen, realtime, telemetry, tls, upstream};
+use crate::{admin, drain, files, http, listen, realtime, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +13,7 @@ pub struct Config {
     pub http: http::Config,
     pub compress: http::compress::Config,
     pub app: upstream::Config,
+    pub files: files::Config,
     pub realtime: realtime::Config,
     pub admin: admin::Config,
     pub log: telemetry::Config,
@@ -81,6 +82,7 @@ impl Config {
             http: http::Config::read(&root.section("http")),
             compress: http::compress::Config::read(&root.section("compress")),
             app: upstream::Config::read(&app),
+            files: files::Config::read(&root.section("files")),
             realtime: realtime::Config::read(&root.section("realtime")),
             admin: admin::Config::read(&root.section("admin")),
             log: telemetry::Config::read(&root.section("log")),

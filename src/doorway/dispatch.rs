@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
 use tower::Service;
 
+use crate::files::{Files, Reply};
 use crate::http::{Answer, Failure, Request, Response};
 use crate::realtime::Realtime;
 use crate::upstream::Upstream;
@@ -16,6 +17,7 @@ use crate::upstream::Upstream;
 pub struct Dispatch {
     pub upstream: Arc<Upstream>,
     pub realtime: Arc<Realtime>,
+    pub files: Arc<Files>,
 }
 
 impl Service<Request> for Dispatch {
@@ -34,7 +36,7 @@ impl Service<Request> for Dispatch {
         }
         let upstream = Arc::clone(&self.upstream);
         match Upgrade::of(&request) {
-            Upgrade::No => Box::pin(async move { upstream.send(request).await }),
+            Upgrade::No => self.ask(request),
             _ if upstream.tunnels(request.uri().path()) => Box::pin(async move { upstream.tunnel(request).await }),
             // Next would leave it hanging (nextjs.md), and nobody else is there to answer.
             Upgrade::WebSocket => {
@@ -42,8 +44,25 @@ impl Service<Request> for Dispatch {
                 Box::pin(std::future::ready(Err(failure)))
             }
             // A server may ignore the offer (RFC 9110 section 7.8); the header ends here.
-            Upgrade::Other => Box::pin(async move { upstream.send(request).await }),
+            Upgrade::Other => self.ask(request),
         }
+    }
+}
+
+impl Dispatch {
+    /// Asks the disk, and where it has no answer the app.
+    fn ask(&self, request: Request) -> Answer {
+        let upstream = Arc::clone(&self.upstream);
+        if !self.files.serves(request.uri().path()) {
+            return Box::pin(async move { upstream.send(request).await });
+        }
+        let files = Arc::clone(&self.files);
+        Box::pin(async move {
+            match files.answer(request).await? {
+                Reply::Answer(response) => Ok(response),
+                Reply::NotHere(request) => upstream.send(request).await,
+            }
+        })
     }
 }
 

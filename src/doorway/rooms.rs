@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::dispatch::Dispatch;
 use crate::config::Config;
 use crate::drain::Signal;
+use crate::files::Files;
 use crate::http::{self, compress::Compress};
 use crate::listen::Entrance;
 use crate::realtime::Realtime;
@@ -19,6 +20,7 @@ pub struct Rooms {
     pub http: Live<http::Config>,
     pub compress: Compress,
     pub upstream: Arc<Upstream>,
+    pub files: Arc<Files>,
     pub realtime: Arc<Realtime>,
 }
 
@@ -36,8 +38,9 @@ impl Rooms {
         let http = Live::new(config.http.clone());
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
+        let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
         let realtime = Arc::new(Realtime::new(&config.realtime, drain.clone(), registry));
-        Ok(Rooms { entrance, http, compress, upstream, realtime })
+        Ok(Rooms { entrance, http, compress, upstream, files, realtime })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -49,12 +52,17 @@ impl Rooms {
         self.http.set(config.http.clone());
         self.compress.reload(&config.compress);
         self.upstream.reload(&config.app);
+        self.files.reload(&config.files);
         self.realtime.reload(&config.realtime);
         Ok(())
     }
 
     /// Those that answer requests.
     pub fn dispatch(&self) -> Dispatch {
-        Dispatch { upstream: Arc::clone(&self.upstream), realtime: Arc::clone(&self.realtime) }
+        Dispatch {
+            upstream: Arc::clone(&self.upstream),
+            realtime: Arc::clone(&self.realtime),
+            files: Arc::clone(&self.files),
+        }
     }
 }

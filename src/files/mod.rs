@@ -1,1 +1,111 @@
-//! Answers on disk.
+//! Answers on disk: what `next build` put into `.next/static`, without waking Node.
+//!
+//! A file that is not there is the app's to answer: it may be of a build the door has not seen, and the app's 404 is the
+//! one that users know. `headers()` of next.config holds here too; `proxy.ts` is not asked about static files.
+
+mod builds;
+mod conditional;
+mod config;
+mod disk;
+mod entry;
+mod media;
+mod numbers;
+mod path;
+mod press;
+mod previous;
+mod range;
+mod reply;
+mod rules;
+mod site;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
+
+pub use config::Config;
+
+use crate::http::{Failure, Request, Response};
+use crate::settings::Live;
+use crate::telemetry::Registry;
+use builds::Builds;
+use numbers::Numbers;
+use press::Press;
+use store::Store;
+
+/// How old a look at the disk may be, in milliseconds: for a build as for a single file.
+const FRESH: u64 = 1000;
+
+/// The files of one app.
+pub struct Files {
+    config: Live<Config>,
+    builds: Arc<Builds>,
+    store: Arc<Store>,
+    press: Press,
+    numbers: Numbers,
+}
+
+/// An answer, or the request back: the file is not there.
+pub enum Reply {
+    Answer(Response),
+    NotHere(Request),
+}
+
+impl Files {
+    /// Looks for the app in the folder that the config names, or else in `directory`.
+    pub fn start(config: &Config, directory: Option<&Path>, registry: &mut Registry) -> Files {
+        let live = Live::new(config.clone());
+        let store = Arc::new(Store::new(config.memory));
+        let numbers = Numbers::new(registry, Arc::clone(&store));
+        let press = Press::start(numbers.compressed.clone());
+        Files { builds: Builds::new(live.clone(), directory), config: live, store, press, numbers }
+    }
+
+    /// Takes over another section of the config (SIGHUP).
+    pub fn reload(&self, config: &Config) {
+        self.config.set(config.clone());
+        self.store.reload(config.memory);
+        self.builds.reload();
+    }
+
+    /// True for paths that may be files here: those are for [`Files::answer`].
+    pub fn serves(&self, path: &str) -> bool {
+        let covers = self.builds.current().is_some_and(|site| site.covers(path));
+        // Also where there is no build yet, or where the next one will have another base path.
+        if covers || path.contains("/_next/static/") {
+            self.builds.look();
+        }
+        covers
+    }
+
+    /// Answers with a file, if there is one.
+    ///
+    /// # Errors
+    /// [`Failure`] with 405, 412 or 416; with 500 when the disk fails.
+    pub async fn answer(&self, request: Request) -> Result<Reply, Failure> {
+        let Some(site) = self.builds.current() else { return Ok(Reply::NotHere(request)) };
+        let Some(place) = site.place(request.uri().path()) else { return Ok(Reply::NotHere(request)) };
+        let Ok((entry, from_memory)) = self.store.get(&self.builds, &site, place).await else {
+            return Ok(Reply::NotHere(request));
+        };
+        let config = self.config.get();
+        let (method, headers) = (request.method(), request.headers());
+        let response = reply::reply(&entry, method, headers, &config.encodings, &self.press).await?;
+        self.numbers.answers.inc();
+        if from_memory {
+            self.numbers.memory_hits.inc();
+        }
+        if entry.from_earlier_build {
+            self.numbers.previous.inc();
+        }
+        if response.status() == StatusCode::NOT_MODIFIED {
+            self.numbers.not_modified.inc();
+        } else if request.method() != Method::HEAD {
+            let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            self.numbers.bytes.inc_by(length.unwrap_or(0));
+        }
+        Ok(Reply::Answer(response))
+    }
+}

@@ -31,6 +31,10 @@ use crate::telemetry::Registry;
 use body::{Bytecount, Coded};
 use headers::{are_settled, describe, forbids_transforming, weaken_as_known};
 
+/// Put into an answer's extensions by whoever knows that it will not get smaller.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled;
+
 /// The layer; clones share its numbers, its budget and its settings.
 #[derive(Clone)]
 pub struct Compress {
@@ -197,7 +201,8 @@ impl Settings {
         let (status, headers) = (response.status(), response.headers());
         let has_content = !status.is_informational()
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT);
-        if !has_content || are_settled(headers) || no_transform || forbids_transforming(headers) {
+        let is_settled = are_settled(headers) || response.extensions().get::<Settled>().is_some();
+        if !has_content || is_settled || no_transform || forbids_transforming(headers) {
             return None;
         }
         let kind = essence(headers.get(CONTENT_TYPE)?);

@@ -5,8 +5,10 @@ mod app;
 pub mod client;
 pub mod decode;
 mod door;
+mod project;
 pub mod raw;
 pub mod wire;
 
 pub use app::{App, Feed, response, streamed};
 pub use door::{Door, PATIENCE, door};
+pub use project::{Project, eventually, metric};

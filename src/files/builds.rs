@@ -1,0 +1,141 @@
+//! Which build is on disk now, and which earlier ones are kept: looked at again as time passes, so that a deploy needs
+//! no word to the door.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::task::spawn_blocking;
+use tracing::{debug, info, warn};
+
+use super::FRESH;
+use super::config::Config;
+use super::previous::Previous;
+use super::site::{Found, Kind, Site};
+use crate::settings::Live;
+
+/// The builds of one app.
+pub struct Builds {
+    config: Live<Config>,
+    /// The app's folder as the upstream knows it.
+    directory: Option<PathBuf>,
+    site: Live<Option<Arc<Site>>>,
+    /// Folders with files of this and earlier builds, newest first.
+    kept: Live<Vec<PathBuf>>,
+    epoch: Instant,
+    /// When the disk was last looked at, in ms since `epoch`.
+    looked: AtomicU64,
+}
+
+impl Builds {
+    /// Reads the build that is there. Earlier ones follow behind the caller's back.
+    pub fn new(config: Live<Config>, directory: Option<&Path>) -> Arc<Builds> {
+        let builds = Arc::new(Builds {
+            config,
+            directory: directory.map(Path::to_owned),
+            site: Live::new(None),
+            kept: Live::new(Vec::new()),
+            epoch: Instant::now(),
+            looked: AtomicU64::new(0),
+        });
+        if let Some((app, dist)) = builds.folders() {
+            builds.read(&app, &dist);
+        }
+        builds.keep_behind();
+        builds
+    }
+
+    /// The build on disk, as of the last look.
+    pub fn current(&self) -> Option<Arc<Site>> {
+        Option::clone(&self.site.get())
+    }
+
+    /// Looks for the file in `site` and then in what was kept. Blocks.
+    pub fn find(&self, site: &Site, kind: Kind, name: &str) -> Option<Found> {
+        site.find(kind, name, &self.kept.get())
+    }
+
+    /// Takes the config as it is now.
+    pub fn reload(self: &Arc<Self>) {
+        self.site.set(None);
+        if let Some((app, dist)) = self.folders() {
+            self.read(&app, &dist);
+        }
+        self.keep_behind();
+    }
+
+    /// Looks whether there is another build, at most once in [`FRESH`] ms and behind the caller's back.
+    pub fn look(self: &Arc<Self>) {
+        let (now, looked) = (self.now(), self.looked.load(Ordering::Relaxed));
+        let is_due = now.saturating_sub(looked) >= FRESH
+            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if !is_due {
+            return;
+        }
+        let builds = Arc::clone(self);
+        spawn_blocking(move || {
+            let Some((app, dist)) = builds.folders() else { return };
+            if builds.current().is_some_and(|site| site.is_current(&dist)) {
+                return;
+            }
+            if builds.read(&app, &dist) {
+                builds.keep();
+            }
+        });
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The app's folder and that of its build; `None` where nobody named one.
+    fn folders(&self) -> Option<(PathBuf, PathBuf)> {
+        let config = self.config.get();
+        let app = config.dir.clone().or_else(|| self.directory.clone()).filter(|_| config.enabled)?;
+        let dist = app.join(&config.dist);
+        Some((app, dist))
+    }
+
+    /// Reads the build in `dist`; false where there is none that is whole: then the last one stays.
+    fn read(&self, app: &Path, dist: &Path) -> bool {
+        match Site::read(app, dist, &self.config.get().public) {
+            Ok(site) => {
+                info!(build = site.build, folder = %site.folder.display(), "static files are answered from disk");
+                self.site.set(Some(Arc::new(site)));
+                true
+            }
+            Err(error) => {
+                debug!(%error, folder = %dist.display(), "no build to answer static files from");
+                false
+            }
+        }
+    }
+
+    fn keep_behind(self: &Arc<Self>) {
+        let builds = Arc::clone(self);
+        spawn_blocking(move || builds.keep());
+    }
+
+    /// Keeps the files of this build for when it is replaced. Blocks.
+    fn keep(&self) {
+        let (config, site) = (self.config.get(), self.current());
+        let Some((site, (_, dist))) = site.zip(self.folders()).filter(|_| !config.keep_previous.is_zero()) else {
+            self.kept.set(Vec::new());
+            return;
+        };
+        let folder = config.keep_dir.clone().unwrap_or_else(|| dist.join("cache").join("doorway"));
+        let previous = Previous { folder, keep: config.keep_previous };
+        match previous.adopt(&site.build, &site.folder) {
+            Ok(kept) => {
+                debug!(builds = kept.len(), folder = %previous.folder.display(), "static files are kept for open tabs");
+                self.kept.set(kept);
+            }
+            Err(error) => warn!(
+                %error,
+                folder = %previous.folder.display(),
+                "after the next build, open tabs will miss the static files of this one; files.keep_dir names a better place"
+            ),
+        }
+    }
+}

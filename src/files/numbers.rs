@@ -1,0 +1,53 @@
+//! What is counted of answers from disk.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::store::Store;
+use crate::telemetry::Registry;
+
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    pub answers: Counter,
+    pub bytes: Counter,
+    pub memory_hits: Counter,
+    pub not_modified: Counter,
+    pub previous: Counter,
+    pub compressed: Counter,
+}
+
+#[derive(Debug)]
+struct Memory(Arc<Store>);
+
+impl Collector for Memory {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let held = ConstGauge::new(i64::try_from(self.0.weight()).unwrap_or(i64::MAX));
+        held.encode(encoder.encode_descriptor(
+            "files_memory_bytes",
+            "Memory held for files",
+            None,
+            MetricType::Gauge,
+        )?)
+    }
+}
+
+impl Numbers {
+    pub fn new(registry: &mut Registry, store: Arc<Store>) -> Numbers {
+        let numbers = Numbers::default();
+        registry.register_collector(Box::new(Memory(store)));
+        let registry = registry.sub_registry_with_prefix("files");
+        registry.register("answers", "Answers from disk, 304 too", numbers.answers.clone());
+        registry.register("bytes", "Bytes of files in these answers", numbers.bytes.clone());
+        registry.register("memory_hits", "Of these answers, those that asked no disk", numbers.memory_hits.clone());
+        registry.register("not_modified", "Of these answers, those that were 304", numbers.not_modified.clone());
+        registry.register("previous_build", "Of these answers, those from an earlier build", numbers.previous.clone());
+        registry.register("compressed", "Compressed forms made of files", numbers.compressed.clone());
+        numbers
+    }
+}

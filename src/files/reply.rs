@@ -1,0 +1,149 @@
+//! From a file and a request to an answer.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::conditional::{self, Verdict};
+use super::disk::Part;
+use super::entry::{Content, Entry, Representation};
+use super::press::Press;
+use super::range::{self, Wanted};
+use crate::http::compress::Settled;
+use crate::http::encoding::{Accepted, Encoding};
+use crate::http::{Body, Failure, Response};
+
+/// The answer about `entry`.
+///
+/// # Errors
+/// [`Failure`] with 405, 412 or 416; 500 when the disk fails.
+pub async fn reply(
+    entry: &Arc<Entry>,
+    method: &Method,
+    headers: &HeaderMap,
+    offered: &[Encoding],
+    press: &Press,
+) -> Result<Response, Failure> {
+    let is_head = method == Method::HEAD;
+    if !is_head && method != Method::GET {
+        return Err(Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address can only be read.")
+            .header(ALLOW, HeaderValue::from_static("GET, HEAD")));
+    }
+    let accepted = Accepted::of(headers);
+    let (form, settled) = choose(entry, &accepted, offered, press);
+    if conditional::has_any(headers) {
+        match conditional::evaluate(headers, &tags(entry, &accepted, form), entry.modified) {
+            Verdict::Proceed => {}
+            Verdict::NotModified(tag) => return Ok(not_modified(form, tag)),
+            Verdict::Failed => {
+                return Err(Failure::client(StatusCode::PRECONDITION_FAILED, "It is not what you believe it is."));
+            }
+        }
+    }
+    let length = form.content.length();
+    let part = if !is_head && conditional::range_counts(headers, &form.tag, entry.modified, SystemTime::now()) {
+        range::wanted(headers, length)
+    } else {
+        Wanted::Whole
+    };
+    let mut response = match part {
+        Wanted::Whole if is_head => head(form),
+        Wanted::Whole => whole(form).await?,
+        Wanted::Part(part) => partial(form, part).await?,
+        Wanted::Nothing => {
+            let unsatisfied = HeaderValue::try_from(format!("bytes */{length}")).map_err(|error| broken(&error))?;
+            return Err(Failure::client(StatusCode::RANGE_NOT_SATISFIABLE, "It has no such part.")
+                .header(CONTENT_RANGE, unsatisfied));
+        }
+    };
+    if settled {
+        response.extensions_mut().insert(Settled);
+    }
+    Ok(response)
+}
+
+/// The form to send, and whether nothing better can be made of it. A form that is not there yet is ordered; until it is
+/// made, the plain one goes out, for the compression layer to do what it can.
+fn choose<'a>(
+    entry: &'a Arc<Entry>,
+    accepted: &Accepted,
+    offered: &[Encoding],
+    press: &Press,
+) -> (&'a Representation, bool) {
+    let Some(wanted) = accepted.choose(offered) else { return (&entry.plain, false) };
+    if let Some(form) = entry.coded(wanted) {
+        return (form, false);
+    }
+    if !entry.is_at_its_smallest(wanted) {
+        press.order(entry, wanted);
+        return (&entry.plain, false);
+    }
+    let other = offered.iter().filter(|other| accepted.accepts(**other)).find_map(|other| entry.coded(*other));
+    (other.unwrap_or(&entry.plain), true)
+}
+
+/// The tag of the form to send, then those of the other forms that the client would take.
+fn tags<'a>(entry: &'a Entry, accepted: &Accepted, form: &'a Representation) -> Vec<&'a str> {
+    let coded = Encoding::ALL.into_iter().filter(|encoding| accepted.accepts(*encoding));
+    let others = coded.filter_map(|encoding| entry.coded(encoding)).chain([&entry.plain]);
+    [form].into_iter().chain(others).map(|form| form.tag.as_str()).collect()
+}
+
+fn head(form: &Representation) -> Response {
+    let mut response = Response::new(Body::Empty);
+    *response.headers_mut() = form.headers.clone();
+    response
+}
+
+async fn whole(form: &Representation) -> Result<Response, Failure> {
+    let body = match &form.content {
+        Content::Memory(bytes) => Body::from(bytes.clone()),
+        Content::Disk { path, length } => {
+            Body::boxed(Part::open(path.clone(), 0..*length).await.map_err(|error| broken(&error))?)
+        }
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = form.headers.clone();
+    Ok(response)
+}
+
+async fn partial(form: &Representation, part: Range<u64>) -> Result<Response, Failure> {
+    let length = form.content.length();
+    let body = match &form.content {
+        // What is in memory fits into its addresses.
+        Content::Memory(bytes) => Body::from(bytes.slice(part.start as usize..part.end as usize)),
+        Content::Disk { path, .. } => {
+            Body::boxed(Part::open(path.clone(), part.clone()).await.map_err(|error| broken(&error))?)
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    *headers = form.headers.clone();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+    let said = HeaderValue::try_from(format!("bytes {}-{}/{length}", part.start, part.end - 1));
+    headers.insert(CONTENT_RANGE, said.map_err(|error| broken(&error))?);
+    Ok(response)
+}
+
+/// 304 with the tag that the client holds (RFC 9110 section 15.4.5) and without what describes a content.
+fn not_modified(form: &Representation, tag: &str) -> Response {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let headers = response.headers_mut();
+    *headers = form.headers.clone();
+    for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+        headers.remove(name);
+    }
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(ETAG, tag);
+    }
+    response
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Failure {
+    Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The file cannot be read.").detail(error)
+}

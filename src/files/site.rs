@@ -1,0 +1,278 @@
+//! One build of the app as it lies on disk: where its files are, under which URLs, and with which headers.
+
+use std::borrow::Cow;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::path;
+use super::rules::{Manifest, Rules};
+
+/// Which of the app's folders a file is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `.next/static`: the name changes with the content.
+    Static,
+    /// `.next/static/service-worker`: the name stays.
+    ServiceWorker,
+    /// `public`: the name stays.
+    Public,
+}
+
+/// What a URL path means in a build.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    pub kind: Kind,
+    /// The URL path, decoded: different spellings of it are one file.
+    pub url: Cow<'a, str>,
+    /// Below its folder; safe to join.
+    pub name: Cow<'a, str>,
+}
+
+/// A file that is there.
+#[derive(Debug)]
+pub struct Found {
+    /// Without links.
+    pub path: PathBuf,
+    pub metadata: Metadata,
+    pub from_earlier_build: bool,
+}
+
+/// A build.
+#[derive(Debug)]
+pub struct Site {
+    /// The build's own name, from `BUILD_ID`.
+    pub build: String,
+    pub base_path: String,
+    pub rules: Rules,
+    /// `/_next/static/` behind the base path and behind the path of the asset prefix.
+    prefixes: Vec<String>,
+    public: Vec<String>,
+    /// `.next/static`.
+    pub folder: PathBuf,
+    public_folder: PathBuf,
+    signature: Signature,
+}
+
+/// Changes with every build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature(Vec<Option<SystemTime>>);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ServerFiles {
+    config: NextConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NextConfig {
+    base_path: String,
+    asset_prefix: Option<String>,
+}
+
+impl Signature {
+    /// Of what is in the folder `dist` now.
+    pub fn of(dist: &Path) -> Signature {
+        let time = |name: &str| fs::metadata(dist.join(name)).and_then(|metadata| metadata.modified()).ok();
+        // A build writes BUILD_ID before it is done; the others come after it.
+        Signature(["BUILD_ID", "static", "routes-manifest.json", "images-manifest.json"].map(time).to_vec())
+    }
+}
+
+impl Site {
+    /// Reads the build in `dist` of the app in `app`.
+    ///
+    /// # Errors
+    /// When there is no whole build.
+    pub fn read(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
+        let signature = Signature::of(dist);
+        let build = fs::read_to_string(dist.join("BUILD_ID"))?.trim().to_owned();
+        let manifest: Manifest = json(&dist.join("routes-manifest.json"))?;
+        let NextConfig { base_path, asset_prefix } =
+            json::<ServerFiles>(&dist.join("required-server-files.json"))?.config;
+        let base_path = if base_path.is_empty() { manifest.base_path.clone() } else { base_path };
+        let mut prefixes = vec![format!("{base_path}/_next/static/")];
+        let asset_path = asset_prefix.as_deref().map(asset_path).unwrap_or_default();
+        if !asset_path.is_empty() && asset_path != base_path {
+            prefixes.push(format!("{asset_path}/_next/static/"));
+        }
+        Ok(Site {
+            build,
+            rules: Rules::new(&manifest),
+            prefixes,
+            public: public.to_vec(),
+            folder: dist.join("static"),
+            public_folder: app.join("public"),
+            base_path,
+            signature,
+        })
+    }
+
+    /// Whether the build on disk is still this one. A build under way, which has no `BUILD_ID` yet, is none.
+    pub fn is_current(&self, dist: &Path) -> bool {
+        let now = Signature::of(dist);
+        now.0[0].is_none() || now == self.signature
+    }
+
+    /// What `url_path` means here, if it means a file at all.
+    pub fn place<'a>(&self, url_path: &'a str) -> Option<Place<'a>> {
+        for prefix in &self.prefixes {
+            if let Some(encoded) = url_path.strip_prefix(prefix.as_str()) {
+                let name = path::name(encoded)?;
+                let kind = if name.starts_with("service-worker/") { Kind::ServiceWorker } else { Kind::Static };
+                return Some(Place { kind, url: decoded(url_path, prefix, &name), name });
+            }
+        }
+        if self.public.is_empty() {
+            return None;
+        }
+        let below = url_path.strip_prefix(self.base_path.as_str())?;
+        let is_listed = |prefix: &String| {
+            below
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
+        };
+        if !self.public.iter().any(is_listed) {
+            return None;
+        }
+        let name = path::name(below.strip_prefix('/')?)?;
+        Some(Place { kind: Kind::Public, url: decoded(url_path, &format!("{}/", self.base_path), &name), name })
+    }
+
+    /// True for paths that [`Site::place`] has to look at.
+    pub fn covers(&self, url_path: &str) -> bool {
+        self.prefixes.iter().any(|prefix| url_path.starts_with(prefix.as_str()))
+            || (!self.public.is_empty() && self.place(url_path).is_some())
+    }
+
+    /// Looks for the file on disk, in this build and then in those that were `kept`. Blocks.
+    pub fn find(&self, kind: Kind, name: &str, kept: &[PathBuf]) -> Option<Found> {
+        let here = match kind {
+            Kind::Static | Kind::ServiceWorker => find_below(&self.folder, name),
+            Kind::Public => find_below(&self.public_folder, name),
+        };
+        if let Some((path, metadata)) = here {
+            return Some(Found { path, metadata, from_earlier_build: false });
+        }
+        // Of these alone the name says that the content is the one that is asked for.
+        if kind != Kind::Static {
+            return None;
+        }
+        let (path, metadata) = kept.iter().find_map(|folder| find_below(folder, name))?;
+        Some(Found { path, metadata, from_earlier_build: true })
+    }
+}
+
+/// `url_path` in its decoded form, which is shorter wherever there was something to decode.
+fn decoded<'a>(url_path: &'a str, prefix: &str, name: &str) -> Cow<'a, str> {
+    if url_path.len() == prefix.len() + name.len() {
+        return Cow::Borrowed(url_path);
+    }
+    Cow::Owned(format!("{prefix}{name}"))
+}
+
+/// A regular file in `folder` or below it; links are followed as long as they end inside.
+fn find_below(folder: &Path, name: &str) -> Option<(PathBuf, Metadata)> {
+    let folder = folder.canonicalize().ok()?;
+    let path = folder.join(name).canonicalize().ok()?;
+    if !path.starts_with(&folder) {
+        return None;
+    }
+    // Looked at before anything is opened: opening a pipe would wait for its other end.
+    let metadata = fs::metadata(&path).ok()?;
+    metadata.is_file().then_some((path, metadata))
+}
+
+/// The path in `assetPrefix`, which may be a path or a whole URL.
+fn asset_path(prefix: &str) -> String {
+    let path = match prefix.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => prefix,
+    };
+    let path = path.trim_matches('/');
+    if path.is_empty() { String::new() } else { format!("/{path}") }
+}
+
+/// A manifest; a missing one is an empty one (an old or trimmed build), a broken one is an error.
+fn json<T: Default + serde::de::DeserializeOwned>(file: &Path) -> io::Result<T> {
+    match fs::read(file) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", file.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(config: serde_json::Value, public: &[&str]) -> (Site, tempfile::TempDir) {
+        let app = tempfile::tempdir().unwrap();
+        let dist = app.path().join(".next");
+        fs::create_dir_all(dist.join("static")).unwrap();
+        fs::write(dist.join("BUILD_ID"), "one\n").unwrap();
+        let server_files = serde_json::json!({ "config": config });
+        fs::write(dist.join("required-server-files.json"), server_files.to_string()).unwrap();
+        let public: Vec<_> = public.iter().map(|prefix| (*prefix).to_owned()).collect();
+        (Site::read(app.path(), &dist, &public).unwrap(), app)
+    }
+
+    #[test]
+    fn prefixes_come_from_base_path_and_asset_prefix() {
+        let none = serde_json::json!({ "basePath": "", "assetPrefix": "" });
+        let both = serde_json::json!({ "basePath": "/docs", "assetPrefix": "https://cdn.test/assets/" });
+        let base = serde_json::json!({ "basePath": "/docs", "assetPrefix": "/docs" });
+        for (config, url, expected) in [
+            (&none, "/_next/static/a.js", Some("a.js")),
+            (&none, "/docs/_next/static/a.js", None),
+            (&none, "/_next/staticky/a.js", None),
+            (&none, "/_next/static", None),
+            (&none, "/_next/static/../BUILD_ID", None),
+            (&both, "/docs/_next/static/a.js", Some("a.js")),
+            (&both, "/assets/_next/static/a.js", Some("a.js")),
+            (&both, "/_next/static/a.js", None),
+            (&base, "/docs/_next/static/a.js", Some("a.js")),
+            (&base, "/_next/static/a.js", None),
+        ] {
+            let (site, _app) = site(config.clone(), &[]);
+            assert_eq!(site.place(url).map(|place| place.name.into_owned()).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn public_files_are_served_only_where_a_prefix_says_so() {
+        let config = serde_json::json!({ "basePath": "/docs" });
+        let (site, _app) = site(config, &["/images/", "/robots.txt"]);
+        for (url, expected) in [
+            ("/docs/images/a.png", true),
+            ("/docs/robots.txt", true),
+            ("/docs/robots.txt2", false),
+            ("/docs/other/a.png", false),
+            ("/images/a.png", false),
+            ("/docs/images/../secret.png", false),
+            ("/docs/images/%2e%2e/secret.png", false),
+        ] {
+            assert_eq!(site.place(url).is_some_and(|place| place.kind == Kind::Public), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn asset_prefixes_have_paths() {
+        for (prefix, expected) in [
+            ("", ""),
+            ("/", ""),
+            ("/cdn/", "/cdn"),
+            ("cdn", "/cdn"),
+            ("https://cdn.test", ""),
+            ("https://cdn.test/", ""),
+            ("https://cdn.test/a/b", "/a/b"),
+        ] {
+            assert_eq!(asset_path(prefix), expected, "{prefix}");
+        }
+    }
+}
