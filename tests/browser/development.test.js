@@ -1,35 +1,52 @@
-// `next dev` behind the door: an edit shows in the open page, which keeps its state.
+// `next dev` behind the door, run by somebody else or by the door: an edit shows in the open page, which keeps its state.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { copyApp, edit, startDev } from "./harness/app.js";
 import { launch, visiting } from "./harness/browser.js";
-import { config, Doorway } from "./harness/doorway.js";
 import { heard, openChat, say } from "./harness/chat.js";
+import { config, Doorway } from "./harness/doorway.js";
 import { eventually } from "./harness/eventually.js";
 
-let browser, copy, app, door;
-before(async () => {
-  browser = await launch();
-  copy = copyApp();
-  app = await startDev(copy);
-  door = await Doorway.start(config({ app: { url: app.url, dev: true } }));
-});
-after(async () => {
-  await browser?.close();
-  await door?.stop();
-  await app?.child.stop();
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+describe("next dev that runs already", () => {
+  const copy = copyApp();
+  let app, door;
+  before(async () => {
+    app = await startDev(copy);
+    door = await Doorway.start(config({ app: { url: app.url, dev: true } }));
+  });
+  after(async () => {
+    await door?.stop();
+    await app?.child.stop();
+  });
+
+  test("hot reloading works through the door", () => reloads(door, copy));
+  test("the hub's sockets work beside Next's own", () => chats(door));
 });
 
-test("hot reloading works through the door", () =>
-  visiting(browser, door.origin("https"), async (page) => {
+describe("next dev that the door runs", () => {
+  const copy = copyApp();
+  let door;
+  before(async () => (door = await Doorway.start(config({ app: { dir: copy, dev: true } }))));
+  after(() => door?.stop());
+
+  test("hot reloading works through the door", () => reloads(door, copy));
+  test("the hub's sockets work beside Next's own", () => chats(door));
+});
+
+function reloads(door, copy) {
+  return visiting(browser, door.origin("https"), async (page) => {
     await page.goto("/");
     const counter = page.locator("#counter");
     await eventually("the counter to count", async () => {
       await counter.click();
       return (await counter.textContent()) !== "clicked 0 times";
     });
-    const clicks = (await counter.textContent()).match(/\d+/)[0];
+    const [clicks] = (await counter.textContent()).match(/\d+/);
     await page.evaluate(() => (window.stayed = true));
 
     edit(join(copy, "app/counter.tsx"), "clicked {count} times", "pressed {count} times");
@@ -37,11 +54,13 @@ test("hot reloading works through the door", () =>
     edit(join(copy, "app/page.tsx"), "Behind the door", "Still behind the door");
     await page.getByRole("heading", { name: "Still behind the door" }).waitFor();
     assert.equal(await page.evaluate(() => window.stayed), true);
-  }));
+  });
+}
 
-test("the hub's sockets work beside Next's own", () =>
-  visiting(browser, door.origin("https"), async (page) => {
+function chats(door) {
+  return visiting(browser, door.origin("https"), async (page) => {
     await openChat(page);
     await say(page, "in development");
     await heard(page, "broadcast", "in development");
-  }));
+  });
+}

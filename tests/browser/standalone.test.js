@@ -1,25 +1,45 @@
-// An app that somebody else runs: the container build (`output: "standalone"`), named by its URL.
+// The container build (`output: "standalone"`): run by somebody else and named by its URL, or run by the door.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { copyApp, startStandalone } from "./harness/app.js";
+import { after, before, describe, test } from "node:test";
+import { buildStandalone, copyApp, startStandalone } from "./harness/app.js";
 import { launch, visiting } from "./harness/browser.js";
 import { heard, openChat, say } from "./harness/chat.js";
 import { config, Doorway } from "./harness/doorway.js";
 
-let browser, app, door;
+let browser, copy;
 before(async () => {
   browser = await launch();
-  app = await startStandalone(copyApp());
-  door = await Doorway.start(config({ app: { url: app.url } }));
+  copy = copyApp();
+  buildStandalone(copy);
 });
-after(async () => {
-  await browser?.close();
-  await door?.stop();
-  await app?.child.stop();
+after(() => browser?.close());
+
+describe("a standalone build that runs already", () => {
+  let app, door;
+  before(async () => {
+    app = await startStandalone(copy);
+    door = await Doorway.start(config({ app: { url: app.url } }));
+  });
+  after(async () => {
+    await door?.stop();
+    await app?.child.stop();
+  });
+
+  test("works behind the door", () => works(door));
 });
 
-test("a standalone build works behind the door", () =>
-  visiting(browser, door.origin("https"), async (page) => {
+describe("a standalone build that the door runs", () => {
+  let door;
+  before(async () => {
+    door = await Doorway.start(config({ app: { dir: copy, dist: ".next-standalone" } }));
+  });
+  after(() => door?.stop());
+
+  test("works behind the door", () => works(door));
+});
+
+function works(door) {
+  return visiting(browser, door.origin("https"), async (page) => {
     await openChat(page);
     await say(page, "from a container");
     await heard(page, "broadcast", "from a container");
@@ -33,4 +53,5 @@ test("a standalone build works behind the door", () =>
     await page.waitForFunction(() => document.querySelector("main img").naturalWidth > 0);
     await page.goto("/api/go");
     assert.equal(page.url(), `${door.origin("https")}/moved`);
-  }));
+  });
+}

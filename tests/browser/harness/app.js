@@ -9,13 +9,19 @@ import { paths, scratch } from "./paths.js";
 
 const env = { ...process.env, NEXT_TELEMETRY_DISABLED: "1" };
 
-/** A copy that may be edited; its packages are hard links to the original's. */
-export function copyApp() {
+/** A copy that may be edited, as a clone has it: neither installed nor built. */
+export function cloneApp() {
   const copy = join(scratch(join(paths.root, "target")), "app");
   cpSync(paths.app, copy, {
     recursive: true,
     filter: (path) => basename(path) !== "node_modules" && !basename(path).startsWith(".next"),
   });
+  return copy;
+}
+
+/** A copy that is installed; its packages are hard links to the original's. */
+export function copyApp() {
+  const copy = cloneApp();
   execFileSync("cp", ["-al", join(paths.app, "node_modules"), copy]);
   return copy;
 }
@@ -33,10 +39,13 @@ export function startDev(directory) {
   return start("next dev", [next, "dev", "--hostname", "127.0.0.1"], directory);
 }
 
-/** Builds `output: "standalone"` in `directory`, puts its static files beside it as a container image does, and runs it. */
-export function startStandalone(directory) {
+export function buildStandalone(directory) {
   const next = join(directory, "node_modules/next/dist/bin/next");
   execFileSync(process.execPath, [next, "build"], { cwd: directory, env: { ...env, STANDALONE: "1" }, stdio: "pipe" });
+}
+
+/** Puts the static files beside `server.js`, as a container image does, and runs it. */
+export function startStandalone(directory) {
   const standalone = join(directory, ".next-standalone/standalone");
   cpSync(join(directory, ".next-standalone/static"), join(standalone, ".next-standalone/static"), { recursive: true });
   return start("server.js", ["server.js"], standalone);

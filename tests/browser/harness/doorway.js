@@ -7,18 +7,18 @@ import { paths, scratch } from "./paths.js";
 
 export class Doorway {
   /** Starts the door with `config`, an object of sections, and waits until it listens and its app answers. */
-  static async start(config, { env = {} } = {}) {
-    const door = new Doorway(config, env);
+  static async start(config, args = []) {
+    const door = new Doorway(config, args);
     await door.#ready();
     return door;
   }
 
-  constructor(config, env) {
+  constructor(config, args) {
     this.file = join(scratch(), "proxy.toml");
     writeFileSync(this.file, toToml(config));
     this.kinds = ["admin", config.listen.http && "http", config.listen.https && "https"].filter(Boolean);
-    this.child = new Child("doorway", paths.doorway, ["--config", this.file], {
-      env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1", ...env },
+    this.child = new Child("doorway", paths.doorway, ["--config", this.file, ...args], {
+      env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1" },
     });
   }
 
@@ -94,8 +94,13 @@ function parse(line) {
 function toToml(sections) {
   return Object.entries(sections)
     .map(([name, section]) => {
-      const keys = Object.entries(section).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+      const keys = Object.entries(section).map(([key, value]) => `${key} = ${toValue(value)}`);
       return [`[${name}]`, ...keys, ""].join("\n");
     })
     .join("\n");
+}
+
+function toValue(value) {
+  if (typeof value !== "object" || Array.isArray(value)) return JSON.stringify(value);
+  return `{ ${Object.entries(value).map(([key, value]) => `${key} = ${toValue(value)}`).join(", ")} }`;
 }
