@@ -1,6 +1,7 @@
 // A process of ours: its lines are kept, and it never outlives the test.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { whenLeaving } from "./leaving.js";
 
 const KEPT = 5_000; // lines; the oldest go
 
@@ -25,7 +26,7 @@ export class Child {
     for (const stream of [this.process.stdout, this.process.stderr]) {
       createInterface({ input: stream }).on("line", (line) => this.#hear(line));
     }
-    process.on("exit", () => this.process.kill("SIGKILL"));
+    whenLeaving(() => this.process.kill("SIGKILL"));
   }
 
   get pid() {

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { whenLeaving } from "./leaving.js";
 
 const root = resolve(import.meta.dirname, "../../..");
 
@@ -16,6 +17,6 @@ export const paths = {
 export function scratch(near = tmpdir()) {
   mkdirSync(near, { recursive: true });
   const directory = mkdtempSync(join(near, "doorway-test-"));
-  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+  whenLeaving(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
