@@ -149,19 +149,19 @@ impl Doorway {
         let timeout = self.config.drain.timeout;
         info!(why, under_way = self.drain.under_way(), ?timeout, "draining");
         systemd::stopping("draining");
-        let in_time = tokio::select! {
-            in_time = self.drain.drain(timeout) => in_time,
+        let cut = tokio::select! {
+            cut = self.drain.drain(timeout) => cut,
             why = self.signals.stop() => return self.end_at_once(why),
         };
-        if !in_time {
-            warn!(cut = self.drain.under_way(), "time is up");
+        if cut > 0 {
+            warn!(cut, "time is up");
             self.drain.settle(LAST_WORDS).await;
         }
         tokio::select! {
             () = rooms.upstream.stop() => {}
             why = self.signals.stop() => return self.end_at_once(why),
         }
-        info!(in_time, "stopped");
+        info!(cut, "stopped");
     }
 
     fn end_at_once(&self, why: &'static str) {

@@ -41,13 +41,14 @@ impl Drain {
     }
 
     /// Begins draining, waits until every guard is dropped or `grace` is over, then ends what is left.
-    /// Says whether everything finished in time.
-    pub async fn drain(&self, grace: Duration) -> bool {
+    /// Says how many that was.
+    pub async fn drain(&self, grace: Duration) -> usize {
         self.phase.send_replace(Phase::Draining { deadline: Instant::now() + grace });
         self.tasks.close();
         let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
+        let left = if in_time { 0 } else { self.tasks.len() };
         self.phase.send_replace(Phase::Ended);
-        in_time
+        left
     }
 
     /// After the end: waits until every guard is dropped, at most for `moment`.
@@ -126,7 +127,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(3)).await;
             drop(guard);
         });
-        assert!(drain.drain(Duration::from_secs(10)).await);
+        assert_eq!(drain.drain(Duration::from_secs(10)).await, 0);
         task.await.unwrap();
     }
 
@@ -135,7 +136,7 @@ mod tests {
         let drain = Drain::default();
         let mut signal = drain.signal();
         let _guard = signal.guard();
-        assert!(!drain.drain(Duration::from_secs(1)).await);
+        assert_eq!(drain.drain(Duration::from_secs(1)).await, 1);
         signal.ended().await;
         assert_eq!(signal.phase(), Phase::Ended);
     }

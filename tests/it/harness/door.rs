@@ -67,27 +67,10 @@ impl Builder {
         self.folder.path()
     }
 
-    fn text(&self) -> String {
-        let mut text = self.config.clone();
-        for (section, key) in [("listen", "http"), ("admin", "listen")] {
-            let line = format!("{key} = \"127.0.0.1:0\"");
-            let header = format!("[{section}]");
-            let section_text = text.split(&header).nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
-            if section_text.lines().any(|known| known.trim_start().split('=').next().map(str::trim) == Some(key)) {
-                continue;
-            }
-            match text.find(&header) {
-                Some(at) => text.insert_str(at + header.len(), &format!("\n{line}")),
-                None => text.push_str(&format!("\n{header}\n{line}\n")),
-            }
-        }
-        text
-    }
-
     /// Starts the binary without waiting for anything.
     pub fn spawn(self) -> Door {
         let file = self.folder.path().join("proxy.toml");
-        std::fs::write(&file, self.text()).expect("a config file");
+        std::fs::write(&file, complete(&self.config)).expect("a config file");
         let arguments =
             self.arguments.unwrap_or_else(|| vec!["--config".to_owned(), file.to_string_lossy().into_owned()]);
         let mut child = Command::new(env!("CARGO_BIN_EXE_doorway"))
@@ -122,7 +105,30 @@ impl Builder {
     }
 }
 
+/// `config` with free ports where it names none.
+fn complete(config: &str) -> String {
+    let mut text = config.to_owned();
+    for (section, key) in [("listen", "http"), ("admin", "listen")] {
+        let line = format!("{key} = \"127.0.0.1:0\"");
+        let header = format!("[{section}]");
+        let section_text = text.split(&header).nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+        if section_text.lines().any(|known| known.trim_start().split('=').next().map(str::trim) == Some(key)) {
+            continue;
+        }
+        match text.find(&header) {
+            Some(at) => text.insert_str(at + header.len(), &format!("\n{line}")),
+            None => text.push_str(&format!("\n{header}\n{line}\n")),
+        }
+    }
+    text
+}
+
 impl Door {
+    /// Another config in place of the one it was started with; SIGHUP makes it read it.
+    pub fn rewrite(&self, config: &str) {
+        std::fs::write(self.config_file(), complete(config)).expect("a config file");
+    }
+
     pub fn http(&self) -> SocketAddr {
         self.address("http")
     }
@@ -143,10 +149,15 @@ impl Door {
 
     /// The first log line that `matches`; waits for it. Panics with the log when it never comes.
     pub fn wait_for_log(&self, matches: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for_log_after(0, matches)
+    }
+
+    /// The same, among the lines after the first `seen` (as counted by `log().len()`).
+    pub fn wait_for_log_after(&self, seen: usize, matches: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.log.lines.lock().unwrap();
         loop {
-            if let Some(line) = lines.0.iter().find(|line| matches(line)) {
+            if let Some(line) = lines.0.iter().skip(seen).find(|line| matches(line)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -1,7 +1,7 @@
 //! What the tests share: a door (the real binary), an app behind it, and raw bytes on a socket.
 #![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
-mod app;
+pub mod app;
 pub mod client;
 pub mod decode;
 mod door;

@@ -19,6 +19,16 @@ pub async fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// One GET on a connection of its own.
+pub async fn get(address: SocketAddr, path: &str) -> String {
+    exchange(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+}
+
+/// The body of an answer that `exchange` read to its end and that is not chunked.
+pub fn body(text: &str) -> &str {
+    text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
 /// The status of the first answer in `text`.
 pub fn status(text: &str) -> u16 {
     text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {text:?}"))

@@ -1,0 +1,209 @@
+//! Promise: the operator's door tells the truth about health, shows the numbers, and does no more than it says.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::harness::{App, PATIENCE, app, door, wire};
+
+fn parsed(answer: &str) -> Value {
+    serde_json::from_str(wire::body(answer)).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+fn request(method: &str, path: &str, headers: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n")
+}
+
+#[tokio::test]
+async fn a_running_door_is_live_and_ready() {
+    let app = App::saying("hello").await;
+    let door = door().config(app.config()).start();
+    let live = wire::get(door.admin(), "/health/live").await;
+    assert_eq!((wire::status(&live), parsed(&live)), (200, json!({ "live": true })));
+    let ready = wire::get(door.admin(), "/health/ready").await;
+    assert_eq!((wire::status(&ready), parsed(&ready)), (200, json!({ "ready": true, "reasons": [] })));
+    assert!(ready.contains("cache-control: no-store"), "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draining_door_is_live_but_not_ready() {
+    let gate = Arc::new(Semaphore::new(0));
+    let app = App::start({
+        let gate = Arc::clone(&gate);
+        move |_| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.expect("the gate stays").forget();
+                app::response(200, "late")
+            }
+        }
+    })
+    .await;
+    let mut door = door().config(app.config()).start();
+    let mut stream = TcpStream::connect(door.http()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: site.test\r\n\r\n").await.unwrap();
+    while app.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    door.signal("TERM");
+    door.wait_for_log(|line| line["message"] == "draining");
+
+    let ready = wire::get(door.admin(), "/health/ready").await;
+    assert_eq!((wire::status(&ready), parsed(&ready)), (503, json!({ "ready": false, "reasons": ["draining"] })));
+    let live = wire::get(door.admin(), "/health/live").await;
+    assert_eq!(wire::status(&live), 200, "{live}");
+    let metrics = wire::get(door.admin(), "/metrics").await;
+    assert!(metrics.contains("doorway_draining 1\n"), "{metrics}");
+    assert_eq!(parsed(&wire::get(door.admin(), "/connections").await), json!({ "under_way": 1, "draining": true }));
+    gate.add_permits(1);
+    assert_eq!(door.wait().code(), Some(0), "{}", door.output());
+}
+
+#[tokio::test]
+async fn the_metrics_are_prometheus_text() {
+    let door = door().start();
+    let answer = wire::get(door.admin(), "/metrics").await;
+    assert_eq!(wire::status(&answer), 200, "{answer}");
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
+    let text = wire::body(&answer);
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let mut described = Vec::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let name = rest.split(' ').next().unwrap();
+            assert!(!described.contains(&name), "{name} is described twice");
+            described.push(name);
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(described.iter().any(|known| name.starts_with(known)), "{name} has no type");
+            let value = line.rsplit(' ').next().unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            assert!(!line.contains("doorway_doorway"), "{line}");
+        }
+    }
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.split(['{', ' ']).next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+    };
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_open_fds") >= 8.0);
+    assert!(value("process_max_fds") >= value("process_open_fds"));
+    assert!(value("process_threads") >= 2.0);
+    assert!(value("process_cpu_seconds_total") > 0.0);
+    assert!(value("process_start_time_seconds") > 1.7e9);
+    assert!(value("process_uptime_seconds") > 0.0);
+    assert!(value("doorway_runtime_tasks") >= 1.0);
+    assert_eq!(value("doorway_build_info"), 1.0);
+    assert_eq!(value("doorway_draining"), 0.0);
+    assert_eq!(value("doorway_log_lines_lost_total"), 0.0);
+}
+
+#[tokio::test]
+async fn the_numbers_follow_what_happens() {
+    let door = door().start();
+    let deadline = Instant::now() + PATIENCE;
+    let held: Vec<_> = {
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            held.push(TcpStream::connect(door.http()).await.unwrap());
+        }
+        held
+    };
+    loop {
+        let counts = parsed(&wire::get(door.admin(), "/connections").await);
+        if counts["under_way"] == held.len() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{counts}");
+    }
+    drop(held);
+    while parsed(&wire::get(door.admin(), "/connections").await)["under_way"] != 0 {
+        assert!(Instant::now() < deadline);
+    }
+}
+
+#[tokio::test]
+async fn what_it_does_not_offer_is_refused() {
+    let door = door().start();
+    for path in ["/", "/health/live", "/health/ready", "/metrics", "/connections"] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+            let answer = wire::exchange(door.admin(), request(method, path, "")).await;
+            assert_eq!(wire::status(&answer), 405, "{method} {path}: {answer}");
+            assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
+        }
+    }
+    let answer = wire::get(door.admin(), "/drain").await;
+    assert_eq!(wire::status(&answer), 405, "{answer}");
+    assert!(answer.contains("allow: POST\r\n"), "{answer}");
+    for path in ["/nothing", "/health", "/metrics/", "/health/ready/.."] {
+        let answer = wire::get(door.admin(), path).await;
+        assert_eq!(wire::status(&answer), 404, "{path}: {answer}");
+    }
+    let answer = wire::exchange(door.admin(), "no such thing\r\n\r\n").await;
+    assert_eq!(wire::status(&answer), 400, "{answer}");
+    let huge = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(20_000));
+    let answer = wire::exchange(door.admin(), huge).await;
+    assert_eq!(wire::status(&answer), 431, "{answer}");
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_drain_the_door() {
+    let door = door().start();
+    let answer = wire::exchange(door.admin(), request("POST", "/drain", "Origin: https://evil.test\r\n")).await;
+    assert_eq!(wire::status(&answer), 403, "{answer}");
+    let ready = parsed(&wire::get(door.admin(), "/connections").await);
+    assert_eq!(ready["draining"], false);
+}
+
+#[tokio::test]
+async fn head_has_no_body_and_the_index_names_every_page() {
+    let door = door().start();
+    let answer = wire::exchange(door.admin(), request("HEAD", "/metrics", "")).await;
+    assert_eq!((wire::status(&answer), wire::body(&answer)), (200, ""));
+    let index = wire::get(door.admin(), "/").await;
+    for path in ["/health/live", "/health/ready", "/metrics", "/connections", "/drain"] {
+        assert!(index.contains(path), "{path} in {index}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_not_reached_by_the_door_for_clients() {
+    let app = App::saying("the app").await;
+    let door = door().config(app.config()).start();
+    for path in ["/metrics", "/health/ready", "/drain"] {
+        let answer = wire::get(door.http(), path).await;
+        assert!(answer.ends_with("the app"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn it_can_be_turned_off() {
+    for off in ["off", ""] {
+        let door = door().config(format!("[admin]\nlisten = \"{off}\"\n")).start();
+        assert!(!door.log().iter().any(|line| line["kind"] == "admin"), "{}", door.output());
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_loopback_is_warned_of() {
+    let door = door().config("[admin]\nlisten = \"0.0.0.0:0\"\n").start();
+    door.wait_for_log(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("not on loopback"));
+    let quiet = self::door().start();
+    assert!(!quiet.output().contains("not on loopback"), "{}", quiet.output());
+}
+
+#[tokio::test]
+async fn more_operators_than_it_has_room_for_wait_and_are_served() {
+    let door = door().start();
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(door.admin()).await.unwrap());
+    }
+    let last = tokio::spawn(wire::get(door.admin(), "/health/live").into_future());
+    drop(held);
+    assert_eq!(wire::status(&last.await.unwrap()), 200);
+}

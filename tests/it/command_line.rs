@@ -1,0 +1,145 @@
+//! Promise: what a user types does what the help says, and what goes wrong is said in a sentence and an exit code.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::harness::{App, door, wire};
+
+fn doorway(folder: &Path, arguments: &[&str]) -> Output {
+    let binary = env!("CARGO_BIN_EXE_doorway");
+    Command::new(binary).args(arguments).current_dir(folder).env_remove("RUST_LOG").output().expect("the binary starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn help_and_version() {
+    let here = folder(&[]);
+    let help = doorway(here.path(), &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["check", "--config", "--version", "[DIR]", "Exit codes", "SIGHUP"] {
+        assert!(stdout(&help).contains(word), "{word} in {}", stdout(&help));
+    }
+    let version = doorway(here.path(), &["--version"]);
+    assert_eq!(
+        (version.status.code(), stdout(&version)),
+        (Some(0), format!("doorway {}\n", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn what_cannot_be_understood_exits_2() {
+    let here = folder(&[]);
+    for arguments in [&["--conifg", "x"][..], &["one", "two"], &["--config"], &["check", "one", "two"]] {
+        let output = doorway(here.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).is_empty(), "{arguments:?}");
+    }
+    assert!(stderr(&doorway(here.path(), &["--conifg", "x"])).contains("--config"), "suggests the nearest option");
+}
+
+#[test]
+fn check_says_that_a_good_file_is_good() {
+    let here = folder(&[("proxy.toml", "[drain]\ntimeout = \"5s\"\n"), ("other.toml", "")]);
+    for arguments in [&["check"][..], &["check", "other.toml"]] {
+        let output = doorway(here.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).contains("no problems"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn check_says_everything_that_is_wrong_with_its_place_and_exits_1() {
+    let text = "[listen]\nhttp = \"8080\"\n\n[drain]\ntimeout = \"soon\"\n\n[tls]\ncertificate = \"nowhere.pem\"\n\n[realtimes]\n";
+    let here = folder(&[("proxy.toml", text)]);
+    let output = doorway(here.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for words in [
+        "proxy.toml:2:8",
+        "listen.http must be an address with a port",
+        "proxy.toml:5:11",
+        "drain.timeout must be a duration",
+        "proxy.toml:8:15",
+        "nowhere.pem",
+        "proxy.toml:10:2",
+        "unknown key `realtimes`",
+        "did you mean `realtime`?",
+        "proxy.toml: 4 problems",
+    ] {
+        assert!(said.contains(words), "{words:?} in\n{said}");
+    }
+    let start = doorway(here.path(), &[]);
+    assert_eq!((start.status.code(), stderr(&start)), (Some(1), said), "a start says the same");
+}
+
+#[test]
+fn check_of_a_file_that_is_not_there() {
+    let here = folder(&[]);
+    for arguments in [&["check"][..], &["check", "mine.toml"], &["--config", "mine.toml"], &["check", "."]] {
+        let output = doorway(here.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).starts_with("doorway: cannot read "), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output).lines().count(), 1, "one sentence: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_one_sentence_and_exit_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for section in ["listen]\nhttp", "admin]\nlisten"] {
+        let mut door = door().config(format!("[{section} = \"{address}\"\n")).spawn();
+        assert_eq!(door.wait().code(), Some(1), "{}", door.output());
+        let log = door.log();
+        let last = log.last().expect("a line");
+        assert_eq!(last["level"], "ERROR", "{}", door.output());
+        let said = last["message"].as_str().unwrap();
+        assert!(said.contains(&address.to_string()), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_arguments_the_file_here_is_read() {
+    let app = App::saying("by ./proxy.toml").await;
+    let mut door = door().config(app.config()).arguments(&[]).start();
+    assert!(wire::get(door.http(), "/").await.ends_with("by ./proxy.toml"));
+    door.wait_for_log(|line| line["message"] == "starting" && line["config"] == "proxy.toml");
+    door.signal("TERM");
+    assert_eq!(door.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_start_says_where_it_listens_and_what_it_fronts() {
+    let app = App::saying("hello").await;
+    let door = door().config(app.config()).start();
+    let ready = door.wait_for_log(|line| line["message"] == "ready");
+    assert_eq!(ready["open"], format!("http://{}", door.http()));
+    assert_eq!(ready["app"], format!("http://{}", app.address));
+    assert_eq!(ready["realtime"], "/api/ws");
+    let starting = door.wait_for_log(|line| line["message"] == "starting");
+    assert_eq!(starting["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_level_that_cannot_be_understood_is_said_before_the_start() {
+    let mut door = door().env("RUST_LOG", "loud=very").spawn();
+    assert_eq!(door.wait().code(), Some(1));
+    assert!(door.output().contains("doorway: RUST_LOG cannot be understood"), "{}", door.output());
+}
