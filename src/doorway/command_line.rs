@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tracing::{error, info, warn};
 
+use super::Doorway;
 use super::source::{DEFAULT_FILE, Source};
-use super::{Doorway, limits};
 use crate::config::Config;
 use crate::telemetry::log;
 
@@ -99,7 +99,6 @@ fn live(config: Config, source: Source) -> ExitCode {
     if let Some(file) = source.overlooked() {
         warn!(file = %file.display(), "not read: only ./{DEFAULT_FILE} and --config are");
     }
-    limits::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -4,7 +4,6 @@ pub mod command_line;
 
 mod banner;
 mod dispatch;
-mod limits;
 mod numbers;
 mod reload;
 mod rooms;

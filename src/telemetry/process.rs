@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{Registry, writer};
 
@@ -53,8 +54,8 @@ impl Collector for Process {
         if let Some(open) = open_files() {
             gauge("process_open_fds", "Open file descriptors.", open)?;
         }
-        if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
-            gauge("process_max_fds", "File descriptors it may open.", soft as f64)?;
+        if let Some(most) = getrlimit(Resource::Nofile).current {
+            gauge("process_max_fds", "File descriptors it may open.", most as f64)?;
         }
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
             let runtime = handle.metrics();
@@ -65,11 +66,9 @@ impl Collector for Process {
         let mut counter = |name, help, value: f64| {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
         };
-        if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
-            let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-            let total = seconds(usage.user_time()) + seconds(usage.system_time());
-            counter("process_cpu_seconds", "Processor time used, user and system.", total)?;
-        }
+        let used = clock_gettime(ClockId::ProcessCPUTime);
+        let seconds = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
+        counter("process_cpu_seconds", "Processor time used, user and system.", seconds)?;
         counter(
             "doorway_log_lines_lost",
             "Log lines dropped because standard error was not read.",

@@ -3,13 +3,12 @@
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use rustix::fs::OFlags;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -52,18 +51,22 @@ fn on_a_terminal(no_color: &str) -> (Kept, std::fs::File, tempfile::TempDir) {
     let config = "[listen]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n";
     std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
     // Made by hand, because openpty(3) lets every child inherit both ends, and then neither ever closes.
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let master = posix_openpt(flags).expect("a terminal");
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).expect("a terminal");
     grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other end");
-    let slave = ptsname_r(&master).expect("its name");
-    let slave = OpenOptions::new().write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(slave).expect("its other end");
+    let slave = ptsname(&master, Vec::new()).expect("its name").into_string().expect("text");
+    let slave = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+        .open(slave)
+        .expect("its other end");
     let child = Command::new(env!("CARGO_BIN_EXE_doorway"))
         .env("NO_COLOR", no_color)
         .current_dir(folder.path())
         .stderr(slave)
         .spawn()
         .expect("the binary starts");
-    (Kept(child), std::fs::File::from(OwnedFd::from(master)), folder)
+    (Kept(child), std::fs::File::from(master), folder)
 }
 
 /// Reads what comes until it holds `wanted`.

@@ -126,10 +126,8 @@ fn a_file_that_the_config_names_must_be_there() {
     let door = door().start();
     let lines = reload(&door, "[tls]\ncertificate = \"nowhere.pem\"\nkey = \"nowhere-either.pem\"\n");
     assert!(says(&lines, REFUSED), "{lines:?}");
-    for name in ["nowhere.pem", "nowhere-either.pem"] {
-        let named = |line: &Value| line["message"].as_str().is_some_and(|message| message.contains(name));
-        assert!(lines.iter().any(named), "{name} in {lines:?}");
-    }
+    let named = |line: &Value| line["message"].as_str().is_some_and(|message| message.contains("nowhere.pem"));
+    assert!(lines.iter().any(named), "{lines:?}");
 }
 
 #[test]
