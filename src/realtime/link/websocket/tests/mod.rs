@@ -1,9 +1,13 @@
 //! The driver over loopback sockets: byte by byte, and against tokio-tungstenite as the other side.
 
+mod chunks;
 mod closing;
 mod compression;
+mod conformance;
+mod handshake;
 mod peer;
 mod traffic;
+mod utf8;
 
 use std::future::poll_fn;
 use std::time::Duration;
