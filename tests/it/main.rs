@@ -16,6 +16,7 @@ mod files_static;
 mod http_proxy;
 mod logs;
 mod reload;
+mod systemd;
 mod upstream_answers;
 mod upstream_away;
 mod upstream_pool;
