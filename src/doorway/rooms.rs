@@ -6,7 +6,7 @@ use super::dispatch::Dispatch;
 use crate::config::Config;
 use crate::drain::Signal;
 use crate::files::Files;
-use crate::http::{self, compress::Compress};
+use crate::http::{self, access::Access, compress::Compress, redirect};
 use crate::listen::Entrance;
 use crate::realtime::Realtime;
 use crate::settings::Live;
@@ -18,6 +18,8 @@ use crate::upstream::{StartError, Upstream};
 pub struct Rooms {
     pub entrance: Entrance,
     pub http: Live<http::Config>,
+    pub access: Access,
+    pub https: Live<redirect::Config>,
     pub compress: Compress,
     pub upstream: Arc<Upstream>,
     pub files: Arc<Files>,
@@ -36,11 +38,13 @@ impl Rooms {
         registry: &mut Registry,
     ) -> Result<Rooms, StartError> {
         let http = Live::new(config.http.clone());
+        let https = Live::new(config.https.clone());
+        let access = Access::new(registry);
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
         let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
         let realtime = Arc::new(Realtime::new(&config.realtime, drain.clone(), registry));
-        Ok(Rooms { entrance, http, compress, upstream, files, realtime })
+        Ok(Rooms { entrance, http, access, https, compress, upstream, files, realtime })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -50,6 +54,7 @@ impl Rooms {
     pub fn reload(&self, config: &Config) -> Result<(), String> {
         self.entrance.reload(&config.listen, &config.tls).map_err(|error| error.to_string())?;
         self.http.set(config.http.clone());
+        self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
         self.upstream.reload(&config.app);
         self.files.reload(&config.files);

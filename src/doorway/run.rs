@@ -15,6 +15,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
+use crate::http::redirect::Redirect;
 use crate::listen::{self, BindError, Entrance, Inherited, InheritedError, Listener};
 use crate::telemetry::{Registry, registry};
 use crate::tls::{Acceptor, TlsError};
@@ -113,7 +114,10 @@ impl Doorway {
 
     fn serve(&self, listeners: Vec<Listener>, rooms: &Rooms) {
         let banner = banner::say(&self.config, &listeners);
-        let stack = stack::build(rooms.dispatch(), rooms.compress.clone());
+        let secure = listeners.iter().find(|listener| listener.is_secure);
+        let port = secure.and_then(|listener| listener.socket.local_addr().ok()).map(|address| address.port());
+        let redirect = Redirect::new(rooms.https.clone(), port);
+        let stack = stack::build(rooms.dispatch(), rooms.access.clone(), redirect, rooms.compress.clone());
         let mut accepting = Vec::new();
         for listener in listeners {
             let (stack, http, signal) = (stack.clone(), rooms.http.clone(), self.drain.signal());

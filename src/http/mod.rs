@@ -1,17 +1,20 @@
 //! One request: the types that every room shares, the connection it came on, and the layers around the answer.
 
+pub mod access;
 pub mod body;
 pub mod compress;
 pub mod connection;
 pub mod encoding;
 pub mod facts;
 pub mod failure;
+pub mod redirect;
 pub mod rescue;
 
 mod config;
 
 use std::pin::Pin;
 
+pub use access::UpstreamTime;
 pub use body::Body;
 pub use config::Config;
 pub use facts::Facts;

@@ -13,6 +13,7 @@ mod files_large;
 mod files_paths;
 mod files_ranges;
 mod files_static;
+mod http_access;
 mod http_proxy;
 mod logs;
 mod reload;

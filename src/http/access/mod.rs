@@ -1,0 +1,108 @@
+//! The access log: one line a request when its answer has ended, and the numbers of all of them.
+//!
+//! Outermost of the layers, so that what is logged is what the client got, the door's own refusals too. The query is
+//! left out: tokens travel in it.
+
+mod numbers;
+mod record;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http_body::Body as _;
+use tower::{Layer, Service};
+
+pub use record::{Logged, Uploaded};
+
+use super::{Answer, Body, Facts, Request, Response};
+use crate::listen::Peer;
+use crate::telemetry::Registry;
+use numbers::Numbers;
+use record::{Ending, Record};
+
+/// In an answer's extensions: from the request's way to the app until the head of its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamTime(pub Duration);
+
+/// The layer; clones share its numbers.
+#[derive(Clone)]
+pub struct Access {
+    numbers: Arc<Numbers>,
+}
+
+impl Access {
+    pub fn new(registry: &mut Registry) -> Access {
+        Access { numbers: Arc::new(Numbers::register(registry)) }
+    }
+}
+
+impl<S> Layer<S> for Access {
+    type Service = Accessed<S>;
+
+    fn layer(&self, inner: S) -> Accessed<S> {
+        Accessed { inner, numbers: Arc::clone(&self.numbers) }
+    }
+}
+
+#[derive(Clone)]
+pub struct Accessed<S> {
+    inner: S,
+    numbers: Arc<Numbers>,
+}
+
+impl<S> Service<Request> for Accessed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer<Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let facts = request.extensions().get::<Facts>();
+        let started = facts.map_or_else(Instant::now, |facts| facts.received);
+        let request_id = facts.map(|facts| facts.request_id.clone());
+        let client = facts.map(|facts| facts.client).or_else(|| peer(&request));
+        let mut record =
+            Record::new(request.method().clone(), request.uri(), request.version(), started, &self.numbers);
+        if !request.body().is_end_stream() {
+            let uploaded = Arc::new(AtomicU64::new(0));
+            record.uploaded = Some(Arc::clone(&uploaded));
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = Body::Uploaded(Box::new(Uploaded { body, uploaded }));
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            // Where the facts are found out further in, they come back with the answer.
+            let facts = response.extensions().get::<Facts>();
+            record.request_id = request_id.or_else(|| facts.map(|facts| facts.request_id.clone()));
+            record.client = client.or_else(|| facts.map(|facts| facts.client));
+            record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
+            record.answered(response.status());
+            let body = std::mem::take(response.body_mut());
+            if body.is_end_stream() {
+                record.end(Ending::Whole);
+            } else {
+                *response.body_mut() = Body::Logged(Box::new(Logged::new(body, record)));
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<Arc<Peer>>().map(|peer| peer.address.ip())
+}

@@ -1,0 +1,69 @@
+//! The numbers of requests. Every handle is kept: looking one up by its labels would be a lock.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::telemetry::Registry;
+
+/// Methods that are counted by name; all others are "other", so that clients cannot make labels.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// By first digit; "none" where the client left before there was an answer.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// In seconds: a static file takes less than the first, a time-out more than the last.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    method: &'static str,
+    status: &'static str,
+}
+
+pub struct Numbers {
+    requests: [[Counter; CLASSES.len()]; METHODS.len() + 1],
+    pub in_flight: Gauge,
+    duration: Histogram,
+    received: Counter,
+    sent: Counter,
+}
+
+impl Numbers {
+    pub fn register(registry: &mut Registry) -> Numbers {
+        let family: Family<Labels, Counter> = Family::default();
+        let requests = std::array::from_fn(|method| {
+            let method = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"][method];
+            std::array::from_fn(|class| family.get_or_create_owned(&Labels { method, status: CLASSES[class] }))
+        });
+        let numbers = Numbers {
+            requests,
+            in_flight: Gauge::default(),
+            duration: Histogram::new(BUCKETS),
+            received: Counter::default(),
+            sent: Counter::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("http");
+        registry.register("requests", "Requests that have ended, by method and class of status", family);
+        registry.register("requests_in_flight", "Requests under way", numbers.in_flight.clone());
+        registry.register("request_seconds", "From a request's head to its answer's end", numbers.duration.clone());
+        registry.register("request_bytes", "Bytes of requests' bodies", numbers.received.clone());
+        registry.register("response_bytes", "Bytes of answers' bodies", numbers.sent.clone());
+        numbers
+    }
+
+    pub fn ended(&self, method: &Method, status: Option<StatusCode>, total: Duration, received: u64, sent: u64) {
+        let method = METHODS.iter().position(|known| known == method).unwrap_or(METHODS.len());
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(CLASSES.len() - 1);
+        self.requests[method][class].inc();
+        self.duration.observe(total.as_secs_f64());
+        self.received.inc_by(received);
+        self.sent.inc_by(sent);
+    }
+}

@@ -1,0 +1,198 @@
+//! What is known of one request while it is under way, and the line that is written when it ends.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use tracing::{Level, event_enabled, info};
+
+use super::numbers::Numbers;
+use crate::http::Body;
+use crate::http::body::BodyError;
+use crate::http::facts::RequestId;
+
+/// The name that filters know these lines by, as in `RUST_LOG=info,access=off`.
+const TARGET: &str = "access";
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Whole,
+    /// The app broke off.
+    Broken,
+    /// The client went, or was cut off.
+    Abandoned,
+}
+
+impl Ending {
+    fn word(self) -> &'static str {
+        match self {
+            Ending::Whole => "whole",
+            Ending::Broken => "broken",
+            Ending::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One request. Dropped before its end, it is logged as abandoned, so that none goes unseen.
+pub struct Record {
+    method: Method,
+    /// Absent when nobody wants the line.
+    path: Option<Box<str>>,
+    protocol: Version,
+    started: Instant,
+    first_byte: Option<Duration>,
+    status: Option<StatusCode>,
+    pub client: Option<IpAddr>,
+    pub request_id: Option<RequestId>,
+    pub upstream: Option<Duration>,
+    pub uploaded: Option<Arc<AtomicU64>>,
+    sent: u64,
+    ended: bool,
+    numbers: Arc<Numbers>,
+}
+
+impl Record {
+    pub fn new(method: Method, uri: &Uri, protocol: Version, started: Instant, numbers: &Arc<Numbers>) -> Record {
+        numbers.in_flight.inc();
+        Record {
+            method,
+            path: event_enabled!(target: TARGET, Level::INFO).then(|| uri.path().into()),
+            protocol,
+            started,
+            first_byte: None,
+            status: None,
+            client: None,
+            request_id: None,
+            upstream: None,
+            uploaded: None,
+            sent: 0,
+            ended: false,
+            numbers: Arc::clone(numbers),
+        }
+    }
+
+    /// The head of the answer is there.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.first_byte = Some(self.started.elapsed());
+    }
+
+    pub fn end(mut self, ending: Ending) {
+        self.close(ending);
+    }
+
+    fn close(&mut self, ending: Ending) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let total = self.started.elapsed();
+        let received = self.uploaded.as_ref().map_or(0, |uploaded| uploaded.load(Ordering::Relaxed));
+        self.numbers.in_flight.dec();
+        self.numbers.ended(&self.method, self.status, total, received, self.sent);
+        let Some(path) = self.path.as_deref() else { return };
+        info!(
+            target: TARGET,
+            method = self.method.as_str(),
+            path,
+            status = self.status.map(|status| status.as_u16()),
+            bytes_in = received,
+            bytes_out = self.sent,
+            first_byte_ms = self.first_byte.map(milliseconds),
+            total_ms = milliseconds(total),
+            upstream_ms = self.upstream.map(milliseconds),
+            request_id = self.request_id.as_ref().map(RequestId::as_str),
+            client = self.client.map(tracing::field::display),
+            protocol = protocol(self.protocol),
+            ending = ending.word(),
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.close(Ending::Abandoned);
+    }
+}
+
+/// With microseconds, as a number that programs can add up.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_micros() as f64) / 1000.0
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The body of an answer that is logged when it ends.
+pub struct Logged {
+    body: Body,
+    record: Option<Record>,
+}
+
+impl Logged {
+    pub fn new(body: Body, record: Record) -> Logged {
+        Logged { body, record: Some(record) }
+    }
+
+    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let Some(record) = &mut self.record else { return polled };
+        let ending = match &polled {
+            Poll::Pending => return polled,
+            Poll::Ready(Some(Ok(frame))) => {
+                record.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+                // hyper does not ask again after the last frame of a body that says where it ends.
+                self.body.is_end_stream().then_some(Ending::Whole)
+            }
+            Poll::Ready(Some(Err(_))) => Some(Ending::Broken),
+            Poll::Ready(None) => Some(Ending::Whole),
+        };
+        if let (Some(ending), Some(record)) = (ending, ending.and(self.record.take())) {
+            record.end(ending);
+        }
+        polled
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a request whose bytes are counted.
+pub struct Uploaded {
+    pub body: Body,
+    pub uploaded: Arc<AtomicU64>,
+}
+
+impl Uploaded {
+    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.uploaded.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,122 @@
+//! From http to https, where there is https; and the header that makes browsers remember it (HSTS, RFC 6797).
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{LOCATION, STRICT_TRANSPORT_SECURITY};
+use http::uri::Scheme;
+use http::{HeaderValue, StatusCode};
+use tower::{Layer, Service};
+
+use super::{Answer, Body, Facts, Failure, Request, Response};
+use crate::settings::{Live, Section};
+
+/// Where certificate authorities look (RFC 8555 section 8.3): they ask over http.
+const ACME: &str = "/.well-known/acme-challenge/";
+
+/// The section `[https]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Send clients from http to https, where Doorway listens for https. Default true.
+    pub redirect: bool,
+    /// The port of https as clients know it, where it is not the one listened on. No default.
+    pub public_port: Option<u16>,
+    /// How long browsers remember to ask over https only; zero for not at all. Default 0 s.
+    pub hsts: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { redirect: true, public_port: None, hsts: Duration::ZERO }
+    }
+}
+
+impl Config {
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        Config {
+            redirect: section.value("redirect", default.redirect),
+            public_port: section.optional("public_port"),
+            hsts: section.value("hsts", default.hsts),
+        }
+    }
+}
+
+/// The layer.
+#[derive(Clone)]
+pub struct Redirect {
+    config: Live<Config>,
+    /// Where https is listened for, if it is.
+    port: Option<u16>,
+}
+
+impl Redirect {
+    pub fn new(config: Live<Config>, port: Option<u16>) -> Redirect {
+        Redirect { config, port }
+    }
+
+    /// Where a request over http belongs.
+    fn target(&self, config: &Config, request: &Request, facts: &Facts) -> Option<HeaderValue> {
+        let port = config.public_port.or(self.port).filter(|_| config.redirect)?;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        if facts.scheme != Scheme::HTTP || path.starts_with(ACME) {
+            return None;
+        }
+        let host = facts.authority.host();
+        let target = if port == 443 { format!("https://{host}{path}") } else { format!("https://{host}:{port}{path}") };
+        HeaderValue::from_str(&target).ok()
+    }
+}
+
+impl<S> Layer<S> for Redirect {
+    type Service = Redirected<S>;
+
+    fn layer(&self, inner: S) -> Redirected<S> {
+        Redirected { inner, layer: self.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub struct Redirected<S> {
+    inner: S,
+    layer: Redirect,
+}
+
+impl<S> Service<Request> for Redirected<S>
+where
+    S: Service<Request, Response = Response, Error = Failure>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Answer {
+        let config = self.layer.config.get();
+        let facts = request.extensions().get::<Facts>();
+        if let Some(target) = facts.and_then(|facts| self.layer.target(&config, &request, facts)) {
+            let mut response = Response::new(Body::Empty);
+            // 308 keeps the method and the body, as 301 does not.
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, target);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+        let remembered = facts.is_some_and(|facts| facts.scheme == Scheme::HTTPS) && !config.hsts.is_zero();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if remembered {
+                let value = HeaderValue::from_str(&format!("max-age={}", config.hsts.as_secs()));
+                if let Ok(value) = value {
+                    // The app's own word, if it says one, is not overruled.
+                    response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
+                }
+            }
+            Ok(response)
+        })
+    }
+}
