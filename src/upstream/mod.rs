@@ -19,12 +19,13 @@ mod upload;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use address::Address;
 pub use config::Config;
 
 use crate::drain::Signal;
-use crate::http::{Failure, Request, Response};
+use crate::http::{Failure, Request, Response, UpstreamTime};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use gate::Gate;
@@ -92,7 +93,10 @@ impl Upstream {
     /// # Errors
     /// [`Failure`] with 502, 503 or 504 when the app gives no proper answer.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
-        send::send(&self.gate, request).await
+        let asked = Instant::now();
+        let mut response = send::send(&self.gate, request).await?;
+        response.extensions_mut().insert(UpstreamTime(asked.elapsed()));
+        Ok(response)
     }
 
     /// True when upgrades for `path` go to the app: those the config names, and Next's hot reloading in development.

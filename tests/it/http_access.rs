@@ -25,6 +25,7 @@ async fn a_request_is_one_line_without_its_secrets() {
     assert_eq!(line["client"], "127.0.0.1");
     assert_eq!(line["protocol"], "HTTP/1.1");
     assert_eq!(line["ending"], "whole");
+    assert!(line["upstream_ms"].as_f64().is_some_and(|time| time > 0.0), "{line}");
     let (first, total) = (line["first_byte_ms"].as_f64().unwrap(), line["total_ms"].as_f64().unwrap());
     assert!(0.0 < first && first <= total, "{line}");
     assert!(!door.output().contains("geheim"), "{}", door.output());
