@@ -51,3 +51,143 @@ fn paths(prefix: &str, table: &toml::Table, found: &mut Vec<String>) {
         }
     }
 }
+
+/// Every problem of `text`, as "line:column what (help)".
+fn problems(text: &str) -> Vec<String> {
+    let Err(problems) = Config::parse("proxy.toml", text) else { return Vec::new() };
+    let report = problems.to_string();
+    problems
+        .iter()
+        .map(|problem| {
+            let place = problems.place(problem);
+            assert!(report.contains(&place) && report.contains(&problem.what), "{place} {} in {report}", problem.what);
+            let place = place.strip_prefix("proxy.toml:").expect("the file").to_owned();
+            format!("{place} {} ({})", problem.what, problem.help.as_deref().unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn values_of_every_kind_say_what_they_should_have_been() {
+    for (text, expected) in [
+        ("[listen]\nhttp = \"8080\"", "2:8 listen.http must be an address with a port, as in \"0.0.0.0:8080\""),
+        ("[listen]\nhttp = 8080", "2:8 listen.http must be an address with a port"),
+        ("[listen]\nhttp = [\"0.0.0.0:80\", \"nonsense\"]", "2:8 listen.http must be an address with a port"),
+        ("[listen]\nhttp = \"0.0.0.0:99999\"", "2:8 listen.http must be an address with a port"),
+        ("[listen]\ntrusted_proxies = \"10.0.0.0/99\"", "2:19 listen.trusted_proxies must be an address or a network"),
+        ("[listen]\nbacklog = -1", "2:11 listen.backlog must be a whole number from 0 to 4294967295"),
+        ("[listen]\nbacklog = \"many\"", "2:11 listen.backlog must be a whole number"),
+        ("[listen]\nbacklog = 1.5", "2:11 listen.backlog must be a whole number"),
+        ("[listen]\nbacklog = 99999999999", "2:11 listen.backlog must be a whole number"),
+        (
+            "[drain]\ntimeout = 25",
+            "2:11 drain.timeout must be a duration with its unit, as in \"500ms\", \"30s\" or \"2m\"",
+        ),
+        ("[drain]\ntimeout = \"25\"", "2:11 drain.timeout must be a duration"),
+        ("[drain]\ntimeout = \"-1s\"", "2:11 drain.timeout must be a duration"),
+        ("[drain]\ntimeout = true", "2:11 drain.timeout must be a duration"),
+        ("[compress]\nmin_size = \"1 KiX\"", "2:12 compress.min_size must be a size in bytes, as in \"64KiB\""),
+        ("[compress]\nenabled = \"yes\"", "2:11 compress.enabled must be true or false"),
+        ("[tls]\nself_signed = 1", "2:15 tls.self_signed must be true or false"),
+        ("[app]\ndir = 5", "2:7 app.dir must be a path, in quotes"),
+        ("[realtime]\npath = 5", "2:8 realtime.path must be "),
+        (
+            "[realtime.plain]\nbroadcast = \"some\"",
+            "2:13 realtime.plain.broadcast must be one of: \"all\" \"others\" \"off\"",
+        ),
+        (
+            "[admin]\nlisten = \"9080\"",
+            "2:10 admin.listen must be an address with a port, as in \"127.0.0.1:9080\", or \"off\"",
+        ),
+        ("[admin]\nlisten = false", "2:10 admin.listen must be an address with a port"),
+        ("[log]\nformat = \"JSON\"", "2:10 log.format must be one of: \"auto\" \"human\" \"json\""),
+        ("[log]\nlevel = \"verbose=maybe\"", "2:9 log.level cannot be understood"),
+        ("[log]\nlevel = 3", "2:9 log.level must be a string"),
+        ("drain = 5", "1:9 drain must be a table, as in [drain]"),
+        ("[[drain]]", "drain must be a table, as in [drain]"),
+    ] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{text:?}: {found:?}");
+        assert!(found[0].contains(expected), "{text:?}: {found:?}");
+    }
+}
+
+#[test]
+fn keys_that_do_not_exist_suggest_the_nearest() {
+    for (text, expected) in [
+        ("[listen]\nhtpp = \"x\"", "2:1 unknown key `listen.htpp` (did you mean `http`?)"),
+        ("[drains]\n", "1:2 unknown key `drains` (did you mean `drain`?)"),
+        ("[drain]\ntime_out = \"1s\"", "2:1 unknown key `drain.time_out` (did you mean `timeout`?)"),
+        ("[realtime.plian]\n", "1:11 unknown key `realtime.plian` (did you mean `plain`?)"),
+        ("[admin]\nport = 9080", "2:1 unknown key `admin.port` (known here: listen)"),
+        ("timeout = 5", "1:1 unknown key `timeout` (known here: "),
+    ] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{text:?}: {found:?}");
+        assert!(found[0].contains(expected), "{text:?}: {found:?}");
+    }
+}
+
+#[test]
+fn every_problem_comes_at_once_in_the_order_of_the_file() {
+    let text = "\
+[drain]
+timeout = 5
+
+[listne]
+http = \"0.0.0.0:80\"
+
+[log]
+format = \"xml\"
+leevl = \"info\"
+
+[admin]
+listen = 9080
+";
+    let found = problems(text);
+    let places: Vec<_> = found.iter().map(|problem| problem.split(' ').next().unwrap()).collect();
+    assert_eq!(places, ["2:11", "4:2", "8:10", "9:1", "12:10"], "{found:#?}");
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_place() {
+    for (text, place) in [
+        ("[listen", "1:8"),
+        ("[listen]\nhttp = ", "2:8"),
+        ("[listen]\nhttp = \"open\n[log]\nlevel = \"info\"", "2:"),
+        ("a = 1\na = 2", "2:1"),
+        ("= 5", "1:1"),
+    ] {
+        let found = problems(text);
+        assert!(
+            found.iter().any(|problem| problem.starts_with(place) && problem.contains("not TOML")),
+            "{text:?}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn columns_count_characters() {
+    let found = problems("[log]\nformat = \"é\" # é\n\"é\" = 1");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("2:10 "), "{found:?}");
+    assert!(found[1].starts_with("3:1 "), "{found:?}");
+}
+
+#[test]
+fn sections_that_need_each_other_say_so() {
+    let found = problems("[listen]\nhttps = \"0.0.0.0:443\"");
+    assert!(found.iter().any(|problem| problem.contains("needs a certificate")), "{found:?}");
+    let found = problems("[tls]\ncertificate = \"a.pem\"");
+    assert!(found.iter().any(|problem| problem.contains("key")), "{found:?}");
+}
+
+#[test]
+fn no_text_at_all_makes_it_panic() {
+    // Every prefix of the documented file, and the file with each of its lines twice.
+    for end in (0..DOCUMENTED.len()).filter(|end| DOCUMENTED.is_char_boundary(*end)).step_by(7) {
+        let _ = Config::parse("proxy.toml", &DOCUMENTED[..end]).map_err(|problems| problems.to_string());
+    }
+    let doubled: String = DOCUMENTED.lines().map(|line| format!("{line}\n{line}\n")).collect();
+    assert!(Config::parse("proxy.toml", &doubled).is_err());
+}
