@@ -15,7 +15,7 @@ pub struct Draft {
     pub extras: Extras,
     /// The sender's own name for this message: published again, it is the same message.
     pub id: Option<Arc<str>>,
-    /// Not worth waiting for: not kept, and not queued behind anything.
+    /// Not worth waiting for: not numbered, not kept, and not queued behind anything.
     pub volatile: bool,
     /// A question: clients that hear it may answer with this number.
     pub asks: Option<u64>,
@@ -31,6 +31,7 @@ impl Draft {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     pub channel: Channel,
+    /// Of a volatile message: the position of the last that was not.
     pub position: Position,
     /// Milliseconds since the Unix epoch, when the channel took it.
     pub unix_ms: u64,

@@ -3,6 +3,7 @@
 mod channel;
 mod closing;
 mod command;
+mod encoding;
 mod event;
 mod frame;
 mod message;
@@ -14,6 +15,7 @@ mod who;
 pub use channel::{BadName, Channel};
 pub use closing::{Breach, Closing, Refusal, Violation};
 pub use command::{Audience, Command, Publish, Subscribe, Ticket};
+pub use encoding::{Encode, Encoding, Form};
 pub use event::{Event, Presence, Recovery, Subscribed};
 pub use frame::{Close, Frame, Text};
 pub use message::{Draft, Extras, Message, Origin, Payload};

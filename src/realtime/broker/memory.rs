@@ -1,0 +1,244 @@
+//! One channel's messages, kept in memory: offsets, history, replay.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::realtime::vocabulary::{Draft, Encoding, Epoch, Event, Form, Message, Position, Since};
+
+/// Encodings remembered of one message. They change when the config is reloaded, and the old ones must go.
+const MOST_FORMS: usize = 8;
+
+/// What a log keeps. Older and further messages are forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// At most this many messages; 0 keeps nothing.
+    pub messages: usize,
+    pub age: Duration,
+}
+
+/// A channel's log. Bounded by [`Keep`] and by the room that [`Log::append`] is given; the oldest go first.
+#[derive(Debug)]
+pub struct Log {
+    epoch: Epoch,
+    top: u64,
+    kept: VecDeque<Kept>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    message: Arc<Message>,
+    at: Instant,
+    size: usize,
+    /// What encoders made of it, so that a storm of replays encodes it once.
+    forms: Vec<(Encoding, Form)>,
+}
+
+/// What a subscriber that asks for the past will get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// These offsets: from `next` up to the top, none missing.
+    From { next: u64, missed: u64 },
+    /// They are no longer kept, or were never in this epoch.
+    Gone,
+}
+
+impl Log {
+    pub fn new(epoch: Epoch) -> Log {
+        Log { epoch, top: 0, kept: VecDeque::new(), bytes: 0 }
+    }
+
+    /// The position of the latest message.
+    pub fn top(&self) -> Position {
+        self.position(self.top)
+    }
+
+    pub fn position(&self, offset: u64) -> Position {
+        Position { epoch: self.epoch, offset }
+    }
+
+    /// How many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Gives `message` the next offset and keeps it for as long as `keep` says, within `room` bytes for all that is
+    /// kept here.
+    pub fn append(
+        &mut self,
+        message: impl FnOnce(Position) -> Message,
+        keep: Keep,
+        room: usize,
+        now: Instant,
+    ) -> Arc<Message> {
+        self.top += 1;
+        let message = message(self.top());
+        if keep.messages == 0 {
+            self.forget(self.kept.len());
+            return Arc::new(message);
+        }
+        // Kept on its own: as it came it would hold on to the buffer that it was read into.
+        let draft = Draft { data: message.draft.data.detached(), ..message.draft };
+        let message = Arc::new(Message { draft, ..message });
+        let size = message.size();
+        // One that does not fit leaves a hole, and what was kept before a hole is of no use to anyone.
+        while !self.kept.is_empty() && (self.kept.len() >= keep.messages || self.bytes + size > room) {
+            self.forget(1);
+        }
+        if size <= room {
+            self.bytes += size;
+            self.kept.push_back(Kept { message: Arc::clone(&message), at: now, size, forms: Vec::new() });
+        }
+        self.trim(keep, now);
+        message
+    }
+
+    /// Forgets what `keep` no longer covers.
+    pub fn trim(&mut self, keep: Keep, now: Instant) {
+        let many = self.kept.len().saturating_sub(keep.messages);
+        let old = self.kept.iter().take_while(|kept| now.saturating_duration_since(kept.at) >= keep.age).count();
+        self.forget(many.max(old));
+    }
+
+    fn forget(&mut self, oldest: usize) {
+        for kept in self.kept.drain(..oldest) {
+            self.bytes -= kept.size;
+        }
+        if self.kept.is_empty() {
+            self.kept.shrink_to_fit();
+        }
+    }
+
+    /// The offset of the oldest message that can be had; one past the top when there is none.
+    fn oldest(&self) -> u64 {
+        self.kept.front().map_or(self.top + 1, |kept| kept.message.position.offset)
+    }
+
+    /// What `since` comes to. Call [`Log::trim`] first: what is too old is not there.
+    pub fn replay(&self, since: Since, now: Instant) -> Replay {
+        let from = |next: u64| Replay::From { next, missed: self.top + 1 - next };
+        match since {
+            Since::Now => from(self.top + 1),
+            Since::Start => from(self.oldest()),
+            Since::Last(most) => from(self.oldest().max((self.top + 1).saturating_sub(most as u64))),
+            Since::Within(age) => {
+                let young = |kept: &&Kept| now.saturating_duration_since(kept.at) <= age;
+                from(self.kept.iter().find(young).map_or(self.top + 1, |kept| kept.message.position.offset))
+            }
+            Since::After(position) => {
+                let next = position.offset.saturating_add(1);
+                let known = position.epoch == self.epoch && position.offset <= self.top;
+                if known && next >= self.oldest() { from(next) } else { Replay::Gone }
+            }
+        }
+    }
+
+    /// The kept messages from offset `next` on, oldest first.
+    pub fn messages(&self, next: u64) -> impl Iterator<Item = &Arc<Message>> {
+        self.kept.range(self.index(next)..).map(|kept| &kept.message)
+    }
+
+    /// What `encoding` makes of the message at `offset`: made once, then remembered.
+    pub fn form(&mut self, offset: u64, encoding: &Encoding) -> Option<(Arc<Message>, Form)> {
+        if offset < self.oldest() {
+            return None;
+        }
+        let index = self.index(offset);
+        let kept = self.kept.get_mut(index)?;
+        let message = Arc::clone(&kept.message);
+        if let Some((_, form)) = kept.forms.iter().find(|(known, _)| known == encoding) {
+            return Some((message, form.clone()));
+        }
+        let form = encoding.encode(&Event::Message(Arc::clone(&message)));
+        if kept.forms.len() == MOST_FORMS {
+            kept.forms.clear();
+        }
+        kept.forms.push((encoding.clone(), form.clone()));
+        Some((message, form))
+    }
+
+    fn index(&self, offset: u64) -> usize {
+        usize::try_from(offset.saturating_sub(self.oldest())).unwrap_or(usize::MAX).min(self.kept.len())
+    }
+
+    /// The first offset that can still be had from `next` on.
+    pub fn first_kept(&self, next: u64) -> u64 {
+        next.max(self.oldest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::vocabulary::{Channel, Payload};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const KEEP: Keep = Keep { messages: 3, age: MINUTE };
+
+    fn say(log: &mut Log, text: &str, room: usize, now: Instant) -> Position {
+        let message = |position| Message {
+            channel: Channel::new("c").unwrap(),
+            position,
+            unix_ms: 0,
+            origin: None,
+            draft: Draft::new(Payload::Text(text.into())),
+        };
+        log.append(message, KEEP, room, now).position
+    }
+
+    fn filled(messages: u64, now: Instant) -> Log {
+        let mut log = Log::new(Epoch(1));
+        for number in 1..=messages {
+            assert_eq!(say(&mut log, "x", usize::MAX, now).offset, number);
+        }
+        log
+    }
+
+    #[test]
+    fn what_was_missed_is_had_whole_or_not_at_all() {
+        let now = Instant::now();
+        let log = filled(5, now);
+        let after = |epoch, offset| log.replay(Since::After(Position { epoch: Epoch(epoch), offset }), now);
+        assert_eq!(after(1, 5), Replay::From { next: 6, missed: 0 });
+        assert_eq!(after(1, 3), Replay::From { next: 4, missed: 2 });
+        assert_eq!(after(1, 2), Replay::From { next: 3, missed: 3 });
+        assert_eq!(after(1, 1), Replay::Gone, "2 is no longer kept");
+        assert_eq!(after(1, 6), Replay::Gone, "6 was never said");
+        assert_eq!(after(1, u64::MAX), Replay::Gone);
+        assert_eq!(after(2, 5), Replay::Gone, "another epoch");
+        assert_eq!(log.replay(Since::Start, now), Replay::From { next: 3, missed: 3 });
+        assert_eq!(log.replay(Since::Last(1), now), Replay::From { next: 5, missed: 1 });
+        assert_eq!(log.replay(Since::Last(9), now), Replay::From { next: 3, missed: 3 });
+        assert_eq!(log.messages(4).map(|message| message.position.offset).collect::<Vec<_>>(), [4, 5]);
+    }
+
+    #[test]
+    fn messages_age() {
+        let now = Instant::now();
+        let mut log = filled(2, now);
+        say(&mut log, "y", usize::MAX, now + MINUTE / 2);
+        log.trim(KEEP, now + MINUTE);
+        assert_eq!(log.replay(Since::Start, now), Replay::From { next: 3, missed: 1 });
+        log.trim(KEEP, now + 2 * MINUTE);
+        assert!(log.is_empty());
+        assert_eq!((log.bytes(), log.top().offset), (0, 3));
+    }
+
+    #[test]
+    fn the_room_is_never_exceeded_and_holes_are_never_replayed_over() {
+        let now = Instant::now();
+        let mut log = filled(2, now);
+        let room = log.bytes();
+        say(&mut log, "x", room, now);
+        assert_eq!((log.bytes(), log.oldest()), (room, 2));
+        say(&mut log, &"x".repeat(10_000), room, now);
+        assert_eq!((log.bytes(), log.oldest()), (0, 5), "too large to keep: nothing before it can be replayed");
+        say(&mut log, "x", room, now);
+        assert_eq!(log.oldest(), 5);
+    }
+}

@@ -1,0 +1,134 @@
+//! One channel: its subscribers, its log and its members, under one lock that gives all of them one order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use slab::Slab;
+
+use super::lane::Address;
+use super::policy::Policy;
+use super::presence::Members;
+use crate::realtime::broker::memory::Log;
+use crate::realtime::vocabulary::{Channel, Encoding, Epoch};
+
+/// A channel, shared by the directory and its subscribers.
+pub struct Cell {
+    pub name: Channel,
+    /// Its name among the channels of this run, for entries in outboxes; never 0.
+    pub number: u32,
+    pub state: Mutex<State>,
+}
+
+pub struct State {
+    pub policy: Arc<Policy>,
+    pub log: Log,
+    pub members: Members,
+    groups: Vec<Group>,
+    subscribers: usize,
+    /// Since when nobody has subscribed, published or been a member.
+    pub quiet_since: Instant,
+    /// Taken out of the directory: whoever still holds it looks the name up again.
+    pub is_gone: bool,
+}
+
+/// The subscribers of one encoding, a slab a lane.
+pub struct Group {
+    pub encoding: Encoding,
+    pub lanes: Vec<Slab<Seat>>,
+    len: usize,
+}
+
+/// One subscriber.
+#[derive(Debug, Clone, Copy)]
+pub struct Seat {
+    pub slot: u32,
+    /// Wants to hear who comes and goes.
+    pub notices: bool,
+    /// Reads the history, and hears nothing new until it is at its end.
+    pub behind: bool,
+}
+
+impl Cell {
+    pub fn new(name: Channel, number: u32, epoch: Epoch, policy: Arc<Policy>, now: Instant) -> Cell {
+        let state = State {
+            policy,
+            log: Log::new(epoch),
+            members: Members::default(),
+            groups: Vec::new(),
+            subscribers: 0,
+            quiet_since: now,
+            is_gone: false,
+        };
+        Cell { name, number, state: Mutex::new(state) }
+    }
+}
+
+impl State {
+    pub fn subscribers(&self) -> usize {
+        self.subscribers
+    }
+
+    /// Nobody is here and nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.subscribers == 0 && self.members.is_empty() && self.log.is_empty()
+    }
+
+    pub fn groups(&mut self) -> &mut [Group] {
+        &mut self.groups
+    }
+
+    /// Adds a subscriber; says where it sits.
+    pub fn seat(&mut self, address: Address, encoding: &Encoding, notices: bool, behind: bool) -> usize {
+        let place = self.groups.iter().position(|group| group.encoding == *encoding);
+        let group = match place {
+            Some(place) => &mut self.groups[place],
+            None => {
+                self.groups.push(Group { encoding: encoding.clone(), lanes: Vec::new(), len: 0 });
+                self.groups.last_mut().expect("just pushed")
+            }
+        };
+        let lane = usize::from(address.lane);
+        if group.lanes.len() <= lane {
+            group.lanes.resize_with(lane + 1, Slab::new);
+        }
+        group.len += 1;
+        self.subscribers += 1;
+        group.lanes[lane].insert(Seat { slot: address.slot, notices, behind })
+    }
+
+    pub fn seat_mut(&mut self, lane: u8, encoding: &Encoding, seat: usize) -> Option<&mut Seat> {
+        let group = self.groups.iter_mut().find(|group| group.encoding == *encoding)?;
+        group.lanes.get_mut(usize::from(lane))?.get_mut(seat)
+    }
+
+    /// Takes a subscriber out.
+    pub fn unseat(&mut self, lane: u8, encoding: &Encoding, seat: usize, now: Instant) {
+        let Some(place) = self.groups.iter().position(|group| group.encoding == *encoding) else { return };
+        let group = &mut self.groups[place];
+        let Some(seats) = group.lanes.get_mut(usize::from(lane)) else { return };
+        if seats.try_remove(seat).is_none() {
+            return;
+        }
+        if seats.is_empty() {
+            // A slab keeps its memory; a crowd that has left must not.
+            *seats = Slab::new();
+        }
+        group.len -= 1;
+        self.subscribers -= 1;
+        if group.len == 0 {
+            self.groups.swap_remove(place);
+        }
+        self.quiet_since = now;
+    }
+
+    /// The addresses of all subscribers.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
+        self.groups.iter().flat_map(|group| {
+            group.lanes.iter().enumerate().flat_map(|(lane, seats)| {
+                let lane = u8::try_from(lane).unwrap_or(u8::MAX);
+                seats.iter().map(move |(_, seat)| Address { lane, slot: seat.slot })
+            })
+        })
+    }
+}

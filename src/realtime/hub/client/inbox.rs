@@ -1,0 +1,99 @@
+//! What a client hears, in order: what waits in its mailbox, and what it reads from histories.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::Client;
+use crate::realtime::hub::outbox::{Entry, Item};
+use crate::realtime::vocabulary::{Channel, Closing, Event, Form, Moment, Position};
+
+/// How much is replayed at a time: the rest waits until this is written.
+const REPLAY_MESSAGES: usize = 64;
+const REPLAY_BYTES: usize = 64 * 1024;
+
+/// How much is taken from the mailbox at a time, in bytes: what is taken can no longer be dropped.
+const BATCH_BYTES: usize = 64 * 1024;
+
+impl Client {
+    /// Ready when there is something for [`Client::next_entry`] or [`Client::closing`]; else it sleeps until there is.
+    pub fn poll_fill(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
+        if !self.post.entries.is_empty() || self.post.closing.is_some() {
+            return Poll::Ready(());
+        }
+        let mut post = std::mem::take(&mut self.post);
+        let taken = self.hub.lane(self.address).take(self.address, &mut post, BATCH_BYTES, context);
+        self.post = post;
+        let has_all = taken.is_pending() || self.post.is_all;
+        // What fell behind comes after what was queued before it did, and before what is queued from now on.
+        if has_all && let Some((channel, next)) = self.post.behind.first().copied() {
+            match self.catch_up(channel, next, now) {
+                Some(next) => self.post.behind[0].1 = next,
+                None => {
+                    self.post.behind.swap_remove(0);
+                }
+            }
+            context.waker().wake_by_ref();
+            return Poll::Ready(());
+        }
+        taken
+    }
+
+    /// The next of what was taken.
+    pub fn next_entry(&mut self) -> Option<Entry> {
+        self.post.entries.pop_front()
+    }
+
+    /// Why it is to be closed, if it is.
+    pub fn closing(&mut self) -> Option<Closing> {
+        self.post.closing.take().map(|why| *why)
+    }
+
+    /// The next part of what is in the history from `next` on, to deliver now. `None` when that was all and the
+    /// subscription is live again; else where it goes on.
+    fn catch_up(&mut self, channel: u32, mut next: u64, now: Moment) -> Option<u64> {
+        let entries = &mut self.post.entries;
+        let subscription = self.subscriptions.iter().find(|known| known.cell.number == channel)?;
+        let mut state = subscription.cell.state.lock();
+        self.hub.trim(&mut state, now.instant);
+        let first = state.log.first_kept(next);
+        if first > next {
+            let lost = first - next;
+            entries.push_back(Entry { item: Item::Lost { after: next - 1 }, channel, bytes: 0, offset: first - 1 });
+            self.hub.numbers.lost.inc_by(lost);
+            next = first;
+        }
+        let before = state.log.bytes();
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < REPLAY_MESSAGES && bytes < REPLAY_BYTES {
+            let Some((message, form)) = state.log.form(next, &subscription.encoding) else { break };
+            let item = match form {
+                Form::Shared(parcel) => Item::Parcel(parcel),
+                Form::Individual => Item::Event(Arc::new(Event::Message(Arc::clone(&message)))),
+                Form::Silent => {
+                    next += 1;
+                    continue;
+                }
+            };
+            messages += 1;
+            bytes += message.draft.data.len();
+            entries.push_back(Entry { item, channel, bytes: 0, offset: next });
+            next += 1;
+        }
+        self.hub.account(before, state.log.bytes());
+        self.hub.numbers.replayed.inc_by(messages as u64);
+        if next <= state.log.top().offset {
+            return Some(next);
+        }
+        if let Some(seat) = state.seat_mut(self.address.lane, &subscription.encoding, subscription.seat) {
+            seat.behind = false;
+        }
+        None
+    }
+
+    /// The name of a channel that it is in, and a position there.
+    pub fn position(&self, channel: u32, offset: u64) -> Option<(Channel, Position)> {
+        let subscription = self.subscriptions.iter().find(|known| known.cell.number == channel)?;
+        let state = subscription.cell.state.lock();
+        Some((subscription.cell.name.clone(), state.log.position(offset)))
+    }
+}

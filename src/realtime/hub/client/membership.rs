@@ -1,0 +1,85 @@
+//! As whom a client is present, and where.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Authority, Client};
+use crate::realtime::hub::channel::{Cell, State};
+use crate::realtime::hub::policy::{Members, Policy};
+use crate::realtime::vocabulary::{Channel, Extras, Member, Moment, Presence, Refusal};
+
+impl Client {
+    /// As whom it enters a channel's presence by subscribing, if at all.
+    pub(super) fn membership(&self, wish: Option<&Member>, policy: &Policy) -> Result<Option<Member>, Refusal> {
+        match (policy.presence, wish) {
+            (Members::Off, Some(_)) => Err(Refusal::Forbidden),
+            (Members::Asked | Members::All, Some(member)) => Ok(Some(member.clone())),
+            (Members::Off | Members::Asked, None) => Ok(None),
+            (Members::All, None) => Ok(Some(match &self.identity {
+                Some(identity) => {
+                    Member { key: Arc::clone(&identity.user), info: identity.info.clone(), extras: Extras::default() }
+                }
+                None => Member { key: self.id.to_string().into(), info: None, extras: Extras::default() },
+            })),
+        }
+    }
+
+    /// Enters a channel's presence, or changes what it shows there.
+    ///
+    /// # Errors
+    /// [`Refusal`]: no presence there, not allowed, or too many.
+    pub fn enter(
+        &mut self,
+        channel: &Channel,
+        member: Member,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let hub = Arc::clone(&self.hub);
+        let entered = hub.channel(channel, now.instant, |cell, mut state| {
+            self.may(state.policy.subscribe, authority)?;
+            if state.policy.presence == Members::Off {
+                return Err(Refusal::Forbidden);
+            }
+            state.quiet_since = now.instant;
+            self.enter_in(cell, &mut state, member)
+        });
+        entered.unwrap_or(Err(Refusal::Unavailable))
+    }
+
+    pub(super) fn enter_in(&mut self, cell: &Arc<Cell>, state: &mut State, member: Member) -> Result<(), Refusal> {
+        let is_known = self.entered.iter().any(|(known, key)| Arc::ptr_eq(known, cell) && *key == member.key);
+        if !is_known && self.entered.len() >= self.hub.config().max_subscriptions {
+            return Err(Refusal::TooMany { wait: Duration::ZERO });
+        }
+        let key = Arc::clone(&member.key);
+        if let Some((change, member)) = state.members.enter(member, self.id) {
+            if change == Presence::Joined {
+                self.hub.numbers.members.inc();
+            }
+            self.hub.tell(cell, state, change, &member);
+        }
+        if !is_known {
+            self.entered.push((Arc::clone(cell), key));
+        }
+        Ok(())
+    }
+
+    /// Leaves a channel's presence at once. Says whether it was there.
+    pub fn leave(&mut self, channel: &Channel, key: &str, now: Moment) -> bool {
+        let place = self.entered.iter().position(|(cell, known)| cell.name == *channel && **known == *key);
+        let Some(place) = place else { return false };
+        let (cell, key) = self.entered.swap_remove(place);
+        self.leave_in(&cell, &key, Duration::ZERO, now.instant);
+        true
+    }
+
+    pub(super) fn leave_in(&self, cell: &Arc<Cell>, key: &str, grace: Duration, now: Instant) {
+        let mut state = cell.state.lock();
+        state.quiet_since = now;
+        if let Some(member) = state.members.leave(key, self.id, grace, now) {
+            self.hub.numbers.members.dec();
+            self.hub.tell(cell, &mut state, Presence::Left, &member);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One connection as the hub knows it: what it is in, what it may do. When it is dropped, however that happens, it has
+//! left everything it was in.
+
+mod inbox;
+mod membership;
+mod publishing;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Hub;
+use super::channel::Cell;
+use super::lane::{Address, Post};
+use super::policy::Allowed;
+use crate::realtime::broker::memory::Replay;
+use crate::realtime::vocabulary::{
+    Channel, Closing, ConnectionId, Encoding, Identity, Moment, Recovery, Refusal, Since, Subscribe, Subscribed,
+};
+use publishing::Bucket;
+
+/// On whose word a command is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// The client's own: policies hold.
+    Client,
+    /// The app's: only limits hold.
+    App,
+}
+
+/// A connection's handle on the hub. Its session owns it.
+pub struct Client {
+    hub: Arc<Hub>,
+    id: ConnectionId,
+    address: Address,
+    identity: Option<Arc<Identity>>,
+    /// In the order of their channels' names.
+    subscriptions: Vec<Subscription>,
+    /// The members that it stands behind. Bounded like subscriptions.
+    entered: Vec<(Arc<Cell>, Arc<str>)>,
+    buckets: Vec<Bucket>,
+    /// What was taken from the mailbox.
+    post: Post,
+}
+
+struct Subscription {
+    cell: Arc<Cell>,
+    encoding: Encoding,
+    seat: usize,
+}
+
+impl Client {
+    pub(super) fn new(hub: Arc<Hub>, id: ConnectionId, address: Address) -> Client {
+        Client {
+            hub,
+            id,
+            address,
+            identity: None,
+            subscriptions: Vec::new(),
+            entered: Vec::new(),
+            buckets: Vec::new(),
+            post: Post::default(),
+        }
+    }
+
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// The connection is now known as `identity`.
+    pub fn identify(&mut self, identity: Identity) {
+        self.forget_user();
+        self.hub.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
+        self.identity = Some(Arc::new(identity));
+    }
+
+    fn forget_user(&mut self) {
+        let Some(identity) = self.identity.take() else { return };
+        let mut users = self.hub.users.lock();
+        if let Some(connections) = users.get_mut(&identity.user) {
+            connections.retain(|known| *known != self.id);
+            if connections.is_empty() {
+                users.remove(&identity.user);
+            }
+        }
+    }
+
+    fn find(&self, channel: &Channel) -> Result<usize, usize> {
+        self.subscriptions.binary_search_by(|known| known.cell.name.cmp(channel))
+    }
+
+    fn may(&self, allowed: Allowed, authority: Authority) -> Result<(), Refusal> {
+        let may = match allowed {
+            Allowed::Anyone => true,
+            Allowed::Identified => self.identity.is_some(),
+            Allowed::App => false,
+        };
+        if may || authority == Authority::App { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+
+    /// Subscribes, or says again that it has. What was missed comes by [`Client::poll_fill`], and then what is new.
+    ///
+    /// # Errors
+    /// [`Refusal`]: not allowed, or too many.
+    pub fn subscribe(
+        &mut self,
+        wish: &Subscribe,
+        encoding: &Encoding,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<Subscribed, Refusal> {
+        let hub = Arc::clone(&self.hub);
+        let place = self.find(&wish.channel);
+        if place.is_err() && self.subscriptions.len() >= hub.config().max_subscriptions {
+            return Err(Refusal::TooMany { wait: Duration::ZERO });
+        }
+        let subscribed = hub.channel(&wish.channel, now.instant, |cell, mut state| {
+            let policy = Arc::clone(&state.policy);
+            self.may(policy.subscribe, authority)?;
+            if place.is_err() && policy.max_subscribers > 0 && state.subscribers() >= policy.max_subscribers {
+                return Err(Refusal::TooMany { wait: Duration::ZERO });
+            }
+            if let Some(member) = self.membership(wish.member.as_ref(), &policy)? {
+                self.enter_in(cell, &mut state, member)?;
+            }
+            hub.trim(&mut state, now.instant);
+            let since = if place.is_ok() { Since::Now } else { wish.since };
+            let (recovery, behind) = match (since, state.log.replay(since, now.instant)) {
+                (Since::Now, _) => (Recovery::Live, None),
+                (_, Replay::From { next, missed }) => {
+                    (Recovery::Complete(missed), (missed > 0).then_some((cell.number, next)))
+                }
+                (_, Replay::Gone) => (Recovery::Impossible, None),
+            };
+            if let Err(place) = place {
+                let seat = state.seat(self.address, encoding, wish.notices, behind.is_some());
+                let subscription = Subscription { cell: Arc::clone(cell), encoding: encoding.clone(), seat };
+                self.subscriptions.insert(place, subscription);
+                hub.numbers.subscriptions.inc();
+            }
+            state.quiet_since = now.instant;
+            let subscribed = Subscribed {
+                ticket: wish.ticket,
+                channel: wish.channel.clone(),
+                top: state.log.top(),
+                recovery,
+                members: if wish.notices && policy.notices { state.members.all() } else { Vec::new() },
+                subscribers: state.subscribers(),
+            };
+            self.post.behind.extend(behind);
+            Ok(subscribed)
+        });
+        subscribed.unwrap_or(Err(Refusal::Unavailable))
+    }
+
+    /// Unsubscribes and leaves the channel's presence. Says whether it was subscribed.
+    pub fn unsubscribe(&mut self, channel: &Channel, now: Moment) -> bool {
+        let Ok(place) = self.find(channel) else { return false };
+        let subscription = self.subscriptions.remove(place);
+        self.leave_seat(&subscription, now.instant);
+        let cell = subscription.cell;
+        self.post.forget(cell.number);
+        let mut entered = std::mem::take(&mut self.entered);
+        entered.retain(|(known, key)| {
+            let stays = !Arc::ptr_eq(known, &cell);
+            if !stays {
+                self.leave_in(&cell, key, Duration::ZERO, now.instant);
+            }
+            stays
+        });
+        self.entered = entered;
+        true
+    }
+
+    fn leave_seat(&self, subscription: &Subscription, now: Instant) {
+        let Subscription { cell, encoding, seat } = subscription;
+        let mut state = cell.state.lock();
+        state.unseat(self.address.lane, encoding, *seat, now);
+        // Still under the channel's lock: nothing of it can be put there after this.
+        self.hub.lane(self.address).lock().forget(self.address.slot, cell.number);
+        self.hub.numbers.subscriptions.dec();
+    }
+
+    /// May it read what is in a channel without subscribing?
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub fn may_read(&self, channel: &Channel, authority: Authority) -> Result<(), Refusal> {
+        let policy = super::policy::policy(&self.hub.config().channels, channel);
+        self.may(policy.subscribe, authority)
+    }
+
+    /// Has its own session close it, in its turn.
+    pub fn end(&self, why: Closing) {
+        self.hub.lane(self.address).lock().end(self.address.slot, why);
+    }
+}
+
+impl Client {
+    /// Leaves everything it is in; what dropping it does, at a time of the caller's.
+    pub fn part(mut self, now: Moment) {
+        self.leave_all(now.instant);
+    }
+
+    fn leave_all(&mut self, now: Instant) {
+        for subscription in std::mem::take(&mut self.subscriptions) {
+            self.leave_seat(&subscription, now);
+        }
+        for (cell, key) in std::mem::take(&mut self.entered) {
+            let grace = cell.state.lock().policy.presence_grace;
+            self.leave_in(&cell, &key, grace, now);
+        }
+        self.forget_user();
+    }
+}
+
+/// Also when a session panics: nobody stays behind as a ghost.
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.leave_all(Moment::now().instant);
+        self.hub.lane(self.address).close(self.address);
+        self.hub.numbers.connections.dec();
+    }
+}

@@ -1,0 +1,78 @@
+//! What a client may publish, and how often.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Authority, Client};
+use crate::realtime::hub::policy::{Allowed, Policy, policy};
+use crate::realtime::hub::publish::Sender;
+use crate::realtime::vocabulary::{Audience, Moment, Origin, Position, Publish, Refusal};
+
+/// What is left of a channel's publish rate.
+pub struct Bucket {
+    channel: u32,
+    left: f64,
+    at: Instant,
+}
+
+impl Client {
+    /// Publishes.
+    ///
+    /// # Errors
+    /// [`Refusal`]: not allowed, too many, too big.
+    pub fn publish(
+        &mut self,
+        publish: Publish,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<Option<Position>, Refusal> {
+        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
+        let sender = Sender { origin: Some(Origin { connection: self.id, user }), address: Some(self.address) };
+        if let Audience::Channel(channel) = &publish.audience
+            && let Ok(place) = self.find(channel)
+        {
+            let cell = Arc::clone(&self.subscriptions[place].cell);
+            let policy = Arc::clone(&cell.state.lock().policy);
+            self.check(&policy, cell.number, authority, now.instant)?;
+            return self.hub.publish_in(&cell, &sender, publish.draft, publish.echo, now);
+        }
+        let hub = Arc::clone(&self.hub);
+        let rules = hub.config();
+        match &publish.audience {
+            Audience::Channel(channel) => {
+                let policy = policy(&rules.channels, channel);
+                self.check(&policy, 0, authority, now.instant)?;
+            }
+            Audience::Several { channels, .. } => {
+                for channel in channels {
+                    self.check(&policy(&rules.channels, channel), 0, authority, now.instant)?;
+                }
+            }
+            Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.may(Allowed::App, authority)?,
+        }
+        hub.publish_as(&sender, publish, now)
+    }
+
+    fn check(&mut self, policy: &Policy, channel: u32, authority: Authority, now: Instant) -> Result<(), Refusal> {
+        self.may(policy.publish, authority)?;
+        if policy.publish_rate == 0 || authority == Authority::App {
+            return Ok(());
+        }
+        let rate = f64::from(policy.publish_rate);
+        let place = self.buckets.iter().position(|bucket| bucket.channel == channel);
+        let place = place.unwrap_or_else(|| {
+            // One that has filled up again is as good as none.
+            self.buckets.retain(|bucket| now.saturating_duration_since(bucket.at) < Duration::from_secs(1));
+            self.buckets.push(Bucket { channel, left: rate, at: now });
+            self.buckets.len() - 1
+        });
+        let bucket = &mut self.buckets[place];
+        bucket.left = (bucket.left + now.saturating_duration_since(bucket.at).as_secs_f64() * rate).min(rate);
+        bucket.at = now;
+        if bucket.left < 1.0 {
+            return Err(Refusal::TooMany { wait: Duration::from_secs_f64((1.0 - bucket.left) / rate) });
+        }
+        bucket.left -= 1.0;
+        Ok(())
+    }
+}

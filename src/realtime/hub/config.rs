@@ -1,0 +1,49 @@
+//! The part of `[realtime]` that is the hub's.
+
+use std::time::Duration;
+
+use super::outbox::Limits;
+use super::policy::Rule;
+use crate::settings::{Section, Size};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[[realtime.channel]]`, in the order of the file: the first that fits a name is its policy. Default none.
+    pub channels: Vec<Rule>,
+    pub outbox: Limits,
+    /// How many channels there may be at a time. Default 100,000.
+    pub max_channels: usize,
+    /// How many channels one connection may be in. Default 1,000.
+    pub max_subscriptions: usize,
+    /// Memory for the history of all channels. Default 256 MiB.
+    pub max_history: Size,
+    /// How long an empty channel is remembered, so that positions in it stay good. Default 1 minute.
+    pub forget_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            channels: Vec::new(),
+            outbox: Limits::default(),
+            max_channels: 100_000,
+            max_subscriptions: 1_000,
+            max_history: Size::mib(256),
+            forget_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        Config {
+            channels: section.sections("channel").iter().map(Rule::read).collect(),
+            outbox: Limits::read(&section.section("outbox")),
+            max_channels: section.value("max_channels", default.max_channels),
+            max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),
+            max_history: section.value("max_history", default.max_history),
+            forget_after: section.value("forget_after", default.forget_after),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Mailboxes, a lane of them under one lock: fan-out takes the lock once a lane, not once a client.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::{Mutex, MutexGuard};
+use slab::Slab;
+
+use super::outbox::{Entry, Limits, Outbox, Pushed, Slow};
+use crate::realtime::vocabulary::{Closing, ConnectionId};
+
+/// Where a mailbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    pub lane: u8,
+    pub slot: u32,
+}
+
+/// A connection's id says where its mailbox is, so that no directory is needed: 8 bits lane, 24 bits slot, and a
+/// generation that tells one use of a slot from the next.
+impl Address {
+    pub const MOST_SLOTS: usize = 1 << 24;
+
+    fn id(self, generation: u32) -> ConnectionId {
+        ConnectionId(u64::from(generation) << 32 | u64::from(self.slot) << 8 | u64::from(self.lane))
+    }
+
+    pub fn of(id: ConnectionId) -> Address {
+        let bytes = id.0.to_le_bytes();
+        Address { lane: bytes[0], slot: u32::from_le_bytes([bytes[1], bytes[2], bytes[3], 0]) }
+    }
+}
+
+pub struct Lane {
+    number: u8,
+    inner: Mutex<Mailboxes>,
+    /// Mailboxes that fill up while their sessions have not yet had their turn: who publishes should let them.
+    crowded: Arc<AtomicUsize>,
+}
+
+/// The mailboxes of a lane, locked.
+pub struct Mailboxes {
+    slots: Slab<Mailbox>,
+    generation: u32,
+    crowded: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Mailbox {
+    id: ConnectionId,
+    outbox: Outbox,
+    waker: Option<Waker>,
+    turn: Turn,
+    crowded: bool,
+    closing: Option<Box<Closing>>,
+    /// It was told to close: after what it was not told before that, nothing more may come.
+    is_ended: bool,
+    /// Channels that go on in the history, from which offset. Bounded by the client's subscriptions.
+    behind: Vec<(u32, u64)>,
+}
+
+/// Whose move it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The session sleeps until something comes.
+    Asleep,
+    /// Something came and it was woken.
+    Woken,
+    /// It is busy writing, and will look when it is done.
+    Busy,
+}
+
+/// What a session finds in its mailbox.
+#[derive(Debug, Default)]
+pub struct Post {
+    pub entries: VecDeque<Entry>,
+    pub behind: Vec<(u32, u64)>,
+    pub closing: Option<Box<Closing>>,
+    /// Nothing was left behind.
+    pub is_all: bool,
+}
+
+impl Post {
+    /// Drops what was taken of a channel that the client has left.
+    pub fn forget(&mut self, channel: u32) {
+        self.entries.retain(|entry| entry.channel != channel);
+        self.behind.retain(|(behind, _)| *behind != channel);
+    }
+}
+
+impl Lane {
+    pub fn new(number: u8, generation: u32, crowded: Arc<AtomicUsize>) -> Lane {
+        let inner = Mutex::new(Mailboxes { slots: Slab::new(), generation, crowded: Arc::clone(&crowded) });
+        Lane { number, inner, crowded }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Mailboxes> {
+        self.inner.lock()
+    }
+
+    /// The address of its first slot.
+    pub fn address(&self) -> Address {
+        Address { lane: self.number, slot: 0 }
+    }
+
+    /// A new mailbox; `None` when the lane is full.
+    pub fn open(&self) -> Option<(ConnectionId, Address)> {
+        let mut inner = self.lock();
+        if inner.slots.len() >= Address::MOST_SLOTS {
+            return None;
+        }
+        inner.generation = inner.generation.wrapping_add(1);
+        let generation = inner.generation;
+        let entry = inner.slots.vacant_entry();
+        let address = Address { lane: self.number, slot: u32::try_from(entry.key()).ok()? };
+        let id = address.id(generation);
+        entry.insert(Mailbox {
+            id,
+            outbox: Outbox::default(),
+            waker: None,
+            turn: Turn::Busy,
+            crowded: false,
+            closing: None,
+            is_ended: false,
+            behind: Vec::new(),
+        });
+        Some((id, address))
+    }
+
+    /// Takes the mailbox away, with what still waits in it. Nothing may be addressed to it any more.
+    pub fn close(&self, address: Address) {
+        let mut inner = self.lock();
+        let mailbox = inner.slots.remove(address.slot as usize);
+        if mailbox.crowded {
+            self.crowded.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(inner);
+    }
+
+    /// Takes what waits, about `most` bytes of it, into `post`; sleeps when there is nothing.
+    pub fn take(&self, address: Address, post: &mut Post, most: usize, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return Poll::Pending };
+        if mailbox.crowded {
+            mailbox.crowded = false;
+            self.crowded.fetch_sub(1, Ordering::Relaxed);
+        }
+        if mailbox.outbox.is_empty() && mailbox.behind.is_empty() && mailbox.closing.is_none() {
+            mailbox.turn = Turn::Asleep;
+            if !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                mailbox.waker = Some(context.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        mailbox.turn = Turn::Busy;
+        mailbox.outbox.take(&mut post.entries, most);
+        post.behind.append(&mut mailbox.behind);
+        post.closing = mailbox.closing.take();
+        post.is_all = mailbox.outbox.is_empty();
+        Poll::Ready(())
+    }
+}
+
+impl Mailboxes {
+    /// Puts an entry into a mailbox, and wakes its session if it sleeps.
+    pub fn push(&mut self, slot: u32, entry: Entry, slow: Slow, limits: &Limits) -> Pushed {
+        let Some(mailbox) = self.slots.get_mut(slot as usize).filter(|mailbox| !mailbox.is_ended) else {
+            return Pushed::Gone;
+        };
+        let pushed = mailbox.outbox.push(entry, slow, limits);
+        if mailbox.turn == Turn::Woken && !mailbox.crowded && mailbox.outbox.len() * 2 > limits.messages {
+            mailbox.crowded = true;
+            self.crowded.fetch_add(1, Ordering::Relaxed);
+        }
+        mailbox.wake();
+        pushed
+    }
+
+    /// Like [`Mailboxes::push`], but only where nothing waits.
+    pub fn push_volatile(&mut self, slot: u32, entry: Entry, limits: &Limits) -> Pushed {
+        match self.slots.get(slot as usize) {
+            Some(mailbox) if mailbox.outbox.is_empty() => self.push(slot, entry, Slow::Disconnect, limits),
+            _ => Pushed::Dropped(1),
+        }
+    }
+
+    /// The channel goes on in the history from `next` on.
+    pub fn fall_behind(&mut self, slot: u32, channel: u32, next: u64) {
+        if let Some(mailbox) = self.slots.get_mut(slot as usize) {
+            mailbox.behind.push((channel, next));
+            mailbox.wake();
+        }
+    }
+
+    /// The connection is to end. The first reason stands.
+    pub fn end(&mut self, slot: u32, why: Closing) {
+        if let Some(mailbox) = self.slots.get_mut(slot as usize) {
+            if !mailbox.is_ended {
+                mailbox.is_ended = true;
+                mailbox.closing = Some(Box::new(why));
+            }
+            mailbox.wake();
+        }
+    }
+
+    /// Drops what waits of a channel that the client has left.
+    pub fn forget(&mut self, slot: u32, channel: u32) {
+        if let Some(mailbox) = self.slots.get_mut(slot as usize) {
+            mailbox.outbox.forget(channel);
+            mailbox.behind.retain(|(behind, _)| *behind != channel);
+        }
+    }
+
+    /// True when `id` is the connection whose mailbox is at `slot`, and not an earlier one's.
+    pub fn is_at(&self, slot: u32, id: ConnectionId) -> bool {
+        self.slots.get(slot as usize).is_some_and(|mailbox| mailbox.id == id)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (u32, ConnectionId)> + '_ {
+        self.slots.iter().map(|(slot, mailbox)| (u32::try_from(slot).unwrap_or(u32::MAX), mailbox.id))
+    }
+}
+
+impl Mailbox {
+    fn wake(&mut self) {
+        if self.turn == Turn::Asleep {
+            self.turn = Turn::Woken;
+            if let Some(waker) = &self.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
+//!
+//! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. None is
+//! held across an await, and none is a client's own. The hub has no clock and no task: whoever calls says what time it
+//! is, and calls [`Hub::sweep`] now and then.
+
+pub mod outbox;
+pub mod policy;
+
+mod channel;
+mod client;
+mod config;
+mod directory;
+mod fanout;
+mod lane;
+mod numbers;
+mod presence;
+mod publish;
+mod reading;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+pub use client::{Authority, Client};
+pub use config::Config;
+pub use lane::Post;
+pub use numbers::Numbers;
+
+use channel::{Cell, State};
+use directory::Directory;
+use fanout::{Hearing, Kind, Means};
+use lane::{Address, Lane};
+use outbox::{Entry, Item, Pushed, Slow};
+
+use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Member, Presence};
+
+/// The hub. Shared by every session and by the doors of the app and the operator.
+pub struct Hub {
+    config: RwLock<Arc<Config>>,
+    directory: Directory,
+    lanes: Vec<Lane>,
+    next_lane: AtomicUsize,
+    crowded: Arc<AtomicUsize>,
+    /// The connections of each user.
+    users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
+    history: AtomicUsize,
+    numbers: Numbers,
+}
+
+impl Hub {
+    /// A hub whose mailboxes lie in `lanes` lanes: about as many as there are threads.
+    pub fn new(config: Config, lanes: usize, numbers: Numbers) -> Hub {
+        let crowded = Arc::new(AtomicUsize::new(0));
+        // Another in each run, so that neither positions nor ids of an earlier run mean anything in this one.
+        let run = u32::try_from(RandomState::new().hash_one("run") >> 32).unwrap_or_default();
+        let lanes = (0..lanes.clamp(1, 64)).map(|number| {
+            let number = u8::try_from(number).unwrap_or(u8::MAX);
+            Lane::new(number, run, Arc::clone(&crowded))
+        });
+        Hub {
+            config: RwLock::new(Arc::new(config)),
+            directory: Directory::new(run),
+            lanes: lanes.collect(),
+            next_lane: AtomicUsize::new(0),
+            crowded,
+            users: Mutex::default(),
+            history: AtomicUsize::new(0),
+            numbers,
+        }
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// A client of the hub, until it is dropped; `None` when no more fit.
+    pub fn join(self: &Arc<Self>) -> Option<Client> {
+        let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
+        let lanes = self.lanes.len();
+        let opened = (0..lanes).find_map(|further| self.lanes[(first + further) % lanes].open());
+        let (id, address) = opened?;
+        self.numbers.connections.inc();
+        Some(Client::new(Arc::clone(self), id, address))
+    }
+
+    /// Takes over another config: channels keep their subscribers, members and positions under their new policies.
+    pub fn reload(&self, config: Config, now: Instant) {
+        *self.config.write() = Arc::new(config);
+        let config = self.config();
+        for cell in self.directory.all() {
+            let mut state = cell.state.lock();
+            state.policy = Arc::new(policy::policy(&config.channels, &cell.name));
+            self.trim(&mut state, now);
+        }
+    }
+
+    /// Does what time brings: members leave when their grace is over, histories age, empty channels are forgotten.
+    /// `part` of so many [`Hub::parts`]; call each about once a second.
+    pub fn sweep(&self, part: usize, now: Instant) {
+        let config = self.config();
+        for cell in self.directory.shard_cells(part) {
+            let mut state = cell.state.lock();
+            self.trim(&mut state, now);
+            let left = state.members.sweep(now);
+            if !left.is_empty() {
+                state.quiet_since = now;
+            }
+            for member in left {
+                self.numbers.members.dec();
+                self.tell(&cell, &mut state, Presence::Left, &member);
+            }
+            let is_empty = state.is_empty();
+            drop(state);
+            if is_empty {
+                self.directory.forget(&cell, config.forget_after, now);
+            }
+        }
+        self.numbers.channels.set(i64::try_from(self.directory.len()).unwrap_or(i64::MAX));
+        self.numbers.history_bytes.set(i64::try_from(self.history.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+    }
+
+    pub fn parts(&self) -> usize {
+        self.directory.shards()
+    }
+
+    /// True while mailboxes fill up whose sessions were woken and have not had their turn: whoever is about to publish
+    /// should give them one first.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ends a connection. Says whether there was such a one.
+    pub fn end(&self, id: ConnectionId, why: Closing) -> bool {
+        self.at(id, |mailboxes, slot| mailboxes.end(slot, why)).is_some()
+    }
+
+    /// Has a connection's session carry out a command, in order with what it is sent. For the app: nothing is asked.
+    pub fn order(&self, id: ConnectionId, command: Command) -> bool {
+        self.hand(id, Item::Command(Box::new(command)), 64)
+    }
+
+    /// The connections of a user.
+    pub fn connections_of(&self, user: &str) -> Vec<ConnectionId> {
+        self.users.lock().get(user).cloned().unwrap_or_default()
+    }
+
+    /// Every connection.
+    pub fn connections(&self) -> Vec<ConnectionId> {
+        self.lanes.iter().flat_map(|lane| lane.lock().all().map(|(_, id)| id).collect::<Vec<_>>()).collect()
+    }
+
+    /// The channels there are, but for reserved ones, and how many subscribe to each.
+    pub fn channels(&self) -> Vec<(Channel, usize)> {
+        let cells = self.directory.all().into_iter().filter(|cell| !cell.name.is_reserved());
+        cells.map(|cell| (cell.name.clone(), cell.state.lock().subscribers())).collect()
+    }
+
+    /// Puts `item` into one connection's mailbox. One that reads too slowly for it is closed.
+    fn hand(&self, id: ConnectionId, item: Item, bytes: u32) -> bool {
+        let limits = self.config().outbox;
+        let pushed = self.at(id, |mailboxes, slot| {
+            let entry = Entry { item, channel: 0, bytes, offset: 0 };
+            let pushed = mailboxes.push(slot, entry, Slow::Disconnect, &limits);
+            if pushed == Pushed::Full {
+                self.numbers.dropped(Slow::Disconnect, 1);
+                mailboxes.end(slot, Closing::Slow);
+            }
+            pushed
+        });
+        pushed == Some(Pushed::Queued)
+    }
+
+    fn at<T>(&self, id: ConnectionId, act: impl FnOnce(&mut lane::Mailboxes, u32) -> T) -> Option<T> {
+        let address = Address::of(id);
+        let mut mailboxes = self.lanes.get(usize::from(address.lane))?.lock();
+        mailboxes.is_at(address.slot, id).then(|| act(&mut mailboxes, address.slot))
+    }
+
+    fn lane(&self, address: Address) -> &Lane {
+        &self.lanes[usize::from(address.lane)]
+    }
+
+    /// The channel `name` as it is, locked, if there is one.
+    fn existing<T>(&self, name: &Channel, act: impl FnOnce(&Arc<Cell>, MutexGuard<State>) -> T) -> Option<T> {
+        let cell = self.directory.find(name)?;
+        let state = cell.state.lock();
+        (!state.is_gone).then(|| act(&cell, state))
+    }
+
+    /// The channel `name`, made if need be, locked; `None` when there are too many.
+    fn channel<T>(
+        &self,
+        name: &Channel,
+        now: Instant,
+        act: impl FnOnce(&Arc<Cell>, MutexGuard<State>) -> T,
+    ) -> Option<T> {
+        let config = self.config();
+        let policy = || Arc::new(policy::policy(&config.channels, name));
+        loop {
+            let cell = self.directory.find_or_make(name, config.max_channels, now, policy)?;
+            let state = cell.state.lock();
+            if !state.is_gone {
+                return Some(act(&cell, state));
+            }
+        }
+    }
+
+    fn trim(&self, state: &mut State, now: Instant) {
+        let before = state.log.bytes();
+        let keep = state.policy.keep();
+        state.log.trim(keep, now);
+        self.account(before, state.log.bytes());
+    }
+
+    /// Keeps the books of what all histories hold.
+    fn account(&self, before: usize, after: usize) {
+        if after >= before {
+            self.history.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.history.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells those who want to know what became of a member.
+    fn tell(&self, cell: &Cell, state: &mut State, change: Presence, member: &Arc<Member>) {
+        if !state.policy.notices {
+            return;
+        }
+        let event = Event::Presence { channel: cell.name.clone(), change, member: Arc::clone(member) };
+        let limits = self.config().outbox;
+        let hearing = Hearing { notices: true, ..Hearing::default() };
+        self.means(&limits).fan_out(cell, state, &event, Kind::Notice, hearing);
+    }
+
+    fn means<'a>(&'a self, limits: &'a outbox::Limits) -> Means<'a> {
+        Means { lanes: &self.lanes, limits, numbers: &self.numbers }
+    }
+}

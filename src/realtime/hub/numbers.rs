@@ -1,0 +1,86 @@
+//! What the hub counts.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::outbox::Slow;
+use crate::telemetry::Registry;
+
+#[derive(Debug, Clone)]
+pub struct Numbers {
+    pub connections: Gauge,
+    pub channels: Gauge,
+    pub subscriptions: Gauge,
+    pub members: Gauge,
+    pub history_bytes: Gauge,
+    pub published: Counter,
+    pub delivered: Counter,
+    pub replayed: Counter,
+    pub lost: Counter,
+    pub slow_disconnects: Counter,
+    pub dropped_oldest: Counter,
+    pub kept_latest: Counter,
+    pub volatile_dropped: Counter,
+    pub fell_behind: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Policy {
+    policy: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "labels are written as they stand here")]
+enum Word {
+    disconnect,
+    drop_oldest,
+    keep_latest,
+    volatile,
+}
+
+impl Numbers {
+    pub fn new(registry: &mut Registry) -> Numbers {
+        let dropped = Family::<Policy, Counter>::default();
+        let counter = |policy: Word| dropped.get_or_create(&Policy { policy }).clone();
+        let numbers = Numbers {
+            connections: Gauge::default(),
+            channels: Gauge::default(),
+            subscriptions: Gauge::default(),
+            members: Gauge::default(),
+            history_bytes: Gauge::default(),
+            published: Counter::default(),
+            delivered: Counter::default(),
+            replayed: Counter::default(),
+            lost: Counter::default(),
+            fell_behind: Counter::default(),
+            slow_disconnects: counter(Word::disconnect),
+            dropped_oldest: counter(Word::drop_oldest),
+            kept_latest: counter(Word::keep_latest),
+            volatile_dropped: counter(Word::volatile),
+        };
+        let registry = registry.sub_registry_with_prefix("hub");
+        registry.register("connections", "Clients the hub knows", numbers.connections.clone());
+        registry.register("channels", "Channels there are", numbers.channels.clone());
+        registry.register("subscriptions", "Subscriptions to channels", numbers.subscriptions.clone());
+        registry.register("members", "Members present in channels", numbers.members.clone());
+        registry.register("history_bytes", "Memory held by histories", numbers.history_bytes.clone());
+        registry.register("published", "Messages accepted by channels", numbers.published.clone());
+        registry.register("delivered", "Messages put into outboxes, one for each client", numbers.delivered.clone());
+        registry.register("replayed", "Messages delivered from histories", numbers.replayed.clone());
+        registry.register("lost", "Messages a client was told it has lost", numbers.lost.clone());
+        registry.register("fell_behind", "Times a slow client was sent to the history", numbers.fell_behind.clone());
+        registry.register("slow", "Messages not queued for slow clients, and clients closed for it", dropped);
+        numbers
+    }
+
+    pub fn dropped(&self, slow: Slow, messages: u64) {
+        match slow {
+            Slow::Disconnect => &self.slow_disconnects,
+            Slow::DropOldest => &self.dropped_oldest,
+            Slow::KeepLatest => &self.kept_latest,
+        }
+        .inc_by(messages);
+    }
+}

@@ -1,0 +1,143 @@
+//! Who is in a channel: members, the connections behind them, and the grace in which a reload is silent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::realtime::vocabulary::{ConnectionId, Member, Presence};
+
+/// The members of one channel. As many as connections entered: their number is bounded by those.
+#[derive(Debug, Default)]
+pub struct Members(HashMap<Arc<str>, Present>);
+
+#[derive(Debug)]
+struct Present {
+    member: Arc<Member>,
+    /// Never empty, but while it is leaving.
+    connections: Vec<ConnectionId>,
+    leaving: Option<Instant>,
+}
+
+impl Members {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Member>> {
+        self.0.values().map(|present| Arc::clone(&present.member)).collect()
+    }
+
+    /// `connection` stands behind `member` from now on. Says what others are to hear of it.
+    pub fn enter(&mut self, member: Member, connection: ConnectionId) -> Option<(Presence, Arc<Member>)> {
+        let Some(present) = self.0.get_mut(&member.key) else {
+            let member = Arc::new(member);
+            let present = Present { member: Arc::clone(&member), connections: vec![connection], leaving: None };
+            self.0.insert(Arc::clone(&member.key), present);
+            return Some((Presence::Joined, member));
+        };
+        present.leaving = None;
+        if !present.connections.contains(&connection) {
+            present.connections.push(connection);
+        }
+        if *present.member == member {
+            return None;
+        }
+        present.member = Arc::new(member);
+        Some((Presence::Updated, Arc::clone(&present.member)))
+    }
+
+    /// `connection` no longer stands behind the member. Where it was the last, the member has left, or will when
+    /// `grace` is over: then say so by [`Members::sweep`].
+    pub fn leave(&mut self, key: &str, connection: ConnectionId, grace: Duration, now: Instant) -> Option<Arc<Member>> {
+        let present = self.0.get_mut(key)?;
+        let place = present.connections.iter().position(|known| *known == connection)?;
+        present.connections.swap_remove(place);
+        if !present.connections.is_empty() {
+            return None;
+        }
+        if grace.is_zero() {
+            return self.0.remove(key).map(|present| present.member);
+        }
+        present.leaving = Some(now + grace);
+        None
+    }
+
+    /// Those whose grace is over by `now`: they have left.
+    pub fn sweep(&mut self, now: Instant) -> Vec<Arc<Member>> {
+        let mut left = Vec::new();
+        self.0.retain(|_, present| {
+            let stays = present.leaving.is_none_or(|until| until > now);
+            if !stays {
+                left.push(Arc::clone(&present.member));
+            }
+            stays
+        });
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::vocabulary::{Extras, Payload};
+
+    const GRACE: Duration = Duration::from_secs(5);
+    const A: ConnectionId = ConnectionId(1);
+    const B: ConnectionId = ConnectionId(2);
+
+    fn ann(info: &str) -> Member {
+        Member { key: "ann".into(), info: Some(Payload::Text(info.into())), extras: Extras::default() }
+    }
+
+    fn change(told: Option<(Presence, Arc<Member>)>) -> Option<Presence> {
+        told.map(|(presence, _)| presence)
+    }
+
+    #[test]
+    fn a_reload_is_silent() {
+        let now = Instant::now();
+        let mut members = Members::default();
+        assert_eq!(change(members.enter(ann("1"), A)), Some(Presence::Joined));
+        assert_eq!(members.leave("ann", A, GRACE, now), None);
+        assert_eq!(members.len(), 1, "still there in its grace");
+        assert_eq!(change(members.enter(ann("1"), B)), None);
+        assert!(members.sweep(now + 2 * GRACE).is_empty());
+    }
+
+    #[test]
+    fn a_member_leaves_when_its_last_connection_has_been_gone_for_the_grace() {
+        let now = Instant::now();
+        let mut members = Members::default();
+        members.enter(ann("1"), A);
+        assert_eq!(change(members.enter(ann("1"), B)), None);
+        assert_eq!(members.leave("ann", A, GRACE, now), None);
+        assert!(members.sweep(now + 2 * GRACE).is_empty(), "B is still there");
+        assert_eq!(members.leave("ann", B, GRACE, now), None);
+        assert_eq!(members.leave("ann", B, GRACE, now + GRACE), None, "a second time changes nothing");
+        assert!(members.sweep(now + GRACE / 2).is_empty());
+        assert_eq!(members.sweep(now + GRACE).len(), 1);
+        assert!(members.is_empty() && members.sweep(now + GRACE).is_empty());
+    }
+
+    #[test]
+    fn what_a_member_shows_may_change() {
+        let mut members = Members::default();
+        members.enter(ann("1"), A);
+        assert_eq!(change(members.enter(ann("2"), A)), Some(Presence::Updated));
+        assert_eq!(members.all()[0].info, Some(Payload::Text("2".into())));
+    }
+
+    #[test]
+    fn without_grace_it_is_said_at_once() {
+        let mut members = Members::default();
+        members.enter(ann("1"), A);
+        assert!(members.leave("ann", A, Duration::ZERO, Instant::now()).is_some());
+        assert!(members.leave("ann", A, Duration::ZERO, Instant::now()).is_none());
+        assert!(members.leave("bob", A, Duration::ZERO, Instant::now()).is_none());
+    }
+}

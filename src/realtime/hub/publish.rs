@@ -1,0 +1,154 @@
+//! From a draft to a message in its channel, and from there to those who are to hear it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use super::Hub;
+use super::channel::{Cell, State};
+use super::fanout::{Hearing, Kind};
+use super::lane::Address;
+use super::outbox::Item;
+use super::policy::policy;
+use crate::realtime::vocabulary::{
+    Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, Refusal,
+};
+
+/// Who publishes.
+#[derive(Debug, Clone, Default)]
+pub struct Sender {
+    pub origin: Option<Origin>,
+    pub address: Option<Address>,
+}
+
+/// A draft on its way into channels.
+struct Saying<'a> {
+    sender: &'a Sender,
+    draft: Draft,
+    /// The sender hears it too, where a channel's policy leaves that to it.
+    echo: bool,
+    except: Option<&'a HashSet<Address>>,
+}
+
+impl Hub {
+    /// Publishes for the app: nothing is asked but what a channel can take.
+    ///
+    /// The position is that of the message in its channel, where it has one channel and is numbered there.
+    ///
+    /// # Errors
+    /// [`Refusal`]: too big, too many channels, nobody there.
+    pub fn publish(&self, publish: Publish, now: Moment) -> Result<Option<Position>, Refusal> {
+        self.publish_as(&Sender::default(), publish, now)
+    }
+
+    pub(super) fn publish_as(
+        &self,
+        sender: &Sender,
+        publish: Publish,
+        now: Moment,
+    ) -> Result<Option<Position>, Refusal> {
+        let Publish { audience, draft, echo, .. } = publish;
+        match audience {
+            Audience::Channel(channel) => self.say(&channel, Saying { sender, draft, echo, except: None }, now),
+            Audience::Several { channels, except, but } => {
+                let mut except = self.subscribers_of(&except);
+                except.extend(but.into_iter().map(Address::of));
+                for channel in channels {
+                    let heard = self.subscribers_of(std::slice::from_ref(&channel));
+                    self.say(&channel, Saying { sender, draft: draft.clone(), echo, except: Some(&except) }, now)?;
+                    except.extend(heard);
+                }
+                Ok(None)
+            }
+            Audience::Connection(id) => self.whisper([id], draft),
+            Audience::User(user) => self.whisper(self.connections_of(&user), draft),
+            Audience::Everyone => self.whisper(self.connections(), draft),
+        }
+    }
+
+    fn subscribers_of(&self, channels: &[Channel]) -> HashSet<Address> {
+        let addresses = |channel| self.existing(channel, |_, state| state.addresses().collect::<Vec<_>>());
+        channels.iter().filter_map(addresses).flatten().collect()
+    }
+
+    /// To single connections, in no channel.
+    fn whisper(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> Result<Option<Position>, Refusal> {
+        let bytes = u32::try_from(draft.data.len()).unwrap_or(u32::MAX);
+        let event = Arc::new(Event::Direct(Arc::new(draft)));
+        let mut heard = 0;
+        for id in to {
+            heard += u64::from(self.hand(id, Item::Event(Arc::clone(&event)), bytes));
+        }
+        self.numbers.delivered.inc_by(heard);
+        if heard == 0 { Err(Refusal::Unknown) } else { Ok(None) }
+    }
+
+    /// Where nobody is and nothing is kept, no channel is made for a message.
+    fn say(&self, channel: &Channel, saying: Saying, now: Moment) -> Result<Option<Position>, Refusal> {
+        let mut saying = Some(saying);
+        let mut accept = |cell: &Arc<Cell>, mut state: MutexGuard<State>| {
+            let saying = saying.take().expect("a message is accepted once");
+            self.accept(cell, &mut state, saying, now)
+        };
+        if let Some(said) = self.existing(channel, &mut accept) {
+            return said;
+        }
+        let policy = policy(&self.config().channels, channel);
+        if policy.history > 0 {
+            return self.channel(channel, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
+        }
+        let most = policy.max_message.bytes();
+        if saying.is_some_and(|saying| saying.draft.data.len() > most) {
+            return Err(Refusal::TooBig { most });
+        }
+        self.numbers.published.inc();
+        Ok(None)
+    }
+
+    /// A message gets its place in the channel's order and goes out, under the channel's lock.
+    fn accept(&self, cell: &Cell, state: &mut State, saying: Saying, now: Moment) -> Result<Option<Position>, Refusal> {
+        let Saying { sender, draft, echo, except } = saying;
+        let most = state.policy.max_message.bytes();
+        if draft.data.len() > most {
+            return Err(Refusal::TooBig { most });
+        }
+        let echo = state.policy.echo.unwrap_or(echo);
+        let hearing = Hearing { but: sender.address.filter(|_| !echo), except, notices: false };
+        let config = self.config();
+        let means = self.means(&config.outbox);
+        state.quiet_since = now.instant;
+        self.numbers.published.inc();
+        let is_volatile = draft.volatile;
+        let origin = sender.origin.clone();
+        let message = |position| Message { channel: cell.name.clone(), position, unix_ms: now.unix_ms, origin, draft };
+        if is_volatile {
+            let event = Event::Message(Arc::new(message(state.log.top())));
+            means.fan_out(cell, state, &event, Kind::Volatile, hearing);
+            return Ok(None);
+        }
+        let before = state.log.bytes();
+        let others = self.history.load(Ordering::Relaxed).saturating_sub(before);
+        let room = config.max_history.bytes().saturating_sub(others);
+        let keep = state.policy.keep();
+        let message = state.log.append(message, keep, room, now.instant);
+        self.account(before, state.log.bytes());
+        let position = message.position;
+        means.fan_out(cell, state, &Event::Message(message), Kind::Numbered(position.offset), hearing);
+        Ok(Some(position))
+    }
+
+    /// Publishes in a channel that the sender holds, without looking it up.
+    pub(super) fn publish_in(
+        &self,
+        cell: &Arc<Cell>,
+        sender: &Sender,
+        draft: Draft,
+        echo: bool,
+        now: Moment,
+    ) -> Result<Option<Position>, Refusal> {
+        let mut state = cell.state.lock();
+        self.accept(cell, &mut state, Saying { sender, draft, echo, except: None }, now)
+    }
+}
