@@ -1,5 +1,6 @@
 //! How frames travel: one client's link, whatever it is made of.
 
+pub mod event_stream;
 pub mod websocket;
 
 use std::io;

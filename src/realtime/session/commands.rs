@@ -1,0 +1,177 @@
+//! What a client wants, carried out: judged by the gate where it is asked, then done by the hub.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use super::Session;
+use crate::realtime::gate::{Asking, Consent, Verdict};
+use crate::realtime::hub::Authority;
+use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Refusal, Ticket};
+
+/// Commands that may wait while the gate thinks about an earlier one; with more, nothing is read.
+const WAITING: usize = 64;
+
+/// The command that the gate thinks about, and those behind it.
+pub struct Desk {
+    asking: Asking,
+    about: Command,
+    waiting: VecDeque<Command>,
+}
+
+impl Session {
+    pub(super) fn has_room_at_desk(&self) -> bool {
+        self.desk.as_ref().is_none_or(|desk| desk.waiting.len() < WAITING)
+    }
+
+    /// A command of the client: after those that wait, and if the gate agrees.
+    pub(super) fn command(&mut self, command: Command, now: Moment) {
+        if let Command::Close(why) = command {
+            return self.end(why, now);
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.waiting.push_back(command);
+            return;
+        }
+        match self.ask(&command) {
+            Some(asking) => {
+                self.desk = Some(Box::new(Desk { asking, about: command, waiting: VecDeque::new() }));
+                // It is polled before this turn ends: a turn goes on for as long as something comes.
+            }
+            None => self.carry_out(command, Authority::Client, now),
+        }
+    }
+
+    fn ask(&self, command: &Command) -> Option<Asking> {
+        let (gate, visitor) = self.gate.as_ref()?;
+        gate.ask(visitor, self.client.identity(), command)
+    }
+
+    /// Hears verdicts as they come, and goes on with the commands behind them. Ready when none is asked for.
+    pub(super) fn poll_desk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(desk) = &mut self.desk {
+            let Poll::Ready(verdict) = desk.asking.as_mut().poll(context) else { return Poll::Pending };
+            let Desk { about, waiting, .. } = *self.desk.take().expect("it is there");
+            self.judged(about, verdict, now);
+            // Behind what the verdict itself brought about.
+            for command in waiting {
+                self.command(command, now);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn judged(&mut self, command: Command, verdict: Verdict, now: Moment) {
+        match verdict.outcome {
+            Ok(consent) => self.allowed(command, consent, now),
+            Err(refusal) => self.refused(ticket(&command), channel(&command), refusal, now),
+        }
+        for command in verdict.then {
+            self.carry_out(command, Authority::App, now);
+        }
+    }
+
+    fn allowed(&mut self, command: Command, consent: Consent, now: Moment) {
+        let Consent { instead, identity, data, extras } = consent;
+        if let Some(identity) = identity {
+            self.client.identify(identity);
+        }
+        match command {
+            Command::Connect { ticket, .. } => {
+                let identity = self.client.identity().map(|identity| identity.as_ref().clone());
+                let connected = Event::Connected { ticket, connection: self.client.id(), identity, data };
+                self.deliver(&connected, now);
+            }
+            Command::Call { ticket, .. } => self.deliver(&Event::Answered { ticket, data, extras }, now),
+            command => self.carry_out(instead.unwrap_or(command), Authority::App, now),
+        }
+    }
+
+    fn refused(&mut self, ticket: Ticket, channel: Option<Channel>, refusal: Refusal, now: Moment) {
+        self.deliver(&Event::Refused { ticket, channel, refusal }, now);
+    }
+
+    /// Does it, on the word of `authority`, and tells the machine what came of it.
+    pub(super) fn carry_out(&mut self, command: Command, authority: Authority, now: Moment) {
+        let (ticket, about) = (ticket(&command), channel(&command));
+        let outcome = match command {
+            Command::Connect { ticket, .. } => {
+                let identity = self.client.identity().map(|identity| identity.as_ref().clone());
+                Ok(Event::Connected { ticket, connection: self.client.id(), identity, data: None })
+            }
+            Command::Identify { ticket, identity } => {
+                self.client.identify(identity.clone());
+                let connection = self.client.id();
+                Ok(Event::Connected { ticket, connection, identity: Some(identity), data: None })
+            }
+            Command::Subscribe(wish) => {
+                let encoding = self.dialect.encoding(&wish.channel);
+                let subscribed = self.client.subscribe(&wish, &encoding, authority, now);
+                subscribed.map(|subscribed| Event::Subscribed(Box::new(subscribed)))
+            }
+            Command::Unsubscribe { ticket, channel } => {
+                self.client.unsubscribe(&channel, now);
+                Ok(Event::Unsubscribed { ticket, channel, why: None })
+            }
+            Command::Publish(publish) => {
+                let position = self.client.publish(*publish, authority, now);
+                position.map(|position| Event::Accepted { ticket, position })
+            }
+            Command::Enter { channel, member, .. } => {
+                let entered = self.client.enter(&channel, member, authority, now);
+                entered.map(|()| Event::Accepted { ticket, position: None })
+            }
+            Command::Leave { channel, key, .. } => {
+                self.client.leave(&channel, &key, now);
+                Ok(Event::Accepted { ticket, position: None })
+            }
+            Command::Members { channel, .. } => self.client.may_read(&channel, authority).map(|()| Event::Members {
+                ticket,
+                members: self.client.hub().members(&channel),
+                channel,
+            }),
+            Command::History { channel, since, most, .. } => self.client.may_read(&channel, authority).and_then(|()| {
+                let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
+                Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
+            }),
+            // Without a gate there is nobody to call, and nobody who asked.
+            Command::Call { .. } | Command::Answer { .. } => Err(Refusal::Unknown),
+            Command::Close(why) => return self.end(why, now),
+        };
+        match outcome {
+            Ok(event) => self.deliver(&event, now),
+            Err(refusal) => self.refused(ticket, about, refusal, now),
+        }
+    }
+}
+
+fn ticket(command: &Command) -> Ticket {
+    match command {
+        Command::Connect { ticket, .. }
+        | Command::Identify { ticket, .. }
+        | Command::Unsubscribe { ticket, .. }
+        | Command::Enter { ticket, .. }
+        | Command::Leave { ticket, .. }
+        | Command::Members { ticket, .. }
+        | Command::History { ticket, .. }
+        | Command::Call { ticket, .. } => *ticket,
+        Command::Subscribe(subscribe) => subscribe.ticket,
+        Command::Publish(publish) => publish.ticket,
+        Command::Answer { .. } | Command::Close(_) => 0,
+    }
+}
+
+fn channel(command: &Command) -> Option<Channel> {
+    match command {
+        Command::Subscribe(subscribe) => Some(subscribe.channel.clone()),
+        Command::Unsubscribe { channel, .. }
+        | Command::Enter { channel, .. }
+        | Command::Leave { channel, .. }
+        | Command::Members { channel, .. }
+        | Command::History { channel, .. } => Some(channel.clone()),
+        Command::Publish(publish) => match &publish.audience {
+            Audience::Channel(channel) => Some(channel.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,43 @@
+//! The client's line: what is said before the link is open waits, so that a client is in its channel before it is told
+//! that it is connected.
+
+use crate::realtime::link::Link;
+use crate::realtime::vocabulary::{Frame, Parcel};
+
+pub enum Line {
+    /// What the first step of a conversation says, at most.
+    Early(Vec<Parcel>),
+    Open(Box<dyn Link>),
+}
+
+impl Line {
+    pub fn push(&mut self, frame: Frame) {
+        match self {
+            Line::Early(parcels) => parcels.push(Parcel::new(frame)),
+            Line::Open(link) => link.push(frame),
+        }
+    }
+
+    pub fn push_parcel(&mut self, parcel: Parcel) {
+        match self {
+            Line::Early(parcels) => parcels.push(parcel),
+            Line::Open(link) => link.push_parcel(parcel),
+        }
+    }
+
+    /// Goes on over `link` with what waited.
+    pub fn open(&mut self, mut link: Box<dyn Link>) {
+        if let Line::Early(parcels) = self {
+            parcels.drain(..).for_each(|parcel| link.push_parcel(parcel));
+        }
+        *self = Line::Open(link);
+    }
+
+    /// The open link.
+    pub fn link(&mut self) -> Option<&mut dyn Link> {
+        match self {
+            Line::Early(_) => None,
+            Line::Open(link) => Some(link.as_mut()),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! One client: the only place that holds link, dialect and hub together. One task a connection, polled by hand: it
+//! reads, has commands carried out, and writes what waits in as few writes as there can be.
+
+mod commands;
+mod ending;
+mod line;
+mod record;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Sleep;
+
+use super::dialect::{Action, Dialect, Step};
+use super::gate::{Gate, Visitor};
+use super::hub::outbox::{Entry, Item};
+use super::hub::{Authority, Client};
+use super::link::{Link, LinkError};
+use super::vocabulary::{Closing, Command, Event, Frame, Moment, Position};
+use crate::drain::Guard;
+use commands::Desk;
+use ending::Ending;
+use line::Line;
+
+pub use record::{End, Numbers, Record, Who};
+
+/// Frames read before others get a turn.
+const TURN: usize = 32;
+
+/// What may wait in the link, in bytes: with more, nothing is read until it is written. A client that does not read is
+/// not listened to for ever, and its heartbeat ends it.
+const UNWRITTEN: usize = 64 * 1024;
+
+/// One client's conversation, from its first word to its last.
+pub struct Session {
+    line: Line,
+    dialect: Box<dyn Dialect>,
+    client: Client,
+    gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+    /// Only while the gate is asked something.
+    desk: Option<Box<Desk>>,
+    step: Step,
+    /// What was pushed to the link since it last had written everything, in bytes.
+    unwritten: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+    ending: Option<Box<Ending>>,
+    record: Record,
+    /// How long the link may take to close.
+    patience: Duration,
+    _guard: Guard,
+}
+
+impl Session {
+    /// Begins a conversation, before there is a link: when this is done, the client is in its first channels, or the
+    /// gate has said that it may not be. `first` are commands that the app gave when it let the client in.
+    pub async fn begin(
+        dialect: Box<dyn Dialect>,
+        client: Client,
+        gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+        first: Vec<Command>,
+        record: Record,
+        guard: Guard,
+    ) -> Session {
+        let mut session = Session {
+            line: Line::Early(Vec::new()),
+            dialect,
+            client,
+            gate,
+            desk: None,
+            step: Step::default(),
+            unwritten: 0,
+            timer: None,
+            ending: None,
+            record,
+            patience: Duration::ZERO,
+            _guard: guard,
+        };
+        let now = Moment::now();
+        let mut step = Step::default();
+        session.dialect.open(now, &mut step);
+        session.perform(step, now);
+        for command in first {
+            session.carry_out(command, Authority::App, now);
+        }
+        std::future::poll_fn(|context| session.poll_desk(Moment::now(), context)).await;
+        session
+    }
+
+    /// Talks over `link` until it is over. `patience` is how long the link may take to close.
+    pub async fn run(mut self, link: Box<dyn Link>, patience: Duration) {
+        self.line.open(link);
+        self.patience = patience;
+        std::future::poll_fn(|context| self.poll(context)).await;
+        self.count();
+        self.part();
+    }
+
+    /// The client left before there was a link.
+    pub fn abandon(mut self) {
+        self.lost("the client left before it was answered".to_owned());
+        self.part();
+    }
+
+    fn part(self) {
+        if let Some((gate, visitor)) = &self.gate {
+            gate.gone(visitor, self.client.identity(), self.record.end().word());
+        }
+    }
+
+    fn count(&mut self) {
+        if let Some(link) = self.line.link() {
+            self.record.count(link.traffic());
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = Moment::now();
+        self.keep_time(now);
+        let over = self.talk(now, context);
+        self.count();
+        if over.is_pending() && self.ending.is_none() {
+            self.set_timer(now, context);
+        }
+        over
+    }
+
+    fn talk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
+        let mut left = TURN;
+        loop {
+            let _ = self.poll_desk(now, context);
+            let is_written = self.unwritten == 0;
+            let mut went_on = self.read(&mut left, now, context);
+            if is_written {
+                went_on |= self.hear(now, context);
+            }
+            if self.ending.is_some() {
+                let _ = self.poll_desk(now, context);
+                return self.poll_ending(context);
+            }
+            let Some(link) = self.line.link() else { return Poll::Pending };
+            match link.poll_flush(context) {
+                Poll::Ready(Ok(())) => {
+                    // What waited while it was written is heard now.
+                    went_on |= !is_written;
+                    self.unwritten = 0;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.lost(error.to_string());
+                    went_on = true;
+                }
+                Poll::Pending => self.unwritten = self.unwritten.max(1),
+            }
+            if !went_on {
+                return Poll::Pending;
+            }
+            if left == 0 {
+                // More may wait to be read: after the others had a turn.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads what has come, as far as this turn goes. Says whether there was anything.
+    fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> bool {
+        let before = *left;
+        while *left > 0 && self.ending.is_none() && self.unwritten < UNWRITTEN && self.has_room_at_desk() {
+            if self.client.hub().is_crowded() {
+                // Those whose mailboxes fill up come first.
+                *left = 0;
+                return true;
+            }
+            let Some(link) = self.line.link() else { break };
+            match link.poll_receive(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(frame))) => {
+                    *left -= 1;
+                    self.receive(frame, now);
+                }
+                Poll::Ready(Some(Err(LinkError::Violation(violation)))) => self.end(Closing::Violation(violation), now),
+                Poll::Ready(Some(Err(LinkError::Broken(error)))) => self.lost(error.to_string()),
+                Poll::Ready(None) => self.lost("the client is gone".to_owned()),
+            }
+        }
+        before != *left
+    }
+
+    fn receive(&mut self, frame: Frame, now: Moment) {
+        let closed = if let Frame::Close(close) = &frame { Some(close.as_ref().map(|close| close.code)) } else { None };
+        let mut step = std::mem::take(&mut self.step);
+        let outcome = self.dialect.receive(frame, now, &mut step);
+        self.perform(step, now);
+        if let Err(violation) = outcome {
+            self.end(Closing::Violation(violation), now);
+        } else if let Some(code) = closed {
+            self.closed_by_client(code);
+        }
+    }
+
+    /// Hands on what waits for the client, as much as may be unwritten. Says whether there was anything.
+    fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> bool {
+        let mut heard = false;
+        while self.unwritten < UNWRITTEN && self.ending.is_none() && self.client.poll_fill(now, context).is_ready() {
+            heard = true;
+            while let Some(entry) = self.client.next_entry() {
+                self.hand_on(entry, now);
+            }
+            if let Some(why) = self.client.closing() {
+                self.end(why, now);
+            }
+        }
+        heard
+    }
+
+    fn hand_on(&mut self, entry: Entry, now: Moment) {
+        match entry.item {
+            Item::Parcel(parcel) => {
+                self.unwritten += parcel.bytes() + 1;
+                self.line.push_parcel(parcel);
+            }
+            Item::Event(event) => self.deliver(&event, now),
+            Item::Command(command) => self.carry_out(*command, Authority::App, now),
+            Item::Lost { after } => {
+                if let Some((channel, after)) = self.client.position(entry.channel, after) {
+                    let upto = Position { offset: entry.offset, ..after };
+                    self.deliver(&Event::Lost { channel, after, upto }, now);
+                }
+            }
+        }
+    }
+
+    /// Has the machine put an event into words.
+    fn deliver(&mut self, event: &Event, now: Moment) {
+        let mut step = Step::default();
+        self.dialect.deliver(event, now, &mut step);
+        self.perform(step, now);
+    }
+
+    /// Does what a machine wants, in order.
+    fn perform(&mut self, mut step: Step, now: Moment) {
+        for action in step.actions.drain(..) {
+            match action {
+                Action::Send(frame) => {
+                    self.unwritten += frame.len() + 1;
+                    self.line.push(frame);
+                }
+                Action::SendParcel(parcel) => {
+                    self.unwritten += parcel.bytes() + 1;
+                    self.line.push_parcel(parcel);
+                }
+                Action::Do(command) => self.command(command, now),
+            }
+        }
+        // Its memory serves the next frame, but a silent client keeps little.
+        if step.actions.capacity() <= 4 {
+            self.step = step;
+        }
+    }
+
+    /// Wakes the machine when its time has come.
+    fn keep_time(&mut self, now: Moment) {
+        if self.ending.is_none() && self.dialect.next_wake().is_some_and(|due| due <= now.instant) {
+            let mut step = Step::default();
+            self.dialect.wake(now, &mut step);
+            self.perform(step, now);
+        }
+    }
+
+    /// Sees to being woken when the machine wants it. A timer that comes too early is left alone.
+    fn set_timer(&mut self, now: Moment, context: &mut Context<'_>) {
+        let Some(due) = self.dialect.next_wake() else { return };
+        let due = tokio::time::Instant::from_std(due);
+        match &mut self.timer {
+            None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
+            Some(timer) if due < timer.deadline() || timer.deadline().into_std() <= now.instant => {
+                timer.as_mut().reset(due);
+            }
+            Some(_) => return,
+        }
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(context).is_ready()
+        {
+            context.waker().wake_by_ref();
+        }
+    }
+}

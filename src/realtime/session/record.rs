@@ -1,0 +1,187 @@
+//! What is told of a socket: numbers while it lives, one line when it ends.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use tracing::info;
+
+use crate::http::facts::RequestId;
+use crate::realtime::admission::Permit;
+use crate::realtime::link::Traffic;
+use crate::telemetry::Registry;
+
+/// What all sessions count.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    open: Family<DialectLabel, Gauge>,
+    opened: Family<DialectLabel, Counter>,
+    ended: Family<EndLabels, Counter>,
+    messages_in: Counter,
+    messages_out: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DialectLabel {
+    dialect: &'static str,
+}
+
+/// Codes come from clients too: those that mean nothing here are one, so that nobody makes labels without end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabels {
+    by: &'static str,
+    reason: &'static str,
+    code: u16,
+}
+
+impl Numbers {
+    pub fn new(registry: &mut Registry) -> Numbers {
+        let numbers = Numbers::default();
+        let registry = registry.sub_registry_with_prefix("realtime");
+        registry.register("sockets", "Clients connected now", numbers.open.clone());
+        registry.register("sockets_opened", "Clients that were let in", numbers.opened.clone());
+        registry.register("sockets_ended", "Clients whose connection ended, by whom and why", numbers.ended.clone());
+        registry.register("messages_in", "Messages received from clients", numbers.messages_in.clone());
+        registry.register("messages_out", "Messages written to clients", numbers.messages_out.clone());
+        registry.register("bytes_in", "Bytes received from clients", numbers.bytes_in.clone());
+        registry.register("bytes_out", "Bytes written to clients", numbers.bytes_out.clone());
+        numbers
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It was cut short: a panic, or the end of the process.
+    Cut,
+    Client {
+        code: Option<u16>,
+    },
+    Us {
+        word: &'static str,
+        code: u16,
+    },
+    Lost {
+        detail: String,
+    },
+}
+
+impl End {
+    pub fn word(&self) -> &'static str {
+        match self {
+            End::Cut => "cut",
+            End::Client { .. } => "closed",
+            End::Us { word, .. } => word,
+            End::Lost { .. } => "lost",
+        }
+    }
+
+    fn by(&self) -> &'static str {
+        match self {
+            End::Cut | End::Us { .. } => "door",
+            End::Client { .. } => "client",
+            End::Lost { .. } => "network",
+        }
+    }
+
+    fn code(&self) -> u16 {
+        match self {
+            // RFC 6455 section 7.1.5: 1005 none was given, 1006 there was no close.
+            End::Cut | End::Lost { .. } => 1006,
+            End::Client { code } => code.unwrap_or(1005),
+            End::Us { code, .. } => *code,
+        }
+    }
+}
+
+/// Who a socket is, for its line in the log.
+#[derive(Debug)]
+pub struct Who {
+    pub dialect: &'static str,
+    pub client: IpAddr,
+    pub path: Box<str>,
+    pub request_id: RequestId,
+    pub numbers: Arc<Numbers>,
+}
+
+/// One socket's life. Written down when it is dropped, however it ended.
+pub struct Record {
+    who: Box<Who>,
+    /// Given back when the socket has ended.
+    _permit: Permit,
+    opened: Instant,
+    traffic: Traffic,
+    end: End,
+}
+
+impl Record {
+    pub fn new(who: Who, permit: Permit) -> Record {
+        let label = DialectLabel { dialect: who.dialect };
+        who.numbers.open.get_or_create(&label).inc();
+        who.numbers.opened.get_or_create(&label).inc();
+        Record {
+            who: Box::new(who),
+            _permit: permit,
+            opened: Instant::now(),
+            traffic: Traffic::default(),
+            end: End::Cut,
+        }
+    }
+
+    /// Counts what has travelled since it was last told.
+    pub fn count(&mut self, traffic: Traffic) {
+        let before = std::mem::replace(&mut self.traffic, traffic);
+        let add = |counter: &Counter, before: u64, now: u64| {
+            if now > before {
+                counter.inc_by(now - before);
+            }
+        };
+        add(&self.who.numbers.messages_in, before.messages_in, traffic.messages_in);
+        add(&self.who.numbers.messages_out, before.messages_out, traffic.messages_out);
+        add(&self.who.numbers.bytes_in, before.bytes_in, traffic.bytes_in);
+        add(&self.who.numbers.bytes_out, before.bytes_out, traffic.bytes_out);
+    }
+
+    pub fn ended(&mut self, end: End) {
+        self.end = end;
+    }
+
+    pub fn end(&self) -> &End {
+        &self.end
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Record { who, traffic, end, opened, .. } = &*self;
+        let numbers = &who.numbers;
+        numbers.open.get_or_create(&DialectLabel { dialect: who.dialect }).dec();
+        let is_strange = matches!(end, End::Client { code: Some(..1000 | 1016..) });
+        let code = if is_strange { 0 } else { end.code() };
+        numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.word(), code }).inc();
+        let detail = if let End::Lost { detail } = end { detail } else { "" };
+        info!(
+            target: "access",
+            request_id = who.request_id.as_str(),
+            client = %who.client,
+            path = &*who.path,
+            dialect = who.dialect,
+            by = end.by(),
+            reason = end.word(),
+            code = end.code(),
+            detail,
+            seconds = opened.elapsed().as_secs_f64(),
+            messages_in = traffic.messages_in,
+            messages_out = traffic.messages_out,
+            bytes_in = traffic.bytes_in,
+            bytes_out = traffic.bytes_out,
+            "socket closed"
+        );
+    }
+}
