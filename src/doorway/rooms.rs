@@ -43,7 +43,7 @@ impl Rooms {
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
         let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
-        let realtime = Arc::new(Realtime::new(&config.realtime, drain.clone(), registry));
+        let realtime = Arc::new(Realtime::new(&config.realtime, None, drain.clone(), registry));
         Ok(Rooms { entrance, http, access, https, compress, upstream, files, realtime })
     }
 

@@ -1,38 +1,49 @@
 //! The section `[realtime]`.
 
+use super::admission;
 use super::dialect::plain;
+use super::hub;
 use super::link::websocket;
+use super::origin::Origins;
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where WebSocket upgrades end in the hub. Default `/api/ws`.
     pub path: String,
-    /// Origins besides the site's own that may open sockets. Default none.
-    pub origins: Vec<String>,
-    pub websocket: websocket::Config,
+    pub origins: Origins,
+    pub admission: admission::Limits,
+    pub hub: hub::Config,
     pub plain: plain::Config,
+    pub websocket: websocket::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             path: "/api/ws".into(),
-            origins: Vec::new(),
-            websocket: websocket::Config::default(),
+            origins: Origins::default(),
+            admission: admission::Limits::default(),
+            hub: hub::Config::default(),
             plain: plain::Config::default(),
+            websocket: websocket::Config::default(),
         }
     }
 }
 
 impl Config {
     pub fn read(section: &Section) -> Config {
-        let default = Config::default();
+        let path = section.value("path", Config::default().path);
+        if !path.starts_with('/') || path.len() < 2 || path.ends_with('/') || path.contains(['?', '#', '%']) {
+            section.problem("path", "realtime.path must be a path below the root", Some("as in \"/api/ws\""));
+        }
         Config {
-            path: section.value("path", default.path),
-            origins: section.value("origins", default.origins),
-            websocket: websocket::Config::read(&section.section("websocket")),
+            path,
+            origins: Origins::read(section),
+            admission: admission::Limits::read(section),
+            hub: hub::Config::read(section),
             plain: plain::Config::read(&section.section("plain")),
+            websocket: websocket::Config::read(&section.section("websocket")),
         }
     }
 }

@@ -1,46 +1,130 @@
 //! River 2: WebSockets and their kin, from the upgrade to the hub.
+//!
+//! Two doors in: `upgrade` (WebSockets, over HTTP/1.1 and HTTP/2) and `rest` (event streams and history). Behind each
+//! a `session` holds together how frames travel (`link`), how the client speaks (`dialect`) and who hears what (`hub`).
 
+pub mod admission;
+pub mod broker;
 pub mod dialect;
+pub mod gate;
+pub mod hub;
 pub mod link;
+pub mod session;
 pub mod vocabulary;
 
 mod config;
+mod entrance;
+mod farewell;
+mod origin;
+mod place;
+mod rest;
+mod upgrade;
+mod upkeep;
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, ALLOW};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 pub use config::Config;
 
-use http::StatusCode;
-
+use self::admission::Admission;
+use self::dialect::plain::Plain;
+use self::gate::Gate;
+use self::hub::Hub;
+use self::link::websocket;
+use self::vocabulary::Moment;
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response};
+use crate::settings::Live;
 use crate::telemetry::Registry;
 
 /// The realtime hub and its doors in.
 pub struct Realtime {
-    path: String,
+    settings: Live<Settings>,
+    hub: Arc<Hub>,
+    admission: Arc<Admission>,
+    numbers: Arc<session::Numbers>,
+    turned: entrance::Turned,
+    gate: Option<Arc<dyn Gate>>,
+    drain: Signal,
+}
+
+/// The config, and what is made of it once.
+struct Settings {
+    config: Config,
+    plain: Arc<Plain>,
+}
+
+impl Settings {
+    fn new(config: &Config) -> Settings {
+        Settings { config: config.clone(), plain: Arc::new(Plain::new(config.plain.clone())) }
+    }
 }
 
 impl Realtime {
-    pub fn new(config: &Config, drain: Signal, registry: &mut Registry) -> Realtime {
-        let _ = (drain, registry);
-        Realtime { path: config.path.clone() }
+    /// Builds the hub and starts its upkeep; `gate` judges what clients want, where there is one.
+    pub fn new(config: &Config, gate: Option<Arc<dyn Gate>>, drain: Signal, registry: &mut Registry) -> Realtime {
+        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+        let hub = Arc::new(Hub::new(config.hub.clone(), lanes, hub::Numbers::new(registry)));
+        tokio::spawn(upkeep::upkeep(Arc::clone(&hub), drain.clone()));
+        tokio::spawn(farewell::farewell(Arc::clone(&hub), drain.clone()));
+        Realtime {
+            settings: Live::new(Settings::new(config)),
+            hub,
+            admission: Arc::default(),
+            numbers: Arc::new(session::Numbers::new(registry)),
+            turned: entrance::Turned::new(registry),
+            gate,
+            drain,
+        }
+    }
+
+    /// The hub, for the doors of the app and the operator.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
     }
 
     /// True when a request for `path` is the hub's.
     pub fn serves(&self, path: &str) -> bool {
-        path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let settings = self.settings.get();
+        path.strip_prefix(settings.config.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Takes over another section of the config (SIGHUP).
+    /// Takes over another section of the config (SIGHUP). Sockets stay open; new ones are under the new settings, and
+    /// channels under their new policies at once.
     pub fn reload(&self, config: &Config) {
-        let _ = config;
+        self.hub.reload(config.hub.clone(), Moment::now().instant);
+        self.settings.set(Settings::new(config));
     }
 
     /// Answers a request on the hub's path: an upgrade, or one of the one-way doors.
     ///
     /// # Errors
-    /// [`Failure`] for requests that are not for the hub to answer: 400, 403, 405, 426 (RFC 6455 section 4.4).
+    /// [`Failure`] for what is not for the hub to answer: 400, 403, 404, 405, 426 (RFC 6455 section 4.4), and 503 with
+    /// `Retry-After` when there is no place.
     pub async fn answer(&self, request: Request) -> Result<Response, Failure> {
-        let _ = request;
-        Err(Failure::client(StatusCode::UPGRADE_REQUIRED, "This address speaks WebSocket."))
+        if websocket::asks(&request) {
+            return self.upgrade(request).await;
+        }
+        let (request, _) = request.into_parts();
+        let (is_get, is_head) = (request.method == Method::GET, request.method == Method::HEAD);
+        if !is_get && !is_head {
+            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address is read, or speaks WebSocket.");
+            return Err(failure.header(ALLOW, HeaderValue::from_static("GET, HEAD")));
+        }
+        if is_get && accepts(&request.headers, "text/event-stream") {
+            self.listen(request).await
+        } else if accepts(&request.headers, "application/json") {
+            self.look_back(request).await
+        } else {
+            Err(websocket::not_asked(request.version))
+        }
     }
+}
+
+/// Whether `kind` is named among what a client accepts; a wildcard names nothing.
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    accepts.flat_map(|accept| accept.split(',')).any(|item| item.split(';').next().unwrap_or_default().trim() == kind)
 }

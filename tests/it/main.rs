@@ -22,3 +22,4 @@ mod upstream_answers;
 mod upstream_away;
 mod upstream_pool;
 mod upstream_streaming;
+mod realtime_plain;

@@ -7,6 +7,7 @@ pub mod decode;
 mod door;
 mod project;
 pub mod raw;
+pub mod socket;
 pub mod wire;
 
 pub use app::{App, Feed, response, streamed};

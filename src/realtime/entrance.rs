@@ -1,0 +1,200 @@
+//! What every client passes on its way in, whichever door it takes.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use super::admission::{self, Permit};
+use super::gate::{Gate, Visitor};
+use super::hub::{Authority, Client};
+use super::origin::{From, Origins};
+use super::vocabulary::{Channel, Command, Refusal, Subscribe};
+use super::{Realtime, Settings};
+use crate::http::{Facts, Failure};
+use crate::telemetry::Registry;
+
+/// How many were turned away, by why.
+#[derive(Debug, Clone)]
+pub struct Turned(Family<Reason, Counter>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl Turned {
+    pub fn new(registry: &mut Registry) -> Turned {
+        let turned = Family::default();
+        let help = "Clients that were not let in";
+        registry.sub_registry_with_prefix("realtime").register("turned_away", help, turned.clone());
+        Turned(turned)
+    }
+
+    pub fn count(&self, reason: &'static str) {
+        self.0.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+/// A client that was let in.
+pub struct Guest {
+    pub client: Client,
+    pub permit: Permit,
+    pub gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+    /// What the app has it do first.
+    pub first: Vec<Command>,
+}
+
+impl Guest {
+    /// It leaves without a session.
+    pub fn leave(self) {
+        if let Some((gate, visitor)) = &self.gate {
+            gate.gone(visitor, self.client.identity(), "gone");
+        }
+    }
+}
+
+/// What the door knows of a request.
+///
+/// # Errors
+/// Our own fault: the layer that finds it out is missing.
+pub fn facts(request: &Parts) -> Result<Facts, Failure> {
+    let missing = || Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The door is not in order.").detail("no facts");
+    request.extensions.get::<Facts>().cloned().or_else(|| assumed(request)).ok_or_else(missing)
+}
+
+impl Realtime {
+    /// Lets a client in: a place, a name at the hub, and the app's consent.
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` where there is no place, 403 (or what the app says) where it may not be here.
+    pub(super) async fn let_in(
+        &self,
+        settings: &Settings,
+        request: &Parts,
+        facts: &Facts,
+        dialect: &'static str,
+        channel: &Channel,
+    ) -> Result<Guest, Failure> {
+        if !self.drain.is_running() {
+            return Err(self.come_back("draining", "The door is closing.", Duration::from_secs(1)));
+        }
+        let admitted = self.admission.admit(facts.client, &settings.config.admission, Instant::now());
+        let (permit, wait) = admitted.map_err(|turned| match turned {
+            admission::Turned::Full => self.come_back("full", "Too many clients are here.", Duration::from_secs(10)),
+            admission::Turned::FullForAddress => {
+                self.turned.count("full_for_address");
+                let reason = "Too many clients of this address are here.";
+                Failure::client(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(Duration::from_secs(10))
+            }
+            admission::Turned::Busy { after } => self.come_back("busy", "Too many clients come at once.", after),
+        })?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
+        let client = self.hub.join().ok_or_else(full)?;
+        let guest = self.greet(client, permit, request, facts, dialect).await?;
+        if guest.gate.is_none() && guest.client.may_read(channel, Authority::Client).is_err() {
+            self.turned.count("forbidden");
+            return Err(Failure::client(StatusCode::FORBIDDEN, "This channel is not for you."));
+        }
+        Ok(guest)
+    }
+
+    /// Lets a page in by its origin, see [`Origins::check`].
+    pub(super) fn check_origin(&self, origins: &Origins, headers: &HeaderMap, facts: &Facts) -> Result<From, Failure> {
+        origins.check(headers, facts).inspect_err(|_| self.turned.count("origin"))
+    }
+
+    /// Has the app judge a subscription that no session is there to ask about.
+    ///
+    /// # Errors
+    /// As [`Realtime::let_in`].
+    pub(super) async fn may_subscribe(&self, guest: &Guest, wish: Subscribe) -> Result<(), Failure> {
+        let Some((gate, visitor)) = &guest.gate else { return Ok(()) };
+        let channel = wish.channel.clone();
+        match gate.ask(visitor, guest.client.identity(), &Command::Subscribe(wish)) {
+            Some(asking) => asking.await.outcome.map(drop),
+            None => guest.client.may_read(&channel, Authority::Client),
+        }
+        .map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Asks the app whether the client may be here, where there is an app to ask.
+    async fn greet(
+        &self,
+        client: Client,
+        permit: Permit,
+        request: &Parts,
+        facts: &Facts,
+        dialect: &'static str,
+    ) -> Result<Guest, Failure> {
+        let mut guest = Guest { client, permit, gate: None, first: Vec::new() };
+        let Some(gate) = &self.gate else { return Ok(guest) };
+        let root = || PathAndQuery::from_static("/");
+        let visitor = Arc::new(Visitor {
+            connection: guest.client.id(),
+            dialect,
+            client: facts.client,
+            scheme: facts.scheme.clone(),
+            authority: facts.authority.clone(),
+            target: request.uri.path_and_query().cloned().unwrap_or_else(root),
+            headers: request.headers.clone(),
+            request_id: facts.request_id.as_str().to_owned(),
+        });
+        let connect = Command::Connect { ticket: 0, scope: "".into(), credentials: None };
+        if let Some(asking) = gate.ask(&visitor, None, &connect) {
+            let verdict = asking.await;
+            let consent = verdict.outcome.map_err(|refusal| self.refused(refusal))?;
+            if let Some(identity) = consent.identity {
+                guest.client.identify(identity);
+            }
+            guest.first = verdict.then;
+        }
+        guest.gate = Some((Arc::clone(gate), visitor));
+        Ok(guest)
+    }
+
+    fn refused(&self, refusal: Refusal) -> Failure {
+        self.turned.count("refused");
+        match refusal {
+            Refusal::App { code, reason, .. } => {
+                // The app may choose among the client's errors; anything else would speak for the door.
+                let status =
+                    code.filter(|code| (400..500).contains(code)).and_then(|code| StatusCode::from_u16(code).ok());
+                Failure::client(status.unwrap_or(StatusCode::FORBIDDEN), reason.to_string())
+            }
+            Refusal::Unavailable => self.come_back("unavailable", "The app cannot be asked.", Duration::from_secs(1)),
+            refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
+        }
+    }
+
+    /// Sends a client away for now. Not all of them come back at the same time.
+    fn come_back(&self, reason: &'static str, sentence: &'static str, after: Duration) -> Failure {
+        self.turned.count(reason);
+        let seed = RandomState::new().hash_one(reason);
+        let after = after + (after + Duration::from_secs(4)).mul_f64(seed as f64 / u64::MAX as f64);
+        Failure::us(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_after(after)
+    }
+}
+
+// TEMPORARY
+fn assumed(request: &Parts) -> Option<Facts> {
+    let peer = request.extensions.get::<Arc<crate::listen::Peer>>()?;
+    let host = request.uri.authority().cloned().or_else(|| request.headers.get("host")?.to_str().ok()?.parse().ok())?;
+    Some(Facts {
+        client: peer.address.ip(),
+        scheme: if peer.tls.is_some() { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
+        authority: host,
+        forwarded_for: http::HeaderValue::from_static("x"),
+        request_id: crate::http::facts::RequestId::new(),
+        received: Instant::now(),
+    })
+}
