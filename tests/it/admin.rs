@@ -1,14 +1,14 @@
 //! Promise: the operator's door tells the truth about health, shows the numbers, and does no more than it says.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::harness::{App, PATIENCE, app, door, wire};
+use crate::harness::{App, Door, PATIENCE, app, door, wire};
 
 fn parsed(answer: &str) -> Value {
     serde_json::from_str(wire::body(answer)).unwrap_or_else(|error| panic!("{error}: {answer}"))
@@ -24,6 +24,7 @@ async fn a_running_door_is_live_and_ready() {
     let door = door().config(app.config()).start();
     let live = wire::get(door.admin(), "/health/live").await;
     assert_eq!((wire::status(&live), parsed(&live)), (200, json!({ "live": true })));
+    becomes(&door, 200, json!([])).await;
     let ready = wire::get(door.admin(), "/health/ready").await;
     assert_eq!((wire::status(&ready), parsed(&ready)), (200, json!({ "ready": true, "reasons": [] })));
     assert!(ready.contains("cache-control: no-store"), "{ready}");
@@ -44,9 +45,10 @@ async fn a_draining_door_is_live_but_not_ready() {
     })
     .await;
     let mut door = door().config(app.config()).start();
+    becomes(&door, 200, json!([])).await;
     let mut stream = TcpStream::connect(door.http()).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: site.test\r\n\r\n").await.unwrap();
-    while app.connections() == 0 {
+    while parsed(&wire::get(door.admin(), "/connections").await)["under_way"] == 0 {
         tokio::task::yield_now().await;
     }
     door.signal("TERM");
@@ -61,6 +63,41 @@ async fn a_draining_door_is_live_but_not_ready() {
     assert_eq!(parsed(&wire::get(door.admin(), "/connections").await), json!({ "under_way": 1, "draining": true }));
     gate.add_permits(1);
     assert_eq!(door.wait().code(), Some(0), "{}", door.output());
+}
+
+/// Asks until the answer is as it should be.
+async fn becomes(door: &Door, status: u16, reasons: Value) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ready = wire::get(door.admin(), "/health/ready").await;
+        if wire::status(&ready) == status && parsed(&ready)["reasons"] == reasons {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {ready}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_app() {
+    let app = App::saying("hello").await;
+    let often = "health_interval = \"100ms\"\n";
+    let door = door().config(app.config() + often).start();
+    becomes(&door, 200, json!([])).await;
+    let address = app.address;
+    drop(app);
+    becomes(&door, 503, json!(["the app does not answer"])).await;
+    let live = wire::get(door.admin(), "/health/live").await;
+    assert_eq!(wire::status(&live), 200, "{live}");
+
+    let _again = App::at(address, |_| async { app::response(200, "back") }).await;
+    becomes(&door, 200, json!([])).await;
+}
+
+#[tokio::test]
+async fn a_door_whose_app_never_answered_is_not_ready() {
+    let door = door().config("[app]\nurl = \"http://127.0.0.1:9\"\nhealth_interval = \"100ms\"\n").start();
+    becomes(&door, 503, json!(["the app does not answer"])).await;
 }
 
 #[tokio::test]

@@ -193,18 +193,20 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_under_way_is_finished() {
-    let app = App::start(|request: app::Request| async move {
-        let body = request.into_body().collect().await.expect("a whole body").to_bytes();
-        app::response(200, format!("got {}", body.len()))
+    let (reached, mut reaching) = mpsc::unbounded_channel();
+    let app = App::start(move |request: app::Request| {
+        reached.send(()).ok();
+        async move {
+            let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+            app::response(200, format!("got {}", body.len()))
+        }
     })
     .await;
     let mut door = door().config(app.config()).start();
     let head = "POST /upload HTTP/1.1\r\nHost: site.test\r\nContent-Length: 200000\r\n\r\n";
     let mut client = send(door.http(), head).await;
     client.write_all(&vec![b'a'; 100_000]).await.expect("the first half");
-    while app.connections() == 0 {
-        tokio::task::yield_now().await;
-    }
+    reaching.recv().await.expect("the request reaches the app");
 
     door.signal("TERM");
     draining(&door);
@@ -221,8 +223,8 @@ async fn one_processor_is_enough() {
     let mut door = door().config(app.config()).env("TOKIO_WORKER_THREADS", "1").start();
     let stream = send(door.http(), SLOW).await;
     reaching.recv().await.expect("the request reaches the app");
-    let ready = wire::get(door.admin(), "/health/ready").await;
-    assert_eq!(wire::status(&ready), 200, "{ready}");
+    let live = wire::get(door.admin(), "/health/live").await;
+    assert_eq!(wire::status(&live), 200, "{live}");
     door.signal("TERM");
     draining(&door);
     gate.add_permits(1);

@@ -31,7 +31,16 @@ impl App {
         F: Fn(Request) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        App::at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
+    }
+
+    /// The same at a certain address: an app that comes back.
+    pub async fn at<F, A>(address: SocketAddr, answer: F) -> App
+    where
+        F: Fn(Request) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
