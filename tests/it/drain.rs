@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
+use crate::harness::socket::{self, Socket};
 use crate::harness::{App, Door, PATIENCE, app, door, wire};
 
 /// An app that answers only when it is let; says when a request has reached it.
@@ -230,4 +232,73 @@ async fn one_processor_is_enough() {
     gate.add_permits(1);
     assert!(rest(stream).await.ends_with("slow but whole"));
     assert_eq!(door.wait().code(), Some(0), "{}", door.output());
+}
+
+/// When each of `sockets` was told to come back (1001), counted from now.
+async fn farewells(sockets: Vec<Socket>) -> Vec<Duration> {
+    let begun = Instant::now();
+    let mut waiting = tokio::task::JoinSet::new();
+    for mut socket in sockets {
+        waiting.spawn(async move {
+            let mut code = None;
+            while let Some(Ok(message)) = socket.frame().await {
+                if let Message::Close(frame) = message {
+                    code = frame.map(|frame| u16::from(frame.code));
+                }
+            }
+            (code, begun.elapsed())
+        });
+    }
+    let mut times = Vec::new();
+    for (code, time) in waiting.join_all().await {
+        assert_eq!(code, Some(1001));
+        times.push(time);
+    }
+    times.sort();
+    times
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_are_told_to_come_back_spread_over_time_and_all_else_finishes() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (app, mut reaching) = gated(&gate).await;
+    let mut door = door().config(app.config() + "[drain]\ntimeout = \"10m\"\n").start();
+    let slow = send(door.http(), SLOW).await;
+    reaching.recv().await.expect("the request reaches the app");
+    let mut sockets = Vec::new();
+    for _ in 0..150 {
+        sockets.push(socket::connect(&door, "/api/ws").await);
+    }
+
+    let waiting = tokio::spawn(farewells(sockets));
+    door.signal("TERM");
+    draining(&door);
+    let times = waiting.await.expect("every socket ends");
+    // A hundred a second where the drain has time to spare: 150 take a second and a half, and not all come at once.
+    let (first, half, last) = (times[0], times[75], times[149]);
+    assert!(last - first > Duration::from_millis(700), "all at once: {first:?} to {last:?}");
+    assert!(
+        half - first > Duration::from_millis(200) && last - half > Duration::from_millis(200),
+        "{first:?} {half:?} {last:?}"
+    );
+
+    assert_eq!(stopped_yet(&door), None, "a request is still under way");
+    gate.add_permits(1);
+    assert!(rest(slow).await.ends_with("slow but whole"));
+    assert_eq!(door.wait().code(), Some(0), "{}", door.output());
+    assert_eq!(stopped(&door)["cut"], 0);
+}
+
+fn stopped_yet(door: &Door) -> Option<serde_json::Value> {
+    door.log().into_iter().find(|line| line["message"] == "stopped")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_whose_client_does_not_answer_is_cut_at_the_deadline() {
+    let app = App::saying("hello").await;
+    let mut door = door().config(app.config() + "[drain]\ntimeout = \"500ms\"\n").start();
+    let silent = socket::connect(&door, "/api/ws").await; // never reads, so never answers a close
+    door.signal("TERM");
+    assert_eq!(door.wait().code(), Some(0), "{}", door.output());
+    drop(silent);
 }
