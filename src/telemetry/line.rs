@@ -24,6 +24,10 @@ pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
         }
         Look::Human { colours } => {
             human_head(*level, colours, line);
+            if target == "app" {
+                // What the app itself writes, and not we.
+                line.extend_from_slice(b" app |");
+            }
             event.record(&mut Message(line));
             event.record(&mut Human { line, colours });
             line.push(b'\n');
