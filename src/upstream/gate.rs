@@ -116,6 +116,17 @@ impl Gate {
         is_it
     }
 
+    /// There is nothing behind `pool` any more.
+    pub fn dismiss(&self, pool: &Arc<Pool>) {
+        let mut appointed = self.appointed();
+        pool.retire();
+        if appointed.take_if(|it| Arc::ptr_eq(it, pool)).is_some() {
+            self.pool.send_replace(None);
+            drop(appointed);
+            self.falls_silent("it ended");
+        }
+    }
+
     fn appointed(&self) -> MutexGuard<'_, Option<Arc<Pool>>> {
         self.appointed.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,6 +10,7 @@ mod jitter;
 mod keeper;
 mod metrics;
 mod pool;
+mod process;
 mod protocol;
 mod rewrite;
 mod send;
@@ -31,6 +32,7 @@ use crate::telemetry::Registry;
 use gate::Gate;
 use metrics::Metrics;
 use pool::Pool;
+use process::Supervisor;
 
 /// The app behind the door: one that runs already, or one that this process starts and keeps running.
 pub struct Upstream {
@@ -39,6 +41,8 @@ pub struct Upstream {
     drain: Signal,
     metrics: Metrics,
     directory: Option<PathBuf>,
+    /// `None` when the app is somebody else's process.
+    supervisor: Option<Supervisor>,
 }
 
 /// The app cannot be had at all; a sentence for a person.
@@ -55,10 +59,16 @@ impl Upstream {
         let metrics = Metrics::new(registry);
         let config = Live::new(config.clone());
         let gate = Arc::new(Gate::new(config.clone(), metrics.clone()));
-        let directory = config.get().dir.clone();
-        let upstream = Upstream { config, gate, drain, metrics, directory };
-        if let Some(url) = upstream.config.get().url.clone() {
-            upstream.lead_to(url);
+        let section = config.get();
+        let supervisor = if section.is_supervised() {
+            Some(Supervisor::start(config.clone(), Arc::clone(&gate), metrics.clone(), drain.clone()).await?)
+        } else {
+            None
+        };
+        let directory = section.dir.clone();
+        let upstream = Upstream { config, gate, drain, metrics, directory, supervisor };
+        if upstream.supervisor.is_none() {
+            upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
         Ok(upstream)
     }
@@ -73,20 +83,45 @@ impl Upstream {
         self.gate.answers()
     }
 
-    /// Takes over another section of the config (SIGHUP).
+    /// Takes over another section of the config (SIGHUP). A supervised app of which there is a new build is replaced
+    /// by it.
     pub fn reload(&self, config: &Config) {
         let before = self.config.get();
         self.config.set(config.clone());
-        if *before != *config
-            && let Some(url) = &config.url
-        {
-            self.lead_to(url.clone());
+        match (&self.supervisor, &config.url) {
+            (Some(supervisor), _) => supervisor.reload(),
+            (None, Some(url)) if *before != *config => self.lead_to(url.clone()),
+            _ => {}
         }
+    }
+
+    /// Stops a supervised app and starts it again; requests wait meanwhile.
+    ///
+    /// # Errors
+    /// [`StartError`] when it is not ours, or does not start at once.
+    pub async fn restart(&self) -> Result<(), StartError> {
+        self.supervised()?.restart().await
+    }
+
+    /// Starts a supervised app anew, sends requests to it once it answers, then stops the one before: no request waits.
+    ///
+    /// # Errors
+    /// [`StartError`] when it is not ours, or the new one does not start; the old one then stays.
+    pub async fn replace(&self) -> Result<(), StartError> {
+        self.supervised()?.replace().await
     }
 
     /// Ends an app that this process started: asks it to, waits as long as the config says, then makes it. Called last,
     /// when no request is under way. Dropped before it is done, it ends the app at once.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.stop().await;
+        }
+    }
+
+    fn supervised(&self) -> Result<&Supervisor, StartError> {
+        self.supervisor.as_ref().ok_or_else(|| StartError("the app is not a process of this door".into()))
+    }
 
     /// Asks the app.
     ///

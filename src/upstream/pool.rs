@@ -247,6 +247,12 @@ impl Pool {
     pub fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Relaxed)
     }
+
+    /// How many connections carry a request now.
+    pub fn in_use(&self) -> usize {
+        let idle: usize = self.shards.iter().map(|shard| lock(shard).len()).sum();
+        lock(&self.slots).open.saturating_sub(idle)
+    }
 }
 
 impl Slot {

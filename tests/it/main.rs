@@ -21,5 +21,6 @@ mod systemd;
 mod upstream_answers;
 mod upstream_away;
 mod upstream_pool;
+mod upstream_process;
 mod upstream_streaming;
 mod realtime_plain;

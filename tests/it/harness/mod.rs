@@ -8,8 +8,10 @@ mod door;
 mod project;
 pub mod raw;
 pub mod socket;
+mod stub;
 pub mod wire;
 
 pub use app::{App, Feed, response, streamed};
 pub use door::{Door, PATIENCE, door};
 pub use project::{Project, eventually, metric};
+pub use stub::Stub;

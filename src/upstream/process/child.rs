@@ -1,0 +1,124 @@
+//! One process with all its descendants: a group of its own, its output in the log, its end certain.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Command;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::output::{self, Stream};
+
+/// Variables by which the service manager speaks to us, and to nobody else.
+const NOT_INHERITED: &[&str] =
+    &["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What its lines in the log say they belong to: `install`, `build` or `run`.
+    pub step: &'static str,
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
+    pub directory: PathBuf,
+    /// Over the environment of this process; `None` takes a variable away.
+    pub environment: Vec<(OsString, Option<OsString>)>,
+}
+
+/// Dropped, it ends at once with everything that it has started.
+pub struct Child {
+    process: tokio::process::Child,
+    group: Pid,
+    has_ended: bool,
+}
+
+impl Program {
+    /// As a person would type it, for messages.
+    pub fn command_line(&self) -> String {
+        let name = Path::new(&self.program).file_name().unwrap_or_default().to_string_lossy();
+        let arguments = self.arguments.iter().map(|argument| argument.to_string_lossy());
+        std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Those of the system: most often that there is no such program.
+    pub fn spawn(&self) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.directory);
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        // Its own group: Ctrl-C on our terminal is ours to pass on, and signals reach all that it starts.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        ends_with_us(&mut command);
+        let mut process = command.spawn()?;
+        let group = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let group = group.ok_or_else(|| io::Error::other("it ended as it began"))?;
+        if let Some(stdout) = process.stdout.take() {
+            tokio::spawn(output::log(stdout, Stream::Stdout, self.step));
+        }
+        if let Some(stderr) = process.stderr.take() {
+            tokio::spawn(output::log(stderr, Stream::Stderr, self.step));
+        }
+        Ok(Child { process, group, has_ended: false })
+    }
+}
+
+/// Even when we are killed: the kernel then asks it to end. It watches the thread that starts the child, so processes
+/// are started on the runtime's own threads, which live as long as we do.
+#[cfg(target_os = "linux")]
+fn ends_with_us(command: &mut Command) {
+    let ask = || rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from);
+    // SAFETY: between fork and exec it makes one system call and touches no memory of ours.
+    unsafe { command.pre_exec(ask) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ends_with_us(_command: &mut Command) {}
+
+impl Child {
+    pub fn id(&self) -> i32 {
+        self.group.as_raw_nonzero().get()
+    }
+
+    /// Waits for its end, then ends what it left behind. Cancel-safe.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.process.wait().await;
+        self.has_ended = true;
+        // Nobody of the group may be there any more; that is as good.
+        let _ = kill_process_group(self.group, Signal::KILL);
+        status
+    }
+
+    /// Asks it to end, and after `grace` makes it.
+    pub async fn stop(mut self, grace: Duration) {
+        if self.has_ended || kill_process_group(self.group, Signal::TERM).is_err() {
+            return;
+        }
+        if timeout(grace, self.wait()).await.is_err() {
+            warn!(pid = self.id(), ?grace, "the app does not end, it is killed");
+            let _ = kill_process_group(self.group, Signal::KILL);
+            let _ = self.wait().await;
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let _ = kill_process_group(self.group, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How a project is started: which program, on which port, with which environment.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use tracing::warn;
+
+use super::child::Program;
+use super::project::{Next, Project};
+use crate::upstream::{Config, StartError};
+
+/// How long the app keeps an idle connection, in ms, where it can be told: longer than its own 5 s, so that the pool
+/// seldom dials. The pool lets go a second earlier.
+const KEEP_ALIVE: &str = "75000";
+
+const HOST: &str = "127.0.0.1";
+
+/// The program that serves `project` on `port` of the loopback.
+///
+/// # Errors
+/// A sentence when there is nothing to start.
+pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Result<Program, StartError> {
+    let port = port.to_string();
+    let mut environment: Vec<(OsString, Option<OsString>)> = Vec::new();
+    let mode = if config.dev { "development" } else { "production" };
+    environment.push(("NODE_ENV".into(), Some(mode.into())));
+    let server = if config.dev { None } else { project.standalone() };
+    if let Some(server) = &server {
+        link_static_files(project, server);
+    }
+    let server = server.or_else(|| if next.program().is_none() { project.unpacked() } else { None });
+    let arguments: Vec<OsString> = match (server, next.program()) {
+        (Some(server), _) => {
+            for (name, value) in [("PORT", port.as_str()), ("HOSTNAME", HOST), ("KEEP_ALIVE_TIMEOUT", KEEP_ALIVE)] {
+                environment.push((name.into(), Some(value.into())));
+            }
+            vec![server.into()]
+        }
+        (None, Some(next)) if config.dev => {
+            vec![next.into(), "dev".into(), "-H".into(), HOST.into(), "-p".into(), port.into()]
+        }
+        (None, Some(next)) => {
+            let keep = ["--keepAliveTimeout".into(), KEEP_ALIVE.into()];
+            [next.into(), "start".into(), "-H".into(), HOST.into(), "-p".into(), port.into()]
+                .into_iter()
+                .chain(keep)
+                .collect()
+        }
+        (None, None) => {
+            let what = format!("{} has neither `next start` nor a standalone server.js", project.directory.display());
+            return Err(StartError(what));
+        }
+    };
+    environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
+    Ok(Program {
+        step: "run",
+        program: config.node.clone(),
+        arguments,
+        directory: project.directory.clone(),
+        environment,
+    })
+}
+
+/// A port of the loopback that is free now. Another may take it before the app does; the start is then tried again.
+///
+/// # Errors
+/// Those of the system, when there is none.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Whether `port` is somebody's.
+pub fn is_taken(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+/// A standalone build comes without `public` and its static files: container images copy them to their place, and here
+/// they are linked. Copies that are there already stay.
+fn link_static_files(project: &Project, server: &Path) {
+    let Some(home) = server.parent() else { return };
+    let Ok(dist) = project.dist.strip_prefix(&project.directory) else { return };
+    for (from, to) in [
+        (project.dist.join("static"), home.join(dist).join("static")),
+        (project.directory.join("public"), home.join("public")),
+    ] {
+        if !from.is_dir() || to.is_dir() {
+            continue;
+        }
+        let parent = to.parent().unwrap_or(home);
+        // A link into a folder that is no longer there.
+        let _ = std::fs::remove_file(&to);
+        if let Err(error) = std::fs::create_dir_all(parent).and_then(|()| symlink(&from, &to)) {
+            warn!(from = %from.display(), to = %to.display(), %error, "cannot link the static files of the standalone build");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The app as a process of ours: made ready, started, watched, replaced and ended.
+
+mod child;
+mod launch;
+mod output;
+mod prepare;
+mod project;
+mod supervisor;
+
+pub use supervisor::Supervisor;

@@ -1,0 +1,49 @@
+//! What a process writes goes to the log line by line, under a name of its own: `app`.
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tracing::{info, warn};
+
+/// A longer line is logged in pieces of this many bytes.
+const LINE: usize = 8 * 1024;
+
+/// Where a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Logs `source` until it ends. A process that writes faster than lines are taken waits in its own `write`.
+pub async fn log(source: impl AsyncRead + Unpin, stream: Stream, step: &'static str) {
+    let mut source = BufReader::with_capacity(LINE, source);
+    let mut line = Vec::new();
+    loop {
+        let (taken, ended) = match source.fill_buf().await {
+            Ok([]) | Err(_) => break,
+            Ok(bytes) => match memchr::memchr(b'\n', bytes) {
+                Some(end) => (end + 1, true),
+                None => (bytes.len(), false),
+            },
+        };
+        line.extend_from_slice(&source.buffer()[..taken]);
+        source.consume(taken);
+        if ended || line.len() >= LINE {
+            say(&line, stream, step);
+            line.clear();
+        }
+    }
+    say(&line, stream, step);
+}
+
+fn say(line: &[u8], stream: Stream, step: &'static str) {
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim_end();
+    if line.is_empty() {
+        return;
+    }
+    match stream {
+        // npm and `next build` write their progress there.
+        Stream::Stderr if step == "run" => warn!(target: "app", step, "{line}"),
+        _ => info!(target: "app", step, "{line}"),
+    }
+}

@@ -1,0 +1,162 @@
+//! What lies in the project's folder: is it Next.js, is it installed, is it built, and in which shape.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::upstream::StartError;
+
+/// The newest known-good releases of the lines that are maintained (November 2026).
+const FLOORS: &[(u64, Version)] = &[(15, Version(15, 5, 29)), (16, Version(16, 4, 5))];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(u64, u64, u64);
+
+/// A folder with a Next.js project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub directory: PathBuf,
+    /// `distDir`, absolute.
+    pub dist: PathBuf,
+    package: Value,
+}
+
+/// The package `next` as it is installed.
+#[derive(Debug, Clone)]
+pub struct Next {
+    pub directory: PathBuf,
+    pub version: String,
+}
+
+impl Project {
+    /// Looks into `directory`.
+    ///
+    /// # Errors
+    /// A sentence that says why it is no Next.js project.
+    pub fn inspect(directory: &Path, dist: &Path) -> Result<Project, StartError> {
+        let name = directory.display();
+        let directory = directory.canonicalize().map_err(|error| StartError(format!("cannot open {name}: {error}")))?;
+        let manifest = directory.join("package.json");
+        let text = match std::fs::read(&manifest) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StartError(format!("{name} is not a Next.js project: it has no package.json")));
+            }
+            Err(error) => return Err(StartError(format!("cannot read {}: {error}", manifest.display()))),
+        };
+        let package: Value = serde_json::from_slice(&text)
+            .map_err(|error| StartError(format!("{} is not JSON: {error}", manifest.display())))?;
+        let lists = |kind: &str| package[kind]["next"].is_string();
+        if !["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"].into_iter().any(lists) {
+            return Err(StartError(format!("{name} is not a Next.js project: its package.json does not list next")));
+        }
+        Ok(Project { dist: directory.join(dist), directory, package })
+    }
+
+    /// The package `next`, here or in a folder above, as Node would find it; `None` before it is installed.
+    pub fn next(&self) -> Option<Next> {
+        let found = self.directory.ancestors().map(|folder| folder.join("node_modules/next"));
+        found.into_iter().find_map(|directory| {
+            let package: Value = serde_json::from_slice(&std::fs::read(directory.join("package.json")).ok()?).ok()?;
+            Some(Next { directory, version: package["version"].as_str()?.to_owned() })
+        })
+    }
+
+    /// The name of the build, once there is one.
+    pub fn build_id(&self) -> Option<String> {
+        std::fs::read_to_string(self.dist.join("BUILD_ID")).ok()
+    }
+
+    /// Its own script of that name.
+    pub fn script(&self, name: &str) -> Option<&str> {
+        self.package["scripts"][name].as_str()
+    }
+
+    /// True when `file` lies in this folder, or at the root of the workspace that it belongs to.
+    pub fn has(&self, file: &str) -> bool {
+        let mut folders = self.directory.ancestors();
+        let own = folders.next().into_iter();
+        own.chain(folders.filter(|folder| is_workspace(folder))).any(|folder| folder.join(file).is_file())
+    }
+
+    /// The `server.js` of a build with `output: "standalone"`.
+    pub fn standalone(&self) -> Option<PathBuf> {
+        let described = std::fs::read(self.dist.join("required-server-files.json")).ok()?;
+        let described: Value = serde_json::from_slice(&described).ok()?;
+        if described["config"]["output"] != "standalone" {
+            return None;
+        }
+        // In a workspace it lies as deep as the project does.
+        let inside = described["relativeAppDir"].as_str().unwrap_or_default();
+        Some(self.dist.join("standalone").join(inside).join("server.js")).filter(|server| server.is_file())
+    }
+
+    /// The `server.js` of a folder that *is* such a build, as container images have it.
+    pub fn unpacked(&self) -> Option<PathBuf> {
+        Some(self.directory.join("server.js")).filter(|server| server.is_file() && self.build_id().is_some())
+    }
+}
+
+fn is_workspace(folder: &Path) -> bool {
+    let lists_members = || {
+        let package: Value = serde_json::from_slice(&std::fs::read(folder.join("package.json")).ok()?).ok()?;
+        package.get("workspaces").map(|_| ())
+    };
+    folder.join("pnpm-workspace.yaml").is_file() || lists_members().is_some()
+}
+
+impl Next {
+    /// The program `next`; a standalone build goes without.
+    pub fn program(&self) -> Option<PathBuf> {
+        Some(self.directory.join("dist/bin/next")).filter(|program| program.is_file())
+    }
+
+    /// What to say of a version with known holes.
+    pub fn warning(&self) -> Option<String> {
+        let version = Version::parse(&self.version)?;
+        let Some((_, floor)) = FLOORS.iter().find(|(line, _)| *line == version.0) else {
+            let is_old = version.0 < FLOORS[0].0;
+            return is_old
+                .then(|| format!("Next.js {} is no longer maintained: move to {}", self.version, FLOORS[1].1));
+        };
+        // A pre-release comes before its release.
+        let is_old = version < *floor || (version == *floor && self.version.contains('-'));
+        is_old.then(|| format!("Next.js {} has known holes: move to {floor} or newer", self.version))
+    }
+}
+
+impl Version {
+    /// The numbers of `16.4.6` or `v20.9.0`, whatever follows them.
+    pub fn parse(text: &str) -> Option<Version> {
+        let numbers = text.trim().trim_start_matches('v').split(['-', '+']).next()?;
+        let mut numbers = numbers.split('.').map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        Some(Version(number()?, number()?, number()?))
+    }
+
+    pub const fn new(major: u64, minor: u64, patch: u64) -> Version {
+        Version(major, minor, patch)
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_below_the_floor_are_warned_of() {
+        let warned = |version: &str| Next { directory: PathBuf::new(), version: version.into() }.warning().is_some();
+        for version in ["16.4.5", "16.4.6", "16.5.0-canary.3", "15.5.29", "17.0.0", "nonsense"] {
+            assert!(!warned(version), "{version}");
+        }
+        for version in ["16.4.4", "16.0.0", "16.4.5-canary.1", "15.5.28", "14.2.35", "9.0.0"] {
+            assert!(warned(version), "{version}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Keeps the app running: starts it again when it ends, and puts a new one in its place without a gap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::child::Child;
+use super::launch;
+use super::prepare::prepare;
+use super::project::{Next, Project};
+use crate::drain::Signal;
+use crate::settings::Live;
+use crate::upstream::address::Address;
+use crate::upstream::gate::Gate;
+use crate::upstream::jitter::jitter;
+use crate::upstream::keeper::{keep, probe};
+use crate::upstream::metrics::Metrics;
+use crate::upstream::pool::Pool;
+use crate::upstream::{Config, StartError};
+
+/// An app that ended sooner than this after its start is started again after a longer delay than before.
+const SOON: Duration = Duration::from_secs(60);
+/// Between two looks whether a starting app answers.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often a start is tried on another port when the first was taken meanwhile.
+const PORTS: usize = 3;
+
+/// The way to the task that keeps the app running. Dropped, the app ends at once.
+pub struct Supervisor {
+    /// Holds a few; who asks for more waits, as each takes seconds.
+    orders: mpsc::Sender<Order>,
+    /// A start that is under way is given up, so that the order to stop is heard.
+    closing: CancellationToken,
+}
+
+enum Order {
+    /// Stop the app, then start it.
+    Restart(oneshot::Sender<Result<(), StartError>>),
+    /// Start another, then stop this one.
+    Replace(oneshot::Sender<Result<(), StartError>>),
+    /// The config is another, or the build may be.
+    Reload,
+    Stop(oneshot::Sender<()>),
+}
+
+struct Running {
+    child: Child,
+    pool: Arc<Pool>,
+    since: Instant,
+    build: Option<String>,
+    config: Arc<Config>,
+}
+
+struct Task {
+    project: Project,
+    next: Next,
+    config: Live<Config>,
+    gate: Arc<Gate>,
+    metrics: Metrics,
+    drain: Signal,
+    orders: mpsc::Receiver<Order>,
+    closing: CancellationToken,
+    delay: Duration,
+}
+
+impl Supervisor {
+    /// Makes the project ready, starts it, and waits for its first answer.
+    ///
+    /// # Errors
+    /// A sentence: not a Next.js project, a failed build, an app that ends or never answers.
+    pub async fn start(
+        config: Live<Config>,
+        gate: Arc<Gate>,
+        metrics: Metrics,
+        drain: Signal,
+    ) -> Result<Supervisor, StartError> {
+        let section = config.get();
+        let directory = section.dir.clone().unwrap_or_default();
+        let project = Project::inspect(&directory, &section.dist)?;
+        let next = prepare(&project, &section).await?;
+        let (orders, receiver) = mpsc::channel(4);
+        let delay = section.restart_delay;
+        let closing = CancellationToken::new();
+        let stop = closing.clone();
+        let task = Task { project, next, config, gate, metrics, drain, orders: receiver, closing: stop, delay };
+        let running = task.start().await?;
+        task.install(&running);
+        tokio::spawn(task.run(running));
+        Ok(Supervisor { orders, closing })
+    }
+
+    /// Stops the app and starts it again; requests wait meanwhile.
+    ///
+    /// # Errors
+    /// A sentence, when it does not start at once; it is tried again until it does.
+    pub async fn restart(&self) -> Result<(), StartError> {
+        self.order(Order::Restart).await
+    }
+
+    /// Starts another app, sends requests to it once it answers, and stops the first when its requests are done.
+    ///
+    /// # Errors
+    /// A sentence, when the new one does not start; the old one then stays.
+    pub async fn replace(&self) -> Result<(), StartError> {
+        self.order(Order::Replace).await
+    }
+
+    /// Takes over the config, and a new build if there is one.
+    pub fn reload(&self) {
+        if self.orders.try_send(Order::Reload).is_err() {
+            warn!("the app is being started just now: reload again when it answers");
+        }
+    }
+
+    /// Asks the app to end, and after `stop_timeout` makes it.
+    pub async fn stop(&self) {
+        self.closing.cancel();
+        let (reply, stopped) = oneshot::channel();
+        if self.orders.send(Order::Stop(reply)).await.is_ok() {
+            let _ = stopped.await;
+        }
+    }
+
+    async fn order(&self, order: fn(oneshot::Sender<Result<(), StartError>>) -> Order) -> Result<(), StartError> {
+        let gone = || StartError("the app is being stopped".into());
+        let (reply, done) = oneshot::channel();
+        self.orders.send(order(reply)).await.map_err(|_| gone())?;
+        done.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Task {
+    async fn run(mut self, mut running: Running) {
+        loop {
+            let order = tokio::select! {
+                status = running.child.wait() => {
+                    self.gate.dismiss(&running.pool);
+                    let lived = running.since.elapsed();
+                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    warn!(pid = running.child.id(), status, ?lived, "app ended");
+                    if lived >= SOON {
+                        self.delay = self.config.get().restart_delay;
+                    }
+                    match self.revive().await {
+                        Some(again) => running = again,
+                        None => return,
+                    }
+                    continue;
+                }
+                order = self.orders.recv() => order,
+            };
+            let config = self.config.get();
+            match order {
+                None => return,
+                Some(Order::Stop(reply)) => {
+                    running.child.stop(config.stop_timeout).await;
+                    let _ = reply.send(());
+                    return;
+                }
+                Some(Order::Restart(reply)) => {
+                    self.gate.dismiss(&running.pool);
+                    running.child.stop(config.stop_timeout).await;
+                    let started = self.start().await;
+                    running = match started {
+                        Ok(again) => {
+                            self.install(&again);
+                            let _ = reply.send(Ok(()));
+                            again
+                        }
+                        Err(error) => {
+                            let _ = reply.send(Err(error));
+                            let Some(again) = self.revive().await else { return };
+                            again
+                        }
+                    };
+                }
+                Some(Order::Replace(reply)) => {
+                    let replaced = self.replace(&mut running).await;
+                    let _ = reply.send(replaced);
+                }
+                Some(Order::Reload) => self.reload(&mut running).await,
+            }
+        }
+    }
+
+    /// Another build or other settings of the process want another process; all else only another pool.
+    async fn reload(&mut self, running: &mut Running) {
+        let config = self.config.get();
+        let is_new_build = !config.dev && self.project.build_id() != running.build;
+        let is_new_process = config.env != running.config.env || config.node != running.config.node;
+        if is_new_build || is_new_process {
+            if let Err(why) = self.replace(running).await {
+                error!(%why, "the new app does not start, the old one stays");
+            }
+        } else if config != running.config {
+            running.pool = Pool::new(running.pool.address.clone(), Arc::clone(&config), self.metrics.clone());
+            running.config = config;
+            self.install_pool(&running.pool);
+        }
+    }
+
+    async fn replace(&mut self, running: &mut Running) -> Result<(), StartError> {
+        // Two of `next dev` fight for one folder.
+        if self.config.get().dev {
+            return Err(StartError("next dev is not replaced: it takes over changes by itself".into()));
+        }
+        let new = self.start().await?;
+        self.install(&new);
+        let old = std::mem::replace(running, new);
+        info!(pid = old.child.id(), "the app before is asked to end");
+        let grace = self.config.get().stop_timeout;
+        tokio::spawn(retire(old, grace));
+        Ok(())
+    }
+
+    /// Tries until the app runs again; `None` when it is to stop instead.
+    async fn revive(&mut self) -> Option<Running> {
+        loop {
+            let config = self.config.get();
+            let delay = self.delay / 2 + jitter(self.delay / 2);
+            self.delay = (self.delay * 2).min(config.restart_delay_max).max(config.restart_delay);
+            let mut reply = None;
+            tokio::select! {
+                () = sleep(delay) => {}
+                order = self.orders.recv() => match order {
+                    None => return None,
+                    Some(Order::Stop(reply)) => {
+                        let _ = reply.send(());
+                        return None;
+                    }
+                    // Somebody knows that it will do now.
+                    Some(Order::Restart(asked) | Order::Replace(asked)) => reply = Some(asked),
+                    Some(Order::Reload) => {}
+                },
+            }
+            match self.start().await {
+                Ok(running) => {
+                    self.install(&running);
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Ok(()));
+                    }
+                    return Some(running);
+                }
+                Err(why) => {
+                    error!(%why, "the app does not start");
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Err(why));
+                    }
+                }
+            }
+        }
+    }
+
+    fn install(&self, running: &Running) {
+        info!(pid = running.child.id(), address = %running.pool.address, "app started");
+        self.install_pool(&running.pool);
+        self.gate.hear();
+    }
+
+    fn install_pool(&self, pool: &Arc<Pool>) {
+        self.gate.install(pool);
+        tokio::spawn(keep(Arc::clone(pool), Arc::clone(&self.gate), self.drain.clone()));
+    }
+
+    /// Starts the app and waits for its first answer.
+    async fn start(&self) -> Result<Running, StartError> {
+        let mut ports = 1;
+        loop {
+            let port = launch::free_port().map_err(|error| StartError(format!("there is no free port: {error}")))?;
+            match self.start_on(port).await {
+                Err(_) if ports < PORTS && launch::is_taken(port) => ports += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn start_on(&self, port: u16) -> Result<Running, StartError> {
+        let config = self.config.get();
+        let build = self.project.build_id();
+        let program = launch::program(&self.project, &self.next, &config, port)?;
+        let line = program.command_line();
+        info!(command = line, "starting the app");
+        self.metrics.starts.inc();
+        let mut child = program.spawn().map_err(|error| StartError(format!("{line:?} cannot be run: {error}")))?;
+        let pool = Pool::new(Address::loopback(port), Arc::clone(&config), self.metrics.clone());
+        let answered = timeout(config.start_timeout, async {
+            // Next listens before it is ready; what counts is an answer.
+            while probe(&pool).await.is_err() {
+                sleep(LOOK).await;
+            }
+        });
+        let early = tokio::select! {
+            answered = answered => match answered {
+                Ok(()) => return Ok(Running { child, pool, since: Instant::now(), build, config }),
+                Err(_) => None,
+            },
+            status = child.wait() => Some(status),
+            () = self.closing.cancelled() => return Err(StartError("the app is being stopped".into())),
+        };
+        pool.retire();
+        Err(StartError(match early {
+            Some(Ok(status)) => format!("the app ended before it answered ({status}): its last lines above say why"),
+            Some(Err(error)) => format!("the app cannot be waited for: {error}"),
+            None => {
+                child.stop(config.stop_timeout).await;
+                format!("the app gave no answer within {:?}", config.start_timeout)
+            }
+        }))
+    }
+}
+
+/// Lets the requests of an app that was replaced come to their end, then ends it.
+async fn retire(old: Running, grace: Duration) {
+    let Running { child, pool, .. } = old;
+    let idle = async {
+        while pool.in_use() > 0 {
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(grace, idle).await;
+    child.stop(grace).await;
+}

@@ -1,0 +1,121 @@
+//! A folder that looks like a Next.js project, with a `next` in it that does what the test says; for what the real one
+//! cannot be made to do, and in a hundredth of its time.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// `next build`, `next start` and `next dev`. What it does otherwise than well is said by files in the project.
+const NEXT: &str = r#"
+const fs = require('fs'), http = require('http');
+const [command, ...rest] = process.argv.slice(2);
+const said = (name) => fs.existsSync(name);
+if (command === 'build') {
+  console.log('Creating an optimized production build ...');
+  if (said('broken')) { console.error('Type error: the test broke it'); process.exit(1); }
+  if (!said('nothing')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', fs.readFileSync('source')); }
+  process.exit(0);
+}
+const option = (name) => rest[rest.indexOf(name) + 1];
+const port = process.env.PORT_OF_THE_TEST || (rest.includes('-p') ? option('-p') : process.env.PORT);
+const host = rest.includes('-H') ? option('-H') : process.env.HOSTNAME;
+if (said('crash')) { console.error('cannot start: the test says so'); process.exit(3); }
+const build = said('.next/BUILD_ID') ? fs.readFileSync('.next/BUILD_ID', 'utf8') : 'none';
+let ready = !said('slow');
+if (said('slow')) setTimeout(() => { ready = true; held.splice(0).forEach((answer) => answer()); }, 700);
+const held = [];
+const server = http.createServer((request, response) => {
+  const answer = () => {
+    const url = new URL(request.url, 'http://app');
+    if (url.pathname === '/exit') process.exit(7);
+    if (url.pathname === '/say') console.log(url.searchParams.get('what')), console.error('aloud: ' + url.searchParams.get('what'));
+    if (url.pathname === '/env') return response.end(JSON.stringify(process.env));
+    if (url.pathname === '/args') return response.end(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd() }));
+    const body = () => response.end(JSON.stringify({ command, build, pid: process.pid }));
+    const wait = Number(url.searchParams.get('wait') || 0);
+    wait ? setTimeout(body, wait) : body();
+  };
+  ready ? answer() : held.push(answer);
+});
+server.listen(Number(port), host, () => console.log('it listens'));
+process.on('SIGTERM', () => { if (!said('stubborn')) server.close(() => process.exit(143)); });
+"#;
+
+/// `npm`: notes how it was called, and installs the `next` above.
+const NPM: &str = r#"#!/bin/sh
+echo "$@" >> npm-was-called
+echo "NODE_ENV=$NODE_ENV" >> npm-was-called
+[ "$1" = run ] && exec node node_modules/next/dist/bin/next build
+[ -e unreachable ] && { echo "npm error network" >&2; exit 1; }
+echo "added 1 package"
+cp -r "$(dirname "$0")/node_modules" .
+"#;
+
+/// Removed when dropped.
+pub struct Stub {
+    folder: TempDir,
+}
+
+impl Stub {
+    /// Installed, not built.
+    pub fn new() -> Stub {
+        let project = Stub { folder: tempfile::tempdir().expect("a temporary folder") };
+        project.write("package.json", r#"{ "dependencies": { "next": "16.4.6" } }"#);
+        project.write("source", "first");
+        install(&project.path().join("node_modules"), "16.4.6");
+        let tools = project.path().join("tools");
+        install(&tools.join("node_modules"), "16.4.6");
+        fs::write(tools.join("npm"), NPM).expect("a file");
+        fs::set_permissions(tools.join("npm"), fs::Permissions::from_mode(0o755)).expect("permissions");
+        project
+    }
+
+    /// Without `node_modules`.
+    pub fn fresh() -> Stub {
+        let project = Stub::new();
+        fs::remove_dir_all(project.path().join("node_modules")).expect("it was there");
+        project
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap_or_default()
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.path().join(name)).expect("it was there");
+    }
+
+    pub fn version(&self, version: &str) {
+        install(&self.path().join("node_modules"), version);
+    }
+
+    /// A `PATH` on which `npm` is the one above.
+    pub fn search_path(&self) -> String {
+        let tools: PathBuf = self.path().join("tools");
+        format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default())
+    }
+
+    /// The section `[app]` that names it.
+    pub fn config(&self) -> String {
+        format!("[app]\ndir = \"{}\"\nrestart_delay = \"50ms\"\n", self.path().display())
+    }
+}
+
+fn install(node_modules: &Path, version: &str) {
+    let next = node_modules.join("next");
+    fs::create_dir_all(next.join("dist/bin")).expect("a folder");
+    fs::write(next.join("dist/bin/next"), NEXT).expect("a file");
+    fs::write(next.join("package.json"), format!(r#"{{ "name": "next", "version": "{version}" }}"#)).expect("a file");
+}
