@@ -3,21 +3,26 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
 
-/// Raises the limit as far as it goes without asking anybody, and gives the new one. The default of most systems
-/// (1,024, for the sake of `select`) is far below what they allow.
+/// Below this a warning tells what to do: a connection is one, and a request on its way to the app another.
+const FEW: usize = 4096;
+
+/// Raises the limit as far as we may, and gives the new one. The default of most systems (1,024, for the sake of
+/// `select`) is far below what they allow.
 pub fn raise() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.or(limit.current).unwrap_or(u64::MAX);
-    if limit.current.is_some_and(|current| current < most) {
-        match setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }) {
-            Ok(()) => debug!(from = limit.current, to = most, "the limit of open files is raised"),
-            Err(error) => {
-                warn!(%error, limit = limit.current, "the limit of open files cannot be raised");
-                return usize::try_from(limit.current.unwrap_or(most)).unwrap_or(usize::MAX);
-            }
-        }
+    let most = limit.maximum.or(limit.current);
+    let now = match setrlimit(Resource::Nofile, Rlimit { current: most, maximum: limit.maximum }) {
+        Ok(()) => most,
+        Err(_) => limit.current,
+    };
+    // None means that there is no limit.
+    let now = now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX));
+    if now < FEW {
+        warn!(limit = now, "few open files are allowed: raise LimitNOFILE= of the unit, or `ulimit -n`");
+    } else {
+        debug!(limit = now, "open files");
     }
-    usize::try_from(most).unwrap_or(usize::MAX)
+    now
 }
 
 /// How many of `descriptors` clients may take; the rest is for the app's side, files and ourselves.

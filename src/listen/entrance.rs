@@ -117,9 +117,8 @@ impl Entrance {
 
     /// Waits before accepting is tried again after `error`: a short while, or until a connection is closed.
     pub(super) async fn catch_breath(&self, error: &std::io::Error) {
-        use rustix::io::Errno;
-        const ABOUT_THE_CLIENT: [Errno; 3] = [Errno::CONNABORTED, Errno::CONNRESET, Errno::INTR];
-        if error.raw_os_error().is_some_and(|code| ABOUT_THE_CLIENT.iter().any(|errno| errno.raw_os_error() == code)) {
+        use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             debug!(%error, "a client left before it was accepted");
             return;
         }

@@ -1,7 +1,7 @@
 //! The section `[tls]`.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::identity::Identity;
 use crate::settings::{Section, keywords};
@@ -118,6 +118,12 @@ impl Config {
                 pair.check(&entry);
             }
         }
+    }
+
+    /// Certificates that can be used and that clients refuse all the same, for their dates; a sentence each.
+    pub fn outdated(&self) -> Vec<String> {
+        let identities = self.pairs().into_iter().filter_map(|pair| Identity::load(&pair).ok());
+        identities.filter_map(|identity| identity.complaint(SystemTime::now())).collect()
     }
 
     /// Is there anything to show a client?
