@@ -213,7 +213,7 @@ impl Entrance {
 impl Rules {
     fn new(config: &Config, descriptors: usize) -> Rules {
         let most = config.max_connections.unwrap_or_else(|| descriptors::for_clients(descriptors));
-        let most_per_address = config.max_connections_per_address.unwrap_or((most / 4 * 3).max(1));
+        let most_per_address = config.max_connections_per_address.unwrap_or(most - most / 4);
         Rules { config: config.clone(), most, most_per_address }
     }
 

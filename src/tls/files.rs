@@ -57,26 +57,27 @@ async fn follow_forever(acceptor: &Acceptor) {
     let mut complained = Instant::now();
     loop {
         let serving = reloads.borrow_and_update().clone();
+        // First watched, then looked at: what happens in between is noticed.
         folders.watch(&serving.config);
+        let found = Fingerprint::of(&serving.config);
+        if found != serving.fingerprint && Some(&found) != refused.as_ref() {
+            // Reading and checking certificates takes its time on a slow disk.
+            let (acceptor, config) = (acceptor.clone(), serving.config.clone());
+            let outcome = tokio::task::spawn_blocking(move || acceptor.reload(&config)).await;
+            if let Ok(Err(why)) = outcome {
+                error!(%why, "the new certificate is refused, the old one stays");
+                refused = Some(found);
+            }
+            continue;
+        }
         tokio::select! {
             () = changed.notified() => settle(&changed).await,
-            _ = reloads.changed() => continue,
+            _ = reloads.changed() => {}
             () = sleep(LOOK_EVERY) => {}
         }
         if complained.elapsed() >= COMPLAIN_EVERY {
             complained = Instant::now();
             serving.complain();
-        }
-        let found = Fingerprint::of(&serving.config);
-        if found == serving.fingerprint || Some(&found) == refused.as_ref() {
-            continue;
-        }
-        // Reading and checking certificates takes its time on a slow disk.
-        let (acceptor, config) = (acceptor.clone(), serving.config.clone());
-        let outcome = tokio::task::spawn_blocking(move || acceptor.reload(&config)).await;
-        if let Ok(Err(why)) = outcome {
-            error!(%why, "the new certificate is refused, the old one stays");
-            refused = Some(found);
         }
     }
 }

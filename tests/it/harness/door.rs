@@ -1,7 +1,7 @@
 //! The real binary, started with a config of the test's own, on ports that the system chooses.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::activation;
 
 /// How long a test waits for what must happen; generous, because machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +31,8 @@ pub struct Door {
 /// A door in the making: `door().config("…").env("K", "V").start()`.
 pub struct Builder {
     config: String,
+    sockets: Vec<(String, TcpListener)>,
+    open_files: Option<u32>,
     environment: Vec<(String, String)>,
     arguments: Option<Vec<String>>,
     folder: TempDir,
@@ -38,6 +42,8 @@ pub struct Builder {
 pub fn door() -> Builder {
     Builder {
         config: String::new(),
+        sockets: Vec::new(),
+        open_files: None,
         environment: Vec::new(),
         arguments: None,
         folder: tempfile::tempdir().expect("a temporary folder"),
@@ -62,6 +68,18 @@ impl Builder {
         self
     }
 
+    /// Hands it a socket, as systemd does, under this name.
+    pub fn socket(mut self, name: &str, socket: TcpListener) -> Self {
+        self.sockets.push((name.to_owned(), socket));
+        self
+    }
+
+    /// The limit of open files that it finds, soft and hard.
+    pub fn open_files(mut self, limit: u32) -> Self {
+        self.open_files = Some(limit);
+        self
+    }
+
     /// Where the config lies; a test may put certificates beside it before it starts.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -73,7 +91,8 @@ impl Builder {
         std::fs::write(&file, complete(&self.config)).expect("a config file");
         let arguments =
             self.arguments.unwrap_or_else(|| vec!["--config".to_owned(), file.to_string_lossy().into_owned()]);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_doorway"))
+        let mut command = activation::command(self.sockets, self.open_files);
+        let mut child = command
             .args(arguments)
             .envs(self.environment)
             .current_dir(self.folder.path())

@@ -1,12 +1,16 @@
 //! What the tests share: a door (the real binary), an app behind it, and raw bytes on a socket.
 #![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
+mod activation;
 pub mod app;
+pub mod certificate;
 pub mod client;
 pub mod decode;
 mod door;
+mod metrics;
 mod project;
 pub mod raw;
+pub mod secure;
 pub mod socket;
 mod stub;
 pub mod wire;
