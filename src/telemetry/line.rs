@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+/// The target of the lines that tell of requests, and those of its fields that people know without their names.
+const ACCESS: &str = "access";
+const OBVIOUS: [&str; 3] = ["method", "path", "status"];
+
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -29,7 +33,7 @@ pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
                 line.extend_from_slice(b" app |");
             }
             event.record(&mut Message(line));
-            event.record(&mut Human { line, colours });
+            event.record(&mut Human { line, colours, is_access: target == ACCESS });
             line.push(b'\n');
         }
     }
@@ -107,6 +111,13 @@ struct Escaped<'a> {
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // 0xC2 begins the control characters U+0080 to U+009F, which terminals obey too.
+        let risky =
+            |byte: u8| byte < b' ' || matches!(byte, 0x7F | 0xC2) || (self.json && matches!(byte, b'"' | b'\\'));
+        if !text.bytes().any(risky) {
+            self.line.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
         let mut plain = 0;
         for (at, character) in text.char_indices() {
             let quoted = self.json && matches!(character, '"' | '\\');
@@ -198,6 +209,7 @@ impl Visit for Message<'_> {
 struct Human<'a> {
     line: &'a mut Vec<u8>,
     colours: bool,
+    is_access: bool,
 }
 
 impl Visit for Human<'_> {
@@ -206,10 +218,12 @@ impl Visit for Human<'_> {
             return;
         }
         self.line.push(b' ');
-        paint(self.line, self.colours, "2", |line| {
-            line.extend_from_slice(field.name().as_bytes());
-            line.push(b'=');
-        });
+        if !(self.is_access && OBVIOUS.contains(&field.name())) {
+            paint(self.line, self.colours, "2", |line| {
+                line.extend_from_slice(field.name().as_bytes());
+                line.push(b'=');
+            });
+        }
         let _ = write!(Escaped { line: self.line, json: false }, "{value:?}");
     }
 
@@ -217,5 +231,98 @@ impl Visit for Human<'_> {
         // Quotes only where the value could be read as something else.
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
         if plain { self.record_debug(field, &format_args!("{value}")) } else { self.record_debug(field, &value) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Metadata, Subscriber, warn};
+
+    use super::*;
+
+    struct Capture(Look, Arc<Mutex<Vec<u8>>>);
+
+    impl Subscriber for Capture {
+        fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+            true
+        }
+        fn event(&self, event: &Event<'_>) {
+            render(self.0, event, &mut self.1.lock().unwrap());
+        }
+        fn new_span(&self, _span: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _span: &Id, _values: &Record<'_>) {}
+        fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+        fn enter(&self, _span: &Id) {}
+        fn exit(&self, _span: &Id) {}
+    }
+
+    fn captured(look: Look, log: impl FnOnce()) -> String {
+        let line = Arc::default();
+        tracing::subscriber::with_default(Capture(look, Arc::clone(&line)), log);
+        String::from_utf8(line.lock().unwrap().clone()).unwrap()
+    }
+
+    fn parsed(line: &str) -> Value {
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "one line: {line:?}");
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    #[test]
+    fn kinds_keep_their_kind_in_json() {
+        let line = captured(Look::Json, || {
+            warn!(whole = 7u64, signed = -7i64, yes = true, half = 0.5, text = "a", shown = ?Some(1), "said {}", 1);
+        });
+        let line = parsed(&line);
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["message"], "said 1");
+        assert_eq!((&line["whole"], &line["signed"]), (&7.into(), &(-7).into()));
+        assert_eq!((&line["yes"], &line["half"]), (&true.into(), &0.5.into()));
+        assert_eq!((&line["text"], &line["shown"]), (&"a".into(), &"Some(1)".into()));
+    }
+
+    #[test]
+    fn numbers_that_json_lacks_are_text() {
+        let line = captured(Look::Json, || warn!(a = f64::NAN, b = f64::INFINITY));
+        assert_eq!((&parsed(&line)["a"], &parsed(&line)["b"]), (&"NaN".into(), &"inf".into()));
+    }
+
+    #[test]
+    fn a_value_cannot_speak_to_the_terminal_or_forge_a_line() {
+        let look = Look::Human { colours: false };
+        let line = captured(look, || warn!(path = "/\x1b[31m\u{9b}2J\n2026 INFO fake", "x\r\ny"));
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "{line:?}");
+        assert!(!line.trim_end().contains(char::is_control), "{line:?}");
+    }
+
+    #[test]
+    fn values_for_people_are_quoted_only_where_they_must_be() {
+        let line = captured(Look::Human { colours: false }, || warn!(a = "b", c = "d e", f = "", g = 1, "why"));
+        assert!(line.ends_with(" WARN why a=b c=\"d e\" f=\"\" g=1\n"), "{line:?}");
+    }
+
+    #[test]
+    fn a_request_reads_like_one() {
+        let line = captured(Look::Human { colours: false }, || {
+            tracing::info!(target: "access", method = "GET", path = "/a", status = Some(200), bytes_out = 5u64);
+        });
+        assert!(line.ends_with(" INFO GET /a 200 bytes_out=5\n"), "{line:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_from_json(text in any::<String>()) {
+            let line = captured(Look::Json, || warn!(text, shown = %text, "{text}"));
+            let line = parsed(&line);
+            prop_assert_eq!(&line["text"], text.as_str());
+            prop_assert_eq!(&line["shown"], text.as_str());
+            prop_assert_eq!(&line["message"], text.as_str());
+        }
     }
 }
