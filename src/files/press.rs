@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use tracing::{debug, warn};
 
 use super::entry::Entry;
-use crate::http::compress::{Config, Encoder, Use};
+use crate::http::compress::{Config, Contexts, Encoder, Use};
 use crate::http::encoding::Encoding;
 
 /// Forms that wait to be made. When it is full the next one is not asked for; whoever wants it later asks again.
@@ -64,11 +64,11 @@ fn work(waiting: &Receiver<Order>, made: &Counter) {
         let Some(entry) = entry.upgrade() else { continue };
         let Some(plain) = entry.bytes() else { continue };
         let begun = Instant::now();
-        let coded =
-            Encoder::new(encoding, Use::Keep(plain.len() as u64), &Config::default()).and_then(|mut encoder| {
-                encoder.write(plain)?;
-                encoder.finish()
-            });
+        let (purpose, config) = (Use::Keep(plain.len() as u64), Config::default());
+        let coded = Encoder::new(encoding, purpose, &config, &Contexts::default()).and_then(|mut encoder| {
+            encoder.write(plain)?;
+            encoder.finish()
+        });
         match coded {
             Ok(coded) => {
                 let (from, to) = (plain.len(), coded.len());

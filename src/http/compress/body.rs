@@ -174,7 +174,7 @@ impl http_body::Body for Coded {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Use};
+    use super::super::{Config, Contexts, Use};
     use super::*;
     use crate::http::encoding::Encoding;
     use http_body_util::{BodyExt, Channel};
@@ -183,7 +183,7 @@ mod tests {
 
     fn coded(source: Body) -> (Coded, Bytecount, Arc<Semaphore>) {
         let (count, budget) = (Bytecount::default(), Arc::new(Semaphore::new(10)));
-        let encoder = Encoder::new(Encoding::Zstd, Use::Page(None), &Config::default()).unwrap();
+        let encoder = Encoder::new(Encoding::Zstd, Use::Page(None), &Config::default(), &Contexts::default()).unwrap();
         let permit = Arc::clone(&budget).try_acquire_many_owned(10).unwrap();
         (Coded::new(source, encoder, count.clone(), permit), count, budget)
     }

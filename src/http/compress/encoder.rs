@@ -6,6 +6,7 @@ use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 
 use super::Config;
+use super::zstandard::{Contexts, Stream};
 use crate::http::encoding::Encoding;
 
 /// What an encoder is wanted for.
@@ -22,7 +23,7 @@ pub enum Use {
 /// One of the three, writing into memory.
 pub enum Encoder {
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Zstd(Stream),
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
 }
 
@@ -38,10 +39,10 @@ const BEST_UP_TO: u64 = 2 * 1024 * 1024;
 impl Encoder {
     /// # Errors
     /// When the library refuses its parameters or has no memory.
-    pub fn new(encoding: Encoding, purpose: Use, config: &Config) -> io::Result<Encoder> {
+    pub fn new(encoding: Encoding, purpose: Use, config: &Config, contexts: &Contexts) -> io::Result<Encoder> {
         Ok(match encoding {
             Encoding::Brotli => Encoder::Brotli(Box::new(brotli_writer(purpose, config.br_level))),
-            Encoding::Zstd => Encoder::Zstd(zstd_writer(purpose, config.zstd_level)?),
+            Encoding::Zstd => Encoder::Zstd(zstandard(purpose, config.zstd_level, contexts)?),
             Encoding::Gzip => {
                 let level = if matches!(purpose, Use::Keep(_)) { 9 } else { config.gzip_level };
                 Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level)))
@@ -69,7 +70,7 @@ impl Encoder {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Encoder::Brotli(writer) => writer.write_all(bytes),
-            Encoder::Zstd(writer) => writer.write_all(bytes),
+            Encoder::Zstd(stream) => stream.write(bytes),
             Encoder::Gzip(writer) => writer.write_all(bytes),
         }
     }
@@ -81,7 +82,7 @@ impl Encoder {
     pub fn flush(&mut self) -> io::Result<()> {
         match self {
             Encoder::Brotli(writer) => writer.flush(),
-            Encoder::Zstd(writer) => writer.flush(),
+            Encoder::Zstd(stream) => stream.flush(),
             Encoder::Gzip(writer) => writer.flush(),
         }
     }
@@ -90,7 +91,7 @@ impl Encoder {
     pub fn waiting(&self) -> usize {
         match self {
             Encoder::Brotli(writer) => writer.get_ref().len(),
-            Encoder::Zstd(writer) => writer.get_ref().len(),
+            Encoder::Zstd(stream) => stream.coded.len(),
             Encoder::Gzip(writer) => writer.get_ref().len(),
         }
     }
@@ -99,7 +100,7 @@ impl Encoder {
     pub fn take(&mut self) -> Bytes {
         let coded = match self {
             Encoder::Brotli(writer) => writer.get_mut(),
-            Encoder::Zstd(writer) => writer.get_mut(),
+            Encoder::Zstd(stream) => &mut stream.coded,
             Encoder::Gzip(writer) => writer.get_mut(),
         };
         let next = Vec::with_capacity(coded.len());
@@ -113,7 +114,7 @@ impl Encoder {
     pub fn finish(self) -> io::Result<Bytes> {
         Ok(Bytes::from(match self {
             Encoder::Brotli(writer) => writer.into_inner(),
-            Encoder::Zstd(writer) => writer.finish()?,
+            Encoder::Zstd(stream) => stream.finish()?,
             Encoder::Gzip(writer) => writer.finish()?,
         }))
     }
@@ -134,19 +135,14 @@ fn brotli_writer(purpose: Use, level: u32) -> brotli::CompressorWriter<Vec<u8>> 
     brotli::CompressorWriter::with_params(Vec::new(), 4096, &params)
 }
 
-fn zstd_writer(purpose: Use, level: u32) -> io::Result<zstd::stream::write::Encoder<'static, Vec<u8>>> {
-    let (level, window, length) = match purpose {
-        Use::Page(length) => (level as i32, Some(ZSTD_WINDOW), length),
-        Use::Live => (1, Some(LIVE_WINDOW), None),
-        // RFC 8878 section 7.1 and RFC 9659: a decoder need not take windows above 8 MiB; level 19 asks for just that.
-        Use::Keep(length) => (19, None, Some(length)),
-    };
-    let mut writer = zstd::stream::write::Encoder::new(Vec::new(), level)?;
-    if let Some(window) = window {
-        writer.window_log(window)?;
+fn zstandard(purpose: Use, level: u32, contexts: &Contexts) -> io::Result<Stream> {
+    match purpose {
+        Use::Page(length) => Stream::new(level as i32, Some(ZSTD_WINDOW), length, Some(contexts)),
+        // Its context is for long, and small: not one to share with pages.
+        Use::Live => Stream::new(1, Some(LIVE_WINDOW), None, None),
+        // RFC 9659: a decoder need not take windows above 8 MiB; level 19 asks for no more than just that.
+        Use::Keep(length) => Stream::new(19, None, Some(length), None),
     }
-    writer.set_pledged_src_size(length)?;
-    Ok(writer)
 }
 
 #[cfg(test)]
@@ -176,7 +172,7 @@ mod tests {
             let plain: Vec<u8> = chunks.iter().flat_map(|(chunk, _)| chunk.clone()).collect();
             for encoding in Encoding::ALL {
                 for purpose in uses(plain.len() as u64) {
-                    let mut encoder = Encoder::new(encoding, purpose, &Config::default()).unwrap();
+                    let mut encoder = Encoder::new(encoding, purpose, &Config::default(), &Contexts::default()).unwrap();
                     let mut coded = Vec::new();
                     for (chunk, flush) in &chunks {
                         encoder.write(chunk).unwrap();
@@ -196,7 +192,7 @@ mod tests {
     fn after_a_flush_everything_written_can_be_read() {
         for encoding in Encoding::ALL {
             for purpose in uses(5).into_iter().filter(|purpose| !matches!(purpose, Use::Keep(_))) {
-                let mut encoder = Encoder::new(encoding, purpose, &Config::default()).unwrap();
+                let mut encoder = Encoder::new(encoding, purpose, &Config::default(), &Contexts::default()).unwrap();
                 encoder.write(b"hello").unwrap();
                 encoder.flush().unwrap();
                 let coded = encoder.take();

@@ -8,6 +8,7 @@ mod config;
 mod encoder;
 mod headers;
 mod kind;
+mod zstandard;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,6 +24,7 @@ pub use config::Config;
 pub use encoder::{Encoder, Use};
 pub use headers::vary_on_encoding;
 pub use kind::{Kind, covered, essence};
+pub use zstandard::Contexts;
 
 use super::encoding::{Accepted, Encoding};
 use super::{Answer, Body, Failure, Request, Response};
@@ -46,6 +48,7 @@ struct Shared {
     bytes: Bytecount,
     answers: [Counter; 3],
     refused: Counter,
+    contexts: Contexts,
 }
 
 struct Settings {
@@ -70,6 +73,7 @@ impl Compress {
             bytes: Bytecount::default(),
             answers: Default::default(),
             refused: Counter::default(),
+            contexts: Contexts::default(),
         };
         let registry = registry.sub_registry_with_prefix("compress");
         registry.register("in_bytes", "Bytes of answers before compression", shared.bytes.plain.clone());
@@ -184,7 +188,7 @@ impl Settings {
             shared.refused.inc();
             return response;
         };
-        let encoder = match Encoder::new(encoding, purpose, &self.config) {
+        let encoder = match Encoder::new(encoding, purpose, &self.config, &shared.contexts) {
             Ok(encoder) => encoder,
             Err(error) => {
                 warn!(%error, coding = encoding.token(), "cannot compress");
