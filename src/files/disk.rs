@@ -38,8 +38,9 @@ impl Part {
         let length = PIECE.min(self.rest.end - self.rest.start) as usize;
         self.reading = (length > 0).then(|| {
             let (file, at) = (Arc::clone(&self.file), self.rest.start);
+            // Made here: each of the many blocking threads would keep memory of its own for it.
+            let mut piece = vec![0; length];
             spawn_blocking(move || {
-                let mut piece = vec![0; length];
                 // An error too where the file has become shorter: half of it must not look like all of it.
                 file.read_exact_at(&mut piece, at)?;
                 Ok(Bytes::from(piece))
