@@ -40,7 +40,11 @@ describe("next dev that the door runs", () => {
 
 function reloads(door, copy) {
   return visiting(browser, door.origin("https"), async (page) => {
+    const hot = page
+      .waitForEvent("websocket", (socket) => socket.url().includes("/_next/hmr"))
+      .then((socket) => socket.waitForEvent("framereceived"));
     await page.goto("/");
+    await hot;
     const counter = page.locator("#counter");
     await eventually("the counter to count", async () => {
       await counter.click();

@@ -61,7 +61,7 @@ export function useWebSocket(path: string, onMessage: (text: string) => void) {
       unmounted = true;
       window.clearTimeout(retry);
       window.removeEventListener("online", backOnline);
-      socket.current?.close(1000);
+      if (socket.current) closeQuietly(socket.current);
     };
   }, [path]);
 
@@ -78,6 +78,13 @@ export function useWebSocket(path: string, onMessage: (text: string) => void) {
   }, []);
 
   return { status, opened, queued, send };
+}
+
+/** Browsers warn of a socket that is closed before it opened: such a one is let open first. */
+function closeQuietly(ws: WebSocket) {
+  ws.onmessage = null;
+  if (ws.readyState === WebSocket.CONNECTING) ws.onopen = () => ws.close(1000);
+  else ws.close(1000);
 }
 
 function address(path: string): string {

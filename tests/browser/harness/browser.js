@@ -27,7 +27,12 @@ export async function visiting(browser, origin, visit, { expected = [], ...optio
   try {
     const page = await context.newPage();
     const complaints = listen(page);
-    await visit(page, context);
+    try {
+      await visit(page, context);
+    } catch (error) {
+      error.message += `\nThe page at ${page.url()} complained: ${complaints.join("\n") || "of nothing"}`;
+      throw error;
+    }
     const unexpected = complaints.filter((complaint) => !expected.some((pattern) => pattern.test(complaint)));
     assert.deepEqual(unexpected, [], "the page complained");
   } finally {
