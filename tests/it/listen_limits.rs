@@ -66,6 +66,24 @@ async fn when_all_are_taken_new_clients_wait_until_one_leaves() {
 }
 
 #[tokio::test]
+async fn an_upgraded_socket_is_still_a_connection() {
+    let app = App::saying("hello").await;
+    let door = house("max_connections_per_address = 1", &app).await;
+    let mut socket = TcpStream::connect(door.http()).await.unwrap();
+    let upgrade = "GET /api/ws HTTP/1.1\r\nHost: site.test\r\nOrigin: http://site.test\r\nConnection: upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    timeout(PATIENCE, socket.read_exact(&mut answer)).await.expect("an answer in time").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    assert!(is_turned_away(&mut TcpStream::connect(door.http()).await.unwrap()).await);
+    assert_eq!(door.metric("connections_open").await, 1.0);
+    drop(socket);
+    door.wait_for_metric("connections_open", 0.0).await;
+    guest(door.http(), "").await;
+}
+
+#[tokio::test]
 async fn one_address_has_a_limit_of_its_own() {
     let app = App::saying("hello").await;
     let door = house("max_connections_per_address = 2", &app).await;
