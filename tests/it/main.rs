@@ -32,4 +32,6 @@ mod upstream_answers;
 mod upstream_away;
 mod upstream_pool;
 mod upstream_process;
+mod upstream_rewrite;
 mod upstream_streaming;
+mod upstream_tunnel;

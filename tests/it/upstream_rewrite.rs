@@ -1,0 +1,154 @@
+//! Promise: nobody outside speaks to the app as Next.js itself does, and what Next.js must hear reaches it.
+
+use serde_json::Value;
+
+use crate::harness::raw::{RawApp, ok};
+use crate::harness::{client, door, wire};
+
+/// An app that answers with the head it got, as JSON.
+async fn mirror() -> RawApp {
+    RawApp::start(|mut asked| async move {
+        let length = asked.header("content-length").parse().unwrap_or(0);
+        asked.body(length).await;
+        let text = serde_json::to_string(&asked.head).unwrap();
+        asked.send(ok(&text)).await;
+        Some(asked)
+    })
+    .await
+}
+
+async fn head(app: &RawApp, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let door = door().config(app.config()).start();
+    let answer = client::ask(door.http(), method, path, headers, "").await;
+    assert_eq!(answer.status, 200);
+    match serde_json::from_slice(&answer.bytes().await).unwrap() {
+        Value::String(head) => head.to_lowercase(),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn internal_headers_end_at_the_door() {
+    let app = mirror().await;
+    let internal = [
+        "x-middleware-subrequest",
+        "X-Middleware-Rewrite",
+        "x-middleware-next",
+        "x-middleware-set-cookie",
+        "x-middleware-skip",
+        "x-middleware-override-headers",
+        "x-middleware-request-host",
+        "x-middleware-prefetch",
+        "x-now-route-matches",
+        "x-matched-path",
+        "x-nextjs-data",
+        "x-next-resume-state-length",
+        "next-resume",
+        "x-action-forwarded",
+        "x-prerender-revalidate",
+        "x-prerender-revalidate-if-generated",
+        "x-next-revalidated-tags",
+        "x-next-revalidate-tag-token",
+        "x-next-cache-tags",
+        "x-invoke-path",
+        "x-invoke-status",
+        "x-vercel-id",
+    ];
+    let headers: Vec<_> = internal.iter().map(|name| (*name, "forged")).collect();
+    let head = head(&app, "GET", "/", &headers).await;
+    assert!(!head.contains("forged"), "{head}");
+}
+
+#[tokio::test]
+async fn what_next_must_hear_is_sent_on() {
+    let app = mirror().await;
+    let headers: Vec<_> = [
+        "rsc",
+        "next-router-state-tree",
+        "next-router-prefetch",
+        "next-router-segment-prefetch",
+        "next-url",
+        "next-hmr-refresh",
+        "next-action",
+        "x-deployment-id",
+        "cookie",
+        "authorization",
+        "origin",
+    ]
+    .into_iter()
+    .map(|name| (name, "kept"))
+    .collect();
+    let head = head(&app, "GET", "/?_rsc=1x", &headers).await;
+    for (name, _) in headers {
+        assert!(head.contains(&format!("\r\n{name}: kept\r\n")), "{name} is not in {head}");
+    }
+    assert!(head.starts_with("get /?_rsc=1x http/1.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn internal_parameters_end_at_the_door() {
+    let app = mirror().await;
+    for (path, expected) in [
+        ("/a?nxtPid=1&b=2&nxtIid=3", "/a?b=2"),
+        ("/a?%6Ext%50id=1", "/a"),
+        ("/a?__nextDataReq=1&__nextLocale=de&nextInternalLocale=de&c", "/a?c"),
+        ("/a?next=/nxtP&nx", "/a?next=/nxtp&nx"),
+    ] {
+        let head = head(&app, "GET", path, &[]).await;
+        assert!(head.starts_with(&format!("get {expected} http/1.1\r\n")), "{path} became {head}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_about_the_clients_connection_ends_at_the_door() {
+    let app = mirror().await;
+    let headers = [
+        ("te", "trailers"),
+        ("proxy-authorization", "secret"),
+        ("keep-alive", "timeout=9"),
+        ("x-forwarded-host", "evil.test"),
+        ("x-real-ip", "6.6.6.6"),
+        ("forwarded", "for=6.6.6.6"),
+        ("upgrade", "h2c"),
+        ("accept-encoding", "gzip, br"),
+    ];
+    let head = head(&app, "GET", "/", &headers).await;
+    for word in ["\r\nte:", "secret", "timeout=9", "evil.test", "6.6.6.6", "h2c", "gzip"] {
+        assert!(!head.contains(word), "{word:?} is in {head}");
+    }
+    assert!(head.contains("accept-encoding: identity\r\n"), "the door compresses: {head}");
+    assert_eq!(head.matches("\r\nhost: ").count(), 1, "{head}");
+}
+
+#[tokio::test]
+async fn without_compression_at_the_door_the_app_may_do_its_own() {
+    let app = mirror().await;
+    let door = door().config(app.config() + "[compress]\nenabled = false\n").start();
+    let request = "GET / HTTP/1.1\r\nHost: site.test\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+    let answer = wire::exchange(door.http(), request).await.to_lowercase();
+    assert!(answer.contains("accept-encoding: gzip"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_post_without_a_body_says_so() {
+    let app = mirror().await;
+    let posted = head(&app, "POST", "/", &[]).await;
+    assert!(posted.contains("\r\ncontent-length: 0\r\n"), "{posted}");
+    let got = head(&app, "GET", "/", &[]).await;
+    assert!(!got.contains("content-length") && !got.contains("transfer-encoding"), "{got}");
+}
+
+#[tokio::test]
+async fn what_is_about_the_apps_connection_ends_at_the_door() {
+    let app = RawApp::saying(
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: hop\r\nKeep-Alive: timeout=7\r\n\
+         Proxy-Connection: hop\r\nUpgrade: hop\r\nX-End: end\r\nContent-Length: 2\r\n\r\nhi",
+    )
+    .await;
+    let door = door().config(app.config()).start();
+    let answer = client::get(door.http(), "/", &[]).await;
+    assert_eq!(answer.header("x-end"), "end");
+    for name in ["x-hop", "keep-alive", "proxy-connection", "upgrade"] {
+        assert_eq!(answer.header(name), "", "{name}");
+    }
+}
