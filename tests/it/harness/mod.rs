@@ -8,6 +8,7 @@ pub mod client;
 pub mod decode;
 mod door;
 mod metrics;
+pub mod next;
 mod project;
 pub mod raw;
 pub mod secure;

@@ -1,0 +1,44 @@
+//! The real test app, installed and built once for all tests, whichever comes first and in whichever process.
+
+use std::fs::{File, read_dir};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// The folder of the built app. Fails where it cannot be built: a test that needs it is never passed over.
+pub fn test_app() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let app = root.join("tests/app");
+    let lock = File::create(root.join("target/test-app.lock")).expect("a lock file");
+    lock.lock().expect("the lock");
+    if is_older(&app.join("node_modules/.package-lock.json"), modified(&app.join("package-lock.json"))) {
+        npm(&app, &["ci", "--no-audit", "--no-fund"]);
+    }
+    if is_older(&app.join(".next/BUILD_ID"), newest(&app)) {
+        npm(&app, &["run", "build"]);
+    }
+    app
+}
+
+fn npm(app: &Path, arguments: &[&str]) {
+    let mut npm = Command::new("npm");
+    let output = npm.args(arguments).env("NEXT_TELEMETRY_DISABLED", "1").current_dir(app).output().expect("npm runs");
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "npm {arguments:?}: {}", String::from_utf8_lossy(&text));
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+fn is_older(path: &Path, than: Option<SystemTime>) -> bool {
+    modified(path) < than
+}
+
+/// When the source was last changed; what the build itself writes apart.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let is_source = |name: &str| !name.starts_with(".next") && name != "node_modules" && name != "next-env.d.ts";
+    let entries = read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let sources = entries.filter(|entry| is_source(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
+    sources.filter_map(|path| if path.is_dir() { newest(&path) } else { modified(&path) }).max()
+}

@@ -1,0 +1,59 @@
+//! Promise: a stock Next.js app works behind the door as `doorway DIR` starts it.
+
+use serde_json::Value;
+
+use crate::harness::raw::eventually;
+use crate::harness::{Door, client, door, next};
+
+fn start() -> Door {
+    let app = next::test_app();
+    let config = format!("[app]\ndir = \"{}\"\nrestart_delay = \"50ms\"\n", app.display());
+    door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start()
+}
+
+async fn json(door: &Door, path: &str) -> Value {
+    let answer = client::get(door.http(), path, &[]).await;
+    assert_eq!(answer.status, 200, "{path}");
+    serde_json::from_slice(&answer.bytes().await).expect("JSON")
+}
+
+#[tokio::test]
+async fn pages_stream_uploads_pass_and_a_crash_is_mended() {
+    let mut door = start();
+
+    let page = client::get(door.http(), "/", &[]).await;
+    assert_eq!((page.status, page.header("x-app-proxy").as_str()), (200, "seen"));
+    assert!(String::from_utf8_lossy(&page.bytes().await).contains("</html>"));
+
+    // The shell of a streamed page is here before its slow part is sent.
+    let mut page = client::get(door.http(), "/stream?wait=1500", &[]).await;
+    let mut text = String::new();
+    while !text.contains("id=\"shell\"") {
+        text.push_str(&String::from_utf8_lossy(&page.chunk().await.expect("the shell")));
+    }
+    assert!(!text.contains("ms later"), "the slow part came with the shell");
+    while let Some(chunk) = page.chunk().await {
+        text.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(text.contains("ms later") && text.contains("</html>"), "{text}");
+
+    let upload = vec![b'x'; 12 * 1024 * 1024];
+    let answer = client::ask(door.http(), "POST", "/api/upload", &[], upload).await;
+    let told: Value = serde_json::from_slice(&answer.bytes().await).unwrap();
+    assert_eq!(told["size"], 12 * 1024 * 1024);
+
+    let headers = [("x-middleware-subrequest", "proxy:proxy:proxy:proxy:proxy")];
+    let page = client::get(door.http(), "/", &headers).await;
+    assert_eq!(page.header("x-app-proxy"), "seen", "nobody outside skips proxy.ts");
+
+    let first = json(&door, "/api/process").await["pid"].as_i64().unwrap();
+    assert_eq!(door.wait_for_log(|line| line["message"] == "app started")["pid"], first);
+    let killed = std::process::Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap();
+    assert!(killed.success());
+    let second = json(&door, "/api/process").await["pid"].as_i64().unwrap();
+    assert_ne!(first, second);
+
+    door.signal("TERM");
+    assert!(door.wait().success());
+    eventually("the app ends with the door", || !std::path::Path::new(&format!("/proc/{second}")).exists()).await;
+}
