@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::harness::{App, Door, PATIENCE, app, door, wire};
+use crate::harness::{App, Door, PATIENCE, Stub, app, door, wire};
 
 fn parsed(answer: &str) -> Value {
     serde_json::from_str(wire::body(answer)).unwrap_or_else(|error| panic!("{error}: {answer}"))
@@ -92,6 +92,21 @@ async fn readiness_follows_the_app() {
 
     let _again = App::at(address, |_| async { app::response(200, "back") }).await;
     becomes(&door, 200, json!([])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_whose_app_still_starts_is_live_but_not_ready_and_can_be_stopped() {
+    let project = Stub::new();
+    project.write("node_modules/next/dist/bin/next", "setInterval(() => {}, 1000);");
+    let mut door = door().config(project.config()).env("PATH", project.search_path()).spawn();
+    becomes(&door, 503, json!(["starting"])).await;
+    let live = wire::get(door.admin(), "/health/live").await;
+    assert_eq!(wire::status(&live), 200, "{live}");
+    let metrics = wire::get(door.admin(), "/metrics").await;
+    assert!(metrics.contains("process_resident_memory_bytes "), "{metrics}");
+    door.signal("TERM");
+    assert_eq!(door.wait().code(), Some(0), "{}", door.output());
+    assert!(door.output().contains("stopped before it was ready"), "{}", door.output());
 }
 
 #[tokio::test]
