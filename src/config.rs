@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, drain, files, http, listen, realtime, telemetry, tls, upstream};
+use crate::{admin, app, drain, files, http, listen, realtime, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +16,7 @@ pub struct Config {
     pub app: upstream::Config,
     pub files: files::Config,
     pub realtime: realtime::Config,
+    pub callbacks: app::Config,
     pub admin: admin::Config,
     pub log: telemetry::Config,
     pub drain: drain::Config,
@@ -69,6 +70,7 @@ impl Config {
         let mut keys = self.listen.needs_restart(&started.listen);
         keys.extend(self.tls.needs_restart(&started.tls));
         keys.extend(self.app.needs_restart(&started.app));
+        keys.extend(self.callbacks.needs_restart(&started.callbacks));
         keys.extend(self.admin.needs_restart(&started.admin));
         keys.extend(self.log.needs_restart(&started.log));
         keys
@@ -77,6 +79,7 @@ impl Config {
     fn read(root: &Section, depth: Depth) -> Config {
         let tls = root.section("tls");
         let app = root.section("app");
+        let realtime = realtime::Config::read(&root.section("realtime"));
         let config = Config {
             listen: listen::Config::read(&root.section("listen")),
             tls: tls::Config::read(&tls),
@@ -85,7 +88,8 @@ impl Config {
             compress: http::compress::Config::read(&root.section("compress")),
             app: upstream::Config::read(&app),
             files: files::Config::read(&root.section("files")),
-            realtime: realtime::Config::read(&root.section("realtime")),
+            callbacks: app::Config::read(&root.section("callbacks"), &realtime.path),
+            realtime,
             admin: admin::Config::read(&root.section("admin")),
             log: telemetry::Config::read(&root.section("log")),
             drain: drain::Config::read(&root.section("drain")),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
+use http::{Method, StatusCode};
 use tower::Service;
 
+use crate::app::App;
 use crate::files::{Files, Reply};
 use crate::http::{Answer, Failure, Request, Response};
 use crate::realtime::Realtime;
@@ -16,6 +17,7 @@ use crate::upstream::Upstream;
 #[derive(Clone)]
 pub struct Dispatch {
     pub upstream: Arc<Upstream>,
+    pub app: Arc<App>,
     pub realtime: Arc<Realtime>,
     pub files: Arc<Files>,
 }
@@ -30,6 +32,11 @@ impl Service<Request> for Dispatch {
     }
 
     fn call(&mut self, request: Request) -> Answer {
+        if request.method() == Method::POST && self.app.is_callback(request.uri().path()) {
+            // The app believes what comes here: only the hub may say it.
+            let failure = Failure::client(StatusCode::FORBIDDEN, "Only Doorway itself may call this.");
+            return Box::pin(std::future::ready(Err(failure)));
+        }
         if self.realtime.serves(request.uri().path()) {
             let realtime = Arc::clone(&self.realtime);
             return Box::pin(async move { realtime.answer(request).await });

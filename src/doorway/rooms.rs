@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
+use crate::app::App;
 use crate::config::Config;
 use crate::drain::Signal;
 use crate::files::Files;
@@ -22,6 +23,7 @@ pub struct Rooms {
     pub https: Live<redirect::Config>,
     pub compress: Compress,
     pub upstream: Arc<Upstream>,
+    pub app: Arc<App>,
     pub files: Arc<Files>,
     pub realtime: Arc<Realtime>,
 }
@@ -43,8 +45,9 @@ impl Rooms {
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
         let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
-        let realtime = Arc::new(Realtime::new(&config.realtime, None, drain.clone(), registry));
-        Ok(Rooms { entrance, http, access, https, compress, upstream, files, realtime })
+        let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
+        let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
+        Ok(Rooms { entrance, http, access, https, compress, upstream, app, files, realtime })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -58,6 +61,7 @@ impl Rooms {
         self.compress.reload(&config.compress);
         self.upstream.reload(&config.app);
         self.files.reload(&config.files);
+        self.app.reload(&config.callbacks);
         self.realtime.reload(&config.realtime);
         Ok(())
     }
@@ -66,6 +70,7 @@ impl Rooms {
     pub fn dispatch(&self) -> Dispatch {
         Dispatch {
             upstream: Arc::clone(&self.upstream),
+            app: Arc::clone(&self.app),
             realtime: Arc::clone(&self.realtime),
             files: Arc::clone(&self.files),
         }

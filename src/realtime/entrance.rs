@@ -137,7 +137,11 @@ impl Realtime {
         dialect: &'static str,
     ) -> Result<Guest, Failure> {
         let mut guest = Guest { client, permit, gate: None, first: Vec::new() };
-        let Some(gate) = &self.gate else { return Ok(guest) };
+        // Nothing is kept of a request that nobody will be asked about.
+        if !self.app.asks() {
+            return Ok(guest);
+        }
+        let gate = &self.gate;
         let root = || PathAndQuery::from_static("/");
         let visitor = Arc::new(Visitor {
             connection: guest.client.id(),

@@ -12,6 +12,7 @@ pub mod link;
 pub mod session;
 pub mod vocabulary;
 
+mod callbacks;
 mod config;
 mod entrance;
 mod farewell;
@@ -29,11 +30,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 pub use config::Config;
 
 use self::admission::Admission;
+use self::callbacks::Callbacks;
 use self::dialect::plain::Plain;
 use self::gate::Gate;
 use self::hub::Hub;
 use self::link::websocket;
 use self::vocabulary::Moment;
+use crate::app::App;
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
@@ -46,7 +49,8 @@ pub struct Realtime {
     admission: Arc<Admission>,
     numbers: Arc<session::Numbers>,
     turned: entrance::Turned,
-    gate: Option<Arc<dyn Gate>>,
+    app: Arc<App>,
+    gate: Arc<dyn Gate>,
     drain: Signal,
 }
 
@@ -63,19 +67,20 @@ impl Settings {
 }
 
 impl Realtime {
-    /// Builds the hub and starts its upkeep; `gate` judges what clients want, where there is one.
-    pub fn new(config: &Config, gate: Option<Arc<dyn Gate>>, drain: Signal, registry: &mut Registry) -> Realtime {
+    /// Builds the hub and starts its upkeep; `app` judges what clients want, where it wants to.
+    pub fn new(config: &Config, app: Arc<App>, drain: Signal, registry: &mut Registry) -> Realtime {
         let lanes = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Arc::new(Hub::new(config.hub.clone(), lanes, hub::Numbers::new(registry)));
         tokio::spawn(upkeep::upkeep(Arc::clone(&hub), drain.clone()));
         tokio::spawn(farewell::farewell(Arc::clone(&hub), drain.clone()));
         Realtime {
             settings: Live::new(Settings::new(config)),
+            gate: Arc::new(Callbacks::new(Arc::clone(&app), Arc::clone(&hub))),
+            app,
             hub,
             admission: Arc::default(),
             numbers: Arc::new(session::Numbers::new(registry)),
             turned: entrance::Turned::new(registry),
-            gate,
             drain,
         }
     }

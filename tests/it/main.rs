@@ -21,6 +21,7 @@ mod listen_inherited;
 mod listen_limits;
 mod listen_proxy_protocol;
 mod logs;
+mod realtime_callbacks;
 mod realtime_plain;
 mod reload;
 mod systemd;

@@ -135,7 +135,8 @@ impl Session {
             }),
             // Without a gate there is nobody to call, and nobody who asked.
             Command::Call { .. } | Command::Answer { .. } => Err(Refusal::Unknown),
-            Command::Close(why) => return self.end(why, now),
+            // Behind what was published before it, some of which is for this client and waits in its mailbox.
+            Command::Close(why) => return self.client.end(why),
         };
         match outcome {
             Ok(event) => self.deliver(&event, now),

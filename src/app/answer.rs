@@ -1,0 +1,285 @@
+//! What the app answers, as JSON; every field may be absent. An empty answer allows and does nothing more.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+pub use super::question::Content;
+
+/// The app's answer to one question.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Answer {
+    /// False refuses what was asked for. Default true.
+    #[serde(default)]
+    pub allow: Option<bool>,
+    /// With a refusal: a close code from 3000 to 4999, or one of the dialect's own.
+    #[serde(default)]
+    pub code: Option<u16>,
+    /// With a refusal: a sentence that the client reads.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who this client is from now on.
+    #[serde(default)]
+    pub user: Option<User>,
+    /// What comes back with every later question about this client, and is told to nobody else.
+    #[serde(default)]
+    pub data: Option<Box<RawValue>>,
+    /// Channels that the client hears from now on.
+    #[serde(default)]
+    pub channels: Vec<String>,
+    /// In place of the message that was asked about.
+    #[serde(default)]
+    pub replace: Option<Content>,
+    /// For the client's acknowledgement, where its dialect has such.
+    #[serde(default)]
+    pub ack: Option<Box<RawValue>>,
+    /// Carried out in this order, after the above.
+    #[serde(default)]
+    pub commands: Vec<Do>,
+}
+
+/// `"ada"` or `{"id": "ada", "info": …}`.
+#[derive(Debug, Clone)]
+pub struct User {
+    pub id: Arc<str>,
+    /// What others may know of the user: JSON.
+    pub info: Option<Box<RawValue>>,
+}
+
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Known {
+            id: Arc<str>,
+            #[serde(default)]
+            info: Option<Box<RawValue>>,
+        }
+        // Through the raw text, because serde's own buffer (`untagged`) cannot hold raw JSON.
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let known = if raw.get().starts_with('"') {
+            serde_json::from_str(raw.get()).map(|id| Known { id, info: None })
+        } else {
+            serde_json::from_str(raw.get())
+        };
+        let Known { id, info } = known.map_err(|error| D::Error::custom(format!("user: {error}")))?;
+        Ok(User { id, info })
+    }
+}
+
+/// One command: `{"do": "publish", "channel": "lobby", "json": {…}}`.
+#[derive(Debug)]
+pub struct Do {
+    /// Default: the client that was asked about.
+    pub connection: Option<String>,
+    pub act: Act,
+}
+
+#[derive(Debug)]
+pub enum Act {
+    /// To this client only.
+    Send {
+        name: Option<Arc<str>>,
+        content: Content,
+    },
+    /// `echo`: the client that was asked about hears it too. Default true.
+    Publish {
+        target: Target,
+        name: Option<Arc<str>>,
+        echo: bool,
+        content: Content,
+    },
+    Join {
+        channel: String,
+    },
+    Leave {
+        channel: String,
+    },
+    Disconnect {
+        code: Option<u16>,
+        reason: Option<String>,
+    },
+    Identify {
+        user: User,
+    },
+}
+
+/// Who hears it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Channel(String),
+    User(Arc<str>),
+    Everyone,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Verb {
+    Send,
+    Publish,
+    Join,
+    Leave,
+    Disconnect,
+    Identify,
+}
+
+/// All that a command can say; which of it belongs together is checked after.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    r#do: Verb,
+    connection: Option<String>,
+    channel: Option<String>,
+    user: Option<User>,
+    everyone: Option<bool>,
+    name: Option<Arc<str>>,
+    echo: Option<bool>,
+    text: Option<String>,
+    json: Option<Box<RawValue>>,
+    base64: Option<String>,
+    code: Option<u16>,
+    reason: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Do {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut words = Words::deserialize(deserializer)?;
+        let connection = words.connection.take();
+        let act = words.act().map_err(D::Error::custom)?;
+        Ok(Do { connection, act })
+    }
+}
+
+impl Words {
+    fn act(self) -> Result<Act, &'static str> {
+        let channel = |channel: Option<String>| channel.ok_or("join and leave need a channel");
+        Ok(match self.r#do {
+            Verb::Send => Act::Send { content: content(self.text, self.json, self.base64)?, name: self.name },
+            Verb::Publish => {
+                let target = match (self.channel, self.user, self.everyone) {
+                    (Some(channel), None, None) => Target::Channel(channel),
+                    (None, Some(user), None) => Target::User(user.id),
+                    (None, None, Some(true)) => Target::Everyone,
+                    _ => return Err("publish needs one of: channel, user, everyone: true"),
+                };
+                let content = content(self.text, self.json, self.base64)?;
+                Act::Publish { target, name: self.name, echo: self.echo.unwrap_or(true), content }
+            }
+            Verb::Join => Act::Join { channel: channel(self.channel)? },
+            Verb::Leave => Act::Leave { channel: channel(self.channel)? },
+            Verb::Disconnect => Act::Disconnect { code: self.code, reason: self.reason },
+            Verb::Identify => Act::Identify { user: self.user.ok_or("identify needs a user")? },
+        })
+    }
+}
+
+fn content(text: Option<String>, json: Option<Box<RawValue>>, base64: Option<String>) -> Result<Content, &'static str> {
+    match (text, json, base64) {
+        (Some(text), None, None) => Ok(Content::Text(text)),
+        (None, Some(json), None) => Ok(Content::Json(json)),
+        (None, None, Some(base64)) => Ok(Content::Base64(base64)),
+        _ => Err("a message needs one of: text, json, base64"),
+    }
+}
+
+impl Answer {
+    /// Reads an answer: 2xx with JSON or nothing; 401 and 403 refuse.
+    ///
+    /// # Errors
+    /// One sentence for the log: what is wrong with it, and where.
+    pub fn parse(status: StatusCode, body: &[u8]) -> Result<Answer, String> {
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let mut answer = Answer::read(body).unwrap_or_default();
+                answer.allow = Some(false);
+                Ok(answer)
+            }
+            status if status.is_success() => Answer::read(body),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                Err(format!("status {}: is there a POST handler at the callback's path?", status.as_u16()))
+            }
+            status => Err(format!("status {}", status.as_u16())),
+        }
+    }
+
+    fn read(body: &[u8]) -> Result<Answer, String> {
+        if body.trim_ascii().is_empty() {
+            return Ok(Answer::default());
+        }
+        serde_json::from_slice(body).map_err(|error| format!("its JSON is not an answer: {error}"))
+    }
+
+    pub fn allows(&self) -> bool {
+        self.allow.unwrap_or(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(status: u16, body: &str) -> Result<Answer, String> {
+        Answer::parse(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    }
+
+    #[test]
+    fn nothing_allows() {
+        assert!(parse(200, "").unwrap().allows());
+        assert!(parse(204, " \n").unwrap().allows());
+        assert!(parse(200, "{}").unwrap().allows());
+    }
+
+    #[test]
+    fn refusals_have_words_or_only_a_status() {
+        let answer = parse(200, r#"{"allow": false, "code": 4003, "reason": "not here"}"#).unwrap();
+        assert!(!answer.allows());
+        assert_eq!((answer.code, answer.reason.as_deref()), (Some(4003), Some("not here")));
+        assert!(!parse(401, "Unauthorized").unwrap().allows());
+        assert!(!parse(403, r#"{"allow": true}"#).unwrap().allows());
+    }
+
+    #[test]
+    fn commands_come_in_order() {
+        let text = r#"{
+            "user": {"id": "ada", "info": {"name": "Ada"}}, "data": {"n": 1}, "channels": ["lobby"],
+            "commands": [
+                {"do": "send", "json": {"hello": 1}},
+                {"do": "publish", "channel": "lobby", "text": "hi", "echo": false},
+                {"do": "publish", "everyone": true, "name": "news", "base64": "AAE="},
+                {"do": "publish", "user": "bob", "text": "psst"},
+                {"do": "join", "channel": "a"}, {"do": "leave", "channel": "a"},
+                {"do": "disconnect", "connection": "00ff", "code": 4001},
+                {"do": "identify", "user": "grace"}
+            ]}"#;
+        let answer = parse(200, text).unwrap();
+        assert_eq!(answer.user.as_ref().map(|user| &*user.id), Some("ada"));
+        assert_eq!(answer.commands.len(), 8);
+        assert!(
+            matches!(&answer.commands[0].act, Act::Send { content: Content::Json(json), .. } if json.get() == "{\"hello\": 1}")
+        );
+        assert!(matches!(&answer.commands[1].act,
+            Act::Publish { target: Target::Channel(channel), echo: false, .. } if channel == "lobby"));
+        assert_eq!(answer.commands[6].connection.as_deref(), Some("00ff"));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (status, text, part) in [
+            (200, "<html>", "its JSON is not an answer"),
+            (200, r#"{"alow": true}"#, "alow"),
+            (200, r#"{"commands": [{"do": "explode"}]}"#, "explode"),
+            (200, r#"{"commands": [{"do": "publish", "text": "x"}]}"#, "publish needs"),
+            (200, r#"{"commands": [{"do": "send"}]}"#, "text, json, base64"),
+            (200, r#"{"user": 7}"#, "user"),
+            (404, "", "POST handler"),
+            (307, "", "307"),
+        ] {
+            let error = parse(status, text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

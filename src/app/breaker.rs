@@ -1,0 +1,119 @@
+//! A circuit breaker: an app that fails again and again is left alone for a while, then tried with one question.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Closed while the app answers; open after `failures` in a row, for `pause`; then half open: one question at a time
+/// until one succeeds.
+pub struct Breaker {
+    failures: u32,
+    pause: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed {
+        failed: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// One question is out to try it; if it never reports back, the next is let through at `until`.
+    Trying {
+        until: Instant,
+    },
+}
+
+/// Leave to ask.
+pub struct Chance;
+
+impl Breaker {
+    pub fn new(failures: u32, pause: Duration) -> Breaker {
+        Breaker { failures, pause, state: Mutex::new(State::Closed { failed: 0 }) }
+    }
+
+    /// When asking is worth trying: now, or when the pause is over.
+    pub fn next_chance(&self, now: Instant) -> Instant {
+        match *self.lock() {
+            State::Closed { .. } => now,
+            State::Open { until } | State::Trying { until } => until.max(now),
+        }
+    }
+
+    /// `None` while it is open, or while another question tries it.
+    pub fn admit(&self, now: Instant) -> Option<Chance> {
+        let mut state = self.lock();
+        match *state {
+            State::Closed { .. } => Some(Chance),
+            State::Open { until } | State::Trying { until } if now >= until => {
+                *state = State::Trying { until: now + self.pause };
+                Some(Chance)
+            }
+            _ => None,
+        }
+    }
+
+    pub fn succeeded(&self) {
+        *self.lock() = State::Closed { failed: 0 };
+    }
+
+    /// Says whether this failure has just opened it.
+    pub fn failed(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let failed = match *state {
+            State::Closed { failed } => failed + 1,
+            State::Trying { .. } => self.failures,
+            // Questions that were under way when it opened say nothing new.
+            State::Open { .. } => return false,
+        };
+        let opens = failed >= self.failures;
+        *state = if opens { State::Open { until: now + self.pause } } else { State::Closed { failed } };
+        opens
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing under this lock can panic.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_opens_after_failures_in_a_row_and_lets_one_try() {
+        let breaker = Breaker::new(3, PAUSE);
+        let now = Instant::now();
+        assert!(!breaker.failed(now) && !breaker.failed(now));
+        breaker.succeeded();
+        assert!(!breaker.failed(now) && !breaker.failed(now));
+        assert!(breaker.admit(now).is_some());
+        assert!(breaker.failed(now), "the third in a row opens it");
+        assert!(breaker.admit(now).is_none());
+        assert_eq!(breaker.next_chance(now), now + PAUSE);
+
+        let later = now + PAUSE;
+        assert!(breaker.admit(later).is_some(), "one tries");
+        assert!(breaker.admit(later).is_none(), "the others wait");
+        assert!(breaker.failed(later), "a failed try opens it again");
+        let later = later + PAUSE;
+        assert!(breaker.admit(later).is_some());
+        breaker.succeeded();
+        assert!(breaker.admit(later).is_some() && breaker.admit(later).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_never_comes_back_does_not_hold_it_shut() {
+        let breaker = Breaker::new(1, PAUSE);
+        let now = Instant::now();
+        assert!(breaker.failed(now));
+        assert!(breaker.admit(now + PAUSE).is_some());
+        assert!(breaker.admit(now + PAUSE + PAUSE).is_some());
+    }
+}

@@ -1,0 +1,210 @@
+//! The section `[callbacks]`.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::question::Question;
+use super::signature::Secret;
+use crate::keywords;
+use crate::settings::{Pattern, Section, Size};
+
+/// What the app can be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    Connect,
+    Subscribe,
+    Message,
+    Disconnect,
+}
+
+keywords!(EventKind {
+    "connect" => Connect,
+    "subscribe" => Subscribe,
+    "message" => Message,
+    "publish" => Message,
+    "disconnect" => Disconnect,
+});
+
+impl EventKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            EventKind::Connect => "connect",
+            EventKind::Subscribe => "subscribe",
+            EventKind::Message => "message",
+            EventKind::Disconnect => "disconnect",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What the app is asked about. Default nothing: the hub does it all alone.
+    pub events: Vec<EventKind>,
+    /// The app's route that answers. Default: the hub's own path, `app/api/ws/route.ts`.
+    pub path: Option<String>,
+    /// For which channels it is asked about `subscribe` and `message`; `*` stands for any characters. Default `["*"]`.
+    pub channels: Vec<Pattern>,
+    /// Headers of the upgrade that go along besides `Cookie` and `Authorization`. Default none.
+    pub headers: Vec<HeaderName>,
+    /// Signs every callback. Default: `DOORWAY_WEBHOOK_SECRET`, else one made at every start, which only an app that
+    /// Doorway itself starts gets to know.
+    pub secret: Option<Secret>,
+    /// For one attempt. Default 5 s.
+    pub timeout: Duration,
+    /// How often a question is asked before it counts as unanswered. Default 8.
+    pub attempts: u32,
+    /// Between the first attempt and the second; twice as long each time after. Default 100 ms.
+    pub first_pause: Duration,
+    /// How long a client that wants in, or into a channel, waits for the app in all. Default 10 s.
+    pub admission_patience: Duration,
+    /// How long a message waits for the app in all, while it restarts say. Default 30 s.
+    pub message_patience: Duration,
+    /// How long the news that a client is gone is kept for the app. Default 10 min.
+    pub disconnect_patience: Duration,
+    /// Callbacks under way at once. Default 64.
+    pub concurrency: usize,
+    /// Callbacks waiting at once; one more is refused. Default 10,000.
+    pub max_waiting: usize,
+    /// The longest answer that is read. Default 1 MiB.
+    pub max_answer: Size,
+    /// So many failures in a row, and the app is left alone for `breaker_pause`. Default 20.
+    pub breaker_failures: u32,
+    /// Default 2 s.
+    pub breaker_pause: Duration,
+    /// The hub's path, which the roof fills in.
+    pub default_path: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            events: Vec::new(),
+            path: None,
+            channels: vec![Pattern::new("*")],
+            headers: Vec::new(),
+            secret: None,
+            timeout: Duration::from_secs(5),
+            attempts: 8,
+            first_pause: Duration::from_millis(100),
+            admission_patience: Duration::from_secs(10),
+            message_patience: Duration::from_secs(30),
+            disconnect_patience: Duration::from_secs(600),
+            concurrency: 64,
+            max_waiting: 10_000,
+            max_answer: Size::mib(1),
+            breaker_failures: 20,
+            breaker_pause: Duration::from_secs(2),
+            default_path: "/api/ws".into(),
+        }
+    }
+}
+
+/// Where the secret may also come from.
+pub const SECRET_VARIABLE: &str = "DOORWAY_WEBHOOK_SECRET";
+
+/// The secret of this run, where nobody gave one.
+static GENERATED: LazyLock<Secret> = LazyLock::new(|| {
+    std::env::var(SECRET_VARIABLE).ok().and_then(|text| Secret::parse(&text).ok()).unwrap_or_else(Secret::generate)
+});
+
+impl Config {
+    /// Reads `[callbacks]`; `default_path` is the hub's.
+    pub fn read(section: &Section, default_path: &str) -> Config {
+        let default = Config::default();
+        let path: Option<String> = section.optional("path");
+        if path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+            section.problem("path", "callbacks.path must begin with a slash", None);
+        }
+        let config = Config {
+            events: section.value("events", default.events),
+            path,
+            channels: section.value("channels", default.channels),
+            headers: section.value("headers", default.headers),
+            secret: Config::read_secret(section),
+            timeout: section.value("timeout", default.timeout),
+            attempts: section.value("attempts", default.attempts),
+            first_pause: section.value("first_pause", default.first_pause),
+            admission_patience: section.value("admission_patience", default.admission_patience),
+            message_patience: section.value("message_patience", default.message_patience),
+            disconnect_patience: section.value("disconnect_patience", default.disconnect_patience),
+            concurrency: section.value("concurrency", default.concurrency),
+            max_waiting: section.value("max_waiting", default.max_waiting),
+            max_answer: section.value("max_answer", default.max_answer),
+            breaker_failures: section.value("breaker_failures", default.breaker_failures),
+            breaker_pause: section.value("breaker_pause", default.breaker_pause),
+            default_path: default_path.to_owned(),
+        };
+        for (key, number) in [
+            ("attempts", u64::from(config.attempts)),
+            ("concurrency", config.concurrency as u64),
+            ("max_waiting", config.max_waiting as u64),
+            ("breaker_failures", u64::from(config.breaker_failures)),
+        ] {
+            if number == 0 {
+                section.problem(key, format!("callbacks.{key} must be at least 1"), None);
+            }
+        }
+        config
+    }
+
+    fn read_secret(section: &Section) -> Option<Secret> {
+        let inline: Option<String> = section.optional("secret");
+        let file: Option<PathBuf> = section.optional("secret_file");
+        let (key, text) = match (inline, file) {
+            (Some(text), None) => ("secret", text),
+            (None, Some(file)) => match std::fs::read_to_string(&file) {
+                Ok(text) => ("secret_file", text),
+                Err(error) => {
+                    section.problem("secret_file", format!("cannot read {}: {error}", file.display()), None);
+                    return None;
+                }
+            },
+            (None, None) => return None,
+            (Some(_), Some(_)) => {
+                section.problem("secret_file", "callbacks.secret and callbacks.secret_file exclude each other", None);
+                return None;
+            }
+        };
+        let secret = Secret::parse(&text);
+        if let Err(error) = &secret {
+            section.problem(key, error.to_string(), Some("make one with: echo whsec_$(openssl rand -base64 32)"));
+        }
+        secret.ok()
+    }
+
+    /// The keys that differ from `started` and that only a restart can change.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        let differs = [
+            ("callbacks.concurrency", self.concurrency != started.concurrency),
+            ("callbacks.max_waiting", self.max_waiting != started.max_waiting),
+            ("callbacks.breaker_failures", self.breaker_failures != started.breaker_failures),
+            ("callbacks.breaker_pause", self.breaker_pause != started.breaker_pause),
+        ];
+        differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// The secret in use.
+    pub fn secret(&self) -> &Secret {
+        self.secret.as_ref().unwrap_or(&GENERATED)
+    }
+
+    pub(super) fn wants(&self, kind: EventKind, channel: Option<&str>) -> bool {
+        let asked = self.events.contains(&kind);
+        asked && channel.is_none_or(|channel| self.channels.iter().any(|pattern| pattern.fits(channel)))
+    }
+
+    pub(super) fn patience(&self, kind: EventKind) -> Duration {
+        match kind {
+            EventKind::Connect | EventKind::Subscribe => self.admission_patience,
+            EventKind::Message => self.message_patience,
+            EventKind::Disconnect => self.disconnect_patience,
+        }
+    }
+
+    pub(super) fn path_of(&self, _question: &Question) -> &str {
+        self.path.as_deref().unwrap_or(&self.default_path)
+    }
+}

@@ -1,0 +1,62 @@
+//! The numbers of this room.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::{Answer, AskError, EventKind};
+use crate::telemetry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    kind: &'static str,
+    outcome: Word,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Word {
+    Allowed,
+    Refused,
+    Unavailable,
+    Nonsense,
+    TooMany,
+}
+
+pub struct Metrics {
+    answers: Family<Outcome, Counter>,
+    pub retries: Counter,
+    pub breaker_opened: Counter,
+    pub reports_waiting: Gauge,
+    pub reports_lost: Counter,
+}
+
+impl Metrics {
+    pub fn register(registry: &mut Registry) -> Metrics {
+        let registry = registry.sub_registry_with_prefix("doorway_callbacks");
+        let metrics = Metrics {
+            answers: Family::default(),
+            retries: Counter::default(),
+            breaker_opened: Counter::default(),
+            reports_waiting: Gauge::default(),
+            reports_lost: Counter::default(),
+        };
+        registry.register("answers", "Questions put to the app, by what came of them", metrics.answers.clone());
+        registry.register("retries", "Attempts that failed", metrics.retries.clone());
+        registry.register("breaker_opened", "Times the app was left alone", metrics.breaker_opened.clone());
+        registry.register("reports_waiting", "Reports under way", metrics.reports_waiting.clone());
+        registry.register("reports_lost", "Reports that never reached the app", metrics.reports_lost.clone());
+        metrics
+    }
+
+    pub fn answered(&self, kind: EventKind, outcome: &Result<Answer, AskError>) {
+        let outcome = match outcome {
+            Ok(answer) if answer.allows() => Word::Allowed,
+            Ok(_) => Word::Refused,
+            Err(AskError::Unavailable(_)) => Word::Unavailable,
+            Err(AskError::Nonsense(_)) => Word::Nonsense,
+            Err(AskError::TooMany) => Word::TooMany,
+        };
+        self.answers.get_or_create(&Outcome { kind: kind.word(), outcome }).inc();
+    }
+}

@@ -1,0 +1,265 @@
+//! Questions we ask the Next.js app: may this client in? what happened? what is to be done about it?
+//!
+//! Each is a `POST` to one of the app's own routes, signed as Standard Webhooks says, with the cookies and the
+//! `Authorization` of the client it is about, so that the app's session code works in it unchanged.
+
+mod answer;
+mod breaker;
+mod config;
+mod metrics;
+mod question;
+mod report;
+mod signature;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+pub use answer::{Act, Answer, Content, Do, Target, User};
+pub use config::{Config, EventKind};
+pub use question::{Asker, Event, Question};
+pub use signature::{BadSecret, Secret};
+
+use crate::drain::Signal;
+use crate::http::{Body, Facts, Request};
+use crate::telemetry::Registry;
+use crate::upstream::Upstream;
+use breaker::Breaker;
+use metrics::Metrics;
+
+/// Asks the app; shared by every session.
+pub struct App {
+    config: watch::Sender<Arc<Config>>,
+    upstream: Arc<Upstream>,
+    breaker: Breaker,
+    /// Questions under way at once; more of them wait, in order.
+    permits: Semaphore,
+    /// Questions waiting or under way. At most `max_waiting`: one more is refused with [`AskError::TooMany`].
+    waiting: AtomicUsize,
+    /// Reports that nobody waits for. At most `max_waiting`: one more is dropped, counted and logged.
+    reports: mpsc::Sender<report::Report>,
+    metrics: Metrics,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// It did not answer in time, or not at all, as often as was tried.
+    #[error("the app did not answer: {0}")]
+    Unavailable(String),
+    /// It answered, but with something that is no answer. The app's fault; asking again would not help.
+    #[error("the app's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// More questions wait than `max_waiting`.
+    #[error("too many questions wait for the app")]
+    TooMany,
+}
+
+impl App {
+    /// Nothing is asked before the first question; `drain` lets reports under way finish.
+    pub fn new(config: &Config, upstream: Arc<Upstream>, drain: Signal, registry: &mut Registry) -> Arc<App> {
+        let (reports, queue) = mpsc::channel(config.max_waiting);
+        let app = Arc::new(App {
+            breaker: Breaker::new(config.breaker_failures, config.breaker_pause),
+            permits: Semaphore::new(config.concurrency),
+            waiting: AtomicUsize::new(0),
+            config: watch::Sender::new(Arc::new(config.clone())),
+            upstream,
+            reports,
+            metrics: Metrics::register(registry),
+        });
+        report::start(&app, queue, drain);
+        app
+    }
+
+    /// Takes over another section of the config (SIGHUP). `concurrency`, `max_waiting` and the breaker's keys need a
+    /// restart.
+    pub fn reload(&self, config: &Config) {
+        self.config.send_replace(Arc::new(config.clone()));
+    }
+
+    /// True when the app wants to be asked about anything.
+    pub fn asks(&self) -> bool {
+        !self.config.borrow().events.is_empty()
+    }
+
+    /// True when the app's own route for questions is meant, however the path is written: nobody outside may use it.
+    pub fn is_callback(&self, path: &str) -> bool {
+        let config = self.config.borrow();
+        let ours = config.path.as_deref().unwrap_or(&config.default_path);
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        // As the app's router reads it: empty segments and a last slash mean nothing.
+        let segments = |path: &str| {
+            path.split(['/', '\\']).filter(|part| !part.is_empty()).map(str::to_lowercase).collect::<Vec<_>>()
+        };
+        !config.events.is_empty() && segments(&decoded) == segments(ours)
+    }
+
+    /// True when the app wants to be asked about `kind` (and, where there is one, about `channel`).
+    pub fn wants(&self, kind: EventKind, channel: Option<&str>) -> bool {
+        self.config.borrow().wants(kind, channel)
+    }
+
+    /// The headers of an upgrade that go along with every question about it.
+    pub fn carried(&self, headers: &HeaderMap) -> HeaderMap {
+        let config = self.config.borrow();
+        let mut carried = HeaderMap::new();
+        for name in [COOKIE, AUTHORIZATION].iter().chain(&config.headers) {
+            for value in headers.get_all(name) {
+                carried.append(name.clone(), value.clone());
+            }
+        }
+        carried
+    }
+
+    /// Asks, again where asking again may help, for at most the patience that the config gives this kind.
+    /// Cancel-safe: a question whose asker is gone is not sent again.
+    ///
+    /// # Errors
+    /// [`AskError`]: whoever asks decides what that means (connect and subscribe fail closed).
+    pub async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+        let config = self.config.borrow().clone();
+        let _place = Place::take(&self.waiting, config.max_waiting).ok_or(AskError::TooMany)?;
+        let patience = config.patience(question.kind());
+        let outcome = self.persist(question, &config, Instant::now() + patience).await;
+        self.metrics.answered(question.kind(), &outcome);
+        outcome
+    }
+
+    /// Reports what has happened, to be delivered at least once; nobody waits for it.
+    pub fn report(&self, question: Question) {
+        if let Err(error) = self.reports.try_send(report::Report::new(question)) {
+            self.metrics.reports_lost.inc();
+            warn!(%error, "a report to the app is dropped: too many wait");
+        }
+    }
+
+    async fn persist(&self, question: &Question, config: &Config, deadline: Instant) -> Result<Answer, AskError> {
+        // One id for all attempts: to the app, asked twice is asked once.
+        let id = signature::message_id();
+        let mut last = AskError::Unavailable("it is given a rest after too many failures".into());
+        for attempt in 0..config.attempts {
+            let earliest = self.breaker.next_chance(Instant::now());
+            if earliest > deadline {
+                return Err(last);
+            }
+            sleep_until(earliest).await;
+            let Ok(permit) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else { return Err(last) };
+            let Some(_chance) = self.breaker.admit(Instant::now()) else { continue };
+            let outcome = timeout(config.timeout, self.once(question, config, &id)).await;
+            drop(permit);
+            match outcome.unwrap_or_else(|_| {
+                Err(Again::Yes(format!("no answer within {}", humantime::format_duration(config.timeout))))
+            }) {
+                Ok(answer) => {
+                    self.breaker.succeeded();
+                    return Ok(answer);
+                }
+                Err(Again::No(error)) => {
+                    // It is there and it speaks: its words are wrong, which a pause would not mend.
+                    self.breaker.succeeded();
+                    warn!(kind = question.kind().word(), path = %config.path_of(question), %error, "callback failed");
+                    return Err(error);
+                }
+                Err(Again::Yes(why)) => {
+                    if self.breaker.failed(Instant::now()) {
+                        self.metrics.breaker_opened.inc();
+                        warn!(%why, pause = ?config.breaker_pause, "the app fails too often: its callbacks rest");
+                    }
+                    self.metrics.retries.inc();
+                    info!(kind = question.kind().word(), attempt, %why, "callback will be tried again");
+                    last = AskError::Unavailable(why);
+                    let pause = jittered(config.first_pause * 2_u32.saturating_pow(attempt.min(10)));
+                    if Instant::now() + pause > deadline {
+                        return Err(last);
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn once(&self, question: &Question, config: &Config, id: &str) -> Result<Answer, Again> {
+        let request = self.request(question, config, id).map_err(|why| Again::No(AskError::Nonsense(why)))?;
+        let response = self
+            .upstream
+            .send(request)
+            .await
+            .map_err(|failure| Again::Yes(failure.detail.unwrap_or_else(|| failure.reason.into_owned())))?;
+        let (head, body) = response.into_parts();
+        let status = head.status;
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Again::Yes(format!("status {}", status.as_u16())));
+        }
+        let body = match Limited::new(body, config.max_answer.bytes()).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                let what = format!("it is longer than {} bytes", config.max_answer.0);
+                return Err(Again::No(AskError::Nonsense(what)));
+            }
+            Err(error) => return Err(Again::Yes(format!("its answer broke off: {error}"))),
+        };
+        Answer::parse(status, &body).map_err(|what| Again::No(AskError::Nonsense(what)))
+    }
+
+    fn request(&self, question: &Question, config: &Config, id: &str) -> Result<Request, String> {
+        let body = question.body();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let signature = config.secret().sign(id, now, body.as_bytes());
+        let asker = question.asker();
+        let mut headers = asker.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut put = |name: &'static str, value: &str| -> Result<(), String> {
+            let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
+            headers.insert(HeaderName::from_static(name), value);
+            Ok(())
+        };
+        put("webhook-id", id)?;
+        put("webhook-timestamp", &now.to_string())?;
+        put("webhook-signature", &signature)?;
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = config.path_of(question).parse::<Uri>().map_err(|error| error.to_string())?;
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(Facts::clone(&asker.facts));
+        Ok(request)
+    }
+}
+
+/// Whether asking again may help.
+enum Again {
+    Yes(String),
+    No(AskError),
+}
+
+/// One of the places for waiting questions; given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Place<'a>> {
+        let taken = waiting.fetch_add(1, Ordering::AcqRel);
+        let place = Place(waiting);
+        (taken < most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Between half of `pause` and all of it, so that many askers do not come back in step.
+fn jittered(pause: Duration) -> Duration {
+    let random = uuid::Uuid::now_v7().as_u64_pair().1;
+    pause / 2 + pause.mul_f64((random % 1024) as f64 / 2048.0)
+}

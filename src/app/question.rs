@@ -1,0 +1,185 @@
+//! What we tell the app, as JSON: `{"type", "timestamp", "data"}`, as Standard Webhooks advises.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::config::EventKind;
+use crate::http::Facts;
+
+/// The client a question is about: what its upgrade said, and what is known of it since.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    pub connection: String,
+    /// The dialect it speaks, for the app's information.
+    pub protocol: &'static str,
+    /// The path and query of its upgrade.
+    pub path: String,
+    pub query: String,
+    pub facts: Arc<Facts>,
+    /// What [`super::App::carried`] took from its upgrade.
+    pub headers: HeaderMap,
+    /// Whom the app said it is.
+    pub user: Option<Arc<str>>,
+    /// What the app gave it to keep: JSON.
+    pub data: Option<Box<RawValue>>,
+}
+
+/// What happened, or is about to.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// A client wants in. Answered with allow or refuse; nothing is sent to the client before.
+    Connect {
+        #[serde(skip_serializing_if = "str::is_empty")]
+        scope: Box<str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        credentials: Option<Box<RawValue>>,
+    },
+    /// A client wants to hear a channel.
+    Subscribe {
+        channel: Box<str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        credentials: Option<Box<RawValue>>,
+    },
+    /// A client publishes to a channel, or (without one) speaks to the app itself.
+    Message {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel: Option<Box<str>>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        scope: Box<str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<Box<str>>,
+        #[serde(flatten)]
+        content: Content,
+    },
+    /// A client is gone. Delivered at least once.
+    /// `reason` is one word: `closed`, `lost`, `idle`, `kicked`, `going_away`, …
+    Disconnect { reason: Box<str> },
+}
+
+/// What a message carries: `{"text"}`, `{"json"}` or, for bytes, `{"base64"}`.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    Text(String),
+    Json(Box<RawValue>),
+    Base64(String),
+}
+
+/// An event and the client it is about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    asker: Asker,
+    event: Event,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Client<'a> {
+    connection: &'a str,
+    protocol: &'a str,
+    path: &'a str,
+    query: &'a str,
+    address: std::net::IpAddr,
+    user: Option<&'a str>,
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    client: Client<'a>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    r#type: &'a str,
+    timestamp: String,
+    data: Data<'a>,
+}
+
+impl Question {
+    pub fn new(asker: Asker, event: Event) -> Question {
+        Question { asker, event }
+    }
+
+    pub fn kind(&self) -> EventKind {
+        match self.event {
+            Event::Connect { .. } => EventKind::Connect,
+            Event::Subscribe { .. } => EventKind::Subscribe,
+            Event::Message { .. } => EventKind::Message,
+            Event::Disconnect { .. } => EventKind::Disconnect,
+        }
+    }
+
+    pub fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The JSON that is signed and sent.
+    pub fn body(&self) -> String {
+        let asker = &self.asker;
+        let client = Client {
+            connection: &asker.connection,
+            protocol: asker.protocol,
+            path: &asker.path,
+            query: &asker.query,
+            address: asker.facts.client,
+            user: asker.user.as_deref(),
+            data: asker.data.as_deref(),
+        };
+        let envelope = Envelope {
+            r#type: self.kind().word(),
+            timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            data: Data { client, event: &self.event },
+        };
+        serde_json::to_string(&envelope).expect("strings, numbers and JSON become JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_question_is_what_the_readme_says() {
+        let facts = Facts {
+            client: [203, 0, 113, 7].into(),
+            scheme: http::uri::Scheme::HTTPS,
+            authority: "chat.test".parse().unwrap(),
+            forwarded_for: http::HeaderValue::from_static("203.0.113.7"),
+            request_id: crate::http::facts::RequestId::new(),
+            received: Instant::now(),
+        };
+        let asker = Asker {
+            connection: "00ff".into(),
+            protocol: "plain",
+            path: "/api/ws/lobby".into(),
+            query: "a=1".into(),
+            facts: Arc::new(facts),
+            headers: HeaderMap::new(),
+            user: Some("ada".into()),
+            data: Some(RawValue::from_string("{\"n\":1}".into()).unwrap()),
+        };
+        let content = Content::Json(RawValue::from_string("[1, 2]".into()).unwrap());
+        let event = Event::Message { channel: Some("lobby".into()), scope: "".into(), name: None, content };
+        let body = Question::new(asker, event).body();
+        let (head, data) = body.split_once(",\"data\":").unwrap();
+        assert!(head.starts_with("{\"type\":\"message\",\"timestamp\":\"2"), "{head}");
+        assert_eq!(
+            data,
+            "{\"client\":{\"connection\":\"00ff\",\"protocol\":\"plain\",\"path\":\"/api/ws/lobby\",\"query\":\"a=1\",\
+             \"address\":\"203.0.113.7\",\"user\":\"ada\",\"data\":{\"n\":1}},\"channel\":\"lobby\",\"json\":[1, 2]}}"
+        );
+    }
+}

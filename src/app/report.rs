@@ -1,0 +1,60 @@
+//! News that nobody waits for: kept in order of arrival, tried until the app has it or its time is over.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::{App, AskError, Question};
+use crate::drain::Signal;
+
+pub struct Report {
+    question: Question,
+    since: Instant,
+}
+
+impl Report {
+    pub fn new(question: Question) -> Report {
+        Report { question, since: Instant::now() }
+    }
+}
+
+/// One task takes reports from the queue and gives each a task of its own, bounded by the app's permits.
+pub fn start(app: &Arc<App>, mut queue: mpsc::Receiver<Report>, drain: Signal) {
+    let app = Arc::downgrade(app);
+    tokio::spawn(async move {
+        while let Some(report) = queue.recv().await {
+            let Some(strong) = app.upgrade() else { return };
+            // A report holds the drain (until its deadline), so that a closing door still says who left.
+            let guard = drain.guard();
+            let places = strong.config.borrow().concurrency;
+            while strong.metrics.reports_waiting.get() >= i64::try_from(places).unwrap_or(i64::MAX) {
+                sleep(std::time::Duration::from_millis(20)).await;
+            }
+            strong.metrics.reports_waiting.inc();
+            drop(strong);
+            let app = app.clone();
+            tokio::spawn(async move {
+                deliver(&app, report).await;
+                drop(guard);
+            });
+        }
+    });
+}
+
+async fn deliver(app: &Weak<App>, report: Report) {
+    let Some(app) = app.upgrade() else { return };
+    let config = app.config.borrow().clone();
+    let deadline = report.since + config.disconnect_patience;
+    // Attempts without end, but for the deadline: at least once is promised.
+    let persistent = super::Config { attempts: u32::MAX, ..(*config).clone() };
+    let outcome = app.persist(&report.question, &persistent, deadline).await;
+    app.metrics.answered(report.question.kind(), &outcome);
+    app.metrics.reports_waiting.dec();
+    if let Err(error @ AskError::Unavailable(_)) = &outcome {
+        app.metrics.reports_lost.inc();
+        warn!(kind = report.question.kind().word(), connection = report.question.asker().connection, %error,
+            "the app never heard of it");
+    }
+}

@@ -1,0 +1,248 @@
+//! The app in the loop: commands of clients become questions to the app, its answers become verdicts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use serde_json::value::RawValue;
+use tracing::warn;
+
+use super::gate::{Asking, Consent, Gate, Verdict, Visitor};
+use super::hub::Hub;
+use super::vocabulary::{
+    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Payload, Publish, Refusal, Subscribe,
+    Text,
+};
+use crate::app::{Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Question, Target, User};
+use crate::http::Facts;
+use crate::http::facts::RequestId;
+
+/// Asks the app.
+pub struct Callbacks {
+    app: Arc<App>,
+    hub: Arc<Hub>,
+    kept: Arc<Kept>,
+}
+
+/// What the app gave each connection to keep. One entry for each that was given something, until it is gone.
+#[derive(Default)]
+struct Kept(Mutex<HashMap<ConnectionId, Box<RawValue>>>);
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, Box<RawValue>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Callbacks {
+    pub fn new(app: Arc<App>, hub: Arc<Hub>) -> Callbacks {
+        Callbacks { app, hub, kept: Arc::default() }
+    }
+
+    fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>) -> Asker {
+        let address = visitor.client.to_string();
+        let id = HeaderValue::from_str(&visitor.request_id).ok();
+        let facts = Facts {
+            client: visitor.client,
+            scheme: visitor.scheme.clone(),
+            authority: visitor.authority.clone(),
+            forwarded_for: HeaderValue::from_str(&address).expect("an address is visible ASCII"),
+            request_id: id.as_ref().and_then(RequestId::accept).unwrap_or_default(),
+            received: Instant::now(),
+        };
+        Asker {
+            connection: visitor.connection.to_string(),
+            protocol: visitor.dialect,
+            path: visitor.target.path().to_owned(),
+            query: visitor.target.query().unwrap_or_default().to_owned(),
+            facts: Arc::new(facts),
+            headers: self.app.carried(&visitor.headers),
+            user: identity.map(|identity| Arc::clone(&identity.user)),
+            data: self.kept.lock().get(&visitor.connection).cloned(),
+        }
+    }
+
+    /// What the app is to be told of a command, if it wants to hear of such.
+    fn event(&self, command: &Command) -> Option<Event> {
+        let wants = |kind, channel: &Channel| self.app.wants(kind, Some(channel.as_str()));
+        match command {
+            Command::Connect { scope, credentials, .. } if self.app.wants(EventKind::Connect, None) => {
+                Some(Event::Connect { scope: (**scope).into(), credentials: credentials.as_ref().and_then(raw) })
+            }
+            Command::Subscribe(wish) if wants(EventKind::Subscribe, &wish.channel) => Some(Event::Subscribe {
+                channel: wish.channel.as_str().into(),
+                credentials: wish.credentials.as_ref().and_then(raw),
+            }),
+            Command::Publish(publish) => {
+                let Audience::Channel(channel) = &publish.audience else { return None };
+                wants(EventKind::Message, channel).then(|| Event::Message {
+                    channel: Some(channel.as_str().into()),
+                    scope: "".into(),
+                    name: publish.draft.name.as_deref().map(Into::into),
+                    content: content(&publish.draft.data),
+                })
+            }
+            Command::Call { scope, name, data, .. } if self.app.wants(EventKind::Message, None) => {
+                Some(Event::Message {
+                    channel: None,
+                    scope: (**scope).into(),
+                    name: Some((**name).into()),
+                    content: content(data),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Gate for Callbacks {
+    fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking> {
+        let question = Question::new(self.asker(visitor, identity), self.event(command)?);
+        let (app, hub, kept) = (Arc::clone(&self.app), Arc::clone(&self.hub), Arc::clone(&self.kept));
+        let (connection, command) = (visitor.connection, command.clone());
+        Some(Box::pin(async move {
+            let answer = match app.ask(&question).await {
+                Ok(answer) => answer,
+                Err(error) => return unanswered(&error),
+            };
+            let data = answer.data.clone();
+            match verdict(answer, connection, command, &hub) {
+                Ok(verdict) => {
+                    if let (Some(data), true) = (data, verdict.outcome.is_ok()) {
+                        kept.lock().insert(connection, data);
+                    }
+                    verdict
+                }
+                Err(what) => {
+                    warn!(kind = question.kind().word(), what, "the app's answer cannot be carried out");
+                    unanswered(&AskError::Nonsense(what))
+                }
+            }
+        }))
+    }
+
+    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, reason: &'static str) {
+        if self.app.wants(EventKind::Disconnect, None) {
+            let asker = self.asker(visitor, identity);
+            self.app.report(Question::new(asker, Event::Disconnect { reason: reason.into() }));
+        }
+        self.kept.lock().remove(&visitor.connection);
+    }
+}
+
+/// No answer is no consent.
+fn unanswered(error: &AskError) -> Verdict {
+    let refusal = match error {
+        AskError::TooMany => Refusal::TooMany { wait: std::time::Duration::from_secs(1) },
+        AskError::Unavailable(_) | AskError::Nonsense(_) => Refusal::Unavailable,
+    };
+    Verdict { outcome: Err(refusal), then: Vec::new() }
+}
+
+/// What an answer comes to. Commands for other connections are given to the hub at once.
+///
+/// # Errors
+/// What of it makes no sense; then nothing of it is done.
+fn verdict(answer: Answer, connection: ConnectionId, command: Command, hub: &Hub) -> Result<Verdict, String> {
+    let allows = answer.allows();
+    let mut then = Vec::new();
+    let mut elsewhere = Vec::new();
+    for channel in &answer.channels {
+        then.push(Command::Subscribe(Subscribe::to(name(channel)?)));
+    }
+    for Do { connection: whose, act } in answer.commands {
+        let whose = match whose {
+            Some(text) => text.parse().map_err(|_| format!("{text:?} is no connection"))?,
+            None => connection,
+        };
+        let command = carried_out(act, whose, connection)?;
+        if whose == connection { then.push(command) } else { elsewhere.push((whose, command)) }
+    }
+    let instead = match (answer.replace, command) {
+        (Some(content), Command::Publish(mut publish)) => {
+            publish.draft.data = payload(content)?;
+            Some(Command::Publish(publish))
+        }
+        (Some(_), _) => return Err("only a message can be replaced".into()),
+        (None, _) => None,
+    };
+    for (whose, command) in elsewhere {
+        // One that is gone since has nothing to be told.
+        hub.order(whose, command);
+    }
+    let outcome = if allows {
+        let data = answer.ack.map(|ack| Payload::Json(ack.get().into()));
+        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras: Extras::default() })
+    } else {
+        let reason = answer.reason.unwrap_or_else(|| "refused".to_owned());
+        Err(Refusal::App { code: answer.code, reason: Text::from(reason.as_str()), data: None })
+    };
+    Ok(Verdict { outcome, then })
+}
+
+fn carried_out(act: Act, whose: ConnectionId, sender: ConnectionId) -> Result<Command, String> {
+    let publish = |audience, name, content, echo| {
+        let mut draft = Draft::new(payload(content)?);
+        draft.name = name;
+        Ok::<_, String>(Command::Publish(Box::new(Publish { ticket: 0, audience, draft, echo })))
+    };
+    match act {
+        Act::Send { name, content } => publish(Audience::Connection(whose), name, content, true),
+        Act::Publish { target, name: event, echo, content } => {
+            let audience = match target {
+                Target::Channel(channel) if echo => Audience::Channel(name(&channel)?),
+                Target::Channel(channel) => {
+                    Audience::Several { channels: vec![name(&channel)?], except: Vec::new(), but: vec![sender] }
+                }
+                Target::User(user) => Audience::User(user),
+                Target::Everyone => Audience::Everyone,
+            };
+            publish(audience, event, content, echo)
+        }
+        Act::Join { channel } => Ok(Command::Subscribe(Subscribe::to(name(&channel)?))),
+        Act::Leave { channel } => Ok(Command::Unsubscribe { ticket: 0, channel: name(&channel)? }),
+        Act::Disconnect { code, reason } => {
+            // RFC 6455 section 7.4.2: 3000 to 4999 are the app's; of the others these two make sense.
+            let code = code.filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
+            let reason = Text::from(reason.as_deref().unwrap_or_default());
+            Ok(Command::Close(Closing::Kicked { code, reason }))
+        }
+        Act::Identify { user } => Ok(Command::Identify { ticket: 0, identity: identity(&user) }),
+    }
+}
+
+fn name(channel: &str) -> Result<Channel, String> {
+    Channel::new(channel).map_err(|error| format!("{channel:?}: {error}"))
+}
+
+fn identity(user: &User) -> Identity {
+    let info = user.info.as_ref().map(|info| Payload::Json(info.get().into()));
+    Identity { user: Arc::clone(&user.id), info }
+}
+
+fn payload(content: Content) -> Result<Payload, String> {
+    Ok(match content {
+        Content::Text(text) => Payload::Text(text.as_str().into()),
+        Content::Json(json) => Payload::Json(json.get().into()),
+        Content::Base64(text) => Payload::Binary(STANDARD.decode(&text).map_err(|error| error.to_string())?.into()),
+    })
+}
+
+fn content(payload: &Payload) -> Content {
+    match payload {
+        Payload::Text(text) => Content::Text(text.as_str().to_owned()),
+        Payload::Json(_) => raw(payload).map_or(Content::Text(String::new()), Content::Json),
+        Payload::Binary(bytes) => Content::Base64(STANDARD.encode(bytes)),
+    }
+}
+
+fn raw(payload: &Payload) -> Option<Box<RawValue>> {
+    match payload {
+        Payload::Json(json) => RawValue::from_string(json.as_str().to_owned()).ok(),
+        Payload::Text(text) => serde_json::value::to_raw_value(text.as_str()).ok(),
+        Payload::Binary(bytes) => serde_json::value::to_raw_value(&STANDARD.encode(bytes)).ok(),
+    }
+}
