@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 pub use answer::{Act, Answer, Content, Do, Target, User};
-pub use config::{Config, EventKind};
+pub use config::{Config, EventKind, SECRET_VARIABLE};
 pub use question::{Asker, Event, Question};
 pub use signature::{BadSecret, Secret};
 

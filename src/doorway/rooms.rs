@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
-use crate::app::App;
+use crate::app::{App, SECRET_VARIABLE};
 use crate::config::Config;
 use crate::drain::Signal;
 use crate::files::Files;
@@ -12,7 +12,7 @@ use crate::listen::Entrance;
 use crate::realtime::Realtime;
 use crate::settings::Live;
 use crate::telemetry::Registry;
-use crate::upstream::{StartError, Upstream};
+use crate::upstream::{self, StartError, Upstream};
 
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ impl Rooms {
         let https = Live::new(config.https.clone());
         let access = Access::new(registry);
         let compress = Compress::new(&config.compress, registry);
-        let upstream = Arc::new(Upstream::start(&config.app, drain.clone(), registry).await?);
+        let upstream = Arc::new(Upstream::start(&supervised(config), drain.clone(), registry).await?);
         let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
@@ -59,7 +59,7 @@ impl Rooms {
         self.http.set(config.http.clone());
         self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
-        self.upstream.reload(&config.app);
+        self.upstream.reload(&supervised(config));
         self.files.reload(&config.files);
         self.app.reload(&config.callbacks);
         self.realtime.reload(&config.realtime);
@@ -75,4 +75,11 @@ impl Rooms {
             files: Arc::clone(&self.files),
         }
     }
+}
+
+/// The app's section with what a supervised app must know of the door: the secret that callbacks are signed with.
+fn supervised(config: &Config) -> upstream::Config {
+    let mut app = config.app.clone();
+    app.env.entry(SECRET_VARIABLE.to_owned()).or_insert_with(|| config.callbacks.secret().reveal());
+    app
 }

@@ -213,6 +213,8 @@ async fn it_gets_the_environment_that_the_config_says_and_nothing_of_the_service
     let config = project.config() + "[app.env]\nGREETING = \"hi\"\nTZ = \"UTC\"\n";
     let door = door().config(config).env("TZ", "Asia/Tokyo").env("WATCHDOG_USEC", "0").env("INHERITED", "yes").start();
     let env = json(&door, "/env").await;
+    let secret = env["DOORWAY_WEBHOOK_SECRET"].as_str().expect("what signs callbacks");
+    assert!(secret.starts_with("whsec_"), "{secret}");
     assert_eq!((env["GREETING"].as_str(), env["TZ"].as_str()), (Some("hi"), Some("UTC")));
     assert_eq!((env["INHERITED"].as_str(), env["NODE_ENV"].as_str()), (Some("yes"), Some("production")));
     assert_eq!(env["WATCHDOG_USEC"], Value::Null);
