@@ -139,12 +139,30 @@ impl Lane {
         drop(inner);
     }
 
+    /// The session writes, and takes no more before that is done: it need not be woken or waited for.
+    pub fn busy(&self, address: Address) {
+        let mut inner = self.lock();
+        let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return };
+        mailbox.turn = Turn::Busy;
+        if std::mem::take(&mut mailbox.crowded) {
+            self.crowded.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The session takes no more, ever.
+    pub fn retire(&self, address: Address) {
+        self.busy(address);
+        if let Some(mailbox) = self.lock().slots.get_mut(address.slot as usize) {
+            mailbox.is_ended = true;
+            mailbox.outbox = Outbox::default();
+        }
+    }
+
     /// Takes what waits, about `most` bytes of it, into `post`; sleeps when there is nothing.
     pub fn take(&self, address: Address, post: &mut Post, most: usize, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
         let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return Poll::Pending };
-        if mailbox.crowded {
-            mailbox.crowded = false;
+        if std::mem::take(&mut mailbox.crowded) {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
         if mailbox.outbox.is_empty() && mailbox.behind.is_empty() && mailbox.closing.is_none() {

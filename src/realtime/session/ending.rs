@@ -29,7 +29,7 @@ impl Session {
         if self.ending.is_some() {
             return;
         }
-        self.ending = Some(Ending::new(self.patience, false));
+        self.go(false);
         let mut step = Step::default();
         self.dialect.farewell(&why, now, &mut step);
         self.perform(step, now);
@@ -39,10 +39,15 @@ impl Session {
         self.line.push(Frame::Close(Some(close)));
     }
 
+    fn go(&mut self, is_closed: bool) {
+        self.ending = Some(Ending::new(self.patience, is_closed));
+        self.client.retire();
+    }
+
     /// The client has said its close, and the link has answered it.
     pub(super) fn closed_by_client(&mut self, code: Option<u16>) {
         if self.ending.is_none() {
-            self.ending = Some(Ending::new(self.patience, false));
+            self.go(false);
             self.record.ended(End::Client { code });
         }
     }
@@ -52,7 +57,7 @@ impl Session {
         match &mut self.ending {
             Some(ending) => ending.is_closed = true,
             None => {
-                self.ending = Some(Ending::new(self.patience, true));
+                self.go(true);
                 self.record.ended(End::Lost { detail });
             }
         }

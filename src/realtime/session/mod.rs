@@ -150,7 +150,10 @@ impl Session {
                     self.lost(error.to_string());
                     went_on = true;
                 }
-                Poll::Pending => self.unwritten = self.unwritten.max(1),
+                Poll::Pending => {
+                    self.unwritten = self.unwritten.max(1);
+                    self.client.writing();
+                }
             }
             if !went_on {
                 return Poll::Pending;

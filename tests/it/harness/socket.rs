@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
+use http::Request;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -39,6 +40,19 @@ pub async fn connect_to(address: SocketAddr, path: &str, headers: &[(&'static st
         request.headers_mut().append(*name, value.parse().expect("a header value"));
     }
     let stream = TcpStream::connect(address).await.expect("a connection");
+    open(stream, request).await
+}
+
+/// Opens a socket that takes little before it is read.
+pub async fn connect_narrow(door: &Door, path: &str) -> Socket {
+    let request = format!("ws://{}{path}", door.http()).into_client_request().expect("a request");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(128 * 1024).expect("an option");
+    let stream = socket.connect(door.http()).await.expect("a connection");
+    open(stream, request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+async fn open(stream: TcpStream, request: Request<()>) -> Result<Socket, Error> {
     stream.set_nodelay(true).expect("an option");
     let opened = timeout(PATIENCE, tokio_tungstenite::client_async(request, stream)).await.expect("an answer");
     opened.map(|(socket, _)| Socket(socket))
@@ -47,6 +61,11 @@ pub async fn connect_to(address: SocketAddr, path: &str, headers: &[(&'static st
 impl Socket {
     pub async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;
+    }
+
+    /// Says it, if the other side still takes it.
+    pub async fn try_say(&mut self, text: &str) -> Result<(), Error> {
+        self.0.send(Message::text(text)).await
     }
 
     pub async fn send(&mut self, message: Message) {
@@ -82,15 +101,17 @@ impl Socket {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// Nothing waits: a pong comes before anything else. What was published before by whom this socket has heard since
-    /// would have come first.
+    /// Nothing has come that was published before this. A pong may overtake what is about to be written, a second one
+    /// cannot.
     pub async fn is_quiet(&mut self) {
-        self.send(Message::Ping(Bytes::from_static(b"quiet?"))).await;
-        loop {
-            match self.frame().await {
-                Some(Ok(Message::Pong(payload))) if payload == "quiet?" => return,
-                Some(Ok(Message::Ping(_))) => {}
-                other => panic!("not quiet: {other:?}"),
+        for payload in ["one", "two"] {
+            self.send(Message::Ping(Bytes::from_static(payload.as_bytes()))).await;
+            loop {
+                match self.frame().await {
+                    Some(Ok(Message::Pong(answer))) if answer == payload => break,
+                    Some(Ok(Message::Ping(_))) => {}
+                    other => panic!("not quiet: {other:?}"),
+                }
             }
         }
     }

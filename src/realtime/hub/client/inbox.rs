@@ -38,6 +38,16 @@ impl Client {
         taken
     }
 
+    /// Its session writes, and fills no more before that is done. Who publishes does not wait for it.
+    pub fn writing(&self) {
+        self.hub.lane(self.address).busy(self.address);
+    }
+
+    /// Its session is ending, and takes no more.
+    pub fn retire(&self) {
+        self.hub.lane(self.address).retire(self.address);
+    }
+
     /// The next of what was taken.
     pub fn next_entry(&mut self) -> Option<Entry> {
         self.post.entries.pop_front()
