@@ -30,6 +30,7 @@ mod realtime_replay;
 mod realtime_slow;
 mod realtime_storm;
 mod realtime_streams;
+mod realtime_websocket;
 mod reload;
 mod systemd;
 mod tls_certificates;
