@@ -1,5 +1,6 @@
 //! One channel: its subscribers, its log and its members, under one lock that gives all of them one order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use super::lane::Address;
 use super::policy::Policy;
 use super::presence::Members;
 use crate::realtime::broker::memory::Log;
-use crate::realtime::vocabulary::{Channel, Encoding, Epoch};
+use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Position};
 
 /// A channel, shared by the directory and its subscribers.
 pub struct Cell {
@@ -24,6 +25,8 @@ pub struct State {
     pub policy: Arc<Policy>,
     pub log: Log,
     pub members: Members,
+    /// Messages whose senders gave them a name, the latest last: at most [`NAMED`], the oldest go first.
+    named: VecDeque<(Arc<str>, Position)>,
     groups: Vec<Group>,
     subscribers: usize,
     /// Since when nobody has subscribed, published or been a member.
@@ -31,6 +34,9 @@ pub struct State {
     /// Taken out of the directory: whoever still holds it looks the name up again.
     pub is_gone: bool,
 }
+
+/// How many named messages a channel remembers, so that one that is sent again is not said again.
+const NAMED: usize = 256;
 
 /// The subscribers of one encoding, a slab a lane.
 pub struct Group {
@@ -55,6 +61,7 @@ impl Cell {
             policy,
             log: Log::new(epoch),
             members: Members::default(),
+            named: VecDeque::new(),
             groups: Vec::new(),
             subscribers: 0,
             quiet_since: now,
@@ -76,6 +83,19 @@ impl State {
 
     pub fn groups(&mut self) -> &mut [Group] {
         &mut self.groups
+    }
+
+    /// Where a message of this name is already, if it was said lately.
+    pub fn said(&self, id: &str) -> Option<Position> {
+        self.named.iter().rev().find(|(known, _)| **known == *id).map(|(_, position)| *position)
+    }
+
+    /// Remembers a message by its sender's name for it.
+    pub fn remember(&mut self, id: Arc<str>, position: Position) {
+        if self.named.len() == NAMED {
+            self.named.pop_front();
+        }
+        self.named.push_back((id, position));
     }
 
     /// Adds a subscriber; says where it sits.

@@ -114,6 +114,10 @@ impl Hub {
         if draft.data.len() > most {
             return Err(Refusal::TooBig { most });
         }
+        if let Some(position) = draft.id.as_deref().and_then(|id| state.said(id)) {
+            return Ok(Some(position));
+        }
+        let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
         let hearing = Hearing { but: sender.address.filter(|_| !echo), except, notices: false };
         let config = self.config();
@@ -135,6 +139,9 @@ impl Hub {
         let message = state.log.append(message, keep, room, now.instant);
         self.account(before, state.log.bytes());
         let position = message.position;
+        if let Some(id) = id {
+            state.remember(id, position);
+        }
         means.fan_out(cell, state, &Event::Message(message), Kind::Numbered(position.offset), hearing);
         Ok(Some(position))
     }

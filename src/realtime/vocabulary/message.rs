@@ -13,7 +13,7 @@ pub struct Draft {
     pub name: Option<Arc<str>>,
     pub data: Payload,
     pub extras: Extras,
-    /// The sender's own name for this message: published again, it is the same message.
+    /// The sender's own name for this message, in its channel: published again soon, it is the same message.
     pub id: Option<Arc<str>>,
     /// Not worth waiting for: not numbered, not kept, and not queued behind anything.
     pub volatile: bool,

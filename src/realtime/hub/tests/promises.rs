@@ -250,6 +250,27 @@ fn volatile_messages_wait_behind_nothing_and_leave_no_trace() {
 }
 
 #[test]
+fn a_message_that_is_sent_again_under_its_name_is_not_said_again() {
+    let world = World::new(|_| {});
+    let mut reader = world.reader();
+    reader.subscribe(&world, &to("room")).unwrap();
+    let say = |id: &str, text| {
+        let mut publish = publish("room", text);
+        publish.draft.id = Some(id.into());
+        world.hub.publish(publish, world.now).unwrap().unwrap()
+    };
+    let first = say("1", "a");
+    assert_ne!(say("2", "b"), first);
+    assert_eq!(say("1", "a"), first);
+    assert_eq!(reader.read(&world), ["1:a", "2:b"]);
+    for number in 3..300 {
+        say(&number.to_string(), "x");
+        reader.read(&world);
+    }
+    assert_ne!(say("1", "a"), first, "long ago is forgotten: what is remembered is bounded");
+}
+
+#[test]
 fn presence_tells_who_comes_and_goes_but_not_of_reloads() {
     let mut world = World::new(|config| {
         config.channels = vec![rule("*", |policy| policy.presence = Members::All)];
