@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use super::sync::Mutex;
 use slab::Slab;
 
 use super::lane::Address;

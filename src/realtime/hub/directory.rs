@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use super::sync::Mutex;
 
 use super::channel::{Cell, State};
 use super::policy::Policy;
@@ -27,7 +27,7 @@ pub struct Directory {
 impl Directory {
     pub fn new(run: u32) -> Directory {
         Directory {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
             len: AtomicUsize::new(0),
             number: AtomicU32::new(0),

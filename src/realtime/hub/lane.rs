@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::{Mutex, MutexGuard};
+use super::sync::{Mutex, MutexGuard};
 use slab::Slab;
 
 use super::outbox::{Entry, Limits, Outbox, Pushed, Slow};

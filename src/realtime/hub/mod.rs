@@ -17,6 +17,7 @@ mod numbers;
 mod presence;
 mod publish;
 mod reading;
+mod sync;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::RwLock;
+use sync::{Mutex, MutexGuard};
 
 pub use client::{Authority, Client};
 pub use config::Config;
@@ -71,7 +73,7 @@ impl Hub {
             lanes: lanes.collect(),
             next_lane: AtomicUsize::new(0),
             crowded,
-            users: Mutex::default(),
+            users: Mutex::new(HashMap::new()),
             history: AtomicUsize::new(0),
             numbers,
         }

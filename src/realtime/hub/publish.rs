@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::MutexGuard;
+use super::sync::MutexGuard;
 
 use super::Hub;
 use super::channel::{Cell, State};

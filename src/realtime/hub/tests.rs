@@ -1,6 +1,7 @@
 //! The hub against what it promises, on a clock of the tests' own: no task, no socket, no waiting.
 
 mod model;
+mod meetings;
 mod promises;
 
 use std::sync::Arc;
