@@ -33,7 +33,7 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn register(registry: &mut Registry) -> Metrics {
-        let registry = registry.sub_registry_with_prefix("doorway_callbacks");
+        let registry = registry.sub_registry_with_prefix("callbacks");
         let metrics = Metrics {
             answers: Family::default(),
             retries: Counter::default(),
