@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use super::Inner;
+use crate::http::failure::Asker;
 use crate::http::{Body, Failure, Response};
 use crate::telemetry;
 
@@ -50,7 +51,8 @@ pub(super) fn answer(admin: &Inner, method: &Method, path: &str, headers: &Heade
         }
         _ => Failure::client(StatusCode::NOT_FOUND, "There is no such page; / lists them."),
     };
-    failure.into_response(headers.get(http::header::ACCEPT))
+    let accept = headers.get(http::header::ACCEPT).cloned();
+    failure.into_response(&Asker { accept, ..Asker::default() })
 }
 
 fn ready(reasons: &[&str]) -> Response {

@@ -7,7 +7,7 @@ use crate::app::{App, SECRET_VARIABLE};
 use crate::config::Config;
 use crate::drain::Signal;
 use crate::files::Files;
-use crate::http::{self, access::Access, compress::Compress, redirect};
+use crate::http::{self, access::Access, compress::Compress, redirect, rescue::Rescue};
 use crate::listen::Entrance;
 use crate::realtime::Realtime;
 use crate::settings::Live;
@@ -18,8 +18,9 @@ use crate::upstream::{self, StartError, Upstream};
 #[derive(Clone)]
 pub struct Rooms {
     pub entrance: Entrance,
-    pub http: Live<http::Config>,
+    pub http: Live<http::Settings>,
     pub access: Access,
+    pub rescue: Rescue,
     pub https: Live<redirect::Config>,
     pub compress: Compress,
     pub upstream: Arc<Upstream>,
@@ -39,15 +40,16 @@ impl Rooms {
         drain: &Signal,
         registry: &mut Registry,
     ) -> Result<Rooms, StartError> {
-        let http = Live::new(config.http.clone());
+        let http = Live::new(settings(config));
         let https = Live::new(config.https.clone());
         let access = Access::new(registry);
+        let rescue = Rescue::new(registry);
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&supervised(config), drain.clone(), registry).await?);
         let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
-        Ok(Rooms { entrance, http, access, https, compress, upstream, app, files, realtime })
+        Ok(Rooms { entrance, http, access, rescue, https, compress, upstream, app, files, realtime })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -56,7 +58,7 @@ impl Rooms {
     /// A sentence about what is wrong.
     pub fn reload(&self, config: &Config) -> Result<(), String> {
         self.entrance.reload(&config.listen, &config.tls).map_err(|error| error.to_string())?;
-        self.http.set(config.http.clone());
+        self.http.set(settings(config));
         self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
         self.upstream.reload(&supervised(config));
@@ -82,4 +84,9 @@ fn supervised(config: &Config) -> upstream::Config {
     let mut app = config.app.clone();
     app.env.entry(SECRET_VARIABLE.to_owned()).or_insert_with(|| config.callbacks.secret().reveal());
     app
+}
+
+/// What a connection is served by, over the sections.
+fn settings(config: &Config) -> http::Settings {
+    http::Settings { http: config.http.clone(), trusted: config.listen.trusted_proxies.clone() }
 }

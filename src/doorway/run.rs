@@ -117,7 +117,13 @@ impl Doorway {
         let secure = listeners.iter().find(|listener| listener.is_secure);
         let port = secure.and_then(|listener| listener.socket.local_addr().ok()).map(|address| address.port());
         let redirect = Redirect::new(rooms.https.clone(), port);
-        let stack = stack::build(rooms.dispatch(), rooms.access.clone(), redirect, rooms.compress.clone());
+        let stack = stack::build(
+            rooms.dispatch(),
+            rooms.access.clone(),
+            rooms.rescue.clone(),
+            redirect,
+            rooms.compress.clone(),
+        );
         let mut accepting = Vec::new();
         for listener in listeners {
             let (stack, http, signal) = (stack.clone(), rooms.http.clone(), self.drain.signal());

@@ -6,22 +6,29 @@ use tower::{Service, ServiceBuilder};
 
 use super::dispatch::Dispatch;
 use crate::http::access::Access;
+use crate::http::canonical::Canonical;
 use crate::http::compress::Compress;
 use crate::http::redirect::Redirect;
-use crate::http::rescue::RescueLayer;
+use crate::http::rescue::Rescue;
+use crate::http::upgrade::Upgrades;
+use crate::http::upload::Uploads;
 use crate::http::{Answer, Request, Response};
 
 /// Builds the layers around the rooms.
 pub fn build(
     rooms: Dispatch,
     access: Access,
+    rescue: Rescue,
     redirect: Redirect,
     compress: Compress,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future = Answer<Infallible>> + Clone + Send + 'static
 {
     ServiceBuilder::new()
         .layer(access) // outermost: what is logged is what the client got
-        .layer(RescueLayer) // failures become answers here and nowhere else
+        .layer(rescue) // failures become answers here and nowhere else
+        .layer(Upgrades) // every answer to an upgrade passes here, a refusal too: then the connection's bytes mean HTTP again
+        .layer(Uploads) // a body that broke off is the client's fault, whatever the rooms made of it
+        .layer(Canonical) // one meaning for each request: no rule further in can be read around
         .layer(redirect) // before any room is asked: what is meant for https is not answered over http
         .layer(compress) // right around the rooms: whatever looks at answers further out sees what is really sent
         .service(rooms)

@@ -1,50 +1,110 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the handshake agreed on, until it ends or the door drains.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use tower::Service;
 
-use super::{Body, Config, Request, Response};
+use super::body::BodyError;
+use super::connected::Connected;
+use super::{Body, Refusal, Request, Response, Settings, facts, http1, http2, upload};
 use crate::drain::Signal;
 use crate::listen::{Peer, Stream};
 
 /// What hyper reads from and writes to, and gives back when a request of HTTP/1.1 is upgraded.
-pub type Io = TokioIo<Stream>;
+pub type Io = TokioIo<http1::Guarded>;
 
 /// Serves every request of one connection with `service`; the caller holds the drain guard.
-pub async fn serve<S>(stream: Stream, peer: Peer, service: S, config: Arc<Config>, mut drain: Signal)
+pub async fn serve<S>(stream: Stream, peer: Peer, service: S, settings: Arc<Settings>, drain: Signal)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     let is_http2 = peer.tls.as_ref().is_some_and(|session| session.is_http2);
-    let peer = Arc::new(peer);
-    let hyper_service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::Incoming);
-        request.extensions_mut().insert(Arc::clone(&peer));
-        service.clone().call(request)
+    let connected = Arc::new(Connected::new(peer, settings));
+    let shared = Arc::clone(&connected);
+    let service = service_fn(move |request| {
+        let under_way = UnderWay(Arc::clone(&shared));
+        let answer = service.clone().call(admit(request, &shared));
+        async move { answer.await.map(|answer| answer.map(|body| Outgoing { body, _under_way: under_way })) }
     });
-    let io = Io::new(stream);
     if is_http2 {
-        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).enable_connect_protocol();
-        let mut connection = std::pin::pin!(builder.serve_connection(io, hyper_service));
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = drain.draining() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! { _ = connection => {}, _ = drain.ended() => {} }
+        http2::serve(stream, connected, service, drain).await;
     } else {
-        let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(config.head_timeout);
-        let mut connection = std::pin::pin!(builder.serve_connection(io, hyper_service).with_upgrades());
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = drain.draining() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! { _ = connection => {}, _ = drain.ended() => {} }
+        http1::serve(stream, connected, service, drain).await;
+    }
+}
+
+/// What serves hyper's requests, for both versions.
+pub trait Serves: HttpService<Incoming, ResBody = Outgoing, Error = Infallible, Future: Send + 'static> + Send {}
+
+impl<S> Serves for S where
+    S: HttpService<Incoming, ResBody = Outgoing, Error = Infallible, Future: Send + 'static> + Send
+{
+}
+
+/// Makes a request of hyper's one of the house: with what the connection knows of it.
+fn admit(request: http::Request<Incoming>, connected: &Arc<Connected>) -> Request {
+    let number = connected.ask();
+    let mut request = request.map(Body::Incoming);
+    let refusal = connected.refusal(number);
+    // hyper takes any `Upgrade` for one; the guard has looked closer.
+    if request.version() < http::Version::HTTP_2 && !connected.asks_upgrade(number) {
+        request.extensions_mut().remove::<OnUpgrade>();
+    }
+    let found = facts::find(&mut request, connected);
+    upload::limit(&mut request, &connected.settings.http);
+    let extensions = request.extensions_mut();
+    if let Some(refusal) = refusal.or(found.doubt) {
+        extensions.insert::<Refusal>(refusal);
+    }
+    extensions.insert(found.facts);
+    extensions.insert(Arc::clone(&connected.peer));
+    extensions.insert(Arc::clone(connected));
+    request
+}
+
+/// Counts an answer as under way until it is dropped.
+struct UnderWay(Arc<Connected>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.answer();
+    }
+}
+
+/// An answer's body on its way out.
+pub struct Outgoing {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        http2::handed_over(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
 
-use super::{Body, Response};
+use super::error_page::Form;
+use super::facts::RequestId;
+use super::{Body, Facts, Refusal, Request, Response};
 
 /// Who is at fault. It decides the log level and the counter, never the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,11 +31,32 @@ pub struct Failure {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The connection must not be used again.
     pub close: bool,
+    /// The rule that refused it, for the numbers.
+    pub refusal: Option<Refusal>,
+}
+
+/// What of a request bears on how its failure is told.
+#[derive(Debug, Clone, Default)]
+pub struct Asker {
+    pub accept: Option<HeaderValue>,
+    pub request_id: Option<RequestId>,
+    /// HTTP/2 has no `Connection`.
+    pub is_http2: bool,
+}
+
+impl Asker {
+    pub fn of(request: &Request) -> Asker {
+        Asker {
+            accept: request.headers().get(ACCEPT).cloned(),
+            request_id: request.extensions().get::<Facts>().map(|facts| facts.request_id.clone()),
+            is_http2: request.version() >= Version::HTTP_2,
+        }
+    }
 }
 
 impl Failure {
     fn new(fault: Fault, status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Failure { fault, status, reason: reason.into(), detail: None, headers: Vec::new(), close: false }
+        Failure { fault, status, reason: reason.into(), detail: None, headers: Vec::new(), close: false, refusal: None }
     }
 
     pub fn client(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
@@ -69,40 +92,25 @@ impl Failure {
         self
     }
 
-    /// The answer: a small page for people, JSON for programs, by what `accept` prefers.
-    pub fn into_response(self, accept: Option<&HeaderValue>) -> Response {
-        let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let status = self.status.as_u16();
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let (kind, text) = if accept.contains("text/html") {
-            let page = format!(
-                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-                 content=\"width=device-width\"><title>{status} {title}</title><body style=\"font:16px/1.5 \
-                 system-ui;margin:15vh auto;max-width:32em;padding:0 1em\"><h1>{status} {title}</h1><p>{}</p></body></html>\n",
-                escape(&self.reason)
-            );
-            ("text/html; charset=utf-8", page)
-        } else if accept.contains("json") {
-            let json = serde_json::json!({ "error": { "status": status, "title": title, "message": self.reason } });
-            ("application/json", format!("{json}\n"))
-        } else {
-            ("text/plain; charset=utf-8", format!("{status} {title}: {}\n", self.reason))
-        };
+    /// The answer: a small page for people, JSON for programs, plain text for the rest, by what the asker prefers.
+    pub fn into_response(self, asker: &Asker) -> Response {
+        let form = Form::preferred(asker.accept.as_ref());
+        let text = form.render(self.status, &self.reason, asker.request_id.as_ref());
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(request_id) = &asker.request_id {
+            headers.insert(HeaderName::from_static("x-request-id"), request_id.header());
+        }
         for (name, value) in self.headers {
             headers.append(name, value);
         }
-        if self.close {
+        if self.close && !asker.is_http2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

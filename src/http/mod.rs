@@ -2,23 +2,35 @@
 
 pub mod access;
 pub mod body;
+pub mod canonical;
 pub mod compress;
 pub mod connection;
 pub mod encoding;
 pub mod facts;
 pub mod failure;
+pub mod http1;
 pub mod redirect;
 pub mod rescue;
+pub mod target;
+pub mod upgrade;
+pub mod upload;
 
+mod alarm;
 mod config;
+mod connected;
+mod error_page;
+mod http2;
+mod refusal;
+mod stall;
 
 use std::pin::Pin;
 
 pub use access::UpstreamTime;
 pub use body::Body;
-pub use config::Config;
+pub use config::{Config, Settings};
 pub use facts::Facts;
 pub use failure::{Failure, Fault};
+pub use refusal::Refusal;
 
 /// The one request type of the house.
 pub type Request = http::Request<Body>;

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod client;
 pub mod decode;
 mod door;
+pub mod frames;
 mod metrics;
 pub mod next;
 mod project;

@@ -13,7 +13,12 @@ use crate::realtime::link::Link;
 /// of HTTP/2 stays inside its connection.
 pub fn open(upgraded: Upgraded, agreed: Option<&Agreed>, config: &Config) -> Box<dyn Link> {
     match upgraded.downcast::<Io>() {
-        Ok(parts) => Box::new(WebSocket::new(parts.io.into_inner(), &parts.read_buf, agreed, config)),
+        Ok(parts) => {
+            let (stream, rest) = parts.io.into_inner().into_parts();
+            // What hyper has read comes first; what the guard still holds (hardly ever anything) after it.
+            let early = [parts.read_buf, rest].concat();
+            Box::new(WebSocket::new(stream, &early, agreed, config))
+        }
         Err(upgraded) => Box::new(WebSocket::new(TokioIo::new(upgraded), &[], agreed, config)),
     }
 }

@@ -1,0 +1,139 @@
+//! One client's connection, as those who serve its requests share it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
+
+use super::{Refusal, Settings};
+use crate::listen::Peer;
+
+/// What holds for a whole connection, and what hyper's two sides of it must tell each other.
+#[derive(Debug)]
+pub struct Connected {
+    pub peer: Arc<Peer>,
+    pub settings: Arc<Settings>,
+    /// The peer is in `listen.trusted_proxies`.
+    pub is_trusted: bool,
+    /// `X-Forwarded-For` for a request that came straight from the peer.
+    pub forwarded_for: HeaderValue,
+    /// The name last asked for: a browser asks for the same one each time.
+    authority: Mutex<Option<Authority>>,
+    /// Requests that hyper has shown, and those of them whose answers have ended.
+    asked: AtomicU64,
+    answered: AtomicU64,
+    /// The last request of the connection is this one by number, and it is refused.
+    refused: OnceLock<(u64, Refusal)>,
+    upgrade: Upgrade,
+}
+
+/// What is known of an upgrade between its request and its answer.
+#[derive(Debug, Default)]
+struct Upgrade {
+    /// Its request by number; 0 for none.
+    request: AtomicU64,
+    granted: AtomicBool,
+    /// The client sent bytes before the answer.
+    spoiled: AtomicBool,
+}
+
+impl Connected {
+    pub fn new(peer: Peer, settings: Arc<Settings>) -> Connected {
+        let address = peer.address.ip();
+        let is_trusted = settings.trusted.iter().any(|net| net.contains(&address));
+        let forwarded_for = HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Connected {
+            peer: Arc::new(peer),
+            settings,
+            is_trusted,
+            forwarded_for,
+            authority: Mutex::default(),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            refused: OnceLock::new(),
+            upgrade: Upgrade::default(),
+        }
+    }
+
+    /// The scheme of the connection itself.
+    pub fn scheme(&self) -> Scheme {
+        if self.peer.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// The authority `text` stands for: the last one where it is the same, else what `parse` makes of it.
+    pub fn authority<E>(&self, text: &[u8], parse: impl FnOnce() -> Result<Authority, E>) -> Result<Authority, E> {
+        let mut last = self.authority.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = last.as_ref().filter(|known| known.as_str().as_bytes() == text) {
+            return Ok(known.clone());
+        }
+        let authority = parse()?;
+        *last = Some(authority.clone());
+        Ok(authority)
+    }
+
+    /// Counts a request; its number, from 1.
+    pub fn ask(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// An answer has ended, whole or not.
+    pub fn answer(&self) {
+        self.answered.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many answers have ended.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    /// How many requests wait for the end of their answers.
+    pub fn under_way(&self) -> u64 {
+        self.asked.load(Ordering::Acquire).saturating_sub(self.answered())
+    }
+
+    /// The request by this number is refused; there is no other after it.
+    pub fn refuse(&self, number: u64, refusal: Refusal) {
+        let _ = self.refused.set((number, refusal));
+    }
+
+    pub fn refusal(&self, number: u64) -> Option<Refusal> {
+        self.refused.get().filter(|(refused, _)| *refused == number).map(|(_, refusal)| *refusal)
+    }
+
+    /// The request by this number asks for an upgrade.
+    pub fn ask_upgrade(&self, number: u64) {
+        self.upgrade.granted.store(false, Ordering::Relaxed);
+        self.upgrade.request.store(number, Ordering::Release);
+    }
+
+    pub fn asks_upgrade(&self, number: u64) -> bool {
+        self.upgrade.request.load(Ordering::Acquire) == number
+    }
+
+    /// The upgrade is answered.
+    pub fn answer_upgrade(&self, granted: bool) {
+        self.upgrade.granted.store(granted, Ordering::Relaxed);
+        self.upgrade.request.store(0, Ordering::Release);
+    }
+
+    /// Whether the upgrade was granted, once it is answered.
+    pub fn upgrade_answer(&self) -> Option<bool> {
+        let is_answered = self.upgrade.request.load(Ordering::Acquire) == 0;
+        is_answered.then(|| self.upgrade.granted.load(Ordering::Relaxed))
+    }
+
+    /// Bytes came before the upgrade was answered: it must not be granted any more.
+    pub fn spoil_upgrade(&self) {
+        self.upgrade.spoiled.store(true, Ordering::Release);
+    }
+
+    pub fn is_upgrade_spoiled(&self) -> bool {
+        self.upgrade.spoiled.load(Ordering::Acquire)
+    }
+
+    /// True when `uri` names a scheme that this connection does not have.
+    pub fn contradicts_scheme(&self, uri: &Uri) -> bool {
+        uri.scheme().is_some_and(|scheme| *scheme != self.scheme())
+    }
+}

@@ -1,0 +1,48 @@
+//! Finding the facts of one request, and deleting what it says about itself.
+
+use std::time::Instant;
+
+use http::HeaderName;
+use http::uri::Authority;
+
+use super::{Facts, Forwarded, RequestId};
+use crate::http::canonical::authority;
+use crate::http::connected::Connected;
+use crate::http::{Refusal, Request};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Stands in for a name that cannot be had (RFC 6761 section 6.4): the request is refused before any room sees it.
+const NO_NAME: &str = "invalid";
+
+/// The facts, and what speaks against believing them.
+pub struct Found {
+    pub facts: Facts,
+    pub doubt: Option<Refusal>,
+}
+
+/// Finds the facts of `request`. Afterwards it has none of the headers that proxies speak through, whoever sent them.
+pub fn find(request: &mut Request, connected: &Connected) -> Found {
+    let named = authority::of(request, connected);
+    let said = connected.is_trusted.then(|| Forwarded::read(request.headers(), connected));
+    let request_id = request.headers_mut().remove(X_REQUEST_ID).filter(|_| connected.is_trusted);
+    let request_id = request_id.and_then(|value| RequestId::accept(&value)).unwrap_or_default();
+    super::forwarded::delete(request.headers_mut());
+    let scheme = said.as_ref().and_then(|said| said.scheme.clone()).unwrap_or_else(|| connected.scheme());
+    let doubt = named.as_ref().err().copied();
+    let named = named.unwrap_or_else(|_| Authority::from_static(NO_NAME));
+    let authority = match said.as_ref().and_then(|said| said.authority.clone()) {
+        Some(authority) => authority,
+        None if connected.is_trusted => authority::without_default_port(named, &scheme),
+        None => named,
+    };
+    let facts = Facts {
+        client: said.as_ref().map_or(connected.peer.address.ip(), |said| said.client),
+        scheme,
+        authority,
+        forwarded_for: said.map_or_else(|| connected.forwarded_for.clone(), |said| said.chain),
+        request_id,
+        received: Instant::now(),
+    };
+    Found { facts, doubt }
+}

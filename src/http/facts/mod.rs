@@ -1,0 +1,32 @@
+//! What the door itself knows of a request, found out once and believed by every room.
+
+mod find;
+mod forwarded;
+mod request_id;
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use http::HeaderValue;
+use http::uri::{Authority, Scheme};
+
+pub use find::{Found, find};
+pub use forwarded::Forwarded;
+pub use request_id::RequestId;
+
+/// In every request's extensions; rooms read it instead of the client's headers.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Who asks: the peer, or whom a trusted proxy names.
+    pub client: IpAddr,
+    /// The scheme the client used, as a trusted proxy says or as the listener knows.
+    pub scheme: Scheme,
+    /// The site's public name as the client used it, in lower case, with a port where it is not the scheme's own.
+    pub authority: Authority,
+    /// The `X-Forwarded-For` chain to send on: what trusted proxies said, then the peer.
+    pub forwarded_for: HeaderValue,
+    /// Sent on and logged as `X-Request-Id`: made here (UUID v7), or accepted from a trusted proxy.
+    pub request_id: RequestId,
+    /// When its head was complete.
+    pub received: Instant,
+}

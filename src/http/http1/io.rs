@@ -1,0 +1,303 @@
+//! The guard on a socket: hyper reads and writes through it and sees clean bytes only. While nothing travels it holds
+//! no buffer; whole heads and bodies go straight into hyper's.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::guard::{Guard, Then, Verdict, stand_in};
+use super::head::Limits;
+use crate::http::alarm::Alarm;
+use crate::http::connected::Connected;
+use crate::http::stall::Stall;
+use crate::http::{Config, Refusal};
+use crate::listen::Stream;
+
+/// How much is read at once of a head that comes in pieces.
+const PIECE: usize = 4 * 1024;
+/// How long what a refused client still sends is read and thrown away. Closing at once would reset the connection, and
+/// the client might never see why it was refused.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// A client's socket behind the guard.
+#[derive(Debug)]
+pub struct Guarded {
+    stream: Stream,
+    guard: Guard,
+    connected: Arc<Connected>,
+    /// The beginning of a head, or (its first `clean` bytes) what hyper has no room for yet.
+    held: BytesMut,
+    clean: usize,
+    end: Option<End>,
+    waiting: Waiting,
+    alarm: Alarm,
+    stall: Stall,
+    lingering: Option<Instant>,
+}
+
+/// Why nothing more is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// An answer is all there is to come.
+    Answer,
+    /// The body broke off in its middle.
+    BadBody,
+}
+
+/// What the client is awaited for, since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    No,
+    Request(Instant),
+    Head(Instant),
+}
+
+impl Guarded {
+    pub fn new(stream: Stream, connected: Arc<Connected>) -> Guarded {
+        let config = &connected.settings.http;
+        let limits =
+            Limits { head: config.max_head.bytes(), headers: config.max_headers, target: config.max_target.bytes() };
+        Guarded {
+            stream,
+            guard: Guard::new(limits),
+            stall: Stall::new(config.write_timeout, config.min_progress.0),
+            connected,
+            held: BytesMut::new(),
+            clean: 0,
+            end: None,
+            waiting: Waiting::No,
+            alarm: Alarm::default(),
+            lingering: None,
+        }
+    }
+
+    /// The socket, and what was read of it already (nothing, unless the client was quick after its 101).
+    pub fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream, self.held.freeze())
+    }
+
+    fn config(&self) -> &Config {
+        &self.connected.settings.http
+    }
+
+    /// Hands over what is clean of `held`.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        let length = self.clean.min(buffer.remaining());
+        buffer.put_slice(&self.held[..length]);
+        self.held.advance(length);
+        self.clean -= length;
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
+    }
+
+    /// What follows from a verdict on `bytes`; they are shown for the refusal's sake.
+    fn conclude(&mut self, verdict: Verdict, rest: &[u8]) {
+        match verdict.then {
+            Then::More => {}
+            Then::Refuse(refusal) => self.refuse(refusal, rest),
+            Then::BadBody => self.end = Some(End::BadBody),
+            Then::TooEager => {
+                self.connected.spoil_upgrade();
+                self.end = Some(End::Answer);
+            }
+        }
+        if self.guard.is_upgrading() {
+            self.connected.ask_upgrade(self.guard.heads());
+        }
+        self.waiting = match self.waiting {
+            Waiting::Head(since) if verdict.pass == 0 => Waiting::Head(since),
+            _ => Waiting::No,
+        };
+    }
+
+    /// Lets hyper see a harmless request in place of `rest`; the service knows by its number what to answer.
+    fn refuse(&mut self, refusal: Refusal, rest: &[u8]) {
+        self.connected.refuse(self.guard.heads(), refusal);
+        let clean = self.clean.min(self.held.len());
+        self.held.truncate(clean);
+        self.held.extend_from_slice(&stand_in(rest));
+        self.clean = self.held.len();
+        self.end = Some(End::Answer);
+    }
+
+    /// Reads straight into hyper's buffer.
+    fn poll_direct(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Read>> {
+        let start = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let length = buffer.filled().len() - start;
+        if length == 0 {
+            return Poll::Ready(Ok(Read::End));
+        }
+        let verdict = self.guard.inspect(&buffer.filled()[start..]);
+        if verdict.pass < length {
+            let rest = BytesMut::from(&buffer.filled()[start + verdict.pass..]);
+            buffer.set_filled(start + verdict.pass);
+            self.conclude(verdict, &rest);
+            if verdict.then == Then::More {
+                self.held = rest;
+            }
+        } else {
+            self.conclude(verdict, &[]);
+        }
+        Poll::Ready(Ok(if verdict.pass > 0 { Read::Some } else { Read::Nothing }))
+    }
+
+    /// Reads more of a head that has begun.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
+        self.held.reserve(PIECE);
+        let read = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.held))?;
+        if read == 0 {
+            return Poll::Ready(Ok(Read::End));
+        }
+        let verdict = self.guard.inspect(&self.held);
+        self.clean = verdict.pass;
+        let rest =
+            if verdict.then == Then::More { Bytes::new() } else { Bytes::copy_from_slice(&self.held[verdict.pass..]) };
+        if verdict.then != Then::More {
+            self.held.truncate(verdict.pass);
+        }
+        self.conclude(verdict, &rest);
+        Poll::Ready(Ok(Read::Nothing))
+    }
+
+    /// Nothing to read: says when that has lasted too long.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.guard.is_at_head() {
+            return Poll::Pending;
+        }
+        let (since, patience) = if !self.held.is_empty() {
+            let since = match self.waiting {
+                Waiting::Head(since) => since,
+                _ => Instant::now(),
+            };
+            self.waiting = Waiting::Head(since);
+            (since, self.config().head_timeout)
+        } else if self.connected.answered() == self.guard.heads() {
+            let since = match self.waiting {
+                Waiting::Request(since) => since,
+                _ => Instant::now(),
+            };
+            self.waiting = Waiting::Request(since);
+            // Clients open connections ahead of need; but one that has never asked has less of a claim.
+            let is_new = self.guard.heads() == 0;
+            (since, if is_new { self.config().head_timeout } else { self.config().idle_timeout })
+        } else {
+            // An answer is under way: the client need not say anything. Nobody wakes us at its end, so look again soon.
+            self.waiting = Waiting::No;
+            let soon = Instant::now() + self.config().idle_timeout / 4;
+            let _ = self.alarm.poll(context, soon);
+            return Poll::Pending;
+        };
+        ready!(self.alarm.poll(context, since + patience));
+        if !self.held.is_empty() {
+            let rest = self.held.split();
+            self.guard.refuse();
+            self.refuse(Refusal::HeadTimeout, &rest);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes over how an upgrade was answered.
+    fn settle_upgrade(&mut self) {
+        if self.guard.is_upgrading()
+            && let Some(granted) = self.connected.upgrade_answer()
+        {
+            self.guard.upgraded(granted);
+        }
+    }
+}
+
+enum Read {
+    Some,
+    Nothing,
+    End,
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.settle_upgrade();
+        loop {
+            if this.clean > 0 {
+                this.give(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            match this.end {
+                // Not an end of file: hyper would take the client for gone and drop the answer.
+                Some(End::Answer) => return Poll::Pending,
+                Some(End::BadBody) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                None => {}
+            }
+            let read = if this.held.is_empty() { this.poll_direct(context, buffer) } else { this.poll_held(context) };
+            match read {
+                Poll::Ready(Ok(Read::Nothing)) => continue,
+                Poll::Ready(Ok(Read::Some | Read::End)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    ready!(this.poll_patience(context))?;
+                    if this.clean == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.stall.watch(context, written, |length| *length)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.stall.watch(context, written, |length| *length)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.stall.watch_flush(context, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+            ready!(this.stall.watch_flush(context, shut))?;
+            if this.end.is_none() && this.guard.is_at_head() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let until = *this.lingering.get_or_insert_with(|| Instant::now() + LINGER);
+        let mut block = [0; 4 * 1024];
+        loop {
+            if this.alarm.poll(context, until).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut block);
+            match ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! HTTP/1.0 and HTTP/1.1 on one connection: hyper, with a guard beneath it.
+
+mod chunked;
+mod guard;
+mod head;
+mod io;
+
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+
+pub use chunked::Chunked;
+pub use guard::{Guard, Then, Verdict};
+pub use head::{Framing, Head, Limits};
+pub use io::Guarded;
+
+use super::connected::Connected;
+use super::connection::Serves;
+use crate::drain::Signal;
+use crate::listen::Stream;
+
+/// How much hyper reads ahead of a body, and holds of an answer before it waits for the client.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves until the connection ends, is upgraded, or the door drains.
+pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    let config = &connected.settings.http;
+    // Time-outs are the guard's: it knows what the client is awaited for.
+    builder.header_read_timeout(None).max_buf_size(BUFFER.max(2 * config.max_head.bytes()));
+    if config.max_headers > 100 {
+        builder.max_headers(config.max_headers);
+    }
+    let io = TokioIo::new(Guarded::new(stream, connected));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        _ = drain.draining() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        _ = drain.ended() => {}
+    }
+}

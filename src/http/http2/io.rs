@@ -1,0 +1,152 @@
+//! A meter on the socket beneath HTTP/2: the client's budget, and its time-outs. When either is over, the client is
+//! told to calm down (GOAWAY) and the connection ends.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::budget::Budget;
+use super::frames::{Frame, Walk};
+use crate::http::alarm::Alarm;
+use crate::http::connected::Connected;
+use crate::http::stall::Stall;
+use crate::listen::Stream;
+
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 sections 6.8 and 7). That no stream was served is not said: the highest
+/// number stands for "whatever you think".
+const CALM: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0x0b];
+
+/// A client's socket behind the meter.
+#[derive(Debug)]
+pub struct Metered {
+    stream: Stream,
+    incoming: Walk,
+    outgoing: Walk,
+    budget: Budget,
+    /// The frame that came last.
+    last: Option<Frame>,
+    patience: Duration,
+    /// Since when a head (or the very first frame) has been awaited.
+    head_since: Option<Instant>,
+    alarm: Alarm,
+    stall: Stall,
+}
+
+impl Metered {
+    pub fn new(stream: Stream, connected: &Arc<Connected>) -> Metered {
+        let config = &connected.settings.http;
+        let now = Instant::now();
+        Metered {
+            stream,
+            incoming: Walk::of_client(),
+            outgoing: Walk::of_server(),
+            budget: Budget::new(config.h2_budget, now.into_std()),
+            last: None,
+            patience: config.head_timeout,
+            head_since: Some(now),
+            alarm: Alarm::default(),
+            stall: Stall::new(config.write_timeout, config.min_progress.0),
+        }
+    }
+
+    /// Looks at what was read; false when it is too much.
+    fn meter(&mut self, bytes: &[u8]) -> bool {
+        let (budget, last) = (&mut self.budget, &mut self.last);
+        let now = std::time::Instant::now();
+        let mut is_fine = true;
+        self.incoming.pass(bytes, |frame| {
+            is_fine &= budget.draw(frame, now).is_ok();
+            *last = Some(frame);
+        });
+        let in_head = |frame: Frame| frame.leaves_head_open() || (frame.is_head() && !self.incoming.is_between());
+        if self.last.is_none_or(in_head) {
+            self.head_since.get_or_insert(now.into());
+        } else {
+            self.head_since = None;
+        }
+        is_fine
+    }
+
+    /// The last word, if it can be said at once: not in the middle of another frame.
+    fn end(&mut self, context: &mut Context<'_>, why: io::ErrorKind) -> io::Error {
+        debug!(%why, "a client of HTTP/2 is sent away");
+        if self.outgoing.is_between() {
+            let _ = Pin::new(&mut self.stream).poll_write(context, &CALM);
+            let _ = Pin::new(&mut self.stream).poll_flush(context);
+        }
+        let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+        why.into()
+    }
+
+    fn wrote(&mut self, mut length: usize, slices: &[IoSlice<'_>]) {
+        self.budget.earn(length as u64);
+        for slice in slices {
+            let part = length.min(slice.len());
+            self.outgoing.pass(&slice[..part], |_| {});
+            length -= part;
+        }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let start = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Ready(read) => {
+                read?;
+                let is_fine = this.meter(&buffer.filled()[start..]);
+                if is_fine {
+                    return Poll::Ready(Ok(()));
+                }
+                buffer.set_filled(start);
+                Poll::Ready(Err(this.end(context, io::ErrorKind::QuotaExceeded)))
+            }
+            Poll::Pending => {
+                let Some(since) = this.head_since else { return Poll::Pending };
+                ready!(this.alarm.poll(context, since + this.patience));
+                Poll::Ready(Err(this.end(context, io::ErrorKind::TimedOut)))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        let written = ready!(this.stall.watch(context, written, |length| *length))?;
+        this.wrote(written, slices);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.stall.watch_flush(context, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+        this.stall.watch_flush(context, shut)
+    }
+}

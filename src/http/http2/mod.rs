@@ -1,0 +1,81 @@
+//! HTTP/2 on one connection: hyper, with a meter beneath it.
+
+mod budget;
+mod frames;
+mod io;
+mod streams;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+pub use streams::handed_over;
+
+use super::connected::Connected;
+use super::connection::Serves;
+use crate::drain::Signal;
+use crate::listen::Stream;
+use io::Metered;
+use streams::Streams;
+
+/// What is held of an answer for one stream whose window is full.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Finds out whether a client with open streams is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams that the client opened and reset before they were looked at.
+const RESETS_UNSEEN: usize = 64;
+/// Streams that the client made us reset, by errors of its own.
+const RESETS_FOR_ERRORS: usize = 256;
+
+/// Serves until the connection ends or the door drains.
+pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
+    let config = &connected.settings.http;
+    let window = |size: u64| u32::try_from(size).unwrap_or(i32::MAX as u32);
+    let streams = Streams::new(config.write_timeout, drain.clone());
+    let idle = config.idle_timeout;
+    let mut builder = hyper::server::conn::http2::Builder::new(streams.clone());
+    builder
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .max_concurrent_streams(config.h2_max_streams)
+        .initial_stream_window_size(window(config.h2_stream_window.0))
+        .initial_connection_window_size(window(config.h2_connection_window.0))
+        .max_send_buf_size(SEND_BUFFER)
+        // The size of a field in the list is 32 more than its bytes (RFC 9113 section 10.5.1).
+        .max_header_list_size(window(config.max_head.0 + 32 * config.max_headers as u64))
+        .max_pending_accept_reset_streams(RESETS_UNSEEN)
+        .max_local_error_reset_streams(RESETS_FOR_ERRORS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let io = TokioIo::new(Metered::new(stream, &connected));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let open = streams.open();
+    let idle = idle_for(idle, || open.load(Ordering::Relaxed) > 0, &connected);
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        _ = drain.draining() => {}
+        () = idle => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        _ = drain.ended() => {}
+    }
+}
+
+/// Resolves when no stream was open for `patience`, give or take half of it.
+async fn idle_for(patience: Duration, is_busy: impl Fn() -> bool, connected: &Connected) {
+    let mut quiet = 0;
+    let mut asked = connected.answered();
+    while quiet < 2 {
+        tokio::time::sleep(patience / 2).await;
+        let now = connected.answered();
+        quiet = if is_busy() || now != asked { 0 } else { quiet + 1 };
+        asked = now;
+    }
+}

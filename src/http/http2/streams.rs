@@ -1,0 +1,108 @@
+//! One task a stream of HTTP/2, counted, and ended when its client takes nothing of the answer for too long: hyper
+//! would hold the answer, and the app's connection with it, for as long as the client likes.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::drain::{Guard, Signal};
+use crate::http::alarm::Alarm;
+
+thread_local! {
+    /// What the body of the stream that is being polled gave last: `Some(true)` for a piece. hyper asks for the next one
+    /// only when the client's window has room for this one.
+    static HANDED_OVER: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// Said by an answer's body each time it is asked for a piece: whether it gave one.
+pub fn handed_over(a_piece: bool) {
+    HANDED_OVER.set(Some(a_piece));
+}
+
+/// hyper's executor for one connection.
+#[derive(Clone)]
+pub struct Streams {
+    open: Arc<AtomicUsize>,
+    patience: Duration,
+    drain: Signal,
+}
+
+impl Streams {
+    pub fn new(patience: Duration, drain: Signal) -> Streams {
+        Streams { open: Arc::default(), patience, drain }
+    }
+
+    /// How many streams are open, those that were upgraded included.
+    pub fn open(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.open)
+    }
+}
+
+/// Counts one stream as open.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(Watched {
+            stream,
+            patience: self.patience,
+            stalled: None,
+            alarm: Alarm::default(),
+            _place: Place(Arc::clone(&self.open)),
+            _guard: self.drain.guard(),
+        });
+    }
+}
+
+pin_project! {
+    struct Watched<F> {
+        #[pin]
+        stream: F,
+        patience: Duration,
+        stalled: Option<Instant>,
+        alarm: Alarm,
+        _place: Place,
+        _guard: Guard,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        HANDED_OVER.set(None);
+        if this.stream.poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        match HANDED_OVER.take() {
+            Some(true) => *this.stalled = Some(Instant::now()),
+            Some(false) => *this.stalled = None,
+            None => {}
+        }
+        let Some(since) = *this.stalled else { return Poll::Pending };
+        if this.alarm.poll(context, since + *this.patience).is_pending() {
+            return Poll::Pending;
+        }
+        debug!("a stream of HTTP/2 is reset: its client takes nothing");
+        Poll::Ready(())
+    }
+}

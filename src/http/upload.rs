@@ -1,0 +1,191 @@
+//! A request's body on its way in: how long it may take and how long it may be. Trailers end here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::alarm::Alarm;
+use super::body::BodyError;
+use super::{Answer, Body, Config, Failure, Refusal, Request, Response};
+
+/// How a body ended badly; in the extensions of every request that has one.
+#[derive(Debug, Clone, Default)]
+struct Fate(Arc<AtomicU8>);
+
+/// What a fate may be; 0 stands for none.
+const FATES: [Refusal; 3] = [Refusal::Body, Refusal::BodyTooLarge, Refusal::BodyTimeout];
+
+impl Fate {
+    fn set(&self, refusal: Refusal) {
+        let index = FATES.iter().position(|fate| *fate == refusal).map_or(0, |index| index as u8 + 1);
+        self.0.store(index, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<Refusal> {
+        FATES.get(usize::from(self.0.load(Ordering::Acquire).checked_sub(1)?)).copied()
+    }
+}
+
+/// Puts the limits of `config` on the body of `request`, if it has one.
+pub fn limit(request: &mut Request, config: &Config) {
+    if request.body().is_end_stream() {
+        return;
+    }
+    let fate = Fate::default();
+    request.extensions_mut().insert(fate.clone());
+    let source = std::mem::take(request.body_mut());
+    *request.body_mut() = Body::Boxed(Box::pin(Upload {
+        source,
+        fate,
+        left: config.max_body.map(|limit| limit.0),
+        patience: config.body_timeout,
+        progress: config.min_progress.0,
+        since: None,
+        brought: 0,
+        alarm: Alarm::default(),
+    }));
+}
+
+/// The body, watched.
+struct Upload {
+    source: Body,
+    fate: Fate,
+    /// How much it may still bring, where that is limited.
+    left: Option<u64>,
+    patience: Duration,
+    progress: u64,
+    /// Since when the client is awaited, and what it has brought since.
+    since: Option<Instant>,
+    brought: u64,
+    alarm: Alarm,
+}
+
+impl Upload {
+    fn fail(&self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.fate.set(refusal);
+        Poll::Ready(Some(Err(refusal.sentence().into())))
+    }
+
+    fn progress(&mut self, length: u64) {
+        self.brought += length;
+        if self.brought >= self.progress {
+            self.since = None;
+        }
+    }
+
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(|| {
+            self.brought = 0;
+            Instant::now()
+        });
+        self.alarm.poll(context, since + self.patience)
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        loop {
+            let frame = match Pin::new(&mut this.source).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(error))) => {
+                    this.fate.set(Refusal::Body);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if this.poll_patience(context).is_ready() => return this.fail(Refusal::BodyTimeout),
+                Poll::Pending => return Poll::Pending,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let length = data.len() as u64;
+            if let Some(left) = &mut this.left {
+                match left.checked_sub(length) {
+                    Some(rest) => *left = rest,
+                    None => return this.fail(Refusal::BodyTooLarge),
+                }
+            }
+            this.progress(length);
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}
+
+/// The layer that says whose fault it was when a request's body broke off before there was an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Uploads;
+
+impl<S> Layer<S> for Uploads {
+    type Service = Uploading<S>;
+
+    fn layer(&self, inner: S) -> Uploading<S> {
+        Uploading { inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Uploading<S> {
+    inner: S,
+}
+
+impl<S> Service<Request> for Uploading<S>
+where
+    S: Service<Request, Response = Response, Error = Failure, Future = Answer>,
+{
+    type Response = Response;
+    type Error = Failure;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Answer {
+        let Some(fate) = request.extensions().get::<Fate>().cloned() else { return self.inner.call(request) };
+        Box::pin(Blaming { answer: self.inner.call(request), fate })
+    }
+}
+
+pin_project! {
+    struct Blaming {
+        #[pin]
+        answer: Answer,
+        fate: Fate,
+    }
+}
+
+impl Future for Blaming {
+    type Output = Result<Response, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = this.answer.poll(context);
+        match (this.fate.get(), answer) {
+            (None, answer) => answer,
+            (Some(_), Poll::Ready(Ok(response))) => Poll::Ready(Ok(response)),
+            (Some(refusal), Poll::Ready(Err(failure))) => {
+                Poll::Ready(Err(Failure { detail: failure.detail, ..Failure::from(refusal) }))
+            }
+            // Whoever reads the body has been told; it is not waited for.
+            (Some(refusal), Poll::Pending) => Poll::Ready(Err(refusal.into())),
+        }
+    }
+}

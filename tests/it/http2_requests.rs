@@ -1,0 +1,247 @@
+//! Promise: over HTTP/2 a request has one meaning too, and reaches the app in the same form as over HTTP/1.1.
+
+use std::sync::{Arc, Mutex};
+
+use crate::harness::frames::{self, Connection, GET, HEADERS, Outcome, PROTOCOL_ERROR, Site};
+use crate::harness::raw::{Asked, RawApp, eventually, ok};
+
+struct Bench {
+    site: Site,
+    app: RawApp,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+async fn bench(config: &str) -> Bench {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&heads);
+    let app = RawApp::start(move |mut asked: Asked| {
+        let kept = Arc::clone(&kept);
+        async move {
+            kept.lock().unwrap().push(asked.head.clone());
+            if let Ok(length) = asked.header("content-length").parse() {
+                asked.body(length).await;
+            }
+            asked.send(ok("yes")).await;
+            Some(asked)
+        }
+    })
+    .await;
+    let site = Site::new(&(app.config() + config));
+    Bench { site, app, heads }
+}
+
+/// GET with some of its fields replaced, and others after them.
+fn with<'a>(replaced: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields: Vec<(&str, &str)> = GET.to_vec();
+    for (name, value) in replaced {
+        fields.iter_mut().find(|(known, _)| known == name).expect("a pseudo-header").1 = value;
+    }
+    fields.extend(more);
+    fields
+}
+
+/// Tries each request on a connection of its own.
+async fn outcomes(bench: &Bench, requests: Vec<Vec<(&str, &str)>>, is_expected: impl Fn(Outcome) -> bool) {
+    for fields in requests {
+        let mut connection = bench.site.connect(&[]).await;
+        connection.request(1, &fields).await;
+        let outcome = connection.outcome(1).await;
+        assert!(is_expected(outcome), "{fields:?} got {outcome}");
+    }
+}
+
+fn is_refused(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Status(400) | Outcome::Reset(PROTOCOL_ERROR) | Outcome::Gone(PROTOCOL_ERROR))
+}
+
+#[tokio::test]
+async fn connection_headers_are_refused() {
+    let bench = bench("").await;
+    let headers = [
+        ("connection", "close"),
+        ("connection", "x-forwarded-for"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "x"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("te", "gzip"),
+        ("te", "trailers, x"),
+    ];
+    outcomes(&bench, headers.iter().map(|header| with(&[], &[*header])).collect(), is_refused).await;
+    assert_eq!(bench.app.requests(), 0);
+}
+
+#[tokio::test]
+async fn pseudo_headers_are_once_first_and_known() {
+    let bench = bench("").await;
+    let without = |name: &str| GET.iter().filter(|(known, _)| *known != name).copied().collect::<Vec<_>>();
+    let mut late = vec![("accept", "x")];
+    late.extend(GET);
+    let requests = vec![
+        without(":method"),
+        without(":scheme"),
+        without(":path"),
+        without(":authority"),
+        with(&[], &[(":path", "/x")]),
+        with(&[], &[(":method", "POST")]),
+        with(&[], &[(":authority", "evil.test")]),
+        with(&[], &[(":scheme", "https")]),
+        with(&[], &[(":status", "200")]),
+        with(&[], &[(":evil", "x")]),
+        with(&[(":path", "")], &[]),
+        late,
+    ];
+    outcomes(&bench, requests, is_refused).await;
+    assert_eq!(bench.app.requests(), 0);
+}
+
+#[tokio::test]
+async fn values_and_names_are_strict() {
+    let bench = bench("").await;
+    let headers = [
+        ("X-Upper", "x"),
+        ("", "x"),
+        ("a b", "x"),
+        ("a:b", "x"),
+        ("x", "a\r\nb: c"),
+        ("x", "a\0b"),
+        ("x", "a\nb"),
+        ("x", " padded"),
+        ("x", "padded "),
+        ("x", "\tpadded"),
+        ("content-length", "+0"),
+        ("content-length", "x"),
+    ];
+    outcomes(&bench, headers.iter().map(|header| with(&[], &[*header])).collect(), is_refused).await;
+    assert_eq!(bench.app.requests(), 0);
+}
+
+#[tokio::test]
+async fn targets_hosts_and_schemes_are_strict() {
+    let bench = bench("").await;
+    let mut requests = Vec::new();
+    for path in ["x", "/\\evil", "/a b", "/\u{e4}", "/a%00", "*", "http://site.test/", "/<a>"] {
+        requests.push(with(&[(":path", path)], &[]));
+    }
+    for authority in ["a@site.test", "site.test/x", "site.test:x", "site.test:99999", "a,b", " ", "[::1"] {
+        requests.push(with(&[(":authority", authority)], &[]));
+    }
+    for scheme in ["http", "ftp", "https:", ""] {
+        requests.push(with(&[(":scheme", scheme)], &[]));
+    }
+    for hosts in
+        [vec![("host", "evil.test")], vec![("host", "site.test"), ("host", "site.test")], vec![("host", "site.test:1")]]
+    {
+        requests.push(with(&[], &hosts));
+    }
+    outcomes(&bench, requests, is_refused).await;
+    assert_eq!(bench.app.requests(), 0);
+}
+
+#[tokio::test]
+async fn refusals_have_their_own_status() {
+    let bench = bench("").await;
+    let long = format!("/{}", "x".repeat(8 * 1024));
+    let many: Vec<String> = (0..110).map(|n| format!("x-{n}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "y")).collect();
+    for (fields, status) in [
+        (with(&[(":method", "TRACE")], &[]), 405),
+        (with(&[(":path", &long)], &[]), 414),
+        (with(&[], &many), 431),
+        (with(&[], &[("expect", "x")]), 417),
+        (with(&[(":authority", "other.test")], &[]), 421),
+    ] {
+        let mut connection = bench.site.connect(&[]).await;
+        connection.request(1, &fields).await;
+        assert_eq!(connection.outcome(1).await, Outcome::Status(status));
+        // Others on the same connection are served as before.
+        connection.request(3, GET).await;
+        assert_eq!(connection.outcome(3).await, Outcome::Status(200));
+    }
+    let mut connection = bench.site.connect(&[]).await;
+    connection.request(1, &[(":method", "CONNECT"), (":authority", "site.test:443")]).await;
+    assert_eq!(connection.outcome(1).await, Outcome::Status(405));
+}
+
+#[tokio::test]
+async fn lengths_that_do_not_fit_the_data_reset_the_stream() {
+    let bench = bench("").await;
+    for (length, data) in [("5", "hell"), ("5", "hello!"), ("0", "x")] {
+        let mut connection = bench.site.connect(&[]).await;
+        let fields = with(&[(":method", "POST")], &[("content-length", length)]);
+        connection.send(HEADERS, frames::END_HEADERS, 1, &frames::block(&fields)).await;
+        connection.send(frames::DATA, frames::END_STREAM, 1, data.as_bytes()).await;
+        let outcome = connection.outcome(1).await;
+        assert!(is_refused(outcome), "{length} {data:?} got {outcome}");
+    }
+}
+
+#[tokio::test]
+async fn a_get_with_a_body_of_unknown_length_is_refused() {
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[]).await;
+    connection.send(HEADERS, frames::END_HEADERS, 1, &frames::block(GET)).await;
+    assert_eq!(connection.outcome(1).await, Outcome::Status(411));
+}
+
+#[tokio::test]
+async fn the_app_gets_one_canonical_request() {
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[]).await;
+    let more = [
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+        ("cookie", "c=3"),
+        ("te", "trailers"),
+        ("x_misleading", "x"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("host", "SITE.test"),
+        ("proxy-authorization", "x"),
+        ("x-fine", "y"),
+    ];
+    connection.request(1, &with(&[(":path", "//a/b?c")], &more)).await;
+    assert_eq!(connection.outcome(1).await, Outcome::Status(200));
+    let head = bench.heads.lock().unwrap().pop().expect("the app heard it");
+    assert!(head.starts_with("GET //a/b?c HTTP/1.1\r\nhost: site.test"), "{head}");
+    for line in
+        ["cookie: a=1; b=2; c=3\r\n", "x-forwarded-for: 127.0.0.1\r\n", "x-forwarded-proto: https\r\n", "x-fine: y\r\n"]
+    {
+        assert_eq!(head.matches(line).count(), 1, "{line} in {head}");
+    }
+    for name in ["\r\nte:", "misleading", "6.6.6.6", "proxy-authorization", ":authority"] {
+        assert!(!head.contains(name), "{name} in {head}");
+    }
+    assert_eq!(head.to_lowercase().matches("\r\nhost:").count(), 1, "{head}");
+}
+
+#[tokio::test]
+async fn a_cookie_in_many_crumbs_is_one_field() {
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[]).await;
+    let crumbs: Vec<(&str, &str)> = (0..130).map(|_| ("cookie", "a=b")).collect();
+    connection.request(1, &with(&[], &crumbs)).await;
+    assert_eq!(connection.outcome(1).await, Outcome::Status(200));
+    let head = bench.heads.lock().unwrap().pop().expect("the app heard it");
+    assert_eq!(head.matches("cookie: ").count(), 1);
+    assert_eq!(head.matches("a=b").count(), 130);
+}
+
+// It waits for the process, and the app must go on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_stops_or_is_reset_never_completes() {
+    let bench = bench("[http]\nbody_timeout = \"400ms\"\n").await;
+    let begin = async |connection: &mut Connection, stream| {
+        let fields = with(&[(":method", "POST")], &[("content-length", "100")]);
+        connection.send(HEADERS, frames::END_HEADERS, stream, &frames::block(&fields)).await;
+        connection.send(frames::DATA, 0, stream, b"half").await;
+    };
+    let mut connection = bench.site.connect(&[]).await;
+    begin(&mut connection, 1).await;
+    assert_eq!(connection.outcome(1).await, Outcome::Status(408));
+    begin(&mut connection, 3).await;
+    eventually("the app hears of the second", || bench.app.requests() == 2).await;
+    connection.send(frames::RST_STREAM, 0, 3, &8u32.to_be_bytes()).await;
+    bench.site.door.wait_for_log(|line| line["target"] == "access" && line["status"] != 408);
+    connection.request(5, GET).await;
+    assert_eq!(connection.outcome(5).await, Outcome::Status(200));
+}
