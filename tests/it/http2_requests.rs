@@ -166,7 +166,8 @@ async fn refusals_have_their_own_status() {
 #[tokio::test]
 async fn lengths_that_do_not_fit_the_data_reset_the_stream() {
     let bench = bench("").await;
-    for (length, data) in [("5", "hell"), ("5", "hello!"), ("0", "x")] {
+    // With a length of 0 the request is whole, and may be answered, before the data comes.
+    for (length, data) in [("5", "hell"), ("5", "hello!"), ("1", "xy")] {
         let mut connection = bench.site.connect(&[]).await;
         let fields = with(&[(":method", "POST")], &[("content-length", length)]);
         connection.send(HEADERS, frames::END_HEADERS, 1, &frames::block(&fields)).await;

@@ -272,7 +272,7 @@ async fn a_refusal_comes_after_the_answers_before_it() {
     let (app, door) = bench().await;
     let pipelined = [get(""), get(""), b"GET / HTTP/1.1\r\nbad\r\n\r\n".to_vec(), get("")].concat();
     let answer = wire::exchange(door.http(), pipelined).await;
-    assert_eq!(answers(&answer), 3, "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 3, "{answer}");
     assert!(answer.rfind("400 Bad Request").unwrap() > answer.rfind("200 OK").unwrap(), "{answer}");
     assert_eq!(app.requests(), 2);
 }

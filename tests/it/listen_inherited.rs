@@ -21,7 +21,7 @@ async fn by_their_names() {
     let files = authority.issue(&["site.test"]).write(builder.folder(), "site");
     // What the config names is not bound: nothing else may have these ports.
     let config = format!(
-        "[listen]\nhttp = \"{}\"\n[admin]\nlisten = \"{}\"\n[tls]\n{}{}",
+        "[listen]\nhttp = \"{}\"\n[admin]\nlisten = \"{}\"\n[https]\nredirect = false\n[tls]\n{}{}",
         addresses[1],
         addresses[2],
         files.keys(),

@@ -261,11 +261,14 @@ async fn a_body_of_a_get_is_forwarded_whole() {
     })
     .await;
     let door = door().config(app.config()).start();
-    for (framing, body) in [("Content-Length: 4", "body"), ("Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n")] {
-        let request = format!("GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n{framing}\r\n\r\n{body}");
-        let answer = wire::exchange(door.http(), request).await;
-        assert!(answer.ends_with(" body"), "{framing}: {answer}");
-    }
+    let get = |framing: &str, body: &str| {
+        format!("GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n{framing}\r\n\r\n{body}")
+    };
+    let answer = wire::exchange(door.http(), get("Content-Length: 4", "body")).await;
+    assert!(answer.ends_with(" body"), "{answer}");
+    // Of unknown length it is refused: some would drop it, some would take it for a request.
+    let answer = wire::exchange(door.http(), get("Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n")).await;
+    assert_eq!(wire::status(&answer), 411, "{answer}");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Site {
     pub async fn connect(&self, settings: &[(u16, u32)]) -> Connection {
         let client = Client::with(&self.authority, &["h2"], rustls::ALL_VERSIONS);
         let stream = client.connect(self.door.https(), "site.test").await;
-        let mut connection = Connection { stream, read: Vec::new() };
+        let mut connection = Connection { stream, read: Vec::new(), goaway: None };
         connection.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let mut payload = Vec::new();
         for (identifier, value) in settings {
@@ -68,6 +68,8 @@ impl Site {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     read: Vec<u8>,
+    /// The code of the last GOAWAY.
+    goaway: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -150,7 +152,15 @@ impl Connection {
                 if self.read.len() >= 9 + length {
                     let bytes: Vec<u8> = self.read.drain(..9 + length).collect();
                     let stream = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]) & 0x7fff_ffff;
-                    return Some(Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() });
+                    let frame = Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() };
+                    if frame.kind == GOAWAY {
+                        self.goaway = Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("four bytes")));
+                    }
+                    // A polite end waits for this answer (RFC 9113 section 6.8).
+                    if frame.kind == PING && frame.flags & 1 == 0 {
+                        self.send(PING, 1, 0, &frame.payload).await;
+                    }
+                    return Some(frame);
                 }
             }
             let mut piece = [0; 16 * 1024];
@@ -178,15 +188,10 @@ impl Connection {
         Outcome::Closed
     }
 
-    /// Reads until the connection ends: the code of its GOAWAY, if it said one.
+    /// Reads until the connection ends: the code of its last GOAWAY, if it said one, also before.
     pub async fn end(&mut self) -> Option<u32> {
-        let mut code = None;
-        while let Some(frame) = self.next().await {
-            if frame.kind == GOAWAY {
-                code = Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("four bytes")));
-            }
-        }
-        code
+        while self.next().await.is_some() {}
+        self.goaway
     }
 }
 
