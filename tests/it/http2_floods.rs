@@ -29,7 +29,7 @@ async fn flood(mut connection: Connection, bytes: Vec<u8>) -> Option<u32> {
         panic!("the flood was never stopped");
     };
     timeout(PATIENCE, sending).await.expect("stopped in time");
-    connection.end().await
+    connection.end_unattended().await
 }
 
 async fn is_stopped(site: &Site, frame: Vec<u8>) {
@@ -170,6 +170,9 @@ async fn an_idle_connection_is_told_to_go() {
     connection.request(1, GET).await;
     assert_eq!(connection.outcome(1).await, Outcome::Status(200));
     assert_eq!(connection.end().await, Some(0));
+    // Nor can a client stay by leaving the ping unanswered that comes with the GOAWAY.
+    let mut deaf = site.connect(&[]).await;
+    assert_eq!(deaf.end_unattended().await, Some(0));
 }
 
 #[tokio::test]

@@ -178,6 +178,21 @@ async fn lengths_that_do_not_fit_the_data_reset_the_stream() {
 }
 
 #[tokio::test]
+async fn data_after_a_length_of_nothing_goes_nowhere() {
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[]).await;
+    let fields = with(&[(":method", "POST")], &[("content-length", "0")]);
+    connection.send(HEADERS, frames::END_HEADERS, 1, &frames::block(&fields)).await;
+    let smuggled = b"GET /smuggled HTTP/1.1\r\nHost: site.test\r\n\r\n";
+    connection.send(frames::DATA, frames::END_STREAM, 1, smuggled).await;
+    let outcome = connection.outcome(1).await;
+    assert!(is_refused(outcome) || outcome == Outcome::Status(200), "{outcome}");
+    connection.request(3, GET).await;
+    assert_eq!(connection.outcome(3).await, Outcome::Status(200));
+    assert!(!bench.heads.lock().unwrap().iter().any(|head| head.contains("smuggled")));
+}
+
+#[tokio::test]
 async fn a_get_with_a_body_of_unknown_length_is_refused() {
     let bench = bench("").await;
     let mut connection = bench.site.connect(&[]).await;

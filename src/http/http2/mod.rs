@@ -25,6 +25,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Finds out whether a client with open streams is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// For a client to answer the ping that comes with a GOAWAY (RFC 9113 section 6.8), once its streams have ended.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Streams that the client opened and reset before they were looked at.
 const RESETS_UNSEEN: usize = 64;
 /// Streams that the client made us reset, by errors of its own.
@@ -53,7 +55,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
     let io = TokioIo::new(Metered::new(stream, &connected));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let open = streams.open();
-    let idle = idle_for(idle, || open.load(Ordering::Relaxed) > 0, &connected);
+    let is_busy = || open.load(Ordering::Relaxed) > 0;
+    let idle = idle_for(idle, is_busy, &connected);
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
@@ -65,6 +68,16 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         biased;
         _ = connection => {}
         _ = drain.ended() => {}
+        () = empty_for(FAREWELL, is_busy) => {}
+    }
+}
+
+/// Resolves when no stream has been open at two looks in a row, `patience` apart.
+async fn empty_for(patience: Duration, is_busy: impl Fn() -> bool) {
+    let mut quiet = 0;
+    while quiet < 2 {
+        tokio::time::sleep(patience / 2).await;
+        quiet = if is_busy() { 0 } else { quiet + 1 };
     }
 }
 

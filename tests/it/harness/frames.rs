@@ -68,7 +68,7 @@ impl Site {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     read: Vec<u8>,
-    /// The code of the last GOAWAY.
+    /// What the last GOAWAY said.
     goaway: Option<u32>,
 }
 
@@ -152,15 +152,7 @@ impl Connection {
                 if self.read.len() >= 9 + length {
                     let bytes: Vec<u8> = self.read.drain(..9 + length).collect();
                     let stream = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]) & 0x7fff_ffff;
-                    let frame = Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() };
-                    if frame.kind == GOAWAY {
-                        self.goaway = Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("four bytes")));
-                    }
-                    // A polite end waits for this answer (RFC 9113 section 6.8).
-                    if frame.kind == PING && frame.flags & 1 == 0 {
-                        self.send(PING, 1, 0, &frame.payload).await;
-                    }
-                    return Some(frame);
+                    return Some(Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() });
                 }
             }
             let mut piece = [0; 16 * 1024];
@@ -172,25 +164,54 @@ impl Connection {
         }
     }
 
+    /// The next frame that is not housekeeping, which is answered as a client must.
+    async fn attend(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.next().await?;
+            match frame.kind {
+                SETTINGS if frame.flags & 1 == 0 => drop(self.send(SETTINGS, 1, 0, &[]).await),
+                PING if frame.flags & 1 == 0 => drop(self.send(PING, 1, 0, &frame.payload).await),
+                GOAWAY => {
+                    let code = u32::from_be_bytes(frame.payload[4..8].try_into().expect("four bytes"));
+                    self.goaway = Some(code);
+                    // Without an error it is a polite end: streams may still be answered.
+                    if code != 0 {
+                        return Some(frame);
+                    }
+                }
+                _ => return Some(frame),
+            }
+        }
+    }
+
     /// Reads until it is clear what became of `stream`.
     pub async fn outcome(&mut self, stream: u32) -> Outcome {
-        while let Some(frame) = self.next().await {
-            let code = |at: usize| u32::from_be_bytes(frame.payload[at..at + 4].try_into().expect("four bytes"));
+        while let Some(frame) = self.attend().await {
             match frame.kind {
                 HEADERS if frame.stream == stream => return Outcome::Status(status(&frame.payload)),
-                RST_STREAM if frame.stream == stream => return Outcome::Reset(code(0)),
-                // Without an error it is a polite end: the stream may still be answered.
-                GOAWAY if code(4) != 0 => return Outcome::Gone(code(4)),
-                SETTINGS if frame.flags & 1 == 0 => drop(self.send(SETTINGS, 1, 0, &[]).await),
+                RST_STREAM if frame.stream == stream => {
+                    return Outcome::Reset(u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes")));
+                }
+                GOAWAY => return Outcome::Gone(self.goaway.unwrap_or_default()),
                 _ => {}
             }
         }
         Outcome::Closed
     }
 
-    /// Reads until the connection ends: the code of its last GOAWAY, if it said one, also before.
+    /// Reads until the connection ends: the code of its GOAWAY, if it said one.
     pub async fn end(&mut self) -> Option<u32> {
-        while self.next().await.is_some() {}
+        while self.attend().await.is_some() {}
+        self.goaway
+    }
+
+    /// The same without answering anything.
+    pub async fn end_unattended(&mut self) -> Option<u32> {
+        while let Some(frame) = self.next().await {
+            if frame.kind == GOAWAY {
+                self.goaway = Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("four bytes")));
+            }
+        }
         self.goaway
     }
 }
