@@ -51,7 +51,8 @@ async fn open(upgrade: OnUpgrade, session: Session, agreed: Option<Agreed>, conf
     match upgrade.await {
         Ok(upgraded) => {
             let link = websocket::open(upgraded, agreed.as_ref(), &config);
-            session.run(link, config.close_timeout).await;
+            // A task of its own, which holds nothing but the session.
+            tokio::spawn(session.run(link, config.close_timeout));
         }
         Err(_) => session.abandon(),
     }

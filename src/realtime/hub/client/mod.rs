@@ -142,6 +142,8 @@ impl Client {
             if let Err(place) = place {
                 let seat = state.seat(self.address, encoding, wish.notices, behind.is_some());
                 let subscription = Subscription { cell: Arc::clone(cell), encoding: encoding.clone(), seat };
+                // Most clients have one.
+                self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.numbers.subscriptions.inc();
             }
