@@ -66,7 +66,7 @@ impl Guest {
 /// Our own fault: the layer that finds it out is missing.
 pub fn facts(request: &Parts) -> Result<Facts, Failure> {
     let missing = || Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The door is not in order.").detail("no facts");
-    request.extensions.get::<Facts>().cloned().or_else(|| assumed(request)).ok_or_else(missing)
+    request.extensions.get::<Facts>().cloned().ok_or_else(missing)
 }
 
 impl Realtime {
@@ -187,18 +187,4 @@ impl Realtime {
         let after = after + (after + Duration::from_secs(4)).mul_f64(seed as f64 / u64::MAX as f64);
         Failure::us(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_after(after)
     }
-}
-
-// TEMPORARY
-fn assumed(request: &Parts) -> Option<Facts> {
-    let peer = request.extensions.get::<Arc<crate::listen::Peer>>()?;
-    let host = request.uri.authority().cloned().or_else(|| request.headers.get("host")?.to_str().ok()?.parse().ok())?;
-    Some(Facts {
-        client: peer.address.ip(),
-        scheme: if peer.tls.is_some() { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
-        authority: host,
-        forwarded_for: http::HeaderValue::from_static("x"),
-        request_id: crate::http::facts::RequestId::new(),
-        received: Instant::now(),
-    })
 }

@@ -88,7 +88,7 @@ async fn with_history_it_loses_nothing() {
 
 #[tokio::test]
 async fn a_client_that_sends_and_never_reads_is_not_listened_to_for_ever() {
-    let config = "[realtime.plain]\nbroadcast = \"off\"\nping_interval = \"300ms\"\nping_timeout = \"300ms\"\n";
+    let config = "[realtime.plain]\nbroadcast = \"off\"\nping_interval = \"1s\"\nping_timeout = \"1s\"\n";
     let door = door().config(config).start();
     let text = "x".repeat(100_000);
     let mut socket = connect(&door, "/api/ws").await;
@@ -104,5 +104,6 @@ async fn a_client_that_sends_and_never_reads_is_not_listened_to_for_ever() {
     };
     tokio::time::timeout(crate::harness::PATIENCE, sending).await.expect("it is cut off");
     let grown = door.resident().saturating_sub(before);
-    assert!(grown < 16_000_000, "grown by {grown}");
+    // Without a bound it would be all that can be sent in two seconds.
+    assert!(grown < 40_000_000, "grown by {grown}");
 }
