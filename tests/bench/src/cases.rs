@@ -1,0 +1,247 @@
+//! The cases: what is asked of whom.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::contender::{Contender, Role, Site};
+use crate::http::{self, Ask, WARM_UP, Wire};
+use crate::report::{Caption, Sample};
+use crate::tally::Tally;
+use crate::websocket;
+use crate::{process, upstream};
+
+/// The hub's path; the others serve every path.
+const SOCKET: &str = "/api/ws";
+/// A chunk of the size of a usual Next.js framework chunk.
+const CHUNK: usize = 229 * 1024;
+const IDLE: usize = 10_000;
+
+pub struct CaseOf {
+    pub caption: Caption,
+    pub contenders: &'static [Contender],
+    work: Work,
+}
+
+enum Work {
+    /// Through the door, to an app that answers with so many bytes.
+    Proxy {
+        wire: Wire,
+        answer: usize,
+        upload: usize,
+        connections: usize,
+    },
+    Handshakes {
+        resumed: bool,
+    },
+    Static {
+        encoding: &'static str,
+    },
+    Echo,
+    FanOut {
+        in_flight: usize,
+    },
+    Rooms,
+    Idle {
+        tls: bool,
+    },
+    Admit {
+        tls: bool,
+    },
+}
+
+use Contender::{Bun, Caddy, Doorway, Envoy, Haproxy, Nginx, Ws};
+
+const PROXIES: &[Contender] = &[Doorway, Nginx, Haproxy, Caddy, Envoy];
+const SOCKETS: &[Contender] = &[Doorway, Ws, Bun];
+
+const fn case(
+    name: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    contenders: &'static [Contender],
+    work: Work,
+) -> CaseOf {
+    let less_is_better = matches!(work, Work::Idle { .. });
+    CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
+}
+
+const fn proxy(wire: Wire, answer: usize, upload: usize, connections: usize) -> Work {
+    Work::Proxy { wire, answer, upload, connections }
+}
+
+const REQUESTS: &str = "requests per CPU-second";
+const BYTES: &str = "bytes per CPU-second";
+const MB10: usize = 10 * 1024 * 1024;
+
+pub const CASES: &[CaseOf] = &[
+    case("http1", "HTTP/1.1, 1 KB, 64 connections", REQUESTS, PROXIES, proxy(Wire::Plain, 1024, 0, 64)),
+    case("https1", "HTTP/1.1 over TLS 1.3", REQUESTS, PROXIES, proxy(Wire::Tls, 1024, 0, 64)),
+    case("https2", "HTTP/2 over TLS 1.3", REQUESTS, PROXIES, proxy(Wire::Http2, 1024, 0, 8)),
+    case(
+        "handshake",
+        "TLS handshakes, full",
+        "handshakes per CPU-second",
+        PROXIES,
+        Work::Handshakes { resumed: false },
+    ),
+    case("resume", "TLS handshakes, resumed", "handshakes per CPU-second", PROXIES, Work::Handshakes { resumed: true }),
+    case("download", "10 MB down", BYTES, PROXIES, proxy(Wire::Plain, MB10, 0, 4)),
+    case("upload", "10 MB up", BYTES, PROXIES, proxy(Wire::Plain, 16, MB10, 4)),
+    case("static", "/_next/static, 229 KB", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "identity" }),
+    case("static-gzip", "/_next/static, 229 KB, gzip", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "gzip" }),
+    case("echo", "WebSocket echo, 64 clients", "echoes per CPU-second", SOCKETS, Work::Echo),
+    case(
+        "fanout",
+        "Fan-out to 1,000, 1 in flight",
+        "deliveries per CPU-second",
+        SOCKETS,
+        Work::FanOut { in_flight: 1 },
+    ),
+    case(
+        "fanout4",
+        "Fan-out to 1,000, 4 in flight",
+        "deliveries per CPU-second",
+        SOCKETS,
+        Work::FanOut { in_flight: 4 },
+    ),
+    case("rooms", "10,000 clients in 1,000 rooms", "deliveries per CPU-second", SOCKETS, Work::Rooms),
+    case("idle", "10,000 idle sockets", "bytes per socket", SOCKETS, Work::Idle { tls: false }),
+    case("idle-tls", "4,000 idle sockets over TLS", "bytes per socket", SOCKETS, Work::Idle { tls: true }),
+    case("admit", "Admitting 10,000 sockets", "sockets per CPU-second", SOCKETS, Work::Admit { tls: false }),
+];
+
+/// One contender, one round.
+pub fn run(case: &CaseOf, contender: Contender, round: usize, seconds: f64, site: &Site) -> Result<Sample> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    runtime.block_on(local.run_until(measure(case, contender, round, Duration::from_secs_f64(seconds), site)))
+}
+
+async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Duration, site: &Site<'_>) -> Result<Sample> {
+    let answer = match case.work {
+        Work::Proxy { answer, .. } => answer,
+        _ => 1024,
+    };
+    let upstream = upstream::start(answer).await?;
+    let role = match case.work {
+        Work::Proxy { wire, .. } => Role::Proxy { upstream, tls: wire != Wire::Plain },
+        Work::Handshakes { .. } => Role::Proxy { upstream, tls: true },
+        Work::Static { .. } => Role::Files { folder: static_folder(site.folder)?, upstream },
+        Work::Echo => Role::Echo,
+        Work::FanOut { .. } | Work::Rooms => Role::Broadcast { tls: false },
+        Work::Idle { tls } | Work::Admit { tls } => Role::Broadcast { tls },
+    };
+    let running = contender.start(&role, site)?;
+    let address = running.address;
+    let process = &running.process;
+    let timed = |before: process::Usage, tally: Tally| {
+        let after = process.usage();
+        let cpu = after.cpu - before.cpu;
+        Sample {
+            case: case.caption.name,
+            contender,
+            round,
+            work: tally.work,
+            cpu,
+            figure: tally.work as f64 / cpu.max(0.01),
+            p50_ms: tally.quantile(0.5),
+            p99_ms: tally.quantile(0.99),
+            resident: after.resident,
+        }
+    };
+    let ask = match &case.work {
+        Work::Proxy { wire, upload, connections, .. } => {
+            Some(Ask { upload: *upload, count_bytes: answer >= MB10 || *upload > 0, ..Ask::get(*wire, *connections) })
+        }
+        Work::Static { encoding } => Some(Ask {
+            path: "/_next/static/chunks/framework.js".into(),
+            headers: format!("Accept-Encoding: {encoding}\r\n"),
+            ..Ask::get(Wire::Plain, 16)
+        }),
+        _ => None,
+    };
+    if let Some(ask) = ask {
+        http::run(address, &ask, Instant::now() + WARM_UP).await?;
+        let before = process.usage();
+        let tally = http::run(address, &ask, Instant::now() + span).await?;
+        return Ok(timed(before, tally));
+    }
+    match case.work {
+        Work::Handshakes { resumed } => {
+            http::handshakes(address, 8, resumed, Instant::now() + WARM_UP).await?;
+            let before = process.usage();
+            let tally = http::handshakes(address, 8, resumed, Instant::now() + span).await?;
+            Ok(timed(before, tally))
+        }
+        Work::Echo => {
+            websocket::echo(address, SOCKET, 64, 64, Instant::now() + WARM_UP).await?;
+            let before = process.usage();
+            let tally = websocket::echo(address, SOCKET, 64, 64, Instant::now() + span).await?;
+            Ok(timed(before, tally))
+        }
+        Work::FanOut { in_flight } => {
+            let sockets = websocket::open_many(address, 1_000, false, |_| SOCKET.to_owned()).await?;
+            let before = process.usage();
+            let tally = websocket::fan_out(sockets, 64, in_flight, Instant::now() + span, || (0, 1_000)).await?;
+            Ok(timed(before, tally))
+        }
+        Work::Rooms => {
+            let path = |number: usize| format!("{SOCKET}/room-{}", number % 1_000);
+            let sockets = websocket::open_many(address, 10_000, false, path).await?;
+            let before = process.usage();
+            let mut random = 88_172_645_463_325_252_u64;
+            let target = move || {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                ((random % 10_000) as usize, 10)
+            };
+            let tally = websocket::fan_out(sockets, 64, 16, Instant::now() + span, target).await?;
+            Ok(timed(before, tally))
+        }
+        Work::Idle { tls } => {
+            let count = if tls { IDLE * 2 / 5 } else { IDLE };
+            // What the first few cost is not what one more costs.
+            let first = websocket::open_many(address, 100, tls, |_| SOCKET.to_owned()).await?;
+            let before = process.usage();
+            let sockets = websocket::open_many(address, count - first.len(), tls, |_| SOCKET.to_owned()).await?;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let mut sample = timed(before, Tally::of(sockets.len() as u64));
+            sample.figure = (sample.resident.saturating_sub(before.resident)) as f64 / sockets.len() as f64;
+            Ok(sample)
+        }
+        Work::Admit { tls } => {
+            let before = process.usage();
+            let sockets = websocket::open_many(address, IDLE, tls, |_| SOCKET.to_owned()).await?;
+            Ok(timed(before, Tally::of(sockets.len() as u64)))
+        }
+        Work::Proxy { .. } | Work::Static { .. } => unreachable!("asked above"),
+    }
+}
+
+/// A project's folder as `next build` leaves it, with one chunk of script-like text, and its gzip for nginx.
+fn static_folder(folder: &Path) -> Result<PathBuf> {
+    let project = folder.join("project");
+    let chunks = project.join(".next/static/chunks");
+    if !chunks.is_dir() {
+        fs::create_dir_all(&chunks)?;
+        fs::write(project.join("package.json"), "{\"dependencies\":{\"next\":\"16.4.6\"}}")?;
+        fs::write(project.join(".next/BUILD_ID"), "bench")?;
+        let mut text = String::with_capacity(CHUNK);
+        for number in 0_u64.. {
+            if text.len() >= CHUNK {
+                break;
+            }
+            let scrambled = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            text.push_str(&format!("function f{number}(a,b){{return a.k{scrambled:x}(b,{})}}\n", scrambled % 977));
+        }
+        text.truncate(CHUNK);
+        let file = chunks.join("framework.js");
+        fs::write(&file, text)?;
+        std::process::Command::new("gzip").args(["-k", "-9"]).arg(&file).status()?;
+    }
+    Ok(project)
+}

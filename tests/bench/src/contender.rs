@@ -1,0 +1,254 @@
+//! Who takes part in which case, and how each is set up: with the defaults its users get, one processor.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::process::Process;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contender {
+    Doorway,
+    Nginx,
+    Haproxy,
+    Caddy,
+    Envoy,
+    Ws,
+    Bun,
+}
+
+/// What a contender is set up for.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// In front of an app.
+    Proxy { upstream: SocketAddr, tls: bool },
+    /// Files of `folder` under `/_next/static/`.
+    Files { folder: PathBuf, upstream: SocketAddr },
+    /// Every message back to its sender.
+    Echo,
+    /// Every message to everybody of its room (the path), the sender too.
+    Broadcast { tls: bool },
+}
+
+/// A contender that is up.
+pub struct Running {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+pub struct Site<'a> {
+    /// Where configs, certificates and logs are written.
+    pub folder: &'a Path,
+    pub certificate: &'a Path,
+    pub key: &'a Path,
+    pub doorway: &'a Path,
+    /// `tests/bench/peers`, with its packages installed.
+    pub peers: &'a Path,
+}
+
+impl Contender {
+    pub fn name(self) -> &'static str {
+        match self {
+            Contender::Doorway => "Doorway",
+            Contender::Nginx => "nginx",
+            Contender::Haproxy => "HAProxy",
+            Contender::Caddy => "Caddy",
+            Contender::Envoy => "Envoy",
+            Contender::Ws => "ws",
+            Contender::Bun => "Bun",
+        }
+    }
+
+    /// The program, if it is installed.
+    pub fn program(self, site: &Site) -> Option<PathBuf> {
+        let in_path = |name: &str| {
+            let path = std::env::var_os("PATH")?;
+            let more = ["/usr/sbin".into(), site.peers.join("bin"), site.peers.join("node_modules/.bin")];
+            std::env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|file| file.is_file())
+        };
+        match self {
+            Contender::Doorway => Some(site.doorway.to_owned()).filter(|file| file.is_file()),
+            Contender::Nginx => in_path("nginx"),
+            Contender::Haproxy => in_path("haproxy"),
+            Contender::Caddy => in_path("caddy"),
+            Contender::Envoy => in_path("envoy"),
+            Contender::Ws => in_path("node").filter(|_| site.peers.join("node_modules/ws").is_dir()),
+            Contender::Bun => in_path("bun"),
+        }
+    }
+
+    pub fn start(self, role: &Role, site: &Site) -> Result<Running> {
+        let program = self.program(site).context("not installed")?.to_string_lossy().into_owned();
+        let address = free_address()?;
+        let port = address.port();
+        let log = site.folder.join(format!("{}.log", self.name()));
+        let file = |name: &str, text: String| -> Result<String> {
+            let path = site.folder.join(name);
+            fs::write(&path, text)?;
+            Ok(path.to_string_lossy().into_owned())
+        };
+        let (certificate, key) = (site.certificate.display(), site.key.display());
+        let mut environment = Vec::new();
+        let command = match self {
+            Contender::Doorway => {
+                let listen = match role {
+                    Role::Proxy { tls: true, .. } | Role::Broadcast { tls: true } => {
+                        format!(
+                            "http = []\nhttps = \"{address}\"\n[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\""
+                        )
+                    }
+                    _ => format!("http = \"{address}\""),
+                };
+                let app = match role {
+                    Role::Proxy { upstream, .. } => format!("[app]\nurl = \"http://{upstream}\""),
+                    Role::Files { folder, upstream } => {
+                        format!("[app]\nurl = \"http://{upstream}\"\ndir = \"{}\"", folder.display())
+                    }
+                    _ => String::new(),
+                };
+                let plain = match role {
+                    Role::Echo => "[realtime.plain]\nbroadcast = \"off\"",
+                    _ => "[realtime.plain]\necho = false",
+                };
+                let text = format!("[listen]\n{listen}\n{app}\n{plain}\n[admin]\nlisten = \"off\"\n");
+                vec![program, "--config".into(), file("doorway.toml", text)?]
+            }
+            Contender::Nginx => {
+                let folder = site.folder.display();
+                let listen = match role {
+                    Role::Proxy { tls: true, .. } => format!(
+                        "listen {address} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:s:10m;"
+                    ),
+                    _ => format!("listen {address} reuseport;"),
+                };
+                let upstream = match role {
+                    Role::Proxy { upstream, .. } | Role::Files { upstream, .. } => *upstream,
+                    _ => anyhow::bail!("not for this case"),
+                };
+                let files = match role {
+                    Role::Files { folder, .. } => {
+                        let root = folder.join(".next/static");
+                        format!(
+                            "location /_next/static/ {{ alias {}/; gzip_static on; add_header Cache-Control \"public, max-age=31536000, immutable\"; }}",
+                            root.display()
+                        )
+                    }
+                    _ => String::new(),
+                };
+                // Access log on, as Doorway's is; everything else as the distribution's own file has it.
+                let text = format!(
+                    "worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
+                     events {{ worker_connections 16384; }}\n\
+                     http {{ access_log {folder}/nginx.access; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;\n\
+                     client_body_temp_path {folder}/nginx.body; proxy_temp_path {folder}/nginx.proxy; fastcgi_temp_path {folder}/nginx.f; uwsgi_temp_path {folder}/nginx.u; scgi_temp_path {folder}/nginx.s;\n\
+                     types {{ application/javascript js; }}\n\
+                     upstream app {{ server {upstream}; keepalive 128; keepalive_requests 1000000; }}\n\
+                     server {{ {listen}\n {files} location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
+                     proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_buffering off; proxy_request_buffering off; }} }} }}\n"
+                );
+                vec![program, "-c".into(), file("nginx.conf", text)?]
+            }
+            Contender::Haproxy => {
+                let (Role::Proxy { upstream, tls }, folder) = (role, site.folder) else {
+                    anyhow::bail!("not for this case")
+                };
+                let both = folder.join("haproxy.pem");
+                fs::write(
+                    &both,
+                    format!("{}{}", fs::read_to_string(site.certificate)?, fs::read_to_string(site.key)?),
+                )?;
+                let tls = if *tls { format!("ssl crt {} alpn h2,http/1.1", both.display()) } else { String::new() };
+                let text = format!(
+                    "global\n nbthread 1\n maxconn 16000\n log stderr format raw local0\n\
+                     defaults\n mode http\n option httplog\n log global\n timeout client 30s\n timeout server 30s\n timeout connect 5s\n option forwardfor\n http-reuse always\n\
+                     frontend f\n bind {address} {tls}\n default_backend b\n\
+                     backend b\n server s {upstream}\n"
+                );
+                vec![program, "-f".into(), file("haproxy.cfg", text)?]
+            }
+            Contender::Caddy => {
+                let Role::Proxy { upstream, tls } = role else { anyhow::bail!("not for this case") };
+                let (site_address, tls) = if *tls {
+                    (format!("https://localhost:{port}, https://127.0.0.1:{port}"), format!("tls {certificate} {key}"))
+                } else {
+                    (format!("http://127.0.0.1:{port}, http://localhost:{port}"), String::new())
+                };
+                environment.push(("XDG_DATA_HOME", site.folder.display().to_string()));
+                environment.push(("XDG_CONFIG_HOME", site.folder.display().to_string()));
+                environment.push(("GOMAXPROCS", "1".to_owned()));
+                let text = format!(
+                    "{{\n admin off\n auto_https disable_redirects\n}}\n{site_address} {{\n log\n {tls}\n reverse_proxy {upstream}\n}}\n"
+                );
+                vec![
+                    program,
+                    "run".into(),
+                    "--adapter".into(),
+                    "caddyfile".into(),
+                    "--config".into(),
+                    file("Caddyfile", text)?,
+                ]
+            }
+            Contender::Envoy => {
+                let Role::Proxy { upstream, tls } = role else { anyhow::bail!("not for this case") };
+                let text = envoy(address, *upstream, tls.then_some((site.certificate, site.key)), site.folder);
+                vec![
+                    program,
+                    "--concurrency".into(),
+                    "1".into(),
+                    "--log-level".into(),
+                    "error".into(),
+                    "--disable-hot-restart".into(),
+                    "-c".into(),
+                    file("envoy.json", text)?,
+                ]
+            }
+            Contender::Ws | Contender::Bun => {
+                let mode = match role {
+                    Role::Echo => "echo",
+                    Role::Broadcast { .. } => "broadcast",
+                    _ => anyhow::bail!("not for this case"),
+                };
+                environment.push(("PORT", port.to_string()));
+                environment.push(("MODE", mode.to_owned()));
+                if let Role::Broadcast { tls: true } = role {
+                    environment.push(("CERTIFICATE", certificate.to_string()));
+                    environment.push(("KEY", key.to_string()));
+                }
+                let script = site.peers.join(if self == Contender::Ws { "ws.js" } else { "bun.js" });
+                vec![program, script.to_string_lossy().into_owned()]
+            }
+        };
+        let process = Process::start(&command, &environment, &log, address)?;
+        Ok(Running { process, address })
+    }
+}
+
+fn envoy(address: SocketAddr, upstream: SocketAddr, tls: Option<(&Path, &Path)>, folder: &Path) -> String {
+    let socket = |address: SocketAddr| serde_json::json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
+    let mut chain = serde_json::json!({"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "f", "codec_type": "AUTO",
+        "access_log": [{"name": "file", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": folder.join("envoy.access")}}],
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "app"}}]}]}
+    }}]});
+    if let Some((certificate, key)) = tls {
+        chain["transport_socket"] = serde_json::json!({"name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"],
+                "tls_certificates": [{"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}]}
+        }});
+    }
+    serde_json::json!({"static_resources": {
+        "listeners": [{"name": "l", "address": socket(address), "filter_chains": [chain]}],
+        "clusters": [{"name": "app", "type": "STATIC", "load_assignment": {"cluster_name": "app", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(upstream)}}]}]}}]
+    }})
+    .to_string()
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,299 @@
+//! HTTP load: connections that ask again as soon as they are answered, over plain sockets, TLS and HTTP/2.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::tally::Tally;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    Plain,
+    Tls,
+    Http2,
+}
+
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// What is asked for, again and again.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub wire: Wire,
+    pub connections: usize,
+    pub path: String,
+    pub headers: String,
+    /// Bytes sent with every request (`POST`), if any.
+    pub upload: usize,
+    /// Count bytes of bodies in place of requests.
+    pub count_bytes: bool,
+}
+
+impl Ask {
+    pub fn get(wire: Wire, connections: usize) -> Ask {
+        Ask { wire, connections, path: "/".into(), headers: String::new(), upload: 0, count_bytes: false }
+    }
+}
+
+/// Asks until `end`.
+pub async fn run(address: SocketAddr, ask: &Ask, end: Instant) -> Result<Tally> {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    let mut tasks = tokio::task::JoinSet::new();
+    let tls = connector(ask.wire == Wire::Http2, false);
+    for _ in 0..ask.connections {
+        let (ask, tally, tls) = (ask.clone(), Rc::clone(&tally), tls.clone());
+        tasks.spawn_local(async move {
+            let stream = TcpStream::connect(address).await.context("connect")?;
+            stream.set_nodelay(true)?;
+            match ask.wire {
+                Wire::Plain => http1(stream, address, &ask, &tally, end).await,
+                Wire::Tls => {
+                    http1(tls.connect(name(), stream).await.context("handshake")?, address, &ask, &tally, end).await
+                }
+                Wire::Http2 => {
+                    http2(tls.connect(name(), stream).await.context("handshake")?, address, &ask, &tally, end).await
+                }
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(Rc::into_inner(tally).expect("every task has ended").into_inner())
+}
+
+async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<Tally>, end: Instant) -> Result<()> {
+    let method = if ask.upload > 0 { "POST" } else { "GET" };
+    let length = if ask.upload > 0 { format!("Content-Length: {}\r\n", ask.upload) } else { String::new() };
+    let head = format!("{method} {} HTTP/1.1\r\nHost: {address}\r\n{}{length}\r\n", ask.path, ask.headers);
+    let chunk = vec![b'u'; ask.upload.min(64 * 1024)];
+    let mut buffer = vec![0; 64 * 1024];
+    while Instant::now() < end {
+        let start = Instant::now();
+        io.write_all(head.as_bytes()).await?;
+        let mut sent = 0;
+        while sent < ask.upload {
+            let part = chunk.len().min(ask.upload - sent);
+            io.write_all(&chunk[..part]).await?;
+            sent += part;
+        }
+        io.flush().await?;
+        let received = response(&mut io, &mut buffer).await?;
+        tally.borrow_mut().add(start.elapsed(), if ask.count_bytes { (received + sent) as u64 } else { 1 });
+    }
+    Ok(())
+}
+
+/// Reads one answer; gives the length of its body.
+async fn response(io: &mut impl Io, buffer: &mut [u8]) -> Result<usize> {
+    let mut have = 0;
+    let end = loop {
+        let read = io.read(&mut buffer[have..]).await?;
+        if read == 0 {
+            bail!("closed before an answer");
+        }
+        have += read;
+        if let Some(end) = memchr::memmem::find(&buffer[..have], b"\r\n\r\n") {
+            break end + 4;
+        }
+    };
+    if !buffer.starts_with(b"HTTP/1.1 200") {
+        bail!("{}", String::from_utf8_lossy(&buffer[..have.min(300)]));
+    }
+    let head = &buffer[..end];
+    let field = |name: &[u8]| {
+        let lower = head.to_ascii_lowercase();
+        let at = memchr::memmem::find(&lower, name)? + name.len();
+        let line = lower[at..].split(|byte| *byte == b'\r').next()?;
+        std::str::from_utf8(line).ok().map(|text| text.trim().to_owned())
+    };
+    if let Some(length) = field(b"\r\ncontent-length:") {
+        let length: usize = length.parse()?;
+        let mut got = have - end;
+        while got < length {
+            let read = io.read(buffer).await?;
+            if read == 0 {
+                bail!("cut short");
+            }
+            got += read;
+        }
+        return Ok(length);
+    }
+    // Chunked: whole when its last bytes are those of the last chunk.
+    let mut got = have - end;
+    let mut tail = buffer[end..have].to_vec();
+    while !tail.ends_with(b"0\r\n\r\n") {
+        let read = io.read(buffer).await?;
+        if read == 0 {
+            bail!("cut short");
+        }
+        got += read;
+        tail.extend_from_slice(&buffer[..read]);
+        let keep = tail.len().saturating_sub(5);
+        tail.drain(..keep);
+    }
+    Ok(got)
+}
+
+/// Eight streams at once on each connection.
+const STREAMS: usize = 8;
+
+async fn http2(
+    io: impl Io + 'static,
+    address: SocketAddr,
+    ask: &Ask,
+    tally: &RefCell<Tally>,
+    end: Instant,
+) -> Result<()> {
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1 << 20).initial_connection_window_size(1 << 24);
+    let (sender, connection) = builder.handshake::<_, Bytes>(io).await?;
+    let driver = tokio::task::spawn_local(connection);
+    let stream = |mut sender: h2::client::SendRequest<Bytes>| async move {
+        while Instant::now() < end {
+            let start = Instant::now();
+            futures_ready(&mut sender).await?;
+            let uri = format!("https://{address}{}", ask.path);
+            let request = http::Request::get(uri).body(()).expect("a request");
+            let (answer, _) = sender.send_request(request, true)?;
+            let mut body = answer.await?.into_body();
+            let mut received = 0;
+            while let Some(chunk) = body.data().await {
+                let chunk = chunk?;
+                received += chunk.len();
+                body.flow_control().release_capacity(chunk.len())?;
+            }
+            tally.borrow_mut().add(start.elapsed(), if ask.count_bytes { received as u64 } else { 1 });
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(Box::pin(stream(sender.clone())));
+    }
+    for outcome in join_all(streams).await {
+        outcome?;
+    }
+    drop(sender);
+    driver.abort();
+    Ok(())
+}
+
+async fn futures_ready(sender: &mut h2::client::SendRequest<Bytes>) -> Result<()> {
+    std::future::poll_fn(|context| sender.poll_ready(context)).await?;
+    Ok(())
+}
+
+async fn join_all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(move |context| {
+        for (future, slot) in futures.iter_mut().zip(&mut done) {
+            if slot.is_none()
+                && let std::task::Poll::Ready(output) = std::pin::Pin::new(future).poll(context)
+            {
+                *slot = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) {
+            std::task::Poll::Ready(done.iter_mut().map(|slot| slot.take().expect("checked")).collect())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Handshakes, one after the other on each of `lanes`, until `end`.
+pub async fn handshakes(address: SocketAddr, lanes: usize, resumed: bool, end: Instant) -> Result<Tally> {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..lanes {
+        let tally = Rc::clone(&tally);
+        let tls = connector(false, resumed);
+        tasks.spawn_local(async move {
+            while Instant::now() < end {
+                let start = Instant::now();
+                let stream = TcpStream::connect(address).await?;
+                let mut stream = tls.connect(name(), stream).await?;
+                // One request, so that tickets (which come after the handshake) are received.
+                let head = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await?;
+                let mut buffer = vec![0; 4096];
+                response(&mut stream, &mut buffer).await?;
+                tally.borrow_mut().add(start.elapsed(), 1);
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(Rc::into_inner(tally).expect("every task has ended").into_inner())
+}
+
+pub fn name() -> ServerName<'static> {
+    ServerName::try_from("localhost").expect("a name")
+}
+
+/// A client that believes any certificate: what is measured is the server.
+pub fn connector(is_http2: bool, resumes: bool) -> TlsConnector {
+    let mut config =
+        ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Believer)).with_no_client_auth();
+    config.alpn_protocols = vec![if is_http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    if !resumes {
+        config.resumption = rustls::client::Resumption::disabled();
+    }
+    TlsConnector::from(Arc::new(config))
+}
+
+#[derive(Debug)]
+struct Believer;
+
+impl ServerCertVerifier for Believer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Between the start of the load and the first measurement.
+pub const WARM_UP: Duration = Duration::from_millis(500);

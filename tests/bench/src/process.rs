@@ -1,0 +1,110 @@
+//! One contender's processes: started on a processor of their own, measured by the kernel's accounting, ended by id.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The processor that contenders run on; load and upstream have the other.
+pub const CONTENDER_CPU: usize = 0;
+pub const LOAD_CPU: usize = 1;
+
+/// A process and everything it started. Ended when dropped.
+pub struct Process {
+    child: Child,
+}
+
+/// What the kernel says of a process and its children.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// User and system time, in seconds.
+    pub cpu: f64,
+    /// Resident memory, in bytes.
+    pub resident: u64,
+}
+
+impl Process {
+    /// Starts `command` on the contenders' processor and waits until `address` accepts.
+    pub fn start(
+        command: &[String],
+        environment: &[(&str, String)],
+        log: &Path,
+        address: SocketAddr,
+    ) -> Result<Process> {
+        let output = fs::File::create(log)?;
+        let child = Command::new("taskset")
+            .args(["-c", &CONTENDER_CPU.to_string()])
+            .args(command)
+            .envs(environment.iter().map(|(key, value)| (*key, value)))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command[0]))?;
+        let mut process = Process { child };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(address).is_err() {
+            if let Some(status) = process.child.try_wait()? {
+                bail!("{} ended with {status}:\n{}", command[0], fs::read_to_string(log).unwrap_or_default());
+            }
+            if Instant::now() > deadline {
+                bail!("{} never listened on {address}:\n{}", command[0], fs::read_to_string(log).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(process)
+    }
+
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for pid in family(self.child.id()) {
+            usage.cpu += cpu_seconds(pid).unwrap_or_default();
+            usage.resident += resident(pid).unwrap_or_default();
+        }
+        usage
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut all = family(self.child.id());
+        all.reverse();
+        for pid in all {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// A process and all that descend from it.
+fn family(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while next < found.len() {
+        let tasks = fs::read_dir(format!("/proc/{}/task", found[next])).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+        next += 1;
+    }
+    found
+}
+
+fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may have spaces and parentheses: what counts begins after the last of them.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    // USER_HZ is 100 on every Linux that Rust runs on.
+    Some(ticks / 100.0)
+}
+
+fn resident(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,199 @@
+//! WebSocket load, on raw frames: echo, fan-out, rooms, many idle sockets, and how fast they are let in.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::http::{Io, connector, name};
+use crate::tally::Tally;
+
+/// How long anything may take that is not measured.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub type Socket = Box<dyn Io>;
+
+/// Opens a socket on `path`.
+pub async fn open(address: SocketAddr, path: &str, tls: bool) -> Result<Socket> {
+    let stream = TcpStream::connect(address).await.context("connect")?;
+    stream.set_nodelay(true)?;
+    let mut socket: Socket =
+        if tls { Box::new(connector(false, false).connect(name(), stream).await?) } else { Box::new(stream) };
+    let scheme = if tls { "https" } else { "http" };
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: {scheme}://{address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await?;
+    socket.flush().await?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if socket.read(&mut byte).await? == 0 || head.len() > 4096 {
+            bail!("no upgrade: {}", String::from_utf8_lossy(&head));
+        }
+        head.push(byte[0]);
+    }
+    if !head.starts_with(b"HTTP/1.1 101") {
+        bail!("no upgrade: {}", String::from_utf8_lossy(&head));
+    }
+    Ok(socket)
+}
+
+/// Opens `count` sockets, at most 64 handshakes at a time; `path` by number.
+pub async fn open_many(
+    address: SocketAddr,
+    count: usize,
+    tls: bool,
+    path: impl Fn(usize) -> String,
+) -> Result<Vec<Socket>> {
+    let mut sockets = Vec::with_capacity(count);
+    let mut opening = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let path = path(number);
+        opening.spawn_local(async move { tokio::time::timeout(PATIENCE, open(address, &path, tls)).await? });
+        if opening.len() >= 64 {
+            sockets.push(opening.join_next().await.expect("not empty")??);
+        }
+    }
+    while let Some(socket) = opening.join_next().await {
+        sockets.push(socket??);
+    }
+    Ok(sockets)
+}
+
+/// A text frame of a client; its mask is zero, which is as good as any other.
+pub fn frame(length: usize) -> Vec<u8> {
+    let payload = vec![b'm'; length];
+    let mut frame = vec![0x81];
+    match length {
+        0..=125 => frame.push(0x80 | length as u8),
+        126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            frame.push(0x80 | 127);
+            frame.extend((length as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+/// Counts whole frames in a stream of a server's bytes.
+#[derive(Default)]
+struct Counter {
+    rest: Vec<u8>,
+}
+
+impl Counter {
+    fn count(&mut self, bytes: &[u8]) -> u64 {
+        self.rest.extend_from_slice(bytes);
+        let (mut at, mut frames) = (0, 0);
+        while let Some(length) = whole(&self.rest[at..]) {
+            // Only data counts; pings may come at any time.
+            frames += u64::from(self.rest[at] & 0x0f <= 2);
+            at += length;
+        }
+        self.rest.drain(..at);
+        frames
+    }
+}
+
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let length = usize::from(*bytes.get(1)? & 0x7f);
+    let (head, length) = match length {
+        126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+        127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?),
+        short => (2, short),
+    };
+    (bytes.len() >= head + length).then_some(head + length)
+}
+
+/// Each of `clients` sends as soon as it is answered, until `end`.
+pub async fn echo(address: SocketAddr, path: &str, clients: usize, length: usize, end: Instant) -> Result<Tally> {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for mut socket in open_many(address, clients, false, |_| path.to_owned()).await? {
+        let (tally, frame) = (Rc::clone(&tally), frame(length));
+        tasks.spawn_local(async move {
+            let (mut buffer, mut counter) = (vec![0; 4096], Counter::default());
+            while Instant::now() < end {
+                let start = Instant::now();
+                socket.write_all(&frame).await?;
+                let mut frames = 0;
+                while frames == 0 {
+                    let read = socket.read(&mut buffer).await?;
+                    if read == 0 {
+                        bail!("closed");
+                    }
+                    frames = counter.count(&buffer[..read]);
+                }
+                tally.borrow_mut().add(start.elapsed(), frames);
+            }
+            Ok(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(Rc::into_inner(tally).expect("every task has ended").into_inner())
+}
+
+/// Messages to all who hear, `in_flight` at a time, until `end`. `targets` says, for one message, which socket sends it
+/// and how many hear it.
+pub async fn fan_out(
+    sockets: Vec<Socket>,
+    length: usize,
+    in_flight: usize,
+    end: Instant,
+    mut target: impl FnMut() -> (usize, u64),
+) -> Result<Tally> {
+    let delivered = Rc::new(Cell::new(0_u64));
+    let wanted = Rc::new(Cell::new(u64::MAX));
+    let arrived = Rc::new(Notify::new());
+    let mut writers = Vec::new();
+    let mut readers = tokio::task::JoinSet::new();
+    for socket in sockets {
+        let (mut reader, writer) = tokio::io::split(socket);
+        writers.push(writer);
+        let (delivered, wanted, arrived) = (Rc::clone(&delivered), Rc::clone(&wanted), Rc::clone(&arrived));
+        readers.spawn_local(async move {
+            let (mut buffer, mut counter) = (vec![0; 2048], Counter::default());
+            while let Ok(read @ 1..) = reader.read(&mut buffer).await {
+                delivered.set(delivered.get() + counter.count(&buffer[..read]));
+                if delivered.get() >= wanted.get() {
+                    arrived.notify_one();
+                }
+            }
+        });
+    }
+    let frame = frame(length);
+    let mut tally = Tally::default();
+    let mut expected = 0;
+    while Instant::now() < end {
+        let start = Instant::now();
+        for _ in 0..in_flight {
+            let (sender, hear) = target();
+            expected += hear;
+            writers[sender].write_all(&frame).await?;
+        }
+        wanted.set(expected);
+        while delivered.get() < expected {
+            tokio::time::timeout(PATIENCE, arrived.notified())
+                .await
+                .with_context(|| format!("{} of {expected} deliveries came", delivered.get()))?;
+        }
+        tally.add(start.elapsed(), 0);
+    }
+    tally.work = delivered.get();
+    readers.abort_all();
+    Ok(tally)
+}
