@@ -10,6 +10,7 @@ pub mod gate;
 pub mod hub;
 pub mod link;
 pub mod session;
+pub mod token;
 pub mod vocabulary;
 
 mod callbacks;

@@ -1,0 +1,89 @@
+//! Tokens for clients that share no cookie with the app: signed JSON Web Tokens (RFC 7519).
+
+mod config;
+mod keys;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub use config::Config;
+pub use keys::{BadKey, Keys};
+
+use crate::realtime::vocabulary::{Identity, Payload};
+use crate::settings::Pattern;
+
+/// What a token that was checked gives its bearer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// From `sub` (and `info`).
+    pub identity: Option<Identity>,
+    /// From `exp`, in seconds since the Unix epoch.
+    pub expires: u64,
+    /// From `subscribe`: the channels it may hear; `None` leaves that to the channels' own policies.
+    pub subscribe: Option<Arc<[Pattern]>>,
+    /// From `publish`: the channels it may publish to; `None` leaves that to the channels' own policies.
+    pub publish: Option<Arc<[Pattern]>>,
+}
+
+impl Grant {
+    /// Until it expires; zero when it has.
+    pub fn remaining(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Duration::from_secs(self.expires).saturating_sub(now)
+    }
+
+    pub fn may_subscribe(&self, channel: &str) -> bool {
+        allows(self.subscribe.as_deref(), channel)
+    }
+
+    pub fn may_publish(&self, channel: &str) -> bool {
+        allows(self.publish.as_deref(), channel)
+    }
+}
+
+fn allows(patterns: Option<&[Pattern]>, channel: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.fits(channel)))
+}
+
+/// Why a token is not believed. Nothing of it says more than its bearer knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYet,
+    #[error("the token is for another audience or from another issuer")]
+    NotForUs,
+    #[error("the token is not one of ours")]
+    Invalid,
+}
+
+/// The claims that are read; others are ignored, as RFC 7519 section 4 says.
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    sub: Option<Arc<str>>,
+    exp: u64,
+    #[serde(default)]
+    info: Option<Box<RawValue>>,
+    #[serde(default)]
+    subscribe: Option<Vec<String>>,
+    #[serde(default)]
+    publish: Option<Vec<String>>,
+}
+
+impl From<Claims> for Grant {
+    fn from(claims: Claims) -> Grant {
+        let patterns = |names: Vec<String>| names.iter().map(|name| Pattern::new(name)).collect::<Vec<_>>().into();
+        let info = claims.info.map(|info| Payload::Json(info.get().into()));
+        Grant {
+            identity: claims.sub.map(|user| Identity { user, info }),
+            expires: claims.exp,
+            subscribe: claims.subscribe.map(patterns),
+            publish: claims.publish.map(patterns),
+        }
+    }
+}
