@@ -6,7 +6,7 @@ import { eventually } from "./eventually.js";
 import { paths, scratch } from "./paths.js";
 
 export class Doorway {
-  /** Starts the door with `config`, an object of sections, and waits until it listens and its app answers. */
+  /** Starts the door with `config`, an object of sections (an array where there are several of a kind), and waits until it listens and its app answers. */
   static async start(config, args = []) {
     const door = new Doorway(config, args);
     await door.#ready();
@@ -16,7 +16,7 @@ export class Doorway {
   constructor(config, args) {
     this.file = join(scratch(), "proxy.toml");
     writeFileSync(this.file, toToml(config));
-    this.kinds = ["admin", config.listen.http && "http", config.listen.https && "https"].filter(Boolean);
+    this.kinds = ["admin", config.listen.http?.length && "http", config.listen.https?.length && "https"].filter(Boolean);
     this.child = new Child("doorway", paths.doorway, ["--config", this.file, ...args], {
       env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1" },
     });
@@ -76,7 +76,7 @@ export class Doorway {
 
 /** A door with https, http and admin on ports of its own, in front of the test app. */
 export function config({ app = { dir: paths.app }, listen = { http: ANY, https: ANY }, ...rest } = {}) {
-  const tls = listen.https ? { tls: { self_signed: true } } : {};
+  const tls = listen.https?.length ? { tls: { self_signed: true } } : {};
   return { listen, ...tls, app, admin: { listen: ANY }, ...rest };
 }
 
@@ -93,9 +93,10 @@ function parse(line) {
 
 function toToml(sections) {
   return Object.entries(sections)
-    .map(([name, section]) => {
+    .flatMap(([name, section]) => (Array.isArray(section) ? section.map((each) => [`[[${name}]]`, each]) : [[`[${name}]`, section]]))
+    .map(([header, section]) => {
       const keys = Object.entries(section).map(([key, value]) => `${key} = ${toValue(value)}`);
-      return [`[${name}]`, ...keys, ""].join("\n");
+      return [header, ...keys, ""].join("\n");
     })
     .join("\n");
 }

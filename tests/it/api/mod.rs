@@ -1,0 +1,1 @@
+//! What the app, or anybody with its token, may ask of the hub.

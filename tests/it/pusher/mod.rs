@@ -1,0 +1,1 @@
+//! Pusher Channels from outside, byte by byte; the stock libraries speak in `tests/clients`.

@@ -1,0 +1,1 @@
+//! Socket.IO from outside, byte by byte; the stock client speaks in `tests/clients`.
