@@ -28,6 +28,7 @@ pub use question::{Asker, Event, Question};
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
+use crate::http::canonical::path::may_mean;
 use crate::http::{Body, Facts, Request};
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
@@ -94,12 +95,7 @@ impl App {
     pub fn is_callback(&self, path: &str) -> bool {
         let config = self.config.borrow();
         let ours = config.path.as_deref().unwrap_or(&config.default_path);
-        let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-        // As the app's router reads it: empty segments and a last slash mean nothing.
-        let segments = |path: &str| {
-            path.split(['/', '\\']).filter(|part| !part.is_empty()).map(str::to_lowercase).collect::<Vec<_>>()
-        };
-        !config.events.is_empty() && segments(&decoded) == segments(ours)
+        !config.events.is_empty() && may_mean(path, ours)
     }
 
     /// True when the app wants to be asked about `kind` (and, where there is one, about `channel`).

@@ -8,6 +8,7 @@ use http::uri::Scheme;
 use http::{HeaderValue, StatusCode};
 use tower::{Layer, Service};
 
+use super::canonical::path;
 use super::{Answer, Body, Facts, Failure, Request, Response};
 use crate::settings::{Live, Section};
 
@@ -58,12 +59,13 @@ impl Redirect {
     /// Where a request over http belongs.
     fn target(&self, config: &Config, request: &Request, facts: &Facts) -> Option<HeaderValue> {
         let port = config.public_port.or(self.port).filter(|_| config.redirect)?;
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        if facts.scheme != Scheme::HTTP || path.starts_with(ACME) {
+        let target = path::as_written(request.uri(), request.extensions());
+        if facts.scheme != Scheme::HTTP || request.uri().path().starts_with(ACME) {
             return None;
         }
         let host = facts.authority.host();
-        let target = if port == 443 { format!("https://{host}{path}") } else { format!("https://{host}:{port}{path}") };
+        let target =
+            if port == 443 { format!("https://{host}{target}") } else { format!("https://{host}:{port}{target}") };
         HeaderValue::from_str(&target).ok()
     }
 }

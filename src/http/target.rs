@@ -23,6 +23,11 @@ const CLASS: [u8; 256] = {
     class
 };
 
+/// True for what stands for itself in a path, and for nothing more: no slash, and nothing that begins or ends something.
+pub fn is_plain(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & PATH != 0 && !matches!(byte, b'/' | b'%' | b'?')
+}
+
 /// True for an origin-form target (RFC 9112 section 3.2.1) that has one meaning: a path, and perhaps a query.
 pub fn is_origin_form(target: &[u8]) -> bool {
     if target.first() != Some(&b'/') {

@@ -5,6 +5,7 @@ use super::dialect::plain;
 use super::hub;
 use super::link::websocket;
 use super::origin::Origins;
+use crate::http::canonical::path::misspelt;
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,9 @@ impl Config {
         let path = section.value("path", Config::default().path);
         if !path.starts_with('/') || path.len() < 2 || path.ends_with('/') || path.contains(['?', '#', '%']) {
             section.problem("path", "realtime.path must be a path below the root", Some("as in \"/api/ws\""));
+        } else if let Some(better) = misspelt(&path) {
+            let help = format!("write {better:?}");
+            section.problem("path", "requests are compared with realtime.path in another spelling", Some(&help));
         }
         Config {
             path,

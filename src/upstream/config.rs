@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use crate::http::canonical::path::misspelt;
 use crate::settings::Section;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +164,9 @@ impl Config {
             if !is_path(exact) || exact.contains(['*', '?']) || (exact != path && !exact.ends_with('/')) {
                 let what = format!("app.tunnel has {path:?}, which is neither a path nor one with all below it");
                 section.problem("tunnel", what, Some("as in \"/socket\" or \"/ws/*\""));
+            } else if let Some(better) = misspelt(exact) {
+                let what = format!("app.tunnel has {path:?}; requests are compared in another spelling");
+                section.problem("tunnel", what, Some(&format!("write {better:?}")));
             }
         }
         if self.connections == 0 {

@@ -20,6 +20,7 @@ mod http_access;
 mod http_bodies;
 mod http_bytes;
 mod http_canonical;
+mod http_paths;
 mod http_proxy;
 mod http_timeouts;
 mod http_upgrades;

@@ -2,6 +2,7 @@
 //! HTTP/1.1 and HTTP/2, before any room sees it.
 
 pub mod authority;
+pub mod path;
 
 mod hop_by_hop;
 mod hosts;
@@ -79,7 +80,8 @@ fn canonicalise(request: &mut Request) -> Result<(), Refusal> {
     check_host(request, &connected)?;
     check_expectation(request)?;
     check_body(request, &connected)?;
-    reduce_target(request)?;
+    reduce_target(request);
+    path::respell(request)?;
     let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
     let headers = request.headers_mut();
     hop_by_hop::strip(headers, is_upgrade);
@@ -174,13 +176,12 @@ fn check_body(request: &mut Request, connected: &Connected) -> Result<(), Refusa
 }
 
 /// Rooms see a path and a query, whatever form they came in.
-fn reduce_target(request: &mut Request) -> Result<(), Refusal> {
+fn reduce_target(request: &mut Request) {
     if request.uri().scheme().is_none() && request.uri().authority().is_none() {
-        return Ok(());
+        return;
     }
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
-    Ok(())
 }
 
 /// HTTP/2 may cut the cookie in crumbs (RFC 9113 section 8.2.3); nothing else puts them together again.

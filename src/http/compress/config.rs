@@ -1,5 +1,6 @@
 //! The section `[compress]`: what is compressed on its way out, and at which price.
 
+use crate::http::canonical::path::misspelt;
 use crate::http::encoding::Encoding;
 use crate::settings::{Section, Size};
 
@@ -54,12 +55,19 @@ impl Config {
             section.problem(key, format!("compress.{key} must be from {least} to {most}"), None);
             default
         };
+        let except = section.value("except", default.except);
+        for path in &except {
+            if let Some(better) = misspelt(path) {
+                let what = format!("compress.except has {path:?}; requests are compared in another spelling");
+                section.problem("except", what, Some(&format!("write {better:?}")));
+            }
+        }
         Config {
             enabled: section.value("enabled", default.enabled),
             encodings: section.value("encodings", default.encodings),
             min_size: section.value("min_size", default.min_size),
             types: section.value("types", default.types),
-            except: section.value("except", default.except),
+            except,
             br_level: level("br_level", 0, 6, default.br_level),
             zstd_level: level("zstd_level", 1, 6, default.zstd_level),
             gzip_level: level("gzip_level", 1, 9, default.gzip_level),

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 use super::internal::is_stripped;
 use super::query;
 use crate::http::Facts;
+use crate::http::canonical::path;
 use crate::http::compress::AtTheDoor;
 use crate::upstream::address::Address;
 use crate::upstream::upload::Encoding;
@@ -27,7 +28,7 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     let facts = parts.extensions.get::<Facts>();
     let mut head = Vec::with_capacity(1024);
     let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = path::as_written(&parts.uri, &parts.extensions);
     put(&mut head, &[method.as_str().as_bytes(), b" ", query::clean(target).as_bytes(), b" HTTP/1.1\r\nhost: "]);
     match (facts, parts.headers.get(HOST), parts.uri.authority()) {
         (Some(facts), _, _) => put(&mut head, &[facts.authority.as_str().as_bytes()]),

@@ -1,0 +1,217 @@
+//! A path gets one spelling, by which every room decides: `//api/ws`, `/api/%77s` and `/x/../api/ws` are `/api/ws`.
+//! What goes to the app keeps the client's own spelling.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+use percent_encoding::percent_decode_str;
+
+use crate::http::{Refusal, Request, target};
+
+/// The target as the client wrote it; in the extensions of a request whose own is spelt otherwise.
+#[derive(Debug, Clone)]
+pub struct AsWritten(PathAndQuery);
+
+/// The target of a request in the client's own spelling.
+pub fn as_written<'a>(uri: &'a Uri, extensions: &'a http::Extensions) -> &'a str {
+    let written = extensions.get::<AsWritten>().map(|AsWritten(target)| target);
+    written.or(uri.path_and_query()).map_or("/", PathAndQuery::as_str)
+}
+
+/// Gives the target of `request` its one spelling, and keeps the client's beside it.
+///
+/// # Errors
+/// As [`canonical`].
+pub(super) fn respell(request: &mut Request) -> Result<(), Refusal> {
+    let uri = request.uri();
+    let Cow::Owned(mut spelling) = canonical(uri.path())? else { return Ok(()) };
+    if let Some(query) = uri.query() {
+        spelling.push('?');
+        spelling.push_str(query);
+    }
+    let spelling = PathAndQuery::try_from(spelling).map_err(|_| Refusal::Target)?;
+    let written = std::mem::replace(request.uri_mut(), Uri::from(spelling));
+    if let Some(written) = written.into_parts().path_and_query {
+        request.extensions_mut().insert(AsWritten(written));
+    }
+    Ok(())
+}
+
+/// The one spelling of `path`, an absolute one: what need not be percent-encoded is not, empty segments are merged, and
+/// `.` and `..` resolved (RFC 3986 section 6.2.2). An encoded slash stays one. Borrowed where `path` is spelt so.
+///
+/// # Errors
+/// [`Refusal::Target`] where it depends on the reader which segment a `..` takes away: `/a//../b`, `/a%2Fb/../c`.
+pub fn canonical(path: &str) -> Result<Cow<'_, str>, Refusal> {
+    if path.is_ascii() && !path.contains('%') && !path.contains("//") && !path.contains("/.") {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = decoded(path);
+    let mut segments: Vec<&str> = Vec::new();
+    let mut is_folder = false;
+    let mut after_nothing = false;
+    for segment in decoded.split('/').skip(1) {
+        is_folder = matches!(segment, "" | "." | "..");
+        match segment {
+            "" | "." => {}
+            ".." if after_nothing => return Err(Refusal::Target),
+            ".." if segments.pop().is_some_and(may_be_several) => return Err(Refusal::Target),
+            ".." => {}
+            name => segments.push(name),
+        }
+        after_nothing = segment.is_empty() || (after_nothing && segment == ".");
+    }
+    let mut spelling = String::with_capacity(decoded.len());
+    for segment in &segments {
+        spelling.push('/');
+        spelling.push_str(segment);
+    }
+    if is_folder || segments.is_empty() {
+        spelling.push('/');
+    }
+    Ok(if spelling == path { Cow::Borrowed(path) } else { Cow::Owned(spelling) })
+}
+
+/// A segment in which some readers see slashes.
+fn may_be_several(segment: &str) -> bool {
+    ["%2F", "%5C", "%25"].iter().any(|encoded| segment.contains(encoded))
+}
+
+/// `path` with everything decoded that may stand in a path as it is, but for slashes.
+fn decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut decoded = String::with_capacity(bytes.len() + 2);
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        let encoded = digit(at + 1).zip(digit(at + 2)).filter(|_| byte == b'%');
+        let meant = encoded.map_or(byte, |(high, low)| (high * 16 + low) as u8);
+        at += if encoded.is_some() { 3 } else { 1 };
+        if target::is_plain(meant) || byte == b'/' {
+            decoded.push(char::from(meant));
+        } else {
+            // A `%` that encodes nothing is encoded too: it must not begin to.
+            let _ = write!(decoded, "%{meant:02X}");
+        }
+    }
+    decoded
+}
+
+/// How a path of the config must be written, where it is written in a way that no request's path is compared with.
+pub fn misspelt(path: &str) -> Option<String> {
+    match canonical(path) {
+        Ok(Cow::Owned(spelling)) => Some(spelling),
+        _ => None,
+    }
+}
+
+/// True when any reader could take `path` for `other`, however often it is encoded, in whatever case, with slashes of
+/// any kind. For what nobody outside may reach: it says yes too often rather than too seldom.
+pub fn may_mean(path: &str, other: &str) -> bool {
+    segments(path) == segments(other)
+}
+
+fn segments(path: &str) -> Vec<String> {
+    let mut path = path.to_owned();
+    while let Cow::Owned(decoded) = percent_decode_str(&path).decode_utf8_lossy() {
+        // Each round is shorter, but for bytes that are no UTF-8.
+        if decoded.len() >= path.len() {
+            break;
+        }
+        path = decoded;
+    }
+    let mut segments: Vec<String> = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name.trim().to_lowercase()),
+        }
+    }
+    segments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_path_has_one_spelling() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/api/ws", "/api/ws"),
+            ("/api/ws/", "/api/ws/"),
+            ("//api//ws", "/api/ws"),
+            ("/api/./ws", "/api/ws"),
+            ("/x/../api/ws", "/api/ws"),
+            ("/../../api/ws", "/api/ws"),
+            ("/api/%77s", "/api/ws"),
+            ("/%2e/api/%2E%2e/api/ws", "/api/ws"),
+            ("/api/ws/.", "/api/ws/"),
+            ("/api/ws/x/..", "/api/ws/"),
+            ("/..", "/"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/a/...", "/a/..."),
+            ("/a%2fb%5c", "/a%2Fb%5C"),
+            ("/%5Bslug%5D/caf%c3%a9", "/[slug]/caf%C3%A9"),
+            ("/100%", "/100%25"),
+            ("/%2541", "/%2541"),
+            ("/%%34%31", "/%2541"),
+            ("/a%3fb%23%20", "/a%3Fb%23%20"),
+            ("/é", "/%C3%A9"),
+        ] {
+            assert_eq!(canonical(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_two_readers_would_resolve_otherwise_is_refused() {
+        for path in
+            ["/api/ws//..", "//..", "/a//%2e%2e/b", "/a//./../b", "/api%2fx/../ws", "/a%5cb/..", "/a%252fb/../c"]
+        {
+            assert_eq!(canonical(path), Err(Refusal::Target), "{path}");
+        }
+    }
+
+    #[test]
+    fn whatever_could_mean_a_path_may_mean_it() {
+        for path in [
+            "/api/ws",
+            "/api/ws/",
+            "//API//Ws",
+            "/api%2fws",
+            "/api%5Cws",
+            "/api%255cws",
+            "/x%2f..%2fapi%2fws",
+            "/api/%2577s",
+            "/api/%252577s",
+            "/api/ws%20",
+            "/api/ws%0a",
+        ] {
+            assert!(may_mean(path, "/api/ws"), "{path}");
+        }
+        for path in ["/api/wsx", "/api", "/api/ws/room", "/api/w", "/"] {
+            assert!(!may_mean(path, "/api/ws"), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_spelling_is_its_own(path in "/([a-c./%]|%2[ef0-9]|%41|%c3%a9){0,16}") {
+            if let Ok(spelling) = canonical(&path) {
+                prop_assert_eq!(canonical(&spelling), Ok(Cow::Borrowed(spelling.as_ref())));
+                prop_assert!(target::is_origin_form(spelling.as_bytes()) || path.contains("%00"));
+                prop_assert!(spelling.split('/').all(|segment| segment != "." && segment != ".."));
+                prop_assert!(may_mean(&path, &spelling));
+            }
+        }
+
+        #[test]
+        fn what_is_already_so_is_borrowed(path in "(/[a-z]{1,5}){1,4}/?") {
+            prop_assert!(matches!(canonical(&path), Ok(Cow::Borrowed(_))));
+        }
+    }
+}
