@@ -1,10 +1,14 @@
 //! How frames travel: one client's link, whatever it is made of.
 
+pub mod engine;
 pub mod event_stream;
+pub mod polling;
 pub mod websocket;
 
+use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::vocabulary::{Frame, Parcel, Violation};
 
@@ -33,6 +37,19 @@ pub trait Link: Send + Unpin {
 
     /// What has travelled so far.
     fn traffic(&self) -> Traffic;
+
+    /// When it wants [`Link::wake`], where it keeps a time of its own. Asked after every call.
+    fn next_wake(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The time of [`Link::next_wake`] has come. A flush follows.
+    ///
+    /// # Errors
+    /// [`LinkError::Ended`] when that was the last of it.
+    fn wake(&mut self, _now: Instant) -> Result<(), LinkError> {
+        Ok(())
+    }
 }
 
 /// What has travelled on one link.
@@ -54,6 +71,10 @@ pub enum LinkError {
     /// The other side broke the link's own rules (RFC 6455 section 7.1.7): the caller closes with the violation's code.
     #[error(transparent)]
     Violation(#[from] Violation),
+    /// The link's own conversation is over, for the reason of this word: the caller closes it, which says what is left
+    /// to say to the other side.
+    #[error("{detail}")]
+    Ended { word: &'static str, detail: Cow<'static, str> },
     /// The connection broke.
     #[error(transparent)]
     Broken(#[from] io::Error),

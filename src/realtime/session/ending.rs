@@ -52,6 +52,14 @@ impl Session {
         }
     }
 
+    /// The link has ended the conversation by its own rules, and closes itself.
+    pub(super) fn ended_by_link(&mut self, word: &'static str, detail: String) {
+        if self.ending.is_none() {
+            self.go(false);
+            self.record.ended(End::Link { word, detail });
+        }
+    }
+
     /// The connection is gone: nothing more can be said.
     pub(super) fn lost(&mut self, detail: String) {
         match &mut self.ending {

@@ -199,6 +199,9 @@ impl Session {
                     self.receive(frame, now);
                 }
                 Poll::Ready(Some(Err(LinkError::Violation(violation)))) => self.end(Closing::Violation(violation), now),
+                Poll::Ready(Some(Err(LinkError::Ended { word, detail }))) => {
+                    self.ended_by_link(word, detail.into_owned())
+                }
                 Poll::Ready(Some(Err(LinkError::Broken(error)))) => self.lost(error.to_string()),
                 Poll::Ready(None) => self.lost("the client is gone".to_owned()),
             }
@@ -277,18 +280,28 @@ impl Session {
         }
     }
 
-    /// Wakes the machine when its time has come.
+    /// Wakes link and machine when their time has come.
     fn keep_time(&mut self, now: Moment) {
-        if self.ending.is_none() && self.dialect.next_wake().is_some_and(|due| due <= now.instant) {
+        if self.ending.is_some() {
+            return;
+        }
+        if let Some(link) = self.line.link()
+            && link.next_wake().is_some_and(|due| due <= now.instant)
+            && let Err(LinkError::Ended { word, detail }) = link.wake(now.instant)
+        {
+            return self.ended_by_link(word, detail.into_owned());
+        }
+        if self.dialect.next_wake().is_some_and(|due| due <= now.instant) {
             let mut step = Step::default();
             self.dialect.wake(now, &mut step);
             self.perform(step, now);
         }
     }
 
-    /// Sees to being woken when the machine wants it. A timer that comes too early is left alone.
+    /// Sees to being woken when link or machine want it. A timer that comes too early is left alone.
     fn set_timer(&mut self, now: Moment, context: &mut Context<'_>) {
-        let Some(due) = self.dialect.next_wake() else { return };
+        let by_link = self.line.link().and_then(|link| link.next_wake());
+        let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).min() else { return };
         let due = tokio::time::Instant::from_std(due);
         match &mut self.timer {
             None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),

@@ -67,6 +67,11 @@ pub enum End {
         word: &'static str,
         code: u16,
     },
+    /// By the link's own rules, in its own word.
+    Link {
+        word: &'static str,
+        detail: String,
+    },
     Lost {
         detail: String,
     },
@@ -77,7 +82,7 @@ impl End {
         match self {
             End::Cut => "cut",
             End::Client { .. } => "closed",
-            End::Us { word, .. } => word,
+            End::Us { word, .. } | End::Link { word, .. } => word,
             End::Lost { .. } => "lost",
         }
     }
@@ -86,14 +91,14 @@ impl End {
         match self {
             End::Cut | End::Us { .. } => "door",
             End::Client { .. } => "client",
-            End::Lost { .. } => "network",
+            End::Link { .. } | End::Lost { .. } => "network",
         }
     }
 
     fn code(&self) -> u16 {
         match self {
             // RFC 6455 section 7.1.5: 1005 none was given, 1006 there was no close.
-            End::Cut | End::Lost { .. } => 1006,
+            End::Cut | End::Link { .. } | End::Lost { .. } => 1006,
             End::Client { code } => code.unwrap_or(1005),
             End::Us { code, .. } => *code,
         }
@@ -165,7 +170,7 @@ impl Drop for Record {
         let is_strange = matches!(end, End::Client { code: Some(..1000 | 1016..) });
         let code = if is_strange { 0 } else { end.code() };
         numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.word(), code }).inc();
-        let detail = if let End::Lost { detail } = end { detail } else { "" };
+        let detail = if let End::Link { detail, .. } | End::Lost { detail } = end { detail } else { "" };
         info!(
             target: "access",
             request_id = who.request_id.as_str(),
