@@ -42,6 +42,15 @@ impl Turned {
     }
 }
 
+/// When the app is asked whether a client may be here; a property of its dialect.
+#[derive(Debug, Clone, Copy)]
+pub enum Greeting<'a> {
+    /// Before the client is answered, and whether it may read this channel where there is no app to ask.
+    AtTheDoor(&'a Channel),
+    /// By the dialect's machine, in words of its own, once the client is in.
+    Inside,
+}
+
 /// A client that was let in.
 pub struct Guest {
     pub client: Client,
@@ -80,7 +89,7 @@ impl Realtime {
         request: &Parts,
         facts: &Facts,
         dialect: &'static str,
-        channel: &Channel,
+        greeting: Greeting<'_>,
     ) -> Result<Guest, Failure> {
         if !self.drain.is_running() {
             return Err(self.come_back("draining", "The door is closing.", Duration::from_secs(1)));
@@ -100,8 +109,11 @@ impl Realtime {
         }
         let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
         let client = self.hub.join().ok_or_else(full)?;
-        let guest = self.greet(client, permit, request, facts, dialect).await?;
-        if guest.gate.is_none() && guest.client.may_read(channel, Authority::Client).is_err() {
+        let guest = self.greet(client, permit, request, facts, dialect, greeting).await?;
+        if let Greeting::AtTheDoor(channel) = greeting
+            && guest.gate.is_none()
+            && guest.client.may_read(channel, Authority::Client).is_err()
+        {
             self.turned.count("forbidden");
             return Err(Failure::client(StatusCode::FORBIDDEN, "This channel is not for you."));
         }
@@ -135,6 +147,7 @@ impl Realtime {
         request: &Parts,
         facts: &Facts,
         dialect: &'static str,
+        greeting: Greeting<'_>,
     ) -> Result<Guest, Failure> {
         let mut guest = Guest { client, permit, gate: None, first: Vec::new() };
         // Nothing is kept of a request that nobody will be asked about.
@@ -154,7 +167,9 @@ impl Realtime {
             request_id: facts.request_id.as_str().to_owned(),
         });
         let connect = Command::Connect { ticket: 0, scope: "".into(), credentials: None };
-        if let Some(asking) = gate.ask(&visitor, None, &connect) {
+        if let Greeting::AtTheDoor(_) = greeting
+            && let Some(asking) = gate.ask(&visitor, None, &connect)
+        {
             let verdict = asking.await;
             let consent = verdict.outcome.map_err(|refusal| self.refused(refusal))?;
             if let Some(identity) = consent.identity {

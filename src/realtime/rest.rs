@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::dialect::Form;
-use super::entrance::{Guest, facts};
+use super::entrance::{Greeting, Guest, facts};
 use super::link::event_stream;
 use super::origin::From;
 use super::session::{Record, Session, Who};
@@ -38,7 +38,8 @@ impl Realtime {
         let facts = facts(&request)?;
         let from = self.check_origin(&settings.config.origins, &request.headers, &facts)?;
         let (channel, since) = wanted(&settings, &request)?;
-        let Guest { client, permit, gate, first } = self.let_in(&settings, &request, &facts, "plain", &channel).await?;
+        let Guest { client, permit, gate, first } =
+            self.let_in(&settings, &request, &facts, "plain", Greeting::AtTheDoor(&channel)).await?;
         let who = Who {
             dialect: "plain",
             client: facts.client,
@@ -72,7 +73,7 @@ impl Realtime {
         let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "limit is a number of messages.");
         let most = place::parameter(request.uri.query(), "limit").map(|text| text.parse().map_err(bad)).transpose()?;
         let most: usize = most.unwrap_or(MOST_BY_DEFAULT).min(MOST);
-        let guest = self.let_in(&settings, &request, &facts, "plain", &channel).await?;
+        let guest = self.let_in(&settings, &request, &facts, "plain", Greeting::AtTheDoor(&channel)).await?;
         self.may_subscribe(&guest, Subscribe::to(channel.clone())).await?;
         guest.leave();
         let since = match since {

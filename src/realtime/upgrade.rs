@@ -2,7 +2,7 @@
 
 use hyper::upgrade::OnUpgrade;
 
-use super::entrance::{Guest, facts};
+use super::entrance::{Greeting, Guest, facts};
 use super::link::websocket::{self, Agreed, Offer};
 use super::session::{Record, Session, Who};
 use super::vocabulary::Moment;
@@ -27,7 +27,7 @@ impl Realtime {
         let channel = place::channel(&config.path, request.uri.path())?;
         let channel = channel.unwrap_or_else(|| settings.plain.channel().clone());
         let since = place::since(request.uri.query())?;
-        let guest = self.let_in(&settings, &request, &facts, DIALECT, &channel).await?;
+        let guest = self.let_in(&settings, &request, &facts, DIALECT, Greeting::AtTheDoor(&channel)).await?;
         // A browser that offers protocols closes the socket when none is chosen; here they mean nothing.
         let response = offer.accept(offer.protocols().next());
         let who = Who {
