@@ -2,6 +2,7 @@
 
 use super::admission;
 use super::dialect::plain;
+use super::engine;
 use super::hub;
 use super::link::websocket;
 use super::origin::Origins;
@@ -16,6 +17,8 @@ pub struct Config {
     pub admission: admission::Limits,
     pub hub: hub::Config,
     pub plain: plain::Config,
+    /// The endpoints of the stock Socket.IO client. Default one, at `/socket.io` and below `path`.
+    pub socketio: Vec<engine::Config>,
     pub websocket: websocket::Config,
 }
 
@@ -27,6 +30,7 @@ impl Default for Config {
             admission: admission::Limits::default(),
             hub: hub::Config::default(),
             plain: plain::Config::default(),
+            socketio: vec![engine::Config::at("/api/ws")],
             websocket: websocket::Config::default(),
         }
     }
@@ -41,8 +45,14 @@ impl Config {
             let help = format!("write {better:?}");
             section.problem("path", "requests are compared with realtime.path in another spelling", Some(&help));
         }
+        let sections = section.sections("socketio");
+        let socketio = match section.has("socketio") {
+            true => sections.iter().map(|section| engine::Config::read(section, &path)).collect(),
+            false => vec![engine::Config::at(&path)],
+        };
         Config {
             path,
+            socketio,
             origins: Origins::read(section),
             admission: admission::Limits::read(section),
             hub: hub::Config::read(section),

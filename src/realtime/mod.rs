@@ -1,7 +1,7 @@
 //! River 2: WebSockets and their kin, from the upgrade to the hub.
 //!
-//! Two doors in: `upgrade` (WebSockets, over HTTP/1.1 and HTTP/2) and `rest` (event streams and history). Behind each
-//! a `session` holds together how frames travel (`link`), how the client speaks (`dialect`) and who hears what (`hub`).
+//! Three doors in: `upgrade` (WebSockets, over HTTP/1.1 and HTTP/2), `engine` (WebSockets and polling, as the stock
+//! Socket.IO client comes) and `rest` (event streams and history). Behind each a `session` holds together how frames travel (`link`), how the client speaks (`dialect`) and who hears what (`hub`).
 
 pub mod admission;
 pub mod broker;
@@ -15,6 +15,7 @@ pub mod vocabulary;
 
 mod callbacks;
 mod config;
+mod engine;
 mod entrance;
 mod farewell;
 mod origin;
@@ -33,8 +34,10 @@ pub use config::Config;
 use self::admission::Admission;
 use self::callbacks::Callbacks;
 use self::dialect::plain::Plain;
+use self::engine::Endpoint;
 use self::gate::Gate;
 use self::hub::Hub;
+use self::link::engine::Sessions;
 use self::link::websocket;
 use self::vocabulary::Moment;
 use crate::app::App;
@@ -50,6 +53,7 @@ pub struct Realtime {
     admission: Arc<Admission>,
     numbers: Arc<session::Numbers>,
     turned: entrance::Turned,
+    sessions: Arc<Sessions>,
     app: Arc<App>,
     gate: Arc<dyn Gate>,
     drain: Signal,
@@ -59,11 +63,21 @@ pub struct Realtime {
 struct Settings {
     config: Config,
     plain: Arc<Plain>,
+    engines: Vec<Arc<Endpoint>>,
 }
 
 impl Settings {
     fn new(config: &Config) -> Settings {
-        Settings { config: config.clone(), plain: Arc::new(Plain::new(config.plain.clone())) }
+        Settings {
+            config: config.clone(),
+            plain: Arc::new(Plain::new(config.plain.clone())),
+            engines: config.socketio.iter().map(|endpoint| Arc::new(Endpoint::new(endpoint))).collect(),
+        }
+    }
+
+    /// The endpoint of Engine.IO that a request for `path` is for.
+    fn engine(&self, path: &str) -> Option<&Arc<Endpoint>> {
+        self.engines.iter().find(|endpoint| endpoint.serves(path))
     }
 }
 
@@ -82,6 +96,7 @@ impl Realtime {
             admission: Arc::default(),
             numbers: Arc::new(session::Numbers::new(registry)),
             turned: entrance::Turned::new(registry),
+            sessions: engine::sessions(registry),
             drain,
         }
     }
@@ -94,6 +109,9 @@ impl Realtime {
     /// True when a request for `path` is the hub's.
     pub fn serves(&self, path: &str) -> bool {
         let settings = self.settings.get();
+        if settings.engine(path).is_some() {
+            return true;
+        }
         path.strip_prefix(settings.config.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
@@ -110,6 +128,12 @@ impl Realtime {
     /// [`Failure`] for what is not for the hub to answer: 400, 403, 404, 405, 426 (RFC 6455 section 4.4), and 503 with
     /// `Retry-After` when there is no place.
     pub async fn answer(&self, request: Request) -> Result<Response, Failure> {
+        let settings = self.settings.get();
+        if let Some(endpoint) = settings.engine(request.uri().path()) {
+            let endpoint = Arc::clone(endpoint);
+            return self.engine(settings, endpoint, request).await;
+        }
+        drop(settings);
         if websocket::asks(&request) {
             return self.upgrade(request).await;
         }

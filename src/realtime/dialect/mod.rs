@@ -6,6 +6,7 @@
 
 pub mod heartbeat;
 pub mod plain;
+pub mod socketio;
 
 use std::time::Instant;
 

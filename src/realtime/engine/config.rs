@@ -1,0 +1,83 @@
+//! `[[realtime.socketio]]`: one endpoint of the stock client.
+
+use crate::realtime::link::engine;
+use crate::realtime::origin::Origins;
+use crate::settings::Section;
+
+/// Where the stock client looks when nobody tells it otherwise.
+const PATH: &str = "/socket.io";
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where it is; without the last slash, with which it is found too. Default `/socket.io` and the same below the
+    /// hub's own path.
+    pub paths: Vec<String>,
+    /// Pages that may connect besides the site's own, where they are others than those of the hub. Default none.
+    pub origins: Option<Origins>,
+    /// A cookie with the session's id, for load balancers in front that want one. Default none.
+    pub cookie: Option<String>,
+    pub link: engine::Config,
+}
+
+impl Config {
+    /// The endpoint of a config that names none, where the hub is at `hub`.
+    pub fn at(hub: &str) -> Config {
+        Config {
+            paths: vec![PATH.to_owned(), format!("{hub}{PATH}")],
+            origins: None,
+            cookie: None,
+            link: engine::Config::default(),
+        }
+    }
+
+    pub fn read(section: &Section, hub: &str) -> Config {
+        let default = Config::at(hub);
+        let mut paths: Vec<String> = section.value("path", default.paths);
+        for path in &mut paths {
+            path.truncate(path.trim_end_matches('/').len());
+            if !path.starts_with('/') || path.contains(['?', '#', '%']) || path.contains("//") {
+                let what = format!("{path:?} is no path below the root");
+                section.problem("path", what, Some("as in \"/socket.io/\""));
+            }
+        }
+        if paths.is_empty() {
+            section.problem("path", "an endpoint needs a path", Some("as in \"/socket.io/\""));
+        }
+        let cookie: Option<String> = section.optional("cookie");
+        if cookie.as_deref().is_some_and(|name| !is_cookie_name(name)) {
+            section.problem("cookie", "no cookie can be called so", Some("as in \"io\""));
+        }
+        let own = Origins::read(section);
+        let has_own = section.has("origins") || section.has("require_origin");
+        Config { paths, origins: has_own.then_some(own), cookie, link: engine::Config::read(section) }
+    }
+
+    /// Whether a request for `path` is for this endpoint.
+    pub fn serves(&self, path: &str) -> bool {
+        self.paths
+            .iter()
+            .any(|known| path.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+}
+
+/// RFC 6265 section 4.1.1: a token.
+fn is_cookie_name(name: &str) -> bool {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !name.is_empty() && name.len() <= 64 && name.chars().all(is_token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_found_with_and_without_its_last_slash() {
+        let config = Config::at("/api/ws");
+        for path in ["/socket.io", "/socket.io/", "/api/ws/socket.io/", "/socket.io/x"] {
+            assert!(config.serves(path), "{path}");
+        }
+        for path in ["/", "/socket.iox", "/socket", "/api/ws", "/api/ws/room", "/x/socket.io/"] {
+            assert!(!config.serves(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the protocol says to a request that it refuses: a code and a few words, as the Node server has them.
+
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+
+use crate::http::{Body, Response};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    TransportUnknown,
+    SessionUnknown,
+    BadHandshakeMethod,
+    BadRequest,
+    Forbidden,
+    UnsupportedVersion,
+}
+
+impl Refusal {
+    fn code(self) -> u8 {
+        match self {
+            Refusal::TransportUnknown => 0,
+            Refusal::SessionUnknown => 1,
+            Refusal::BadHandshakeMethod => 2,
+            Refusal::BadRequest => 3,
+            Refusal::Forbidden => 4,
+            Refusal::UnsupportedVersion => 5,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Refusal::TransportUnknown => "Transport unknown",
+            Refusal::SessionUnknown => "Session ID unknown",
+            Refusal::BadHandshakeMethod => "Bad handshake method",
+            Refusal::BadRequest => "Bad request",
+            Refusal::Forbidden => "Forbidden",
+            Refusal::UnsupportedVersion => "Unsupported protocol version",
+        }
+    }
+
+    /// The value of the label `reason` in the numbers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Refusal::TransportUnknown => "transport_unknown",
+            Refusal::SessionUnknown => "session_unknown",
+            Refusal::BadHandshakeMethod => "handshake_method",
+            Refusal::BadRequest => "bad_request",
+            Refusal::Forbidden => "origin",
+            Refusal::UnsupportedVersion => "protocol_version",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        if self == Refusal::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST }
+    }
+
+    /// To an ordinary request.
+    pub fn answer(self) -> Response {
+        let json = format!("{{\"code\":{},\"message\":\"{}\"}}", self.code(), self.message());
+        respond(self.status(), "application/json", Body::from(json))
+    }
+
+    /// To one that wants to become a WebSocket over HTTP/1.1: nobody may take what follows for more requests.
+    pub fn answer_upgrade(self) -> Response {
+        let mut response = respond(self.status(), "text/html", Body::from(self.message()));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

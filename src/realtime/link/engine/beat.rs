@@ -1,0 +1,101 @@
+//! Is the client still there? In this protocol the server asks.
+
+use std::time::{Duration, Instant};
+
+/// Asks an interval after the last answer, and gives up a time-out after the question.
+#[derive(Debug, Clone, Copy)]
+pub struct Beat {
+    due: Instant,
+    asked: Asked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    Yes,
+    /// And something else than the answer has come since: once, that is worth another time-out.
+    AndHeard,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    Nothing,
+    Ping,
+    /// It never answered.
+    Over,
+}
+
+impl Beat {
+    pub fn new(now: Instant, interval: Duration) -> Beat {
+        Beat { due: now + interval, asked: Asked::No }
+    }
+
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// What is to be done at `now`.
+    pub fn wake(&mut self, now: Instant, timeout: Duration) -> Due {
+        if now < self.due {
+            return Due::Nothing;
+        }
+        if self.asked != Asked::No {
+            return Due::Over;
+        }
+        self.asked = Asked::Yes;
+        self.due = now + timeout;
+        Due::Ping
+    }
+
+    /// The answer has come.
+    pub fn answered(&mut self, now: Instant, interval: Duration) {
+        *self = Beat::new(now, interval);
+    }
+
+    /// Whether [`Beat::heard`] makes a difference: if not, no clock need be read for it.
+    pub fn listens(&self) -> bool {
+        self.asked == Asked::Yes
+    }
+
+    /// Something else has come while the answer is awaited.
+    pub fn heard(&mut self, now: Instant, timeout: Duration) {
+        if self.listens() {
+            *self = Beat { due: now + timeout, asked: Asked::AndHeard };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_client_that_answers_is_asked_again_an_interval_later() {
+        let start = Instant::now();
+        let mut beat = Beat::new(start, 25 * SECOND);
+        assert_eq!(beat.wake(start + 24 * SECOND, 20 * SECOND), Due::Nothing);
+        assert_eq!(beat.wake(start + 25 * SECOND, 20 * SECOND), Due::Ping);
+        assert_eq!(beat.due(), start + 45 * SECOND);
+        beat.answered(start + 30 * SECOND, 25 * SECOND);
+        assert_eq!(beat.due(), start + 55 * SECOND);
+        assert_eq!(beat.wake(start + 55 * SECOND, 20 * SECOND), Due::Ping);
+        assert_eq!(beat.wake(start + 74 * SECOND, 20 * SECOND), Due::Nothing);
+        assert_eq!(beat.wake(start + 75 * SECOND, 20 * SECOND), Due::Over);
+    }
+
+    #[test]
+    fn other_packets_are_worth_one_more_time_out() {
+        let start = Instant::now();
+        let mut beat = Beat::new(start, 25 * SECOND);
+        beat.heard(start + 10 * SECOND, 20 * SECOND);
+        assert_eq!(beat.due(), start + 25 * SECOND, "before the question they mean nothing");
+        beat.wake(start + 25 * SECOND, 20 * SECOND);
+        beat.heard(start + 40 * SECOND, 20 * SECOND);
+        beat.heard(start + 50 * SECOND, 20 * SECOND);
+        assert_eq!(beat.due(), start + 60 * SECOND);
+        assert_eq!(beat.wake(start + 60 * SECOND, 20 * SECOND), Due::Over);
+    }
+}

@@ -1,0 +1,136 @@
+//! The session's side of polling: what waits to be read, and what was posted.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::over::Over;
+use super::packet;
+use super::payload::{self, Malformed, Payload};
+use super::shared::Shared;
+use crate::realtime::link::Traffic;
+use crate::realtime::link::polling::Fault;
+use crate::realtime::vocabulary::{Frame, Text};
+
+/// What may wait between two reads, in bytes, before the session keeps it back: a socket's buffer in the kernel.
+const BUFFER: usize = 16 * 1024;
+
+pub struct Polled {
+    shared: Arc<Shared>,
+    /// The body that is read at the moment.
+    payload: Option<Payload>,
+    /// What nobody has read yet. Bounded as [`crate::realtime::link::Link::push`] says.
+    frames: Vec<Frame>,
+    bytes: usize,
+    /// Whoever reads is answered even if there is nothing to say.
+    releases: bool,
+    pub traffic: Traffic,
+}
+
+impl Polled {
+    pub fn new(shared: Arc<Shared>) -> Polled {
+        Polled { shared, payload: None, frames: Vec::new(), bytes: 0, releases: false, traffic: Traffic::default() }
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub fn push(&mut self, frame: Frame) {
+        self.bytes += frame.len() + 1;
+        self.frames.push(frame);
+    }
+
+    pub fn ping(&mut self) {
+        self.push(Frame::Text(Text::from_static(packet::PING)));
+    }
+
+    /// Somebody may wait for what comes by another way now.
+    pub fn release(&mut self) {
+        self.releases = true;
+    }
+
+    /// The next packet that was posted.
+    pub fn poll_packet(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, Over>> {
+        loop {
+            if let Some(payload) = &mut self.payload {
+                match payload.next() {
+                    Some(Ok(frame)) => return Poll::Ready(Ok(frame)),
+                    Some(Err(malformed)) => return Poll::Ready(Err(self.malformed(malformed))),
+                    None => self.used(),
+                }
+            }
+            let body = match ready!(self.shared.exchange.poll_posted(context)) {
+                Ok(body) => body,
+                Err(fault) => return Poll::Ready(Err(self::fault(fault))),
+            };
+            self.traffic.bytes_in += body.len() as u64;
+            match Payload::new(body, self.shared.config.max_packets) {
+                Ok(payload) => self.payload = Some(payload),
+                Err(malformed) => return Poll::Ready(Err(self.malformed(malformed))),
+            }
+        }
+    }
+
+    /// The rest of a body is not looked at.
+    pub fn used(&mut self) {
+        self.payload = None;
+        self.shared.exchange.used();
+    }
+
+    fn malformed(&mut self, malformed: Malformed) -> Over {
+        self.payload = None;
+        Over::parse_error(malformed.to_string())
+    }
+
+    /// Ready while little waits.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.frames.is_empty() || self.releases {
+            let noop = self.frames.is_empty().then_some(packet::NOOP);
+            if self.shared.exchange.has_reader(context) {
+                self.answer(noop);
+            }
+            self.releases = false;
+        }
+        if self.bytes < BUFFER { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Says what is left to say, with `last` behind it. Where it `waits`, to the next who reads; else to who reads now.
+    pub fn poll_last(&mut self, last: &str, waits: bool, context: &mut Context<'_>) -> Poll<()> {
+        if self.shared.exchange.has_reader(context) {
+            self.answer(Some(last));
+        } else if waits {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    fn answer(&mut self, last: Option<&str>) {
+        let body = payload::encode(self.frames.iter(), last);
+        self.traffic.bytes_out += body.len() as u64;
+        self.frames = Vec::new();
+        self.bytes = 0;
+        self.shared.exchange.answer(body);
+    }
+
+    /// Goes over to another way: what waits, for that. Whoever still reads here is released.
+    pub fn leave(mut self) -> (Vec<Frame>, Traffic) {
+        let frames = std::mem::take(&mut self.frames);
+        self.answer(Some(packet::NOOP));
+        (frames, self.traffic)
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        self.shared.exchange.end();
+    }
+}
+
+fn fault(fault: Fault) -> Over {
+    Over::transport_error(match fault {
+        Fault::Overlap => "two requests of a kind at the same time",
+        Fault::BrokenOff => "a request broke off",
+        Fault::Content => "a body that is not text",
+    })
+}

@@ -1,0 +1,98 @@
+//! The sessions that requests can name. Each holds one of the permits of admission, which bounds them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::shared::Shared;
+use super::sid::Sid;
+use crate::telemetry::Registry;
+
+/// All of one door.
+#[derive(Debug)]
+pub struct Sessions {
+    places: Mutex<HashMap<Sid, Place>>,
+    numbers: Numbers,
+}
+
+/// What all sessions count.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    polling: Gauge,
+    upgraded: Counter,
+}
+
+impl Numbers {
+    pub fn new(registry: &mut Registry) -> Numbers {
+        let numbers = Numbers::default();
+        registry.register("engine_polling", "Engine.IO sessions that poll now", numbers.polling.clone());
+        registry.register(
+            "engine_upgraded",
+            "Engine.IO sessions that went over from polling to a WebSocket",
+            numbers.upgraded.clone(),
+        );
+        numbers
+    }
+}
+
+/// How a session is reached.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// By requests that name it.
+    Polling(Arc<Shared>),
+    /// By its WebSocket only.
+    Socket,
+}
+
+impl Sessions {
+    pub fn new(numbers: Numbers) -> Sessions {
+        Sessions { places: Mutex::default(), numbers }
+    }
+
+    pub fn find(&self, sid: Sid) -> Option<Place> {
+        self.places.lock().get(&sid).cloned()
+    }
+
+    pub(super) fn enter(self: &Arc<Self>, sid: Sid, place: Place) -> Seat {
+        if matches!(place, Place::Polling(_)) {
+            self.numbers.polling.inc();
+        }
+        self.places.lock().insert(sid, place);
+        Seat { sessions: Arc::clone(self), sid }
+    }
+}
+
+/// A session's entry; dropped, nobody finds it any more.
+#[derive(Debug)]
+pub struct Seat {
+    sessions: Arc<Sessions>,
+    sid: Sid,
+}
+
+impl Seat {
+    /// From now on it is reached by its WebSocket only.
+    pub fn upgraded(&self) {
+        self.sessions.places.lock().insert(self.sid, Place::Socket);
+        self.sessions.numbers.polling.dec();
+        self.sessions.numbers.upgraded.inc();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut places = self.sessions.places.lock();
+        let gone = places.remove(&self.sid);
+        // After a storm of them, its memory goes back.
+        if places.len() < places.capacity() / 4 {
+            let keep = places.len() * 2;
+            places.shrink_to(keep);
+        }
+        drop(places);
+        if matches!(gone, Some(Place::Polling(_))) {
+            self.sessions.numbers.polling.dec();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a polling session shares with the requests that name it.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::config::Config;
+use crate::realtime::link::Link;
+use crate::realtime::link::polling::Exchange;
+
+pub struct Shared {
+    pub exchange: Arc<Exchange>,
+    pub config: Arc<Config>,
+    second: Mutex<Second>,
+}
+
+/// A second transport, which the session may go over to.
+enum Second {
+    Nothing,
+    /// A request for it is under way, or the session tries it.
+    Claimed,
+    Open(Box<dyn Link>),
+}
+
+impl Shared {
+    pub fn new(config: Arc<Config>) -> Shared {
+        Shared { exchange: Arc::default(), config, second: Mutex::new(Second::Nothing) }
+    }
+
+    /// Whether this may be the second transport: there is one at a time.
+    pub fn claim(&self) -> bool {
+        let mut second = self.second.lock();
+        let is_free = matches!(*second, Second::Nothing);
+        if is_free {
+            *second = Second::Claimed;
+        }
+        is_free
+    }
+
+    /// It is open, and the session's to try.
+    pub fn hand_over(&self, link: Box<dyn Link>) {
+        *self.second.lock() = Second::Open(link);
+        self.exchange.wake();
+    }
+
+    /// It came to nothing: another may be tried.
+    pub fn release(&self) {
+        *self.second.lock() = Second::Nothing;
+    }
+
+    /// For the session.
+    pub(super) fn take(&self) -> Option<Box<dyn Link>> {
+        let mut second = self.second.lock();
+        match std::mem::replace(&mut *second, Second::Claimed) {
+            Second::Open(link) => Some(link),
+            other => {
+                *second = other;
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! A client whose frames travel in ordinary requests: what is between the tasks of its requests and that of its session.
+//!
+//! At most one request reads and one writes at a time. Nothing is queued here: a body that was posted is used up before
+//! its request is answered, and what is to be read waits in the link until somebody reads. How frames are put into
+//! bodies is the link's affair.
+
+mod post;
+mod reader;
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use post::Post;
+pub use reader::Reader;
+
+/// The place where both sides of one session meet.
+#[derive(Debug, Default)]
+pub struct Exchange(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    reading: Reading,
+    posted: Posted,
+    fault: Option<Fault>,
+    is_over: bool,
+    session: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+enum Reading {
+    #[default]
+    Nobody,
+    Waits(Option<Waker>),
+    Answered(Bytes),
+}
+
+#[derive(Debug, Default)]
+enum Posted {
+    #[default]
+    Nothing,
+    /// Its body is still on its way.
+    Coming,
+    Whole(Bytes, Option<Waker>),
+    InUse(Option<Waker>),
+    Used,
+}
+
+/// What went wrong among a client's requests; its session ends for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Two of a kind at the same time.
+    Overlap,
+    /// One broke off before it was answered.
+    BrokenOff,
+    /// One had a body that is not spoken here.
+    Content,
+}
+
+/// Why a request cannot take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    Overlap,
+    Over,
+}
+
+impl Exchange {
+    /// For a request that reads.
+    ///
+    /// # Errors
+    /// [`Denied`]; an overlap ends the session too.
+    pub fn read(self: &Arc<Self>) -> Result<Reader, Denied> {
+        let mut state = self.0.lock();
+        if state.is_over {
+            return Err(Denied::Over);
+        }
+        if !matches!(state.reading, Reading::Nobody) {
+            state.fail(Fault::Overlap);
+            return Err(Denied::Overlap);
+        }
+        state.reading = Reading::Waits(None);
+        state.wake();
+        Ok(Reader::new(Arc::clone(self)))
+    }
+
+    /// For a request that writes.
+    ///
+    /// # Errors
+    /// [`Denied`]; an overlap ends the session too.
+    pub fn post(self: &Arc<Self>) -> Result<Post, Denied> {
+        let mut state = self.0.lock();
+        if state.is_over {
+            return Err(Denied::Over);
+        }
+        if !matches!(state.posted, Posted::Nothing) {
+            state.fail(Fault::Overlap);
+            return Err(Denied::Overlap);
+        }
+        state.posted = Posted::Coming;
+        Ok(Post::new(Arc::clone(self)))
+    }
+
+    /// The session ends for this, if it is the first that goes wrong.
+    pub fn fail(&self, fault: Fault) {
+        self.0.lock().fail(fault);
+    }
+
+    /// Wakes the session: there is something for it elsewhere.
+    pub fn wake(&self) {
+        self.0.lock().wake();
+    }
+
+    /// The next body that was posted, for the link. [`Exchange::used`] follows.
+    ///
+    /// # Errors
+    /// The fault that the session ends for.
+    pub fn poll_posted(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, Fault>> {
+        let mut state = self.0.lock();
+        if let Some(fault) = state.fault {
+            return Poll::Ready(Err(fault));
+        }
+        if let Posted::Whole(body, writer) = &mut state.posted {
+            let (body, writer) = (std::mem::take(body), writer.take());
+            state.posted = Posted::InUse(writer);
+            return Poll::Ready(Ok(body));
+        }
+        state.register(context);
+        Poll::Pending
+    }
+
+    /// What was posted is used up: its request can be answered.
+    pub fn used(&self) {
+        let mut state = self.0.lock();
+        if let Posted::InUse(writer) = &mut state.posted {
+            let writer = writer.take();
+            state.posted = Posted::Used;
+            drop(state);
+            wake(writer);
+        }
+    }
+
+    /// Whether somebody waits for an answer. If not, the session is woken when somebody does.
+    pub fn has_reader(&self, context: &mut Context<'_>) -> bool {
+        let mut state = self.0.lock();
+        let waits = matches!(state.reading, Reading::Waits(_));
+        if !waits {
+            state.register(context);
+        }
+        waits
+    }
+
+    /// Gives it to whoever reads; where nobody does, to nobody.
+    pub fn answer(&self, chunk: Bytes) {
+        let mut state = self.0.lock();
+        if let Reading::Waits(reader) = &mut state.reading {
+            let reader = reader.take();
+            state.reading = Reading::Answered(chunk);
+            drop(state);
+            wake(reader);
+        }
+    }
+
+    /// The session is over: what was answered can still be read, and nothing more comes.
+    pub fn end(&self) {
+        let mut state = self.0.lock();
+        state.is_over = true;
+        state.session = None;
+        let reader = if let Reading::Waits(reader) = &mut state.reading { reader.take() } else { None };
+        let writer = match &mut state.posted {
+            Posted::Whole(_, writer) | Posted::InUse(writer) => writer.take(),
+            _ => None,
+        };
+        drop(state);
+        wake(reader);
+        wake(writer);
+    }
+}
+
+impl State {
+    fn register(&mut self, context: &Context<'_>) {
+        if !self.session.as_ref().is_some_and(|session| session.will_wake(context.waker())) {
+            self.session = Some(context.waker().clone());
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        wake(self.session.take());
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

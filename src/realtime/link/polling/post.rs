@@ -1,0 +1,64 @@
+//! A request that brings something for the session.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::{Denied, Exchange, Fault, Posted};
+
+/// Dropped before its body was given or withdrawn, the request has broken off, and the session ends for it.
+#[derive(Debug)]
+pub struct Post {
+    exchange: Arc<Exchange>,
+    is_finished: bool,
+}
+
+impl Post {
+    pub(super) fn new(exchange: Arc<Exchange>) -> Post {
+        Post { exchange, is_finished: false }
+    }
+
+    /// Gives the session what came, and waits until it is used up: a client is not listened to faster than that.
+    ///
+    /// # Errors
+    /// [`Denied::Over`] when the session ended before.
+    pub async fn give(mut self, body: Bytes) -> Result<(), Denied> {
+        {
+            let mut state = self.exchange.0.lock();
+            state.posted = Posted::Whole(body, None);
+            state.wake();
+        }
+        let outcome = std::future::poll_fn(|context| {
+            let mut state = self.exchange.0.lock();
+            let is_over = state.is_over;
+            match &mut state.posted {
+                Posted::Used => Poll::Ready(Ok(())),
+                _ if is_over => Poll::Ready(Err(Denied::Over)),
+                Posted::Whole(_, writer) | Posted::InUse(writer) => {
+                    *writer = Some(context.waker().clone());
+                    Poll::Pending
+                }
+                Posted::Nothing | Posted::Coming => Poll::Ready(Err(Denied::Over)),
+            }
+        })
+        .await;
+        self.is_finished = true;
+        outcome
+    }
+
+    /// Nothing comes of it, and nothing else either.
+    pub fn withdraw(mut self) {
+        self.is_finished = true;
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        let mut state = self.exchange.0.lock();
+        if !self.is_finished {
+            state.fail(Fault::BrokenOff);
+        }
+        state.posted = Posted::Nothing;
+    }
+}
