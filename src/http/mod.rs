@@ -9,6 +9,7 @@ pub mod encoding;
 pub mod facts;
 pub mod failure;
 pub mod http1;
+pub mod http2;
 pub mod redirect;
 pub mod rescue;
 pub mod target;
@@ -19,7 +20,6 @@ mod alarm;
 mod config;
 mod connected;
 mod error_page;
-mod http2;
 mod refusal;
 mod stall;
 

@@ -1,5 +1,7 @@
 //! Sockets to connections: bind, accept, PROXY protocol, permits, inherited sockets.
 
+pub mod proxy_protocol;
+
 mod accept;
 mod bind;
 mod config;
@@ -9,7 +11,6 @@ mod inherited;
 mod numbers;
 mod occupant;
 mod permits;
-mod proxy_protocol;
 mod stream;
 
 use std::net::SocketAddr;

@@ -30,8 +30,8 @@ pub enum HeaderError {
 }
 
 /// What the first bytes of a connection are.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
     /// A header of so many bytes, and the client it names; none when the proxy speaks for itself.
     Header(usize, Option<SocketAddr>),
     /// Could become one.
@@ -87,7 +87,7 @@ fn peek(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// What `bytes`, the first of a connection, are. The parser is lenient in places where we are not.
-fn judge(bytes: &[u8]) -> Verdict {
+pub fn judge(bytes: &[u8]) -> Verdict {
     const V1: &[u8] = b"PROXY ";
     const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     let is_version_1 = bytes.starts_with(V1);

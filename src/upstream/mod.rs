@@ -1,5 +1,7 @@
 //! The app as a server: where it is, whether it answers, and how a request reaches it.
 
+pub mod protocol;
+
 mod address;
 mod answer;
 mod config;
@@ -11,7 +13,6 @@ mod keeper;
 mod metrics;
 mod pool;
 mod process;
-mod protocol;
 mod rewrite;
 mod send;
 mod socket;

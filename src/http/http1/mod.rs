@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 
 pub use chunked::Chunked;
-pub use guard::{Guard, Then, Verdict};
+pub use guard::{Guard, Then, Verdict, stand_in};
 pub use head::{Framing, Head, Limits};
 pub use io::Guarded;
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+pub use budget::{Budget, Spent};
+pub use frames::{Frame, Walk};
 pub use streams::handed_over;
 
 use super::connected::Connected;

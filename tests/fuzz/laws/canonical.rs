@@ -1,0 +1,23 @@
+//! Targets and names of hosts: each has one form, and the form of the form is itself.
+
+use doorway::http::canonical::authority;
+use doorway::http::canonical::path::{canonical, may_mean};
+use doorway::http::target::is_origin_form;
+use http::uri::Scheme;
+
+pub fn holds(bytes: &[u8]) {
+    if let Ok(name) = authority::parse(bytes, &Scheme::HTTPS) {
+        assert_eq!(authority::parse(name.as_str().as_bytes(), &Scheme::HTTPS).as_ref(), Ok(&name));
+        assert!(name.port_u16() != Some(443) && !name.as_str().contains(['/', '@', ',', ' ', '%']));
+    }
+    if !is_origin_form(bytes) {
+        return;
+    }
+    let uri = http::Uri::try_from(bytes).expect("what the door accepts is a URI");
+    let Ok(spelling) = canonical(uri.path()) else { return };
+    assert_eq!(canonical(&spelling).as_deref(), Ok(&*spelling));
+    assert!(is_origin_form(spelling.as_bytes()), "{spelling}");
+    assert!(!spelling.contains("//") && spelling.starts_with('/'), "{spelling}");
+    assert!(spelling.split('/').all(|segment| segment != "." && segment != ".."), "{spelling}");
+    assert!(may_mean(uri.path(), &spelling) && may_mean(&spelling, uri.path()));
+}

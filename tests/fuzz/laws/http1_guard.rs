@@ -1,0 +1,81 @@
+//! Bytes of a client of HTTP/1: however they are cut the same passes, and what passes is what other parsers see too.
+
+use doorway::http::Refusal;
+use doorway::http::http1::{Guard, Limits, Then, stand_in};
+
+const LIMITS: Limits = Limits { head: 2048, headers: 20, target: 512 };
+
+/// What passed, how many requests that is, and how it ended.
+#[derive(Debug, PartialEq)]
+struct Passed {
+    bytes: Vec<u8>,
+    heads: u64,
+    refusal: Option<Refusal>,
+    is_over: bool,
+}
+
+/// Shows a guard `bytes` in pieces of the lengths in `cuts`, until it asks for an upgrade.
+fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
+    let mut guard = Guard::new(LIMITS);
+    let mut passed = Passed { bytes: Vec::new(), heads: 0, refusal: None, is_over: false };
+    let (mut waiting, mut rest) = (Vec::new(), bytes);
+    let mut cuts = cuts.iter().cycle();
+    while !rest.is_empty() {
+        let length = cuts.next().map_or(rest.len(), |cut| usize::from(*cut).clamp(1, rest.len()));
+        waiting.extend_from_slice(&rest[..length]);
+        rest = &rest[length..];
+        let verdict = guard.inspect(&waiting);
+        assert!(verdict.pass <= waiting.len());
+        passed.bytes.extend(waiting.drain(..verdict.pass));
+        if guard.is_upgrading() {
+            return None;
+        }
+        match verdict.then {
+            Then::More => assert!(waiting.len() < LIMITS.head, "no more is kept than a head may have"),
+            // What follows an upgrade too early depends on the cut.
+            Then::TooEager | Then::Refuse(Refusal::UpgradeTooEager) => return None,
+            Then::BadBody => passed.is_over = true,
+            Then::Refuse(refusal) => {
+                passed.refusal = Some(refusal);
+                passed.is_over = true;
+            }
+        }
+        if passed.is_over {
+            assert_eq!(guard.inspect(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").pass, 0, "nothing passes after that");
+            break;
+        }
+    }
+    passed.heads = guard.heads();
+    Some(passed)
+}
+
+/// The first head that passed is one to another parser, too, and ends where the guard says.
+fn is_a_head_to_others(bytes: &[u8]) {
+    let mut slots = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut slots);
+    let parsed = request.parse(bytes).expect("what passed is HTTP to httparse");
+    assert!(parsed.is_complete(), "{:?}", String::from_utf8_lossy(bytes));
+    let framing = |name: &str| request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).count();
+    assert!(framing("content-length") + framing("transfer-encoding") <= 1, "one framing");
+    assert!(framing("host") <= 1, "one host");
+}
+
+pub fn holds(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    if let Some(whole) = pass(bytes, &[]) {
+        // A body of which a part is bad passes up to its fault, whatever the pieces.
+        for cuts in [&[1][..], &[*cut], &[*cut, 1, 7]] {
+            if let Some(pieces) = pass(bytes, cuts) {
+                assert_eq!(whole, pieces);
+            }
+        }
+        if !whole.bytes.is_empty() {
+            is_a_head_to_others(&whole.bytes);
+        }
+    }
+    let instead = stand_in(bytes);
+    let mut guard = Guard::new(Limits { target: 2048, ..LIMITS });
+    let verdict = guard.inspect(&instead);
+    assert!(verdict.pass == instead.len() && verdict.then == Then::More, "{:?}", String::from_utf8_lossy(&instead));
+    assert!(guard.heads() == 1 && guard.is_at_head());
+}

@@ -1,0 +1,53 @@
+//! What must hold for the parsers that are ours (tests/fuzz/laws), held against the inputs that fuzzing found worth
+//! keeping (tests/fuzz/seeds).
+
+use std::path::Path;
+
+#[path = "fuzz/laws/canonical.rs"]
+mod canonical;
+#[path = "fuzz/laws/http1_guard.rs"]
+mod http1_guard;
+#[path = "fuzz/laws/http2_budget.rs"]
+mod http2_budget;
+#[path = "fuzz/laws/proxy_header.rs"]
+mod proxy_header;
+#[path = "fuzz/laws/upstream_answer.rs"]
+mod upstream_answer;
+
+fn hold(target: &str, holds: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);
+    let mut seeds = 0;
+    for entry in std::fs::read_dir(&folder).expect("a folder of seeds") {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).expect("a seed");
+        let held = std::panic::catch_unwind(|| holds(&bytes));
+        assert!(held.is_ok(), "{}", path.display());
+        seeds += 1;
+    }
+    assert!(seeds >= 10, "only {seeds} seeds in {}", folder.display());
+}
+
+#[test]
+fn targets_and_hosts() {
+    hold("canonical", canonical::holds);
+}
+
+#[test]
+fn requests() {
+    hold("http1_guard", http1_guard::holds);
+}
+
+#[test]
+fn frames_of_http2() {
+    hold("http2_budget", http2_budget::holds);
+}
+
+#[test]
+fn proxy_headers() {
+    hold("proxy_header", proxy_header::holds);
+}
+
+#[test]
+fn answers() {
+    hold("upstream_answer", upstream_answer::holds);
+}
