@@ -14,6 +14,9 @@ pub struct Config {
     /// Where WebSocket upgrades end in the hub. Default `/api/ws`.
     pub path: String,
     pub origins: Origins,
+    /// Sockets that are closed when Doorway stops are told 1012 (service restart) in place of 1001 (going away).
+    /// Default false.
+    pub restarts: bool,
     pub admission: admission::Limits,
     pub hub: hub::Config,
     pub plain: plain::Config,
@@ -26,6 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             path: "/api/ws".into(),
+            restarts: false,
             origins: Origins::default(),
             admission: admission::Limits::default(),
             hub: hub::Config::default(),
@@ -53,6 +57,7 @@ impl Config {
         Config {
             path,
             socketio,
+            restarts: section.value("restarts", Config::default().restarts),
             origins: Origins::read(section),
             admission: admission::Limits::read(section),
             hub: hub::Config::read(section),

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::Settings;
 use super::hub::Hub;
 use super::vocabulary::Closing;
 use crate::drain::Signal;
+use crate::settings::Live;
 
 /// How much of the drain's time is used: the rest is for the closing handshakes.
 const SHARE: f64 = 0.6;
@@ -17,8 +19,9 @@ const PACE: f64 = 100.0;
 const STEP: Duration = Duration::from_millis(20);
 
 /// Waits for the drain and closes everybody in a random order, spread over its time.
-pub async fn farewell(hub: Arc<Hub>, mut drain: Signal) {
+pub async fn farewell(hub: Arc<Hub>, settings: Live<Settings>, mut drain: Signal) {
     let deadline = drain.draining().await;
+    let why = if settings.get().config.restarts { Closing::Restarting } else { Closing::GoingAway };
     let start = Instant::now();
     let order = RandomState::new();
     let mut connections = hub.connections();
@@ -31,7 +34,7 @@ pub async fn farewell(hub: Arc<Hub>, mut drain: Signal) {
         let share = if span.is_zero() { 1.0 } else { start.elapsed().as_secs_f64() / span.as_secs_f64() };
         let due = ((all as f64 * share).ceil() as usize).clamp(told, all);
         for id in &connections[told..due] {
-            hub.end(*id, Closing::GoingAway);
+            hub.end(*id, why.clone());
         }
         told = due;
         if told < all {
@@ -41,7 +44,7 @@ pub async fn farewell(hub: Arc<Hub>, mut drain: Signal) {
     // Those that were on their way in when it began.
     while Instant::now() < deadline {
         for id in hub.connections() {
-            hub.end(id, Closing::GoingAway);
+            hub.end(id, why.clone());
         }
         sleep(STEP * 10).await;
     }

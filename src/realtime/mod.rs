@@ -87,9 +87,10 @@ impl Realtime {
         let lanes = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Arc::new(Hub::new(config.hub.clone(), lanes, hub::Numbers::new(registry)));
         tokio::spawn(upkeep::upkeep(Arc::clone(&hub), drain.clone()));
-        tokio::spawn(farewell::farewell(Arc::clone(&hub), drain.clone()));
+        let settings = Live::new(Settings::new(config));
+        tokio::spawn(farewell::farewell(Arc::clone(&hub), settings.clone(), drain.clone()));
         Realtime {
-            settings: Live::new(Settings::new(config)),
+            settings,
             gate: Arc::new(Callbacks::new(Arc::clone(&app), Arc::clone(&hub))),
             app,
             hub,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::door;
-use crate::harness::socket::{connect, connect_to};
+use crate::harness::socket::{connect, connect_narrow, connect_to};
 
 #[tokio::test]
 async fn every_socket_is_told_to_come_back_later() {
@@ -38,6 +38,38 @@ async fn what_was_said_before_is_heard_before_the_end() {
     door.signal("TERM");
     assert_eq!(alice.hear_json().await["data"], "last words");
     assert_eq!(alice.closed().await.0, 1001);
+    assert!(door.wait().success());
+}
+
+#[tokio::test]
+async fn they_are_told_of_a_restart_where_that_is_sure_to_follow() {
+    let mut door = door().config("[realtime]\nrestarts = true\n").start();
+    let mut socket = connect(&door, "/api/ws").await;
+    door.signal("TERM");
+    assert_eq!(socket.closed().await, (1012, "restarting".to_owned()));
+    assert!(door.wait().success());
+}
+
+#[tokio::test]
+async fn all_that_waits_is_heard_before_the_end_however_much_it_is() {
+    const MANY: usize = 200;
+    let config = "[realtime.plain]\necho = false\n[realtime.outbox]\nmessages = 1000\nbytes = \"32MiB\"\n";
+    let mut door = door().config(config).start();
+    // It reads nothing before the door is told to stop: more waits for it than is written at a time.
+    let mut late = connect_narrow(&door, "/api/ws").await;
+    let mut speaker = connect(&door, "/api/ws").await;
+    let filler = "x".repeat(50_000);
+    for number in 0..MANY {
+        speaker.say(&format!("{number} {filler}")).await;
+        speaker.hear().await;
+    }
+    door.signal("TERM");
+    assert_eq!(speaker.closed().await.0, 1001);
+    for number in 0..MANY {
+        let heard = late.hear_json().await;
+        assert!(heard["data"].as_str().unwrap().starts_with(&format!("{number} ")));
+    }
+    assert_eq!(late.closed().await.0, 1001);
     assert!(door.wait().success());
 }
 

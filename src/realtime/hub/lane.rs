@@ -175,8 +175,10 @@ impl Lane {
         mailbox.turn = Turn::Busy;
         mailbox.outbox.take(&mut post.entries, most);
         post.behind.append(&mut mailbox.behind);
-        post.closing = mailbox.closing.take();
         post.is_all = mailbox.outbox.is_empty();
+        // Last words come before the end, but for who reads too slowly: it may come back for them.
+        let is_slow = mailbox.closing.as_deref() == Some(&Closing::Slow);
+        post.closing = if post.is_all || is_slow { mailbox.closing.take() } else { None };
         Poll::Ready(())
     }
 }

@@ -11,8 +11,10 @@ use super::{Close, Payload, Text};
 pub enum Closing {
     /// The dialect's conversation is over.
     Done,
-    /// Doorway is stopping or restarting; come back.
+    /// Doorway is stopping; come back.
     GoingAway,
+    /// The same, where another Doorway is known to take its place at once.
+    Restarting,
     /// The app or the operator said so.
     Kicked { code: Option<u16>, reason: Text },
     /// The client broke a rule.
@@ -35,6 +37,7 @@ impl Closing {
         let (code, reason) = match self {
             Closing::Done => (1000, Text::from_static("")),
             Closing::GoingAway => (1001, Text::from_static("going away")),
+            Closing::Restarting => (1012, Text::from_static("restarting")),
             Closing::Kicked { code, reason } => (code.unwrap_or(1008), reason.clone()),
             Closing::Violation(violation) => (violation.breach.code(), violation.what.as_ref().into()),
             Closing::Slow => (1013, Text::from_static("reading too slowly")),
@@ -51,6 +54,7 @@ impl Closing {
         match self {
             Closing::Done => "done",
             Closing::GoingAway => "going_away",
+            Closing::Restarting => "restarting",
             Closing::Kicked { .. } => "kicked",
             Closing::Violation(_) => "violation",
             Closing::Slow => "slow",
