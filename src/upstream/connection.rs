@@ -25,8 +25,6 @@ pub struct Connection {
     /// Read, but not yet understood.
     pub input: BytesMut,
     pub alarm: Alarm,
-    /// It has carried a request before, so the app may be closing it just now.
-    pub is_reused: bool,
     /// How long the app says that it keeps it, idle.
     pub keep_alive: Option<Duration>,
     /// How much is asked for next.
@@ -38,7 +36,7 @@ impl Connection {
     pub fn new((reader, writer): (Reader, Writer), slot: Slot) -> Connection {
         let input = BytesMut::new();
         let (alarm, block) = (Alarm::new(), BLOCK);
-        Connection { reader, writer: Some(writer), input, alarm, is_reused: false, keep_alive: None, block, slot }
+        Connection { reader, writer: Some(writer), input, alarm, keep_alive: None, block, slot }
     }
 
     /// True while it is open and the app has said nothing unasked.
@@ -67,7 +65,6 @@ impl Connection {
             self.input = BytesMut::new();
         }
         self.block = BLOCK;
-        self.is_reused = true;
     }
 
     pub fn slot(&self) -> &Slot {

@@ -74,8 +74,7 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
                 return Ok(Answered { connection, head, upload, pool });
             }
             Err(no_answer) => {
-                let may_retry = !is_retry && connection.is_reused && may_repeat(&no_answer, &upload, method);
-                if !may_retry {
+                if is_retry || !may_repeat(&no_answer, &upload, method) {
                     return Err(unanswered(no_answer, &pool.metrics));
                 }
                 pool.metrics.retries.inc();
@@ -88,8 +87,8 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
     }
 }
 
-/// A kept connection closes when the app thinks that it has been idle for too long, perhaps just as a request arrives.
-/// Asking again is safe when the app cannot have heard, or when twice is the same as once (RFC 9110 section 9.2.2).
+/// A kept connection closes when the app thinks that it has been idle for too long, perhaps just as a request arrives;
+/// a new one, when the app ends before it has taken it from its queue. Asking again is safe when the app cannot have heard, or when twice is the same as once (RFC 9110 section 9.2.2).
 fn may_repeat(no_answer: &NoAnswer, upload: &Upload, method: &Method) -> bool {
     let is_race = matches!(no_answer.cause, Cause::Closed | Cause::Broken(_)) && !no_answer.had_begun;
     is_race && (upload.sent == 0 || (method.is_idempotent() && !upload.has_body()))

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 use crate::harness::raw::{RawApp, eventually, ok};
@@ -100,19 +101,81 @@ async fn a_request_that_may_have_acted_is_not_repeated() {
     assert!(refused > 0 && refused == closings.load(Ordering::SeqCst), "{refused} refused");
 }
 
+/// An app whose first `bad` requests each end their connection, after it has sent `words`.
+async fn dying(bad: usize, words: &'static str) -> RawApp {
+    let seen = Arc::new(AtomicUsize::new(0));
+    RawApp::start(move |mut asked| {
+        let number = seen.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if number >= bad {
+                asked.send(ok("alive")).await;
+                return Some(asked);
+            }
+            asked.send(words).await;
+            None
+        }
+    })
+    .await
+}
+
 #[tokio::test]
-async fn a_fresh_connection_that_closes_is_a_502_and_no_second_try() {
-    let app = RawApp::start(|_| async { None }).await;
-    let door = door().config(app.config() + "health_interval = \"10m\"\n").start();
-    // The connections by which the door found the app count as kept; once they are gone each request dials.
-    for _ in 0..4 {
-        assert_eq!(client::get(door.http(), "/", &[]).await.status, 502);
+async fn a_get_that_a_dying_app_left_unanswered_is_asked_once_more() {
+    for (method, bad, status, requests) in [("GET", 1, 200, 2), ("GET", 2, 502, 2), ("POST", 1, 502, 1)] {
+        let app = dying(bad, "").await;
+        let door = door().config(app.config() + "health_interval = \"10m\"\n").start();
+        assert_eq!(client::ask(door.http(), method, "/", &[], "").await.status, status, "{method}, {bad} times");
+        assert_eq!(app.requests(), requests, "{method}, {bad} times");
     }
-    let before = app.requests();
-    for number in 1..=4 {
-        assert_eq!(client::get(door.http(), "/", &[]).await.status, 502);
-        assert_eq!(app.requests(), before + number);
+}
+
+#[tokio::test]
+async fn what_was_begun_or_has_a_body_is_not_asked_again() {
+    for (words, body) in [("HTTP/1.1 2", ""), ("", "with a body")] {
+        let app = dying(1, words).await;
+        let door = door().config(app.config() + "health_interval = \"10m\"\n").start();
+        assert_eq!(client::ask(door.http(), "GET", "/", &[], body).await.status, 502);
+        assert_eq!(app.requests(), 1);
     }
+}
+
+/// Its queue of connections is reset with it: what was in there waits for the next process.
+#[tokio::test]
+async fn a_get_in_the_queue_of_a_dying_app_waits_for_the_next_one() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = format!("[app]\nurl = \"http://{address}\"\nwait_timeout = \"30s\"\n");
+    let door = door().config(config + "health_interval = \"10m\"\nconnections = 8\n").start();
+    let to = door.http();
+    let asked = tokio::spawn(async move { client::get(to, "/", &[]).await.status });
+    let mut taken = Vec::new();
+    // The first are those by which the door looks whether the app is there.
+    loop {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut first = [0];
+        connection.peek(&mut first).await.unwrap();
+        rustix::net::sockopt::set_socket_linger(&connection, Some(Duration::ZERO)).unwrap();
+        if first == *b"G" {
+            taken.push(connection);
+            break;
+        }
+        let mut head = [0; 4096];
+        let read = connection.read(&mut head).await.unwrap();
+        assert!(head[..read].ends_with(b"\r\n\r\n"));
+        connection
+            .write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        taken.push(connection);
+    }
+    drop(listener);
+    drop(taken);
+    door.wait_for_metric("upstream_waiting", 1.0).await;
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let _app = RawApp::on(listener, |mut asked| async move {
+        asked.send(ok("the next process")).await;
+        Some(asked)
+    });
+    assert_eq!(asked.await.unwrap(), 200);
 }
 
 #[tokio::test]
