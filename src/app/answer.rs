@@ -93,19 +93,58 @@ pub enum Act {
         echo: bool,
         content: Content,
     },
+    /// An event, in the words of dialects that have rooms and namespaces.
+    Emit(Box<Emit>),
     Join {
-        channel: String,
+        place: Place,
     },
     Leave {
-        channel: String,
+        place: Place,
     },
+    /// `close`: the whole connection, where the dialect has several clients on one. Default: the client.
     Disconnect {
         code: Option<u16>,
         reason: Option<String>,
+        close: bool,
     },
     Identify {
         user: User,
     },
+}
+
+/// `{"do": "emit", "name": "news", "args": [1], "to": ["room"]}`.
+#[derive(Debug)]
+pub struct Emit {
+    pub name: Arc<str>,
+    /// A JSON array. Default `[]`.
+    pub args: Option<Box<RawValue>>,
+    /// Default: that of the client that was asked about.
+    pub namespace: Option<String>,
+    pub to: Audience,
+    /// Rooms and clients that do not hear it.
+    pub except: Vec<String>,
+    /// The client that was asked about hears it too, where it is among those. Default true.
+    pub echo: bool,
+    /// Not worth waiting for.
+    pub volatile: bool,
+}
+
+/// Who hears an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// The client that was asked about.
+    Client,
+    /// Those in any of these rooms, and clients by their ids.
+    Rooms(Vec<String>),
+    /// All of the namespace.
+    Everyone,
+}
+
+/// A channel by its name, or a room of the client's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Channel(String),
+    Room(String),
 }
 
 /// Who hears it.
@@ -121,6 +160,7 @@ pub enum Target {
 enum Verb {
     Send,
     Publish,
+    Emit,
     Join,
     Leave,
     Disconnect,
@@ -143,6 +183,13 @@ struct Words {
     base64: Option<String>,
     code: Option<u16>,
     reason: Option<String>,
+    room: Option<String>,
+    namespace: Option<String>,
+    args: Option<Box<RawValue>>,
+    to: Option<Vec<String>>,
+    except: Option<Vec<String>>,
+    volatile: Option<bool>,
+    close: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for Do {
@@ -156,7 +203,11 @@ impl<'de> Deserialize<'de> for Do {
 
 impl Words {
     fn act(self) -> Result<Act, &'static str> {
-        let channel = |channel: Option<String>| channel.ok_or("join and leave need a channel");
+        let place = |channel: Option<String>, room: Option<String>| match (channel, room) {
+            (Some(channel), None) => Ok(Place::Channel(channel)),
+            (None, Some(room)) => Ok(Place::Room(room)),
+            _ => Err("join and leave need one of: channel, room"),
+        };
         Ok(match self.r#do {
             Verb::Send => Act::Send { content: content(self.text, self.json, self.base64)?, name: self.name },
             Verb::Publish => {
@@ -169,9 +220,28 @@ impl Words {
                 let content = content(self.text, self.json, self.base64)?;
                 Act::Publish { target, name: self.name, echo: self.echo.unwrap_or(true), content }
             }
-            Verb::Join => Act::Join { channel: channel(self.channel)? },
-            Verb::Leave => Act::Leave { channel: channel(self.channel)? },
-            Verb::Disconnect => Act::Disconnect { code: self.code, reason: self.reason },
+            Verb::Emit => {
+                let to = match (self.to, self.everyone.unwrap_or(false)) {
+                    (None, false) => Audience::Client,
+                    (None, true) => Audience::Everyone,
+                    (Some(rooms), false) => Audience::Rooms(rooms),
+                    (Some(_), true) => return Err("emit goes to rooms or to everyone, not both"),
+                };
+                Act::Emit(Box::new(Emit {
+                    name: self.name.ok_or("emit needs a name")?,
+                    args: self.args,
+                    namespace: self.namespace,
+                    to,
+                    except: self.except.unwrap_or_default(),
+                    echo: self.echo.unwrap_or(true),
+                    volatile: self.volatile.unwrap_or(false),
+                }))
+            }
+            Verb::Join => Act::Join { place: place(self.channel, self.room)? },
+            Verb::Leave => Act::Leave { place: place(self.channel, self.room)? },
+            Verb::Disconnect => {
+                Act::Disconnect { code: self.code, reason: self.reason, close: self.close.unwrap_or(false) }
+            }
             Verb::Identify => Act::Identify { user: self.user.ok_or("identify needs a user")? },
         })
     }

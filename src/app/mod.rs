@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-pub use answer::{Act, Answer, Content, Do, Target, User};
+pub use answer::{Act, Answer, Audience, Content, Do, Emit, Place, Target, User};
 pub use config::{Config, EventKind, SECRET_VARIABLE};
 pub use question::{Asker, Event, Question};
 pub use signature::{BadSecret, Secret};
@@ -122,7 +122,7 @@ impl App {
     /// [`AskError`]: whoever asks decides what that means (connect and subscribe fail closed).
     pub async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
         let config = self.config.borrow().clone();
-        let _place = Place::take(&self.waiting, config.max_waiting).ok_or(AskError::TooMany)?;
+        let _place = Turn::take(&self.waiting, config.max_waiting).ok_or(AskError::TooMany)?;
         let patience = config.patience(question.kind());
         let outcome = self.persist(question, &config, Instant::now() + patience).await;
         self.metrics.answered(question.kind(), &outcome);
@@ -238,17 +238,17 @@ enum Again {
 }
 
 /// One of the places for waiting questions; given back when dropped.
-struct Place<'a>(&'a AtomicUsize);
+struct Turn<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Place<'a>> {
+impl<'a> Turn<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Turn<'a>> {
         let taken = waiting.fetch_add(1, Ordering::AcqRel);
-        let place = Place(waiting);
+        let place = Turn(waiting);
         (taken < most).then_some(place)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

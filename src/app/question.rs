@@ -14,6 +14,8 @@ use crate::http::Facts;
 #[derive(Debug, Clone)]
 pub struct Asker {
     pub connection: String,
+    /// What its dialect calls it, where that is something else.
+    pub socket: Option<Arc<str>>,
     /// The dialect it speaks, for the app's information.
     pub protocol: &'static str,
     /// The path and query of its upgrade.
@@ -55,10 +57,17 @@ pub enum Event {
         name: Option<Box<str>>,
         #[serde(flatten)]
         content: Content,
+        /// The client waits for an acknowledgement.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        ack: bool,
     },
     /// A client is gone. Delivered at least once.
     /// `reason` is one word: `closed`, `lost`, `idle`, `kicked`, `going_away`, …
-    Disconnect { reason: Box<str> },
+    Disconnect {
+        #[serde(skip_serializing_if = "str::is_empty")]
+        scope: Box<str>,
+        reason: Box<str>,
+    },
 }
 
 /// What a message carries: `{"text"}`, `{"json"}` or, for bytes, `{"base64"}`.
@@ -81,6 +90,8 @@ pub struct Question {
 #[serde(rename_all = "camelCase")]
 struct Client<'a> {
     connection: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<&'a str>,
     protocol: &'a str,
     path: &'a str,
     query: &'a str,
@@ -130,6 +141,7 @@ impl Question {
         let asker = &self.asker;
         let client = Client {
             connection: &asker.connection,
+            socket: asker.socket.as_deref(),
             protocol: asker.protocol,
             path: &asker.path,
             query: &asker.query,
@@ -163,6 +175,7 @@ mod tests {
         };
         let asker = Asker {
             connection: "00ff".into(),
+            socket: None,
             protocol: "plain",
             path: "/api/ws/lobby".into(),
             query: "a=1".into(),
@@ -172,7 +185,7 @@ mod tests {
             data: Some(RawValue::from_string("{\"n\":1}".into()).unwrap()),
         };
         let content = Content::Json(RawValue::from_string("[1, 2]".into()).unwrap());
-        let event = Event::Message { channel: Some("lobby".into()), scope: "".into(), name: None, content };
+        let event = Event::Message { channel: Some("lobby".into()), scope: "".into(), name: None, content, ack: false };
         let body = Question::new(asker, event).body();
         let (head, data) = body.split_once(",\"data\":").unwrap();
         assert!(head.starts_with("{\"type\":\"message\",\"timestamp\":\"2"), "{head}");

@@ -10,13 +10,16 @@ use http::HeaderValue;
 use serde_json::value::RawValue;
 use tracing::warn;
 
-use super::gate::{Asking, Consent, Gate, Verdict, Visitor};
+use super::dialect::socketio;
+use super::gate::{Asking, Consent, Departure, Gate, Verdict, Visitor};
 use super::hub::Hub;
 use super::vocabulary::{
     Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Payload, Publish, Refusal, Subscribe,
     Text,
 };
-use crate::app::{Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Question, Target, User};
+use crate::app::{
+    self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
+};
 use crate::http::Facts;
 use crate::http::facts::RequestId;
 
@@ -27,12 +30,15 @@ pub struct Callbacks {
     kept: Arc<Kept>,
 }
 
-/// What the app gave each connection to keep. One entry for each that was given something, until it is gone.
+/// What the app gave each connection, or each scope of one, to keep. One entry for each that was given something,
+/// until it is gone.
 #[derive(Default)]
-struct Kept(Mutex<HashMap<ConnectionId, Box<RawValue>>>);
+struct Kept(Mutex<HashMap<Key, Box<RawValue>>>);
+
+type Key = (ConnectionId, Arc<str>);
 
 impl Kept {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, Box<RawValue>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Box<RawValue>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -42,7 +48,7 @@ impl Callbacks {
         Callbacks { app, hub, kept: Arc::default() }
     }
 
-    fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>) -> Asker {
+    fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
         let address = visitor.client.to_string();
         let id = HeaderValue::from_str(&visitor.request_id).ok();
         let facts = Facts {
@@ -55,13 +61,14 @@ impl Callbacks {
         };
         Asker {
             connection: visitor.connection.to_string(),
+            socket: alias,
             protocol: visitor.dialect,
             path: visitor.target.path().to_owned(),
             query: visitor.target.query().unwrap_or_default().to_owned(),
             facts: Arc::new(facts),
             headers: self.app.carried(&visitor.headers),
             user: identity.map(|identity| Arc::clone(&identity.user)),
-            data: self.kept.lock().get(&visitor.connection).cloned(),
+            data: self.kept.lock().get(&(visitor.connection, scope)).cloned(),
         }
     }
 
@@ -83,16 +90,21 @@ impl Callbacks {
                     scope: "".into(),
                     name: publish.draft.name.as_deref().map(Into::into),
                     content: content(&publish.draft.data),
+                    ack: false,
                 })
             }
-            Command::Call { scope, name, data, .. } if self.app.wants(EventKind::Message, None) => {
-                Some(Event::Message {
-                    channel: None,
-                    scope: (**scope).into(),
-                    name: Some((**name).into()),
-                    content: content(data),
-                })
-            }
+            Command::Call(call) if self.app.wants(EventKind::Message, None) => Some(Event::Message {
+                channel: None,
+                scope: (*call.scope).into(),
+                name: Some((*call.name).into()),
+                content: match &call.data {
+                    Payload::Json(json) => {
+                        content(&Payload::Json(socketio::inline(json, &socketio::attached(&call.extras))))
+                    }
+                    data => content(data),
+                },
+                ack: call.answer,
+            }),
             _ => None,
         }
     }
@@ -100,7 +112,10 @@ impl Callbacks {
 
 impl Gate for Callbacks {
     fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking> {
-        let question = Question::new(self.asker(visitor, identity), self.event(command)?);
+        let event = self.event(command)?;
+        let part = part(command);
+        let scope = Arc::clone(&part.0);
+        let question = Question::new(self.asker(visitor, identity, part), event);
         let (app, hub, kept) = (Arc::clone(&self.app), Arc::clone(&self.hub), Arc::clone(&self.kept));
         let (connection, command) = (visitor.connection, command.clone());
         Some(Box::pin(async move {
@@ -109,10 +124,10 @@ impl Gate for Callbacks {
                 Err(error) => return unanswered(&error),
             };
             let data = answer.data.clone();
-            match verdict(answer, connection, command, &hub) {
+            match verdict(answer, connection, &scope, command, &hub) {
                 Ok(verdict) => {
                     if let (Some(data), true) = (data, verdict.outcome.is_ok()) {
-                        kept.lock().insert(connection, data);
+                        kept.lock().insert((connection, scope), data);
                     }
                     verdict
                 }
@@ -124,12 +139,14 @@ impl Gate for Callbacks {
         }))
     }
 
-    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, reason: &'static str) {
+    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {
+        let Departure { scope, alias, reason } = departure;
         if self.app.wants(EventKind::Disconnect, None) {
-            let asker = self.asker(visitor, identity);
-            self.app.report(Question::new(asker, Event::Disconnect { reason: reason.into() }));
+            let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias));
+            let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
+            self.app.report(Question::new(asker, event));
         }
-        self.kept.lock().remove(&visitor.connection);
+        self.kept.lock().remove(&(visitor.connection, scope));
     }
 }
 
@@ -146,7 +163,13 @@ fn unanswered(error: &AskError) -> Verdict {
 ///
 /// # Errors
 /// What of it makes no sense; then nothing of it is done.
-fn verdict(answer: Answer, connection: ConnectionId, command: Command, hub: &Hub) -> Result<Verdict, String> {
+fn verdict(
+    answer: Answer,
+    connection: ConnectionId,
+    scope: &Arc<str>,
+    command: Command,
+    hub: &Hub,
+) -> Result<Verdict, String> {
     let allows = answer.allows();
     let mut then = Vec::new();
     let mut elsewhere = Vec::new();
@@ -155,10 +178,10 @@ fn verdict(answer: Answer, connection: ConnectionId, command: Command, hub: &Hub
     }
     for Do { connection: whose, act } in answer.commands {
         let whose = match whose {
-            Some(text) => text.parse().map_err(|_| format!("{text:?} is no connection"))?,
+            Some(text) => self::connection(&text)?,
             None => connection,
         };
-        let command = carried_out(act, whose, connection)?;
+        let command = carried_out(act, whose, connection, scope)?;
         if whose == connection { then.push(command) } else { elsewhere.push((whose, command)) }
     }
     let instead = match (answer.replace, command) {
@@ -174,16 +197,20 @@ fn verdict(answer: Answer, connection: ConnectionId, command: Command, hub: &Hub
         hub.order(whose, command);
     }
     let outcome = if allows {
-        let data = answer.ack.map(|ack| Payload::Json(ack.get().into()));
-        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras: Extras::default() })
+        let (data, extras) = match &answer.ack {
+            Some(ack) => socketio::answer(ack.get()).map(|(data, extras)| (Some(data), extras))?,
+            None => (None, Extras::default()),
+        };
+        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras })
     } else {
         let reason = answer.reason.unwrap_or_else(|| "refused".to_owned());
-        Err(Refusal::App { code: answer.code, reason: Text::from(reason.as_str()), data: None })
+        let data = answer.data.map(|data| Payload::Json(data.get().into()));
+        Err(Refusal::App { code: answer.code, reason: Text::from(reason.as_str()), data })
     };
     Ok(Verdict { outcome, then })
 }
 
-fn carried_out(act: Act, whose: ConnectionId, sender: ConnectionId) -> Result<Command, String> {
+fn carried_out(act: Act, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Command, String> {
     let publish = |audience, name, content, echo| {
         let mut draft = Draft::new(payload(content)?);
         draft.name = name;
@@ -194,23 +221,69 @@ fn carried_out(act: Act, whose: ConnectionId, sender: ConnectionId) -> Result<Co
         Act::Publish { target, name: event, echo, content } => {
             let audience = match target {
                 Target::Channel(channel) if echo => Audience::Channel(name(&channel)?),
-                Target::Channel(channel) => {
-                    Audience::Several { channels: vec![name(&channel)?], except: Vec::new(), but: vec![sender] }
-                }
+                Target::Channel(channel) => Audience::Several {
+                    channels: vec![name(&channel)?],
+                    connections: Vec::new(),
+                    except: Vec::new(),
+                    but: vec![sender],
+                },
                 Target::User(user) => Audience::User(user),
                 Target::Everyone => Audience::Everyone,
             };
             publish(audience, event, content, echo)
         }
-        Act::Join { channel } => Ok(Command::Subscribe(Subscribe::to(name(&channel)?))),
-        Act::Leave { channel } => Ok(Command::Unsubscribe { ticket: 0, channel: name(&channel)? }),
-        Act::Disconnect { code, reason } => {
+        Act::Emit(emit) => emitted(*emit, whose, sender, scope),
+        Act::Join { place } => Ok(Command::Subscribe(Subscribe::to(placed(place, scope)?))),
+        Act::Leave { place } => Ok(Command::Unsubscribe { ticket: 0, channel: placed(place, scope)? }),
+        Act::Disconnect { close: false, .. } if !scope.is_empty() => Ok(Command::Dismiss { scope: Arc::clone(scope) }),
+        Act::Disconnect { code, reason, .. } => {
             // RFC 6455 section 7.4.2: 3000 to 4999 are the app's; of the others these two make sense.
             let code = code.filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
             let reason = Text::from(reason.as_deref().unwrap_or_default());
             Ok(Command::Close(Closing::Kicked { code, reason }))
         }
         Act::Identify { user } => Ok(Command::Identify { ticket: 0, identity: identity(&user) }),
+    }
+}
+
+fn emitted(emit: app::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Command, String> {
+    let mut draft = socketio::event(&emit.name, emit.args.as_ref().map_or("[]", |args| args.get()))?;
+    draft.volatile = emit.volatile;
+    let to: &[String] = if let app::Audience::Rooms(rooms) = &emit.to { rooms } else { &[] };
+    let but = (!emit.echo).then_some(sender);
+    let target = socketio::Emit { scope: emit.namespace.as_deref().unwrap_or(scope), to, except: &emit.except, but };
+    let (audience, draft) = match emit.to {
+        app::Audience::Client => (Audience::Connection(whose), target.whisper(draft)),
+        app::Audience::Rooms(rooms) if rooms.is_empty() => return Err("emit: \"to\" names nobody".into()),
+        _ => target.address(draft).map_err(|error| format!("emit: {error}"))?,
+    };
+    Ok(Command::Publish(Box::new(Publish { ticket: 0, audience, draft, echo: true })))
+}
+
+fn placed(place: Place, scope: &str) -> Result<Channel, String> {
+    match place {
+        Place::Channel(channel) => name(&channel),
+        Place::Room(room) => {
+            let scope = if scope.is_empty() { socketio::rooms::ROOT } else { scope };
+            socketio::rooms::room(scope, &room).map_err(|error| format!("{room:?}: {error}"))
+        }
+    }
+}
+
+/// A connection by its own id, or by that of a client on it.
+fn connection(text: &str) -> Result<ConnectionId, String> {
+    let by_alias = || socketio::connection(text).ok_or_else(|| format!("{text:?} is no connection"));
+    text.parse().or_else(|_| by_alias())
+}
+
+/// A scope, and what the client is called there.
+type Part = (Arc<str>, Option<Arc<str>>);
+
+fn part(command: &Command) -> Part {
+    match command {
+        Command::Connect { scope, alias, .. } => (Arc::clone(scope), alias.clone()),
+        Command::Call(call) => (Arc::clone(&call.scope), call.alias.clone()),
+        _ => (Arc::from(""), None),
     }
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::admission::{self, Permit};
-use super::gate::{Gate, Visitor};
+use super::gate::{Departure, Gate, Visitor};
 use super::hub::{Authority, Client};
 use super::origin::{From, Origins};
 use super::vocabulary::{Channel, Command, Refusal, Subscribe};
@@ -64,7 +64,7 @@ impl Guest {
     /// It leaves without a session.
     pub fn leave(self) {
         if let Some((gate, visitor)) = &self.gate {
-            gate.gone(visitor, self.client.identity(), "gone");
+            gate.gone(visitor, self.client.identity(), Departure::whole("gone"));
         }
     }
 }
@@ -166,7 +166,7 @@ impl Realtime {
             headers: request.headers.clone(),
             request_id: facts.request_id.as_str().to_owned(),
         });
-        let connect = Command::Connect { ticket: 0, scope: "".into(), credentials: None };
+        let connect = Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None };
         if let Greeting::AtTheDoor(_) = greeting
             && let Some(asking) = gate.ask(&visitor, None, &connect)
         {

@@ -16,8 +16,25 @@ pub trait Gate: Send + Sync {
     /// it resolves to after a time-out is the gate's to decide.
     fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking>;
 
-    /// The connection has ended, for the reason of this word. Called once for each connection that was let in.
-    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, reason: &'static str);
+    /// A client has left. Called once for each connection, or each scope of one, that was let in.
+    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure);
+}
+
+/// Who has left, and why.
+#[derive(Debug, Clone)]
+pub struct Departure {
+    /// Empty where the dialect has none: the whole connection.
+    pub scope: Arc<str>,
+    /// What the client was called there.
+    pub alias: Option<Arc<str>>,
+    pub reason: &'static str,
+}
+
+impl Departure {
+    /// Of a connection without scopes.
+    pub fn whole(reason: &'static str) -> Departure {
+        Departure { scope: Arc::from(""), alias: None, reason }
+    }
 }
 
 /// A question under way.

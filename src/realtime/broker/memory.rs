@@ -83,7 +83,8 @@ impl Log {
             return Arc::new(message);
         }
         // Kept on its own: as it came it would hold on to the buffer that it was read into.
-        let draft = Draft { data: message.draft.data.detached(), ..message.draft };
+        let (data, extras) = (message.draft.data.detached(), message.draft.extras.detached());
+        let draft = Draft { data, extras, ..message.draft };
         let message = Arc::new(Message { draft, ..message });
         let size = message.size();
         // One that does not fit leaves a hole, and what was kept before a hole is of no use to anyone.

@@ -8,6 +8,7 @@ pub mod heartbeat;
 pub mod plain;
 pub mod socketio;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use super::vocabulary::{Encode, Encoding, Form};
@@ -42,6 +43,12 @@ pub trait Dialect: Send {
     /// The connection ends by this side: the dialect's last words and its close code.
     /// Where it pushes no close frame, the session sends [`Closing::close`].
     fn farewell(&mut self, why: &Closing, now: Moment, step: &mut Step);
+
+    /// The connection is over, for the reason of this word: says of each of its parts which it was (its scope, and
+    /// what the client was called there) and why it ended, in the dialect's own words where it has such.
+    fn parted(&mut self, word: &'static str, each: &mut dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str)) {
+        each(Arc::from(""), None, word);
+    }
 }
 
 /// What a machine wants done, in order.
@@ -56,6 +63,9 @@ pub enum Action {
     /// Frames that are shared or belong together.
     SendParcel(Parcel),
     Do(Command),
+    /// What was agreed to already with something else: policies hold, but nobody is asked again, and it waits for
+    /// nothing.
+    Agreed(Command),
 }
 
 impl Step {
@@ -69,6 +79,10 @@ impl Step {
 
     pub fn command(&mut self, command: Command) {
         self.actions.push(Action::Do(command));
+    }
+
+    pub fn agreed(&mut self, command: Command) {
+        self.actions.push(Action::Agreed(command));
     }
 
     pub fn close(&mut self, why: Closing) {

@@ -1,5 +1,6 @@
 //! `[[realtime.socketio]]`: one endpoint of the stock client.
 
+use crate::realtime::dialect::socketio;
 use crate::realtime::link::engine;
 use crate::realtime::origin::Origins;
 use crate::settings::Section;
@@ -17,6 +18,7 @@ pub struct Config {
     /// A cookie with the session's id, for load balancers in front that want one. Default none.
     pub cookie: Option<String>,
     pub link: engine::Config,
+    pub dialect: socketio::Config,
 }
 
 impl Config {
@@ -27,6 +29,7 @@ impl Config {
             origins: None,
             cookie: None,
             link: engine::Config::default(),
+            dialect: socketio::Config::default(),
         }
     }
 
@@ -49,7 +52,8 @@ impl Config {
         }
         let own = Origins::read(section);
         let has_own = section.has("origins") || section.has("require_origin");
-        Config { paths, origins: has_own.then_some(own), cookie, link: engine::Config::read(section) }
+        let (link, dialect) = (engine::Config::read(section), socketio::Config::read(section));
+        Config { paths, origins: has_own.then_some(own), cookie, link, dialect }
     }
 
     /// Whether a request for `path` is for this endpoint.

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Endpoint, polling};
+use crate::app::EventKind;
 use crate::drain::Guard;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{Greeting, Guest};
@@ -95,7 +96,8 @@ impl Realtime {
             request_id: facts.request_id,
             numbers: self.numbers.clone(),
         };
-        let machine = Box::new(endpoint.dialect.machine(Moment::now()));
+        let asked = gate.is_some() && self.app.wants(EventKind::Message, None);
+        let machine = Box::new(endpoint.dialect.machine(client.id(), asked, Moment::now()));
         let record = Record::new(who, permit);
         Ok(Session::begin(machine, client, gate, first, record, self.drain.guard()).await)
     }

@@ -35,7 +35,8 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub fn new(config: &Config) -> Endpoint {
-        Endpoint { config: config.clone(), link: Arc::new(config.link.clone()), dialect: Arc::new(SocketIo::default()) }
+        let (link, dialect) = (Arc::new(config.link.clone()), SocketIo::new(config.dialect.clone()));
+        Endpoint { config: config.clone(), link, dialect }
     }
 
     pub fn serves(&self, path: &str) -> bool {

@@ -52,9 +52,17 @@ impl Hub {
         let Publish { audience, draft, echo, .. } = publish;
         match audience {
             Audience::Channel(channel) => self.say(&channel, Saying { sender, draft, echo, except: None }, now),
-            Audience::Several { channels, except, but } => {
+            Audience::Several { channels, connections, except, but } => {
                 let mut except = self.subscribers_of(&except);
                 except.extend(but.into_iter().map(Address::of));
+                // Directly first: whom a channel reaches too has heard it.
+                let connections: Vec<_> =
+                    connections.into_iter().filter(|id| except.insert(Address::of(*id))).collect();
+                let nobody = channels.is_empty();
+                match self.whisper(connections, draft.clone()) {
+                    Err(refusal) if nobody => return Err(refusal),
+                    _ => {}
+                }
                 for channel in channels {
                     let heard = self.subscribers_of(std::slice::from_ref(&channel));
                     self.say(&channel, Saying { sender, draft: draft.clone(), echo, except: Some(&except) }, now)?;
@@ -75,7 +83,7 @@ impl Hub {
 
     /// To single connections, in no channel.
     fn whisper(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> Result<Option<Position>, Refusal> {
-        let bytes = u32::try_from(draft.data.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(draft.len()).unwrap_or(u32::MAX);
         let event = Arc::new(Event::Direct(Arc::new(draft)));
         let mut heard = 0;
         for id in to {
@@ -100,7 +108,7 @@ impl Hub {
             return self.channel(channel, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
         }
         let most = policy.max_message.bytes();
-        if saying.is_some_and(|saying| saying.draft.data.len() > most) {
+        if saying.is_some_and(|saying| saying.draft.len() > most) {
             return Err(Refusal::TooBig { most });
         }
         self.numbers.published.inc();
@@ -111,7 +119,7 @@ impl Hub {
     fn accept(&self, cell: &Cell, state: &mut State, saying: Saying, now: Moment) -> Result<Option<Position>, Refusal> {
         let Saying { sender, draft, echo, except } = saying;
         let most = state.policy.max_message.bytes();
-        if draft.data.len() > most {
+        if draft.len() > most {
             return Err(Refusal::TooBig { most });
         }
         if let Some(position) = draft.id.as_deref().and_then(|id| state.said(id)) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use super::Session;
-use crate::realtime::gate::{Asking, Consent, Verdict};
+use crate::realtime::gate::{Asking, Consent, Departure, Verdict};
 use crate::realtime::hub::Authority;
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Refusal, Ticket};
 
@@ -81,7 +81,7 @@ impl Session {
                 let connected = Event::Connected { ticket, connection: self.client.id(), identity, data };
                 self.deliver(&connected, now);
             }
-            Command::Call { ticket, .. } => self.deliver(&Event::Answered { ticket, data, extras }, now),
+            Command::Call(call) => self.deliver(&Event::Answered { ticket: call.ticket, data, extras }, now),
             command => self.carry_out(instead.unwrap_or(command), Authority::App, now),
         }
     }
@@ -134,7 +134,14 @@ impl Session {
                 Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
             }),
             // Without a gate there is nobody to call, and nobody who asked.
-            Command::Call { .. } | Command::Answer { .. } => Err(Refusal::Unknown),
+            Command::Call(_) | Command::Answer { .. } => Err(Refusal::Unknown),
+            Command::Depart { scope, alias, reason } => {
+                if let Some((gate, visitor)) = &self.gate {
+                    gate.gone(visitor, self.client.identity(), Departure { scope, alias, reason });
+                }
+                return;
+            }
+            Command::Dismiss { scope } => Ok(Event::Dismissed { scope }),
             // Behind what was published before it, some of which is for this client and waits in its mailbox.
             Command::Close(why) => return self.client.end(why),
         };
@@ -153,11 +160,11 @@ fn ticket(command: &Command) -> Ticket {
         | Command::Enter { ticket, .. }
         | Command::Leave { ticket, .. }
         | Command::Members { ticket, .. }
-        | Command::History { ticket, .. }
-        | Command::Call { ticket, .. } => *ticket,
+        | Command::History { ticket, .. } => *ticket,
+        Command::Call(call) => call.ticket,
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,
-        Command::Answer { .. } | Command::Close(_) => 0,
+        Command::Answer { .. } | Command::Depart { .. } | Command::Dismiss { .. } | Command::Close(_) => 0,
     }
 }
 

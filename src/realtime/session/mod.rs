@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use super::dialect::{Action, Dialect, Step};
-use super::gate::{Gate, Visitor};
+use super::gate::{Departure, Gate, Visitor};
 use super::hub::outbox::{Entry, Item};
 use super::hub::{Authority, Client};
 use super::link::{Link, LinkError};
@@ -119,10 +119,11 @@ impl Session {
         self.part();
     }
 
-    fn part(&self) {
-        if let Some((gate, visitor)) = &self.gate {
-            gate.gone(visitor, self.client.identity(), self.record.end().word());
-        }
+    fn part(&mut self) {
+        let Session { gate: Some((gate, visitor)), client, dialect, record, .. } = self else { return };
+        dialect.parted(record.end().word(), &mut |scope, alias, reason| {
+            gate.gone(visitor, client.identity(), Departure { scope, alias, reason });
+        });
     }
 
     fn count(&mut self) {
@@ -273,6 +274,7 @@ impl Session {
                     self.line.push_parcel(parcel);
                 }
                 Action::Do(command) => self.command(command, now),
+                Action::Agreed(command) => self.carry_out(command, Authority::Client, now),
             }
         }
         if step.actions.capacity() > 0 {

@@ -10,7 +10,12 @@ pub type Ticket = u64;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// May this client be here, in `scope`? Comes back as `Connected` or `Refused`.
-    Connect { ticket: Ticket, scope: Arc<str>, credentials: Option<Payload> },
+    /// `alias` is what its dialect calls the client there.
+    Connect { ticket: Ticket, scope: Arc<str>, alias: Option<Arc<str>>, credentials: Option<Payload> },
+    /// This client is no longer in `scope`, for the reason of these words. Nothing comes back.
+    Depart { scope: Arc<str>, alias: Option<Arc<str>>, reason: &'static str },
+    /// The app has this client leave `scope`; its connection goes on. The machine is told by `Dismissed`.
+    Dismiss { scope: Arc<str> },
     /// This client is now known as `identity`: the dialect has checked it. Comes back as `Connected`.
     Identify { ticket: Ticket, identity: Identity },
     /// Comes back as `Subscribed` (and what it missed after that) or `Refused`.
@@ -28,11 +33,25 @@ pub enum Command {
     /// What is kept? Comes back as `History` or `Refused`. At most `most` messages.
     History { ticket: Ticket, channel: Channel, since: Since, most: usize },
     /// An event for the app itself, in no channel. Comes back as `Answered` or `Refused`.
-    Call { ticket: Ticket, scope: Arc<str>, name: Arc<str>, data: Payload, extras: Extras },
+    Call(Box<Call>),
     /// This client's answer to a message that `asks`.
     Answer { asks: u64, data: Payload, extras: Extras },
     /// This client's conversation ends.
     Close(Closing),
+}
+
+/// What a client says to the app itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub ticket: Ticket,
+    pub scope: Arc<str>,
+    /// What its dialect calls the client in this scope.
+    pub alias: Option<Arc<str>>,
+    pub name: Arc<str>,
+    pub data: Payload,
+    pub extras: Extras,
+    /// The client waits for the answer.
+    pub answer: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -68,8 +87,8 @@ pub struct Publish {
 pub enum Audience {
     /// The subscribers of a channel. The usual case: kept, numbered, in one order for all.
     Channel(Channel),
-    /// The subscribers of any of `channels`, but for those of `except` and `but`.
-    Several { channels: Vec<Channel>, except: Vec<Channel>, but: Vec<ConnectionId> },
+    /// The subscribers of any of `channels` and these `connections`, but for those of `except` and `but`.
+    Several { channels: Vec<Channel>, connections: Vec<ConnectionId>, except: Vec<Channel>, but: Vec<ConnectionId> },
     /// One connection.
     Connection(ConnectionId),
     /// Every connection of one user.

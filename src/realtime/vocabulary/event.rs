@@ -64,6 +64,10 @@ pub enum Event {
         data: Option<Payload>,
         extras: Extras,
     },
+    /// The app has the client leave this scope.
+    Dismissed {
+        scope: Arc<str>,
+    },
     /// The last thing before the link ends, for links without a close frame.
     Closing(Closing),
 }

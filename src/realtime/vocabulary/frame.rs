@@ -65,6 +65,13 @@ impl Text {
         self.0.as_str()
     }
 
+    /// A part of it, sharing its memory. `None` where the range is not of whole characters.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Option<Text> {
+        self.as_str().get(range.clone())?;
+        let bytes = Bytes::from(self.0.clone()).slice(range);
+        Utf8Bytes::try_from(bytes).ok().map(Text)
+    }
+
     /// The bytes, shared.
     pub fn into_bytes(self) -> Bytes {
         self.0.into()

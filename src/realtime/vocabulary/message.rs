@@ -25,6 +25,15 @@ impl Draft {
     pub fn new(data: Payload) -> Draft {
         Draft { name: None, data, extras: Extras::default(), id: None, volatile: false, asks: None }
     }
+
+    /// What it carries, in bytes.
+    pub fn len(&self) -> usize {
+        self.data.len() + self.extras.size()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A message in its channel. Shared by reference from here on.
@@ -103,6 +112,21 @@ impl Extras {
 
     pub fn of(&self, key: &str) -> Option<&Bytes> {
         self.0.iter().flat_map(|extras| extras.iter()).find(|(known, _)| &**known == key).map(|(_, bytes)| bytes)
+    }
+
+    /// Each of them.
+    pub fn each(&self) -> impl Iterator<Item = (Arc<str>, Bytes)> + '_ {
+        self.0.iter().flat_map(|extras| extras.iter().cloned())
+    }
+
+    /// A copy that does not keep the buffers alive that it was read into.
+    pub fn detached(&self) -> Extras {
+        Extras::new(self.each().map(|(key, bytes)| (key, Bytes::copy_from_slice(&bytes))))
+    }
+
+    /// All that was put under `key`, in order.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Bytes> {
+        self.0.iter().flat_map(|extras| extras.iter()).filter(move |(known, _)| &**known == key).map(|(_, bytes)| bytes)
     }
 
     /// In bytes.

@@ -14,7 +14,7 @@ mod who;
 
 pub use channel::{BadName, Channel};
 pub use closing::{Breach, Closing, Refusal, Violation};
-pub use command::{Audience, Command, Publish, Subscribe, Ticket};
+pub use command::{Audience, Call, Command, Publish, Subscribe, Ticket};
 pub use encoding::{Encode, Encoding, Form};
 pub use event::{Event, Presence, Recovery, Subscribed};
 pub use frame::{Close, Frame, Text};

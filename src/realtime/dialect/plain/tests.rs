@@ -29,7 +29,7 @@ fn lines(step: Step) -> Vec<String> {
                 format!("subscribe {} {:?}", subscribe.channel, subscribe.since)
             }
             Action::Do(Command::Close(why)) => format!("close {}", why.close().code),
-            Action::Do(command) => format!("{command:?}"),
+            Action::Do(command) | Action::Agreed(command) => format!("{command:?}"),
         })
         .collect()
 }

@@ -1,77 +1,61 @@
-//! Socket.IO 5: the default namespace, and nothing in it yet.
+//! Socket.IO (protocol 5) on an Engine.IO link: namespaces, events, acknowledgements, binary, rooms.
+//!
+//! The link carries Engine.IO *messages*: text frames begin with `4`, binary frames are attachments as they are. What a
+//! server's code does elsewhere is the app's here: `connect` and every event are asked of its callbacks. Where it wants
+//! to hear nothing, a relay does what the usual tutorial server does.
+
+pub mod rooms;
+
+mod config;
+mod draft;
+mod emit;
+mod form;
+mod inline;
+mod machine;
+mod msgpack;
+mod packet;
+mod relay;
+mod sid;
+mod space;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::{Dialect, Encode, Encoding, Form, Step};
-use crate::realtime::vocabulary::{Breach, Channel, Closing, Command, Event, Frame, Moment, Violation};
+pub use config::{Config, Parser, Relay};
+pub use draft::attached;
+pub use emit::{Emit, answer, connection, event};
+pub use inline::inline;
+pub use machine::Machine;
 
-/// What all clients of one endpoint share.
+use super::Encoding;
+use crate::realtime::vocabulary::{ConnectionId, Moment};
+use form::Shape;
+
+/// What all clients of one config share: its settings and its encoding.
+#[derive(Debug)]
 pub struct SocketIo {
+    config: Config,
+    shape: Shape,
     encoding: Encoding,
-}
-
-struct Silent;
-
-impl Encode for Silent {
-    fn encode(&self, _event: &Event) -> Form {
-        Form::Silent
-    }
-}
-
-impl Default for SocketIo {
-    fn default() -> SocketIo {
-        SocketIo { encoding: Encoding::new(Silent) }
-    }
+    /// The name of the usual namespace, which most clients are in.
+    root: Arc<str>,
 }
 
 impl SocketIo {
-    /// The machine of one client.
-    pub fn machine(self: &Arc<Self>, _now: Moment) -> Machine {
-        Machine { shared: Arc::clone(self) }
-    }
-}
-
-/// One client.
-pub struct Machine {
-    shared: Arc<SocketIo>,
-}
-
-impl Dialect for Machine {
-    fn open(&mut self, _now: Moment, _step: &mut Step) {}
-
-    fn receive(&mut self, frame: Frame, _now: Moment, step: &mut Step) -> Result<(), Violation> {
-        match frame {
-            Frame::Text(text) if text.starts_with("40") => {
-                step.command(Command::Connect { ticket: 1, scope: "/".into(), credentials: None });
-                Ok(())
-            }
-            Frame::Text(_) | Frame::Binary(_) => Err(Violation::new(Breach::Protocol, "not connected to a namespace")),
-            _ => Ok(()),
-        }
+    pub fn new(config: Config) -> Arc<SocketIo> {
+        let shape = Shape { parser: config.parser, offsets: !config.recovery.is_zero() };
+        Arc::new(SocketIo { config, shape, encoding: Encoding::new(shape), root: rooms::ROOT.into() })
     }
 
-    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
-        match event {
-            Event::Connected { connection, .. } => step.send(Frame::text(format!("40{{\"sid\":\"{connection}\"}}"))),
-            Event::Refused { refusal, .. } => {
-                step.send(Frame::text(format!("44{{\"message\":\"{}\"}}", refusal.word())))
-            }
-            _ => {}
-        }
+    /// The machine of one client. `asked` where the app is asked about messages: then nothing is relayed without it.
+    pub fn machine(self: &Arc<Self>, connection: ConnectionId, asked: bool, now: Moment) -> Machine {
+        Machine::new(Arc::clone(self), connection, asked, now)
     }
 
-    fn encoding(&self, _channel: &Channel) -> Encoding {
-        self.shared.encoding.clone()
-    }
-
-    fn wake(&mut self, _now: Moment, _step: &mut Step) {}
-
-    fn next_wake(&self) -> Option<Instant> {
-        None
-    }
-
-    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
-        step.send(Frame::Close(Some(why.close())));
+    fn scope(&self, name: &str) -> Arc<str> {
+        if name == rooms::ROOT { Arc::clone(&self.root) } else { name.into() }
     }
 }

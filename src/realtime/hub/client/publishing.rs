@@ -43,7 +43,10 @@ impl Client {
                 let policy = policy(&rules.channels, channel);
                 self.check(&policy, 0, authority, now.instant)?;
             }
-            Audience::Several { channels, .. } => {
+            Audience::Several { channels, connections, .. } => {
+                if !connections.is_empty() {
+                    self.may(Allowed::App, authority)?;
+                }
                 for channel in channels {
                     self.check(&policy(&rules.channels, channel), 0, authority, now.instant)?;
                 }

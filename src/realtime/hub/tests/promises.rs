@@ -388,7 +388,12 @@ fn several_channels_at_once_reach_each_client_once() {
             reader.subscribe(&world, &to(channel)).unwrap();
         }
     }
-    let audience = Audience::Several { channels: vec![name("a"), name("b")], except: vec![name("quiet")], but: vec![] };
+    let audience = Audience::Several {
+        channels: vec![name("a"), name("b")],
+        connections: vec![],
+        except: vec![name("quiet")],
+        but: vec![],
+    };
     world.hub.publish(Publish { audience, ..publish("x", "hi") }, world.now).unwrap();
     let heard: Vec<_> = readers.iter_mut().map(|reader| reader.read(&world).len()).collect();
     assert_eq!(heard, [1, 1, 0, 0]);

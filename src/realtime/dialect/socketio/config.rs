@@ -1,0 +1,116 @@
+//! What `[[realtime.socketio]]` says of the conversation; what it says of the transport is the link's.
+
+use std::time::Duration;
+
+use crate::settings::{Pattern, Section, Size, keywords};
+
+use super::rooms;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Which namespaces there are; `*` stands for any characters. Default only `/`.
+    pub namespaces: Vec<Pattern>,
+    /// How packets are written. Default JSON.
+    pub parser: Parser,
+    /// How long a client that lost its connection may stay away and be brought up to date; zero: not at all, and no
+    /// offsets are sent. Default zero.
+    pub recovery: Duration,
+    /// How much is kept for each client to come back: with more it starts anew. Default 1,000 packets.
+    pub recovery_packets: usize,
+    /// Default 1 MiB. Packets that many clients hear are kept once for all.
+    pub recovery_bytes: Size,
+    /// A client that is in no namespace by then is closed. Default 45 s.
+    pub connect_timeout: Duration,
+    /// Attachments of one packet. Default 10.
+    pub max_attachments: usize,
+    /// How deep arguments may be nested. Default 64.
+    pub max_nesting: usize,
+    /// The longest name of an event, in bytes. Default 256.
+    pub max_event_name: Size,
+    /// The longest name of a room, in bytes. Default 256.
+    pub max_room_name: Size,
+    /// Rooms that one client may be in. Default 100.
+    pub max_rooms: usize,
+    /// Namespaces that one connection may be in. Default 16.
+    pub max_namespaces: usize,
+    pub relay: Relay,
+}
+
+/// How packets are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parser {
+    Json,
+    /// `socket.io-msgpack-parser`.
+    Msgpack,
+}
+
+keywords!(Parser { "json" => Json, "msgpack" => Msgpack });
+
+/// Events that need no app code, where the app is not asked about messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relay {
+    /// Sent to everyone in the namespace as `{id, data, timestamp}`. Default `message`.
+    pub messages: Vec<String>,
+    /// Joins the room of its first argument and tells those in it `user-joined` `{id, room}`. Default `join-room`.
+    pub joins: Vec<String>,
+    /// Leaves that room and tells those in it `user-left` `{id, room}`. Default `leave-room`.
+    pub leaves: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            namespaces: vec![Pattern::new(rooms::ROOT)],
+            parser: Parser::Json,
+            recovery: Duration::ZERO,
+            recovery_packets: 1000,
+            recovery_bytes: Size::mib(1),
+            connect_timeout: Duration::from_secs(45),
+            max_attachments: 10,
+            max_nesting: 64,
+            max_event_name: Size(256),
+            max_room_name: Size(256),
+            max_rooms: 100,
+            max_namespaces: 16,
+            relay: Relay {
+                messages: vec!["message".into()],
+                joins: vec!["join-room".into()],
+                leaves: vec!["leave-room".into()],
+            },
+        }
+    }
+}
+
+impl Config {
+    pub fn read(section: &Section) -> Config {
+        let default = Config::default();
+        let namespaces = section.value("namespaces", default.namespaces);
+        if let Some(bad) = namespaces.iter().find(|name| !rooms::is_scope(name.as_str())) {
+            let what = format!("no namespace can be called {:?}", bad.as_str());
+            section.problem("namespaces", what, Some("they begin with a slash, as in \"/admin\" or \"/room-*\""));
+        }
+        let max_nesting = section.value("max_nesting", default.max_nesting);
+        if !(1..=128).contains(&max_nesting) {
+            section.problem("max_nesting", "arguments may be nested from 1 to 128 deep", None);
+        }
+        Config {
+            namespaces,
+            parser: section.value("parser", default.parser),
+            recovery: section.value("recovery", default.recovery),
+            recovery_packets: section.value("recovery_packets", default.recovery_packets),
+            recovery_bytes: section.value("recovery_bytes", default.recovery_bytes),
+            connect_timeout: section.value("connect_timeout", default.connect_timeout),
+            max_attachments: section.value("max_attachments", default.max_attachments),
+            max_nesting: max_nesting.clamp(1, 128),
+            max_event_name: section.value("max_event_name", default.max_event_name),
+            max_room_name: section.value("max_room_name", default.max_room_name),
+            max_rooms: section.value("max_rooms", default.max_rooms),
+            max_namespaces: section.value("max_namespaces", default.max_namespaces),
+            relay: Relay {
+                messages: section.value("relay_messages", default.relay.messages),
+                joins: section.value("relay_joins", default.relay.joins),
+                leaves: section.value("relay_leaves", default.relay.leaves),
+            },
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What Socket.IO clients read, in either way of writing packets. Nothing in it is one client's own, so that it is made
+//! once for all: offsets are positions in the hub, ids of questions are the hub's.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+
+use super::config::Parser;
+use super::draft::{ARGS, attached};
+use super::packet::RESERVED;
+use super::rooms::{self, ROOT};
+use super::write;
+use crate::realtime::dialect::{Encode, Form};
+use crate::realtime::vocabulary::{Draft, Event, Frame, Parcel, Payload};
+
+/// How clients read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub parser: Parser,
+    /// Each event ends with a string that says how far its client has read.
+    pub offsets: bool,
+}
+
+impl Encode for Shape {
+    fn encode(&self, event: &Event) -> Form {
+        let Event::Message(message) = event else {
+            return if let Event::Presence { .. } = event { Form::Silent } else { Form::Individual };
+        };
+        let draft = &message.draft;
+        let offset = (self.offsets && !draft.volatile).then(|| message.position.to_string());
+        let (scope, _) = rooms::place(&message.channel);
+        self.event(scope, draft, offset.as_deref()).map_or(Form::Silent, Form::Shared)
+    }
+}
+
+impl Shape {
+    /// An event as its frames; `None` for a name that clients keep to themselves.
+    pub fn event(&self, scope: &str, draft: &Draft, offset: Option<&str>) -> Option<Parcel> {
+        let name = draft.name.as_deref().unwrap_or("message");
+        if RESERVED.contains(&name) {
+            return None;
+        }
+        let (args, attachments) = arguments(draft);
+        let mut array = String::with_capacity(name.len() + args.len() + 32);
+        array.push('[');
+        write::quote(&mut array, name);
+        array.push_str(&args);
+        match offset {
+            // A client takes the string that an event ends with for the offset, where it is not a question.
+            _ if draft.asks.is_some() => {}
+            Some(offset) => {
+                let _ = write!(array, ",\"{offset}\"");
+            }
+            None if self.offsets && args.ends_with('"') => array.push_str(",null"),
+            None => {}
+        }
+        array.push(']');
+        Some(self.packet(write::EVENT, scope, draft.asks, &array, attachments))
+    }
+
+    /// A packet with arguments: `array` is JSON with placeholders for `attachments`.
+    pub fn packet(&self, kind: u8, scope: &str, id: Option<u64>, array: &str, attachments: Vec<Bytes>) -> Parcel {
+        if self.parser == Parser::Msgpack {
+            return Frame::Binary(super::msgpack::packet(kind, scope, id, array, &attachments)).into();
+        }
+        let mut text = String::with_capacity(array.len() + scope.len() + 32);
+        text.push('4');
+        if attachments.is_empty() {
+            text.push(char::from(b'0' + kind));
+        } else {
+            // BINARY_EVENT and BINARY_ACK are three above their plain kin.
+            let _ = write!(text, "{}{}-", kind + 3, attachments.len());
+        }
+        if scope != ROOT {
+            text.push_str(scope);
+            text.push(',');
+        }
+        if let Some(id) = id {
+            let _ = write!(text, "{id}");
+        }
+        text.push_str(array);
+        if attachments.is_empty() {
+            return Frame::text(text).into();
+        }
+        Parcel::several(std::iter::once(Frame::text(text)).chain(attachments.into_iter().map(Frame::Binary)).collect())
+    }
+
+    /// A packet with an object or nothing.
+    pub fn notice(&self, kind: u8, scope: &str, object: Option<&str>) -> Parcel {
+        match (self.parser, object) {
+            (Parser::Json, object) => self.packet(kind, scope, None, object.unwrap_or_default(), Vec::new()),
+            (Parser::Msgpack, Some(object)) => self.packet(kind, scope, None, object, Vec::new()),
+            (Parser::Msgpack, None) => Frame::Binary(super::msgpack::bare(kind, scope)).into(),
+        }
+    }
+}
+
+/// The arguments of a message, each with a comma before it, and the bytes that belong in them.
+fn arguments(draft: &Draft) -> (String, Vec<Bytes>) {
+    let mut args = String::with_capacity(draft.data.len() + 8);
+    let attachments: Vec<Bytes> = attached(&draft.extras);
+    match &draft.data {
+        Payload::Json(json) if draft.extras.of(ARGS).is_some() => {
+            let inner =
+                json.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default().trim();
+            if !inner.is_empty() {
+                args.push(',');
+                args.push_str(inner);
+            }
+        }
+        Payload::Json(json) => {
+            args.push(',');
+            args.push_str(json.trim());
+        }
+        Payload::Text(text) => {
+            args.push(',');
+            write::quote(&mut args, text);
+        }
+        Payload::Binary(bytes) => {
+            args.push_str(",{\"_placeholder\":true,\"num\":0}");
+            return (args, vec![bytes.clone()]);
+        }
+    }
+    (args, attachments)
+}
+
+/// The array of what a client's question is answered with.
+pub fn answer(data: Option<&Payload>) -> String {
+    match data {
+        None => "[]".to_owned(),
+        Some(Payload::Json(json)) if json.trim_start().starts_with('[') => json.trim().to_owned(),
+        Some(Payload::Json(json)) => format!("[{json}]"),
+        Some(Payload::Text(text)) => {
+            let mut array = String::with_capacity(text.len() + 8);
+            array.push('[');
+            write::quote(&mut array, text);
+            array.push(']');
+            array
+        }
+        Some(Payload::Binary(_)) => "[{\"_placeholder\":true,\"num\":0}]".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Config;
+    use super::super::draft::draft;
+    use super::super::packet::Args;
+    use super::*;
+
+    const JSON: Shape = Shape { parser: Parser::Json, offsets: false };
+    const OFFSETS: Shape = Shape { parser: Parser::Json, offsets: true };
+
+    fn shown(parcel: Option<Parcel>) -> Vec<String> {
+        let shown = |frame: &Frame| if let Frame::Text(text) = frame { text.to_string() } else { format!("{frame:?}") };
+        parcel.map_or(Vec::new(), |parcel| parcel.frames().iter().map(shown).collect())
+    }
+
+    fn of(text: &str, attachments: &[&'static [u8]]) -> Draft {
+        let attachments = attachments.iter().copied().map(Bytes::from_static).collect();
+        let args = Args::read(text.into(), attachments, &Config::default()).unwrap();
+        draft(args.name(64).unwrap(), &args, 1)
+    }
+
+    #[test]
+    fn what_came_in_goes_out() {
+        for text in [r#"["a"]"#, r#"["a","b"]"#, r#"["a",[1],{"b":null}]"#, r#"["a",""]"#, r#"["a\"b",[]]"#] {
+            assert_eq!(shown(JSON.event("/", &of(text, &[]), None)), [format!("42{text}")]);
+            assert_eq!(shown(JSON.event("/x", &of(text, &[]), None)), [format!("42/x,{text}")]);
+        }
+        let text = r#"["a",{"_placeholder":true,"num":0}]"#;
+        assert_eq!(
+            shown(JSON.event("/x", &of(text, &[b"z"]), None)),
+            [format!("451-/x,{text}"), "Binary(b\"z\")".into()]
+        );
+        let text = r#"["a",{"b":{"_placeholder":true,"num":0}},1,{"_placeholder":true,"num":1}]"#;
+        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"]), None))[0], format!("452-{text}"));
+    }
+
+    #[test]
+    fn offsets_come_last_and_nothing_else_is_mistaken_for_one() {
+        let (string, number) = (of(r#"["a","b"]"#, &[]), of(r#"["a",1]"#, &[]));
+        assert_eq!(shown(OFFSETS.event("/", &string, Some("1f-2"))), [r#"42["a","b","1f-2"]"#]);
+        assert_eq!(shown(OFFSETS.event("/", &string, None)), [r#"42["a","b",null]"#]);
+        assert_eq!(shown(OFFSETS.event("/", &number, None)), [r#"42["a",1]"#]);
+        let asking = Draft { asks: Some(7), ..string };
+        assert_eq!(shown(OFFSETS.event("/", &asking, Some("1f-2"))), [r#"427["a","b"]"#]);
+    }
+
+    #[test]
+    fn messages_of_other_dialects_are_events() {
+        assert_eq!(
+            shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())), None)),
+            [r#"42["message","a\"\n"]"#]
+        );
+        let named = Draft { name: Some("connect".into()), ..Draft::new(Payload::Json("{}".into())) };
+        assert!(JSON.event("/", &named, None).is_none());
+    }
+}

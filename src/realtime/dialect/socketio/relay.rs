@@ -1,0 +1,74 @@
+//! What the usual tutorial server does, for apps that bring no code of their own.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::config::Relay;
+use super::packet::Args;
+use super::write;
+use super::{draft, rooms};
+use crate::realtime::vocabulary::{BadName, Channel, Draft, Moment, Payload};
+
+/// What an event is relayed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Say,
+    Join,
+    Leave,
+}
+
+/// What is to be done about an event, if anything.
+pub fn task(relay: &Relay, name: &str) -> Option<Task> {
+    let is_in = |names: &[String]| names.iter().any(|known| known == name);
+    if is_in(&relay.messages) {
+        Some(Task::Say)
+    } else if is_in(&relay.joins) {
+        Some(Task::Join)
+    } else if is_in(&relay.leaves) {
+        Some(Task::Leave)
+    } else {
+        None
+    }
+}
+
+/// `{id, data, timestamp}`, to be sent to everyone under the name that it came with.
+pub fn message(name: Arc<str>, sid: &str, args: &Args, now: Moment) -> Draft {
+    let data = args.raw(1);
+    let mut json = String::with_capacity(sid.len() + data.as_ref().map_or(0, |data| data.len()) + 48);
+    json.push_str("{\"id\":\"");
+    json.push_str(sid);
+    json.push('"');
+    if let Some(data) = data {
+        json.push_str(",\"data\":");
+        json.push_str(&data);
+    }
+    let _ = write!(json, ",\"timestamp\":{}}}", now.unix_ms);
+    let extras = draft::attachments(&args.attachments);
+    Draft { name: Some(name), extras, ..Draft::new(Payload::Json(json.into())) }
+}
+
+/// `{id, room}`, to be told to those in the room.
+pub fn notice(name: &str, sid: &str, room: &str) -> Draft {
+    let mut json = String::with_capacity(sid.len() + room.len() + 24);
+    json.push_str("{\"id\":\"");
+    json.push_str(sid);
+    json.push_str("\",\"room\":");
+    write::quote(&mut json, room);
+    json.push('}');
+    Draft { name: Some(name.into()), ..Draft::new(Payload::Json(json.into())) }
+}
+
+/// The room that an event's first argument names, and its channel.
+///
+/// # Errors
+/// [`BadName`].
+pub fn room(scope: &str, args: &Args, longest: usize) -> Result<(String, Channel), BadName> {
+    let is_number = |raw: &str| raw.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let number = || args.raw(1).filter(|raw| is_number(raw)).map(|raw| raw.to_string());
+    let name = args.string(1).or_else(number).ok_or(BadName::Empty)?;
+    if name.len() > longest {
+        return Err(BadName::TooLong);
+    }
+    let channel = rooms::room(scope, &name)?;
+    Ok((name, channel))
+}

@@ -1,0 +1,59 @@
+//! What clients are called: an id that all may know, and a private one for coming back.
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::realtime::vocabulary::ConnectionId;
+
+/// Hides how connections are numbered; another in each run.
+static MASK: LazyLock<u64> = LazyLock::new(|| u64::from_le_bytes(random()));
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the system has random bytes");
+    bytes
+}
+
+/// A new id of a client on `connection`: 20 characters, of which 9 are random and the others say where it is.
+pub fn sid(connection: ConnectionId) -> Arc<str> {
+    let mut bytes = [0; 15];
+    bytes[..8].copy_from_slice(&(connection.0 ^ *MASK).to_le_bytes());
+    bytes[8..].copy_from_slice(&random::<7>());
+    URL_SAFE_NO_PAD.encode(bytes).into()
+}
+
+/// The connection of a client by its id. Also of what only looks like an id: then nobody is there.
+pub fn connection(sid: &str) -> Option<ConnectionId> {
+    if sid.len() != 20 {
+        return None;
+    }
+    let mut bytes = [0; 15];
+    let length = URL_SAFE_NO_PAD.decode_slice(sid, &mut bytes).ok()?;
+    let id = bytes.first_chunk::<8>().filter(|_| length == 15)?;
+    Some(ConnectionId(u64::from_le_bytes(*id) ^ *MASK))
+}
+
+/// A secret by which a client comes back: 144 random bits.
+pub fn private() -> Arc<str> {
+    URL_SAFE_NO_PAD.encode(random::<18>()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_says_where_its_client_is_and_comes_once() {
+        let (first, second) = (sid(ConnectionId(7)), sid(ConnectionId(7)));
+        assert_ne!(first, second);
+        assert_eq!((connection(&first), connection(&second)), (Some(ConnectionId(7)), Some(ConnectionId(7))));
+        assert_eq!(first.len(), 20);
+        for other in ["", "lobby", "a-room-of-20-letter!", &"x".repeat(21)] {
+            assert_eq!(connection(other), None, "{other}");
+        }
+        assert_ne!(private(), private());
+    }
+}
