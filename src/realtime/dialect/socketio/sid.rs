@@ -1,4 +1,4 @@
-//! What clients are called: an id that all may know, and a private one for coming back.
+//! What clients are called.
 
 use std::sync::{Arc, LazyLock};
 
@@ -36,11 +36,6 @@ pub fn connection(sid: &str) -> Option<ConnectionId> {
     Some(ConnectionId(u64::from_le_bytes(*id) ^ *MASK))
 }
 
-/// A secret by which a client comes back: 144 random bits.
-pub fn private() -> Arc<str> {
-    URL_SAFE_NO_PAD.encode(random::<18>()).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +49,5 @@ mod tests {
         for other in ["", "lobby", "a-room-of-20-letter!", &"x".repeat(21)] {
             assert_eq!(connection(other), None, "{other}");
         }
-        assert_ne!(private(), private());
     }
 }

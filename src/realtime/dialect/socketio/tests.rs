@@ -212,7 +212,8 @@ fn the_tutorial_needs_no_app() {
 
 #[test]
 fn rooms_are_limited() {
-    let mut client = Client::joined(false, |config| (config.max_rooms, config.max_room_name) = (1, crate::settings::Size(5)));
+    let mut client =
+        Client::joined(false, |config| (config.max_rooms, config.max_room_name) = (1, crate::settings::Size(5)));
     client.text(r#"42["join-room","a"]"#);
     assert_eq!(client.text(r#"421["join-room","b"]"#), [r#"< 431[{"error":"too many rooms"}]"#]);
     assert_eq!(
