@@ -1,12 +1,14 @@
 //! What the operator may ask: health, metrics, connections, and to drain.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
 use super::Inner;
 use crate::http::failure::Asker;
-use crate::http::{Body, Failure, Response};
+use crate::http::{Body, Failure, Request, Response};
 use crate::telemetry;
 
 const JSON: &str = "application/json";
@@ -51,6 +53,21 @@ pub(super) fn answer(admin: &Inner, method: &Method, path: &str, headers: &Heade
         }
         _ => Failure::client(StatusCode::NOT_FOUND, "There is no such page; / lists them."),
     };
+    told(failure, headers)
+}
+
+/// Where there is nothing but the API.
+pub(super) fn nothing(request: &Request) -> Response {
+    told(Failure::client(StatusCode::NOT_FOUND, "There is nothing here but the API."), request.headers())
+}
+
+/// While there is no API yet.
+pub(super) fn starting(request: &Request) -> Response {
+    let failure = Failure::us(StatusCode::SERVICE_UNAVAILABLE, "Doorway is starting.");
+    told(failure.retry_after(Duration::from_secs(1)), request.headers())
+}
+
+fn told(failure: Failure, headers: &HeaderMap) -> Response {
     let accept = headers.get(http::header::ACCEPT).cloned();
     failure.into_response(&Asker { accept, ..Asker::default() })
 }

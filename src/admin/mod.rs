@@ -1,28 +1,38 @@
-//! The operator's door: health, metrics, connections and drain, on a listener of its own.
+//! The operator's door: health, metrics, connections, drain and the API, on a listener of its own.
 
 mod answer;
 mod config;
 mod health;
 mod serve;
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 pub use config::{Config, Place};
 
+use serve::Served;
+
 use crate::drain::Signal;
 use crate::listen::{self, BindError, Inherited};
+use crate::realtime::api::{Api, Door};
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 
 /// Open from before the app starts until the process ends: it tells of both.
-pub struct Admin(Arc<Inner>);
+pub struct Admin {
+    inner: Arc<Inner>,
+    /// Where the app on this machine reaches the API.
+    api_at: Option<SocketAddr>,
+}
 
 struct Inner {
     health: health::Health,
     registry: OnceLock<Registry>,
+    api: OnceLock<Arc<Api>>,
     drain: Signal,
     /// Asks the roof to drain.
     stop: mpsc::Sender<()>,
@@ -30,7 +40,8 @@ struct Inner {
 
 impl Admin {
     /// Opens the listener, unless the config wants none: the inherited socket `admin` if there is one. `stop` is where
-    /// `POST /drain` goes.
+    /// `POST /drain` goes. `has_app` where this process starts the app: it reaches the API here, and where there is no
+    /// listener, on a private one that has nothing else.
     ///
     /// # Errors
     /// [`BindError`] when its port is in use or not ours to take.
@@ -39,22 +50,55 @@ impl Admin {
         inherited: &mut Inherited,
         drain: Signal,
         stop: mpsc::Sender<()>,
+        has_app: bool,
     ) -> Result<Admin, BindError> {
         let health = health::Health::new(drain.clone());
-        let inner = Arc::new(Inner { health, registry: OnceLock::new(), drain, stop });
-        if let Place::At(address) = config.listen {
-            let listener = listen::open_one("admin", "admin.listen", address, inherited)?;
-            if !address.ip().is_loopback() {
-                warn!(%address, "admin.listen is not on loopback: whoever reaches it may read the metrics and drain the door");
+        let inner = Inner { health, registry: OnceLock::new(), api: OnceLock::new(), drain, stop };
+        let mut admin = Admin { inner: Arc::new(inner), api_at: None };
+        match config.listen {
+            Place::At(address) => {
+                let listener = listen::open_one("admin", "admin.listen", address, inherited)?;
+                if !address.ip().is_loopback() {
+                    warn!(%address, "admin.listen is not on loopback: whoever reaches it may read the metrics and drain the door");
+                }
+                let bound = listener.local_addr().unwrap_or(address);
+                // Whoever is elsewhere must show a token, as on any other listener.
+                let door = if bound.ip().is_loopback() { Door::Operator } else { Door::Outside };
+                admin.serve(listener, Served::Everything(door));
             }
-            tokio::spawn(serve::serve(listener, Arc::clone(&inner)));
+            Place::Off if has_app => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let listener = listen::open_one("api", "admin.listen", address, inherited)?;
+                admin.serve(listener, Served::Api);
+            }
+            Place::Off => {}
         }
-        Ok(Admin(inner))
+        Ok(admin)
     }
 
-    /// Every room is built: their numbers, and the app whose health counts.
-    pub fn ready(&self, registry: Registry, upstream: Arc<Upstream>) {
-        let _ = self.0.registry.set(registry);
-        self.0.health.opened(upstream);
+    fn serve(&mut self, listener: TcpListener, served: Served) {
+        self.api_at = listener.local_addr().ok().map(reachable);
+        tokio::spawn(serve::serve(listener, Arc::clone(&self.inner), served));
+    }
+
+    /// Where programs on this machine reach the API, as in `127.0.0.1:9080`.
+    pub fn api_at(&self) -> Option<SocketAddr> {
+        self.api_at
+    }
+
+    /// Every room is built: their numbers, the API, and the app whose health counts.
+    pub fn ready(&self, registry: Registry, api: Arc<Api>, upstream: Arc<Upstream>) {
+        let _ = self.inner.registry.set(registry);
+        let _ = self.inner.api.set(api);
+        self.inner.health.opened(upstream);
+    }
+}
+
+/// An address that can be dialled, of one that may stand for all of this machine's.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port())),
+        address => address,
     }
 }

@@ -12,7 +12,9 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::Inner;
-use super::answer::answer;
+use super::answer::{answer, nothing, starting};
+use crate::http::{Body, Request, Response};
+use crate::realtime::api::Door;
 
 /// Connections at once. Further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -23,7 +25,16 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Bytes of a request's head.
 const HEAD_SIZE: usize = 8 << 10;
 
-pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>) {
+/// What is answered on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// All that operators may ask, and the API.
+    Everything(Door),
+    /// The API alone, for the app.
+    Api,
+}
+
+pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
@@ -38,8 +49,8 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>) {
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
             let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let response = answer(&admin, request.method(), request.uri().path(), request.headers());
-                async move { Ok::<_, Infallible>(response) }
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(choose(&admin, request.map(Body::Incoming), served).await) }
             });
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_SIZE);
@@ -48,5 +59,16 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>) {
             }
             drop(permit);
         });
+    }
+}
+
+async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
+    let door = if let Served::Everything(door) = served { door } else { Door::Outside };
+    let path = request.uri().path();
+    match admin.api.get() {
+        Some(api) if api.serves(path, Door::Operator) => api.answer(request, door).await,
+        None if served == Served::Api => starting(&request),
+        _ if served == Served::Api => nothing(&request),
+        _ => answer(admin, request.method(), path, request.headers()),
     }
 }

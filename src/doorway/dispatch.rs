@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::files::{Files, Reply};
 use crate::http::{Answer, Failure, Request, Response};
 use crate::realtime::Realtime;
+use crate::realtime::api::{Api, Door};
 use crate::upstream::Upstream;
 
 /// The rooms that answer requests.
@@ -20,6 +21,7 @@ pub struct Dispatch {
     pub app: Arc<App>,
     pub realtime: Arc<Realtime>,
     pub files: Arc<Files>,
+    pub api: Arc<Api>,
 }
 
 impl Service<Request> for Dispatch {
@@ -32,6 +34,10 @@ impl Service<Request> for Dispatch {
     }
 
     fn call(&mut self, request: Request) -> Answer {
+        if self.api.serves(request.uri().path(), Door::Outside) {
+            let api = Arc::clone(&self.api);
+            return Box::pin(async move { Ok(api.answer(request, Door::Outside).await) });
+        }
         if request.method() == Method::POST && self.app.is_callback(request.uri().path()) {
             // The app believes what comes here: only the hub may say it.
             let failure = Failure::client(StatusCode::FORBIDDEN, "Only Doorway itself may call this.");

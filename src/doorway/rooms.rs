@@ -1,5 +1,6 @@
 //! Every room, built once, and handed its section again at each reload.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
@@ -10,6 +11,7 @@ use crate::files::Files;
 use crate::http::{self, access::Access, compress::Compress, redirect, rescue::Rescue};
 use crate::listen::Entrance;
 use crate::realtime::Realtime;
+use crate::realtime::api::{self, Api};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::upstream::{self, StartError, Upstream};
@@ -27,16 +29,19 @@ pub struct Rooms {
     pub app: Arc<App>,
     pub files: Arc<Files>,
     pub realtime: Arc<Realtime>,
+    pub api: Arc<Api>,
+    api_at: Option<SocketAddr>,
 }
 
 impl Rooms {
-    /// Builds them from the bottom up; a supervised app is up when this is done.
+    /// Builds them from the bottom up; a supervised app is up when this is done. `api_at` is where it reaches the API.
     ///
     /// # Errors
     /// [`StartError`] when there is no app to be had.
     pub async fn build(
         config: &Config,
         entrance: Entrance,
+        api_at: Option<SocketAddr>,
         drain: &Signal,
         registry: &mut Registry,
     ) -> Result<Rooms, StartError> {
@@ -45,11 +50,12 @@ impl Rooms {
         let access = Access::new(registry);
         let rescue = Rescue::new(registry);
         let compress = Compress::new(&config.compress, registry);
-        let upstream = Arc::new(Upstream::start(&supervised(config), drain.clone(), registry).await?);
+        let upstream = Arc::new(Upstream::start(&supervised(config, api_at), drain.clone(), registry).await?);
         let files = Arc::new(Files::start(&config.files, upstream.directory(), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
-        Ok(Rooms { entrance, http, access, rescue, https, compress, upstream, app, files, realtime })
+        let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
+        Ok(Rooms { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at })
     }
 
     /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
@@ -61,10 +67,11 @@ impl Rooms {
         self.http.set(settings(config));
         self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
-        self.upstream.reload(&supervised(config));
+        self.upstream.reload(&supervised(config, self.api_at));
         self.files.reload(&config.files);
         self.app.reload(&config.callbacks);
         self.realtime.reload(&config.realtime);
+        self.api.reload(&config.api);
         Ok(())
     }
 
@@ -75,14 +82,23 @@ impl Rooms {
             app: Arc::clone(&self.app),
             realtime: Arc::clone(&self.realtime),
             files: Arc::clone(&self.files),
+            api: Arc::clone(&self.api),
         }
     }
 }
 
-/// The app's section with what a supervised app must know of the door: the secret that callbacks are signed with.
-fn supervised(config: &Config) -> upstream::Config {
+/// The app's section with what a supervised app must know of the door: the secret that callbacks are signed with, and
+/// where the API is and with which token. What the config's own `env` says stands.
+fn supervised(config: &Config, api_at: Option<SocketAddr>) -> upstream::Config {
     let mut app = config.app.clone();
-    app.env.entry(SECRET_VARIABLE.to_owned()).or_insert_with(|| config.callbacks.secret().reveal());
+    let mut tell = |name: &str, value: String| {
+        app.env.entry(name.to_owned()).or_insert(value);
+    };
+    tell(SECRET_VARIABLE, config.callbacks.secret().reveal());
+    if let Some(address) = api_at {
+        tell(api::URL_VARIABLE, api::url(&address.to_string(), &config.api));
+        tell(api::TOKEN_VARIABLE, config.api.tokens().reveal().to_owned());
+    }
     app
 }
 

@@ -61,7 +61,8 @@ impl Doorway {
         let (signals, stop) = Signals::listen().map_err(StartError::Signals)?;
         let drain = Drain::default();
         let mut inherited = Inherited::receive()?;
-        let admin = Admin::open(&config.admin, &mut inherited, drain.signal(), stop)?;
+        let has_app = config.app.is_supervised();
+        let admin = Admin::open(&config.admin, &mut inherited, drain.signal(), stop, has_app)?;
         let mut door = Doorway { config, source, signals, drain, admin };
         let mut registry = registry();
         let acceptor = door.acceptor(&mut registry)?;
@@ -72,7 +73,7 @@ impl Doorway {
             info!("stopped before it was ready");
             return Ok(());
         };
-        door.admin.ready(registry, Arc::clone(&rooms.upstream));
+        door.admin.ready(registry, Arc::clone(&rooms.api), Arc::clone(&rooms.upstream));
         door.serve(listeners, &rooms);
         let why = door.attend(&rooms, &numbers).await;
         door.close(why, &rooms).await;
@@ -98,7 +99,8 @@ impl Doorway {
     /// Builds the rooms, which may mean to install and build an app; a signal to stop ends that.
     async fn build(&mut self, entrance: Entrance, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
         let signal = self.drain.signal();
-        let mut building = std::pin::pin!(Rooms::build(&self.config, entrance, &signal, registry));
+        let api_at = self.admin.api_at();
+        let mut building = std::pin::pin!(Rooms::build(&self.config, entrance, api_at, &signal, registry));
         let mut patience = tokio::time::interval(systemd::PATIENCE / 2);
         loop {
             tokio::select! {

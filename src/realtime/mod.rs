@@ -4,6 +4,7 @@
 //! Socket.IO client comes) and `rest` (event streams and history). Behind each a `session` holds together how frames travel (`link`), how the client speaks (`dialect`) and who hears what (`hub`).
 
 pub mod admission;
+pub mod api;
 pub mod broker;
 pub mod dialect;
 pub mod gate;

@@ -1,6 +1,6 @@
 //! Channels by name, in shards, so that finding one rarely waits for another.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -74,6 +74,26 @@ impl Directory {
         shard.insert(name.clone(), Arc::clone(&cell));
         self.len.fetch_add(1, Ordering::Relaxed);
         Some(cell)
+    }
+
+    /// The first `most` names, in their order, that begin with `prefix` and come after `after`; no reserved ones.
+    pub fn names(&self, prefix: &str, after: Option<&str>, most: usize) -> Vec<Channel> {
+        let mut first = BinaryHeap::new();
+        let is_meant = |name: &Channel| {
+            !name.is_reserved() && name.as_str().starts_with(prefix) && after.is_none_or(|after| name.as_str() > after)
+        };
+        for shard in &self.shards {
+            for name in shard.lock().keys().filter(|name| is_meant(name)) {
+                if first.len() < most {
+                    first.push(name.clone());
+                } else if let Some(mut last) = first.peek_mut()
+                    && *name < *last
+                {
+                    *last = name.clone();
+                }
+            }
+        }
+        first.into_sorted_vec()
     }
 
     /// The channels of one shard; there are [`Directory::shards`].

@@ -51,6 +51,8 @@ pub struct Mailboxes {
 struct Mailbox {
     id: ConnectionId,
     outbox: Outbox,
+    /// Whom it is known as.
+    user: Option<Arc<str>>,
     waker: Option<Waker>,
     turn: Turn,
     crowded: bool,
@@ -119,6 +121,7 @@ impl Lane {
         entry.insert(Mailbox {
             id,
             outbox: Outbox::default(),
+            user: None,
             waker: None,
             turn: Turn::Busy,
             crowded: false,
@@ -231,6 +234,21 @@ impl Mailboxes {
             mailbox.outbox.forget(channel);
             mailbox.behind.retain(|(behind, _)| *behind != channel);
         }
+    }
+
+    /// The connection is known as `user` from now on.
+    pub fn identify(&mut self, slot: u32, user: &Arc<str>) {
+        if let Some(mailbox) = self.slots.get_mut(slot as usize) {
+            mailbox.user = Some(Arc::clone(user));
+        }
+    }
+
+    pub fn user(&self, slot: u32) -> Option<Arc<str>> {
+        self.slots.get(slot as usize)?.user.clone()
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
     }
 
     /// True when `id` is the connection whose mailbox is at `slot`, and not an earlier one's.

@@ -35,6 +35,7 @@ pub use client::{Authority, Client};
 pub use config::Config;
 pub use lane::Post;
 pub use numbers::Numbers;
+pub use reading::{Past, Standing};
 
 use channel::{Cell, State};
 use directory::Directory;

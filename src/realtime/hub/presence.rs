@@ -23,8 +23,7 @@ impl Members {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 

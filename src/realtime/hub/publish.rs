@@ -63,12 +63,16 @@ impl Hub {
                     Err(refusal) if nobody => return Err(refusal),
                     _ => {}
                 }
-                for channel in channels {
-                    let heard = self.subscribers_of(std::slice::from_ref(&channel));
-                    self.say(&channel, Saying { sender, draft: draft.clone(), echo, except: Some(&except) }, now)?;
+                let mut position = None;
+                for (place, channel) in channels.iter().enumerate() {
+                    let further = &channels[place + 1..];
+                    let heard =
+                        if further.is_empty() { HashSet::new() } else { self.subscribers_of(&channels[place..=place]) };
+                    position =
+                        self.say(channel, Saying { sender, draft: draft.clone(), echo, except: Some(&except) }, now)?;
                     except.extend(heard);
                 }
-                Ok(None)
+                Ok(if channels.len() == 1 { position } else { None })
             }
             Audience::Connection(id) => self.whisper([id], draft),
             Audience::User(user) => self.whisper(self.connections_of(&user), draft),
@@ -76,21 +80,22 @@ impl Hub {
         }
     }
 
+    /// To single connections, in no channel. Says how many of them it is on its way to.
+    pub fn send(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> usize {
+        let bytes = u32::try_from(draft.len()).unwrap_or(u32::MAX);
+        let event = Arc::new(Event::Direct(Arc::new(draft)));
+        let heard = to.into_iter().filter(|id| self.hand(*id, Item::Event(Arc::clone(&event)), bytes)).count();
+        self.numbers.delivered.inc_by(heard as u64);
+        heard
+    }
+
     fn subscribers_of(&self, channels: &[Channel]) -> HashSet<Address> {
         let addresses = |channel| self.existing(channel, |_, state| state.addresses().collect::<Vec<_>>());
         channels.iter().filter_map(addresses).flatten().collect()
     }
 
-    /// To single connections, in no channel.
     fn whisper(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> Result<Option<Position>, Refusal> {
-        let bytes = u32::try_from(draft.len()).unwrap_or(u32::MAX);
-        let event = Arc::new(Event::Direct(Arc::new(draft)));
-        let mut heard = 0;
-        for id in to {
-            heard += u64::from(self.hand(id, Item::Event(Arc::clone(&event)), bytes));
-        }
-        self.numbers.delivered.inc_by(heard);
-        if heard == 0 { Err(Refusal::Unknown) } else { Ok(None) }
+        if self.send(to, draft) == 0 { Err(Refusal::Unknown) } else { Ok(None) }
     }
 
     /// Where nobody is and nothing is kept, no channel is made for a message.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Hub;
 use crate::realtime::broker::memory::Replay;
-use crate::realtime::vocabulary::{Channel, Member, Message, Moment, Position, Since};
+use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since};
 
 /// What a channel has kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,52 @@ pub struct Past {
     pub top: Position,
 }
 
+/// A channel at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub name: Channel,
+    /// Connections.
+    pub subscribers: usize,
+    pub members: usize,
+    pub top: Position,
+}
+
 impl Hub {
+    /// How `channel` stands, if there is such a one.
+    pub fn standing(&self, channel: &Channel) -> Option<Standing> {
+        self.existing(channel, |cell, state| Standing {
+            name: cell.name.clone(),
+            subscribers: state.subscribers(),
+            members: state.members.len(),
+            top: state.log.top(),
+        })
+    }
+
+    /// The first `most` channels in the order of their names that begin with `prefix` and come after `after`; and after
+    /// which name it goes on, if it does. Reserved ones are left out.
+    pub fn standings(&self, prefix: &str, after: Option<&str>, most: usize) -> (Vec<Standing>, Option<Channel>) {
+        let mut names = self.directory.names(prefix, after, most.saturating_add(1));
+        let goes_on = names.len() > most;
+        names.truncate(most);
+        let next = names.last().filter(|_| goes_on).cloned();
+        (names.iter().filter_map(|name| self.standing(name)).collect(), next)
+    }
+
+    /// How many connections there are, and how many users behind those that have one.
+    pub fn census(&self) -> (usize, usize) {
+        (self.lanes.iter().map(|lane| lane.lock().len()).sum(), self.users.lock().len())
+    }
+
+    /// Whether there is such a connection.
+    pub fn is_connected(&self, id: ConnectionId) -> bool {
+        self.at(id, |_, _| ()).is_some()
+    }
+
+    /// Whom a connection is known as.
+    pub fn user_of(&self, id: ConnectionId) -> Option<Arc<str>> {
+        self.at(id, |mailboxes, slot| mailboxes.user(slot))?
+    }
+
     pub fn members(&self, channel: &Channel) -> Vec<Arc<Member>> {
         self.existing(channel, |_, state| state.members.all()).unwrap_or_default()
     }

@@ -78,6 +78,7 @@ impl Client {
     pub fn identify(&mut self, identity: Identity) {
         self.forget_user();
         self.hub.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
+        self.hub.lane(self.address).lock().identify(self.address.slot, &identity.user);
         self.identity = Some(Arc::new(identity));
     }
 

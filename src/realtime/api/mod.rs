@@ -1,0 +1,261 @@
+//! The app's own door to the hub: publish, look, disconnect, over HTTP and JSON.
+//!
+//! `operation` is what can be done, `form` how it looks as JSON, and this file is what a request passes on its way:
+//! caller, route, body, `Idempotency-Key`, rate.
+
+mod bearer;
+mod body;
+mod caller;
+mod config;
+mod form;
+mod idempotency;
+mod numbers;
+pub mod operation;
+mod problem;
+mod rate;
+mod route;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use tracing::{debug, info};
+
+pub use bearer::VARIABLE as TOKEN_VARIABLE;
+pub use caller::Door;
+pub use config::Config;
+
+use super::hub::Hub;
+use super::vocabulary::{Moment, Refusal, Since};
+use crate::http::{Body, Request, Response};
+use crate::settings::Live;
+use crate::telemetry::Registry;
+use body::Room;
+use idempotency::{Begun, Kept, Limits, Memory};
+use numbers::Numbers;
+use problem::Problem;
+use rate::Rate;
+use route::Route;
+
+/// The variable in which the app finds where all this is.
+pub const URL_VARIABLE: &str = "DOORWAY_URL";
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// How many entries of a list are given where the query does not say, and at most.
+const MOST_BY_DEFAULT: usize = 100;
+const MOST: usize = 1000;
+
+/// The OpenAPI 3.1 description, but for where this server is.
+const DESCRIPTION: &str = include_str!("openapi.json");
+
+/// The API. One for all the doors that lead to it.
+pub struct Api {
+    config: Live<Config>,
+    hub: Arc<Hub>,
+    memory: Memory,
+    rate: Rate,
+    room: Room,
+    numbers: Numbers,
+}
+
+/// An answer that is no problem.
+struct Done {
+    body: Bytes,
+    was_kept: bool,
+}
+
+impl Api {
+    pub fn new(config: &Config, hub: Arc<Hub>, registry: &mut Registry) -> Api {
+        Api {
+            rate: Rate::new(config.rate, Instant::now()),
+            config: Live::new(config.clone()),
+            hub,
+            memory: Memory::default(),
+            room: Room::default(),
+            numbers: Numbers::new(registry),
+        }
+    }
+
+    /// Takes over another section of the config (SIGHUP): tokens that are no longer in it are no longer good.
+    pub fn reload(&self, config: &Config) {
+        self.config.set(config.clone());
+    }
+
+    /// True when a request for `path` that came in by `door` is the API's.
+    pub fn serves(&self, path: &str, door: Door) -> bool {
+        let config = self.config.get();
+        (config.public || door == Door::Operator) && below(&config.path, path).is_some()
+    }
+
+    /// Answers a request. What is wrong with it is a problem of RFC 9457.
+    pub async fn answer(&self, request: Request, door: Door) -> Response {
+        let config = self.config.get();
+        let (head, body) = request.into_parts();
+        let route = caller::admit(door, &head.headers, config.tokens())
+            .and_then(|()| Route::find(&head.method, below(&config.path, head.uri.path()).unwrap_or_default()));
+        let name = route.as_ref().map_or("none", Route::name);
+        let done = match route {
+            Ok(route) => self.carry_out(route, &head, body, &config).await,
+            Err(problem) => Err(problem),
+        };
+        let mut response = match done {
+            Ok(done) => {
+                let mut response = Response::new(Body::from(done.body));
+                response.headers_mut().insert(CONTENT_TYPE, JSON);
+                if done.was_kept {
+                    self.numbers.replays.inc();
+                    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+                }
+                response
+            }
+            Err(problem) => {
+                debug!(operation = name, status = problem.status.as_u16(), detail = %problem.detail, "API request refused");
+                problem.into_response()
+            }
+        };
+        if head.method == Method::HEAD {
+            *response.body_mut() = Body::Empty;
+        }
+        self.numbers.answered(name, response.status().as_u16());
+        self.numbers.keys.set(i64::try_from(self.memory.len()).unwrap_or(i64::MAX));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    async fn carry_out(&self, route: Route, head: &Parts, body: Body, config: &Config) -> Result<Done, Problem> {
+        if head.method != Method::POST {
+            let body = self.look(route, head.uri.query(), config)?;
+            return Ok(Done { body: body.into(), was_kept: false });
+        }
+        let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
+        let Some(value) = head.headers.get(IDEMPOTENCY_KEY) else {
+            return self.act(route, &body, config).map(|body| Done { body, was_kept: false });
+        };
+        let bad = || Problem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::LONGEST));
+        let key = value.to_str().ok().and_then(idempotency::key).ok_or_else(bad)?;
+        let limits = Limits {
+            keys: config.idempotency_keys,
+            age: config.idempotency_age,
+            bytes: config.idempotency_memory.bytes(),
+        };
+        let mut request = Vec::with_capacity(body.len() + 16);
+        request.extend_from_slice(route.name().as_bytes());
+        request.push(b'\n');
+        request.extend_from_slice(&body);
+        let fingerprint = digest(&SHA256, &request).as_ref().try_into().unwrap_or_default();
+        match self.memory.begin(key, fingerprint, limits, Instant::now()) {
+            Begun::Again(kept) => Ok(Done { body: kept.body, was_kept: true }),
+            Begun::UnderWay => Err(Problem::under_way()),
+            Begun::Reused => Err(Problem::key_reused()),
+            Begun::Full => Err(Problem::unavailable("too many requests with an Idempotency-Key are under way")),
+            // A request that was refused has done nothing: sent again, it is judged again.
+            Begun::First(place) => {
+                let body = self.act(route, &body, config)?;
+                place.answered(Kept { status: StatusCode::OK, body: body.clone() });
+                Ok(Done { body, was_kept: false })
+            }
+        }
+    }
+
+    /// What changes something.
+    fn act(&self, route: Route, body: &[u8], config: &Config) -> Result<Bytes, Problem> {
+        let json = match route {
+            Route::Publish => {
+                let publication = form::publication(body)?;
+                self.take(1, config)?;
+                Value::Object(form::published(publication.perform(&self.hub, Moment::now())?))
+            }
+            Route::Batch => {
+                let publications = form::batch(body, config.max_batch)?;
+                self.take(publications.len(), config)?;
+                let results: Vec<_> = publications.into_iter().map(|read| self.one_of_many(read)).collect();
+                json!({ "results": results })
+            }
+            Route::Disconnect => {
+                let disconnect = form::disconnect(body)?;
+                let connections = disconnect.clone().perform(&self.hub)?;
+                info!(whom = ?disconnect.whom, code = disconnect.code, connections, "disconnected by the API");
+                json!({ "connections": connections })
+            }
+            _ => return Err(Problem::not_found("there is no such operation")),
+        };
+        Ok((json.to_string() + "\n").into())
+    }
+
+    fn take(&self, messages: usize, config: &Config) -> Result<(), Problem> {
+        self.rate.take(messages, config.rate, Instant::now()).map_err(Problem::too_many)?;
+        self.numbers.messages.inc_by(messages as u64);
+        Ok(())
+    }
+
+    fn one_of_many(&self, read: Result<operation::Publication, Problem>) -> Value {
+        let said = read.and_then(|publication| Ok(publication.perform(&self.hub, Moment::now())?));
+        match said {
+            Ok(published) => {
+                let mut object = form::published(published);
+                object.insert("status".into(), 200.into());
+                Value::Object(object)
+            }
+            Err(problem) => json!({ "status": problem.status.as_u16(), "problem": problem.value() }),
+        }
+    }
+
+    /// What changes nothing.
+    fn look(&self, route: Route, query: Option<&str>, config: &Config) -> Result<String, Problem> {
+        let parameter = |key| super::place::parameter(query, key);
+        let number = |text: String| text.parse().map_err(|_| Problem::bad("limit is a number"));
+        let limit = parameter("limit").map(number).transpose()?.unwrap_or(MOST_BY_DEFAULT).clamp(1, MOST);
+        let json = match route {
+            Route::Channels => {
+                let prefix = parameter("prefix").unwrap_or_default();
+                form::page(&operation::channels(&self.hub, &prefix, parameter("after").as_deref(), limit))
+            }
+            Route::Channel(name) => form::standing(&operation::channel(&self.hub, &name)),
+            Route::Members(name) => return Ok(form::members(&operation::members(&self.hub, &name)) + "\n"),
+            Route::History(name) => {
+                let since = match parameter("since").as_deref() {
+                    None => Since::Last(limit),
+                    Some("start") => Since::Start,
+                    Some(text) => Since::After(text.parse().map_err(|error| Problem::bad(format!("since: {error}")))?),
+                };
+                let past = operation::history(&self.hub, &name, since, limit, Moment::now());
+                let gone = |_: Refusal| Problem::gone("what came after this position is no longer kept");
+                return Ok(form::past(past.map_err(gone)?.as_ref()) + "\n");
+            }
+            Route::Connections => form::connections(self.hub.census()),
+            Route::Connection(id) => {
+                let user = operation::connection(&self.hub, id)?;
+                json!({ "connection": id.to_string(), "user": user })
+            }
+            Route::User(user) => form::user(&user, &self.hub.connections_of(&user)),
+            Route::Description => {
+                let mut description: Value = serde_json::from_str(DESCRIPTION).expect("it is JSON: a test reads it");
+                description["servers"][0]["url"] = config.path.as_str().into();
+                description["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+                description
+            }
+            Route::Publish | Route::Batch | Route::Disconnect => return Err(Problem::method("POST")),
+        };
+        Ok(json.to_string() + "\n")
+    }
+}
+
+/// The address for the app's environment, of an API at `authority`.
+pub fn url(authority: &str, config: &Config) -> String {
+    format!("http://{authority}{}", config.path)
+}
+
+/// What is left of `path` below `base`.
+fn below<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,55 @@
+//! Looking without touching: channels, their members and history, connections.
+
+use std::sync::Arc;
+
+use crate::realtime::hub::{self, Hub, Standing};
+use crate::realtime::vocabulary::{Channel, ConnectionId, Epoch, Member, Moment, Position, Refusal, Since};
+
+pub use hub::Past;
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    pub channels: Vec<Standing>,
+    /// Ask for what comes after this name; `None` at the end of the list.
+    pub next: Option<Channel>,
+}
+
+/// The channels whose names begin with `prefix`, by name, `most` at a time.
+pub fn channels(hub: &Hub, prefix: &str, after: Option<&str>, most: usize) -> Page {
+    let (channels, next) = hub.standings(prefix, after, most);
+    Page { channels, next }
+}
+
+/// A channel, also one in which nobody is.
+pub fn channel(hub: &Hub, name: &Channel) -> Standing {
+    let nobody =
+        || Standing { name: name.clone(), subscribers: 0, members: 0, top: Position { epoch: Epoch(0), offset: 0 } };
+    hub.standing(name).unwrap_or_else(nobody)
+}
+
+/// Who is present, in the order of their ids.
+pub fn members(hub: &Hub, name: &Channel) -> Vec<Arc<Member>> {
+    let mut members = hub.members(name);
+    members.sort_by(|one, other| one.key.cmp(&other.key));
+    members
+}
+
+/// At most `most` of what was kept since then, oldest first. `None` where nothing was ever kept.
+///
+/// # Errors
+/// [`Refusal::Unknown`] when what came after a position can no longer be had whole.
+pub fn history(hub: &Hub, name: &Channel, since: Since, most: usize, now: Moment) -> Result<Option<Past>, Refusal> {
+    match (hub.history(name, since, most, now), since) {
+        (None, Since::After(_)) => Err(Refusal::Unknown),
+        (past, _) => Ok(past),
+    }
+}
+
+/// Whom a connection is known as, if it is known at all.
+///
+/// # Errors
+/// [`Refusal::Unknown`] when there is no such connection.
+pub fn connection(hub: &Hub, id: ConnectionId) -> Result<Option<Arc<str>>, Refusal> {
+    if hub.is_connected(id) { Ok(hub.user_of(id)) } else { Err(Refusal::Unknown) }
+}

@@ -1,0 +1,10 @@
+//! What can be asked of the hub from outside its sockets, without a word of HTTP: each a request with types, and what
+//! comes of it. Whatever door a request comes in by, what it does is here.
+
+mod disconnect;
+mod look;
+mod publish;
+
+pub use disconnect::{Disconnect, Whom};
+pub use look::{Page, Past, channel, channels, connection, history, members};
+pub use publish::{Publication, Published, To};

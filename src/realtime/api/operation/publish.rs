@@ -1,0 +1,58 @@
+//! Publishing: to a channel or several, to a user, to a connection, to everyone.
+
+use std::sync::Arc;
+
+use crate::realtime::hub::Hub;
+use crate::realtime::vocabulary::{Audience, Channel, ConnectionId, Draft, Moment, Position, Publish, Refusal};
+
+/// A message on the app's authority: no policy says who may publish it, but what a channel can take holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    pub to: To,
+    pub draft: Draft,
+}
+
+/// Who is to hear it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum To {
+    /// The subscribers of these (at least one), each client once, but for the connections in `except`.
+    Channels {
+        channels: Vec<Channel>,
+        except: Vec<ConnectionId>,
+    },
+    User(Arc<str>),
+    Connection(ConnectionId),
+    Everyone,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It was said; the position where there is one channel and somebody to number it for.
+    Said(Option<Position>),
+    /// It is on its way to so many connections.
+    Sent(usize),
+}
+
+impl Publication {
+    /// Says it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: too big for a channel, too many channels, no such connection.
+    pub fn perform(self, hub: &Hub, now: Moment) -> Result<Published, Refusal> {
+        let Publication { to, draft } = self;
+        let (mut channels, except) = match to {
+            To::Channels { channels, except } => (channels, except),
+            To::User(user) => return Ok(Published::Sent(hub.send(hub.connections_of(&user), draft))),
+            To::Everyone => return Ok(Published::Sent(hub.send(hub.connections(), draft))),
+            To::Connection(id) if hub.is_connected(id) => return Ok(Published::Sent(hub.send([id], draft))),
+            To::Connection(_) => return Err(Refusal::Unknown),
+        };
+        let audience = if channels.len() == 1 && except.is_empty() {
+            Audience::Channel(channels.remove(0))
+        } else {
+            Audience::Several { channels, connections: Vec::new(), except: Vec::new(), but: except }
+        };
+        hub.publish(Publish { ticket: 0, audience, draft, echo: true }, now).map(Published::Said)
+    }
+}

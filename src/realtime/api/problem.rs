@@ -1,0 +1,153 @@
+//! What is wrong with a request, as RFC 9457 says: `application/problem+json`, with a JSON pointer for each fault.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::http::{Body, Response};
+use crate::realtime::vocabulary::Refusal;
+
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// A request that was not carried out.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub status: StatusCode,
+    /// One word for programs; the last part of `type`.
+    pub word: &'static str,
+    /// For people: what is wrong with this very request.
+    pub detail: Cow<'static, str>,
+    /// Each fault with its place.
+    pub errors: Vec<Wrong>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One fault in a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wrong {
+    /// Where: a JSON pointer (RFC 6901) as a fragment, as in `#/messages/3/text`.
+    pub pointer: String,
+    pub detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, word: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem { status, word, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// The body, or a parameter, is not what it should be.
+    pub fn malformed(errors: Vec<Wrong>) -> Problem {
+        let detail = errors.first().map_or(String::new(), |wrong| format!("{}: {}", wrong.pointer, wrong.detail));
+        Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "malformed", detail) }
+    }
+
+    pub fn bad(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    pub fn unauthorized(detail: &'static str) -> Problem {
+        let challenge = HeaderValue::from_static("Bearer realm=\"doorway\"");
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).header(WWW_AUTHENTICATE, challenge)
+    }
+
+    pub fn forbidden(detail: &'static str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    pub fn method(allowed: &'static str) -> Problem {
+        let detail = format!("this operation has the method {allowed}");
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail).header(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    pub fn timeout() -> Problem {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
+    }
+
+    pub fn gone(detail: &'static str) -> Problem {
+        Problem::new(StatusCode::GONE, "gone", detail)
+    }
+
+    pub fn too_big(most: usize) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-big", format!("longer than {most} bytes"))
+    }
+
+    pub fn not_json() -> Problem {
+        let detail = "the body must be JSON, with Content-Type: application/json";
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+    }
+
+    /// The key is that of a request that is under way.
+    pub fn under_way() -> Problem {
+        let detail = "a request with this Idempotency-Key is under way";
+        Problem::new(StatusCode::CONFLICT, "under-way", detail).retry_after(Duration::from_secs(1))
+    }
+
+    /// The key is that of another request.
+    pub fn key_reused() -> Problem {
+        let detail = "this Idempotency-Key was used for another request";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
+    }
+
+    pub fn too_many(wait: Duration) -> Problem {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "too many messages; come back later").retry_after(wait)
+    }
+
+    pub fn unavailable(detail: &'static str) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(Duration::from_secs(1))
+    }
+
+    /// In whole seconds, at least one.
+    fn retry_after(self, wait: Duration) -> Problem {
+        self.header(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64))
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub fn value(&self) -> Value {
+        let mut object = json!({
+            "type": format!("urn:doorway:problem:{}", self.word),
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            object["errors"] = json!(self.errors);
+        }
+        object
+    }
+
+    pub fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.value().to_string() + "\n"));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        match refusal {
+            Refusal::Forbidden => Problem::forbidden("this channel does not allow it"),
+            Refusal::TooMany { wait } => Problem::too_many(wait),
+            Refusal::TooBig { most } => Problem::too_big(most),
+            Refusal::Malformed(what) => Problem::bad(what),
+            Refusal::Unknown => Problem::not_found("there is no such connection"),
+            Refusal::Unavailable => Problem::unavailable("there are as many channels as realtime.max_channels allows"),
+            Refusal::App { reason, .. } => Problem::bad(reason.to_string()),
+        }
+    }
+}
