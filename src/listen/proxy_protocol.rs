@@ -13,7 +13,9 @@ use tokio::net::TcpStream;
 
 /// The longest header there can be: version 2 counts what follows its first 16 bytes in 16 bits.
 const LONGEST: usize = 16 + 65_535;
-/// Room for version 1 (at most 107 bytes), and for version 2 with the usual TLVs.
+/// And version 1, its line end included.
+const LONGEST_V1: usize = 107;
+/// Room for version 1, and for version 2 with the usual TLVs.
 const USUAL: usize = 256;
 
 /// No usable header.
@@ -97,7 +99,9 @@ pub fn judge(bytes: &[u8]) -> Verdict {
     }
     let config = ParseConfig { include_tlvs: false, allow_v1: true, allow_v2: true };
     match ProxyHeader::parse(bytes, config) {
-        Ok((_, length)) if is_version_1 && bytes[..length].contains(&b'+') => Verdict::Malformed,
+        Ok((_, length)) if is_version_1 && (length > LONGEST_V1 || bytes[..length].contains(&b'+')) => {
+            Verdict::Malformed
+        }
         Ok((header, length)) => match header.proxied_address() {
             Some(address) if address.protocol == Protocol::Datagram => Verdict::Malformed,
             address => Verdict::Header(length, address.map(|address| address.source)),
@@ -154,6 +158,7 @@ mod tests {
             (b"PROXY UDP4 192.0.2.1 198.51.100.1 5000 443\r\n".into(), Verdict::Malformed),
             (b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 443\n".into(), Verdict::Unfinished),
             ([b"PROXY TCP4 ".to_vec(), vec![b'1'; 120]].concat(), Verdict::Malformed),
+            ([b"PROXY UNKNOWN ".to_vec(), vec![b'1'; 100], b"\r\n".to_vec()].concat(), Verdict::Malformed),
             (v2(b"\x11\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),
             (v2(b"\x22\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),
             (v2(b"\x21\x12\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),

@@ -16,6 +16,7 @@ mod files_ranges;
 mod files_static;
 mod http2_floods;
 mod http2_requests;
+mod http2_websocket;
 mod http_access;
 mod http_bodies;
 mod http_bytes;

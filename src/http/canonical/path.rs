@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use http::Uri;
 use http::uri::PathAndQuery;
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 
 use crate::http::{Refusal, Request, target};
 
@@ -114,14 +114,12 @@ pub fn may_mean(path: &str, other: &str) -> bool {
 }
 
 fn segments(path: &str) -> Vec<String> {
-    let mut path = path.to_owned();
-    while let Cow::Owned(decoded) = percent_decode_str(&path).decode_utf8_lossy() {
-        // Each round is shorter, but for bytes that are no UTF-8.
-        if decoded.len() >= path.len() {
-            break;
-        }
+    let mut path = path.as_bytes().to_vec();
+    // Each round is shorter.
+    while let Cow::Owned(decoded) = Cow::from(percent_decode(&path)) {
         path = decoded;
     }
+    let path = String::from_utf8_lossy(&path);
     let mut segments: Vec<String> = Vec::new();
     for segment in path.split(['/', '\\']) {
         match segment {

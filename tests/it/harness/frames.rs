@@ -199,6 +199,28 @@ impl Connection {
         Outcome::Closed
     }
 
+    /// The next data of `stream`, and whether they are its last; `None` when the stream or the connection was reset.
+    pub async fn data(&mut self, stream: u32) -> Option<(Vec<u8>, bool)> {
+        loop {
+            let frame = self.attend().await?;
+            match frame.kind {
+                DATA if frame.stream == stream => return Some((frame.payload, frame.flags & END_STREAM != 0)),
+                RST_STREAM if frame.stream == stream => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// The settings that the other side begins with, as identifiers and values.
+    pub async fn settings(&mut self) -> Vec<(u16, u32)> {
+        let frame = self.next().await.expect("settings come first");
+        assert_eq!(frame.kind, SETTINGS);
+        self.send(SETTINGS, 1, 0, &[]).await;
+        let pairs = frame.payload.chunks(6).map(|pair| pair.split_at(2));
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+        pairs.map(|(identifier, value)| (number(identifier) as u16, number(value))).collect()
+    }
+
     /// Reads until the connection ends: the code of its GOAWAY, if it said one.
     pub async fn end(&mut self) -> Option<u32> {
         while self.attend().await.is_some() {}
