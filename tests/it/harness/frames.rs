@@ -59,6 +59,11 @@ impl Site {
         connection
     }
 
+    /// A connection for HTTP/1.1.
+    pub async fn http1(&self) -> TlsStream<TcpStream> {
+        Client::new(&self.authority).connect(self.door.https(), "site.test").await
+    }
+
     /// A connection on which nothing was sent.
     pub async fn silent(&self) -> TlsStream<TcpStream> {
         Client::with(&self.authority, &["h2"], rustls::ALL_VERSIONS).connect(self.door.https(), "site.test").await
