@@ -208,7 +208,8 @@ async fn a_client_that_takes_nothing_is_sent_no_more_than_its_window() {
 async fn what_is_no_right_request_is_refused() {
     let site = Site::new("");
     let mut connection = site.connect(&[(1, 0)]).await;
-    let cases: &[(&str, &[(&str, &str)], u16)] = &[
+    type Fields = &'static [(&'static str, &'static str)];
+    let cases: &[(&str, Fields, u16)] = &[
         ("/api/ws", &[("sec-websocket-version", "8")], 400),
         ("/api/ws", &[("sec-websocket-version", "")], 400),
         ("/api/ws", &[("origin", "https://evil.test")], 403),
