@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use super::outbox::Limits;
-use super::policy::Rule;
+use super::policy::{Demand, Policy, Rule, policy};
+use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, Size};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[[realtime.channel]]`, in the order of the file: the first that fits a name is its policy. Default none.
     pub channels: Vec<Rule>,
+    /// What dialects that are in use need of their channels, which the section above fills in. Default nothing.
+    pub demands: Vec<Demand>,
     pub outbox: Limits,
     /// How many channels there may be at a time. Default 100,000.
     pub max_channels: usize,
@@ -25,6 +28,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             channels: Vec::new(),
+            demands: Vec::new(),
             outbox: Limits::default(),
             max_channels: 100_000,
             max_subscriptions: 1_000,
@@ -35,10 +39,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The policy of `channel`.
+    pub fn policy(&self, channel: &Channel) -> Policy {
+        policy(&self.channels, &self.demands, channel)
+    }
+
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
         Config {
             channels: section.sections("channel").iter().map(Rule::read).collect(),
+            demands: Vec::new(),
             outbox: Limits::read(&section.section("outbox")),
             max_channels: section.value("max_channels", default.max_channels),
             max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),

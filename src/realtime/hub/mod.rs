@@ -13,6 +13,7 @@ mod config;
 mod directory;
 mod fanout;
 mod lane;
+mod news;
 mod numbers;
 mod presence;
 mod publish;
@@ -24,8 +25,8 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -34,6 +35,7 @@ use sync::{Mutex, MutexGuard};
 pub use client::{Authority, Client};
 pub use config::Config;
 pub use lane::Post;
+pub use news::{News, Observer};
 pub use numbers::Numbers;
 pub use reading::{Past, Standing};
 
@@ -43,7 +45,7 @@ use fanout::{Hearing, Kind, Means};
 use lane::{Address, Lane};
 use outbox::{Entry, Item, Pushed, Slow};
 
-use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Member, Presence};
+use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Identity, Member, Presence};
 
 /// The hub. Shared by every session and by the doors of the app and the operator.
 pub struct Hub {
@@ -54,6 +56,9 @@ pub struct Hub {
     crowded: Arc<AtomicUsize>,
     /// The connections of each user.
     users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
+    /// Who each connection is that is known to be somebody.
+    identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
+    observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
     numbers: Numbers,
 }
@@ -75,6 +80,8 @@ impl Hub {
             next_lane: AtomicUsize::new(0),
             crowded,
             users: Mutex::new(HashMap::new()),
+            identities: Mutex::new(HashMap::new()),
+            observers: OnceLock::new(),
             history: AtomicUsize::new(0),
             numbers,
         }
@@ -100,7 +107,7 @@ impl Hub {
         let config = self.config();
         for cell in self.directory.all() {
             let mut state = cell.state.lock();
-            state.policy = Arc::new(policy::policy(&config.channels, &cell.name));
+            state.policy = Arc::new(config.policy(&cell.name));
             self.trim(&mut state, now);
         }
     }
@@ -155,6 +162,11 @@ impl Hub {
         self.users.lock().get(user).cloned().unwrap_or_default()
     }
 
+    /// Who a connection is, if it is known.
+    pub fn identity_of(&self, id: ConnectionId) -> Option<Arc<Identity>> {
+        self.identities.lock().get(&id).map(Arc::clone)
+    }
+
     /// Every connection.
     pub fn connections(&self) -> Vec<ConnectionId> {
         self.lanes.iter().flat_map(|lane| lane.lock().all().map(|(_, id)| id).collect::<Vec<_>>()).collect()
@@ -206,7 +218,7 @@ impl Hub {
         act: impl FnOnce(&Arc<Cell>, MutexGuard<State>) -> T,
     ) -> Option<T> {
         let config = self.config();
-        let policy = || Arc::new(policy::policy(&config.channels, name));
+        let policy = || Arc::new(config.policy(name));
         loop {
             let cell = self.directory.find_or_make(name, config.max_channels, now, policy)?;
             let state = cell.state.lock();
@@ -234,6 +246,11 @@ impl Hub {
 
     /// Tells those who want to know what became of a member.
     fn tell(&self, cell: &Cell, state: &mut State, change: Presence, member: &Arc<Member>) {
+        match change {
+            Presence::Joined => self.report(&News::Came { channel: &cell.name, member }),
+            Presence::Left => self.report(&News::Went { channel: &cell.name, member }),
+            Presence::Updated => {}
+        }
         if !state.policy.notices {
             return;
         }

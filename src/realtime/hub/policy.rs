@@ -36,6 +36,8 @@ pub struct Policy {
     pub max_message: Size,
     /// How many connections may subscribe; 0: any number. Default 0.
     pub max_subscribers: usize,
+    /// How many members its presence may have; 0: any number. Default 0.
+    pub max_members: usize,
     /// Messages a second that one connection may publish; 0: any number. Default 0.
     pub publish_rate: u32,
     /// What happens to a client that reads too slowly. Default disconnect.
@@ -80,6 +82,7 @@ impl Default for Policy {
             echo: None,
             max_message: Size::mib(1),
             max_subscribers: 0,
+            max_members: 0,
             publish_rate: 0,
             slow: Slow::Disconnect,
         }
@@ -110,6 +113,7 @@ impl Rule {
             echo: section.optional("echo"),
             max_message: section.value("max_message", default.max_message),
             max_subscribers: section.value("max_subscribers", default.max_subscribers),
+            max_members: section.value("max_members", default.max_members),
             publish_rate: section.value("publish_rate", default.publish_rate),
             slow: section.value("slow", default.slow),
         };
@@ -121,8 +125,44 @@ impl Rule {
     }
 }
 
-/// The policy of `channel`: the first rule that fits, else the default. Reserved channels have no rules.
-pub fn policy(rules: &[Rule], channel: &Channel) -> Policy {
-    let rule = rules.iter().find(|rule| !channel.is_reserved() && rule.fits(channel));
-    rule.map(|rule| rule.policy.clone()).unwrap_or_default()
+/// What a dialect needs of its own channels, on top of whatever rule fits them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demand {
+    pub pattern: Pattern,
+    /// Who may do there what the rule leaves to anyone.
+    pub least: Allowed,
+    /// It keeps at least so many messages, for so long.
+    pub history: usize,
+    pub history_age: Duration,
+    /// Members at most, where the rule does not say; 0: any number.
+    pub max_members: usize,
+}
+
+impl Demand {
+    fn apply(&self, policy: &mut Policy) {
+        for allowed in [&mut policy.subscribe, &mut policy.publish] {
+            if *allowed == Allowed::Anyone {
+                *allowed = self.least;
+            }
+        }
+        if policy.history < self.history {
+            (policy.history, policy.history_age) = (self.history, self.history_age);
+        }
+        if policy.max_members == 0 {
+            policy.max_members = self.max_members;
+        }
+    }
+}
+
+/// The policy of `channel`: the first rule that fits, else the default; then all demands that fit. Reserved channels
+/// have neither.
+pub fn policy(rules: &[Rule], demands: &[Demand], channel: &Channel) -> Policy {
+    if channel.is_reserved() {
+        return Policy::default();
+    }
+    let mut policy = rules.iter().find(|rule| rule.fits(channel)).map(|rule| rule.policy.clone()).unwrap_or_default();
+    for demand in demands.iter().filter(|demand| demand.pattern.fits(channel.as_str())) {
+        demand.apply(&mut policy);
+    }
+    policy
 }

@@ -27,6 +27,10 @@ impl Members {
         self.0.len()
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     pub fn all(&self) -> Vec<Arc<Member>> {
         self.0.values().map(|present| Arc::clone(&present.member)).collect()
     }

@@ -11,7 +11,6 @@ use super::channel::{Cell, State};
 use super::fanout::{Hearing, Kind};
 use super::lane::Address;
 use super::outbox::Item;
-use super::policy::policy;
 use crate::realtime::vocabulary::{
     Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, Refusal,
 };
@@ -89,6 +88,31 @@ impl Hub {
         heard
     }
 
+    /// Publishes in one channel for the app, to all but `but`.
+    ///
+    /// # Errors
+    /// As [`Hub::publish`].
+    pub fn publish_to(
+        &self,
+        channel: &Channel,
+        draft: Draft,
+        but: Option<ConnectionId>,
+        now: Moment,
+    ) -> Result<Option<Position>, Refusal> {
+        let address = but.filter(|id| self.at(*id, |_, _| ()).is_some()).map(Address::of);
+        let sender = Sender { origin: None, address };
+        self.say(channel, Saying { sender: &sender, draft, echo: address.is_none(), except: None }, now)
+    }
+
+    /// Tells its subscribers how many of them there are; those whose encoding has words for it.
+    pub fn tell_subscribers(&self, channel: &Channel) {
+        self.existing(channel, |cell, mut state| {
+            let event = Event::Subscribers { channel: cell.name.clone(), subscribers: state.subscribers() };
+            let limits = self.config().outbox;
+            self.means(&limits).fan_out(cell, &mut state, &event, Kind::Notice, Hearing::default());
+        });
+    }
+
     fn subscribers_of(&self, channels: &[Channel]) -> HashSet<Address> {
         let addresses = |channel| self.existing(channel, |_, state| state.addresses().collect::<Vec<_>>());
         channels.iter().filter_map(addresses).flatten().collect()
@@ -108,7 +132,7 @@ impl Hub {
         if let Some(said) = self.existing(channel, &mut accept) {
             return said;
         }
-        let policy = policy(&self.config().channels, channel);
+        let policy = self.config().policy(channel);
         if policy.history > 0 {
             return self.channel(channel, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
         }
@@ -137,12 +161,12 @@ impl Hub {
         let means = self.means(&config.outbox);
         state.quiet_since = now.instant;
         self.numbers.published.inc();
-        let is_volatile = draft.volatile;
+        let (is_volatile, is_passing) = (draft.volatile, draft.passing);
         let origin = sender.origin.clone();
         let message = |position| Message { channel: cell.name.clone(), position, unix_ms: now.unix_ms, origin, draft };
-        if is_volatile {
+        if is_volatile || is_passing {
             let event = Event::Message(Arc::new(message(state.log.top())));
-            means.fan_out(cell, state, &event, Kind::Volatile, hearing);
+            means.fan_out(cell, state, &event, if is_volatile { Kind::Volatile } else { Kind::Notice }, hearing);
             return Ok(None);
         }
         let before = state.log.bytes();

@@ -133,6 +133,7 @@ impl Session {
                 let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
                 Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
             }),
+            Command::Vouched(command) => return self.carry_out(*command, Authority::App, now),
             // Without a gate there is nobody to call, and nobody who asked.
             Command::Call(_) | Command::Answer { .. } => Err(Refusal::Unknown),
             Command::Depart { scope, alias, reason } => {
@@ -164,6 +165,7 @@ fn ticket(command: &Command) -> Ticket {
         Command::Call(call) => call.ticket,
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,
+        Command::Vouched(command) => self::ticket(command),
         Command::Answer { .. } | Command::Depart { .. } | Command::Dismiss { .. } | Command::Close(_) => 0,
     }
 }
@@ -180,6 +182,7 @@ fn channel(command: &Command) -> Option<Channel> {
             Audience::Channel(channel) => Some(channel.clone()),
             _ => None,
         },
+        Command::Vouched(command) => self::channel(command),
         _ => None,
     }
 }

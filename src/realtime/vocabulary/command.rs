@@ -36,6 +36,9 @@ pub enum Command {
     Call(Box<Call>),
     /// This client's answer to a message that `asks`.
     Answer { asks: u64, data: Payload, extras: Extras },
+    /// Done on the app's word, which the dialect has seen and checked: a signature of its. Nobody is asked again, and only
+    /// limits hold. Comes back as what is inside does.
+    Vouched(Box<Command>),
     /// This client's conversation ends.
     Close(Closing),
 }

@@ -17,6 +17,12 @@ pub enum Event {
         member: Arc<Member>,
     },
 
+    /// How many subscribe: to those whose dialect asks the hub to say so. The others' encoders are silent.
+    Subscribers {
+        channel: Channel,
+        subscribers: usize,
+    },
+
     // To one client.
     /// To this client only, in no channel.
     Direct(Arc<Draft>),

@@ -17,13 +17,15 @@ pub struct Draft {
     pub id: Option<Arc<str>>,
     /// Not worth waiting for: not numbered, not kept, and not queued behind anything.
     pub volatile: bool,
+    /// For those who are there now: queued as any other, but neither numbered nor kept.
+    pub passing: bool,
     /// A question: clients that hear it may answer with this number.
     pub asks: Option<u64>,
 }
 
 impl Draft {
     pub fn new(data: Payload) -> Draft {
-        Draft { name: None, data, extras: Extras::default(), id: None, volatile: false, asks: None }
+        Draft { name: None, data, extras: Extras::default(), id: None, volatile: false, passing: false, asks: None }
     }
 
     /// What it carries, in bytes.

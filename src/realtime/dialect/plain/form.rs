@@ -37,6 +37,7 @@ impl Encode for Shape {
                 json.member(member);
                 self.say(json.end(), None)
             }
+            Event::Subscribers { .. } => return Form::Silent,
             _ => return Form::Individual,
         };
         Form::Shared(Parcel::new(frame))

@@ -53,6 +53,10 @@ impl Client {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
         let key = Arc::clone(&member.key);
+        let most = state.policy.max_members;
+        if most > 0 && state.members.len() >= most && !state.members.has(&key) {
+            return Err(Refusal::TooMany { wait: Duration::ZERO });
+        }
         if let Some((change, member)) = state.members.enter(member, self.id) {
             if change == Presence::Joined {
                 self.hub.numbers.members.inc();

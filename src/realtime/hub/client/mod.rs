@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Hub;
 use super::channel::Cell;
 use super::lane::{Address, Post};
+use super::news::News;
 use super::policy::Allowed;
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::vocabulary::{
@@ -79,11 +80,14 @@ impl Client {
         self.forget_user();
         self.hub.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
         self.hub.lane(self.address).lock().identify(self.address.slot, &identity.user);
-        self.identity = Some(Arc::new(identity));
+        let identity = Arc::new(identity);
+        self.hub.identities.lock().insert(self.id, Arc::clone(&identity));
+        self.identity = Some(identity);
     }
 
     fn forget_user(&mut self) {
         let Some(identity) = self.identity.take() else { return };
+        self.hub.identities.lock().remove(&self.id);
         let mut users = self.hub.users.lock();
         if let Some(connections) = users.get_mut(&identity.user) {
             connections.retain(|known| *known != self.id);
@@ -147,11 +151,12 @@ impl Client {
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.numbers.subscriptions.inc();
+                hub.report(&News::Subscribers { channel: &cell.name, subscribers: state.subscribers() });
             }
             state.quiet_since = now.instant;
             let subscribed = Subscribed {
                 ticket: wish.ticket,
-                channel: wish.channel.clone(),
+                channel: cell.name.clone(),
                 top: state.log.top(),
                 recovery,
                 members: if wish.notices && policy.notices { state.members.all() } else { Vec::new() },
@@ -186,6 +191,7 @@ impl Client {
         let Subscription { cell, encoding, seat } = subscription;
         let mut state = cell.state.lock();
         state.unseat(self.address.lane, encoding, *seat, now);
+        self.hub.report(&News::Subscribers { channel: &cell.name, subscribers: state.subscribers() });
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.lane(self.address).lock().forget(self.address.slot, cell.number);
         self.hub.numbers.subscriptions.dec();
@@ -196,7 +202,7 @@ impl Client {
     /// # Errors
     /// [`Refusal::Forbidden`].
     pub fn may_read(&self, channel: &Channel, authority: Authority) -> Result<(), Refusal> {
-        let policy = super::policy::policy(&self.hub.config().channels, channel);
+        let policy = self.hub.config().policy(channel);
         self.may(policy.subscribe, authority)
     }
 

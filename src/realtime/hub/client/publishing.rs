@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Authority, Client};
-use crate::realtime::hub::policy::{Allowed, Policy, policy};
+use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
 use crate::realtime::vocabulary::{Audience, Moment, Origin, Position, Publish, Refusal};
 
@@ -40,7 +40,7 @@ impl Client {
         let rules = hub.config();
         match &publish.audience {
             Audience::Channel(channel) => {
-                let policy = policy(&rules.channels, channel);
+                let policy = rules.policy(channel);
                 self.check(&policy, 0, authority, now.instant)?;
             }
             Audience::Several { channels, connections, .. } => {
@@ -48,7 +48,7 @@ impl Client {
                     self.may(Allowed::App, authority)?;
                 }
                 for channel in channels {
-                    self.check(&policy(&rules.channels, channel), 0, authority, now.instant)?;
+                    self.check(&rules.policy(channel), 0, authority, now.instant)?;
                 }
             }
             Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.may(Allowed::App, authority)?,

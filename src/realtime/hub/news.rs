@@ -1,0 +1,36 @@
+//! What happens in the hub, for whoever watches it from outside: a neutral word each, said as it happens.
+
+use std::sync::Arc;
+
+use super::Hub;
+use crate::realtime::vocabulary::{Channel, Member};
+
+/// One thing that happened.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// So many subscribe to the channel now.
+    Subscribers { channel: &'a Channel, subscribers: usize },
+    /// A member has come into a channel's presence.
+    Came { channel: &'a Channel, member: &'a Arc<Member> },
+    /// A member has left it, and its grace is over.
+    Went { channel: &'a Channel, member: &'a Arc<Member> },
+}
+
+/// Hears news. It is called under the channel's lock, so that it hears them in the order in which they happen: it must
+/// return at once, and must not call the hub. What it keeps of them it bounds itself.
+pub trait Observer: Send + Sync {
+    fn hear(&self, news: &News<'_>);
+}
+
+impl Hub {
+    /// Has `observers` hear all news from now on. Only the first call counts.
+    pub fn observe(&self, observers: Vec<Arc<dyn Observer>>) {
+        let _ = self.observers.set(observers);
+    }
+
+    pub(super) fn report(&self, news: &News<'_>) {
+        for observer in self.observers.get().into_iter().flatten() {
+            observer.hear(news);
+        }
+    }
+}
