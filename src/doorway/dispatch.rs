@@ -43,7 +43,7 @@ impl Service<Request> for Dispatch {
             let failure = Failure::client(StatusCode::FORBIDDEN, "Only Doorway itself may call this.");
             return Box::pin(std::future::ready(Err(failure)));
         }
-        if self.realtime.serves(request.uri().path()) {
+        if self.realtime.serves(&request) {
             let realtime = Arc::clone(&self.realtime);
             return Box::pin(async move { realtime.answer(request).await });
         }

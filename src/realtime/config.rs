@@ -6,6 +6,7 @@ use super::engine;
 use super::hub;
 use super::link::websocket;
 use super::origin::Origins;
+use super::pusher;
 use crate::http::canonical::path::misspelt;
 use crate::settings::Section;
 
@@ -22,6 +23,7 @@ pub struct Config {
     pub plain: plain::Config,
     /// The endpoints of the stock Socket.IO client. Default one, at `/socket.io` and below `path`.
     pub socketio: Vec<engine::Config>,
+    pub pusher: pusher::Config,
     pub websocket: websocket::Config,
 }
 
@@ -35,6 +37,7 @@ impl Default for Config {
             hub: hub::Config::default(),
             plain: plain::Config::default(),
             socketio: vec![engine::Config::at("/api/ws")],
+            pusher: pusher::Config::default(),
             websocket: websocket::Config::default(),
         }
     }
@@ -54,14 +57,17 @@ impl Config {
             true => sections.iter().map(|section| engine::Config::read(section, &path)).collect(),
             false => vec![engine::Config::at(&path)],
         };
+        let pusher = pusher::Config::read(section);
+        let hub = hub::Config { demands: pusher.demands(), ..hub::Config::read(section) };
         Config {
             path,
             socketio,
             restarts: section.value("restarts", Config::default().restarts),
             origins: Origins::read(section),
             admission: admission::Limits::read(section),
-            hub: hub::Config::read(section),
+            hub,
             plain: plain::Config::read(&section.section("plain")),
+            pusher,
             websocket: websocket::Config::read(&section.section("websocket")),
         }
     }

@@ -21,6 +21,7 @@ mod entrance;
 mod farewell;
 mod origin;
 mod place;
+mod pusher;
 mod rest;
 mod upgrade;
 mod upkeep;
@@ -55,6 +56,7 @@ pub struct Realtime {
     numbers: Arc<session::Numbers>,
     turned: entrance::Turned,
     sessions: Arc<Sessions>,
+    pusher: pusher::Apps,
     app: Arc<App>,
     gate: Arc<dyn Gate>,
     drain: Signal,
@@ -95,6 +97,7 @@ impl Realtime {
             gate: Arc::new(Callbacks::new(Arc::clone(&app), Arc::clone(&hub))),
             app,
             hub,
+            pusher: pusher::Apps::new(&config.pusher),
             admission: Arc::default(),
             numbers: Arc::new(session::Numbers::new(registry)),
             turned: entrance::Turned::new(registry),
@@ -108,10 +111,11 @@ impl Realtime {
         &self.hub
     }
 
-    /// True when a request for `path` is the hub's.
-    pub fn serves(&self, path: &str) -> bool {
+    /// True when a request is the hub's, by its path.
+    pub fn serves(&self, request: &Request) -> bool {
         let settings = self.settings.get();
-        if settings.engine(path).is_some() {
+        let path = request.uri().path();
+        if settings.engine(path).is_some() || self.pusher_place(&settings, request).is_some() {
             return true;
         }
         path.strip_prefix(settings.config.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -121,6 +125,7 @@ impl Realtime {
     /// channels under their new policies at once.
     pub fn reload(&self, config: &Config) {
         self.hub.reload(config.hub.clone(), Moment::now().instant);
+        self.pusher.reload(&config.pusher);
         self.settings.set(Settings::new(config));
     }
 
@@ -134,6 +139,9 @@ impl Realtime {
         if let Some(endpoint) = settings.engine(request.uri().path()) {
             let endpoint = Arc::clone(endpoint);
             return self.engine(settings, endpoint, request).await;
+        }
+        if let Some(place) = self.pusher_place(&settings, &request) {
+            return self.pusher(request, place).await;
         }
         drop(settings);
         if websocket::asks(&request) {

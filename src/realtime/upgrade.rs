@@ -47,7 +47,7 @@ impl Realtime {
 }
 
 /// Waits until the connection is the socket's, and serves it.
-async fn open(upgrade: OnUpgrade, session: Session, agreed: Option<Agreed>, config: websocket::Config) {
+pub async fn open(upgrade: OnUpgrade, session: Session, agreed: Option<Agreed>, config: websocket::Config) {
     match upgrade.await {
         Ok(upgraded) => {
             let link = websocket::open(upgraded, agreed.as_ref(), &config);

@@ -7,6 +7,7 @@
 pub mod heartbeat;
 pub mod plain;
 pub mod socketio;
+pub mod pusher;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,0 +1,153 @@
+//! What Pusher clients read: `{"event":…,"channel":…,"data":"…"}`, the data a string whatever it is.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::name;
+use crate::realtime::dialect::{Encode, Form};
+use crate::realtime::vocabulary::{Channel, Event, Frame, Member, Message, Parcel, Payload, Presence};
+
+/// The key of what a draft carries that only this dialect reads: the id of the member who sent a client event.
+pub const SENDER: &str = "pusher.user";
+/// The event's name where a message has none: it came from a dialect without such.
+pub const UNNAMED: &str = "message";
+
+/// The one encoding of an app's clients.
+#[derive(Debug)]
+pub struct Shape {
+    /// Whose reserved channels are its watchlists'.
+    pub owner: Arc<str>,
+    pub prefix: Arc<str>,
+}
+
+impl Encode for Shape {
+    fn encode(&self, event: &Event) -> Form {
+        match event {
+            Event::Message(message) => self.message(message),
+            Event::Presence { change: Presence::Updated, .. } => Form::Silent,
+            Event::Presence { channel, change, member } => match channel.reserved_name(&self.owner) {
+                Some(_) => {
+                    let status = if *change == Presence::Joined { "online" } else { "offline" };
+                    Form::Shared(watchlist(&[(status, &[&member.key])]).into())
+                }
+                None => Form::Shared(self.presence(channel, *change, member).into()),
+            },
+            Event::Subscribers { channel, subscribers } => {
+                let data = json!({ "subscription_count": subscribers }).to_string();
+                let name = self.name(channel);
+                Form::Shared(frame("pusher_internal:subscription_count", Some(name), Some(&quoted(&data)), None).into())
+            }
+            _ => Form::Individual,
+        }
+    }
+}
+
+impl Shape {
+    /// A channel's name without the app's prefix.
+    fn name<'a>(&self, channel: &'a Channel) -> &'a str {
+        let name = channel.as_str();
+        name.strip_prefix(&*self.prefix).unwrap_or(name)
+    }
+
+    fn message(&self, message: &Message) -> Form {
+        let draft = &message.draft;
+        let event = draft.name.as_deref().unwrap_or(UNNAMED);
+        if name::is_reserved(event) {
+            // Of another dialect's client, who must not speak for the door.
+            return Form::Silent;
+        }
+        let data = match &draft.data {
+            Payload::Text(text) | Payload::Json(text) => quoted(text),
+            Payload::Binary(bytes) => format!("\"{}\"", STANDARD.encode(bytes)),
+        };
+        let user = draft.extras.of(SENDER).and_then(|user| std::str::from_utf8(user).ok());
+        Form::Shared(Parcel::new(frame(event, Some(self.name(&message.channel)), Some(&data), user)))
+    }
+
+    fn presence(&self, channel: &Channel, change: Presence, member: &Member) -> Frame {
+        let (event, data) = if change == Presence::Joined {
+            let mut data = String::from("{\"user_id\":");
+            data += &quoted(&member.key);
+            if let Some(info) = &member.info {
+                data += ",\"user_info\":";
+                data += &value(info);
+            }
+            data.push('}');
+            ("pusher_internal:member_added", data)
+        } else {
+            ("pusher_internal:member_removed", format!("{{\"user_id\":{}}}", quoted(&member.key)))
+        };
+        frame(event, Some(self.name(channel)), Some(&quoted(&data)), None)
+    }
+}
+
+/// A frame; `data` is one JSON value as it stands.
+pub fn frame(event: &str, channel: Option<&str>, data: Option<&str>, user: Option<&str>) -> Frame {
+    let mut text = String::with_capacity(64 + data.map_or(0, str::len));
+    text += "{\"event\":";
+    text += &quoted(event);
+    for (key, value) in [("channel", channel.map(quoted)), ("user_id", user.map(quoted))] {
+        if let Some(value) = value {
+            text = text + ",\"" + key + "\":" + &value;
+        }
+    }
+    if let Some(data) = data {
+        text += ",\"data\":";
+        text += data;
+    }
+    text.push('}');
+    Frame::text(text)
+}
+
+/// Who of a watchlist is online or offline now.
+pub fn watchlist(changes: &[(&str, &[&str])]) -> Frame {
+    let events: Vec<Value> = changes
+        .iter()
+        .filter(|(_, users)| !users.is_empty())
+        .map(|(name, users)| json!({ "name": name, "user_ids": users }))
+        .collect();
+    let data = json!({ "events": events }).to_string();
+    frame("pusher_internal:watchlist_events", None, Some(&quoted(&data)), None)
+}
+
+/// The members of a presence channel, as a subscription is answered with.
+pub fn members(members: &[Arc<Member>]) -> String {
+    let mut data = String::from("{\"presence\":{\"count\":");
+    data += &members.len().to_string();
+    data += ",\"ids\":[";
+    for (place, member) in members.iter().enumerate() {
+        if place > 0 {
+            data.push(',');
+        }
+        data += &quoted(&member.key);
+    }
+    data += "],\"hash\":{";
+    for (place, member) in members.iter().enumerate() {
+        if place > 0 {
+            data.push(',');
+        }
+        data += &quoted(&member.key);
+        data.push(':');
+        data += &member.info.as_ref().map_or("null".to_owned(), value);
+    }
+    data += "}}}";
+    data
+}
+
+/// A payload as one JSON value.
+pub fn value(payload: &Payload) -> String {
+    match payload {
+        Payload::Json(text) => text.to_string(),
+        Payload::Text(text) => quoted(text),
+        Payload::Binary(bytes) => format!("\"{}\"", STANDARD.encode(bytes)),
+    }
+}
+
+/// Text as a JSON string.
+pub fn quoted(text: &str) -> String {
+    // Nothing to escape is the usual case for names; data is JSON and full of quotes.
+    serde_json::to_string(text).expect("text is text")
+}
