@@ -67,7 +67,7 @@ impl Code {
     /// What the connection ends for, in the protocol's words; `None` where it has none and RFC 6455 does.
     pub fn of(why: &Closing) -> Option<Code> {
         Some(match why {
-            Closing::GoingAway | Closing::Expired | Closing::Failed => Code::Reconnect,
+            Closing::GoingAway | Closing::Restarting | Closing::Expired | Closing::Failed => Code::Reconnect,
             Closing::Slow | Closing::Overloaded => Code::Full,
             Closing::Idle => Code::NoPong,
             Closing::Kicked { code: Some(code @ 4000..=4299), reason } => Code::Said(*code, reason.clone()),
