@@ -168,21 +168,19 @@ impl Lane {
         if std::mem::take(&mut mailbox.crowded) {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
-        if mailbox.outbox.is_empty() && mailbox.behind.is_empty() && mailbox.closing.is_none() {
-            mailbox.turn = Turn::Asleep;
-            if !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-                mailbox.waker = Some(context.waker().clone());
-            }
-            return Poll::Pending;
-        }
-        mailbox.turn = Turn::Busy;
+        let is_empty = mailbox.outbox.is_empty() && mailbox.behind.is_empty() && mailbox.closing.is_none();
         mailbox.outbox.take(&mut post.entries, most);
         post.behind.append(&mut mailbox.behind);
         post.is_all = mailbox.outbox.is_empty();
         // Last words come before the end, but for who reads too slowly: it may come back for them.
         let is_slow = mailbox.closing.as_deref() == Some(&Closing::Slow);
         post.closing = if post.is_all || is_slow { mailbox.closing.take() } else { None };
-        Poll::Ready(())
+        // What comes from now on wakes it: it need not look again before that.
+        mailbox.turn = if post.is_all { Turn::Asleep } else { Turn::Busy };
+        if post.is_all && !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            mailbox.waker = Some(context.waker().clone());
+        }
+        if is_empty { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 

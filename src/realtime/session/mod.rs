@@ -53,6 +53,18 @@ const TURN: usize = 32;
 /// not listened to for ever, and its heartbeat ends it.
 const UNWRITTEN: usize = 64 * 1024;
 
+/// How far one way of a conversation went in a turn.
+#[derive(Debug, Clone, Copy)]
+struct Went {
+    any: bool,
+    /// Whatever comes next wakes the session.
+    is_all: bool,
+}
+
+impl Went {
+    const NOWHERE: Went = Went { any: false, is_all: false };
+}
+
 /// One client's conversation, from its first word to its last.
 pub struct Session {
     line: Line,
@@ -148,31 +160,27 @@ impl Session {
         loop {
             let _ = self.poll_desk(now, context);
             let is_written = self.unwritten == 0;
-            let mut went_on = self.read(&mut left, now, context);
-            if is_written {
-                went_on |= self.hear(now, context);
-            }
+            let read = self.read(&mut left, now, context);
+            let heard = if is_written { self.hear(now, context) } else { Went::NOWHERE };
             if self.ending.is_some() {
                 let _ = self.poll_desk(now, context);
                 return self.poll_ending(context);
             }
             let Some(link) = self.line.link() else { return Poll::Pending };
             match link.poll_flush(context) {
-                Poll::Ready(Ok(())) => {
-                    // What waited while it was written is heard now.
-                    went_on |= !is_written;
-                    self.unwritten = 0;
-                }
+                Poll::Ready(Ok(())) => self.unwritten = 0,
                 Poll::Ready(Err(error)) => {
                     self.lost(error.to_string());
-                    went_on = true;
+                    continue;
                 }
                 Poll::Pending => {
                     self.unwritten = self.unwritten.max(1);
                     self.client.writing();
                 }
             }
-            if !went_on {
+            let went_on = read.any || heard.any || (!is_written && self.unwritten == 0);
+            let is_all = read.is_all && (heard.is_all || self.unwritten > 0) && self.desk.is_none();
+            if is_all || !went_on {
                 return Poll::Pending;
             }
             if left == 0 {
@@ -183,18 +191,18 @@ impl Session {
         }
     }
 
-    /// Reads what has come, as far as this turn goes. Says whether there was anything.
-    fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> bool {
+    /// Reads what has come, as far as this turn goes.
+    fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> Went {
         let before = *left;
         while *left > 0 && self.ending.is_none() && self.unwritten < UNWRITTEN && self.has_room_at_desk() {
             if self.client.hub().is_crowded() {
                 // Those whose mailboxes fill up come first.
                 *left = 0;
-                return true;
+                return Went { any: true, is_all: false };
             }
             let Some(link) = self.line.link() else { break };
             match link.poll_receive(context) {
-                Poll::Pending => break,
+                Poll::Pending => return Went { any: before != *left, is_all: true },
                 Poll::Ready(Some(Ok(frame))) => {
                     *left -= 1;
                     self.receive(frame, now);
@@ -207,7 +215,7 @@ impl Session {
                 Poll::Ready(None) => self.lost("the client is gone".to_owned()),
             }
         }
-        before != *left
+        Went { any: before != *left, is_all: false }
     }
 
     fn receive(&mut self, frame: Frame, now: Moment) {
@@ -222,19 +230,24 @@ impl Session {
         }
     }
 
-    /// Hands on what waits for the client, as much as may be unwritten. Says whether there was anything.
-    fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> bool {
-        let mut heard = false;
-        while self.unwritten < UNWRITTEN && self.ending.is_none() && self.client.poll_fill(now, context).is_ready() {
-            heard = true;
+    /// Hands on what waits for the client, as much as may be unwritten.
+    fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> Went {
+        let mut any = false;
+        while self.unwritten < UNWRITTEN && self.ending.is_none() {
+            if self.client.poll_fill(now, context).is_pending() {
+                return Went { any, is_all: true };
+            }
+            any = true;
             while let Some(entry) = self.client.next_entry() {
                 self.hand_on(entry, now);
             }
             if let Some(why) = self.client.closing() {
                 self.end(why, now);
+            } else if self.client.has_all() {
+                return Went { any, is_all: true };
             }
         }
-        heard
+        Went { any, is_all: false }
     }
 
     fn hand_on(&mut self, entry: Entry, now: Moment) {
@@ -284,7 +297,9 @@ impl Session {
 
     /// Wakes link and machine when their time has come.
     fn keep_time(&mut self, now: Moment) {
-        if self.ending.is_some() {
+        // The timer rings when the first of them is due, or before.
+        let is_early = self.timer.as_ref().is_some_and(|timer| timer.deadline().into_std() > now.instant);
+        if is_early || self.ending.is_some() {
             return;
         }
         if let Some(link) = self.line.link()

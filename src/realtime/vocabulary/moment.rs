@@ -1,5 +1,6 @@
 //! Now, on both clocks, so that nothing below the session reads one.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One moment: monotonic for waiting, wall clock for saying.
@@ -10,12 +11,28 @@ pub struct Moment {
     pub unix_ms: u64,
 }
 
+/// How long the wall clock is taken to go as the other one does: it is set now and then, and reading both costs twice.
+const GOOD: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// When both clocks were last read.
+    static KNOWN: Cell<Option<Moment>> = const { Cell::new(None) };
+}
+
 impl Moment {
     pub fn now() -> Moment {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // tokio's clock stands still and jumps where a test says so.
         let instant = tokio::time::Instant::now().into_std();
-        Moment { instant, unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+        if let Some(known) = KNOWN.get()
+            && let Some(since) = instant.checked_duration_since(known.instant)
+            && since < GOOD
+        {
+            return known + since;
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let moment = Moment { instant, unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) };
+        KNOWN.set(Some(moment));
+        moment
     }
 }
 

@@ -48,6 +48,11 @@ impl Client {
         self.hub.lane(self.address).retire(self.address);
     }
 
+    /// True when nothing was left behind by the last [`Client::poll_fill`]: it is woken by whatever comes.
+    pub fn has_all(&self) -> bool {
+        self.post.is_all && self.post.behind.is_empty()
+    }
+
     /// The next of what was taken.
     pub fn next_entry(&mut self) -> Option<Entry> {
         self.post.entries.pop_front()

@@ -12,14 +12,18 @@ use super::scratch;
 
 /// Payloads longer than this are not copied behind their header but written from where they are.
 pub const LONG: usize = 2 * 1024;
+/// How much is copied together at most: what a client reads slowly is held by reference.
+const TOGETHER: usize = 4 * 1024;
 /// How many pieces one `writev` takes.
 const PIECES: usize = 64;
 
 /// Pieces in order. Its bound is the caller's: see `Link::push`. Empty, it holds no memory.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    shared: VecDeque<Bytes>,
-    /// Small pieces of our own, after all the shared ones.
+    /// The first of the shared pieces, or none at all.
+    first: Bytes,
+    more: VecDeque<Bytes>,
+    /// Small pieces in one, after all the shared ones.
     own: Vec<u8>,
     /// How much of the first piece is written.
     written: usize,
@@ -29,12 +33,12 @@ pub struct Outgoing {
 
 impl Outgoing {
     fn is_empty(&self) -> bool {
-        self.shared.is_empty() && self.own.is_empty()
+        self.first.is_empty() && self.own.is_empty()
     }
 
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        self.shared.capacity() + self.own.capacity()
+        self.first.len() + self.more.capacity() + self.own.capacity()
     }
 
     /// Lets `write` append up to about `length` bytes.
@@ -45,15 +49,33 @@ impl Outgoing {
 
     /// Appends shared bytes, copied where that is cheaper than keeping them apart.
     pub fn push(&mut self, bytes: Bytes) {
-        if !self.own.is_empty() {
-            if bytes.len() <= LONG {
+        if self.is_empty() {
+            self.first = bytes;
+            return;
+        }
+        if bytes.len() <= LONG {
+            if self.own.is_empty() && self.more.is_empty() && self.first.len() <= LONG {
+                self.own.reserve(self.first.len() + bytes.len());
+                self.own.extend_from_slice(&self.first);
+                self.first = Bytes::new();
+            }
+            if !self.own.is_empty() && self.own.len() + bytes.len() <= TOGETHER {
                 self.own.extend_from_slice(&bytes);
                 return;
             }
-            self.shared.push_back(std::mem::take(&mut self.own).into());
         }
-        if !bytes.is_empty() {
-            self.shared.push_back(bytes);
+        if !self.own.is_empty() {
+            let own = std::mem::take(&mut self.own);
+            self.share(own.into());
+        }
+        self.share(bytes);
+    }
+
+    fn share(&mut self, bytes: Bytes) {
+        if self.first.is_empty() {
+            self.first = bytes;
+        } else if !bytes.is_empty() {
+            self.more.push_back(bytes);
         }
     }
 
@@ -84,12 +106,14 @@ impl Outgoing {
     }
 
     fn poll_write<S: AsyncWrite>(&self, stream: Pin<&mut S>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let count = self.shared.len() + usize::from(!self.own.is_empty());
-        let mut pieces = self.shared.iter().map(|bytes| &bytes[..]).chain(std::iter::once(&self.own[..]));
-        let first = &pieces.next().unwrap_or_default()[self.written..];
-        if count == 1 {
+        if self.first.is_empty() {
+            return stream.poll_write(context, &self.own[self.written..]);
+        }
+        let first = &self.first[self.written..];
+        if self.more.is_empty() && self.own.is_empty() {
             return stream.poll_write(context, first);
         }
+        let pieces = self.more.iter().map(|bytes| &bytes[..]).chain(std::iter::once(&self.own[..]));
         if stream.is_write_vectored() {
             let mut slices = [IoSlice::new(&[]); PIECES];
             slices[0] = IoSlice::new(first);
@@ -114,12 +138,12 @@ impl Outgoing {
 
     fn advance(&mut self, written: usize) {
         self.written += written;
-        while let Some(first) = self.shared.front() {
-            if self.written < first.len() {
+        while !self.first.is_empty() {
+            if self.written < self.first.len() {
                 return;
             }
-            self.written -= first.len();
-            self.shared.pop_front();
+            self.written -= self.first.len();
+            self.first = self.more.pop_front().unwrap_or_default();
         }
         if self.written < self.own.len() {
             return;
