@@ -99,12 +99,22 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
     Ok(code)
 }
 
+/// One thread where there is one processor: queues between threads cost without a gain.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match processors {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
+}
+
 fn live(config: Config, source: Source) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), config = source.name(), "starting");
     if let Some(file) = source.overlooked() {
         warn!(file = %file.display(), "not read: only ./{DEFAULT_FILE} and --config are");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(%error, "cannot start the runtime");

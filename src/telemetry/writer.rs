@@ -10,7 +10,7 @@ use std::time::Duration;
 const CAPACITY: usize = 1 << 20;
 
 /// After the first line the thread waits this long for more, so that many leave in one write.
-const GATHERING: Duration = Duration::from_millis(5);
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// What a buffer keeps of its memory between bursts.
 const KEPT: usize = 64 << 10;

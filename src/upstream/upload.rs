@@ -129,7 +129,11 @@ impl Upload {
             let slices = [head, first, second, third].map(IoSlice::new);
             let from = slices.iter().position(|slice| !slice.is_empty());
             let Some(from) = from else { return Poll::Ready(Ok(())) };
-            let mut written = ready!(Pin::new(&mut *writer).poll_write_vectored(context, &slices[from..]))?;
+            let until = 1 + slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(from);
+            let mut written = match &slices[from..until] {
+                [slice] => ready!(Pin::new(&mut *writer).poll_write(context, slice))?,
+                slices => ready!(Pin::new(&mut *writer).poll_write_vectored(context, slices))?,
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
