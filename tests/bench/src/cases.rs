@@ -1,5 +1,6 @@
 //! The cases: what is asked of whom.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use crate::contender::{Contender, Role, Site};
 use crate::http::{self, Ask, WARM_UP, Wire};
 use crate::report::{Caption, Sample};
 use crate::tally::Tally;
-use crate::websocket;
+use crate::websocket::{self, Visit};
 use crate::{process, upstream};
 
 /// The hub's path; the others serve every path.
@@ -43,6 +44,9 @@ enum Work {
     FanOut {
         in_flight: usize,
     },
+    SocketIo(SocketIo),
+    /// A page that Next.js makes anew for each request.
+    Page,
     Rooms,
     Idle {
         tls: bool,
@@ -52,10 +56,23 @@ enum Work {
     },
 }
 
-use Contender::{Bun, Caddy, Doorway, Envoy, Haproxy, Nginx, Ws};
+/// With the protocol of Socket.IO.
+enum SocketIo {
+    /// Each client alone in its namespace.
+    Echo,
+    FanOut,
+    Idle,
+    Admit,
+}
+
+use Contender::{Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Nginx, SocketIo as SocketIoServer, Ws};
 
 const PROXIES: &[Contender] = &[Doorway, Nginx, Haproxy, Caddy, Envoy];
 const SOCKETS: &[Contender] = &[Doorway, Ws, Bun];
+const LIMITED: &[Contender] = &[Doorway, Ws, Bun, Bare];
+const SOCKET_IO: &[Contender] = &[Doorway, SocketIoServer];
+/// Clients of Socket.IO that are let in, or idle.
+const MANY: usize = 5_000;
 
 const fn case(
     name: &'static str,
@@ -64,7 +81,7 @@ const fn case(
     contenders: &'static [Contender],
     work: Work,
 ) -> CaseOf {
-    let less_is_better = matches!(work, Work::Idle { .. });
+    let less_is_better = matches!(work, Work::Idle { .. } | Work::SocketIo(SocketIo::Idle));
     CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
 }
 
@@ -92,25 +109,54 @@ pub const CASES: &[CaseOf] = &[
     case("upload", "10 MB up", BYTES, PROXIES, proxy(Wire::Plain, 16, MB10, 4)),
     case("static", "/_next/static, 229 KB", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "identity" }),
     case("static-gzip", "/_next/static, 229 KB, gzip", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "gzip" }),
+    case("page", "A page made by Next.js, its app counted too", REQUESTS, &[Doorway, Nginx, Express], Work::Page),
     case("echo", "WebSocket echo, 64 clients", "echoes per CPU-second", SOCKETS, Work::Echo),
     case(
         "fanout",
         "Fan-out to 1,000, 1 in flight",
         "deliveries per CPU-second",
-        SOCKETS,
+        LIMITED,
         Work::FanOut { in_flight: 1 },
     ),
     case(
         "fanout4",
         "Fan-out to 1,000, 4 in flight",
         "deliveries per CPU-second",
-        SOCKETS,
+        LIMITED,
         Work::FanOut { in_flight: 4 },
     ),
     case("rooms", "10,000 clients in 1,000 rooms", "deliveries per CPU-second", SOCKETS, Work::Rooms),
     case("idle", "10,000 idle sockets", "bytes per socket", SOCKETS, Work::Idle { tls: false }),
     case("idle-tls", "4,000 idle sockets over TLS", "bytes per socket", SOCKETS, Work::Idle { tls: true }),
     case("admit", "Admitting 10,000 sockets", "sockets per CPU-second", SOCKETS, Work::Admit { tls: false }),
+    case(
+        "socketio-echo",
+        "Socket.IO echo, 64 clients",
+        "echoes per CPU-second",
+        SOCKET_IO,
+        Work::SocketIo(SocketIo::Echo),
+    ),
+    case(
+        "socketio-fanout",
+        "Socket.IO, one event to 1,000",
+        "deliveries per CPU-second",
+        SOCKET_IO,
+        Work::SocketIo(SocketIo::FanOut),
+    ),
+    case(
+        "socketio-idle",
+        "5,000 idle Socket.IO clients",
+        "bytes per client",
+        SOCKET_IO,
+        Work::SocketIo(SocketIo::Idle),
+    ),
+    case(
+        "socketio-admit",
+        "Admitting 5,000 Socket.IO clients",
+        "clients per CPU-second",
+        SOCKET_IO,
+        Work::SocketIo(SocketIo::Admit),
+    ),
 ];
 
 /// One contender, one round.
@@ -130,15 +176,22 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::Proxy { wire, .. } => Role::Proxy { upstream, tls: wire != Wire::Plain },
         Work::Handshakes { .. } => Role::Proxy { upstream, tls: true },
         Work::Static { .. } => Role::Files { folder: static_folder(site.folder)?, upstream },
+        Work::Page => Role::Page { project: fs::canonicalize("tests/app")? },
+        Work::SocketIo(_) => Role::SocketIo,
         Work::Echo => Role::Echo,
         Work::FanOut { .. } | Work::Rooms => Role::Broadcast { tls: false },
         Work::Idle { tls } | Work::Admit { tls } => Role::Broadcast { tls },
     };
     let running = contender.start(&role, site)?;
     let address = running.address;
-    let process = &running.process;
+    let door_before = Cell::new(0.0);
+    let usage = || {
+        door_before.set(running.process.usage().cpu);
+        running.usage()
+    };
     let timed = |before: process::Usage, tally: Tally| {
-        let after = process.usage();
+        let after = running.usage();
+        let door = running.process.usage().cpu - door_before.get();
         let cpu = after.cpu - before.cpu;
         Sample {
             case: case.caption.name,
@@ -146,6 +199,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             round,
             work: tally.work,
             cpu,
+            door_share: running.app.is_some().then(|| door / cpu.max(0.01)),
             figure: tally.work as f64 / cpu.max(0.01),
             p50_ms: tally.quantile(0.5),
             p99_ms: tally.quantile(0.99),
@@ -161,37 +215,49 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             headers: format!("Accept-Encoding: {encoding}\r\n"),
             ..Ask::get(Wire::Plain, 16)
         }),
+        Work::Page => Some(Ask { path: "/cookies".into(), ..Ask::get(Wire::Plain, 8) }),
         _ => None,
     };
     if let Some(ask) = ask {
         http::run(address, &ask, Instant::now() + WARM_UP).await?;
-        let before = process.usage();
+        let before = usage();
         let tally = http::run(address, &ask, Instant::now() + span).await?;
         return Ok(timed(before, tally));
     }
+    let echo = async |visit: &dyn Fn(usize) -> Visit| {
+        websocket::echo(address, visit, 64, 64, Instant::now() + WARM_UP).await?;
+        let before = usage();
+        let tally = websocket::echo(address, visit, 64, 64, Instant::now() + span).await?;
+        Ok(timed(before, tally))
+    };
     match case.work {
         Work::Handshakes { resumed } => {
             http::handshakes(address, 8, resumed, Instant::now() + WARM_UP).await?;
-            let before = process.usage();
+            let before = usage();
             let tally = http::handshakes(address, 8, resumed, Instant::now() + span).await?;
             Ok(timed(before, tally))
         }
-        Work::Echo => {
-            websocket::echo(address, SOCKET, 64, 64, Instant::now() + WARM_UP).await?;
-            let before = process.usage();
-            let tally = websocket::echo(address, SOCKET, 64, 64, Instant::now() + span).await?;
+        Work::Echo => echo(&|_| Visit::plain(SOCKET)).await,
+        Work::SocketIo(SocketIo::Echo) => echo(&|number| Visit::socket_io(format!("/room-{number}"))).await,
+        Work::FanOut { in_flight } => {
+            let visit = Visit::plain(SOCKET);
+            let sockets = websocket::open_many(address, 1_000, false, |_| visit.clone()).await?;
+            let before = usage();
+            let tally =
+                websocket::fan_out(sockets, visit.message(64), in_flight, Instant::now() + span, || (0, 1_000)).await?;
             Ok(timed(before, tally))
         }
-        Work::FanOut { in_flight } => {
-            let sockets = websocket::open_many(address, 1_000, false, |_| SOCKET.to_owned()).await?;
-            let before = process.usage();
-            let tally = websocket::fan_out(sockets, 64, in_flight, Instant::now() + span, || (0, 1_000)).await?;
+        Work::SocketIo(SocketIo::FanOut) => {
+            let visit = Visit::socket_io("/");
+            let sockets = websocket::open_many(address, 1_000, false, |_| visit.clone()).await?;
+            let before = usage();
+            let tally = websocket::fan_out(sockets, visit.message(64), 1, Instant::now() + span, || (0, 1_000)).await?;
             Ok(timed(before, tally))
         }
         Work::Rooms => {
-            let path = |number: usize| format!("{SOCKET}/room-{}", number % 1_000);
-            let sockets = websocket::open_many(address, 10_000, false, path).await?;
-            let before = process.usage();
+            let visit = |number: usize| Visit::plain(format!("{SOCKET}/room-{}", number % 1_000));
+            let sockets = websocket::open_many(address, 10_000, false, visit).await?;
+            let before = usage();
             let mut random = 88_172_645_463_325_252_u64;
             let target = move || {
                 random ^= random << 13;
@@ -199,26 +265,34 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
                 random ^= random << 17;
                 ((random % 10_000) as usize, 10)
             };
-            let tally = websocket::fan_out(sockets, 64, 16, Instant::now() + span, target).await?;
+            let message = visit(0).message(64);
+            let tally = websocket::fan_out(sockets, message, 16, Instant::now() + span, target).await?;
             Ok(timed(before, tally))
         }
-        Work::Idle { tls } => {
-            let count = if tls { IDLE * 2 / 5 } else { IDLE };
+        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) => {
+            let (visit, count, tls) = match case.work {
+                Work::Idle { tls } => (Visit::plain(SOCKET), if tls { IDLE * 2 / 5 } else { IDLE }, tls),
+                _ => (Visit::socket_io("/"), MANY, false),
+            };
             // What the first few cost is not what one more costs.
-            let first = websocket::open_many(address, 100, tls, |_| SOCKET.to_owned()).await?;
-            let before = process.usage();
-            let sockets = websocket::open_many(address, count - first.len(), tls, |_| SOCKET.to_owned()).await?;
+            let first = websocket::open_many(address, 100, tls, |_| visit.clone()).await?;
+            let before = usage();
+            let sockets = websocket::open_many(address, count - first.len(), tls, |_| visit.clone()).await?;
             tokio::time::sleep(Duration::from_secs(2)).await;
             let mut sample = timed(before, Tally::of(sockets.len() as u64));
             sample.figure = (sample.resident.saturating_sub(before.resident)) as f64 / sockets.len() as f64;
             Ok(sample)
         }
-        Work::Admit { tls } => {
-            let before = process.usage();
-            let sockets = websocket::open_many(address, IDLE, tls, |_| SOCKET.to_owned()).await?;
+        Work::Admit { .. } | Work::SocketIo(SocketIo::Admit) => {
+            let (visit, count, tls) = match case.work {
+                Work::Admit { tls } => (Visit::plain(SOCKET), IDLE, tls),
+                _ => (Visit::socket_io("/"), MANY, false),
+            };
+            let before = usage();
+            let sockets = websocket::open_many(address, count, tls, |_| visit.clone()).await?;
             Ok(timed(before, Tally::of(sockets.len() as u64)))
         }
-        Work::Proxy { .. } | Work::Static { .. } => unreachable!("asked above"),
+        Work::Proxy { .. } | Work::Static { .. } | Work::Page => unreachable!("asked above"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::process::Process;
+use crate::process::{Process, Usage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,6 +18,12 @@ pub enum Contender {
     Envoy,
     Ws,
     Bun,
+    /// The Node server of Socket.IO.
+    SocketIo,
+    /// The usual `server.js`: the app inside an Express server.
+    Express,
+    /// No peer but the limit: a loop of `send()` calls.
+    Bare,
 }
 
 /// What a contender is set up for.
@@ -31,12 +37,26 @@ pub enum Role {
     Echo,
     /// Every message to everybody of its room (the path), the sender too.
     Broadcast { tls: bool },
+    /// Every message to everybody in its Socket.IO namespace, the sender too.
+    SocketIo,
+    /// In front of a Next.js app, the one of `project`.
+    Page { project: PathBuf },
 }
 
 /// A contender that is up.
 pub struct Running {
     pub process: Process,
     pub address: SocketAddr,
+    /// The app behind it, where that is not a part of the contender.
+    pub app: Option<Process>,
+}
+
+impl Running {
+    /// Of the contender and its app.
+    pub fn usage(&self) -> Usage {
+        let (door, app) = (self.process.usage(), self.app.as_ref().map(Process::usage).unwrap_or_default());
+        Usage { cpu: door.cpu + app.cpu, resident: door.resident + app.resident }
+    }
 }
 
 pub struct Site<'a> {
@@ -59,6 +79,9 @@ impl Contender {
             Contender::Envoy => "Envoy",
             Contender::Ws => "ws",
             Contender::Bun => "Bun",
+            Contender::SocketIo => "Socket.IO",
+            Contender::Express => "Express",
+            Contender::Bare => "bare send()",
         }
     }
 
@@ -77,6 +100,9 @@ impl Contender {
             Contender::Envoy => in_path("envoy"),
             Contender::Ws => in_path("node").filter(|_| site.peers.join("node_modules/ws").is_dir()),
             Contender::Bun => in_path("bun"),
+            Contender::SocketIo => in_path("node").filter(|_| site.peers.join("node_modules/socket.io").is_dir()),
+            Contender::Express => in_path("node").filter(|_| site.peers.join("node_modules/express").is_dir()),
+            Contender::Bare => std::env::current_exe().ok(),
         }
     }
 
@@ -92,6 +118,12 @@ impl Contender {
         };
         let (certificate, key) = (site.certificate.display(), site.key.display());
         let mut environment = Vec::new();
+        let app = match (self, role) {
+            (Contender::Express, _) => None,
+            (_, Role::Page { project }) => Some(next(project, &site.folder.join("next.log"))?),
+            _ => None,
+        };
+        let upstream = app.as_ref().map(|(_, address)| *address);
         let command = match self {
             Contender::Doorway => {
                 let listen = match role {
@@ -104,6 +136,10 @@ impl Contender {
                 };
                 let app = match role {
                     Role::Proxy { upstream, .. } => format!("[app]\nurl = \"http://{upstream}\""),
+                    Role::Page { project } => {
+                        let upstream = upstream.context("no app")?;
+                        format!("[app]\nurl = \"http://{upstream}\"\ndir = \"{}\"", project.display())
+                    }
                     Role::Files { folder, upstream } => {
                         format!("[app]\nurl = \"http://{upstream}\"\ndir = \"{}\"", folder.display())
                     }
@@ -111,6 +147,7 @@ impl Contender {
                 };
                 let plain = match role {
                     Role::Echo => "[realtime.plain]\nbroadcast = \"off\"",
+                    Role::SocketIo => "[[realtime.socketio]]\nnamespaces = [\"/\", \"/room-*\"]",
                     _ => "[realtime.plain]\necho = false",
                 };
                 let text = format!("[listen]\n{listen}\n{app}\n{plain}\n[admin]\nlisten = \"off\"\n");
@@ -126,6 +163,7 @@ impl Contender {
                 };
                 let upstream = match role {
                     Role::Proxy { upstream, .. } | Role::Files { upstream, .. } => *upstream,
+                    Role::Page { .. } => upstream.context("no app")?,
                     _ => anyhow::bail!("not for this case"),
                 };
                 let files = match role {
@@ -162,7 +200,7 @@ impl Contender {
                 )?;
                 let tls = if *tls { format!("ssl crt {} alpn h2,http/1.1", both.display()) } else { String::new() };
                 let text = format!(
-                    "global\n nbthread 1\n maxconn 16000\n log stderr format raw local0\n\
+                    "global\n nbthread 1\n maxconn 8000\n log stderr format raw local0\n\
                      defaults\n mode http\n option httplog\n log global\n timeout client 30s\n timeout server 30s\n timeout connect 5s\n option forwardfor\n http-reuse always\n\
                      frontend f\n bind {address} {tls}\n default_backend b\n\
                      backend b\n server s {upstream}\n"
@@ -205,6 +243,18 @@ impl Contender {
                     file("envoy.json", text)?,
                 ]
             }
+            Contender::Bare => vec![program, "--bare".into(), address.to_string()],
+            Contender::SocketIo => {
+                environment.push(("PORT", port.to_string()));
+                vec![program, site.peers.join("socketio.js").to_string_lossy().into_owned()]
+            }
+            Contender::Express => {
+                let Role::Page { project } = role else { anyhow::bail!("not for this case") };
+                environment.push(("PORT", port.to_string()));
+                environment.push(("PROJECT", project.display().to_string()));
+                environment.push(("NODE_ENV", "production".to_owned()));
+                vec![program, site.peers.join("express.js").to_string_lossy().into_owned()]
+            }
             Contender::Ws | Contender::Bun => {
                 let mode = match role {
                     Role::Echo => "echo",
@@ -222,7 +272,7 @@ impl Contender {
             }
         };
         let process = Process::start(&command, &environment, &log, address)?;
-        Ok(Running { process, address })
+        Ok(Running { process, address, app: app.map(|(process, _)| process) })
     }
 }
 
@@ -247,6 +297,17 @@ fn envoy(address: SocketAddr, upstream: SocketAddr, tls: Option<(&Path, &Path)>,
         "clusters": [{"name": "app", "type": "STATIC", "load_assignment": {"cluster_name": "app", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(upstream)}}]}]}}]
     }})
     .to_string()
+}
+
+/// `next start` in `project`.
+fn next(project: &Path, log: &Path) -> Result<(Process, SocketAddr)> {
+    let address = free_address()?;
+    let next = project.join("node_modules/next/dist/bin/next");
+    let port = address.port().to_string();
+    let command =
+        ["node", &next.to_string_lossy(), "start", &project.to_string_lossy(), "-H", "127.0.0.1", "-p", &port]
+            .map(str::to_owned);
+    Ok((Process::start(&command, &[("NEXT_TELEMETRY_DISABLED", "1".to_owned())], log, address)?, address))
 }
 
 fn free_address() -> Result<SocketAddr> {

@@ -3,6 +3,7 @@
 //! Contenders run on processor 0, load and upstream on processor 1. What is compared is work per CPU-second of all of a
 //! contender's processes, so that a faster load generator favours nobody.
 
+mod bare;
 mod cases;
 mod contender;
 mod http;
@@ -36,6 +37,9 @@ struct Arguments {
     /// Where results.json and results.svg are written
     #[arg(long, default_value = "tests/bench")]
     out: PathBuf,
+    /// Serves as the limit of fan-out, instead of running cases
+    #[arg(long, hide = true)]
+    bare: Option<std::net::SocketAddr>,
     /// The binary under test
     #[arg(long, default_value = "target/release/doorway")]
     doorway: PathBuf,
@@ -43,6 +47,9 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(address) = arguments.bare {
+        return bare::serve(address);
+    }
     if cfg!(debug_assertions) || !arguments.doorway.components().any(|part| part.as_os_str() == "release") {
         bail!("a debug build says nothing about speed: build and run with --release");
     }

@@ -16,6 +16,8 @@ pub struct Sample {
     pub work: u64,
     /// User and system time of all its processes, in seconds.
     pub cpu: f64,
+    /// The contender's own part of that, where an app behind it is counted too.
+    pub door_share: Option<f64>,
     /// What the case compares: work per CPU-second, or bytes per socket.
     pub figure: f64,
     pub p50_ms: Option<f64>,
@@ -42,6 +44,8 @@ pub struct Row {
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub resident: u64,
+    /// Of the CPU time, where an app behind the contender is counted too.
+    pub door_share: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,11 +84,14 @@ impl Case {
                     ratio: None,
                     p50_ms: of(&|sample| sample.p50_ms),
                     p99_ms: of(&|sample| sample.p99_ms),
+                    door_share: of(&|sample| sample.door_share),
                     resident: of(&|sample| Some(sample.resident as f64)).unwrap_or_default() as u64,
                 }
             })
             .collect();
-        let best = rows.iter().filter(|row| row.contender != Contender::Doorway).map(|row| row.figure);
+        // The limit is no peer.
+        let peers = |row: &&Row| !matches!(row.contender, Contender::Doorway | Contender::Bare);
+        let best = rows.iter().filter(peers).map(|row| row.figure);
         let best = if caption.less_is_better { best.reduce(f64::min) } else { best.reduce(f64::max) };
         for row in &mut rows {
             row.ratio = best.map(|best| if caption.less_is_better { best / row.figure } else { row.figure / best });
@@ -114,6 +121,16 @@ impl Case {
                 number(row.p99_ms),
                 row.resident / 1_000_000
             );
+        }
+        for row in &self.rows {
+            if let Some(share) = row.door_share {
+                let _ = writeln!(
+                    text,
+                    "  {}: {:.1} % of the CPU time is the door's own",
+                    row.contender.name(),
+                    share * 100.0
+                );
+            }
         }
         for (contender, why) in &self.missing {
             let _ = writeln!(text, "  {:<10} missing: {why}", contender.name());

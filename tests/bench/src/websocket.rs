@@ -1,6 +1,7 @@
 //! WebSocket load, on raw frames: echo, fan-out, rooms, many idle sockets, and how fast they are let in.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -18,16 +19,58 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub type Socket = Box<dyn Io>;
 
-/// Opens a socket on `path`.
-pub async fn open(address: SocketAddr, path: &str, tls: bool) -> Result<Socket> {
+/// How a client comes in.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    pub path: String,
+    pub speech: Speech,
+}
+
+/// What it speaks on its WebSocket.
+#[derive(Debug, Clone)]
+pub enum Speech {
+    /// Text as it is.
+    Plain,
+    /// Socket.IO 5 over Engine.IO 4, in a namespace.
+    SocketIo { namespace: String },
+}
+
+impl Visit {
+    pub fn plain(path: impl Into<String>) -> Visit {
+        Visit { path: path.into(), speech: Speech::Plain }
+    }
+
+    pub fn socket_io(namespace: impl Into<String>) -> Visit {
+        let speech = Speech::SocketIo { namespace: namespace.into() };
+        Visit { path: "/socket.io/?EIO=4&transport=websocket".to_owned(), speech }
+    }
+
+    /// A message of `length` characters, as one frame.
+    pub fn message(&self, length: usize) -> Vec<u8> {
+        let text = "m".repeat(length);
+        match &self.speech {
+            Speech::Plain => frame(&text),
+            Speech::SocketIo { namespace } => frame(&format!("42{}[\"message\",\"{text}\"]", prefix(namespace))),
+        }
+    }
+}
+
+/// How a packet names a namespace: the main one goes without saying.
+fn prefix(namespace: &str) -> String {
+    if namespace == "/" { String::new() } else { format!("{namespace},") }
+}
+
+/// Opens a socket and says what must be said first.
+pub async fn open(address: SocketAddr, visit: &Visit, tls: bool) -> Result<Socket> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     stream.set_nodelay(true)?;
     let mut socket: Socket =
         if tls { Box::new(connector(false, false).connect(name(), stream).await?) } else { Box::new(stream) };
     let scheme = if tls { "https" } else { "http" };
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: {scheme}://{address}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        "GET {} HTTP/1.1\r\nHost: {address}\r\nOrigin: {scheme}://{address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        visit.path
     );
     socket.write_all(request.as_bytes()).await?;
     socket.flush().await?;
@@ -42,21 +85,45 @@ pub async fn open(address: SocketAddr, path: &str, tls: bool) -> Result<Socket> 
     if !head.starts_with(b"HTTP/1.1 101") {
         bail!("no upgrade: {}", String::from_utf8_lossy(&head));
     }
+    if let Speech::SocketIo { namespace } = &visit.speech {
+        expect(&mut socket, "0{").await?;
+        socket.write_all(&frame(&format!("40{}", prefix(namespace)))).await?;
+        socket.flush().await?;
+        expect(&mut socket, "40").await?;
+    }
     Ok(socket)
 }
 
-/// Opens `count` sockets, at most 64 handshakes at a time; `path` by number.
+/// Reads one short frame, which must begin so.
+async fn expect(socket: &mut Socket, beginning: &str) -> Result<()> {
+    let mut head = [0; 2];
+    socket.read_exact(&mut head).await?;
+    let mut length = usize::from(head[1] & 0x7f);
+    if length == 126 {
+        let mut long = [0; 2];
+        socket.read_exact(&mut long).await?;
+        length = usize::from(u16::from_be_bytes(long));
+    }
+    let mut payload = vec![0; length];
+    socket.read_exact(&mut payload).await?;
+    if !payload.starts_with(beginning.as_bytes()) {
+        bail!("{beginning} was to come, not {}", String::from_utf8_lossy(&payload));
+    }
+    Ok(())
+}
+
+/// Opens `count` sockets, at most 64 handshakes at a time; visits by number.
 pub async fn open_many(
     address: SocketAddr,
     count: usize,
     tls: bool,
-    path: impl Fn(usize) -> String,
+    visit: impl Fn(usize) -> Visit,
 ) -> Result<Vec<Socket>> {
     let mut sockets = Vec::with_capacity(count);
     let mut opening = tokio::task::JoinSet::new();
     for number in 0..count {
-        let path = path(number);
-        opening.spawn_local(async move { tokio::time::timeout(PATIENCE, open(address, &path, tls)).await? });
+        let visit = visit(number);
+        opening.spawn_local(async move { tokio::time::timeout(PATIENCE, open(address, &visit, tls)).await? });
         if opening.len() >= 64 {
             sockets.push(opening.join_next().await.expect("not empty")??);
         }
@@ -68,8 +135,9 @@ pub async fn open_many(
 }
 
 /// A text frame of a client; its mask is zero, which is as good as any other.
-pub fn frame(length: usize) -> Vec<u8> {
-    let payload = vec![b'm'; length];
+fn frame(text: &str) -> Vec<u8> {
+    let payload = text.as_bytes();
+    let length = payload.len();
     let mut frame = vec![0x81];
     match length {
         0..=125 => frame.push(0x80 | length as u8),
@@ -87,6 +155,9 @@ pub fn frame(length: usize) -> Vec<u8> {
     frame
 }
 
+/// Frames that are no longer than this, in bytes, are no messages.
+const SHORT: usize = 8;
+
 /// Counts whole frames in a stream of a server's bytes.
 #[derive(Default)]
 struct Counter {
@@ -98,8 +169,8 @@ impl Counter {
         self.rest.extend_from_slice(bytes);
         let (mut at, mut frames) = (0, 0);
         while let Some(length) = whole(&self.rest[at..]) {
-            // Only data counts; pings may come at any time.
-            frames += u64::from(self.rest[at] & 0x0f <= 2);
+            // Only messages count; pings may come at any time, Engine.IO's in frames of one byte of text.
+            frames += u64::from(self.rest[at] & 0x0f <= 2 && length > SHORT);
             at += length;
         }
         self.rest.drain(..at);
@@ -118,11 +189,20 @@ fn whole(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Each of `clients` sends as soon as it is answered, until `end`.
-pub async fn echo(address: SocketAddr, path: &str, clients: usize, length: usize, end: Instant) -> Result<Tally> {
+pub async fn echo(
+    address: SocketAddr,
+    visit: impl Fn(usize) -> Visit,
+    clients: usize,
+    length: usize,
+    end: Instant,
+) -> Result<Tally> {
     let tally = Rc::new(RefCell::new(Tally::default()));
     let mut tasks = tokio::task::JoinSet::new();
-    for mut socket in open_many(address, clients, false, |_| path.to_owned()).await? {
-        let (tally, frame) = (Rc::clone(&tally), frame(length));
+    for number in 0..clients {
+        let visit = visit(number);
+        let frame = visit.message(length);
+        let mut socket = open(address, &visit, false).await?;
+        let tally = Rc::clone(&tally);
         tasks.spawn_local(async move {
             let (mut buffer, mut counter) = (vec![0; 4096], Counter::default());
             while Instant::now() < end {
@@ -151,7 +231,7 @@ pub async fn echo(address: SocketAddr, path: &str, clients: usize, length: usize
 /// and how many hear it.
 pub async fn fan_out(
     sockets: Vec<Socket>,
-    length: usize,
+    frame: Vec<u8>,
     in_flight: usize,
     end: Instant,
     mut target: impl FnMut() -> (usize, u64),
@@ -175,15 +255,19 @@ pub async fn fan_out(
             }
         });
     }
-    let frame = frame(length);
     let mut tally = Tally::default();
     let mut expected = 0;
     while Instant::now() < end {
         let start = Instant::now();
+        // What one client says at once leaves in one write.
+        let mut said: BTreeMap<usize, usize> = BTreeMap::new();
         for _ in 0..in_flight {
             let (sender, hear) = target();
             expected += hear;
-            writers[sender].write_all(&frame).await?;
+            *said.entry(sender).or_default() += 1;
+        }
+        for (sender, messages) in said {
+            writers[sender].write_all(&frame.repeat(messages)).await?;
         }
         wanted.set(expected);
         while delivered.get() < expected {
