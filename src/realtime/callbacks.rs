@@ -201,7 +201,7 @@ fn verdict(
             Some(ack) => socketio::answer(ack.get()).map(|(data, extras)| (Some(data), extras))?,
             None => (None, Extras::default()),
         };
-        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras })
+        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras, rights: None })
     } else {
         let reason = answer.reason.unwrap_or_else(|| "refused".to_owned());
         let data = answer.data.map(|data| Payload::Json(data.get().into()));

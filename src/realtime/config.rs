@@ -7,6 +7,7 @@ use super::hub;
 use super::link::websocket;
 use super::origin::Origins;
 use super::pusher;
+use super::token;
 use crate::http::canonical::path::misspelt;
 use crate::settings::Section;
 
@@ -25,6 +26,7 @@ pub struct Config {
     pub socketio: Vec<engine::Config>,
     pub pusher: pusher::Config,
     pub websocket: websocket::Config,
+    pub tokens: token::Config,
 }
 
 impl Default for Config {
@@ -39,6 +41,7 @@ impl Default for Config {
             socketio: vec![engine::Config::at("/api/ws")],
             pusher: pusher::Config::default(),
             websocket: websocket::Config::default(),
+            tokens: token::Config::default(),
         }
     }
 }
@@ -69,6 +72,7 @@ impl Config {
             plain: plain::Config::read(&section.section("plain")),
             pusher,
             websocket: websocket::Config::read(&section.section("websocket")),
+            tokens: token::Config::read(&section.section("tokens")),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,7 +16,9 @@ use super::admission::{self, Permit};
 use super::gate::{Departure, Gate, Visitor};
 use super::hub::{Authority, Client};
 use super::origin::{From, Origins};
-use super::vocabulary::{Channel, Command, Refusal, Subscribe};
+use super::refusal::{NotIn, Told};
+use super::token::{Grant, TokenError, presented};
+use super::vocabulary::{Channel, Close, Command, Moment, Refusal, Rights, Subscribe};
 use super::{Realtime, Settings};
 use crate::http::{Facts, Failure};
 use crate::telemetry::Registry;
@@ -90,9 +93,9 @@ impl Realtime {
         facts: &Facts,
         dialect: &'static str,
         greeting: Greeting<'_>,
-    ) -> Result<Guest, Failure> {
+    ) -> Result<Guest, NotIn> {
         if !self.drain.is_running() {
-            return Err(self.come_back("draining", "The door is closing.", Duration::from_secs(1)));
+            return Err(self.come_back("draining", "The door is closing.", Duration::from_secs(1)).into());
         }
         let admitted = self.admission.admit(facts.client, &settings.config.admission, Instant::now());
         let (permit, wait) = admitted.map_err(|turned| match turned {
@@ -107,15 +110,29 @@ impl Realtime {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        let bearer = self.bearer(request).map_err(|error| self.not_believed(error))?;
         let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
-        let client = self.hub.join().ok_or_else(full)?;
+        let mut client = self.hub.join().ok_or_else(full)?;
+        if let Some((grant, rights)) = bearer {
+            if let Some(identity) = grant.identity {
+                client.identify(identity);
+            }
+            client.grant(rights);
+        }
+        if let Greeting::AtTheDoor(channel) = greeting
+            && client.rights().is_some_and(|rights| !rights.may_hear(channel))
+        {
+            self.turned.count("forbidden");
+            let failure = Failure::client(StatusCode::FORBIDDEN, "The token does not allow this channel.");
+            return Err(NotIn { failure, close: Some(for_pages(3003, "the token does not allow this channel")) });
+        }
         let guest = self.greet(client, permit, request, facts, dialect, greeting).await?;
         if let Greeting::AtTheDoor(channel) = greeting
-            && guest.gate.is_none()
+            && !self.app.asks()
             && guest.client.may_read(channel, Authority::Client).is_err()
         {
             self.turned.count("forbidden");
-            return Err(Failure::client(StatusCode::FORBIDDEN, "This channel is not for you."));
+            return Err(Failure::client(StatusCode::FORBIDDEN, "This channel is not for you.").into());
         }
         Ok(guest)
     }
@@ -136,7 +153,34 @@ impl Realtime {
             Some(asking) => asking.await.outcome.map(drop),
             None => guest.client.may_read(&channel, Authority::Client),
         }
-        .map_err(|refusal| self.refused(refusal))
+        .map_err(|refusal| self.refused(refusal).failure)
+    }
+
+    /// What a client's token gives it; nothing where tokens are not in use, or it has none and needs none.
+    fn bearer(&self, request: &Parts) -> Result<Option<(Grant, Rights)>, TokenError> {
+        if !self.tokens.are_in_use() {
+            return Ok(None);
+        }
+        let (parameter, is_required) = self.tokens.terms();
+        match presented(request, &parameter)? {
+            Some(token) => self.tokens.check(&token, Moment::now().instant).map(Some),
+            None if is_required => Err(TokenError::Missing),
+            None => Ok(None),
+        }
+    }
+
+    /// 401, for a token that is not good. Pages hear it as a close code.
+    fn not_believed(&self, error: TokenError) -> NotIn {
+        self.turned.count("token");
+        // RFC 6750 section 3.1: without a token there is nothing to find fault with.
+        let challenge = match error {
+            TokenError::Missing => HeaderValue::from_static("Bearer"),
+            _ => HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        };
+        let failure = Failure::client(StatusCode::UNAUTHORIZED, format!("Not let in: {error}."));
+        let failure = failure.header(WWW_AUTHENTICATE, challenge);
+        let reason = if error == TokenError::Expired { "expired".to_owned() } else { error.to_string() };
+        NotIn { failure, close: Some(for_pages(3000, &reason)) }
     }
 
     /// Asks the app whether the client may be here, where there is an app to ask.
@@ -148,10 +192,11 @@ impl Realtime {
         facts: &Facts,
         dialect: &'static str,
         greeting: Greeting<'_>,
-    ) -> Result<Guest, Failure> {
+    ) -> Result<Guest, NotIn> {
         let mut guest = Guest { client, permit, gate: None, first: Vec::new() };
-        // Nothing is kept of a request that nobody will be asked about.
-        if !self.app.asks() {
+        // Nothing is kept of a request that nobody will be asked about; who came with a token may bring another.
+        let asks = self.app.asks();
+        if !asks && guest.client.rights().is_none() {
             return Ok(guest);
         }
         let gate = &self.gate;
@@ -163,12 +208,12 @@ impl Realtime {
             scheme: facts.scheme.clone(),
             authority: facts.authority.clone(),
             target: request.uri.path_and_query().cloned().unwrap_or_else(root),
-            headers: request.headers.clone(),
+            headers: if asks { request.headers.clone() } else { HeaderMap::new() },
             request_id: facts.request_id.as_str().to_owned(),
         });
         let connect = Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None };
         if let Greeting::AtTheDoor(_) = greeting
-            && let Some(asking) = gate.ask(&visitor, None, &connect)
+            && let Some(asking) = gate.ask(&visitor, guest.client.identity(), &connect)
         {
             let verdict = asking.await;
             let consent = verdict.outcome.map_err(|refusal| self.refused(refusal))?;
@@ -181,17 +226,23 @@ impl Realtime {
         Ok(guest)
     }
 
-    fn refused(&self, refusal: Refusal) -> Failure {
+    fn refused(&self, refusal: Refusal) -> NotIn {
         self.turned.count("refused");
         match refusal {
             Refusal::App { code, reason, .. } => {
                 // The app may choose among the client's errors; anything else would speak for the door.
                 let status =
                     code.filter(|code| (400..500).contains(code)).and_then(|code| StatusCode::from_u16(code).ok());
-                Failure::client(status.unwrap_or(StatusCode::FORBIDDEN), reason.to_string())
+                let failure = Failure::client(status.unwrap_or(StatusCode::FORBIDDEN), reason.to_string());
+                // Where the app speaks of close codes, it means a socket.
+                let code = code.filter(|code| (3000..=4999).contains(code));
+                let close = code.map(|code| Told { close: Close::new(code, reason), pages_only: false });
+                NotIn { failure, close }
             }
-            Refusal::Unavailable => self.come_back("unavailable", "The app cannot be asked.", Duration::from_secs(1)),
-            refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
+            Refusal::Unavailable => {
+                self.come_back("unavailable", "The app cannot be asked.", Duration::from_secs(1)).into()
+            }
+            refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()).into(),
         }
     }
 
@@ -202,4 +253,9 @@ impl Realtime {
         let after = after + (after + Duration::from_secs(4)).mul_f64(seed as f64 / u64::MAX as f64);
         Failure::us(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_after(after)
     }
+}
+
+/// A close that only pages are told: other programs read the status.
+fn for_pages(code: u16, reason: &str) -> Told {
+    Told { close: Close::new(code, reason), pages_only: true }
 }

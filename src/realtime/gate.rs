@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
-use super::vocabulary::{Command, ConnectionId, Extras, Identity, Payload, Refusal};
+use super::vocabulary::{Command, ConnectionId, Extras, Identity, Payload, Refusal, Rights};
 
 /// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
 /// connections ask in parallel, which the gate bounds.
@@ -72,4 +72,6 @@ pub struct Consent {
     /// What a `Connect` or a `Call` is answered with.
     pub data: Option<Payload>,
     pub extras: Extras,
+    /// What bounds the client from now on.
+    pub rights: Option<Rights>,
 }

@@ -16,12 +16,15 @@ pub mod vocabulary;
 
 mod callbacks;
 mod config;
+mod cors;
+mod doorman;
 mod engine;
 mod entrance;
 mod farewell;
 mod origin;
 mod place;
 mod pusher;
+mod refusal;
 mod rest;
 mod upgrade;
 mod upkeep;
@@ -29,22 +32,26 @@ mod upkeep;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ALLOW};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::sync::Semaphore;
 
 pub use config::Config;
 
 use self::admission::Admission;
 use self::callbacks::Callbacks;
 use self::dialect::plain::Plain;
+use self::doorman::Doorman;
 use self::engine::Endpoint;
 use self::gate::Gate;
 use self::hub::Hub;
 use self::link::engine::Sessions;
 use self::link::websocket;
+use self::token::Tokens;
 use self::vocabulary::Moment;
 use crate::app::App;
 use crate::drain::Signal;
-use crate::http::{Failure, Request, Response};
+use crate::http::{Facts, Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 
@@ -59,6 +66,9 @@ pub struct Realtime {
     pusher: pusher::Apps,
     app: Arc<App>,
     gate: Arc<dyn Gate>,
+    tokens: Arc<Tokens>,
+    /// Sockets that are open only to be told why they are closed.
+    refusing: Arc<Semaphore>,
     drain: Signal,
 }
 
@@ -92,9 +102,14 @@ impl Realtime {
         tokio::spawn(upkeep::upkeep(Arc::clone(&hub), drain.clone()));
         let settings = Live::new(Settings::new(config));
         tokio::spawn(farewell::farewell(Arc::clone(&hub), settings.clone(), drain.clone()));
+        let tokens = Tokens::new(&config.tokens, registry);
+        tokio::spawn(Arc::clone(&tokens).follow(drain.clone()));
+        let callbacks = Callbacks::new(Arc::clone(&app), Arc::clone(&hub));
         Realtime {
             settings,
-            gate: Arc::new(Callbacks::new(Arc::clone(&app), Arc::clone(&hub))),
+            gate: Arc::new(Doorman::new(Arc::clone(&tokens), callbacks)),
+            tokens,
+            refusing: Arc::new(Semaphore::new(refusal::MOST)),
             app,
             hub,
             pusher: pusher::Apps::new(&config.pusher),
@@ -126,6 +141,7 @@ impl Realtime {
     pub fn reload(&self, config: &Config) {
         self.hub.reload(config.hub.clone(), Moment::now().instant);
         self.pusher.reload(&config.pusher);
+        self.tokens.reload(&config.tokens);
         self.settings.set(Settings::new(config));
     }
 
@@ -148,15 +164,31 @@ impl Realtime {
             return self.upgrade(request).await;
         }
         let (request, _) = request.into_parts();
+        let facts = entrance::facts(&request)?;
+        let from = self.check_origin(&self.settings.get().config.origins, &request.headers, &facts)?;
+        if let Some(answer) = cors::preflight(&request, &from) {
+            return Ok(answer);
+        }
+        match self.one_way(request, facts).await {
+            Ok(mut response) => {
+                cors::share(response.headers_mut(), &from);
+                Ok(response)
+            }
+            // A page may read why it is refused.
+            Err(failure) => Err(cors::share_failure(failure, &from)),
+        }
+    }
+
+    async fn one_way(&self, request: Parts, facts: Facts) -> Result<Response, Failure> {
         let (is_get, is_head) = (request.method == Method::GET, request.method == Method::HEAD);
         if !is_get && !is_head {
             let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address is read, or speaks WebSocket.");
             return Err(failure.header(ALLOW, HeaderValue::from_static("GET, HEAD")));
         }
         if is_get && accepts(&request.headers, "text/event-stream") {
-            self.listen(request).await
+            self.listen(request, facts).await
         } else if accepts(&request.headers, "application/json") {
-            self.look_back(request).await
+            self.look_back(request, facts).await
         } else {
             Err(websocket::not_asked(request.version))
         }

@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, VARY,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::dialect::Form;
-use super::entrance::{Greeting, Guest, facts};
+use super::entrance::{Greeting, Guest};
 use super::link::event_stream;
-use super::origin::From;
 use super::session::{Record, Session, Who};
 use super::vocabulary::{Channel, Event, Frame, Moment, Since, Subscribe};
 use super::{Realtime, Settings, place};
-use crate::http::{Body, Failure, Response};
+use crate::http::{Body, Facts, Failure, Response};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -33,10 +29,8 @@ impl Realtime {
     ///
     /// # Errors
     /// 400, 403, 404, 429, 503.
-    pub(super) async fn listen(&self, request: Parts) -> Result<Response, Failure> {
+    pub(super) async fn listen(&self, request: Parts, facts: Facts) -> Result<Response, Failure> {
         let settings = self.settings.get();
-        let facts = facts(&request)?;
-        let from = self.check_origin(&settings.config.origins, &request.headers, &facts)?;
         let (channel, since) = wanted(&settings, &request)?;
         let Guest { client, permit, gate, first } =
             self.let_in(&settings, &request, &facts, "plain", Greeting::AtTheDoor(&channel)).await?;
@@ -57,7 +51,6 @@ impl Realtime {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
         headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        share(headers, from);
         Ok(response)
     }
 
@@ -65,10 +58,8 @@ impl Realtime {
     ///
     /// # Errors
     /// 400, 403, 404, 429, 503; 410 when what came after `since` is no longer kept.
-    pub(super) async fn look_back(&self, request: Parts) -> Result<Response, Failure> {
+    pub(super) async fn look_back(&self, request: Parts, facts: Facts) -> Result<Response, Failure> {
         let settings = self.settings.get();
-        let facts = facts(&request)?;
-        let from = self.check_origin(&settings.config.origins, &request.headers, &facts)?;
         let (channel, since) = wanted(&settings, &request)?;
         let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "limit is a number of messages.");
         let most = place::parameter(request.uri.query(), "limit").map(|text| text.parse().map_err(bad)).transpose()?;
@@ -87,7 +78,6 @@ impl Realtime {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        share(headers, from);
         Ok(response)
     }
 
@@ -130,15 +120,4 @@ fn wanted(settings: &Settings, request: &Parts) -> Result<(Channel, Option<Since
         _ => place::since(uri.query())?,
     };
     Ok((channel, since))
-}
-
-/// Lets a page of another, allowed origin read the answer.
-fn share(headers: &mut HeaderMap, from: From) {
-    headers.append(VARY, HeaderValue::from_static("origin, accept"));
-    if let From::Elsewhere(origin) = from
-        && let Ok(origin) = HeaderValue::from_str(&origin)
-    {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    }
 }

@@ -5,6 +5,7 @@ use hyper::upgrade::OnUpgrade;
 use super::entrance::{Greeting, Guest, facts};
 use super::link::websocket::{self, Agreed, Offer};
 use super::session::{Record, Session, Who};
+use super::token::SUBPROTOCOL;
 use super::vocabulary::Moment;
 use super::{Realtime, place};
 use crate::http::{Failure, Request, Response};
@@ -27,9 +28,11 @@ impl Realtime {
         let channel = place::channel(&config.path, request.uri.path())?;
         let channel = channel.unwrap_or_else(|| settings.plain.channel().clone());
         let since = place::since(request.uri.query())?;
-        let guest = self.let_in(&settings, &request, &facts, DIALECT, Greeting::AtTheDoor(&channel)).await?;
-        // A browser that offers protocols closes the socket when none is chosen; here they mean nothing.
-        let response = offer.accept(offer.protocols().next());
+        let guest = match self.let_in(&settings, &request, &facts, DIALECT, Greeting::AtTheDoor(&channel)).await {
+            Ok(guest) => guest,
+            Err(not_in) => return self.turn_away(not_in, &request.headers, &offer, upgrade, config.websocket),
+        };
+        let response = offer.accept(chosen(&offer));
         let who = Who {
             dialect: DIALECT,
             client: facts.client,
@@ -37,13 +40,21 @@ impl Realtime {
             request_id: facts.request_id,
             numbers: self.numbers.clone(),
         };
-        let machine = Box::new(settings.plain.socket(channel, since, Moment::now()));
+        let machine = settings.plain.socket(channel, since, Moment::now());
+        let machine = Box::new(machine.with_token(guest.client.rights().is_some()));
         let Guest { client, permit, gate, first } = guest;
         let record = Record::new(who, permit);
         let session = Session::begin(machine, client, gate, first, record, self.drain.guard()).await;
         tokio::spawn(open(upgrade, session, offer.agreed().cloned(), config.websocket));
         Ok(response)
     }
+}
+
+/// The subprotocol that is agreed to. A browser that offers some closes the socket when none is chosen; here they mean
+/// nothing, and one that carries a token is not said aloud where there is another.
+pub fn chosen(offer: &Offer) -> Option<&str> {
+    let other = offer.protocols().find(|protocol| !protocol.starts_with(SUBPROTOCOL));
+    other.or_else(|| offer.protocols().next())
 }
 
 /// Waits until the connection is the socket's, and serves it.

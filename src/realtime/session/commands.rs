@@ -32,6 +32,9 @@ impl Session {
             desk.waiting.push_back(command);
             return;
         }
+        if let Some(Err(refusal)) = self.client.rights().map(|rights| rights.permit(&command)) {
+            return self.refused(ticket(&command), channel(&command), refusal, now);
+        }
         match self.ask(&command) {
             Some(asking) => {
                 self.desk = Some(Box::new(Desk { asking, about: command, waiting: VecDeque::new() }));
@@ -71,7 +74,10 @@ impl Session {
     }
 
     fn allowed(&mut self, command: Command, consent: Consent, now: Moment) {
-        let Consent { instead, identity, data, extras } = consent;
+        let Consent { instead, identity, data, extras, rights } = consent;
+        if let Some(rights) = rights {
+            self.client.grant(rights);
+        }
         if let Some(identity) = identity {
             self.client.identify(identity);
         }
@@ -81,6 +87,7 @@ impl Session {
                 let connected = Event::Connected { ticket, connection: self.client.id(), identity, data };
                 self.deliver(&connected, now);
             }
+            Command::Renew { ticket, .. } => self.deliver(&Event::Accepted { ticket, position: None }, now),
             Command::Call(call) => self.deliver(&Event::Answered { ticket: call.ticket, data, extras }, now),
             command => self.carry_out(instead.unwrap_or(command), Authority::App, now),
         }
@@ -134,6 +141,8 @@ impl Session {
                 Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
             }),
             Command::Vouched(command) => return self.carry_out(*command, Authority::App, now),
+            // Without a gate nobody knows what a token is worth.
+            Command::Renew { .. } => Err(Refusal::Unknown),
             // Without a gate there is nobody to call, and nobody who asked.
             Command::Call(_) | Command::Answer { .. } => Err(Refusal::Unknown),
             Command::Depart { scope, alias, reason } => {
@@ -157,6 +166,7 @@ fn ticket(command: &Command) -> Ticket {
     match command {
         Command::Connect { ticket, .. }
         | Command::Identify { ticket, .. }
+        | Command::Renew { ticket, .. }
         | Command::Unsubscribe { ticket, .. }
         | Command::Enter { ticket, .. }
         | Command::Leave { ticket, .. }

@@ -308,6 +308,9 @@ impl Session {
         {
             return self.ended_by_link(word, detail.into_owned());
         }
+        if self.client.has_expired(now.instant) {
+            return self.end(Closing::Expired, now);
+        }
         if self.dialect.next_wake().is_some_and(|due| due <= now.instant) {
             let mut step = Step::default();
             self.dialect.wake(now, &mut step);
@@ -318,7 +321,8 @@ impl Session {
     /// Sees to being woken when link or machine want it. A timer that comes too early is left alone.
     fn set_timer(&mut self, now: Moment, context: &mut Context<'_>) {
         let by_link = self.line.link().and_then(|link| link.next_wake());
-        let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).min() else { return };
+        let expiry = self.client.rights().map(|rights| rights.until);
+        let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).chain(expiry).min() else { return };
         let due = tokio::time::Instant::from_std(due);
         match &mut self.timer {
             None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),

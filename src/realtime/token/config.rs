@@ -1,7 +1,7 @@
 //! The section `[realtime.tokens]`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Keys;
@@ -13,12 +13,14 @@ pub struct Config {
     pub required: bool,
     /// The query parameter that carries it, since a browser's WebSocket has no headers. Default `token`.
     pub parameter: String,
-    /// For HS256: at least 32 bytes. No default.
+    /// For HS256: at least 32 bytes. Default `DOORWAY_JWT_SECRET`, where that is set.
     pub secret: Option<String>,
     /// For RS256, ES256 or EdDSA: the PEM text of the public key (`public_key` names its file). No default.
     pub public_key: Option<String>,
     /// The text of a JWKS (`jwks` names its file). No default.
     pub jwks: Option<String>,
+    /// Where they were read from: looked at again now and then.
+    pub files: Files,
     /// What `aud` must be, where it is set. No default.
     pub audience: Option<String>,
     /// What `iss` must be, where it is set. No default.
@@ -26,6 +28,17 @@ pub struct Config {
     /// How far two clocks may differ. Default 5 s.
     pub leeway: Duration,
 }
+
+/// The files that keys came from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Files {
+    pub secret: Option<PathBuf>,
+    pub public_key: Option<PathBuf>,
+    pub jwks: Option<PathBuf>,
+}
+
+/// Where the secret may also come from.
+const VARIABLE: &str = "DOORWAY_JWT_SECRET";
 
 impl Default for Config {
     fn default() -> Self {
@@ -35,6 +48,7 @@ impl Default for Config {
             secret: None,
             public_key: None,
             jwks: None,
+            files: Files::default(),
             audience: None,
             issuer: None,
             leeway: Duration::from_secs(5),
@@ -52,21 +66,32 @@ impl fmt::Debug for Config {
 impl Config {
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
+        let files = Files {
+            secret: section.optional("secret_file"),
+            public_key: section.optional("public_key"),
+            jwks: section.optional("jwks"),
+        };
         let secret = section.optional("secret");
-        let secret_file = file(section, "secret_file");
-        if secret.is_some() && secret_file.is_some() {
+        if secret.is_some() && files.secret.is_some() {
             section.problem("secret_file", "realtime.tokens.secret and secret_file exclude each other", None);
         }
+        let in_file = text(section, "secret_file", files.secret.as_deref()).map(|text| text.trim_end().to_owned());
         let config = Config {
             required: section.value("required", default.required),
             parameter: section.value("parameter", default.parameter),
-            secret: secret.or(secret_file.map(|text| text.trim_end().to_owned())),
-            public_key: file(section, "public_key"),
-            jwks: file(section, "jwks"),
+            secret: secret.or(in_file).or_else(|| std::env::var(VARIABLE).ok()),
+            public_key: text(section, "public_key", files.public_key.as_deref()),
+            jwks: text(section, "jwks", files.jwks.as_deref()),
+            files,
             audience: section.optional("audience"),
             issuer: section.optional("issuer"),
             leeway: section.value("leeway", default.leeway),
         };
+        if config.parameter.is_empty()
+            || !config.parameter.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        {
+            section.problem("parameter", "realtime.tokens.parameter must be a name of letters, digits, - and _", None);
+        }
         match Keys::new(&config) {
             Err(bad) => section.problem(bad.setting, format!("realtime.tokens.{}: {}", bad.setting, bad.why), None),
             Ok(keys) if config.required && keys.is_empty() => {
@@ -80,13 +105,24 @@ impl Config {
 }
 
 /// The text of the file that `key` names.
-fn file(section: &Section, key: &'static str) -> Option<String> {
-    let path: PathBuf = section.optional(key)?;
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            section.problem(key, format!("cannot read {}: {error}", path.display()), None);
-            None
-        }
+fn text(section: &Section, key: &'static str, path: Option<&Path>) -> Option<String> {
+    let path = path?;
+    let read = std::fs::read_to_string(path);
+    read.map_err(|error| section.problem(key, format!("cannot read {}: {error}", path.display()), None)).ok()
+}
+
+impl Config {
+    /// The same with the keys that the files hold now.
+    ///
+    /// # Errors
+    /// That of the first file that cannot be read.
+    pub fn again(&self) -> std::io::Result<Config> {
+        let read = |path: &Option<PathBuf>, before: &Option<String>| match path {
+            Some(path) => std::fs::read_to_string(path).map(Some),
+            None => Ok(before.clone()),
+        };
+        let secret = read(&self.files.secret, &self.secret)?.map(|text| text.trim_end().to_owned());
+        let (public_key, jwks) = (read(&self.files.public_key, &self.public_key)?, read(&self.files.jwks, &self.jwks)?);
+        Ok(Config { secret, public_key, jwks, ..self.clone() })
     }
 }

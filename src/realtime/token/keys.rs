@@ -34,6 +34,11 @@ pub struct BadKey {
 }
 
 impl Keys {
+    /// None: no token is ever good.
+    pub fn none() -> Keys {
+        Keys { keys: Vec::new(), validation: Validation::new(Algorithm::HS256) }
+    }
+
     /// Makes the keys of `config` ready.
     ///
     /// # Errors
@@ -143,7 +148,7 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{SystemTime, UNIX_EPOCH};
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -151,6 +156,8 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use jsonwebtoken::{EncodingKey, Header, encode};
     use serde_json::{Value, json};
+
+    use crate::realtime::vocabulary::Channel;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -176,10 +183,17 @@ mod tests {
             json!({"sub": "ada", "exp": now() + 60, "info": {"name": "Ada"}, "subscribe": ["room-*"], "publish": []});
         let grant = check(&config(), &signed(&claims)).unwrap();
         assert_eq!(grant.identity.as_ref().map(|identity| &*identity.user), Some("ada"));
-        assert!(grant.may_subscribe("room-1") && !grant.may_subscribe("lobby") && !grant.may_publish("room-1"));
+        let channel = |name: &str| Channel::new(name).unwrap();
+        let rights = grant.rights(Duration::ZERO, Instant::now());
+        assert!(rights.may_hear(&channel("room-1")) && !rights.may_hear(&channel("lobby")));
+        assert!(!rights.may_say(&channel("room-1")));
         assert!(grant.remaining().as_secs() > 50);
         let open = check(&config(), &signed(&json!({"exp": now() + 60}))).unwrap();
-        assert!(open.identity.is_none() && open.may_subscribe("anything") && open.may_publish("anything"));
+        assert!(open.identity.is_none());
+        let rights = open.rights(Duration::ZERO, Instant::now());
+        assert!(rights.may_hear(&channel("anything")) && rights.may_say(&channel("anything")));
+        let endless = check(&config(), &signed(&json!({"exp": u64::MAX})));
+        assert!(endless.is_ok_and(|grant| grant.rights(Duration::MAX, Instant::now()).until > Instant::now()));
     }
 
     #[test]

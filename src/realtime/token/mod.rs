@@ -2,17 +2,22 @@
 
 mod config;
 mod keys;
+mod numbers;
+mod presented;
+mod tokens;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use config::Config;
 pub use keys::{BadKey, Keys};
+pub use presented::{SUBPROTOCOL, presented};
+pub use tokens::Tokens;
 
-use crate::realtime::vocabulary::{Identity, Payload};
+use crate::realtime::vocabulary::{Identity, Payload, Rights};
 use crate::settings::Pattern;
 
 /// What a token that was checked gives its bearer.
@@ -28,29 +33,35 @@ pub struct Grant {
     pub publish: Option<Arc<[Pattern]>>,
 }
 
+/// Nobody's token counts for longer: the clock of this machine cannot be told any time.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 impl Grant {
     /// Until it expires; zero when it has.
     pub fn remaining(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Duration::from_secs(self.expires).saturating_sub(now)
+        Duration::from_secs(self.expires).saturating_sub(now).min(LONGEST)
     }
 
-    pub fn may_subscribe(&self, channel: &str) -> bool {
-        allows(self.subscribe.as_deref(), channel)
+    /// What it gives a connection; `leeway` is how much longer than it says it counts.
+    pub fn rights(&self, leeway: Duration, now: Instant) -> Rights {
+        Rights {
+            subscribe: self.subscribe.clone(),
+            publish: self.publish.clone(),
+            until: now + self.remaining() + leeway.min(LONGEST),
+        }
     }
-
-    pub fn may_publish(&self, channel: &str) -> bool {
-        allows(self.publish.as_deref(), channel)
-    }
-}
-
-fn allows(patterns: Option<&[Pattern]>, channel: &str) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.fits(channel)))
 }
 
 /// Why a token is not believed. Nothing of it says more than its bearer knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    #[error("a token is needed here")]
+    Missing,
+    #[error("more than one token is shown")]
+    Several,
+    #[error("the token is another user's")]
+    AnotherUser,
     #[error("the token has expired")]
     Expired,
     #[error("the token is not valid yet")]
@@ -59,6 +70,21 @@ pub enum TokenError {
     NotForUs,
     #[error("the token is not one of ours")]
     Invalid,
+}
+
+impl TokenError {
+    /// One word for logs and counters.
+    pub fn word(self) -> &'static str {
+        match self {
+            TokenError::Missing => "missing",
+            TokenError::Several => "several",
+            TokenError::AnotherUser => "another_user",
+            TokenError::Expired => "expired",
+            TokenError::NotYet => "not_yet",
+            TokenError::NotForUs => "not_for_us",
+            TokenError::Invalid => "invalid",
+        }
+    }
 }
 
 /// The claims that are read; others are ignored, as RFC 7519 section 4 says.

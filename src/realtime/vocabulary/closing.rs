@@ -42,7 +42,8 @@ impl Closing {
             Closing::Violation(violation) => (violation.breach.code(), violation.what.as_ref().into()),
             Closing::Slow => (1013, Text::from_static("reading too slowly")),
             Closing::Idle => (1001, Text::from_static("idle")),
-            Closing::Expired => (1008, Text::from_static("expired")),
+            // In the registry: 3000 "Unauthorized".
+            Closing::Expired => (3000, Text::from_static("expired")),
             Closing::Overloaded => (1013, Text::from_static("try again later")),
             Closing::Failed => (1011, Text::from_static("internal error")),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Payload, Since};
+use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Payload, Since, Text};
 
 /// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
 pub type Ticket = u64;
@@ -18,6 +18,8 @@ pub enum Command {
     Dismiss { scope: Arc<str> },
     /// This client is now known as `identity`: the dialect has checked it. Comes back as `Connected`.
     Identify { ticket: Ticket, identity: Identity },
+    /// Another token in place of the one that it came with. Comes back as `Accepted` or `Refused`.
+    Renew { ticket: Ticket, token: Text },
     /// Comes back as `Subscribed` (and what it missed after that) or `Refused`.
     Subscribe(Subscribe),
     /// Comes back as `Unsubscribed`, also when it was not subscribed.

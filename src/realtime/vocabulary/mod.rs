@@ -10,6 +10,7 @@ mod message;
 mod moment;
 mod parcel;
 mod position;
+mod rights;
 mod who;
 
 pub use channel::{BadName, Channel};
@@ -22,4 +23,5 @@ pub use message::{Draft, Extras, Message, Origin, Payload};
 pub use moment::Moment;
 pub use parcel::Parcel;
 pub use position::{BadPosition, Epoch, Position, Since};
+pub use rights::Rights;
 pub use who::{ConnectionId, Identity, Member};

@@ -2,12 +2,14 @@
 
 mod app;
 mod callers;
+mod cors;
 mod description;
 mod disconnect;
 mod idempotency;
 mod look;
 mod publish;
 mod schema;
+mod tokens;
 
 use http::HeaderMap;
 use serde_json::Value;

@@ -16,11 +16,12 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
     Audience, Breach, Channel, Closing, Command, Draft, Event, Frame, Moment, Payload, Publish, Recovery, Refusal,
-    Since, Subscribe, Subscribed, Ticket, Violation,
+    Since, Subscribe, Subscribed, Text, Ticket, Violation,
 };
 
 const SUBSCRIBE: Ticket = 1;
 const PUBLISH: Ticket = 2;
+const RENEW: Ticket = 3;
 
 /// What all plain clients of one config share: its settings and its encodings.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ impl Plain {
             channel,
             since,
             shape,
+            has_token: false,
             answers_pings: timeout.is_some(),
             heartbeat: Heartbeat::new(ping_interval, timeout.unwrap_or_default(), now.instant),
             spoke: now.instant,
@@ -91,6 +93,8 @@ pub struct Machine {
     channel: Channel,
     since: Option<Since>,
     shape: Shape,
+    /// It came with a token, and may send another.
+    has_token: bool,
     answers_pings: bool,
     heartbeat: Heartbeat,
     /// When its last message came.
@@ -98,6 +102,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Whether the client came with a token: then `{"type":"token","token":…}` is no message, but another token.
+    pub fn with_token(self, has_token: bool) -> Machine {
+        Machine { has_token: has_token && !self.shape.is_verbatim(), ..self }
+    }
+
     fn hear(&mut self, data: Payload, now: Moment, step: &mut Step) {
         self.spoke = now.instant;
         let config = &self.plain.config;
@@ -173,6 +182,13 @@ impl Dialect for Machine {
     fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
         self.heartbeat.heard(now.instant);
         match frame {
+            Frame::Text(text)
+                if self.has_token
+                    && let Some(token) = renewal(&text) =>
+            {
+                self.spoke = now.instant;
+                step.command(Command::Renew { ticket: RENEW, token });
+            }
             Frame::Text(text) => self.hear(Payload::Text(text), now, step),
             Frame::Binary(bytes) if self.shape.is_verbatim() => self.hear(Payload::Binary(bytes), now, step),
             Frame::Binary(_) => return Err(Violation::new(Breach::Unsupported, "only text is spoken here")),
@@ -211,6 +227,7 @@ impl Dialect for Machine {
                     step.send(shape.say(json.end(), None));
                 }
             },
+            Event::Accepted { ticket: RENEW, .. } => self.say(Json::new("authorized"), step),
             Event::Lost { .. } if self.shape.is_verbatim() => step.close(Closing::Slow),
             Event::Lost { after, upto, .. } => {
                 let mut json = Json::new("lost");
@@ -268,4 +285,19 @@ impl Dialect for Machine {
         }
         step.send(Frame::Close(Some(why.close())));
     }
+}
+
+/// The token of a message that is nothing else.
+fn renewal(text: &str) -> Option<Text> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Renewal {
+        r#type: String,
+        token: String,
+    }
+    if !text.starts_with('{') || !text.contains("\"token\"") {
+        return None;
+    }
+    let renewal: Renewal = serde_json::from_str(text).ok()?;
+    (renewal.r#type == "token").then(|| renewal.token.into())
 }

@@ -15,7 +15,7 @@ use super::news::News;
 use super::policy::Allowed;
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::vocabulary::{
-    Channel, Closing, ConnectionId, Encoding, Identity, Moment, Recovery, Refusal, Since, Subscribe, Subscribed,
+    Channel, Closing, ConnectionId, Encoding, Identity, Moment, Recovery, Refusal, Rights, Since, Subscribe, Subscribed,
 };
 use publishing::Bucket;
 
@@ -34,6 +34,8 @@ pub struct Client {
     id: ConnectionId,
     address: Address,
     identity: Option<Arc<Identity>>,
+    /// Where somebody bounds it. Most clients are bound by policies alone.
+    rights: Option<Box<Rights>>,
     /// In the order of their channels' names.
     subscriptions: Vec<Subscription>,
     /// The members that it stands behind. Bounded like subscriptions.
@@ -56,6 +58,7 @@ impl Client {
             id,
             address,
             identity: None,
+            rights: None,
             subscriptions: Vec::new(),
             entered: Vec::new(),
             buckets: Vec::new(),
@@ -83,6 +86,21 @@ impl Client {
         let identity = Arc::new(identity);
         self.hub.identities.lock().insert(self.id, Arc::clone(&identity));
         self.identity = Some(identity);
+    }
+
+    /// The connection may do so much and no more from now on, whatever it was before.
+    pub fn grant(&mut self, rights: Rights) {
+        self.rights = Some(Box::new(rights));
+    }
+
+    /// What bounds it.
+    pub fn rights(&self) -> Option<&Rights> {
+        self.rights.as_deref()
+    }
+
+    /// Whether what it was granted is over.
+    pub fn has_expired(&self, now: Instant) -> bool {
+        self.rights.as_ref().is_some_and(|rights| rights.until <= now)
     }
 
     fn forget_user(&mut self) {
