@@ -50,7 +50,8 @@ impl Realtime {
             }
         };
         let nowhere = Channel::reserved(DIALECT, "");
-        let guest = match self.let_in(&settings, &request, &facts, DIALECT, Greeting::AtTheDoor(&nowhere)).await {
+        let guest = self.let_in(&settings, &request, &facts, DIALECT, Greeting::AtTheDoor(&nowhere)).await;
+        let guest = match guest.map_err(Failure::from) {
             Ok(guest) => guest,
             // A status would have it come back for ever.
             Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => {
