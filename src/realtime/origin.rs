@@ -2,10 +2,12 @@
 
 use http::header::ORIGIN;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, StatusCode, Uri};
 
 use crate::http::{Facts, Failure};
 use crate::settings::{Pattern, Section};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Which pages may connect.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,6 +47,10 @@ impl Origins {
         let forbidden = |reason: &'static str| Failure::client(StatusCode::FORBIDDEN, reason);
         let mut said = headers.get_all(ORIGIN).iter();
         let origin = match (said.next(), said.next()) {
+            // Browsers send none with a GET of the same origin (polling, EventSource), but say this, which no page can set.
+            (None, _) if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") => {
+                return Ok(From::Here);
+            }
             (None, _) if self.require_origin => return Err(forbidden("An Origin is required here.")),
             (None, _) => return Ok(From::Here),
             (Some(origin), None) => origin.to_str().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! `[[realtime.socketio]]`: one endpoint of the stock client.
 
+use crate::http::canonical::path::misspelt;
 use crate::realtime::dialect::socketio;
 use crate::realtime::link::engine;
 use crate::realtime::origin::Origins;
@@ -41,6 +42,9 @@ impl Config {
             if !path.starts_with('/') || path.contains(['?', '#', '%']) || path.contains("//") {
                 let what = format!("{path:?} is no path below the root");
                 section.problem("path", what, Some("as in \"/socket.io/\""));
+            } else if let Some(better) = misspelt(path) {
+                let what = format!("requests are compared with {path:?} in another spelling");
+                section.problem("path", what, Some(&format!("write {better:?}")));
             }
         }
         if paths.is_empty() {

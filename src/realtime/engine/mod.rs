@@ -19,7 +19,7 @@ use super::dialect::socketio::SocketIo;
 use super::entrance::facts;
 use super::link::engine::{self, Place, Sessions, Shared, Sid, Transport};
 use super::link::websocket;
-use super::origin::Origins;
+use super::origin::{From, Origins};
 use super::{Realtime, Settings};
 use crate::http::{Body, Failure, Request, Response};
 use crate::telemetry::Registry;
@@ -82,7 +82,11 @@ impl Realtime {
         let facts = facts(&parts)?;
         let from = match endpoint.origins(&settings).check(&parts.headers, &facts) {
             Ok(from) => from,
-            Err(_) => return Ok(refuse(Refusal::Forbidden)),
+            Err(_) => {
+                let mut response = refuse(Refusal::Forbidden);
+                sharing::share(response.headers_mut(), From::Here);
+                return Ok(response);
+            }
         };
         if let Some(answer) = sharing::preflight(&parts, &from) {
             return Ok(answer);

@@ -52,7 +52,10 @@ pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Resul
         return Ok(Ok(bare(StatusCode::BAD_REQUEST)));
     }
     let most = shared.config.max_payload.bytes();
-    let Some(body) = collect(request, body, most).await? else {
+    let Ok(body) = post.receive(collect(request, body, most)).await else {
+        return Ok(Err(Refusal::SessionUnknown));
+    };
+    let Some(body) = body? else {
         post.withdraw();
         let mut response = bare(StatusCode::PAYLOAD_TOO_LARGE);
         if request.version < Version::HTTP_2 {

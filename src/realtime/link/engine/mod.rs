@@ -304,3 +304,6 @@ fn sum(a: Traffic, b: Traffic) -> Traffic {
         messages_out: a.messages_out.wrapping_add(b.messages_out),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ enum Posted {
     #[default]
     Nothing,
     /// Its body is still on its way.
-    Coming,
+    Coming(Option<Waker>),
     Whole(Bytes, Option<Waker>),
     InUse(Option<Waker>),
     Used,
@@ -98,7 +98,7 @@ impl Exchange {
             state.fail(Fault::Overlap);
             return Err(Denied::Overlap);
         }
-        state.posted = Posted::Coming;
+        state.posted = Posted::Coming(None);
         Ok(Post::new(Arc::clone(self)))
     }
 
@@ -169,8 +169,8 @@ impl Exchange {
         state.session = None;
         let reader = if let Reading::Waits(reader) = &mut state.reading { reader.take() } else { None };
         let writer = match &mut state.posted {
-            Posted::Whole(_, writer) | Posted::InUse(writer) => writer.take(),
-            _ => None,
+            Posted::Coming(writer) | Posted::Whole(_, writer) | Posted::InUse(writer) => writer.take(),
+            Posted::Nothing | Posted::Used => None,
         };
         drop(state);
         wake(reader);
@@ -200,3 +200,6 @@ fn wake(waker: Option<Waker>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

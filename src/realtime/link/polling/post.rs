@@ -1,5 +1,6 @@
 //! A request that brings something for the session.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -17,6 +18,28 @@ pub struct Post {
 impl Post {
     pub(super) fn new(exchange: Arc<Exchange>) -> Post {
         Post { exchange, is_finished: false }
+    }
+
+    /// Waits for `body`, as long as there is a session to give it to.
+    ///
+    /// # Errors
+    /// [`Denied::Over`] when the session ended before.
+    pub async fn receive<F: Future>(&self, body: F) -> Result<F::Output, Denied> {
+        let mut body = pin!(body);
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(body) = body.as_mut().poll(context) {
+                return Poll::Ready(Ok(body));
+            }
+            let mut state = self.exchange.0.lock();
+            if state.is_over {
+                return Poll::Ready(Err(Denied::Over));
+            }
+            if let Posted::Coming(writer) = &mut state.posted {
+                *writer = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Gives the session what came, and waits until it is used up: a client is not listened to faster than that.
@@ -39,7 +62,7 @@ impl Post {
                     *writer = Some(context.waker().clone());
                     Poll::Pending
                 }
-                Posted::Nothing | Posted::Coming => Poll::Ready(Err(Denied::Over)),
+                Posted::Nothing | Posted::Coming(_) => Poll::Ready(Err(Denied::Over)),
             }
         })
         .await;
