@@ -144,8 +144,9 @@ async fn under_traffic(pauses: Vec<u64>, before: usize) -> (Vec<String>, Vec<Str
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    // Pauses of nothing would let the clock of the tests stand still.
     #[test]
-    fn nothing_is_lost_doubled_or_out_of_order(pauses in prop::collection::vec(0u64..8, 4..12), before in 0usize..12) {
+    fn nothing_is_lost_doubled_or_out_of_order(pauses in prop::collection::vec(1u64..8, 4..12), before in 0usize..12) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (own, echoed) = runtime.block_on(under_traffic(pauses, before));
         let numbered = |kind: &str, count: usize| (0..count).map(|number| format!("4{kind}{number}")).collect::<Vec<_>>();
