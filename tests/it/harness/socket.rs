@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::door::{Door, PATIENCE};
@@ -54,7 +54,10 @@ pub async fn connect_narrow(door: &Door, path: &str) -> Socket {
 
 async fn open(stream: TcpStream, request: Request<()>) -> Result<Socket, Error> {
     stream.set_nodelay(true).expect("an option");
-    let opened = timeout(PATIENCE, tokio_tungstenite::client_async(request, stream)).await.expect("an answer");
+    // By default each client holds 128 KiB to read into.
+    let config = WebSocketConfig::default().read_buffer_size(4096);
+    let opening = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+    let opened = timeout(PATIENCE, opening).await.expect("an answer");
     opened.map(|(socket, _)| Socket(socket))
 }
 
