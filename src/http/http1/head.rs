@@ -76,7 +76,8 @@ impl Scan {
             }
         }
         self.looked = bytes.len();
-        if self.lines == 0 && bytes.len() - self.line_start > limits.target + LINE_ROOM {
+        // Its last byte may be the first of the line's end.
+        if self.lines == 0 && bytes.len() - self.line_start > limits.target + LINE_ROOM + 1 {
             return Err(Refusal::TargetTooLong);
         }
         if bytes.len() >= limits.head {
