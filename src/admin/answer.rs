@@ -78,7 +78,10 @@ fn ready(reasons: &[&str]) -> Response {
 }
 
 fn connections(admin: &Inner) -> Response {
-    let counts = json!({ "under_way": admin.drain.under_way(), "draining": !admin.drain.is_running() });
+    let mut counts = json!({ "under_way": admin.drain.under_way(), "draining": !admin.drain.is_running() });
+    if let (Some(kinds), Some(counts)) = (admin.kinds.get(), counts.as_object_mut()) {
+        counts.extend(kinds());
+    }
     whole(StatusCode::OK, JSON, counts.to_string())
 }
 

@@ -29,10 +29,14 @@ pub struct Admin {
     api_at: Option<SocketAddr>,
 }
 
+/// Counts the connections there are, by kind.
+pub type Kinds = Box<dyn Fn() -> serde_json::Map<String, serde_json::Value> + Send + Sync>;
+
 struct Inner {
     health: health::Health,
     registry: OnceLock<Registry>,
     api: OnceLock<Arc<Api>>,
+    kinds: OnceLock<Kinds>,
     drain: Signal,
     /// Asks the roof to drain.
     stop: mpsc::Sender<()>,
@@ -53,7 +57,8 @@ impl Admin {
         has_app: bool,
     ) -> Result<Admin, BindError> {
         let health = health::Health::new(drain.clone());
-        let inner = Inner { health, registry: OnceLock::new(), api: OnceLock::new(), drain, stop };
+        let inner =
+            Inner { health, registry: OnceLock::new(), api: OnceLock::new(), kinds: OnceLock::new(), drain, stop };
         let mut admin = Admin { inner: Arc::new(inner), api_at: None };
         match config.listen {
             Place::At(address) => {
@@ -86,9 +91,10 @@ impl Admin {
         self.api_at
     }
 
-    /// Every room is built: their numbers, the API, and the app whose health counts.
-    pub fn ready(&self, registry: Registry, api: Arc<Api>, upstream: Arc<Upstream>) {
+    /// Every room is built: their numbers, their counts, the API, and the app whose health counts.
+    pub fn ready(&self, registry: Registry, api: Arc<Api>, upstream: Arc<Upstream>, kinds: Kinds) {
         let _ = self.inner.registry.set(registry);
+        let _ = self.inner.kinds.set(kinds);
         let _ = self.inner.api.set(api);
         self.inner.health.opened(upstream);
     }

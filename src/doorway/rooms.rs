@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::dispatch::Dispatch;
+use crate::admin::Kinds;
 use crate::app::{App, SECRET_VARIABLE};
 use crate::config::Config;
 use crate::drain::Signal;
@@ -73,6 +76,22 @@ impl Rooms {
         self.realtime.reload(&config.realtime);
         self.api.reload(&config.api);
         Ok(())
+    }
+
+    /// How many there are of what the rooms hold open.
+    pub fn kinds(&self) -> Kinds {
+        let Rooms { entrance, access, upstream, realtime, .. } = self.clone();
+        Box::new(move || {
+            let app = upstream.counts();
+            let counts = [
+                ("open", json!(entrance.open())),
+                ("requests", json!(access.in_flight())),
+                ("sockets", json!(realtime.sockets())),
+                ("tunnels", json!(app.tunnels)),
+                ("app", json!({ "connections": app.connections, "waiting": app.waiting })),
+            ];
+            counts.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+        })
     }
 
     /// Those that answer requests.

@@ -73,7 +73,7 @@ impl Doorway {
             info!("stopped before it was ready");
             return Ok(());
         };
-        door.admin.ready(registry, Arc::clone(&rooms.api), Arc::clone(&rooms.upstream));
+        door.admin.ready(registry, Arc::clone(&rooms.api), Arc::clone(&rooms.upstream), rooms.kinds());
         door.serve(listeners, &rooms);
         let why = door.attend(&rooms, &numbers).await;
         door.close(why, &rooms).await;

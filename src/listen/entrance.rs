@@ -72,6 +72,11 @@ impl Entrance {
         entrance
     }
 
+    /// How many connections are open, upgraded ones too.
+    pub fn open(&self) -> i64 {
+        self.0.numbers.open.get()
+    }
+
     /// Takes over other sections of the config. Those who are in may stay.
     ///
     /// # Errors

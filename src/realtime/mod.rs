@@ -29,6 +29,7 @@ mod rest;
 mod upgrade;
 mod upkeep;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ALLOW};
@@ -134,6 +135,11 @@ impl Realtime {
             return true;
         }
         path.strip_prefix(settings.config.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// How many clients are connected now, by dialect.
+    pub fn sockets(&self) -> BTreeMap<&'static str, i64> {
+        self.numbers.sockets()
     }
 
     /// Takes over another section of the config (SIGHUP). Sockets stay open; new ones are under the new settings, and

@@ -46,6 +46,14 @@ pub struct Upstream {
     supervisor: Option<Supervisor>,
 }
 
+/// What is open towards the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub connections: i64,
+    pub tunnels: i64,
+    pub waiting: i64,
+}
+
 /// The app cannot be had at all; a sentence for a person.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -133,6 +141,12 @@ impl Upstream {
         let mut response = send::send(&self.gate, request).await?;
         response.extensions_mut().insert(UpstreamTime(asked.elapsed()));
         Ok(response)
+    }
+
+    /// How many connections to the app are open, how many of them are tunnels, and how many requests wait for one.
+    pub fn counts(&self) -> Counts {
+        let Metrics { open, tunnels, waiting, .. } = &self.metrics;
+        Counts { connections: open.get(), tunnels: tunnels.get(), waiting: waiting.get() }
     }
 
     /// True when upgrades for `path` go to the app: those the config names, and Next's hot reloading in development.

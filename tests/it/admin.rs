@@ -8,6 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use crate::harness::raw::RawApp;
+use crate::harness::socket::connect;
 use crate::harness::{App, Door, PATIENCE, Stub, app, door, wire};
 
 fn parsed(answer: &str) -> Value {
@@ -60,7 +62,8 @@ async fn a_draining_door_is_live_but_not_ready() {
     assert_eq!(wire::status(&live), 200, "{live}");
     let metrics = wire::get(door.admin(), "/metrics").await;
     assert!(metrics.contains("doorway_draining 1\n"), "{metrics}");
-    assert_eq!(parsed(&wire::get(door.admin(), "/connections").await), json!({ "under_way": 1, "draining": true }));
+    let counts = parsed(&wire::get(door.admin(), "/connections").await);
+    assert_eq!((&counts["under_way"], &counts["draining"]), (&json!(1), &json!(true)), "{counts}");
     gate.add_permits(1);
     assert_eq!(door.wait().code(), Some(0), "{}", door.output());
 }
@@ -176,6 +179,57 @@ async fn the_numbers_follow_what_happens() {
     while parsed(&wire::get(door.admin(), "/connections").await)["under_way"] != 0 {
         assert!(Instant::now() < deadline);
     }
+}
+
+#[tokio::test]
+async fn connections_are_counted_by_kind() {
+    let app = RawApp::start(|mut asked| async move {
+        // Others are never answered.
+        if asked.target() == "/tunnel" {
+            asked.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+        }
+        asked.closed().await;
+        None
+    })
+    .await;
+    let door = door().config(app.config() + "tunnel = [\"/tunnel\"]\n").start();
+    let ask = async |lines: &str| {
+        let mut stream = TcpStream::connect(door.http()).await.unwrap();
+        stream.write_all(format!("GET {lines}\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+    };
+    let held = [
+        ask("/slow HTTP/1.1\r\nHost: site.test").await,
+        ask("/tunnel HTTP/1.1\r\nHost: site.test\r\nConnection: upgrade\r\nUpgrade: x").await,
+        ask("/api/ws HTTP/1.1\r\nHost: site.test\r\nAccept: text/event-stream").await,
+        TcpStream::connect(door.http()).await.unwrap(),
+    ];
+    let sockets = [connect(&door, "/api/ws").await, connect(&door, "/api/ws").await];
+    let counts = async |open: i64| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let counts = parsed(&wire::get(door.admin(), "/connections").await);
+            let busy = open > 0;
+            let expected = json!({
+                "draining": false,
+                "open": open,
+                // An event stream is one of the sockets.
+                "requests": i64::from(busy),
+                "sockets": { "plain": if busy { 3 } else { 0 } },
+                "tunnels": i64::from(busy),
+            });
+            if expected.as_object().unwrap().iter().all(|(kind, count)| counts[kind] == *count)
+                && (!busy || counts["app"]["connections"].as_i64() >= Some(2))
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{counts}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    counts(6).await;
+    drop((held, sockets));
+    counts(0).await;
 }
 
 #[tokio::test]

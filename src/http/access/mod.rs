@@ -38,6 +38,11 @@ impl Access {
     pub fn new(registry: &mut Registry) -> Access {
         Access { numbers: Arc::new(Numbers::register(registry)) }
     }
+
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> i64 {
+        self.numbers.in_flight.get()
+    }
 }
 
 impl<S> Layer<S> for Access {

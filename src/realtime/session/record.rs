@@ -1,9 +1,11 @@
 //! What is told of a socket: numbers while it lives, one line when it ends.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +21,8 @@ use crate::telemetry::Registry;
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     open: Family<DialectLabel, Gauge>,
+    /// The same handles; one for each dialect that was ever spoken.
+    dialects: Arc<Mutex<BTreeMap<&'static str, Gauge>>>,
     opened: Family<DialectLabel, Counter>,
     ended: Family<EndLabels, Counter>,
     messages_in: Counter,
@@ -52,6 +56,18 @@ impl Numbers {
         registry.register("bytes_in", "Bytes received from clients", numbers.bytes_in.clone());
         registry.register("bytes_out", "Bytes written to clients", numbers.bytes_out.clone());
         numbers
+    }
+
+    /// How many clients are connected now, by dialect; of those that were ever spoken.
+    pub fn sockets(&self) -> BTreeMap<&'static str, i64> {
+        self.dialects.lock().iter().map(|(dialect, open)| (*dialect, open.get())).collect()
+    }
+
+    fn note(&self, label: &DialectLabel) {
+        let mut dialects = self.dialects.lock();
+        if !dialects.contains_key(label.dialect) {
+            dialects.insert(label.dialect, self.open.get_or_create(label).clone());
+        }
     }
 }
 
@@ -129,6 +145,7 @@ impl Record {
     pub fn new(who: Who, permit: Permit) -> Record {
         let label = DialectLabel { dialect: who.dialect };
         who.numbers.open.get_or_create(&label).inc();
+        who.numbers.note(&label);
         who.numbers.opened.get_or_create(&label).inc();
         Record {
             who: Box::new(who),
