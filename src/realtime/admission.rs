@@ -16,7 +16,7 @@ pub struct Limits {
     pub max_connections: usize,
     /// Connections of one address (one /64 of IPv6). Default 20,000.
     pub max_connections_per_address: usize,
-    /// Clients let in a second; as many at once after a pause of a second. Default 2,000.
+    /// Clients let in a second; as many at once after a pause of a second. Default 5,000: a third of a processor, or less.
     pub admission_rate: u32,
     /// How long a client waits to be let in before it is sent away to come back later. Default 5 s.
     pub admission_wait: Duration,
@@ -27,7 +27,7 @@ impl Default for Limits {
         Limits {
             max_connections: 100_000,
             max_connections_per_address: 20_000,
-            admission_rate: 2_000,
+            admission_rate: 5_000,
             admission_wait: Duration::from_secs(5),
         }
     }
