@@ -48,7 +48,7 @@ enum Command {
 struct Serve {
     /// A Next.js project to install, build, start and keep running; takes the place of [app] url and dir
     dir: Option<PathBuf>,
-    /// The config file [default: ./proxy.toml if there is one]
+    /// The config file [default: proxy.toml in DIR, else the one here, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -112,7 +112,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn live(config: Config, source: Source) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), config = source.name(), "starting");
     if let Some(file) = source.overlooked() {
-        warn!(file = %file.display(), "not read: only ./{DEFAULT_FILE} and --config are");
+        warn!(file = %file.display(), "not read: another config was found first");
     }
     let runtime = match runtime() {
         Ok(runtime) => runtime,

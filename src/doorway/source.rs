@@ -1,6 +1,7 @@
-//! Where the config comes from: a named file, `./proxy.toml`, or the defaults; asked again at every reload.
+//! Where the config comes from: a named file, the project's own `proxy.toml`, the one here, or the defaults; asked again
+//! at every reload.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
 
@@ -10,7 +11,7 @@ pub const DEFAULT_FILE: &str = "proxy.toml";
 /// What the command line said about the config.
 #[derive(Debug)]
 pub struct Source {
-    /// `--config FILE`, or `./proxy.toml` once it has been seen: from then on it must be there.
+    /// `--config FILE`, or a `proxy.toml` once it has been seen: from then on it must be there.
     file: Option<PathBuf>,
     /// `doorway DIR`: the app, whatever `[app]` says.
     dir: Option<PathBuf>,
@@ -26,9 +27,11 @@ impl Source {
     /// # Errors
     /// [`ConfigError`], with every problem at once.
     pub fn load(&mut self) -> Result<Config, ConfigError> {
-        let default = Path::new(DEFAULT_FILE);
-        if self.file.is_none() && default.exists() {
-            self.file = Some(default.to_owned());
+        if self.file.is_none() {
+            // A project that brings its own is meant to run with it, from wherever it is started.
+            let own = self.dir.as_ref().map(|dir| dir.join(DEFAULT_FILE));
+            let found = own.into_iter().chain([PathBuf::from(DEFAULT_FILE)]).find(|file| file.exists());
+            self.file = found;
         }
         let mut config = match &self.file {
             Some(file) => Config::load(file)?,
@@ -46,10 +49,11 @@ impl Source {
         self.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string())
     }
 
-    /// A config in DIR that a person might expect to be read, and is not.
+    /// A config that a person might expect to be read, and is not: one in DIR beside `--config`, one here beside DIR's.
     pub fn overlooked(&self) -> Option<PathBuf> {
-        let there = self.dir.as_ref()?.join(DEFAULT_FILE).canonicalize().ok()?;
+        let dir = self.dir.as_ref()?;
         let read = self.file.as_ref().and_then(|file| file.canonicalize().ok());
-        (read.as_ref() != Some(&there)).then_some(there)
+        let there = [dir.join(DEFAULT_FILE), PathBuf::from(DEFAULT_FILE)];
+        there.into_iter().filter_map(|file| file.canonicalize().ok()).find(|file| read.as_ref() != Some(file))
     }
 }

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::harness::{App, door, wire};
+use crate::harness::socket::connect;
+use crate::harness::{App, Stub, door, wire};
 
 fn doorway(folder: &Path, arguments: &[&str]) -> Output {
     let binary = env!("CARGO_BIN_EXE_doorway");
@@ -123,6 +124,26 @@ async fn without_arguments_the_file_here_is_read() {
     door.wait_for_log(|line| line["message"] == "starting" && line["config"] == "proxy.toml");
     door.signal("TERM");
     assert_eq!(door.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_is_run_with_its_own_config_before_the_one_here() {
+    let project = Stub::new();
+    project.write(
+        "proxy.toml",
+        "[listen]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[realtime]\npath = \"/own\"\n[app]\nrestart_delay = \"50ms\"\n",
+    );
+    let dir = project.path().to_str().unwrap();
+    let door = door().config("[realtime]\npath = \"/here\"\n").arguments(&[dir]).start();
+    let ready = door.wait_for_log(|line| line["message"] == "ready");
+    assert_eq!((&ready["realtime"], &ready["app"]), (&"/own".into(), &dir.into()));
+    let overlooked =
+        door.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.starts_with("not read")));
+    assert_eq!(overlooked["file"], door.config_file().canonicalize().unwrap().to_str().unwrap());
+    connect(&door, "/own").await.is_quiet().await;
+    door.signal("HUP");
+    let again = door.wait_for_log(|line| line["message"] == "reloaded");
+    assert_eq!(again["config"], project.path().join("proxy.toml").to_str().unwrap());
 }
 
 #[tokio::test]
