@@ -6,16 +6,19 @@ import { eventually } from "./eventually.js";
 import { paths, scratch } from "./paths.js";
 
 export class Doorway {
-  /** Starts the door with `config`, an object of sections (an array where there are several of a kind), and waits until it listens and its app answers. */
-  static async start(config, args = []) {
-    const door = new Doorway(config, args);
+  /**
+   * Starts the door with `config`, an object of sections (an array where there are several of a kind), and waits until
+   * it listens and its app answers. `more` is text for the end of the file.
+   */
+  static async start(config, args = [], more = "") {
+    const door = new Doorway(config, args, more);
     await door.#ready();
     return door;
   }
 
-  constructor(config, args) {
+  constructor(config, args, more) {
     this.file = join(scratch(), "proxy.toml");
-    writeFileSync(this.file, toToml(config));
+    writeFileSync(this.file, toToml(config) + "\n" + more);
     this.kinds = ["admin", config.listen.http?.length && "http", config.listen.https?.length && "https"].filter(Boolean);
     this.child = new Child("doorway", paths.doorway, ["--config", this.file, ...args], {
       env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1" },
