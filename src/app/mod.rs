@@ -19,7 +19,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 pub use answer::{Act, Answer, Audience, Content, Do, Emit, Place, Target, User};
@@ -141,15 +141,18 @@ impl App {
         // One id for all attempts: to the app, asked twice is asked once.
         let id = signature::message_id();
         let mut last = AskError::Unavailable("it is given a rest after too many failures".into());
-        for attempt in 0..config.attempts {
+        let mut attempt = 0;
+        while attempt < config.attempts {
             let earliest = self.breaker.next_chance(Instant::now());
             if earliest > deadline {
                 return Err(last);
             }
             sleep_until(earliest).await;
-            let Ok(permit) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else { return Err(last) };
+            let Ok(permit) = timeout_at(deadline, self.permits.acquire()).await else { return Err(last) };
+            // A turn that the breaker does not give is no attempt: a message waits out its patience, not eight pauses.
             let Some(_chance) = self.breaker.admit(Instant::now()) else { continue };
-            let outcome = timeout(config.timeout, self.once(question, config, &id)).await;
+            let until = deadline.min(Instant::now() + config.timeout);
+            let outcome = timeout_at(until, self.once(question, config, &id)).await;
             drop(permit);
             match outcome.unwrap_or_else(|_| {
                 Err(Again::Yes(format!("no answer within {}", humantime::format_duration(config.timeout))))
@@ -173,6 +176,7 @@ impl App {
                     info!(kind = question.kind().word(), attempt, %why, "callback will be tried again");
                     last = AskError::Unavailable(why);
                     let pause = jittered(config.first_pause * 2_u32.saturating_pow(attempt.min(10)));
+                    attempt += 1;
                     if Instant::now() + pause > deadline {
                         return Err(last);
                     }
