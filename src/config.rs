@@ -113,5 +113,12 @@ impl Config {
                 Some("give [tls] certificate and key, or self_signed = true"),
             );
         }
+        if self.app.off && !self.callbacks.events.is_empty() && self.callbacks.url.is_none() {
+            root.section("callbacks").problem(
+                "events",
+                "there is no app to ask: app.url is \"off\"",
+                Some("give callbacks.url where the app is, as in \"https://example.com/api/ws\""),
+            );
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::question::Question;
+use super::remote::Remote;
 use super::signature::Secret;
 use crate::keywords;
 use crate::settings::{Pattern, Section, Size};
@@ -45,6 +46,8 @@ pub struct Config {
     pub events: Vec<EventKind>,
     /// The app's route that answers. Default: the hub's own path, `app/api/ws/route.ts`.
     pub path: Option<String>,
+    /// Where an app elsewhere answers, in place of the one behind the door. No default.
+    pub url: Option<Remote>,
     /// For which channels it is asked about `subscribe` and `message`; `*` stands for any characters. Default `["*"]`.
     pub channels: Vec<Pattern>,
     /// Headers of the upgrade that go along besides `Cookie` and `Authorization`. Default none.
@@ -83,6 +86,7 @@ impl Default for Config {
         Config {
             events: Vec::new(),
             path: None,
+            url: None,
             channels: vec![Pattern::new("*")],
             headers: Vec::new(),
             secret: None,
@@ -121,6 +125,7 @@ impl Config {
         let config = Config {
             events: section.value("events", default.events),
             path,
+            url: section.optional("url"),
             channels: section.value("channels", default.channels),
             headers: section.value("headers", default.headers),
             secret: Config::read_secret(section),
@@ -137,6 +142,9 @@ impl Config {
             breaker_pause: section.value("breaker_pause", default.breaker_pause),
             default_path: default_path.to_owned(),
         };
+        if config.path.is_some() && config.url.is_some() {
+            section.problem("url", "callbacks.path and callbacks.url exclude each other", None);
+        }
         for (key, number) in [
             ("attempts", u64::from(config.attempts)),
             ("concurrency", config.concurrency as u64),
@@ -202,6 +210,11 @@ impl Config {
             EventKind::Message => self.message_patience,
             EventKind::Disconnect => self.disconnect_patience,
         }
+    }
+
+    /// Where a question goes, for the log.
+    pub(super) fn place_of(&self, question: &Question) -> String {
+        self.url.as_ref().map_or_else(|| self.path_of(question).to_owned(), ToString::to_string)
     }
 
     pub(super) fn path_of(&self, _question: &Question) -> &str {

@@ -8,6 +8,7 @@ mod breaker;
 mod config;
 mod metrics;
 mod question;
+mod remote;
 mod report;
 mod signature;
 
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
@@ -29,16 +31,18 @@ pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
 use crate::http::canonical::path::may_mean;
-use crate::http::{Body, Facts, Request};
+use crate::http::{Body, Facts, Failure};
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 use breaker::Breaker;
 use metrics::Metrics;
+use remote::{Away, Remote, Unanswered};
 
 /// Asks the app; shared by every session.
 pub struct App {
     config: watch::Sender<Arc<Config>>,
     upstream: Arc<Upstream>,
+    away: Away,
     breaker: Breaker,
     /// Questions under way at once; more of them wait, in order.
     permits: Semaphore,
@@ -73,6 +77,7 @@ impl App {
             waiting: AtomicUsize::new(0),
             config: watch::Sender::new(Arc::new(config.clone())),
             upstream,
+            away: Away::default(),
             reports,
             metrics: Metrics::register(registry),
         });
@@ -95,7 +100,7 @@ impl App {
     pub fn is_callback(&self, path: &str) -> bool {
         let config = self.config.borrow();
         let ours = config.path.as_deref().unwrap_or(&config.default_path);
-        !config.events.is_empty() && may_mean(path, ours)
+        config.url.is_none() && !config.events.is_empty() && may_mean(path, ours)
     }
 
     /// True when the app wants to be asked about `kind` (and, where there is one, about `channel`).
@@ -164,7 +169,7 @@ impl App {
                 Err(Again::No(error)) => {
                     // It is there and it speaks: its words are wrong, which a pause would not mend.
                     self.breaker.succeeded();
-                    warn!(kind = question.kind().word(), path = %config.path_of(question), %error, "callback failed");
+                    warn!(kind = question.kind().word(), path = config.place_of(question), %error, "callback failed");
                     return Err(error);
                 }
                 Err(Again::Yes(why)) => {
@@ -189,28 +194,42 @@ impl App {
 
     async fn once(&self, question: &Question, config: &Config, id: &str) -> Result<Answer, Again> {
         let request = self.request(question, config, id).map_err(|why| Again::No(AskError::Nonsense(why)))?;
-        let response = self
-            .upstream
-            .send(request)
-            .await
-            .map_err(|failure| Again::Yes(failure.detail.unwrap_or_else(|| failure.reason.into_owned())))?;
-        let (head, body) = response.into_parts();
-        let status = head.status;
+        let (status, body) = match &config.url {
+            Some(remote) => self.ask_away(remote, request, config).await?,
+            None => self.ask_here(request, config).await?,
+        };
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Again::Yes(format!("status {}", status.as_u16())));
         }
-        let body = match Limited::new(body, config.max_answer.bytes()).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                let what = format!("it is longer than {} bytes", config.max_answer.0);
-                return Err(Again::No(AskError::Nonsense(what)));
-            }
-            Err(error) => return Err(Again::Yes(format!("its answer broke off: {error}"))),
-        };
         Answer::parse(status, &body).map_err(|what| Again::No(AskError::Nonsense(what)))
     }
 
-    fn request(&self, question: &Question, config: &Config, id: &str) -> Result<Request, String> {
+    /// Asks the app behind the door.
+    async fn ask_here(&self, request: http::Request<Bytes>, config: &Config) -> Result<(StatusCode, Bytes), Again> {
+        let failed = |failure: Failure| Again::Yes(failure.detail.unwrap_or_else(|| failure.reason.into_owned()));
+        let (head, body) = self.upstream.send(request.map(Body::from)).await.map_err(failed)?.into_parts();
+        match Limited::new(body, config.max_answer.bytes()).collect().await {
+            Ok(body) => Ok((head.status, body.to_bytes())),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_long(config)),
+            Err(error) => Err(Again::Yes(format!("its answer broke off: {error}"))),
+        }
+    }
+
+    /// Asks an app elsewhere.
+    async fn ask_away(
+        &self,
+        remote: &Remote,
+        request: http::Request<Bytes>,
+        config: &Config,
+    ) -> Result<(StatusCode, Bytes), Again> {
+        let asked = self.away.ask(remote, request.map(Full::new), config.max_answer.bytes()).await;
+        asked.map_err(|unanswered| match unanswered {
+            Unanswered::Broken(why) => Again::Yes(why),
+            Unanswered::TooLong => too_long(config),
+        })
+    }
+
+    fn request(&self, question: &Question, config: &Config, id: &str) -> Result<http::Request<Bytes>, String> {
         let body = question.body();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let signature = config.secret().sign(id, now, body.as_bytes());
@@ -226,13 +245,17 @@ impl App {
         put("webhook-id", id)?;
         put("webhook-timestamp", &now.to_string())?;
         put("webhook-signature", &signature)?;
-        let mut request = Request::new(Body::from(body));
+        let mut request = http::Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = config.path_of(question).parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
         request.extensions_mut().insert(Facts::clone(&asker.facts));
         Ok(request)
     }
+}
+
+fn too_long(config: &Config) -> Again {
+    Again::No(AskError::Nonsense(format!("it is longer than {} bytes", config.max_answer.0)))
 }
 
 /// Whether asking again may help.

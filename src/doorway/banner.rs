@@ -17,6 +17,7 @@ pub fn say(config: &Config, listeners: &[Listener]) -> String {
 
 fn app(config: &Config) -> String {
     match (&config.app.dir, &config.app.url) {
+        _ if config.app.off => "no app".to_owned(),
         (Some(dir), _) => dir.display().to_string(),
         (None, Some(url)) => url.to_string().trim_end_matches('/').to_owned(),
         (None, None) => "no app".to_owned(),

@@ -39,6 +39,7 @@ impl Source {
         };
         if let Some(dir) = &self.dir {
             config.app.url = None;
+            config.app.off = false;
             config.app.dir = Some(dir.clone());
         }
         Ok(config)

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::address::Address;
 use crate::http::canonical::path::misspelt;
-use crate::settings::Section;
+use crate::settings::{Expected, Section, Setting};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// An app that runs already. Default `http://127.0.0.1:3000`, unless `dir` is given.
     pub url: Option<Address>,
+    /// There is no app (`url = "off"`): the door serves files and the hub, and nothing else. Default false.
+    pub off: bool,
     /// A Next.js project to build, start and keep running; with `url` too, only its files are used. No default.
     pub dir: Option<PathBuf>,
     /// The project is being worked on: `next dev` instead of a build, and its hot reloading let through. Default false.
@@ -60,10 +64,23 @@ pub struct Config {
     pub tunnel_limit: usize,
 }
 
+/// Where the app is, if there is one.
+enum Place {
+    At(Address),
+    Off,
+}
+
+impl Setting for Place {
+    fn parse(value: &DeValue) -> Result<Self, Expected> {
+        if value.as_str() == Some("off") { Ok(Place::Off) } else { Address::parse(value).map(Place::At) }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             url: Some(Address::loopback(3000)),
+            off: false,
             dir: None,
             dev: false,
             dist: ".next".into(),
@@ -93,7 +110,7 @@ impl Default for Config {
 impl Config {
     /// True when the app is a process of ours.
     pub fn is_supervised(&self) -> bool {
-        self.url.is_none()
+        self.url.is_none() && !self.off
     }
 
     /// The keys that differ from `started` and that only a restart can change.
@@ -121,11 +138,17 @@ impl Config {
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
         let dir = section.optional("dir");
-        let url = section.optional("url");
+        let (url, off) = match section.optional("url") {
+            Some(Place::At(address)) => (Some(address), false),
+            Some(Place::Off) => (None, true),
+            None => (None, false),
+        };
         // A wrong url is a problem already; it must not turn into a start of the project beside it.
         let url = if dir.is_some() && !section.has("url") { None } else { url.or(default.url) };
+        let url = url.filter(|_| !off);
         let config = Config {
             url,
+            off,
             dir,
             dev: section.value("dev", default.dev),
             dist: section.value("dist", default.dist),

@@ -127,6 +127,14 @@ impl Gate {
         }
     }
 
+    /// There is nobody to ask any more.
+    pub fn vacate(&self) {
+        if let Some(before) = self.appointed().take() {
+            before.retire();
+        }
+        self.pool.send_replace(None);
+    }
+
     fn appointed(&self) -> MutexGuard<'_, Option<Arc<Pool>>> {
         self.appointed.lock().unwrap_or_else(PoisonError::into_inner)
     }

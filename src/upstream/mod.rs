@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::StatusCode;
+
 pub use address::Address;
 pub use config::Config;
 
@@ -76,7 +78,7 @@ impl Upstream {
         };
         let directory = section.dir.clone();
         let upstream = Upstream { config, gate, drain, metrics, directory, supervisor };
-        if upstream.supervisor.is_none() {
+        if upstream.supervisor.is_none() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
         Ok(upstream)
@@ -87,9 +89,14 @@ impl Upstream {
         self.directory.as_deref()
     }
 
-    /// True while the app answers.
+    /// True while the app answers, or where there is none.
     pub fn is_ready(&self) -> bool {
-        self.gate.answers()
+        self.is_off() || self.gate.answers()
+    }
+
+    /// True where there is no app, on purpose.
+    pub fn is_off(&self) -> bool {
+        self.supervisor.is_none() && self.config.get().off
     }
 
     /// Takes over another section of the config (SIGHUP). A supervised app of which there is a new build is replaced
@@ -99,6 +106,7 @@ impl Upstream {
         self.config.set(config.clone());
         match (&self.supervisor, &config.url) {
             (Some(supervisor), _) => supervisor.reload(),
+            (None, _) if config.off => self.gate.vacate(),
             (None, Some(url)) if *before != *config => self.lead_to(url.clone()),
             _ => {}
         }
@@ -135,8 +143,11 @@ impl Upstream {
     /// Asks the app.
     ///
     /// # Errors
-    /// [`Failure`] with 502, 503 or 504 when the app gives no proper answer.
+    /// [`Failure`] with 502, 503 or 504 when the app gives no proper answer, 404 where there is none.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+        if self.is_off() {
+            return Err(Failure::client(StatusCode::NOT_FOUND, "There is nothing at this address."));
+        }
         let asked = Instant::now();
         let mut response = send::send(&self.gate, request).await?;
         response.extensions_mut().insert(UpstreamTime(asked.elapsed()));
@@ -151,7 +162,7 @@ impl Upstream {
 
     /// True when upgrades for `path` go to the app: those the config names, and Next's hot reloading in development.
     pub fn tunnels(&self, path: &str) -> bool {
-        tunnel::leads(&self.config.get(), path)
+        !self.is_off() && tunnel::leads(&self.config.get(), path)
     }
 
     /// Asks the app for another protocol; when it agrees, bytes flow both ways until one side ends, both are silent for

@@ -1,5 +1,6 @@
 //! The API from outside: the real binary, asked as a program asks.
 
+mod alone;
 mod app;
 mod callers;
 mod cors;

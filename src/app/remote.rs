@@ -1,0 +1,197 @@
+//! An app elsewhere: asked over TLS at an address of its own, on a few connections that are kept.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use toml::de::DeValue;
+
+use crate::settings::{Expected, Setting};
+
+/// Connections that are kept while idle; further ones are closed after their answer.
+const MOST_IDLE: usize = 16;
+
+/// How long one may have been idle to be used again: less than any server waits.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Where an app elsewhere answers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Remote {
+    is_secure: bool,
+    host: String,
+    port: u16,
+    /// As in `Host`.
+    authority: String,
+    target: PathAndQuery,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}{}", self.authority, self.target.path())
+    }
+}
+
+impl Remote {
+    fn read(text: &str) -> Option<Remote> {
+        let uri: Uri = text.parse().ok()?;
+        let is_secure = *uri.scheme()? == Scheme::HTTPS;
+        let authority = uri.authority().filter(|_| is_secure || *uri.scheme_str().unwrap_or_default() == *"http")?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() || authority.as_str().contains('@') {
+            return None;
+        }
+        let port = authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let target = uri.path_and_query().cloned().filter(|target| target.path().len() > 1)?;
+        Some(Remote { is_secure, host, port, authority: authority.to_string(), target })
+    }
+}
+
+impl Setting for Remote {
+    fn parse(value: &DeValue) -> Result<Self, Expected> {
+        let words = "the address of a route, as in \"https://example.com/api/ws\"";
+        value.as_str().and_then(Remote::read).ok_or(Expected(words.into()))
+    }
+}
+
+/// Connections to an app elsewhere.
+#[derive(Default)]
+pub struct Away {
+    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    /// At most [`MOST_IDLE`]; the latest is used first.
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    remote: Remote,
+    sender: SendRequest<Full<Bytes>>,
+    since: Instant,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Asking again may help.
+    Broken(String),
+    TooLong,
+}
+
+fn broken(error: impl fmt::Display) -> Unanswered {
+    Unanswered::Broken(error.to_string())
+}
+
+impl Away {
+    /// Asks, and reads at most `most` bytes of the answer. Where it ends, `Host` and target are `remote`'s.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn ask(
+        &self,
+        remote: &Remote,
+        mut request: http::Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<(StatusCode, Bytes), Unanswered> {
+        *request.uri_mut() = Uri::from(remote.target.clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(&remote.authority).map_err(broken)?);
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("doorway/", env!("CARGO_PKG_VERSION"))));
+        let mut sender = match self.take(remote) {
+            Some(sender) => sender,
+            None => self.connect(remote).await?,
+        };
+        sender.ready().await.map_err(broken)?;
+        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let body = match Limited::new(body, most).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Unanswered::TooLong),
+            Err(error) => return Err(broken(error)),
+        };
+        self.keep(remote, sender);
+        Ok((head.status, body))
+    }
+
+    fn take(&self, remote: &Remote) -> Option<SendRequest<Full<Bytes>>> {
+        let mut idle = self.idle.lock();
+        idle.retain(|known| known.remote == *remote && known.since.elapsed() < IDLE && !known.sender.is_closed());
+        idle.pop().map(|known| known.sender)
+    }
+
+    fn keep(&self, remote: &Remote, sender: SendRequest<Full<Bytes>>) {
+        let mut idle = self.idle.lock();
+        if idle.len() < MOST_IDLE && !sender.is_closed() {
+            idle.push(Idle { remote: remote.clone(), sender, since: Instant::now() });
+        }
+    }
+
+    async fn connect(&self, remote: &Remote) -> Result<SendRequest<Full<Bytes>>, Unanswered> {
+        let stream = TcpStream::connect((remote.host.as_str(), remote.port)).await.map_err(broken)?;
+        stream.set_nodelay(true).map_err(broken)?;
+        if !remote.is_secure {
+            return speak(stream).await;
+        }
+        let config = self.tls.get_or_init(trust).clone().map_err(Unanswered::Broken)?;
+        let name = ServerName::try_from(remote.host.clone()).map_err(broken)?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(broken)?;
+        speak(stream).await
+    }
+}
+
+async fn speak<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, Unanswered>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // It ends when the sender is dropped, and holds no guard: those who ask do.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// The authorities that this machine trusts (`SSL_CERT_FILE` names others), read when they are first needed.
+fn trust() -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err("this machine trusts no certificate authority: install ca-certificates".into());
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_elsewhere_has_scheme_host_and_path() {
+        let remote = Remote::read("https://app.test/api/ws?x=1").unwrap();
+        assert_eq!((remote.host.as_str(), remote.port, remote.is_secure), ("app.test", 443, true));
+        assert_eq!(remote.to_string(), "https://app.test/api/ws", "a query may hold a secret");
+        assert_eq!(Remote::read("http://[::1]:3000/x").unwrap().host, "::1");
+        for wrong in
+            ["", "/api/ws", "app.test/api", "https://app.test", "https://app.test/", "ftp://a/b", "https://a@b/c"]
+        {
+            assert_eq!(Remote::read(wrong), None, "{wrong}");
+        }
+    }
+}
