@@ -11,6 +11,7 @@ mod config;
 mod drain;
 mod files_builds;
 mod files_large;
+mod files_next;
 mod files_paths;
 mod files_ranges;
 mod files_static;

@@ -9,6 +9,9 @@ use crate::upstream::StartError;
 /// The newest known-good releases of the lines that are maintained (November 2026).
 const FLOORS: &[(u64, Version)] = &[(15, Version(15, 5, 29)), (16, Version(16, 4, 5))];
 
+/// For who meant another kind of app.
+const ELSE: &str = "to put Doorway in front of another server, start that and name it as [app] url";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u64, u64, u64);
 
@@ -35,12 +38,17 @@ impl Project {
     /// A sentence that says why it is no Next.js project.
     pub fn inspect(directory: &Path, dist: &Path) -> Result<Project, StartError> {
         let name = directory.display();
-        let directory = directory.canonicalize().map_err(|error| StartError(format!("cannot open {name}: {error}")))?;
+        let directory = directory.canonicalize().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                StartError(format!("{name}: there is no such folder; the folder of a Next.js project is expected"))
+            }
+            _ => StartError(format!("cannot open {name}: {error}")),
+        })?;
         let manifest = directory.join("package.json");
         let text = match std::fs::read(&manifest) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StartError(format!("{name} is not a Next.js project: it has no package.json")));
+                return Err(StartError(format!("{name} is not a Next.js project: it has no package.json ({ELSE})")));
             }
             Err(error) => return Err(StartError(format!("cannot read {}: {error}", manifest.display()))),
         };
@@ -48,7 +56,8 @@ impl Project {
             .map_err(|error| StartError(format!("{} is not JSON: {error}", manifest.display())))?;
         let lists = |kind: &str| package[kind]["next"].is_string();
         if !["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"].into_iter().any(lists) {
-            return Err(StartError(format!("{name} is not a Next.js project: its package.json does not list next")));
+            let what = format!("{name} is not a Next.js project: its package.json does not list next ({ELSE})");
+            return Err(StartError(what));
         }
         Ok(Project { dist: directory.join(dist), directory, package })
     }
