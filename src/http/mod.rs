@@ -1,6 +1,7 @@
 //! One request: the types that every room shares, the connection it came on, and the layers around the answer.
 
 pub mod access;
+pub mod alarm;
 pub mod body;
 pub mod canonical;
 pub mod compress;
@@ -16,7 +17,6 @@ pub mod target;
 pub mod upgrade;
 pub mod upload;
 
-mod alarm;
 mod config;
 mod connected;
 mod error_page;

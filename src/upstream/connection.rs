@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 
 use super::pool::Slot;
 use super::socket::{Reader, Writer};
+use crate::http::alarm::Alarm;
 
 /// What is asked of the kernel at once: enough for most answers whole.
 const BLOCK: usize = 8 * 1024;
@@ -24,6 +24,7 @@ pub struct Connection {
     pub writer: Option<Writer>,
     /// Read, but not yet understood.
     pub input: BytesMut,
+    /// Set for each request; setting a timer anew each time would take the runtime's timer lock twice a request.
     pub alarm: Alarm,
     /// How long the app says that it keeps it, idle.
     pub keep_alive: Option<Duration>,
@@ -35,7 +36,7 @@ pub struct Connection {
 impl Connection {
     pub fn new((reader, writer): (Reader, Writer), slot: Slot) -> Connection {
         let input = BytesMut::new();
-        let (alarm, block) = (Alarm::new(), BLOCK);
+        let (alarm, block) = (Alarm::default(), BLOCK);
         Connection { reader, writer: Some(writer), input, alarm, keep_alive: None, block, slot }
     }
 
@@ -73,33 +74,5 @@ impl Connection {
 
     pub fn into_parts(self) -> (Reader, Option<Writer>, BytesMut, Slot) {
         (self.reader, self.writer, self.input, self.slot)
-    }
-}
-
-/// A deadline that moves with every request, on a timer that is set only when it rings.
-///
-/// Setting a timer for each request would take the runtime's timer lock twice a request.
-#[derive(Debug)]
-pub struct Alarm {
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl Alarm {
-    fn new() -> Alarm {
-        Alarm { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) }
-    }
-
-    /// Ready once `deadline` has passed.
-    pub fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        if self.sleep.deadline() > deadline {
-            self.sleep.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(self.sleep.as_mut().poll(context));
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            self.sleep.as_mut().reset(deadline);
-        }
     }
 }
