@@ -61,12 +61,13 @@ pub fn is_absolute_form(target: &[u8]) -> bool {
     if lower(7) != b"http://" && lower(8) != b"https://" {
         return false;
     }
-    let path_is_fine = match after_authority(target) {
-        Some(b"") => true,
-        Some(path) => is_origin_form(path),
-        None => false,
-    };
-    path_is_fine && http::Uri::try_from(target).is_ok_and(|uri| uri.authority().is_some())
+    let Some(path) = after_authority(target) else { return false };
+    // By itself: a parser of whole URIs cuts at a `#` wherever it stands.
+    let before = &target[..target.len() - path.len()];
+    let authority = before.splitn(3, |byte| *byte == b'/').nth(2).unwrap_or_default();
+    (path.is_empty() || is_origin_form(path))
+        && http::uri::Authority::try_from(authority).is_ok()
+        && http::Uri::try_from(target).is_ok_and(|uri| uri.authority().is_some())
 }
 
 #[cfg(test)]
@@ -119,8 +120,18 @@ mod tests {
         for target in ["http://a/b?c", "HTTPS://a.test:8443", "http://a?b"] {
             assert_eq!(is_absolute_form(target.as_bytes()), target != "http://a?b", "{target}");
         }
-        for target in ["http://", "http:///x", "ftp://a/b", "a:80", "http://a/b#c", r"http://a\b/", "http://[::1/", "x"]
-        {
+        for target in [
+            "http://",
+            "http:///x",
+            "ftp://a/b",
+            "a:80",
+            "http://a/b#c",
+            "http://a#b/c",
+            "http://a#\u{e9}/c",
+            r"http://a\b/",
+            "http://[::1/",
+            "x",
+        ] {
             assert!(!is_absolute_form(target.as_bytes()), "{target}");
         }
     }

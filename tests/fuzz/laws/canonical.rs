@@ -2,13 +2,17 @@
 
 use doorway::http::canonical::authority;
 use doorway::http::canonical::path::{canonical, may_mean};
-use doorway::http::target::is_origin_form;
+use doorway::http::target::{is_absolute_form, is_origin_form};
 use http::uri::Scheme;
 
 pub fn holds(bytes: &[u8]) {
     if let Ok(name) = authority::parse(bytes, &Scheme::HTTPS) {
         assert_eq!(authority::parse(name.as_str().as_bytes(), &Scheme::HTTPS).as_ref(), Ok(&name));
         assert!(name.port_u16() != Some(443) && !name.as_str().contains(['/', '@', ',', ' ', '%']));
+    }
+    if is_absolute_form(bytes) {
+        let uri = http::Uri::try_from(bytes).expect("what the door accepts is a URI");
+        assert!(bytes.iter().all(u8::is_ascii_graphic) && !bytes.contains(&b'#'), "{uri}");
     }
     if !is_origin_form(bytes) {
         return;
