@@ -163,6 +163,8 @@ async fn hosts_that_are_none_or_two() {
 async fn targets_in_the_wrong_form() {
     refused(&[
         (b"GET http://evil.test/ HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
+        (b"GET http://site.test#x/ HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
+        (b"GET http://site.test#\xfb/ HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
         (b"GET http://user@site.test/ HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
         (b"GET https://site.test/ HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
         (b"GET http://site.test:81/ HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
