@@ -23,7 +23,8 @@ const INDEX: &str = concat!(
      <li><a href=\"/health/ready\">/health/ready</a>: it should get traffic; 503 with the reasons if not\n\
      <li><a href=\"/metrics\">/metrics</a>: for Prometheus\n\
      <li><a href=\"/connections\">/connections</a>: how many there are\n\
-     <li><code>POST /drain</code>: the same as SIGTERM\n</ul>\n"
+     <li><code>POST /drain</code>: the same as SIGTERM\n\
+     <li>the API: below <code>[api] path</code>, which <code>openapi.json</code> there describes\n</ul>\n"
 );
 
 /// Answers one request.

@@ -33,10 +33,8 @@ pub enum BadToken {
     Character,
 }
 
-static GENERATED: LazyLock<Tokens> = LazyLock::new(|| {
-    let given = std::env::var(VARIABLE).ok().and_then(|text| Tokens::new(&[text.trim().to_owned()]).ok());
-    given.unwrap_or_else(Tokens::generate)
-});
+static GENERATED: LazyLock<Tokens> =
+    LazyLock::new(|| Tokens::given().and_then(Result::ok).unwrap_or_else(Tokens::generate));
 
 impl Tokens {
     /// These, the first of which is the one to hand out.
@@ -55,6 +53,15 @@ impl Tokens {
             }
         }
         if texts.is_empty() { Err(BadToken::None) } else { Ok(Tokens(texts.to_vec())) }
+    }
+
+    fn given() -> Option<Result<Tokens, BadToken>> {
+        std::env::var(VARIABLE).ok().map(|text| Tokens::new(&[text.trim().to_owned()]))
+    }
+
+    /// What is wrong with the token that this process was given, if it was given one.
+    pub fn wrong_in_environment() -> Option<BadToken> {
+        Tokens::given()?.err()
     }
 
     /// That of the environment, or one that is made once a run.

@@ -92,7 +92,12 @@ fn tokens(section: &Section) -> Option<Tokens> {
     let inline: Option<Vec<String>> = section.optional("token");
     let file: Option<PathBuf> = section.optional("token_file");
     let (key, texts) = match (inline, file) {
-        (None, None) => return None,
+        (None, None) => {
+            if let Some(error) = Tokens::wrong_in_environment() {
+                section.problem("token", format!("{VARIABLE} in the environment: {error}"), None);
+            }
+            return None;
+        }
         (Some(texts), None) => ("token", texts),
         (None, Some(file)) => match std::fs::read_to_string(&file) {
             Ok(text) => (

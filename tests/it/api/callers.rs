@@ -111,6 +111,22 @@ async fn it_can_be_kept_off_the_main_listeners_or_moved() {
     assert_eq!(answer.status, 404);
 }
 
+#[test]
+fn a_token_that_is_none_is_an_error_wherever_it_comes_from() {
+    for (config, environment, words) in [
+        ("[api]\ntoken = \"short\"\n", "", "a token has 32 to 512 characters"),
+        ("[api]\ntoken = []\n", "", "there is no token in it"),
+        ("[api]\ntoken_file = \"nowhere\"\n", "", "cannot read nowhere"),
+        ("", "short", "DOORWAY_TOKEN in the environment"),
+    ] {
+        let making = door().config(config);
+        let mut door =
+            if environment.is_empty() { making.spawn() } else { making.env("DOORWAY_TOKEN", environment).spawn() };
+        assert_eq!(door.wait().code(), Some(1), "{config}");
+        assert!(door.output().contains(words), "{words} in {}", door.output());
+    }
+}
+
 #[tokio::test]
 async fn it_is_counted() {
     let door = door().start();
