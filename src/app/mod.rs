@@ -142,6 +142,29 @@ impl App {
         }
     }
 
+    /// Posts `body` to a route of the app, once, on behalf of nobody. Says with which status it was answered.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub async fn deliver(&self, path: &str, headers: HeaderMap, body: bytes::Bytes) -> Result<StatusCode, String> {
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = path.parse::<Uri>().map_err(|error| error.to_string())?;
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(Facts {
+            client: std::net::Ipv4Addr::LOCALHOST.into(),
+            scheme: http::uri::Scheme::HTTP,
+            authority: http::uri::Authority::from_static("localhost"),
+            forwarded_for: HeaderValue::from_static("127.0.0.1"),
+            request_id: crate::http::facts::RequestId::default(),
+            received: std::time::Instant::now(),
+        });
+        match self.upstream.send(request).await {
+            Ok(response) => Ok(response.status()),
+            Err(failure) => Err(failure.detail.unwrap_or_else(|| failure.reason.into_owned())),
+        }
+    }
+
     async fn persist(&self, question: &Question, config: &Config, deadline: Instant) -> Result<Answer, AskError> {
         // One id for all attempts: to the app, asked twice is asked once.
         let id = signature::message_id();

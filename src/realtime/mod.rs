@@ -64,7 +64,9 @@ pub struct Realtime {
     numbers: Arc<session::Numbers>,
     turned: entrance::Turned,
     sessions: Arc<Sessions>,
-    pusher: pusher::Apps,
+    pusher: Arc<pusher::Apps>,
+    pusher_webhooks: pusher::Webhooks,
+    pusher_sessions: pusher::Sessions,
     app: Arc<App>,
     gate: Arc<dyn Gate>,
     tokens: Arc<Tokens>,
@@ -101,6 +103,9 @@ impl Realtime {
         let lanes = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Arc::new(Hub::new(config.hub.clone(), lanes, hub::Numbers::new(registry)));
         tokio::spawn(upkeep::upkeep(Arc::clone(&hub), drain.clone()));
+        let apps = Arc::new(pusher::Apps::new(&config.pusher));
+        apps.register(registry);
+        let webhooks = pusher::Webhooks::start(Arc::clone(&apps), &hub, Arc::clone(&app), drain.clone(), registry);
         let settings = Live::new(Settings::new(config));
         tokio::spawn(farewell::farewell(Arc::clone(&hub), settings.clone(), drain.clone()));
         let tokens = Tokens::new(&config.tokens, registry);
@@ -113,7 +118,9 @@ impl Realtime {
             refusing: Arc::new(Semaphore::new(refusal::MOST)),
             app,
             hub,
-            pusher: pusher::Apps::new(&config.pusher),
+            pusher: apps,
+            pusher_webhooks: webhooks,
+            pusher_sessions: pusher::Sessions::default(),
             admission: Arc::default(),
             numbers: Arc::new(session::Numbers::new(registry)),
             turned: entrance::Turned::new(registry),
@@ -148,6 +155,7 @@ impl Realtime {
         self.hub.reload(config.hub.clone(), Moment::now().instant);
         self.pusher.reload(&config.pusher);
         self.tokens.reload(&config.tokens);
+        self.pusher_webhooks.reload();
         self.settings.set(Settings::new(config));
     }
 

@@ -6,7 +6,7 @@ mod handshake;
 mod polling;
 mod query;
 mod refusal;
-mod sharing;
+pub mod sharing;
 
 use std::sync::Arc;
 

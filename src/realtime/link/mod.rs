@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod event_stream;
 pub mod polling;
+pub mod sockjs;
 pub mod websocket;
 
 use std::borrow::Cow;

@@ -2,16 +2,24 @@
 
 mod config;
 mod index;
+mod auth;
+mod fallback;
 mod place;
+mod rest;
 mod socket;
+mod webhooks;
 
 pub use config::Config;
 pub use index::Apps;
 pub use place::Place;
+pub use webhooks::Webhooks;
+
+/// The sessions of clients without WebSockets.
+pub type Sessions = std::sync::Arc<sockjs::Sessions<fallback::SessionKey>>;
 
 use super::{Realtime, Settings};
 use crate::http::{Failure, Request, Response};
-use crate::realtime::link::websocket;
+use crate::realtime::link::{sockjs, websocket};
 use place::Wish;
 
 impl Realtime {
@@ -20,8 +28,9 @@ impl Realtime {
         if self.pusher.is_empty() {
             return None;
         }
-        let wish = Wish { path: request.uri().path(), is_upgrade: websocket::asks(request) };
-        Place::find(&settings.config.path, wish)
+        let uri = request.uri();
+        let wish = Wish { path: uri.path(), query: uri.query(), is_upgrade: websocket::asks(request) };
+        Place::find(&settings.config.path, &self.pusher, wish)
     }
 
     /// Answers at one of the dialect's doors.
@@ -31,6 +40,9 @@ impl Realtime {
     pub(super) async fn pusher(&self, request: Request, place: Place) -> Result<Response, Failure> {
         match place {
             Place::Socket { key } => self.pusher_socket(request, &key).await,
+            Place::Fallback { key, session, what } => self.pusher_fallback(request, &key, &session, what).await,
+            Place::Rest { id, path } => self.pusher_rest(request, &id, &path).await,
+            Place::Auth { is_user } => self.pusher_auth(request, is_user).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::realtime::session::{Record, Session, Who};
 use crate::realtime::vocabulary::{Channel, Moment};
 use crate::realtime::{Realtime, place, upgrade};
 
-const DIALECT: &str = "pusher";
+pub const DIALECT: &str = "pusher";
 
 /// The versions of the protocol that are spoken: those that close with codes.
 const VERSIONS: std::ops::RangeInclusive<u32> = 5..=7;
@@ -85,7 +85,7 @@ impl Realtime {
 }
 
 /// The version that the client speaks must be one of ours.
-fn version(query: Option<&str>) -> Result<(), Code> {
+pub fn version(query: Option<&str>) -> Result<(), Code> {
     let version = place::parameter(query, "protocol").ok_or(Code::NoVersion)?;
     let version: u32 = version.parse().map_err(|_| Code::BadVersion)?;
     if VERSIONS.contains(&version) { Ok(()) } else { Err(Code::UnsupportedVersion) }

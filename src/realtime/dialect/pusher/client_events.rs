@@ -8,6 +8,7 @@ use super::code::error;
 use super::form::SENDER;
 use super::machine::{Machine, PUBLISH};
 use super::name::{self, Access, Kind};
+use super::notice::Notice;
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{Audience, Command, Draft, Extras, Moment, Payload, Publish};
 
@@ -52,6 +53,13 @@ impl Machine {
             return Err(format!("more than {} a second", settings.client_event_rate));
         }
         let subscription = &self.subscriptions[place];
+        self.app.tell(&Notice::ClientEvent {
+            channel: &subscription.channel,
+            event,
+            data: &data,
+            socket_id: &self.socket_id(),
+            user: subscription.user.as_deref(),
+        });
         let sender = subscription.user.as_ref().map(|user| (SENDER.into(), Bytes::copy_from_slice(user.as_bytes())));
         let mut draft = Draft::new(data);
         draft.name = Some(event.into());

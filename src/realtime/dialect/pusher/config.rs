@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::hook::Hook;
 use super::key::Key;
 use super::name;
-use crate::settings::{Pattern, Section, Size};
+use crate::settings::{Pattern, Section, Size, keywords};
 
 /// One app, as Pusher has them: its keys, its limits, and which features it has.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Config {
     /// What stands before the names of its channels in the hub. Default nothing for the first app, so that its channels
     /// are those that clients of other dialects name; the app's id and a slash for the others.
     pub prefix: String,
+    /// Who signs for clients that want into private and presence channels. Default the app's own routes.
+    pub auth: Auth,
     /// Whether clients may send events to each other. Default true.
     pub client_events: bool,
     /// Client events a second of one connection; more get error 4301. Default 10.
@@ -45,7 +48,24 @@ pub struct Config {
     pub max_watchlist: usize,
     /// How long a cache channel remembers its last event. Default 30 minutes.
     pub cache_age: Duration,
+    /// Who is told of what happens. Default nobody.
+    pub webhooks: Vec<Hook>,
+    /// How long a channel is empty, or a member gone, before that is told: a page reload is silent. Default 3 s.
+    pub webhook_quiet: Duration,
+    /// How long it is tried to deliver an event. Default 1 hour.
+    pub webhook_patience: Duration,
 }
+
+/// Who answers `/pusher/auth` and `/pusher/user-auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// The app.
+    App,
+    /// Doorway, for connections whose identity it knows.
+    Doorway,
+}
+
+keywords!(Auth { "app" => App, "doorway" => Doorway });
 
 impl Config {
     /// The app of one section; the first of them is `is_first`.
@@ -70,6 +90,7 @@ impl Config {
             keys,
             prefix,
             enabled: section.value("enabled", true),
+            auth: section.value("auth", Auth::App),
             client_events: section.value("client_events", true),
             client_event_rate: section.value("client_event_rate", 10),
             subscription_counts: section.value("subscription_counts", false),
@@ -83,6 +104,9 @@ impl Config {
             max_member: section.value("max_member", Size::kib(2)),
             max_watchlist: section.value("max_watchlist", 100),
             cache_age: section.value("cache_age", Duration::from_secs(1800)),
+            webhooks: section.sections("webhooks").iter().map(Hook::read).collect(),
+            webhook_quiet: section.value("webhook_quiet", Duration::from_secs(3)),
+            webhook_patience: section.value("webhook_patience", Duration::from_secs(3600)),
         };
         if config.activity_timeout < Duration::from_secs(1) {
             section.problem("activity_timeout", "clients count it in whole seconds: at least 1s", None);

@@ -146,6 +146,14 @@ pub fn value(payload: &Payload) -> String {
     }
 }
 
+/// A payload as clients are given it: as the inside of a string.
+pub fn form_of(payload: &Payload) -> String {
+    match payload {
+        Payload::Text(text) | Payload::Json(text) => text.to_string(),
+        Payload::Binary(bytes) => STANDARD.encode(bytes),
+    }
+}
+
 /// Text as a JSON string.
 pub fn quoted(text: &str) -> String {
     // Nothing to escape is the usual case for names; data is JSON and full of quotes.

@@ -8,16 +8,14 @@ use serde_json::json;
 
 use super::client_events::Bucket;
 use super::code::{self, Code};
-use super::form::{frame, quoted, value};
+use super::form::{form_of, frame, quoted};
 use super::message::Said;
 use super::signing_in::User;
 use super::subscribing::Subscription;
 use super::{App, name};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
-use crate::realtime::vocabulary::{
-    Channel, Closing, ConnectionId, Draft, Event, Frame, Moment, Payload, Ticket, Violation,
-};
+use crate::realtime::vocabulary::{Channel, Closing, ConnectionId, Draft, Event, Frame, Moment, Ticket, Violation};
 
 pub const SUBSCRIBE: Ticket = 1;
 pub const PUBLISH: Ticket = 2;
@@ -64,11 +62,7 @@ impl Machine {
     fn direct(&self, draft: &Draft, step: &mut Step) {
         let event = draft.name.as_deref().unwrap_or(super::form::UNNAMED);
         if !name::is_reserved(event) {
-            let data = match &draft.data {
-                Payload::Binary(_) => value(&draft.data),
-                Payload::Text(text) | Payload::Json(text) => quoted(text),
-            };
-            step.send(frame(event, None, Some(&data), None));
+            step.send(frame(event, None, Some(&quoted(&form_of(&draft.data))), None));
         }
     }
 }

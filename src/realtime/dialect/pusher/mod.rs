@@ -6,25 +6,29 @@ mod client_events;
 mod code;
 mod config;
 mod form;
+mod hook;
 mod key;
 mod machine;
 mod message;
 pub mod name;
+mod notice;
 mod signing_in;
 mod subscribing;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub use code::Code;
-pub use config::Config;
-pub use form::{quoted, value};
+pub use config::{Auth, Config};
+pub use form::{form_of, quoted, value};
+pub use hook::{Hook, HookEvent};
 pub use key::{Key, hex};
 pub use machine::Machine;
 pub use message::Said;
+pub use notice::{Ear, Notice};
 
 use super::Encoding;
 use crate::realtime::hub::policy::{Allowed, Demand};
@@ -42,6 +46,7 @@ pub struct App {
     /// The config has it no longer.
     is_gone: AtomicBool,
     connected: AtomicUsize,
+    ear: OnceLock<Arc<dyn Ear>>,
 }
 
 impl App {
@@ -57,6 +62,7 @@ impl App {
             settings: Live::new(config),
             is_gone: AtomicBool::new(false),
             connected: AtomicUsize::new(0),
+            ear: OnceLock::new(),
         })
     }
 
@@ -73,6 +79,17 @@ impl App {
         self.is_gone.store(config.is_none(), Ordering::Relaxed);
         if let Some(config) = config {
             self.settings.set(config);
+        }
+    }
+
+    /// Has `ear` hear what its clients do, from now on. Only the first counts.
+    pub fn listen(&self, ear: Arc<dyn Ear>) {
+        let _ = self.ear.set(ear);
+    }
+
+    fn tell(&self, notice: &Notice<'_>) {
+        if let Some(ear) = self.ear.get() {
+            ear.notice(notice);
         }
     }
 

@@ -7,6 +7,7 @@ use super::form::{frame, members, quoted};
 use super::machine::{Machine, SUBSCRIBE};
 use super::message::{self, Membership};
 use super::name::{self, Access, Kind};
+use super::notice::Notice;
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
     Channel, Command, Extras, Member, Payload, Recovery, Refusal, Since, Subscribe, Subscribed,
@@ -152,6 +153,7 @@ impl Machine {
         step.send(frame("pusher_internal:subscription_succeeded", Some(name), Some(&data), None));
         if kind.is_cache && subscribed.ticket == SUBSCRIBE && subscribed.recovery == Recovery::Complete(0) {
             step.send(frame("pusher:cache_miss", Some(name), None, None));
+            self.app.tell(&Notice::CacheMiss { channel: &subscribed.channel });
         }
     }
 

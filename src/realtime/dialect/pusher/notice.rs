@@ -1,0 +1,16 @@
+//! What a machine sees that the app's server may want to hear of.
+
+use crate::realtime::vocabulary::{Channel, Payload};
+
+#[derive(Debug, Clone, Copy)]
+pub enum Notice<'a> {
+    /// A client sent an event to the others.
+    ClientEvent { channel: &'a Channel, event: &'a str, data: &'a Payload, socket_id: &'a str, user: Option<&'a str> },
+    /// Somebody subscribed to a cache channel that remembers nothing.
+    CacheMiss { channel: &'a Channel },
+}
+
+/// Hears notices. It returns at once, and bounds what it keeps of them.
+pub trait Ear: Send + Sync {
+    fn notice(&self, notice: &Notice<'_>);
+}

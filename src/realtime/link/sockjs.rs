@@ -1,0 +1,346 @@
+//! SockJS's framing as `pusher-js` speaks it: `o` opens, `a[…]` are messages, `h` is a beat, `c[code,reason]` closes.
+//!
+//! What the client hears is the body of one request that goes on (streaming) or of one after another (polling); what it
+//! says comes in further requests, several at a time if it likes.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Frame as BodyFrame;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::{Link, LinkError, Traffic};
+use crate::realtime::vocabulary::{Frame, Parcel, Text};
+
+/// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
+const BEAT: Duration = Duration::from_secs(25);
+/// How long nobody may be listening before the client counts as gone.
+const AWAY: Duration = Duration::from_secs(15);
+/// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
+const WAITING: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The sessions of all clients, by what `K` tells them apart. As many as were let in.
+pub struct Sessions<K>(Mutex<HashMap<K, Arc<Meeting>>>);
+
+impl<K> Default for Sessions<K> {
+    fn default() -> Self {
+        Sessions(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Hash + Eq + Clone> Sessions<K> {
+    pub fn find(&self, key: &K) -> Option<Arc<Meeting>> {
+        self.0.lock().get(key).map(Arc::clone)
+    }
+
+    /// A new session under `key`; `None` where there is one.
+    pub fn open(self: &Arc<Self>, key: K) -> Option<(SockJs<K>, Arc<Meeting>)> {
+        let meeting = Arc::new(Meeting::default());
+        meeting.state.lock().chunk = Some(Bytes::from_static(b"o\n"));
+        let mut sessions = self.0.lock();
+        if sessions.contains_key(&key) {
+            return None;
+        }
+        sessions.insert(key.clone(), Arc::clone(&meeting));
+        let link = SockJs {
+            meeting: Arc::clone(&meeting),
+            sessions: Arc::clone(self),
+            key,
+            waiting: Vec::new(),
+            closing: None,
+            beat: now() + BEAT,
+            traffic: Traffic::default(),
+        };
+        Some((link, meeting))
+    }
+}
+
+/// Where the requests of a client and its session meet.
+#[derive(Debug, Default)]
+pub struct Meeting {
+    state: Mutex<State>,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// At most about [`WAITING`] messages.
+    posted: VecDeque<Text>,
+    /// It has shown that it lives, without a message.
+    is_alive: bool,
+    /// One at a time: what is not read holds the session back.
+    chunk: Option<Bytes>,
+    /// The number of the request that listens, the latest of them; 0 for none.
+    listening: u64,
+    listened: u64,
+    /// Since when nobody listens.
+    away: Option<Instant>,
+    is_stream: bool,
+    /// A stream was sent a beat, and the client will say that it got it.
+    is_asked: bool,
+    is_over: bool,
+    session: Option<Waker>,
+    listener: Option<Waker>,
+}
+
+impl State {
+    fn wake_session(&mut self) {
+        if let Some(waker) = self.session.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_listener(&mut self) {
+        if let Some(waker) = self.listener.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Says no in the framing: the session opens and is closed at once.
+pub fn refusal(code: u16, reason: &str) -> String {
+    format!("o\n{}", close(code, reason))
+}
+
+fn close(code: u16, reason: &str) -> String {
+    format!("c[{code},{}]\n", serde_json::to_string(reason).expect("text is text"))
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Meeting {
+    /// The body of a request that listens, in place of any that did.
+    pub fn listen(self: &Arc<Self>, is_stream: bool) -> Listening {
+        let mut state = self.state.lock();
+        state.listened += 1;
+        state.listening = state.listened;
+        state.away = None;
+        state.is_stream = is_stream;
+        state.is_alive = true;
+        state.wake_listener();
+        state.wake_session();
+        Listening { number: state.listening, is_stream, is_done: false, meeting: Arc::clone(self) }
+    }
+
+    /// Takes what a request brought. Says whether it could be taken in time.
+    pub async fn post(&self, messages: Vec<String>) -> bool {
+        let taking = async {
+            for message in messages {
+                while !self.take(&message) {
+                    self.room.notified().await;
+                }
+            }
+            // For the next that waits.
+            self.room.notify_one();
+        };
+        timeout(PATIENCE, taking).await.is_ok()
+    }
+
+    fn take(&self, message: &str) -> bool {
+        let mut state = self.state.lock();
+        if state.posted.len() >= WAITING && !state.is_over {
+            return false;
+        }
+        state.posted.push_back(message.into());
+        state.wake_session();
+        true
+    }
+
+    /// The client says that it lives, or wants to know whether we do.
+    pub fn beat(&self) {
+        let mut state = self.state.lock();
+        state.is_alive = true;
+        let is_answer = state.is_stream && std::mem::take(&mut state.is_asked);
+        if !is_answer && state.chunk.is_none() {
+            state.is_asked = state.is_stream;
+            state.chunk = Some(Bytes::from_static(b"h\n"));
+            state.wake_listener();
+        }
+        state.wake_session();
+    }
+}
+
+/// The session's side.
+pub struct SockJs<K: Hash + Eq> {
+    meeting: Arc<Meeting>,
+    sessions: Arc<Sessions<K>>,
+    key: K,
+    waiting: Vec<Text>,
+    closing: Option<String>,
+    beat: Instant,
+    traffic: Traffic,
+}
+
+impl<K: Hash + Eq> SockJs<K> {
+    fn render(&mut self) -> Option<Bytes> {
+        let mut chunk = String::new();
+        for (place, text) in self.waiting.iter().enumerate() {
+            chunk += if place == 0 { "a[" } else { "," };
+            chunk += &serde_json::to_string(text.as_str()).expect("text is text");
+        }
+        if !chunk.is_empty() {
+            chunk += "]\n";
+        }
+        self.waiting = Vec::new();
+        chunk += self.closing.take().as_deref().unwrap_or_default();
+        (!chunk.is_empty()).then(|| chunk.into())
+    }
+}
+
+impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
+        let mut state = self.meeting.state.lock();
+        if let Some(text) = state.posted.pop_front() {
+            drop(state);
+            self.meeting.room.notify_one();
+            self.traffic.messages_in += 1;
+            self.traffic.bytes_in += text.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::Text(text))));
+        }
+        if std::mem::take(&mut state.is_alive) {
+            return Poll::Ready(Some(Ok(Frame::Pong(Bytes::new()))));
+        }
+        state.session = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn push(&mut self, frame: Frame) {
+        match frame {
+            Frame::Text(text) => {
+                self.traffic.messages_out += 1;
+                self.waiting.push(text);
+            }
+            Frame::Close(said) if self.closing.is_none() => {
+                let said = said.as_ref().map_or((1000, ""), |said| (said.code, said.reason.as_str()));
+                self.closing = Some(close(said.0, said.1));
+            }
+            Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+        }
+    }
+
+    fn push_parcel(&mut self, parcel: Parcel) {
+        parcel.frames().iter().for_each(|frame| self.push(frame.clone()));
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let meeting = Arc::clone(&self.meeting);
+        let mut state = meeting.state.lock();
+        if state.chunk.as_ref().is_none_or(|chunk| **chunk == *b"h\n")
+            && let Some(chunk) = self.render()
+        {
+            self.traffic.bytes_out += chunk.len() as u64;
+            self.beat = now() + BEAT;
+            state.chunk = Some(chunk);
+            state.wake_listener();
+        }
+        let is_written = state.chunk.is_none() && self.waiting.is_empty() && self.closing.is_none();
+        if is_written {
+            return Poll::Ready(Ok(()));
+        }
+        state.session = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.poll_flush(context);
+        if flushed.is_ready() {
+            let mut state = self.meeting.state.lock();
+            state.is_over = true;
+            state.wake_listener();
+        }
+        flushed
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let away = self.meeting.state.lock().away.map(|since| since + AWAY);
+        Some(away.map_or(self.beat, |away| away.min(self.beat)))
+    }
+
+    fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
+        let mut state = self.meeting.state.lock();
+        if state.away.is_some_and(|since| now >= since + AWAY) {
+            return Err(LinkError::Broken(io::Error::new(io::ErrorKind::TimedOut, "nobody listens any more")));
+        }
+        if now >= self.beat {
+            self.beat = now + BEAT;
+            if state.chunk.is_none() && state.listening != 0 {
+                state.is_asked = state.is_stream;
+                state.chunk = Some(Bytes::from_static(b"h\n"));
+                state.wake_listener();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<K: Hash + Eq> Drop for SockJs<K> {
+    fn drop(&mut self) {
+        self.sessions.0.lock().remove(&self.key);
+        let mut state = self.meeting.state.lock();
+        state.is_over = true;
+        state.wake_listener();
+        drop(state);
+        self.meeting.room.notify_waiters();
+    }
+}
+
+/// The body of a request that listens.
+pub struct Listening {
+    meeting: Arc<Meeting>,
+    number: u64,
+    is_stream: bool,
+    /// One that polls has had its answer.
+    is_done: bool,
+}
+
+impl http_body::Body for Listening {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, io::Error>>> {
+        let meeting = Arc::clone(&self.meeting);
+        let mut state = meeting.state.lock();
+        if self.is_done || state.listening != self.number {
+            return Poll::Ready(None);
+        }
+        if let Some(chunk) = state.chunk.take() {
+            self.is_done = !self.is_stream;
+            state.wake_session();
+            return Poll::Ready(Some(Ok(BodyFrame::data(chunk))));
+        }
+        if state.is_over {
+            return Poll::Ready(None);
+        }
+        state.listener = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut state = self.meeting.state.lock();
+        if state.listening == self.number {
+            state.listening = 0;
+            state.away = Some(now());
+            state.wake_session();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `/pusher/auth` and `/pusher/user-auth`, answered by Doorway: what the app said of a connection when it connected is
+//! signed, so that no route need be written. A signature is good for one connection alone, whoever fetches it.
+
+use std::sync::Arc;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+
+use super::socket::DIALECT;
+use crate::http::{Body, Failure, Request, Response};
+use crate::realtime::dialect::pusher::{App, Auth, name, quoted, value};
+use crate::realtime::engine::sharing::{preflight, share};
+use crate::realtime::entrance::facts;
+use crate::realtime::gate::Visitor;
+use crate::realtime::vocabulary::{Command, Identity, Refusal, Subscribe};
+use crate::realtime::{Realtime, place};
+
+/// The longest form that is read, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+impl Realtime {
+    /// Signs for a client that wants into a channel, or wants to be a user.
+    ///
+    /// # Errors
+    /// 400, 403, 405; 503 where the app is to be asked and cannot be.
+    pub(in crate::realtime) async fn pusher_auth(&self, request: Request, is_user: bool) -> Result<Response, Failure> {
+        let settings = self.settings.get();
+        let (request, body) = request.into_parts();
+        let facts = facts(&request)?;
+        let from = self.check_origin(&settings.config.origins, &request.headers, &facts)?;
+        if let Some(response) = preflight(&request, &from) {
+            return Ok(response);
+        }
+        if request.method != Method::POST {
+            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This is asked with POST.");
+            return Err(failure.header(ALLOW, HeaderValue::from_static("POST, OPTIONS")));
+        }
+        let bad = |what: &'static str| Failure::client(StatusCode::BAD_REQUEST, what);
+        let no = |what: &'static str| Failure::client(StatusCode::FORBIDDEN, what);
+        let body = Limited::new(body, LONGEST).collect().await.map_err(|_| bad("The form cannot be read."))?.to_bytes();
+        let form = std::str::from_utf8(&body).map_err(|_| bad("The form is not UTF-8."))?;
+        let field = |key| place::parameter(Some(form), key);
+        let app =
+            self.signer(field("app_key").as_deref()).ok_or_else(|| no("No app of this key is signed for here."))?;
+        let socket_id = field("socket_id").ok_or_else(|| bad("The form has no socket_id."))?;
+        let connection = name::connection(&socket_id).ok_or_else(|| bad("This is no socket_id."))?;
+        let identity = self.hub.identity_of(connection);
+        let identity = identity.ok_or_else(|| no("Nobody has said who this connection is."))?;
+        let app_settings = app.settings();
+        let key = app_settings.keys.first().ok_or_else(|| no("The app has no key."))?;
+        let prefix = &*app_settings.prefix;
+        let user = identity.user.strip_prefix(prefix).unwrap_or(&identity.user);
+        let json = if is_user {
+            let data = about(user, &identity, "id");
+            let signature = key.sign(&[socket_id.as_bytes(), b"::user::", data.as_bytes()]);
+            format!("{{\"auth\":\"{}:{signature}\",\"user_data\":{}}}", key.id(), quoted(&data))
+        } else {
+            let channel = field("channel_name").ok_or_else(|| bad("The form has no channel_name."))?;
+            let in_hub = app.channel(&channel).ok_or_else(|| bad("This is no name of a channel."))?;
+            if channel.starts_with("private-encrypted-") {
+                return Err(no("Only the app has the key of encrypted channels: it signs for them itself."));
+            }
+            if self.app.asks() {
+                let root = || PathAndQuery::from_static("/");
+                let visitor = Arc::new(Visitor {
+                    connection,
+                    dialect: DIALECT,
+                    client: facts.client,
+                    scheme: facts.scheme.clone(),
+                    authority: facts.authority.clone(),
+                    target: request.uri.path_and_query().cloned().unwrap_or_else(root),
+                    headers: request.headers.clone(),
+                    request_id: facts.request_id.as_str().to_owned(),
+                });
+                let wish = Command::Subscribe(Subscribe::to(in_hub));
+                if let Some(asking) = self.gate.ask(&visitor, Some(&identity), &wish) {
+                    asking.await.outcome.map_err(|refusal| match refusal {
+                        Refusal::Unavailable | Refusal::TooMany { .. } => {
+                            Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked.")
+                        }
+                        refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
+                    })?;
+                }
+            }
+            let data = channel.starts_with("presence-").then(|| about(user, &identity, "user_id"));
+            let (between, signed) = data.as_ref().map_or(("", ""), |data| (":", data.as_str()));
+            let parts = [&*socket_id, ":", &*channel, between, signed].map(str::as_bytes);
+            let signature = key.sign(&parts);
+            let data = data.map_or(String::new(), |data| format!(",\"channel_data\":{}", quoted(&data)));
+            format!("{{\"auth\":\"{}:{signature}\"{data}}}", key.id())
+        };
+        let mut response = Response::new(Body::from(json));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        share(response.headers_mut(), from);
+        Ok(response)
+    }
+
+    /// The app of `key` if Doorway signs for it; the first such without a key.
+    fn signer(&self, key: Option<&str>) -> Option<Arc<App>> {
+        match key {
+            Some(key) => self.pusher.by_key(key).filter(|app| app.settings().auth == Auth::Doorway),
+            None => self.pusher.all().into_iter().find(|app| app.settings().auth == Auth::Doorway),
+        }
+    }
+}
+
+/// What is told of a user: the id under `key`, and what others may know.
+fn about(user: &str, identity: &Identity, key: &str) -> String {
+    let info = identity.info.as_ref().map_or(String::new(), |info| format!(",\"user_info\":{}", value(info)));
+    format!("{{\"{key}\":{}{info}}}", quoted(user))
+}

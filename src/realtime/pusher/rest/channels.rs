@@ -1,0 +1,107 @@
+//! What is in the channels.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::No;
+use super::signature::Parameters;
+use crate::realtime::Realtime;
+use crate::realtime::dialect::pusher::{App, name};
+use crate::realtime::hub::Hub;
+use crate::realtime::vocabulary::{Channel, Moment, Payload, Since};
+
+/// What is asked of a channel: `info=user_count,subscription_count,cache`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Info {
+    users: bool,
+    subscriptions: bool,
+    cache: bool,
+}
+
+impl Info {
+    /// # Errors
+    /// 400 for what no channel knows.
+    pub fn read(text: Option<&str>) -> Result<Info, No> {
+        let mut info = Info::default();
+        for word in text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word {
+                "user_count" => info.users = true,
+                "subscription_count" => info.subscriptions = true,
+                "cache" => info.cache = true,
+                word => return Err(No::bad(format!("info is user_count, subscription_count or cache, not {word:?}"))),
+            }
+        }
+        Ok(info)
+    }
+
+    pub fn is_asked(self) -> bool {
+        self != Info::default()
+    }
+
+    /// What there is to say of a channel.
+    pub fn of(self, hub: &Hub, app: &App, name: &str, channel: &Channel, now: Moment) -> Map<String, Value> {
+        let mut told = Map::new();
+        if self.users && name.starts_with("presence-") {
+            told.insert("user_count".into(), hub.members(channel).len().into());
+        }
+        if self.subscriptions {
+            told.insert("subscription_count".into(), hub.subscribers(channel).into());
+        }
+        if self.cache && name::Kind::of(name).is_cache {
+            told.insert("cache".into(), cached(hub, app, channel, now));
+        }
+        told
+    }
+}
+
+/// The event that a cache channel remembers, and for how many seconds more.
+fn cached(hub: &Hub, app: &App, channel: &Channel, now: Moment) -> Value {
+    let past = hub.history(channel, Since::Last(1), 1, now);
+    let Some(message) = past.and_then(|past| past.messages.into_iter().next()) else { return Value::Null };
+    let data = match &message.draft.data {
+        Payload::Text(text) | Payload::Json(text) => text.to_string(),
+        Payload::Binary(_) => return Value::Null,
+    };
+    let age = now.unix_ms.saturating_sub(message.unix_ms) / 1000;
+    json!({ "data": data, "ttl": app.settings().cache_age.as_secs().saturating_sub(age) })
+}
+
+impl Realtime {
+    pub(super) fn pusher_channels(&self, app: &Arc<App>, query: &Parameters) -> Result<String, No> {
+        let info = Info::read(query.get("info").map(String::as_str))?;
+        let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
+        if info.users && !prefix.starts_with("presence-") {
+            return Err(No::bad("user_count is known of presence channels only: filter_by_prefix=presence-"));
+        }
+        let now = Moment::now();
+        let occupied = self.hub.channels().into_iter().filter(|(_, subscribers)| *subscribers > 0);
+        let told: Map<String, Value> = occupied
+            .filter_map(|(channel, _)| {
+                let name = app.name(&channel).filter(|name| name.starts_with(prefix))?;
+                Some((name.to_owned(), Value::Object(info.of(&self.hub, app, name, &channel, now))))
+            })
+            .collect();
+        Ok(json!({ "channels": told }).to_string())
+    }
+
+    pub(super) fn pusher_channel(&self, app: &Arc<App>, name: &str, query: &Parameters) -> Result<String, No> {
+        let channel = app.channel(name).ok_or_else(|| No::bad(format!("Invalid channel name: {name:?}")))?;
+        let info = Info::read(query.get("info").map(String::as_str))?;
+        if info.users && !name.starts_with("presence-") {
+            return Err(No::bad("user_count is known of presence channels only"));
+        }
+        let mut told = Map::from_iter([("occupied".to_owned(), (self.hub.subscribers(&channel) > 0).into())]);
+        told.extend(info.of(&self.hub, app, name, &channel, Moment::now()));
+        Ok(Value::Object(told).to_string())
+    }
+
+    pub(super) fn pusher_members(&self, app: &Arc<App>, name: &str) -> Result<String, No> {
+        let channel = app.channel(name).ok_or_else(|| No::bad(format!("Invalid channel name: {name:?}")))?;
+        if !name.starts_with("presence-") {
+            return Err(No::bad("Users are known of presence channels only"));
+        }
+        let users: Vec<Value> = self.hub.members(&channel).iter().map(|member| json!({ "id": &*member.key })).collect();
+        Ok(json!({ "users": users }).to_string())
+    }
+}

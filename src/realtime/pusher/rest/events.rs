@@ -1,0 +1,152 @@
+//! Events of the app's server: one for up to a hundred channels, a batch of up to ten, or one for a user.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::No;
+use super::channels::Info;
+use crate::realtime::Realtime;
+use crate::realtime::dialect::pusher::{App, name};
+use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Moment, Payload};
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    channels: Option<Vec<String>>,
+    #[serde(default)]
+    socket_id: Option<String>,
+    #[serde(default)]
+    info: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    batch: Vec<Wire<'a>>,
+}
+
+#[derive(Deserialize)]
+struct UserEvent<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// An event that can be published.
+struct Ready {
+    channels: Vec<(String, Channel)>,
+    draft: Draft,
+    but: Option<ConnectionId>,
+    info: Info,
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, No> {
+    serde_json::from_slice(body).map_err(|error| No::bad(format!("The body is not what is expected: {error}")))
+}
+
+impl Realtime {
+    pub(super) fn pusher_event(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
+        let ready = Ready::new(app, parse(body)?)?;
+        let told = self.pusher_publish(app, &ready)?;
+        if !ready.info.is_asked() {
+            return Ok("{}".to_owned());
+        }
+        let channels: Map<String, Value> = told.into_iter().map(|(name, info)| (name, Value::Object(info))).collect();
+        Ok(serde_json::json!({ "channels": channels }).to_string())
+    }
+
+    pub(super) fn pusher_batch(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
+        let Batch { batch } = parse(body)?;
+        let most = app.settings().max_batch;
+        if batch.len() > most {
+            return Err(No::bad(format!("A batch has at most {most} events, this one {}", batch.len())));
+        }
+        // All of them are looked at before the first is said.
+        let ready: Vec<Ready> = batch.into_iter().map(|wire| Ready::new(app, wire)).collect::<Result<_, _>>()?;
+        let mut told = Vec::with_capacity(ready.len());
+        for event in &ready {
+            told.push(self.pusher_publish(app, event)?.pop().map(|(_, info)| info).unwrap_or_default());
+        }
+        let is_asked = ready.iter().any(|event| event.info.is_asked());
+        Ok(if is_asked { serde_json::json!({ "batch": told }).to_string() } else { "{}".to_owned() })
+    }
+
+    pub(super) fn pusher_user_event(&self, app: &Arc<App>, user: &str, body: &[u8]) -> Result<String, No> {
+        let UserEvent { name, data } = parse(body)?;
+        let channels = Some(vec![name::channel_of(user)]);
+        let wire = Wire { name, data, channel: None, channels, socket_id: None, info: None };
+        self.pusher_publish(app, &Ready::new(app, wire)?)?;
+        Ok("{}".to_owned())
+    }
+
+    /// Says it in each of its channels, and what was asked of them.
+    fn pusher_publish(&self, app: &App, event: &Ready) -> Result<Vec<(String, Map<String, Value>)>, No> {
+        let now = Moment::now();
+        let mut told = Vec::new();
+        for (name, channel) in &event.channels {
+            self.hub.publish_to(channel, event.draft.clone(), event.but, now)?;
+            told.push((name.clone(), event.info.of(&self.hub, app, name, channel, now)));
+        }
+        Ok(told)
+    }
+}
+
+impl Ready {
+    fn new(app: &App, wire: Wire) -> Result<Ready, No> {
+        let settings = app.settings();
+        let Wire { name: event, data, channel, channels, socket_id, info } = wire;
+        if event.is_empty() || event.chars().count() > name::LONGEST {
+            return Err(No::bad(format!("The event's name has 1 to {} characters", name::LONGEST)));
+        }
+        if name::is_reserved(&event) {
+            return Err(No::bad("Names that begin with pusher: or pusher_internal: are the server's own"));
+        }
+        let names: Vec<String> = channels.unwrap_or_default().into_iter().chain(channel).collect();
+        let most = settings.max_event_channels;
+        if names.is_empty() || names.len() > most {
+            return Err(No::bad(format!("An event is for 1 to {most} channels, this one for {}", names.len())));
+        }
+        if names.len() > 1 && names.iter().any(|name| name.starts_with("private-encrypted-")) {
+            return Err(No::bad("An event for an encrypted channel is for no other"));
+        }
+        let channels = names.into_iter().map(|name| match app.channel(&name) {
+            Some(channel) => Ok((name, channel)),
+            None => Err(No::bad(format!("Invalid channel name: {name:?}"))),
+        });
+        let data = payload(data);
+        let most = settings.max_event.bytes();
+        if data.len() > most {
+            let words = format!("The data content of this event exceeds the allowed maximum ({most} bytes)");
+            return Err(No::too_big(words));
+        }
+        let but = match socket_id.as_deref() {
+            None | Some("") => None,
+            Some(id) if name::is_socket_id(id) => name::connection(id),
+            Some(id) => return Err(No::bad(format!("Invalid socket id: {id:?}"))),
+        };
+        let mut draft = Draft::new(data);
+        draft.name = Some(event.as_ref().into());
+        Ok(Ready { channels: channels.collect::<Result<_, _>>()?, draft, but, info: Info::read(info.as_deref())? })
+    }
+}
+
+/// What is published of `data`: text that is JSON is JSON to those who read more than strings.
+fn payload(data: &RawValue) -> Payload {
+    match serde_json::from_str::<Cow<str>>(data.get()) {
+        Ok(text) if serde_json::from_str::<IgnoredAny>(&text).is_ok() => Payload::Json(text.as_ref().into()),
+        Ok(text) => Payload::Text(text.as_ref().into()),
+        Err(_) => Payload::Json(data.get().into()),
+    }
+}

@@ -1,0 +1,88 @@
+//! The REST API of an app's server: events, and what is in the channels.
+
+mod answer;
+mod channels;
+mod events;
+mod signature;
+mod users;
+
+use http::Method;
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+
+pub use answer::No;
+
+use crate::http::{Body, Failure, Request, Response};
+use crate::realtime::Realtime;
+use crate::realtime::dialect::pusher::App;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an event's envelope may take besides its data, in bytes.
+const ENVELOPE: usize = 64 * 1024;
+
+impl Realtime {
+    /// Answers a request of the server of the app `id`; `path` begins with `/apps`.
+    ///
+    /// # Errors
+    /// None that another layer has to answer: what is wrong is said in the words of the protocol.
+    pub(in crate::realtime) async fn pusher_rest(
+        &self,
+        request: Request,
+        id: &str,
+        path: &str,
+    ) -> Result<Response, Failure> {
+        let answer = self.pusher_rest_json(request, id, path).await;
+        self.pusher.count(match &answer {
+            Ok(_) => 200,
+            Err(no) => no.status(),
+        });
+        Ok(answer.map_or_else(No::into_response, answer::json))
+    }
+
+    async fn pusher_rest_json(&self, request: Request, id: &str, path: &str) -> Result<String, No> {
+        let (head, body) = request.into_parts();
+        let app = self.pusher.by_id(id).ok_or_else(|| No::not_found(format!("There is no app {id}")))?;
+        if !app.settings().enabled {
+            return Err(No::forbidden("The app is disabled"));
+        }
+        // Before the body: who may not ask has nothing read.
+        let signed = signature::check(&app.settings().keys, &head, path)?;
+        let body = read(&app, body).await?;
+        signed.check_body(&body)?;
+        let rest: Vec<&str> = path.split('/').skip(3).collect();
+        let query = signed.parameters;
+        match (&head.method, &rest[..]) {
+            (&Method::POST, ["events"]) => self.pusher_event(&app, &body),
+            (&Method::POST, ["batch_events"]) => self.pusher_batch(&app, &body),
+            (&Method::GET, ["channels"]) => self.pusher_channels(&app, &query),
+            (&Method::GET, ["channels", name]) => self.pusher_channel(&app, &decoded(name)?, &query),
+            (&Method::GET, ["channels", name, "users"]) => self.pusher_members(&app, &decoded(name)?),
+            (&Method::POST, ["users", user, "terminate_connections"]) => self.pusher_terminate(&app, &decoded(user)?),
+            (&Method::POST, ["users", user, "events"]) => self.pusher_user_event(&app, &decoded(user)?, &body),
+            (method, _) => Err(No::not_found(format!("There is no {method} {path}"))),
+        }
+    }
+}
+
+fn decoded(segment: &str) -> Result<String, No> {
+    let text = percent_encoding::percent_decode_str(segment).decode_utf8();
+    text.map(String::from).map_err(|_| No::bad("The path is not UTF-8"))
+}
+
+/// Reads a body no longer than the app's limits can need: an escape may double a byte.
+async fn read(app: &Arc<App>, body: Body) -> Result<bytes::Bytes, No> {
+    let settings = app.settings();
+    let most = ENVELOPE + 2 * settings.max_event.bytes().saturating_mul(settings.max_batch.max(1));
+    match timeout(PATIENCE, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(No::too_big(format!("The request is longer than {most} bytes")))
+        }
+        Ok(Err(_)) => Err(No::bad("The body broke off")),
+        Err(_) => Err(No::bad("The body took too long")),
+    }
+}

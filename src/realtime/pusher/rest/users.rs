@@ -1,0 +1,22 @@
+//! What an app's server may do to a user who has signed in.
+
+use std::sync::Arc;
+
+use super::No;
+use crate::realtime::Realtime;
+use crate::realtime::dialect::pusher::{App, Code, name};
+use crate::realtime::vocabulary::Text;
+
+impl Realtime {
+    /// Ends all connections of a user, for good.
+    pub(super) fn pusher_terminate(&self, app: &Arc<App>, user: &str) -> Result<String, No> {
+        if !name::is_user(user) {
+            return Err(No::bad("This is no id of a user"));
+        }
+        for connection in self.hub.connections_of(&app.user(user)) {
+            let code = Code::Unauthorised(Text::from_static("You got disconnected by the app"));
+            self.hub.end(connection, code.closing());
+        }
+        Ok("{}".to_owned())
+    }
+}

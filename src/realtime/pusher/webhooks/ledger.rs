@@ -1,0 +1,171 @@
+//! What has been told of each channel, and what waits for quiet: a page that is reloaded leaves and comes back within it,
+//! and nobody is told.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Desk, Posts, Told};
+use crate::drain::Signal;
+use crate::realtime::dialect::pusher::{App, HookEvent};
+use crate::realtime::hub::Hub;
+use crate::realtime::pusher::Apps;
+use crate::realtime::vocabulary::Channel;
+
+/// How often what waits is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// News that are taken at a time.
+const BATCH: usize = 256;
+
+/// As large as there are channels with subscribers.
+pub struct Ledger {
+    apps: Arc<Apps>,
+    hub: Arc<Hub>,
+    posts: Arc<RwLock<Posts>>,
+    /// Channels that were told to be occupied.
+    occupied: HashSet<Channel>,
+    /// Those of them that are empty, and since when.
+    vacant: HashMap<Channel, Instant>,
+    /// Members that have left, and when.
+    leaving: HashMap<(Channel, Arc<str>), Instant>,
+    /// Channels of which the number of subscribers has changed since it was told.
+    counts: HashMap<Channel, usize>,
+}
+
+impl Ledger {
+    pub fn new(apps: Arc<Apps>, hub: Arc<Hub>, posts: Arc<RwLock<Posts>>) -> Ledger {
+        Ledger {
+            apps,
+            hub,
+            posts,
+            occupied: HashSet::new(),
+            vacant: HashMap::new(),
+            leaving: HashMap::new(),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// Keeps it until the door drains: that all leave then is news to nobody, and they come back.
+    pub async fn keep(mut self, mut queue: mpsc::Receiver<Told>, desk: Arc<Desk>, mut drain: Signal) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let is_waiting = !(self.vacant.is_empty() && self.leaving.is_empty() && self.counts.is_empty());
+            tokio::select! {
+                taken = queue.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    batch.drain(..).for_each(|told| self.enter(told));
+                    if desk.has_lost.swap(false, Ordering::Relaxed) {
+                        self.look();
+                    }
+                }
+                _ = ticks.tick(), if is_waiting => self.settle(Instant::now()),
+                _ = drain.draining() => return,
+            }
+        }
+    }
+
+    fn enter(&mut self, told: Told) {
+        let now = Instant::now();
+        match told {
+            Told::Subscribers(channel, subscribers) => self.count(channel, subscribers, now),
+            Told::Came(channel, user) => {
+                if self.leaving.remove(&(channel.clone(), Arc::clone(&user))).is_none() {
+                    self.tell(&channel, HookEvent::MemberAdded, &[("user_id", json!(*user))]);
+                }
+            }
+            Told::Went(channel, user) => {
+                self.leaving.insert((channel, user), now);
+            }
+            Told::ClientEvent { channel, event, data, socket_id, user } => {
+                let mut more = vec![("event", json!(event)), ("data", json!(data)), ("socket_id", json!(socket_id))];
+                more.extend(user.map(|user| ("user_id", json!(user))));
+                self.tell(&channel, HookEvent::ClientEvent, &more);
+            }
+            Told::CacheMiss(channel) => self.tell(&channel, HookEvent::CacheMiss, &[]),
+        }
+    }
+
+    fn count(&mut self, channel: Channel, subscribers: usize, now: Instant) {
+        if subscribers == 0 {
+            self.vacant.insert(channel.clone(), now);
+        } else {
+            self.vacant.remove(&channel);
+            if self.occupied.insert(channel.clone()) {
+                self.tell(&channel, HookEvent::ChannelOccupied, &[]);
+            }
+        }
+        self.counts.insert(channel, subscribers);
+    }
+
+    /// After news were lost: what the hub says is so.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let there: HashMap<Channel, usize> = self.hub.channels().into_iter().collect();
+        let gone = self.occupied.iter().filter(|channel| !there.contains_key(*channel)).cloned().collect::<Vec<_>>();
+        gone.into_iter().for_each(|channel| self.count(channel, 0, now));
+        for (channel, subscribers) in there {
+            if subscribers > 0 || self.occupied.contains(&channel) {
+                self.count(channel, subscribers, now);
+            }
+        }
+    }
+
+    /// Tells what has been quiet for long enough.
+    fn settle(&mut self, now: Instant) {
+        for (channel, subscribers) in std::mem::take(&mut self.counts) {
+            let Some((app, name)) = self.app(&channel) else { continue };
+            if app.settings().subscription_counts && !name.starts_with("presence-") {
+                self.hub.tell_subscribers(&channel);
+                self.tell(&channel, HookEvent::SubscriptionCount, &[("subscription_count", json!(subscribers))]);
+            }
+        }
+        let is_due = |ledger: &Ledger, channel: &Channel, since: Instant| {
+            ledger.app(channel).is_none_or(|(app, _)| now >= since + app.settings().webhook_quiet)
+        };
+        let due = self.leaving.iter().filter(|((channel, _), since)| is_due(self, channel, **since));
+        for (channel, user) in due.map(|(member, _)| member.clone()).collect::<Vec<_>>() {
+            self.tell(&channel, HookEvent::MemberRemoved, &[("user_id", json!(*user))]);
+            self.leaving.remove(&(channel, user));
+        }
+        let due = self.vacant.iter().filter(|(channel, since)| is_due(self, channel, **since));
+        for channel in due.map(|(channel, _)| channel.clone()).collect::<Vec<_>>() {
+            self.vacant.remove(&channel);
+            if self.occupied.remove(&channel) {
+                self.tell(&channel, HookEvent::ChannelVacated, &[]);
+            }
+        }
+    }
+
+    /// Whose channel it is, and what they call it.
+    fn app(&self, channel: &Channel) -> Option<(Arc<App>, String)> {
+        self.apps.all().into_iter().find_map(|app| {
+            let name = app.name(channel)?.to_owned();
+            Some((app, name))
+        })
+    }
+
+    fn tell(&self, channel: &Channel, event: HookEvent, more: &[(&str, Value)]) {
+        let Some((app, name)) = self.app(channel) else { return };
+        let settings = app.settings();
+        let hooks = settings.webhooks.iter().filter(|hook| hook.wants(event, &name));
+        for hook in hooks {
+            let posts = self.posts.read();
+            let Some(post) = posts.get(&(app.id().to_owned(), hook.url.clone())) else { continue };
+            let mut object = json!({ "name": event.word(), "channel": name });
+            for (key, value) in more {
+                object[*key] = value.clone();
+            }
+            post.put(object);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+// Doorway signs for clients itself: the app says once, on connecting, who they are, and writes no auth route.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import WebSocket from "ws";
+import { APP, eventually, heard, Site, subscribed } from "./harness/pusher.js";
+
+test("a client that the app has named enters private and presence channels and is a user; a stranger is not", async () => {
+  const site = await Site.start({
+    apps: [{ ...APP, auth: "doorway" }],
+    callbacks: { events: ["connect"], path: "/api/hub" },
+    channels: [{ match: "presence-*", presence_grace: "0s" }],
+  });
+  try {
+    site.routes["/api/hub"] = (request, response) => {
+      const [, user] = /user=(\w+)/.exec(request.headers.cookie ?? "") ?? [];
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(user ? { user: { id: user, info: { name: user.toUpperCase() } } } : {}));
+    };
+    // A browser sends its cookie by itself; pusher-js in Node has no way to.
+    const sockets = [];
+    const open = (user) => new Promise((resolve, reject) => {
+      const socket = new WebSocket(`${site.origin.replace("http", "ws")}/app/${APP.key}?protocol=7`, user ? { headers: { cookie: `user=${user}` } } : {});
+      sockets.push(socket);
+      const events = [];
+      socket.on("error", reject);
+      socket.on("message", (text) => {
+        const event = JSON.parse(text);
+        events.push(event);
+        if (event.event === "pusher:connection_established") resolve({ socket, events, id: JSON.parse(event.data).socket_id });
+      });
+    });
+    const sign = (path, form) => fetch(`${site.origin}${path}`, { method: "POST", body: new URLSearchParams(form) });
+    const ann = await open("ann");
+    const heardBy = ({ events }, name) => eventually(name, () => events.find(({ event }) => event === name));
+
+    const auth = await (await sign("/pusher/auth", { socket_id: ann.id, channel_name: "presence-room" })).json();
+    assert.deepEqual(JSON.parse(auth.channel_data), { user_id: "ann", user_info: { name: "ANN" } });
+    ann.socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "presence-room", ...auth } }));
+    const succeeded = await heardBy(ann, "pusher_internal:subscription_succeeded");
+    assert.deepEqual(JSON.parse(succeeded.data).presence.ids, ["ann"]);
+
+    const user = await (await sign("/pusher/user-auth", { socket_id: ann.id })).json();
+    ann.socket.send(JSON.stringify({ event: "pusher:signin", data: user }));
+    await heardBy(ann, "pusher:signin_success");
+
+    const stranger = await open();
+    assert.equal((await sign("/pusher/auth", { socket_id: stranger.id, channel_name: "private-room" })).status, 403);
+    assert.equal((await sign("/pusher/user-auth", { socket_id: "1.1" })).status, 403);
+    assert.equal((await sign("/pusher/auth", { socket_id: ann.id, channel_name: "private-encrypted-x" })).status, 403);
+    assert.equal((await sign("/pusher/auth", { socket_id: ann.id })).status, 400);
+    assert.equal((await sign("/pusher/auth", { channel_name: "private-room" })).status, 400);
+    const replayed = await (await sign("/pusher/auth", { socket_id: ann.id, channel_name: "private-room" })).json();
+    stranger.socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "private-room", ...replayed } }));
+    await heardBy(stranger, "pusher:subscription_error");
+    for (const socket of sockets) socket.close();
+  } finally {
+    await site.stop();
+  }
+});
+
+test("without that option the routes are the app's own", async () => {
+  const site = await Site.start();
+  try {
+    await subscribed(await site.connected(), "private-x");
+    assert.ok(site.asked.length > 0);
+    const error = await heard((await site.connected()).subscribe("private-forbidden"), "pusher:subscription_error");
+    assert.equal(error.status, 403);
+  } finally {
+    await site.stop();
+  }
+});
