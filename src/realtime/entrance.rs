@@ -50,6 +50,8 @@ impl Turned {
 pub enum Greeting<'a> {
     /// Before the client is answered, and whether it may read this channel where there is no app to ask.
     AtTheDoor(&'a Channel),
+    /// Before the client is answered; into which channels it wants it says later.
+    WithoutChannel,
     /// By the dialect's machine, in words of its own, once the client is in.
     Inside,
 }
@@ -212,7 +214,7 @@ impl Realtime {
             request_id: facts.request_id.as_str().to_owned(),
         });
         let connect = Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None };
-        if let Greeting::AtTheDoor(_) = greeting
+        if !matches!(greeting, Greeting::Inside)
             && let Some(asking) = gate.ask(&visitor, guest.client.identity(), &connect)
         {
             let verdict = asking.await;

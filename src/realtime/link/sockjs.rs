@@ -22,7 +22,7 @@ use crate::realtime::vocabulary::{Frame, Parcel, Text};
 
 /// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
 const BEAT: Duration = Duration::from_secs(25);
-/// How long nobody may be listening before the client counts as gone.
+/// How long nobody may be listening, or a beat be unanswered, before the client counts as gone.
 const AWAY: Duration = Duration::from_secs(15);
 /// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
 const WAITING: usize = 64;
@@ -85,8 +85,8 @@ struct State {
     /// Since when nobody listens.
     away: Option<Instant>,
     is_stream: bool,
-    /// A stream was sent a beat, and the client will say that it got it.
-    is_asked: bool,
+    /// When a stream was sent a beat: the client will say that it got it.
+    asked: Option<Instant>,
     is_over: bool,
     session: Option<Waker>,
     listener: Option<Waker>,
@@ -125,7 +125,7 @@ impl Meeting {
         let mut state = self.state.lock();
         state.listened += 1;
         state.listening = state.listened;
-        state.away = None;
+        (state.away, state.asked) = (None, None);
         state.is_stream = is_stream;
         state.is_alive = true;
         state.wake_listener();
@@ -161,9 +161,9 @@ impl Meeting {
     pub fn beat(&self) {
         let mut state = self.state.lock();
         state.is_alive = true;
-        let is_answer = state.is_stream && std::mem::take(&mut state.is_asked);
+        let is_answer = state.is_stream && state.asked.take().is_some();
         if !is_answer && state.chunk.is_none() {
-            state.is_asked = state.is_stream;
+            state.asked = state.is_stream.then(now);
             state.chunk = Some(Bytes::from_static(b"h\n"));
             state.wake_listener();
         }
@@ -267,19 +267,20 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let away = self.meeting.state.lock().away.map(|since| since + AWAY);
-        Some(away.map_or(self.beat, |away| away.min(self.beat)))
+        let state = self.meeting.state.lock();
+        let silent = [state.away, state.asked].into_iter().flatten().min().map(|since| since + AWAY);
+        Some(silent.map_or(self.beat, |silent| silent.min(self.beat)))
     }
 
     fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
         let mut state = self.meeting.state.lock();
-        if state.away.is_some_and(|since| now >= since + AWAY) {
+        if [state.away, state.asked].into_iter().flatten().any(|since| now >= since + AWAY) {
             return Err(LinkError::Broken(io::Error::new(io::ErrorKind::TimedOut, "nobody listens any more")));
         }
         if now >= self.beat {
             self.beat = now + BEAT;
             if state.chunk.is_none() && state.listening != 0 {
-                state.is_asked = state.is_stream;
+                state.asked = state.is_stream.then_some(now);
                 state.chunk = Some(Bytes::from_static(b"h\n"));
                 state.wake_listener();
             }
@@ -342,5 +343,106 @@ impl Drop for Listening {
             state.away = Some(now());
             state.wake_session();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::realtime::vocabulary::Close;
+
+    type Pair = (SockJs<u8>, Arc<Meeting>, Arc<Sessions<u8>>);
+
+    fn open() -> Pair {
+        let sessions = Arc::new(Sessions::default());
+        let (link, meeting) = sessions.open(1).expect("none is there");
+        assert!(sessions.open(1).is_none(), "one of a name");
+        (link, meeting, sessions)
+    }
+
+    async fn chunk(body: &mut Listening) -> Option<String> {
+        let frame = body.frame().await?.expect("it does not break");
+        Some(String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text"))
+    }
+
+    fn flush(link: &mut SockJs<u8>) -> bool {
+        link.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn heard(link: &mut SockJs<u8>) -> Option<Frame> {
+        match link.poll_receive(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) => Some(frame),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_and_a_poll_ends() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
+        link.push(Frame::text("a\"b"));
+        link.push(Frame::text("c"));
+        assert!(!flush(&mut link), "until it is read");
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"a\\\"b\",\"c\"]\n"));
+        assert!(flush(&mut link));
+        let mut poll = meeting.listen(false);
+        assert_eq!(chunk(&mut stream).await, None, "another took its place");
+        link.push(Frame::text("d"));
+        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        flush(&mut link);
+        assert_eq!(chunk(&mut poll).await.as_deref(), Some("a[\"d\"]\nc[4200,\"come back\"]\n"));
+        assert_eq!(chunk(&mut poll).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
+        let (mut link, meeting, sessions) = open();
+        let many = (0..WAITING + 1).map(|n| n.to_string()).collect();
+        let posting = tokio::spawn({
+            let meeting = Arc::clone(&meeting);
+            async move { meeting.post(many).await }
+        });
+        let mut said = Vec::new();
+        while said.len() < WAITING + 1 {
+            match heard(&mut link) {
+                Some(Frame::Text(text)) => said.push(text.to_string()),
+                _ => tokio::task::yield_now().await,
+            }
+        }
+        assert!(posting.await.unwrap());
+        assert_eq!(said, (0..WAITING + 1).map(|n| n.to_string()).collect::<Vec<_>>());
+        drop(link);
+        assert!(sessions.find(&1).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_that_nobody_answers_is_the_end() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        chunk(&mut stream).await;
+        assert_eq!(heard(&mut link), Some(Frame::Pong(Bytes::new())));
+        link.wake(now() + BEAT).expect("it goes on");
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("h\n"));
+        meeting.beat();
+        assert!(flush(&mut link), "an answer is not answered");
+        link.wake(now() + 3 * BEAT).expect("it goes on");
+        assert!(link.wake(now() + 3 * BEAT + AWAY).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_is_answered_and_one_that_is_away_is_gone() {
+        let (mut link, meeting, _sessions) = open();
+        let mut poll = meeting.listen(false);
+        chunk(&mut poll).await;
+        drop(poll);
+        let mut poll = meeting.listen(false);
+        meeting.beat();
+        assert_eq!(chunk(&mut poll).await.as_deref(), Some("h\n"));
+        drop(poll);
+        assert!(link.wake(now() + AWAY / 2).is_ok());
+        assert!(link.wake(now() + AWAY).is_err());
     }
 }

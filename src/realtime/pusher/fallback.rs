@@ -17,7 +17,7 @@ use crate::realtime::engine::sharing::{preflight, share};
 use crate::realtime::entrance::{Greeting, Guest, facts};
 use crate::realtime::link::sockjs::{self, Meeting};
 use crate::realtime::session::{Record, Session, Who};
-use crate::realtime::vocabulary::{Channel, Frame, Moment};
+use crate::realtime::vocabulary::{Frame, Moment};
 use crate::realtime::{Realtime, Settings};
 
 /// What tells sessions apart: the client chooses its session's name, so whose it is counts too.
@@ -84,8 +84,8 @@ impl Realtime {
             Ok(app) => app,
             Err(code) => return Ok(Opened::Refused(code)),
         };
-        let nowhere = Channel::reserved(DIALECT, "");
-        let guest = match self.let_in(settings, request, &facts, DIALECT, Greeting::AtTheDoor(&nowhere)).await {
+        let guest = self.let_in(settings, request, &facts, DIALECT, Greeting::WithoutChannel).await;
+        let guest = match guest.map_err(Failure::from) {
             Ok(guest) => guest,
             Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => {
                 return Ok(Opened::Refused(Code::Unauthorised(failure.reason.as_ref().into())));

@@ -9,7 +9,7 @@ use crate::realtime::dialect::pusher::{Code, refusal};
 use crate::realtime::entrance::{Greeting, Guest, facts};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
 use crate::realtime::session::{Record, Session, Who};
-use crate::realtime::vocabulary::{Channel, Moment};
+use crate::realtime::vocabulary::Moment;
 use crate::realtime::{Realtime, place, upgrade};
 
 pub const DIALECT: &str = "pusher";
@@ -49,8 +49,7 @@ impl Realtime {
                 return Ok(response);
             }
         };
-        let nowhere = Channel::reserved(DIALECT, "");
-        let guest = self.let_in(&settings, &request, &facts, DIALECT, Greeting::AtTheDoor(&nowhere)).await;
+        let guest = self.let_in(&settings, &request, &facts, DIALECT, Greeting::WithoutChannel).await;
         let guest = match guest.map_err(Failure::from) {
             Ok(guest) => guest,
             // A status would have it come back for ever.
