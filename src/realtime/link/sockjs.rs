@@ -275,7 +275,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
         let mut state = self.meeting.state.lock();
         if [state.away, state.asked].into_iter().flatten().any(|since| now >= since + AWAY) {
-            return Err(LinkError::Broken(io::Error::new(io::ErrorKind::TimedOut, "nobody listens any more")));
+            return Err(LinkError::Ended { word: "gone", detail: "nobody listens any more".into() });
         }
         if now >= self.beat {
             self.beat = now + BEAT;

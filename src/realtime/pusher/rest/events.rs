@@ -44,6 +44,9 @@ struct UserEvent<'a> {
     data: &'a RawValue,
 }
 
+/// A channel's name, and what was asked of it.
+type Named = (String, Map<String, Value>);
+
 /// An event that can be published.
 struct Ready {
     channels: Vec<(String, Channel)>,
@@ -92,7 +95,7 @@ impl Realtime {
     }
 
     /// Says it in each of its channels, and what was asked of them.
-    fn pusher_publish(&self, app: &App, event: &Ready) -> Result<Vec<(String, Map<String, Value>)>, No> {
+    fn pusher_publish(&self, app: &App, event: &Ready) -> Result<Vec<Named>, No> {
         let now = Moment::now();
         let mut told = Vec::new();
         for (name, channel) in &event.channels {

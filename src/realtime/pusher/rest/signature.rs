@@ -154,7 +154,7 @@ mod tests {
             let signed = format!("auth_key=k&auth_timestamp=1&auth_version=1.0&info={info}");
             let signature = key.sign(&[format!("GET\n/apps/1/channels\n{signed}").as_bytes()]);
             let query = format!("auth_key=k&auth_timestamp=1&auth_version=1.0&info=a%2Cb&auth_signature={signature}");
-            let signed = check_at(&[key.clone()], "GET", ["/apps/1/channels"; 2], &query, 1).unwrap();
+            let signed = check_at(std::slice::from_ref(&key), "GET", ["/apps/1/channels"; 2], &query, 1).unwrap();
             assert_eq!(signed.parameters["info"], "a,b");
         }
     }
