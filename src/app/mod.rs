@@ -147,7 +147,7 @@ impl App {
     /// # Errors
     /// Why there was no answer.
     pub async fn deliver(&self, path: &str, headers: HeaderMap, body: bytes::Bytes) -> Result<StatusCode, String> {
-        let mut request = Request::new(Body::from(body));
+        let mut request = crate::http::Request::new(Body::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path.parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
