@@ -95,6 +95,10 @@ pub enum Act {
     },
     /// An event, in the words of dialects that have rooms and namespaces.
     Emit(Box<Emit>),
+    /// The client's acknowledgement, in its turn; an array is its arguments.
+    Ack {
+        args: Option<Box<RawValue>>,
+    },
     Join {
         place: Place,
     },
@@ -161,6 +165,7 @@ enum Verb {
     Send,
     Publish,
     Emit,
+    Ack,
     Join,
     Leave,
     Disconnect,
@@ -237,6 +242,7 @@ impl Words {
                     volatile: self.volatile.unwrap_or(false),
                 }))
             }
+            Verb::Ack => Act::Ack { args: self.args },
             Verb::Join => Act::Join { place: place(self.channel, self.room)? },
             Verb::Leave => Act::Leave { place: place(self.channel, self.room)? },
             Verb::Disconnect => {

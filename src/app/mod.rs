@@ -134,9 +134,9 @@ impl App {
         outcome
     }
 
-    /// Reports what has happened, to be delivered at least once; nobody waits for it.
-    pub fn report(&self, question: Question) {
-        if let Err(error) = self.reports.try_send(report::Report::new(question)) {
+    /// Reports what has happened, to be delivered at least once; nobody waits for it. `then` is told what the app answers.
+    pub fn report(&self, question: Question, then: impl FnOnce(Answer) + Send + 'static) {
+        if let Err(error) = self.reports.try_send(report::Report::new(question, Box::new(then))) {
             self.metrics.reports_lost.inc();
             warn!(%error, "a report to the app is dropped: too many wait");
         }

@@ -6,17 +6,21 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{App, AskError, Question};
+use super::{Answer, App, AskError, Question};
 use crate::drain::Signal;
 
 pub struct Report {
     question: Question,
+    /// What is done about the app's answer.
+    then: Then,
     since: Instant,
 }
 
+pub type Then = Box<dyn FnOnce(Answer) + Send>;
+
 impl Report {
-    pub fn new(question: Question) -> Report {
-        Report { question, since: Instant::now() }
+    pub fn new(question: Question, then: Then) -> Report {
+        Report { question, then, since: Instant::now() }
     }
 }
 
@@ -52,9 +56,13 @@ async fn deliver(app: &Weak<App>, report: Report) {
     let outcome = app.persist(&report.question, &persistent, deadline).await;
     app.metrics.answered(report.question.kind(), &outcome);
     app.metrics.reports_waiting.dec();
-    if let Err(error @ AskError::Unavailable(_)) = &outcome {
-        app.metrics.reports_lost.inc();
-        warn!(kind = report.question.kind().word(), connection = report.question.asker().connection, %error,
-            "the app never heard of it");
+    match outcome {
+        Ok(answer) => (report.then)(answer),
+        Err(error @ AskError::Unavailable(_)) => {
+            app.metrics.reports_lost.inc();
+            warn!(kind = report.question.kind().word(), connection = report.question.asker().connection, %error,
+                "the app never heard of it");
+        }
+        Err(_) => {}
     }
 }

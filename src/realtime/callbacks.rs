@@ -14,8 +14,8 @@ use super::dialect::socketio;
 use super::gate::{Asking, Consent, Departure, Gate, Verdict, Visitor};
 use super::hub::Hub;
 use super::vocabulary::{
-    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Payload, Publish, Refusal, Subscribe,
-    Text,
+    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Moment, Payload, Publish, Refusal,
+    Subscribe, Text, Ticket,
 };
 use crate::app::{
     self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
@@ -144,9 +144,27 @@ impl Gate for Callbacks {
         if self.app.wants(EventKind::Disconnect, None) {
             let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias));
             let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
-            self.app.report(Question::new(asker, event));
+            let (hub, connection, scope) = (Arc::clone(&self.hub), visitor.connection, Arc::clone(&scope));
+            self.app.report(Question::new(asker, event), move |answer| epilogue(answer, connection, &scope, &hub));
         }
         self.kept.lock().remove(&(visitor.connection, scope));
+    }
+}
+
+/// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
+/// hear of it.
+fn epilogue(answer: Answer, connection: ConnectionId, scope: &Arc<str>, hub: &Hub) {
+    let left = Command::Depart { scope: Arc::clone(scope), alias: None, reason: "" };
+    match verdict(answer, connection, scope, left, hub) {
+        Ok(verdict) => {
+            for command in verdict.then {
+                if let Command::Publish(publish) = command {
+                    // Where nobody is, nobody hears it.
+                    let _ = hub.publish(*publish, Moment::now());
+                }
+            }
+        }
+        Err(what) => warn!(kind = "disconnect", what, "the app's answer cannot be carried out"),
     }
 }
 
@@ -171,6 +189,7 @@ fn verdict(
     hub: &Hub,
 ) -> Result<Verdict, String> {
     let allows = answer.allows();
+    let ticket = if let Command::Call(call) = &command { call.ticket } else { 0 };
     let mut then = Vec::new();
     let mut elsewhere = Vec::new();
     for channel in &answer.channels {
@@ -181,7 +200,7 @@ fn verdict(
             Some(text) => self::connection(&text)?,
             None => connection,
         };
-        let command = carried_out(act, whose, connection, scope)?;
+        let command = carried_out(act, whose, connection, scope, ticket)?;
         if whose == connection { then.push(command) } else { elsewhere.push((whose, command)) }
     }
     let instead = match (answer.replace, command) {
@@ -210,7 +229,13 @@ fn verdict(
     Ok(Verdict { outcome, then })
 }
 
-fn carried_out(act: Act, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Command, String> {
+fn carried_out(
+    act: Act,
+    whose: ConnectionId,
+    sender: ConnectionId,
+    scope: &Arc<str>,
+    ticket: Ticket,
+) -> Result<Command, String> {
     let publish = |audience, name, content, echo| {
         let mut draft = Draft::new(payload(content)?);
         draft.name = name;
@@ -233,6 +258,10 @@ fn carried_out(act: Act, whose: ConnectionId, sender: ConnectionId, scope: &Arc<
             publish(audience, event, content, echo)
         }
         Act::Emit(emit) => emitted(*emit, whose, sender, scope),
+        Act::Ack { args } => {
+            let (data, extras) = socketio::answer(args.as_ref().map_or("[]", |args| args.get()))?;
+            Ok(Command::Settle { ticket, data, extras })
+        }
         Act::Join { place } => Ok(Command::Subscribe(Subscribe::to(placed(place, scope)?))),
         Act::Leave { place } => Ok(Command::Unsubscribe { ticket: 0, channel: placed(place, scope)? }),
         Act::Disconnect { close: false, .. } if !scope.is_empty() => Ok(Command::Dismiss { scope: Arc::clone(scope) }),

@@ -181,6 +181,15 @@ impl Api {
                 let results: Vec<_> = publications.into_iter().map(|read| self.one_of_many(read)).collect();
                 json!({ "results": results })
             }
+            Route::Emit => {
+                let publish = form::emission(body)?;
+                self.take(1, config)?;
+                match self.hub.publish(publish, Moment::now()) {
+                    // Whoever is not there hears nothing, as with any room.
+                    Ok(_) | Err(Refusal::Unknown) => json!({}),
+                    Err(refusal) => return Err(refusal.into()),
+                }
+            }
             Route::Disconnect => {
                 let disconnect = form::disconnect(body)?;
                 let connections = disconnect.clone().perform(&self.hub)?;
@@ -244,7 +253,7 @@ impl Api {
                 description["info"]["version"] = env!("CARGO_PKG_VERSION").into();
                 description
             }
-            Route::Publish | Route::Batch | Route::Disconnect => return Err(Problem::method("POST")),
+            Route::Publish | Route::Batch | Route::Emit | Route::Disconnect => return Err(Problem::method("POST")),
         };
         Ok(json.to_string() + "\n")
     }

@@ -13,6 +13,7 @@ use crate::realtime::vocabulary::{Channel, ConnectionId};
 pub enum Route {
     Publish,
     Batch,
+    Emit,
     Disconnect,
     Channels,
     Channel(Channel),
@@ -34,6 +35,7 @@ impl Route {
         let (route, is_post) = match segments[..] {
             ["publish"] => (Route::Publish, true),
             ["batch"] => (Route::Batch, true),
+            ["emit"] => (Route::Emit, true),
             ["disconnect"] => (Route::Disconnect, true),
             ["channels"] => (Route::Channels, false),
             ["channels", name] => (Route::Channel(channel(name)?), false),
@@ -57,6 +59,7 @@ impl Route {
         match self {
             Route::Publish => "publish",
             Route::Batch => "batch",
+            Route::Emit => "emit",
             Route::Disconnect => "disconnect",
             Route::Channels => "channels",
             Route::Channel(_) => "channel",
@@ -104,7 +107,7 @@ mod tests {
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 11, "one for each variant: {names:?}");
+        assert_eq!(names.len(), 12, "one for each variant: {names:?}");
     }
 
     #[test]

@@ -64,12 +64,28 @@ impl Session {
     }
 
     fn judged(&mut self, command: Command, verdict: Verdict, now: Moment) {
-        match verdict.outcome {
-            Ok(consent) => self.allowed(command, consent, now),
-            Err(refusal) => self.refused(ticket(&command), channel(&command), refusal, now),
+        let settles = verdict.then.iter().any(|command| matches!(command, Command::Settle { .. }));
+        match (verdict.outcome, command) {
+            // The answer has a place of its own among what follows.
+            (Ok(_), Command::Call(_)) if settles => {}
+            (Ok(consent), command) => self.allowed(command, consent, now),
+            (Err(refusal), command) => self.refused(ticket(&command), channel(&command), refusal, now),
         }
+        // What is published comes to this client by its mailbox. What must not overtake it goes there too, and so does
+        // all that is behind that.
+        let (mut has_published, mut queues) = (false, false);
         for command in verdict.then {
-            self.carry_out(command, Authority::App, now);
+            queues |= match &command {
+                Command::Settle { .. } | Command::Dismiss { .. } => true,
+                Command::Unsubscribe { .. } => has_published,
+                _ => false,
+            };
+            has_published |= matches!(command, Command::Publish(_));
+            if queues {
+                self.client.hub().order(self.client.id(), command);
+            } else {
+                self.carry_out(command, Authority::App, now);
+            }
         }
     }
 
@@ -151,6 +167,7 @@ impl Session {
                 }
                 return;
             }
+            Command::Settle { ticket, data, extras } => Ok(Event::Answered { ticket, data: Some(data), extras }),
             Command::Dismiss { scope } => Ok(Event::Dismissed { scope }),
             // Behind what was published before it, some of which is for this client and waits in its mailbox.
             Command::Close(why) => return self.client.end(why),
@@ -172,6 +189,7 @@ fn ticket(command: &Command) -> Ticket {
         | Command::Leave { ticket, .. }
         | Command::Members { ticket, .. }
         | Command::History { ticket, .. } => *ticket,
+        Command::Settle { ticket, .. } => *ticket,
         Command::Call(call) => call.ticket,
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,

@@ -36,6 +36,8 @@ pub enum Command {
     History { ticket: Ticket, channel: Channel, since: Since, most: usize },
     /// An event for the app itself, in no channel. Comes back as `Answered` or `Refused`.
     Call(Box<Call>),
+    /// The app's answer to a call, given in its turn among other commands. Comes back as `Answered`.
+    Settle { ticket: Ticket, data: Payload, extras: Extras },
     /// This client's answer to a message that `asks`.
     Answer { asks: u64, data: Payload, extras: Extras },
     /// Done on the app's word, which the dialect has seen and checked: a signature of its. Nobody is asked again, and only

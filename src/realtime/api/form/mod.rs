@@ -1,9 +1,11 @@
 //! How operations look as JSON: read with every fault and its place, written as the description says.
 
+mod emit;
 mod object;
 mod read;
 mod write;
 
+pub use emit::emission;
 pub use object::Object;
 pub use read::{batch, disconnect, publication};
 pub use write::{connections, members, page, past, published, standing, user};

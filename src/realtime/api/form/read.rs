@@ -26,7 +26,7 @@ const LONGEST_REASON: usize = 123;
 type Wrongs = RefCell<Vec<Wrong>>;
 
 /// Reads with `read`, and gives either what it made or everything that it found wrong.
-fn whole<T>(read: impl FnOnce(&Wrongs) -> Option<T>) -> Result<T, Problem> {
+pub(super) fn whole<T>(read: impl FnOnce(&Wrongs) -> Option<T>) -> Result<T, Problem> {
     let wrongs = Wrongs::default();
     let value = read(&wrongs);
     let wrongs = wrongs.into_inner();

@@ -12,13 +12,6 @@ pub struct Config {
     pub namespaces: Vec<Pattern>,
     /// How packets are written. Default JSON.
     pub parser: Parser,
-    /// How long a client that lost its connection may stay away and be brought up to date; zero: not at all, and no
-    /// offsets are sent. Default zero.
-    pub recovery: Duration,
-    /// How much is kept for each client to come back: with more it starts anew. Default 1,000 packets.
-    pub recovery_packets: usize,
-    /// Default 1 MiB. Packets that many clients hear are kept once for all.
-    pub recovery_bytes: Size,
     /// A client that is in no namespace by then is closed. Default 45 s.
     pub connect_timeout: Duration,
     /// Attachments of one packet. Default 10.
@@ -62,9 +55,6 @@ impl Default for Config {
         Config {
             namespaces: vec![Pattern::new(rooms::ROOT)],
             parser: Parser::Json,
-            recovery: Duration::ZERO,
-            recovery_packets: 1000,
-            recovery_bytes: Size::mib(1),
             connect_timeout: Duration::from_secs(45),
             max_attachments: 10,
             max_nesting: 64,
@@ -96,9 +86,6 @@ impl Config {
         Config {
             namespaces,
             parser: section.value("parser", default.parser),
-            recovery: section.value("recovery", default.recovery),
-            recovery_packets: section.value("recovery_packets", default.recovery_packets),
-            recovery_bytes: section.value("recovery_bytes", default.recovery_bytes),
             connect_timeout: section.value("connect_timeout", default.connect_timeout),
             max_attachments: section.value("max_attachments", default.max_attachments),
             max_nesting: max_nesting.clamp(1, 128),

@@ -1,5 +1,5 @@
 //! What Socket.IO clients read, in either way of writing packets. Nothing in it is one client's own, so that it is made
-//! once for all: offsets are positions in the hub, ids of questions are the hub's.
+//! once for all: ids of questions are the hub's.
 
 use std::fmt::Write;
 
@@ -17,8 +17,6 @@ use crate::realtime::vocabulary::{Draft, Event, Frame, Parcel, Payload};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub parser: Parser,
-    /// Each event ends with a string that says how far its client has read.
-    pub offsets: bool,
 }
 
 impl Encode for Shape {
@@ -27,15 +25,14 @@ impl Encode for Shape {
             return if let Event::Presence { .. } = event { Form::Silent } else { Form::Individual };
         };
         let draft = &message.draft;
-        let offset = (self.offsets && !draft.volatile).then(|| message.position.to_string());
         let (scope, _) = rooms::place(&message.channel);
-        self.event(scope, draft, offset.as_deref()).map_or(Form::Silent, Form::Shared)
+        self.event(scope, draft).map_or(Form::Silent, Form::Shared)
     }
 }
 
 impl Shape {
     /// An event as its frames; `None` for a name that clients keep to themselves.
-    pub fn event(&self, scope: &str, draft: &Draft, offset: Option<&str>) -> Option<Parcel> {
+    pub fn event(&self, scope: &str, draft: &Draft) -> Option<Parcel> {
         let name = draft.name.as_deref().unwrap_or("message");
         if RESERVED.contains(&name) {
             return None;
@@ -45,15 +42,6 @@ impl Shape {
         array.push('[');
         write::quote(&mut array, name);
         array.push_str(&args);
-        match offset {
-            // A client takes the string that an event ends with for the offset, where it is not a question.
-            _ if draft.asks.is_some() => {}
-            Some(offset) => {
-                let _ = write!(array, ",\"{offset}\"");
-            }
-            None if self.offsets && args.ends_with('"') => array.push_str(",null"),
-            None => {}
-        }
         array.push(']');
         Some(self.packet(write::EVENT, scope, draft.asks, &array, attachments))
     }
@@ -148,8 +136,7 @@ mod tests {
     use super::super::packet::Args;
     use super::*;
 
-    const JSON: Shape = Shape { parser: Parser::Json, offsets: false };
-    const OFFSETS: Shape = Shape { parser: Parser::Json, offsets: true };
+    const JSON: Shape = Shape { parser: Parser::Json };
 
     fn shown(parcel: Option<Parcel>) -> Vec<String> {
         let shown = |frame: &Frame| if let Frame::Text(text) = frame { text.to_string() } else { format!("{frame:?}") };
@@ -165,35 +152,25 @@ mod tests {
     #[test]
     fn what_came_in_goes_out() {
         for text in [r#"["a"]"#, r#"["a","b"]"#, r#"["a",[1],{"b":null}]"#, r#"["a",""]"#, r#"["a\"b",[]]"#] {
-            assert_eq!(shown(JSON.event("/", &of(text, &[]), None)), [format!("42{text}")]);
-            assert_eq!(shown(JSON.event("/x", &of(text, &[]), None)), [format!("42/x,{text}")]);
+            assert_eq!(shown(JSON.event("/", &of(text, &[]))), [format!("42{text}")]);
+            assert_eq!(shown(JSON.event("/x", &of(text, &[]))), [format!("42/x,{text}")]);
         }
         let text = r#"["a",{"_placeholder":true,"num":0}]"#;
-        assert_eq!(
-            shown(JSON.event("/x", &of(text, &[b"z"]), None)),
-            [format!("451-/x,{text}"), "Binary(b\"z\")".into()]
-        );
+        assert_eq!(shown(JSON.event("/x", &of(text, &[b"z"]))), [format!("451-/x,{text}"), "Binary(b\"z\")".into()]);
         let text = r#"["a",{"b":{"_placeholder":true,"num":0}},1,{"_placeholder":true,"num":1}]"#;
-        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"]), None))[0], format!("452-{text}"));
+        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"])))[0], format!("452-{text}"));
     }
 
     #[test]
-    fn offsets_come_last_and_nothing_else_is_mistaken_for_one() {
-        let (string, number) = (of(r#"["a","b"]"#, &[]), of(r#"["a",1]"#, &[]));
-        assert_eq!(shown(OFFSETS.event("/", &string, Some("1f-2"))), [r#"42["a","b","1f-2"]"#]);
-        assert_eq!(shown(OFFSETS.event("/", &string, None)), [r#"42["a","b",null]"#]);
-        assert_eq!(shown(OFFSETS.event("/", &number, None)), [r#"42["a",1]"#]);
-        let asking = Draft { asks: Some(7), ..string };
-        assert_eq!(shown(OFFSETS.event("/", &asking, Some("1f-2"))), [r#"427["a","b"]"#]);
+    fn a_question_has_its_number() {
+        let asking = Draft { asks: Some(7), ..of(r#"["a","b"]"#, &[]) };
+        assert_eq!(shown(JSON.event("/x", &asking)), [r#"42/x,7["a","b"]"#]);
     }
 
     #[test]
     fn messages_of_other_dialects_are_events() {
-        assert_eq!(
-            shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())), None)),
-            [r#"42["message","a\"\n"]"#]
-        );
+        assert_eq!(shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())))), [r#"42["message","a\"\n"]"#]);
         let named = Draft { name: Some("connect".into()), ..Draft::new(Payload::Json("{}".into())) };
-        assert!(JSON.event("/", &named, None).is_none());
+        assert!(JSON.event("/", &named).is_none());
     }
 }

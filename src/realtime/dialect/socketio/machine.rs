@@ -381,7 +381,7 @@ impl Machine {
         };
         let is_meant = |space: &&Space| text(TO).is_none_or(|to| to.contains(&*space.sid));
         let Some(space) = space.filter(is_meant) else { return };
-        if let Some(parcel) = self.shared.shape.event(&space.scope, draft, None) {
+        if let Some(parcel) = self.shared.shape.event(&space.scope, draft) {
             step.send_parcel(parcel);
         }
     }

@@ -46,7 +46,7 @@ pub struct SocketIo {
 
 impl SocketIo {
     pub fn new(config: Config) -> Arc<SocketIo> {
-        let shape = Shape { parser: config.parser, offsets: !config.recovery.is_zero() };
+        let shape = Shape { parser: config.parser };
         Arc::new(SocketIo { config, shape, encoding: Encoding::new(shape), root: rooms::ROOT.into() })
     }
 

@@ -98,6 +98,13 @@ impl Polled {
     /// Says what is left to say, with `last` behind it. Where it `waits`, to the next who reads; else to who reads now.
     pub fn poll_last(&mut self, last: &str, waits: bool, context: &mut Context<'_>) -> Poll<()> {
         if self.shared.exchange.has_reader(context) {
+            if waits && !self.frames.is_empty() {
+                // A client acts on a close at once, and on messages a moment later: they have a body of their own.
+                self.answer(None);
+                if !self.shared.exchange.has_reader(context) {
+                    return Poll::Pending;
+                }
+            }
             self.answer(Some(last));
         } else if waits {
             return Poll::Pending;

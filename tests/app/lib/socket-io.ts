@@ -1,0 +1,286 @@
+// Socket.IO's server API for a route handler: Doorway holds the sockets and asks here what to do about them.
+//
+// Each question is answered on its own, perhaps by another process than the last, so nothing is kept between them but
+// `socket.data`. To find its handlers, the `connection` listener runs again for every event, and what it emits and
+// joins counts only when the client connects: leave everything else out of it.
+
+export type Args = unknown[];
+type Callback = (...args: any[]) => unknown; // eslint-disable-line @typescript-eslint/no-explicit-any
+type Command = Record<string, unknown>;
+
+/** What Doorway asks. */
+export interface Question {
+  type: "connect" | "subscribe" | "message" | "disconnect";
+  data: {
+    client: {
+      connection: string;
+      socket?: string;
+      path: string;
+      query: string;
+      address: string;
+      user: string | null;
+      data: Record<string, unknown> | null;
+    };
+    scope?: string;
+    credentials?: Record<string, unknown>;
+    name?: string;
+    json?: Args;
+    ack?: boolean;
+    reason?: string;
+  };
+}
+
+/** What Doorway keeps for us of a client, until it is gone. */
+type Kept = { auth?: Record<string, unknown>; data?: Record<string, unknown> };
+
+/** Who hears an event: `io.to("room").except("other").emit(...)`. */
+class Broadcast {
+  constructor(
+    private readonly commands: Command[],
+    private readonly words: Command,
+  ) {}
+
+  to(room: string | string[]): Broadcast {
+    const { everyone: _, to = [], ...words } = this.words as { everyone?: true; to?: string[] };
+    return new Broadcast(this.commands, { ...words, to: [...to, ...[room].flat()] });
+  }
+
+  in(room: string | string[]): Broadcast {
+    return this.to(room);
+  }
+
+  except(room: string | string[]): Broadcast {
+    const { except = [] } = this.words as { except?: string[] };
+    return new Broadcast(this.commands, { ...this.words, except: [...except, ...[room].flat()] });
+  }
+
+  get volatile(): Broadcast {
+    return new Broadcast(this.commands, { ...this.words, volatile: true });
+  }
+
+  emit(name: string, ...args: Args): true {
+    this.commands.push({ ...this.words, do: "emit", name, args: pack(args) });
+    return true;
+  }
+}
+
+/** One client in one namespace, for as long as one question lasts. */
+export class Socket {
+  readonly id: string;
+  readonly handshake: { auth: Record<string, unknown>; address: string; query: Record<string, string>; headers: Record<string, string> };
+  data: Record<string, unknown>;
+  /** Whom `connect` callbacks of this client are about from now on. */
+  user: string | null;
+  /** @internal */ readonly handlers = new Map<string, Callback[]>();
+
+  constructor(
+    private readonly commands: Command[],
+    readonly nsp: { name: string },
+    { data }: Question,
+    headers: Headers,
+  ) {
+    const { client } = data;
+    this.id = client.socket ?? client.connection;
+    const { auth, data: kept = {} } = (client.data ?? {}) as Kept;
+    this.data = kept;
+    this.user = client.user;
+    this.handshake = {
+      auth: data.credentials ?? auth ?? {},
+      address: client.address,
+      query: Object.fromEntries(new URLSearchParams(client.query)),
+      headers: Object.fromEntries(headers),
+    };
+  }
+
+  on(name: string, handler: Callback): this {
+    this.handlers.set(name, [...(this.handlers.get(name) ?? []), handler]);
+    return this;
+  }
+
+  emit(name: string, ...args: Args): true {
+    return new Broadcast(this.commands, {}).emit(name, ...args);
+  }
+
+  send(...args: Args): this {
+    this.emit("message", ...args);
+    return this;
+  }
+
+  to(room: string | string[]): Broadcast {
+    return new Broadcast(this.commands, { echo: false }).to(room);
+  }
+
+  in(room: string | string[]): Broadcast {
+    return this.to(room);
+  }
+
+  except(room: string | string[]): Broadcast {
+    return this.broadcast.except(room);
+  }
+
+  get broadcast(): Broadcast {
+    return new Broadcast(this.commands, { everyone: true, echo: false });
+  }
+
+  get volatile(): Broadcast {
+    return new Broadcast(this.commands, { volatile: true });
+  }
+
+  join(rooms: string | string[]): void {
+    for (const room of [rooms].flat()) this.commands.push({ do: "join", room });
+  }
+
+  leave(room: string): void {
+    this.commands.push({ do: "leave", room });
+  }
+
+  disconnect(close = false): this {
+    this.commands.push({ do: "disconnect", close });
+    return this;
+  }
+}
+
+type Middleware = (socket: Socket, next: (error?: Error & { data?: unknown }) => void) => unknown;
+
+/** `io.of("/admin")`. */
+class Namespace {
+  /** @internal */ middlewares: Middleware[] = [];
+  /** @internal */ listeners: ((socket: Socket) => unknown)[] = [];
+
+  constructor(
+    private readonly server: Server,
+    readonly name: string | RegExp,
+  ) {}
+
+  use(middleware: Middleware): this {
+    this.middlewares.push(middleware);
+    return this;
+  }
+
+  on(_: "connection" | "connect", listener: (socket: Socket) => unknown): this {
+    this.listeners.push(listener);
+    return this;
+  }
+
+  private get everyone(): Broadcast {
+    return new Broadcast(this.server.commands, { everyone: true, namespace: this.name });
+  }
+
+  to(room: string | string[]): Broadcast {
+    return this.everyone.to(room);
+  }
+
+  in(room: string | string[]): Broadcast {
+    return this.to(room);
+  }
+
+  except(room: string | string[]): Broadcast {
+    return this.everyone.except(room);
+  }
+
+  get volatile(): Broadcast {
+    return this.everyone.volatile;
+  }
+
+  emit(name: string, ...args: Args): true {
+    return this.everyone.emit(name, ...args);
+  }
+}
+
+export class Server extends Namespace {
+  private readonly namespaces: Namespace[] = [this];
+  private asking?: Promise<unknown>;
+  /** @internal What the handlers that run now want done. */ commands: Command[] = [];
+
+  constructor() {
+    super(undefined as never, "/");
+    Object.defineProperty(this, "server", { value: this });
+  }
+
+  of(name: string | RegExp): Namespace {
+    let namespace = this.namespaces.find((known) => String(known.name) === String(name));
+    if (!namespace) this.namespaces.push((namespace = new Namespace(this, name)));
+    return namespace;
+  }
+
+  /** The answer to one question, as JSON; `headers` are those of its request. */
+  async answer(question: Question, headers: Headers): Promise<Record<string, unknown>> {
+    // `io.emit` must know which question it belongs to: they take turns.
+    const before = this.asking;
+    const mine = (async () => {
+      await before?.catch(() => {});
+      this.commands = [];
+      return this.decide(question, headers, this.commands);
+    })();
+    this.asking = mine;
+    return mine;
+  }
+
+  private async decide(question: Question, headers: Headers, commands: Command[]): Promise<Record<string, unknown>> {
+    const { type, data } = question;
+    const scope = data.scope || "/";
+    const namespace = this.namespaces.find(({ name }) => (name instanceof RegExp ? name.test(scope) : name === scope));
+    if (!namespace) return type === "connect" ? { allow: false, reason: "Invalid namespace" } : {};
+    const socket = new Socket(commands, { name: scope }, question, headers);
+    if (type === "connect") {
+      for (const middleware of namespace.middlewares) {
+        const error = await new Promise<(Error & { data?: unknown }) | undefined>((resolve, reject) => {
+          Promise.resolve(middleware(socket, resolve)).catch(reject);
+        });
+        if (error) return { allow: false, reason: error.message, ...(error.data !== undefined && { data: error.data }) };
+      }
+    }
+    for (const listener of namespace.listeners) await listener(socket);
+    const answer: Record<string, unknown> = { commands };
+    if (type !== "connect") {
+      commands.length = 0; // the listener has only shown its handlers
+      const name = type === "disconnect" ? "disconnect" : data.name ?? "message";
+      const args = type === "disconnect" ? [data.reason] : unpack(data.json ?? []);
+      let waits = data.ack;
+      if (waits) {
+        args.push((...values: Args) => {
+          if (waits) commands.push({ do: "ack", args: pack(values) });
+          waits = false; // only the first counts
+        });
+      }
+      for (const handler of socket.handlers.get(name) ?? []) await handler(...args);
+    }
+    if (type !== "disconnect") answer.data = { auth: socket.handshake.auth, data: socket.data } satisfies Kept;
+    if (socket.user !== null && socket.user !== data.client.user) answer.user = socket.user;
+    return answer;
+  }
+
+  /** For `export const POST` in `app/api/ws/route.ts`. */
+  handler(verify?: (body: string, headers: Headers) => unknown) {
+    return async (request: Request): Promise<Response> => {
+      const body = await request.text();
+      await verify?.(body, request.headers);
+      return Response.json(await this.answer(JSON.parse(body), request.headers));
+    };
+  }
+}
+
+/** Bytes travel as `{"$base64": "…"}`. */
+function pack(value: Args): Args;
+function pack(value: unknown): unknown;
+function pack(value: unknown): unknown {
+  if (value instanceof ArrayBuffer) return { $base64: Buffer.from(value).toString("base64") };
+  if (ArrayBuffer.isView(value)) {
+    return { $base64: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64") };
+  }
+  if (Array.isArray(value)) return value.map((item) => pack(item) ?? null);
+  if (value && typeof value === "object" && !("toJSON" in value)) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, pack(item)]));
+  }
+  return value;
+}
+
+function unpack(value: Args): Args;
+function unpack(value: unknown): unknown;
+function unpack(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => unpack(item));
+  if (!value || typeof value !== "object") return value;
+  const entries = Object.entries(value);
+  if (entries.length === 1 && entries[0][0] === "$base64") return Buffer.from(String(entries[0][1]), "base64");
+  return Object.fromEntries(entries.map(([key, item]) => [key, unpack(item)]));
+}
