@@ -109,6 +109,12 @@ fn a_failed_step_ends_the_door_with_its_name() {
     project.write("broken", "");
     refused(&project, &project.search_path(), &["next build", "failed", "exit status: 1"]);
     let project = Stub::new();
+    project.write("broken-late", "");
+    for _ in 0..2 {
+        // What the first attempt left does not pass for a build.
+        refused(&project, &project.search_path(), &["next build", "failed", "exit status: 1"]);
+    }
+    let project = Stub::new();
     project.write("nothing", "");
     refused(&project, &project.search_path(), &["left no .next/BUILD_ID"]);
     let project = Stub::new();

@@ -46,7 +46,10 @@ pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartEr
         warn!("{warning}");
     }
     if !config.dev && project.build_id().is_none() {
+        // Next.js names a build before its pages are made: one that fails or is broken off must not pass for whole.
+        let mut unfinished = Unfinished(Some(project));
         build(project, &next, config).await?;
+        unfinished.0 = None;
         if project.build_id().is_none() {
             let dist = config.dist.display();
             let what =
@@ -55,6 +58,17 @@ pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartEr
         }
     }
     Ok(next)
+}
+
+/// A build under way. Dropped, it is none.
+struct Unfinished<'a>(Option<&'a Project>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(project) = self.0 {
+            project.forget_build();
+        }
+    }
 }
 
 async fn check_node(config: &Config) -> Result<(), StartError> {

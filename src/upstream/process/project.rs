@@ -76,6 +76,16 @@ impl Project {
         std::fs::read_to_string(self.dist.join("BUILD_ID")).ok()
     }
 
+    /// What is there of a build is not to be taken for one.
+    pub fn forget_build(&self) {
+        let file = self.dist.join("BUILD_ID");
+        if let Err(error) = std::fs::remove_file(&file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "cannot remove {}: the next start takes the failed build for whole", file.display());
+        }
+    }
+
     /// Its own script of that name.
     pub fn script(&self, name: &str) -> Option<&str> {
         self.package["scripts"][name].as_str()

@@ -14,6 +14,7 @@ const [command, ...rest] = process.argv.slice(2);
 const said = (name) => fs.existsSync(name);
 if (command === 'build') {
   console.log('Creating an optimized production build ...');
+  if (said('broken-late')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', 'half'); console.error('Error occurred prerendering'); process.exit(1); }
   if (said('broken')) { console.error('Type error: the test broke it'); process.exit(1); }
   if (!said('nothing')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', fs.readFileSync('source')); }
   process.exit(0);
