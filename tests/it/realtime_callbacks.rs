@@ -186,6 +186,23 @@ async fn a_message_that_cannot_be_judged_is_reported_to_its_sender() {
 }
 
 #[tokio::test]
+async fn the_apps_consent_is_no_right_to_flood() {
+    let (app, asked) = app(|_, _| (200, json!({}))).await;
+    let channel = "[[realtime.channel]]\nmatch = \"*\"\npublish_rate = 1";
+    let door = start(&app, r#"["message"]"#, channel);
+    let mut ada = connect(&door, "/api/ws").await;
+    for _ in 0..8 {
+        ada.say("x").await;
+    }
+    let mut refused = 0;
+    for _ in 0..8 {
+        refused += usize::from(ada.hear_json().await["error"] == "too_many");
+    }
+    assert!((1..=7).contains(&refused), "{refused}");
+    assert_eq!(asked.lock().unwrap().len(), 8 - refused, "nobody is asked about what is too much");
+}
+
+#[tokio::test]
 async fn a_huge_answer_and_a_hanging_one_do_not_hold_the_hub() {
     let (app, _) = app(|question, _| match question["data"]["text"].as_str() {
         Some("huge") => (200, json!({"reason": "x".repeat(4096)})),

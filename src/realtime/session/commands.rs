@@ -37,6 +37,11 @@ impl Session {
         }
         match self.ask(&command) {
             Some(asking) => {
+                if let Command::Publish(publish) = &command
+                    && let Err(refusal) = self.client.count_publish(publish, now)
+                {
+                    return self.refused(ticket(&command), channel(&command), refusal, now);
+                }
                 self.desk = Some(Box::new(Desk { asking, about: command, waiting: VecDeque::new() }));
                 // It is polled before this turn ends: a turn goes on for as long as something comes.
             }

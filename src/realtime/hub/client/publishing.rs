@@ -56,9 +56,30 @@ impl Client {
         hub.publish_as(&sender, publish, now)
     }
 
+    /// Counts a message against its channel's rate, for one that the app is asked about: its consent is a right to
+    /// publish, not to flood.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`].
+    pub fn count_publish(&mut self, publish: &Publish, now: Moment) -> Result<(), Refusal> {
+        let Audience::Channel(channel) = &publish.audience else { return Ok(()) };
+        let (policy, number) = match self.find(channel) {
+            Ok(place) => {
+                let cell = &self.subscriptions[place].cell;
+                (Arc::clone(&cell.state.lock().policy), cell.number)
+            }
+            Err(_) => (Arc::new(self.hub.config().policy(channel)), 0),
+        };
+        self.count(&policy, number, now.instant)
+    }
+
     fn check(&mut self, policy: &Policy, channel: u32, authority: Authority, now: Instant) -> Result<(), Refusal> {
         self.may(policy.publish, authority)?;
-        if policy.publish_rate == 0 || authority == Authority::App {
+        if authority == Authority::App { Ok(()) } else { self.count(policy, channel, now) }
+    }
+
+    fn count(&mut self, policy: &Policy, channel: u32, now: Instant) -> Result<(), Refusal> {
+        if policy.publish_rate == 0 {
             return Ok(());
         }
         let rate = f64::from(policy.publish_rate);
