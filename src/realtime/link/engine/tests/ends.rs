@@ -26,7 +26,9 @@ async fn a_client_that_answers_stays() {
     }
     client.close();
     client.post("4wakes it").await.unwrap();
-    assert_eq!(client.poll().await.as_deref(), Some("4wakes it\u{1e}1"));
+    // In a body of its own: the stock client drops what it read together with the end.
+    assert_eq!(client.poll().await.as_deref(), Some("4wakes it"));
+    assert_eq!(client.poll().await.as_deref(), Some("1"));
     assert_eq!(client.end().await, "forced close");
 }
 
