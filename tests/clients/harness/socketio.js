@@ -110,7 +110,12 @@ export class Clients {
   }
 
   close() {
-    for (const socket of this.#open) socket.disconnect();
+    for (const socket of this.#open) {
+      socket.disconnect();
+      // A socket that was refused has let go of its connection already, which would look for the server for ever.
+      socket.io.reconnection(false);
+      socket.io.engine?.close();
+    }
   }
 }
 
