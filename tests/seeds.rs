@@ -5,12 +5,18 @@ use std::path::Path;
 
 #[path = "fuzz/laws/canonical.rs"]
 mod canonical;
+#[path = "fuzz/laws/engine_payload.rs"]
+mod engine_payload;
+#[path = "fuzz/laws/engine_session.rs"]
+mod engine_session;
 #[path = "fuzz/laws/http1_guard.rs"]
 mod http1_guard;
 #[path = "fuzz/laws/http2_budget.rs"]
 mod http2_budget;
 #[path = "fuzz/laws/proxy_header.rs"]
 mod proxy_header;
+#[path = "fuzz/laws/socketio_packets.rs"]
+mod socketio_packets;
 #[path = "fuzz/laws/upstream_answer.rs"]
 mod upstream_answer;
 
@@ -50,4 +56,19 @@ fn proxy_headers() {
 #[test]
 fn answers() {
     hold("upstream_answer", upstream_answer::holds);
+}
+
+#[test]
+fn bodies_of_packets() {
+    hold("engine_payload", engine_payload::holds);
+}
+
+#[test]
+fn sessions_and_their_requests() {
+    hold("engine_session", engine_session::holds);
+}
+
+#[test]
+fn frames_of_socketio() {
+    hold("socketio_packets", socketio_packets::holds);
 }

@@ -1,21 +1,8 @@
 //! A body of packets: whatever it is, it is read to its end; and what was read is written as it was.
+
 #![no_main]
 
-use bytes::Bytes;
-use doorway::realtime::link::engine::{Payload, encode};
-use doorway::realtime::vocabulary::Frame;
-use libfuzzer_sys::fuzz_target;
+#[path = "../laws/engine_payload.rs"]
+mod law;
 
-const MOST: usize = 10_000;
-
-fuzz_target!(|body: &[u8]| {
-    let Ok(payload) = Payload::new(Bytes::copy_from_slice(body), MOST) else { return };
-    let Ok(frames) = payload.collect::<Result<Vec<Frame>, _>>() else { return };
-    assert!(frames.len() <= body.len() + 1);
-    // A link writes no empty text: its packets have a type.
-    if frames.iter().any(|frame| matches!(frame, Frame::Text(text) if text.is_empty())) {
-        return;
-    }
-    let again: Result<Vec<_>, _> = Payload::new(encode(frames.iter(), None), MOST).expect("it is one").collect();
-    assert_eq!(again, Ok(frames));
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| law::holds(input));
