@@ -43,6 +43,12 @@ test("the tour's files are those of the test app", () => {
   }
 });
 
+test("the Socket.IO chat's files are those of the test app", () => {
+  for (const file of ["app/api/socket-io/route.ts", "app/socket-io/chat.tsx"]) {
+    assert.equal(blocks.get(file), readFileSync(join(paths.app, file), "utf8"), file);
+  }
+});
+
 describe("hooks", () => {
   let app, door, relay, folder;
 

@@ -1,4 +1,5 @@
 //! A session of Engine.IO and requests that do as they like: reads, posts, broken-off ones, second transports, time.
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
