@@ -43,6 +43,16 @@ function behave(io) {
     });
     socket.on("leave me", () => socket.disconnect());
     socket.on("close me", () => socket.disconnect(true));
+    const asked = async (question) => {
+      try {
+        return ["answered", await question];
+      } catch (error) {
+        return [error.message, error.responses];
+      }
+    };
+    socket.on("ask me", async (ms, ...rest) => rest.pop()(await asked(socket.timeout(ms).emitWithAck("question", ...rest))));
+    socket.on("ask room", async (room, ms, ...rest) => rest.pop()(await asked(io.of(socket.nsp.name).to(room).timeout(ms).emitWithAck("question", ...rest))));
+    socket.on("ask others", async (ms, ...rest) => rest.pop()(await asked(socket.broadcast.timeout(ms).emitWithAck("question", ...rest))));
     socket.on("end", () => io.of(socket.nsp.name).emit("end"));
     socket.on("remember", (value, ack) => {
       socket.data.value = value;
@@ -363,6 +373,37 @@ const behaviours = {
     const socket = await clients.connected();
     socket.emit("volatile", "now");
     return heard(socket, "said");
+  },
+  async "the server asks the client whose event it handles"(clients) {
+    const socket = await clients.connected();
+    socket.on("question", (a, b, ack) => ack(a + b, "not this"));
+    return socket.emitWithAck("ask me", 20_000, 1, 2);
+  },
+  async "the server asks a client that does not answer"(clients) {
+    const socket = await clients.connected();
+    socket.on("question", () => {});
+    return socket.emitWithAck("ask me", 300, 1);
+  },
+  async "the server asks a room, and hears each of its answers"(clients) {
+    const [one, other, stranger] = [await clients.connected(), await clients.connected(), await clients.connected()];
+    for (const socket of [one, other]) await socket.emitWithAck("join", "asked");
+    one.on("question", (n, ack) => ack({ one: n }));
+    other.on("question", (n, ack) => ack({ other: n }));
+    stranger.on("question", (n, ack) => ack("I am not in it"));
+    const [outcome, responses] = await stranger.emitWithAck("ask room", "asked", 20_000, 7);
+    return [outcome, responses.map((response) => JSON.stringify(response)).sort()];
+  },
+  async "the server asks others, of whom one does not answer"(clients) {
+    const [one, other, silent] = [await clients.connected(), await clients.connected(), await clients.connected()];
+    one.on("question", (bytes, ack) => ack("I ask"));
+    other.on("question", (bytes, ack) => ack(Buffer.concat([Buffer.from(bytes), Buffer.from("!")])));
+    silent.on("question", () => {});
+    const [outcome, responses] = await one.emitWithAck("ask others", 500, Buffer.from("bytes"));
+    return [outcome, responses.map((response) => Buffer.from(response).toString())];
+  },
+  async "the server asks an empty room"(clients) {
+    const socket = await clients.connected();
+    return socket.emitWithAck("ask room", "empty", 20_000, 1);
   },
   async "the server has a client leave"(clients) {
     const socket = await clients.connected();

@@ -23,7 +23,9 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 pub use bearer::VARIABLE as TOKEN_VARIABLE;
@@ -36,6 +38,7 @@ use crate::http::{Body, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use body::Room;
+use form::Emission;
 use idempotency::{Begun, Kept, Limits, Memory};
 use numbers::Numbers;
 use problem::Problem;
@@ -67,10 +70,16 @@ pub struct Api {
     numbers: Numbers,
 }
 
-/// An answer that is no problem.
+/// What a request came to, also where that is a problem: then something was done all the same.
 struct Done {
-    body: Bytes,
+    kept: Kept,
     was_kept: bool,
+}
+
+impl Done {
+    fn new(body: impl Into<Bytes>) -> Done {
+        Done { kept: Kept { status: StatusCode::OK, body: body.into() }, was_kept: false }
+    }
 }
 
 impl Api {
@@ -109,8 +118,11 @@ impl Api {
         };
         let mut response = match done {
             Ok(done) => {
-                let mut response = Response::new(Body::from(done.body));
-                response.headers_mut().insert(CONTENT_TYPE, JSON);
+                let Kept { status, body } = done.kept;
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                let kind = if status == StatusCode::OK { JSON } else { problem::MEDIA_TYPE };
+                response.headers_mut().insert(CONTENT_TYPE, kind);
                 if done.was_kept {
                     self.numbers.replays.inc();
                     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -135,11 +147,11 @@ impl Api {
     async fn carry_out(&self, route: Route, head: &Parts, body: Body, config: &Config) -> Result<Done, Problem> {
         if head.method != Method::POST {
             let body = self.look(route, head.uri.query(), config)?;
-            return Ok(Done { body: body.into(), was_kept: false });
+            return Ok(Done::new(body));
         }
         let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
         let Some(value) = head.headers.get(IDEMPOTENCY_KEY) else {
-            return self.act(route, &body, config).map(|body| Done { body, was_kept: false });
+            return self.act(route, &body, config).await;
         };
         let bad = || Problem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::LONGEST));
         let key = value.to_str().ok().and_then(idempotency::key).ok_or_else(bad)?;
@@ -154,21 +166,21 @@ impl Api {
         request.extend_from_slice(&body);
         let fingerprint = digest(&SHA256, &request).as_ref().try_into().unwrap_or_default();
         match self.memory.begin(key, fingerprint, limits, Instant::now()) {
-            Begun::Again(kept) => Ok(Done { body: kept.body, was_kept: true }),
+            Begun::Again(kept) => Ok(Done { kept, was_kept: true }),
             Begun::UnderWay => Err(Problem::under_way()),
             Begun::Reused => Err(Problem::key_reused()),
             Begun::Full => Err(Problem::unavailable("too many requests with an Idempotency-Key are under way")),
             // A request that was refused has done nothing: sent again, it is judged again.
             Begun::First(place) => {
-                let body = self.act(route, &body, config)?;
-                place.answered(Kept { status: StatusCode::OK, body: body.clone() });
-                Ok(Done { body, was_kept: false })
+                let done = self.act(route, &body, config).await?;
+                place.answered(done.kept.clone());
+                Ok(done)
             }
         }
     }
 
     /// What changes something.
-    fn act(&self, route: Route, body: &[u8], config: &Config) -> Result<Bytes, Problem> {
+    async fn act(&self, route: Route, body: &[u8], config: &Config) -> Result<Done, Problem> {
         let json = match route {
             Route::Publish => {
                 let publication = form::publication(body)?;
@@ -182,13 +194,9 @@ impl Api {
                 json!({ "results": results })
             }
             Route::Emit => {
-                let publish = form::emission(body)?;
+                let emission = form::emission(body)?;
                 self.take(1, config)?;
-                match self.hub.publish(publish, Moment::now()) {
-                    // Whoever is not there hears nothing, as with any room.
-                    Ok(_) | Err(Refusal::Unknown) => json!({}),
-                    Err(refusal) => return Err(refusal.into()),
-                }
+                return self.emit(emission).await;
             }
             Route::Disconnect => {
                 let disconnect = form::disconnect(body)?;
@@ -198,7 +206,30 @@ impl Api {
             }
             _ => return Err(Problem::not_found("there is no such operation")),
         };
-        Ok((json.to_string() + "\n").into())
+        Ok(Done::new(json.to_string() + "\n"))
+    }
+
+    async fn emit(&self, Emission { publish, patience }: Emission) -> Result<Done, Problem> {
+        let Some(patience) = patience else {
+            return match self.hub.publish(publish, Moment::now()) {
+                // Whoever is not there hears nothing, as with any room.
+                Ok(_) | Err(Refusal::Unknown) => Ok(Done::new("{}\n")),
+                Err(refusal) => Err(refusal.into()),
+            };
+        };
+        let full = "as many questions are open as realtime.max_questions allows, or channels as realtime.max_channels";
+        let mut asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
+            Refusal::Unavailable => Problem::unavailable(full),
+            refusal => refusal.into(),
+        })?;
+        let _ = timeout(patience, asking.answered()).await;
+        let answers = form::acknowledged(asking.close());
+        if answers.missing.is_empty() {
+            return Ok(Done::new(text(&answers) + "\n"));
+        }
+        let problem = Problem::unanswered(answers.missing.len()).value();
+        let body = text(&Both { problem, answers }) + "\n";
+        Ok(Done { kept: Kept { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() }, was_kept: false })
     }
 
     fn take(&self, messages: usize, config: &Config) -> Result<(), Problem> {
@@ -257,6 +288,19 @@ impl Api {
         };
         Ok(json.to_string() + "\n")
     }
+}
+
+/// A problem, and what was achieved all the same.
+#[derive(Serialize)]
+struct Both {
+    #[serde(flatten)]
+    problem: Value,
+    #[serde(flatten)]
+    answers: form::Acknowledged,
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings and JSON become JSON")
 }
 
 /// The address for the app's environment, of an API at `authority`.

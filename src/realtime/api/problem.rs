@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::http::{Body, Response};
 use crate::realtime::vocabulary::Refusal;
 
-const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A request that was not carried out.
 #[derive(Debug, Clone)]
@@ -69,6 +69,12 @@ impl Problem {
 
     pub fn timeout() -> Problem {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
+    }
+
+    /// An event has gone out, and not all who heard it have acknowledged it in time.
+    pub fn unanswered(clients: usize) -> Problem {
+        let detail = format!("{clients} of those who were asked have not answered in time");
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "unanswered", detail)
     }
 
     pub fn gone(detail: &'static str) -> Problem {

@@ -20,6 +20,10 @@ pub struct Config {
     pub max_subscriptions: usize,
     /// Memory for the history of all channels. Default 256 MiB.
     pub max_history: Size,
+    /// Questions that may be open at a time, each to any number of clients. Default 1,000.
+    pub max_questions: usize,
+    /// Memory for the answers to all of them. Default 16 MiB.
+    pub max_answers: Size,
     /// How long an empty channel is remembered, so that positions in it stay good. Default 1 minute.
     pub forget_after: Duration,
 }
@@ -33,6 +37,8 @@ impl Default for Config {
             max_channels: 100_000,
             max_subscriptions: 1_000,
             max_history: Size::mib(256),
+            max_questions: 1_000,
+            max_answers: Size::mib(16),
             forget_after: Duration::from_secs(60),
         }
     }
@@ -53,6 +59,8 @@ impl Config {
             max_channels: section.value("max_channels", default.max_channels),
             max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),
             max_history: section.value("max_history", default.max_history),
+            max_questions: section.value("max_questions", default.max_questions),
+            max_answers: section.value("max_answers", default.max_answers),
             forget_after: section.value("forget_after", default.forget_after),
         }
     }

@@ -7,7 +7,8 @@ use super::channel::{Cell, State};
 use super::lane::{Address, Lane};
 use super::numbers::Numbers;
 use super::outbox::{Entry, Item, Limits, Pushed, Slow};
-use crate::realtime::vocabulary::{Closing, Encoding, Event, Form, Parcel};
+use super::sync::Mutex;
+use crate::realtime::vocabulary::{Closing, ConnectionId, Encoding, Event, Form, Parcel};
 
 /// What fan-out needs of the hub.
 pub struct Means<'a> {
@@ -17,7 +18,7 @@ pub struct Means<'a> {
 }
 
 /// Who hears an event, besides subscribing.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Hearing<'a> {
     /// Not this one: the sender.
     pub but: Option<Address>,
@@ -25,6 +26,8 @@ pub struct Hearing<'a> {
     pub except: Option<&'a HashSet<Address>>,
     /// Only those who want notices.
     pub notices: bool,
+    /// Where those are noted who hear it and can answer.
+    pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
 }
 
 /// What kind of thing is fanned out.
@@ -53,6 +56,7 @@ impl Means<'_> {
         let mut delivered = 0;
         for group in state.groups() {
             let Some((item, bytes)) = item(&group.encoding, event, &mut individual) else { continue };
+            let asked = hearing.asked.filter(|_| group.encoding.answers());
             for (seats, lane) in group.lanes.iter_mut().zip(self.lanes) {
                 if seats.is_empty() {
                     continue;
@@ -73,6 +77,12 @@ impl Means<'_> {
                         _ if recovers => mailboxes.push(seat.slot, entry, Slow::Disconnect, self.limits),
                         _ => mailboxes.push(seat.slot, entry, slow, self.limits),
                     };
+                    if let Some(asked) = asked
+                        && let (Pushed::Queued, _) | (Pushed::Dropped(_), Kind::Numbered(_) | Kind::Notice) =
+                            (pushed, kind)
+                    {
+                        asked.lock().extend(mailboxes.id(seat.slot));
+                    }
                     match pushed {
                         Pushed::Gone => {}
                         Pushed::Queued => delivered += 1,

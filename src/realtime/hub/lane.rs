@@ -241,6 +241,11 @@ impl Mailboxes {
         }
     }
 
+    /// Whose mailbox is at `slot`.
+    pub fn id(&self, slot: u32) -> Option<ConnectionId> {
+        self.slots.get(slot as usize).map(|mailbox| mailbox.id)
+    }
+
     pub fn user(&self, slot: u32) -> Option<Arc<str>> {
         self.slots.get(slot as usize)?.user.clone()
     }

@@ -1,6 +1,7 @@
 //! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
 //!
-//! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. None is
+//! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. The
+//! board of questions is taken alone. None is
 //! held across an await, and none is a client's own. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
@@ -17,6 +18,7 @@ mod news;
 mod numbers;
 mod presence;
 mod publish;
+mod questions;
 mod reading;
 mod sync;
 
@@ -37,6 +39,7 @@ pub use config::Config;
 pub use lane::Post;
 pub use news::{News, Observer};
 pub use numbers::Numbers;
+pub use questions::{Answers, Asking, Given};
 pub use reading::{Past, Standing};
 
 use channel::{Cell, State};
@@ -44,6 +47,7 @@ use directory::Directory;
 use fanout::{Hearing, Kind, Means};
 use lane::{Address, Lane};
 use outbox::{Entry, Item, Pushed, Slow};
+use questions::Questions;
 
 use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Identity, Member, Presence};
 
@@ -60,6 +64,7 @@ pub struct Hub {
     identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
+    questions: Questions,
     numbers: Numbers,
 }
 
@@ -83,6 +88,7 @@ impl Hub {
             identities: Mutex::new(HashMap::new()),
             observers: OnceLock::new(),
             history: AtomicUsize::new(0),
+            questions: Questions::default(),
             numbers,
         }
     }

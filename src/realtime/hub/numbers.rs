@@ -24,6 +24,7 @@ pub struct Numbers {
     pub kept_latest: Counter,
     pub volatile_dropped: Counter,
     pub fell_behind: Counter,
+    pub questions: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +56,7 @@ impl Numbers {
             replayed: Counter::default(),
             lost: Counter::default(),
             fell_behind: Counter::default(),
+            questions: Gauge::default(),
             slow_disconnects: counter(Word::disconnect),
             dropped_oldest: counter(Word::drop_oldest),
             kept_latest: counter(Word::keep_latest),
@@ -71,6 +73,7 @@ impl Numbers {
         registry.register("replayed", "Messages delivered from histories", numbers.replayed.clone());
         registry.register("lost", "Messages a client was told it has lost", numbers.lost.clone());
         registry.register("fell_behind", "Times a slow client was sent to the history", numbers.fell_behind.clone());
+        registry.register("questions", "Questions to clients that are open", numbers.questions.clone());
         registry.register("slow", "Messages not queued for slow clients, and clients closed for it", dropped);
         numbers
     }

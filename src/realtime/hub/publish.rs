@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::sync::MutexGuard;
+use super::sync::{Mutex, MutexGuard};
 
 use super::Hub;
 use super::channel::{Cell, State};
@@ -16,15 +16,17 @@ use crate::realtime::vocabulary::{
 };
 
 /// Who publishes.
-#[derive(Debug, Clone, Default)]
-pub struct Sender {
+#[derive(Clone, Default)]
+pub struct Sender<'a> {
     pub origin: Option<Origin>,
     pub address: Option<Address>,
+    /// Who was asked, where it is a question.
+    pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
 }
 
 /// A draft on its way into channels.
 struct Saying<'a> {
-    sender: &'a Sender,
+    sender: &'a Sender<'a>,
     draft: Draft,
     /// The sender hears it too, where a channel's policy leaves that to it.
     echo: bool,
@@ -58,7 +60,7 @@ impl Hub {
                 let connections: Vec<_> =
                     connections.into_iter().filter(|id| except.insert(Address::of(*id))).collect();
                 let nobody = channels.is_empty();
-                match self.whisper(connections, draft.clone()) {
+                match self.whisper(sender, connections, draft.clone()) {
                     Err(refusal) if nobody => return Err(refusal),
                     _ => {}
                 }
@@ -73,17 +75,29 @@ impl Hub {
                 }
                 Ok(if channels.len() == 1 { position } else { None })
             }
-            Audience::Connection(id) => self.whisper([id], draft),
-            Audience::User(user) => self.whisper(self.connections_of(&user), draft),
-            Audience::Everyone => self.whisper(self.connections(), draft),
+            Audience::Connection(id) => self.whisper(sender, [id], draft),
+            Audience::User(user) => self.whisper(sender, self.connections_of(&user), draft),
+            Audience::Everyone => self.whisper(sender, self.connections(), draft),
         }
     }
 
     /// To single connections, in no channel. Says how many of them it is on its way to.
     pub fn send(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> usize {
+        self.send_as(&Sender::default(), to, draft)
+    }
+
+    fn send_as(&self, sender: &Sender, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> usize {
         let bytes = u32::try_from(draft.len()).unwrap_or(u32::MAX);
         let event = Arc::new(Event::Direct(Arc::new(draft)));
-        let heard = to.into_iter().filter(|id| self.hand(*id, Item::Event(Arc::clone(&event)), bytes)).count();
+        let mut heard = 0;
+        for id in to {
+            if self.hand(id, Item::Event(Arc::clone(&event)), bytes) {
+                heard += 1;
+                if let Some(asked) = sender.asked {
+                    asked.lock().insert(id);
+                }
+            }
+        }
         self.numbers.delivered.inc_by(heard as u64);
         heard
     }
@@ -100,7 +114,7 @@ impl Hub {
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
         let address = but.filter(|id| self.at(*id, |_, _| ()).is_some()).map(Address::of);
-        let sender = Sender { origin: None, address };
+        let sender = Sender { address, ..Sender::default() };
         self.say(channel, Saying { sender: &sender, draft, echo: address.is_none(), except: None }, now)
     }
 
@@ -118,8 +132,13 @@ impl Hub {
         channels.iter().filter_map(addresses).flatten().collect()
     }
 
-    fn whisper(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> Result<Option<Position>, Refusal> {
-        if self.send(to, draft) == 0 { Err(Refusal::Unknown) } else { Ok(None) }
+    fn whisper(
+        &self,
+        sender: &Sender,
+        to: impl IntoIterator<Item = ConnectionId>,
+        draft: Draft,
+    ) -> Result<Option<Position>, Refusal> {
+        if self.send_as(sender, to, draft) == 0 { Err(Refusal::Unknown) } else { Ok(None) }
     }
 
     /// Where nobody is and nothing is kept, no channel is made for a message.
@@ -156,7 +175,7 @@ impl Hub {
         }
         let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
-        let hearing = Hearing { but: sender.address.filter(|_| !echo), except, notices: false };
+        let hearing = Hearing { but: sender.address.filter(|_| !echo), except, notices: false, asked: sender.asked };
         let config = self.config();
         let means = self.means(&config.outbox);
         state.quiet_since = now.instant;

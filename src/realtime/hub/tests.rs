@@ -3,6 +3,7 @@
 mod model;
 mod meetings;
 mod promises;
+mod questions;
 
 use std::sync::Arc;
 use std::task::{Context, Waker};

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::Session;
 use crate::realtime::gate::{Asking, Consent, Departure, Verdict};
-use crate::realtime::hub::Authority;
+use crate::realtime::hub::{Authority, Given};
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Refusal, Ticket};
 
 /// Commands that may wait while the gate thinks about an earlier one; with more, nothing is read.
@@ -165,7 +165,11 @@ impl Session {
             // Without a gate nobody knows what a token is worth.
             Command::Renew { .. } => Err(Refusal::Unknown),
             // Without a gate there is nobody to call, and nobody who asked.
-            Command::Call(_) | Command::Answer { .. } => Err(Refusal::Unknown),
+            Command::Call(_) => Err(Refusal::Unknown),
+            Command::Answer { asks, alias, data, extras } => {
+                let given = data.map(|data| Given { alias, data, extras });
+                return self.client.hub().answer(asks, self.client.id(), given);
+            }
             Command::Depart { scope, alias, reason } => {
                 if let Some((gate, visitor)) = &self.gate {
                     gate.gone(visitor, self.client.identity(), Departure { scope, alias, reason });

@@ -38,8 +38,9 @@ pub enum Command {
     Call(Box<Call>),
     /// The app's answer to a call, given in its turn among other commands. Comes back as `Answered`.
     Settle { ticket: Ticket, data: Payload, extras: Extras },
-    /// This client's answer to a message that `asks`.
-    Answer { asks: u64, data: Payload, extras: Extras },
+    /// This client's answer to a message that `asks`; without data, nobody is here who could answer. Nothing comes back.
+    /// `alias` is what its dialect calls the client that was asked.
+    Answer { asks: u64, alias: Option<Arc<str>>, data: Option<Payload>, extras: Extras },
     /// Done on the app's word, which the dialect has seen and checked: a signature of its. Nobody is asked again, and only
     /// limits hold. Comes back as what is inside does.
     Vouched(Box<Command>),

@@ -8,6 +8,11 @@ use super::{Event, Parcel};
 /// How events look to every client of one form. It holds no client's state: what it makes is shared.
 pub trait Encode: Send + Sync {
     fn encode(&self, event: &Event) -> Form;
+
+    /// Whether its clients can answer a message that asks. Default no.
+    fn answers(&self) -> bool {
+        false
+    }
 }
 
 /// What an encoder makes of an event.
@@ -32,6 +37,10 @@ impl Encoding {
 
     pub fn encode(&self, event: &Event) -> Form {
         self.0.encode(event)
+    }
+
+    pub fn answers(&self) -> bool {
+        self.0.answers()
     }
 
     fn address(&self) -> *const () {

@@ -38,11 +38,17 @@ class Broadcast {
   constructor(
     private readonly commands: Command[],
     private readonly words: Command,
+    private readonly socket?: { id: string; nsp: { name: string } },
+    private readonly patience = 60_000,
   ) {}
+
+  private with(words: Command, patience = this.patience): Broadcast {
+    return new Broadcast(this.commands, words, this.socket, patience);
+  }
 
   to(room: string | string[]): Broadcast {
     const { everyone: _, to = [], ...words } = this.words as { everyone?: true; to?: string[] };
-    return new Broadcast(this.commands, { ...words, to: [...to, ...[room].flat()] });
+    return this.with({ ...words, to: [...to, ...[room].flat()] });
   }
 
   in(room: string | string[]): Broadcast {
@@ -51,16 +57,41 @@ class Broadcast {
 
   except(room: string | string[]): Broadcast {
     const { except = [] } = this.words as { except?: string[] };
-    return new Broadcast(this.commands, { ...this.words, except: [...except, ...[room].flat()] });
+    return this.with({ ...this.words, except: [...except, ...[room].flat()] });
   }
 
   get volatile(): Broadcast {
-    return new Broadcast(this.commands, { ...this.words, volatile: true });
+    return this.with({ ...this.words, volatile: true });
+  }
+
+  timeout(ms: number): Broadcast {
+    return this.with(this.words, ms);
   }
 
   emit(name: string, ...args: Args): true {
     this.commands.push({ ...this.words, do: "emit", name, args: pack(args) });
     return true;
+  }
+
+  /** Asks at once, while the handler waits: what each client answers, or what the one does. */
+  async emitWithAck(name: string, ...args: Args): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any
+    const { everyone, echo = true, ...words } = this.words as { everyone?: true; echo?: boolean; to?: string[]; except?: string[] };
+    const { id, nsp } = this.socket ?? {};
+    const isOne = !everyone && !words.to;
+    const question = { namespace: nsp?.name, ...words, name, args: pack(args), serverTimeout: this.patience };
+    if (isOne && id) question.to = [id];
+    if (!echo && id) question.except = [...(question.except ?? []), id];
+    const token = process.env.DOORWAY_TOKEN;
+    const response = await fetch(`${process.env.DOORWAY_URL}/emit`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) },
+      body: JSON.stringify(question),
+    });
+    const { results, detail } = await response.json();
+    if (!results) throw new Error(detail);
+    const responses = results.map((result: { args: Args }) => unpack(result.args)[0]);
+    if (!response.ok) throw Object.assign(new Error("operation has timed out"), isOne ? {} : { responses });
+    return isOne ? responses[0] : responses;
   }
 }
 
@@ -98,7 +129,19 @@ export class Socket {
   }
 
   emit(name: string, ...args: Args): true {
-    return new Broadcast(this.commands, {}).emit(name, ...args);
+    return this.self.emit(name, ...args);
+  }
+
+  emitWithAck(name: string, ...args: Args): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any
+    return this.self.emitWithAck(name, ...args);
+  }
+
+  timeout(ms: number): Broadcast {
+    return this.self.timeout(ms);
+  }
+
+  private get self(): Broadcast {
+    return new Broadcast(this.commands, {}, this);
   }
 
   send(...args: Args): this {
@@ -107,7 +150,7 @@ export class Socket {
   }
 
   to(room: string | string[]): Broadcast {
-    return new Broadcast(this.commands, { echo: false }).to(room);
+    return new Broadcast(this.commands, { echo: false }, this).to(room);
   }
 
   in(room: string | string[]): Broadcast {
@@ -119,11 +162,11 @@ export class Socket {
   }
 
   get broadcast(): Broadcast {
-    return new Broadcast(this.commands, { everyone: true, echo: false });
+    return new Broadcast(this.commands, { everyone: true, echo: false }, this);
   }
 
   get volatile(): Broadcast {
-    return new Broadcast(this.commands, { volatile: true });
+    return this.self.volatile;
   }
 
   join(rooms: string | string[]): void {
@@ -180,6 +223,10 @@ class Namespace {
 
   get volatile(): Broadcast {
     return this.everyone.volatile;
+  }
+
+  timeout(ms: number): Broadcast {
+    return this.everyone.timeout(ms);
   }
 
   emit(name: string, ...args: Args): true {

@@ -54,6 +54,8 @@ export async function doorway(behave, { socketio = {}, ...rest } = {}) {
   const door = await Doorway.start(
     config({ app: { url: backend.url }, listen: { http: ANY }, "realtime.socketio": [{ namespaces: ["/*"], ...socketio }], ...callbacks, ...rest }),
   );
+  // As Doorway itself gives it to an app that it starts.
+  process.env.DOORWAY_URL = `http://${door.addresses.admin}/_doorway/api/v1`;
   return {
     name: "doorway",
     url: door.origin("http"),

@@ -6,6 +6,7 @@ mod callers;
 mod cors;
 mod description;
 mod disconnect;
+mod emit;
 mod idempotency;
 mod look;
 mod publish;

@@ -1,19 +1,35 @@
-//! An event for clients that speak of namespaces and rooms, from JSON.
+//! An event for clients that speak of namespaces and rooms, from JSON; and what they answer, to JSON.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Object;
 use super::read::whole;
 use crate::realtime::api::problem::Problem;
 use crate::realtime::dialect::socketio;
-use crate::realtime::vocabulary::Publish;
+use crate::realtime::hub::{Answers, Given};
+use crate::realtime::vocabulary::{ConnectionId, Payload, Publish};
 
 /// Rooms and clients that one event may name, and may leave out.
 const MOST: usize = 100;
 
-/// Reads `{"name", "args", "namespace", "to", "except", "volatile"}`.
+/// The longest that answers are waited for, in milliseconds.
+const LONGEST: u64 = 300_000;
+
+/// An event, and how long it is waited for those who hear it to acknowledge it, if at all.
+#[derive(Debug)]
+pub struct Emission {
+    pub publish: Publish,
+    pub patience: Option<Duration>,
+}
+
+/// Reads `{"name", "args", "namespace", "to", "except", "volatile", "serverTimeout"}`.
 ///
 /// # Errors
 /// 400 with all that is wrong.
-pub fn emission(body: &[u8]) -> Result<Publish, Problem> {
+pub fn emission(body: &[u8]) -> Result<Emission, Problem> {
     whole(|wrongs| {
         let object = Object::read(body, "#".to_owned(), wrongs)?;
         let name = object.text("name");
@@ -37,10 +53,53 @@ pub fn emission(body: &[u8]) -> Result<Publish, Problem> {
         };
         let (to, except) = (names("to"), names("except"));
         let volatile = object.value("volatile", "true or false").unwrap_or_default();
+        let patience: Option<u64> = object.value("serverTimeout", "a number of milliseconds");
+        if patience.is_some_and(|patience| !(1..=LONGEST).contains(&patience)) {
+            object.wrong("serverTimeout", format!("must be from 1 to {LONGEST} milliseconds"));
+        }
         let mut draft = socketio::event(&name?, args).map_err(|what| object.wrong_here(what)).ok()?;
         draft.volatile = volatile;
         let emit = socketio::Emit { scope: &namespace, to: &to, except: &except, but: None };
         let (audience, draft) = emit.address(draft).map_err(|bad| object.wrong_here(bad.to_string())).ok()?;
-        Some(Publish { ticket: 0, audience, draft, echo: true })
+        let publish = Publish { ticket: 0, audience, draft, echo: true };
+        Some(Emission { publish, patience: patience.map(Duration::from_millis) })
     })
+}
+
+/// What came of a question.
+#[derive(Serialize)]
+pub struct Acknowledged {
+    results: Vec<Acknowledgement>,
+    /// The connections that were asked and have not answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Acknowledgement {
+    connection: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<Box<str>>,
+    args: Box<RawValue>,
+}
+
+/// `{"results", "missing"}`.
+pub fn acknowledged(answers: Answers) -> Acknowledged {
+    Acknowledged {
+        results: answers.given.into_iter().map(|(from, given)| acknowledgement(from, &given)).collect(),
+        missing: answers.missing.iter().map(ConnectionId::to_string).collect(),
+    }
+}
+
+fn acknowledgement(from: ConnectionId, given: &Given) -> Acknowledgement {
+    let args = match &given.data {
+        Payload::Json(json) => socketio::inline(json, &socketio::attached(&given.extras)).to_string(),
+        Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),
+    };
+    Acknowledgement {
+        connection: from.to_string(),
+        socket: given.alias.as_deref().map(Into::into),
+        // It was checked when it came.
+        args: RawValue::from_string(args).unwrap_or_default(),
+    }
 }

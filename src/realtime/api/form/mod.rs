@@ -5,7 +5,7 @@ mod object;
 mod read;
 mod write;
 
-pub use emit::emission;
+pub use emit::{Acknowledged, Emission, acknowledged, emission};
 pub use object::Object;
 pub use read::{batch, disconnect, publication};
 pub use write::{connections, members, page, past, published, standing, user};

@@ -28,6 +28,10 @@ impl Encode for Shape {
         let (scope, _) = rooms::place(&message.channel);
         self.event(scope, draft).map_or(Form::Silent, Form::Shared)
     }
+
+    fn answers(&self) -> bool {
+        true
+    }
 }
 
 impl Shape {

@@ -145,7 +145,10 @@ impl Machine {
                 let args = Args::read(packet.body, attachments, &self.shared.config)?;
                 if let Some(asks) = packet.id {
                     let extras = draft::attachments(&args.attachments);
-                    step.command(Command::Answer { asks, data: Payload::Json(args.array(0)), extras });
+                    let alias = self.joined(&packet.scope).map(|space| Arc::clone(&space.sid));
+                    let data = Some(Payload::Json(args.array(0)));
+                    // The app may ask while it thinks about an event of this very client.
+                    step.agreed(Command::Answer { asks, alias, data, extras });
                 }
                 Ok(())
             }
@@ -380,7 +383,12 @@ impl Machine {
             None => self.joined(rooms::ROOT).or_else(|| self.spaces.iter().find(|space| space.state == State::Joined)),
         };
         let is_meant = |space: &&Space| text(TO).is_none_or(|to| to.contains(&*space.sid));
-        let Some(space) = space.filter(is_meant) else { return };
+        let Some(space) = space.filter(is_meant) else {
+            if let Some(asks) = draft.asks {
+                step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
+            }
+            return;
+        };
         if let Some(parcel) = self.shared.shape.event(&space.scope, draft) {
             step.send_parcel(parcel);
         }

@@ -96,7 +96,7 @@ impl Client {
                 let data = (&*call.name != "silent").then(|| Payload::Json("[\"done\"]".into()));
                 self.tell(&Event::Answered { ticket: call.ticket, data, extras: Extras::default() });
             }
-            Command::Answer { asks, data, .. } => self.lines.push(format!("answer {asks} {}", shown(Some(&data)))),
+            Command::Answer { asks, data, .. } => self.lines.push(format!("answer {asks} {}", shown(data.as_ref()))),
             Command::Depart { scope, reason, .. } => self.lines.push(format!("depart {scope}: {reason}")),
             Command::Close(why) => self.lines.push(format!("close {}", why.word())),
             other => self.lines.push(format!("{other:?}")),
