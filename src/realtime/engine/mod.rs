@@ -79,6 +79,9 @@ impl Realtime {
             if is_socket && is_http1 { refusal.answer_upgrade() } else { refusal.answer() }
         };
         let (parts, body) = request.into_parts();
+        if !is_socket && refusal::asks_for_the_client(parts.uri.path()) {
+            return Ok(refusal::no_client());
+        }
         let facts = facts(&parts)?;
         let from = match endpoint.origins(&settings).check(&parts.headers, &facts) {
             Ok(from) => from,

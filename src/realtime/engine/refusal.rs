@@ -68,9 +68,43 @@ impl Refusal {
     }
 }
 
+/// Whether a path is that of one of the files with the client library that the Node server has besides.
+pub fn asks_for_the_client(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let name = file.strip_suffix(".map").unwrap_or(file);
+    let Some(rest) = name.strip_prefix("socket.io").and_then(|rest| rest.strip_suffix(".js")) else { return false };
+    let rest = rest.strip_suffix(".min").unwrap_or(rest);
+    matches!(rest, "" | ".esm" | ".msgpack")
+}
+
+/// To who asks for one of them: the app has it, as any other of its scripts.
+pub fn no_client() -> Response {
+    let text = "The client library is not served here. Import socket.io-client in the page, or put its\n\
+                dist/socket.io.min.js into the app's public folder and load it from there.\n";
+    respond(StatusCode::NOT_FOUND, "text/plain; charset=UTF-8", Body::from(text))
+}
+
 fn respond(status: StatusCode, kind: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_librarys_files_are_known_by_name() {
+        for file in ["", ".min", ".esm.min", ".msgpack.min", ".esm"] {
+            assert!(asks_for_the_client(&format!("/socket.io/socket.io{file}.js")), "{file}");
+            assert!(asks_for_the_client(&format!("/socket.io/socket.io{file}.js.map")), "{file}");
+        }
+        for path in
+            ["/socket.io/", "/socket.io", "/socket.io/x.js", "/socket.io/socket.io.css", "/socket.io/socket.io.x.js"]
+        {
+            assert!(!asks_for_the_client(path), "{path}");
+        }
+    }
 }

@@ -241,6 +241,10 @@ impl Mailboxes {
         }
     }
 
+    pub fn is_half_full(&self, slot: u32, limits: &Limits) -> bool {
+        self.slots.get(slot as usize).is_some_and(|mailbox| mailbox.outbox.is_half_full(limits))
+    }
+
     /// Whose mailbox is at `slot`.
     pub fn id(&self, slot: u32) -> Option<ConnectionId> {
         self.slots.get(slot as usize).map(|mailbox| mailbox.id)

@@ -113,6 +113,10 @@ impl Outbox {
         self.queue.len() - self.marks
     }
 
+    pub fn is_half_full(&self, limits: &Limits) -> bool {
+        self.len() * 2 >= limits.messages.max(2) || self.bytes * 2 >= limits.bytes.bytes()
+    }
+
     fn has_room(&self, bytes: u32, limits: &Limits) -> bool {
         let messages = self.len();
         messages == 0 || messages < limits.messages && self.bytes + bytes as usize <= limits.bytes.bytes()

@@ -13,9 +13,27 @@ const WAITING: usize = 64;
 
 /// The command that the gate thinks about, and those behind it.
 pub struct Desk {
-    asking: Asking,
-    about: Command,
+    asking: Option<(Asking, Command)>,
+    /// What the gate said is to be done besides: an answer of the app bounds it.
+    then: std::vec::IntoIter<Command>,
+    /// What is published comes to this client by its mailbox. What must not overtake it goes there too, and so does all
+    /// that is behind that.
+    has_published: bool,
+    queues: bool,
     waiting: VecDeque<Command>,
+}
+
+impl Desk {
+    fn new(asking: Asking, about: Command) -> Box<Desk> {
+        let then = Vec::new().into_iter();
+        Box::new(Desk {
+            asking: Some((asking, about)),
+            then,
+            has_published: false,
+            queues: false,
+            waiting: VecDeque::new(),
+        })
+    }
 }
 
 impl Session {
@@ -42,7 +60,7 @@ impl Session {
                 {
                     return self.refused(ticket(&command), channel(&command), refusal, now);
                 }
-                self.desk = Some(Box::new(Desk { asking, about: command, waiting: VecDeque::new() }));
+                self.desk = Some(Desk::new(asking, command));
                 // It is polled before this turn ends: a turn goes on for as long as something comes.
             }
             None => self.carry_out(command, Authority::Client, now),
@@ -56,19 +74,46 @@ impl Session {
 
     /// Hears verdicts as they come, and goes on with the commands behind them. Ready when none is asked for.
     pub(super) fn poll_desk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
-        while let Some(desk) = &mut self.desk {
-            let Poll::Ready(verdict) = desk.asking.as_mut().poll(context) else { return Poll::Pending };
-            let Desk { about, waiting, .. } = *self.desk.take().expect("it is there");
-            self.judged(about, verdict, now);
+        while let Some(mut desk) = self.desk.take() {
+            if let Some((mut asking, about)) = desk.asking.take() {
+                let Poll::Ready(verdict) = asking.as_mut().poll(context) else {
+                    desk.asking = Some((asking, about));
+                    self.desk = Some(desk);
+                    return Poll::Pending;
+                };
+                desk.then = self.judged(about, verdict, now);
+            }
+            while desk.then.len() > 0 {
+                // A handler may say more at once than waits for a client: each gets its turn to write it first.
+                if self.desk.is_none() && self.gives_way(context) {
+                    self.desk = Some(desk);
+                    return Poll::Pending;
+                }
+                if let Some(command) = desk.then.next() {
+                    self.follow(&mut desk, command, now);
+                }
+            }
             // Behind what the verdict itself brought about.
-            for command in waiting {
+            for command in desk.waiting {
                 self.command(command, now);
             }
         }
         Poll::Ready(())
     }
 
-    fn judged(&mut self, command: Command, verdict: Verdict, now: Moment) {
+    fn gives_way(&mut self, context: &mut Context<'_>) -> bool {
+        if self.ending.is_some() || self.line.link().is_none() {
+            return false;
+        }
+        let others_first = self.client.hub().is_crowded();
+        if others_first {
+            context.waker().wake_by_ref();
+        }
+        others_first || self.client.is_crowded()
+    }
+
+    /// What is told the client of the verdict; given back is what else is to be done.
+    fn judged(&mut self, command: Command, verdict: Verdict, now: Moment) -> std::vec::IntoIter<Command> {
         let settles = verdict.then.iter().any(|command| matches!(command, Command::Settle { .. }));
         match (verdict.outcome, command) {
             // The answer has a place of its own among what follows.
@@ -76,21 +121,20 @@ impl Session {
             (Ok(consent), command) => self.allowed(command, consent, now),
             (Err(refusal), command) => self.refused(ticket(&command), channel(&command), refusal, now),
         }
-        // What is published comes to this client by its mailbox. What must not overtake it goes there too, and so does
-        // all that is behind that.
-        let (mut has_published, mut queues) = (false, false);
-        for command in verdict.then {
-            queues |= match &command {
-                Command::Settle { .. } | Command::Dismiss { .. } => true,
-                Command::Unsubscribe { .. } => has_published,
-                _ => false,
-            };
-            has_published |= matches!(command, Command::Publish(_));
-            if queues {
-                self.client.hub().order(self.client.id(), command);
-            } else {
-                self.carry_out(command, Authority::App, now);
-            }
+        verdict.then.into_iter()
+    }
+
+    fn follow(&mut self, desk: &mut Desk, command: Command, now: Moment) {
+        desk.queues |= match &command {
+            Command::Settle { .. } | Command::Dismiss { .. } => true,
+            Command::Unsubscribe { .. } => desk.has_published,
+            _ => false,
+        };
+        desk.has_published |= matches!(command, Command::Publish(_));
+        if desk.queues {
+            self.client.hub().order(self.client.id(), command);
+        } else {
+            self.carry_out(command, Authority::App, now);
         }
     }
 

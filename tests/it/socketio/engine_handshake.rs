@@ -149,3 +149,13 @@ async fn a_client_that_nobody_has_a_place_for_is_sent_away() {
         assert!(std::time::Instant::now() < deadline, "its place is never given back");
     }
 }
+
+#[tokio::test]
+async fn who_asks_for_the_client_library_is_told_where_it_is() {
+    let door = door().start();
+    for file in ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.min.js.map"] {
+        let answer = get(door.http(), &format!("/socket.io/{file}?x=1"), &[]).await;
+        assert_eq!((answer.status, answer.header("content-type")), (404, "text/plain; charset=UTF-8".to_owned()));
+        assert!(text(answer).await.contains("socket.io-client"));
+    }
+}

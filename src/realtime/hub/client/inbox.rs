@@ -38,6 +38,12 @@ impl Client {
         taken
     }
 
+    /// True while half of what may wait for it does: whoever is about to tell it more should let it write first.
+    pub fn is_crowded(&self) -> bool {
+        let limits = self.hub.config().outbox;
+        self.hub.lane(self.address).lock().is_half_full(self.address.slot, &limits)
+    }
+
     /// Its session writes, and fills no more before that is done. Who publishes does not wait for it.
     pub fn writing(&self) {
         self.hub.lane(self.address).busy(self.address);

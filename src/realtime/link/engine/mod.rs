@@ -254,6 +254,9 @@ impl Link for Engine {
             Way::Polling(polling) => polling.as_mut(),
         };
         give_up(polled, candidate, context);
+        if self.over.is_none() {
+            polled.disregard(context);
+        }
         let (last, waits) = self.over.as_ref().map_or((packet::CLOSE, true), |over| (over.last, false));
         polled.poll_last(last, waits, context).map(Ok)
     }

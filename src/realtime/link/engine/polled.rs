@@ -12,8 +12,9 @@ use crate::realtime::link::Traffic;
 use crate::realtime::link::polling::Fault;
 use crate::realtime::vocabulary::{Frame, Text};
 
-/// What may wait between two reads, in bytes, before the session keeps it back: a socket's buffer in the kernel.
-const BUFFER: usize = 16 * 1024;
+/// What may wait between two reads, in bytes, before the session keeps it back, and its outbox fills up: as much as a
+/// socket's buffers in the kernel would take of a client whose reads are as far apart.
+const BUFFER: usize = 256 * 1024;
 
 pub struct Polled {
     shared: Arc<Shared>,
@@ -93,6 +94,14 @@ impl Polled {
             self.releases = false;
         }
         if self.bytes < BUFFER { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// The client is no longer listened to: what it has posted is taken, as if it had been in time.
+    pub fn disregard(&mut self, context: &mut Context<'_>) {
+        self.used();
+        while let Poll::Ready(Ok(_)) = self.shared.exchange.poll_posted(context) {
+            self.used();
+        }
     }
 
     /// Says what is left to say, with `last` behind it. Where it `waits`, to the next who reads; else to who reads now.
