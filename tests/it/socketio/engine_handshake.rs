@@ -100,8 +100,10 @@ async fn an_upgrade_that_is_refused_is_told_so_and_its_connection_closed() {
 async fn the_app_is_asked_for_none_of_it() {
     let app = RawApp::saying("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\napp").await;
     let door = door().config(app.config()).start();
-    for path in ["/socket.io", "/socket.io/", "/socket.io/socket.io.js", "/api/ws/socket.io/"] {
-        assert_eq!(get(door.http(), path, &[]).await.status, 400, "{path}");
+    for (path, status) in
+        [("/socket.io", 400), ("/socket.io/", 400), ("/socket.io/socket.io.js", 404), ("/api/ws/socket.io/", 400)]
+    {
+        assert_eq!(get(door.http(), path, &[]).await.status, status, "{path}");
     }
     assert_eq!(app.requests(), 0);
     assert_eq!(get(door.http(), "/socket.iox", &[]).await.status, 200);

@@ -1,10 +1,12 @@
 //! Promise: sessions that are opened and abandoned are bounded, end in time, and give back what they held.
 
+use std::time::{Duration, Instant};
+
 use tokio::task::JoinSet;
 
 use super::polling::{OPEN, open};
 use crate::harness::client::get;
-use crate::harness::door;
+use crate::harness::{PATIENCE, door};
 
 const QUICK: &str = "[[realtime.socketio]]\nping_interval = \"500ms\"\nping_timeout = \"500ms\"\n";
 
@@ -24,16 +26,21 @@ async fn abandon(address: std::net::SocketAddr, count: usize) {
 #[tokio::test]
 async fn a_thousand_abandoned_sessions_leave_nothing_behind() {
     let door = door().config(QUICK).start();
-    let mut resident = Vec::new();
+    let mut resident = None;
     for _ in 0..4 {
         abandon(door.http(), 1000).await;
         door.wait_for_metric("realtime_engine_polling", 0.0).await;
         door.wait_for_metric("realtime_sockets{dialect=\"socketio\"}", 0.0).await;
-        resident.push(door.resident());
+        resident.get_or_insert_with(|| door.resident());
     }
-    // What the first round taught the allocator is kept; each further thousand must not add to it.
-    let grown = resident[3].saturating_sub(resident[0]);
-    assert!(grown < 4 * 1024 * 1024, "{resident:?}");
+    // What the first round taught the allocator is kept; each further thousand must not add to it. What it gives back, it
+    // gives back in its own time.
+    let most = resident.expect("a first round") + 4 * 1024 * 1024;
+    let deadline = Instant::now() + PATIENCE;
+    while door.resident() > most {
+        assert!(Instant::now() < deadline, "{} of {most}", door.resident());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]
