@@ -20,6 +20,11 @@ use crate::http::{Body, Facts, Failure, Request, Response};
 
 /// What a client is told with a 503 for want of a connection.
 const COME_BACK: Duration = Duration::from_secs(1);
+/// How often a request is asked at most. Once more, for the race with a kept connection that closes; and once more again,
+/// for an app that is ending: its queue takes new connections until it has closed it.
+const TRIES: u32 = 3;
+/// What an app that is ending is given for that, before the last try.
+const ENDING: Duration = Duration::from_millis(100);
 
 /// An answer's head, and the connection that holds the rest.
 pub struct Answered {
@@ -50,9 +55,9 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
     let head = rewrite::head(parts, encoding, upgrade, &pool.address);
     let mut upload = Upload::new(head, body, encoding);
     let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
-    let mut is_retry = false;
+    let mut tries = 1;
     loop {
-        let connected = if is_retry { pool.connect_anew().await } else { pool.connect().await };
+        let connected = if tries > 1 { pool.connect_anew().await } else { pool.connect().await };
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(error @ NoConnection::Dial { .. }) => {
@@ -74,12 +79,15 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
                 return Ok(Answered { connection, head, upload, pool });
             }
             Err(no_answer) => {
-                if is_retry || !may_repeat(&no_answer, &upload, method) {
+                if tries == TRIES || !may_repeat(&no_answer, &upload, method) {
                     return Err(unanswered(no_answer, &pool.metrics));
                 }
                 pool.metrics.retries.inc();
                 upload.rewind();
-                is_retry = true;
+                tries += 1;
+                if tries == TRIES {
+                    tokio::time::sleep(ENDING).await;
+                }
                 // It may be another one's turn by now.
                 pool = gate.enter(&mut patience).await?;
             }

@@ -70,9 +70,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let mut all = family(self.child.id());
-        all.reverse();
-        for pid in all {
+        // Parents first: nginx's would start another child in place of one that ends.
+        for pid in family(self.child.id()) {
             let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
         }
         let _ = self.child.wait();
