@@ -18,6 +18,7 @@ use serve::Served;
 
 use crate::drain::Signal;
 use crate::listen::{self, BindError, Inherited};
+use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Door};
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
@@ -36,6 +37,8 @@ struct Inner {
     health: health::Health,
     registry: OnceLock<Registry>,
     api: OnceLock<Arc<Api>>,
+    /// Servers that speak the API of another realtime service find it here too.
+    realtime: OnceLock<Arc<Realtime>>,
     kinds: OnceLock<Kinds>,
     drain: Signal,
     /// Asks the roof to drain.
@@ -57,8 +60,15 @@ impl Admin {
         has_app: bool,
     ) -> Result<Admin, BindError> {
         let health = health::Health::new(drain.clone());
-        let inner =
-            Inner { health, registry: OnceLock::new(), api: OnceLock::new(), kinds: OnceLock::new(), drain, stop };
+        let inner = Inner {
+            health,
+            registry: OnceLock::new(),
+            api: OnceLock::new(),
+            realtime: OnceLock::new(),
+            kinds: OnceLock::new(),
+            drain,
+            stop,
+        };
         let mut admin = Admin { inner: Arc::new(inner), api_at: None };
         match config.listen {
             Place::At(address) => {
@@ -91,10 +101,17 @@ impl Admin {
         self.api_at
     }
 
-    /// Every room is built: their numbers, their counts, the API, and the app whose health counts.
-    pub fn ready(&self, registry: Registry, api: Arc<Api>, upstream: Arc<Upstream>, kinds: Kinds) {
+    /// Every room is built: their numbers, their counts, what the app's server may ask, and the app whose health counts.
+    pub fn ready(
+        &self,
+        registry: Registry,
+        (api, realtime): (Arc<Api>, Arc<Realtime>),
+        upstream: Arc<Upstream>,
+        kinds: Kinds,
+    ) {
         let _ = self.inner.registry.set(registry);
         let _ = self.inner.kinds.set(kinds);
+        let _ = self.inner.realtime.set(realtime);
         let _ = self.inner.api.set(api);
         self.inner.health.opened(upstream);
     }

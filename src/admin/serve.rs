@@ -30,7 +30,7 @@ const HEAD_SIZE: usize = 8 << 10;
 pub(super) enum Served {
     /// All that operators may ask, and the API.
     Everything(Door),
-    /// The API alone, for the app.
+    /// What the app's server may ask, alone.
     Api,
 }
 
@@ -64,6 +64,11 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served
 
 async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
     let door = if let Served::Everything(door) = served { door } else { Door::Outside };
+    if let Some(realtime) = admin.realtime.get()
+        && let Some(asked) = realtime.asked_by_server(&request)
+    {
+        return realtime.answer_server(request, asked).await;
+    }
     let path = request.uri().path();
     match admin.api.get() {
         Some(api) if api.serves(path, Door::Operator) => api.answer(request, door).await,

@@ -73,7 +73,8 @@ impl Doorway {
             info!("stopped before it was ready");
             return Ok(());
         };
-        door.admin.ready(registry, Arc::clone(&rooms.api), Arc::clone(&rooms.upstream), rooms.kinds());
+        let asked = (Arc::clone(&rooms.api), Arc::clone(&rooms.realtime));
+        door.admin.ready(registry, asked, Arc::clone(&rooms.upstream), rooms.kinds());
         door.serve(listeners, &rooms);
         let why = door.attend(&rooms, &numbers).await;
         door.close(why, &rooms).await;

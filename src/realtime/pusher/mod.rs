@@ -17,6 +17,13 @@ pub use webhooks::Webhooks;
 /// The sessions of clients without WebSockets.
 pub type Sessions = std::sync::Arc<sockjs::Sessions<fallback::SessionKey>>;
 
+/// A request of an app's server to the REST API.
+#[derive(Debug)]
+pub struct Asked {
+    id: String,
+    path: String,
+}
+
 use super::{Realtime, Settings};
 use crate::http::{Failure, Request, Response};
 use crate::realtime::link::{sockjs, websocket};
@@ -33,6 +40,20 @@ impl Realtime {
         Place::find(&settings.config.path, &self.pusher, wish)
     }
 
+    /// What `request` asks, if an app's server asks it: for a listener of the door's own, which the app reaches without
+    /// knowing the site's address.
+    pub fn asked_by_server(&self, request: &Request) -> Option<Asked> {
+        match self.pusher_place(&self.settings.get(), request)? {
+            Place::Rest { id, path } => Some(Asked { id, path }),
+            Place::Socket { .. } | Place::Fallback { .. } | Place::Auth { .. } => None,
+        }
+    }
+
+    /// Answers it, if it is signed as anywhere.
+    pub async fn answer_server(&self, request: Request, Asked { id, path }: Asked) -> Response {
+        self.pusher_rest(request, &id, &path).await
+    }
+
     /// Answers at one of the dialect's doors.
     ///
     /// # Errors
@@ -41,7 +62,7 @@ impl Realtime {
         match place {
             Place::Socket { key } => self.pusher_socket(request, &key).await,
             Place::Fallback { key, session, what } => self.pusher_fallback(request, &key, &session, what).await,
-            Place::Rest { id, path } => self.pusher_rest(request, &id, &path).await,
+            Place::Rest { id, path } => Ok(self.pusher_rest(request, &id, &path).await),
             Place::Auth { is_user } => self.pusher_auth(request, is_user).await,
         }
     }

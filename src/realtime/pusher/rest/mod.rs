@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 pub use answer::No;
 
-use crate::http::{Body, Failure, Request, Response};
+use crate::http::{Body, Request, Response};
 use crate::realtime::Realtime;
 use crate::realtime::dialect::pusher::App;
 use std::sync::Arc;
@@ -25,22 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ENVELOPE: usize = 64 * 1024;
 
 impl Realtime {
-    /// Answers a request of the server of the app `id`; `path` begins with `/apps`.
-    ///
-    /// # Errors
-    /// None that another layer has to answer: what is wrong is said in the words of the protocol.
-    pub(in crate::realtime) async fn pusher_rest(
-        &self,
-        request: Request,
-        id: &str,
-        path: &str,
-    ) -> Result<Response, Failure> {
+    /// Answers a request of the server of the app `id`; `path` begins with `/apps`. What is wrong is said in the words of
+    /// the protocol.
+    pub(in crate::realtime) async fn pusher_rest(&self, request: Request, id: &str, path: &str) -> Response {
         let answer = self.pusher_rest_json(request, id, path).await;
         self.pusher.count(match &answer {
             Ok(_) => 200,
             Err(no) => no.status(),
         });
-        Ok(answer.map_or_else(No::into_response, answer::json))
+        answer.map_or_else(No::into_response, answer::json)
     }
 
     async fn pusher_rest_json(&self, request: Request, id: &str, path: &str) -> Result<String, No> {
