@@ -18,6 +18,8 @@ pub struct Subscription {
     pub channel: Channel,
     /// Who it is there, in a presence channel.
     pub user: Option<Arc<str>>,
+    /// The app put the client here, which has not asked yet: when it does, that is no second subscription.
+    pub by_app: bool,
 }
 
 /// Why a subscription is refused: a type, a status as HTTP has them, and words for the client.
@@ -37,11 +39,12 @@ impl Machine {
             step.send(subscription_error(&said, "InvalidChannel", 400, "The channel's name is not valid."));
             return;
         };
-        let Err(place) = self.find(channel.as_str()) else {
+        let found = self.find(channel.as_str());
+        if found.is_ok_and(|place| !self.subscriptions[place].by_app) {
             let message = format!("Existing subscription to channel {}", wish.channel);
             step.send(error(None, &message, Some(&wish.channel)));
             return;
-        };
+        }
         let kind = Kind::of(&wish.channel);
         let member = match self.admit(kind.access, wish) {
             Ok(member) => member,
@@ -51,8 +54,17 @@ impl Machine {
             }
         };
         let user = member.as_ref().map(|member| Arc::clone(&member.key));
-        self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
-        self.subscriptions.insert(place, Subscription { channel: channel.clone(), user });
+        let subscription = Subscription { channel: channel.clone(), user, by_app: false };
+        match found {
+            Ok(place) => {
+                self.subscriptions[place] = subscription;
+                step.command(Command::Unsubscribe { ticket: 0, channel: channel.clone() });
+            }
+            Err(place) => {
+                self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
+                self.subscriptions.insert(place, subscription);
+            }
+        }
         let command = Command::Subscribe(Subscribe {
             ticket: SUBSCRIBE,
             since: if kind.is_cache { Since::Last(1) } else { Since::Now },
@@ -140,7 +152,7 @@ impl Machine {
             Err(_) if subscribed.ticket == SUBSCRIBE => return,
             // The app's wish.
             Err(place) => {
-                let subscription = Subscription { channel: subscribed.channel.clone(), user: None };
+                let subscription = Subscription { channel: subscribed.channel.clone(), user: None, by_app: true };
                 self.subscriptions.insert(place, subscription);
             }
         }
