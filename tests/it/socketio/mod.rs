@@ -6,4 +6,6 @@ mod engine_limits;
 mod engine_origins;
 mod engine_polling;
 mod engine_sockets;
+mod packets;
 mod polling;
+mod transcripts;
