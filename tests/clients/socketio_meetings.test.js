@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import * as msgpack from "socket.io-msgpack-parser";
 import WebSocket from "ws";
+import { eventually } from "../browser/harness/eventually.js";
 import { Clients, doorway, heard } from "./harness/socketio.js";
 
 for (const transports of [["polling"], ["websocket"]]) {
@@ -93,6 +94,26 @@ for (const transports of [["polling"], ["websocket"]]) {
         clients.close();
       }
     });
+  });
+
+  test(`a door that stops ends clients as a server that closes does, ${by}`, { timeout: 60_000 }, async () => {
+    const server = await doorway();
+    const clients = new Clients(server.url, { transports, reconnection: false });
+    try {
+      const all = await Promise.all(Array.from({ length: 10 }, () => clients.connected()));
+      // Whoever polls waits for an answer by now.
+      const waiting = transports.includes("websocket") ? 0 : all.length;
+      await eventually("all to wait", async () => {
+        const metrics = await (await server.door.admin("/metrics")).text();
+        return Number(/^doorway_http_requests_in_flight (\d+)/m.exec(metrics)?.[1]) >= waiting;
+      });
+      const reasons = all.map((socket) => heard(socket, "disconnect").then(([reason]) => reason));
+      await server.stop();
+      assert.deepEqual(new Set(await Promise.all(reasons)), new Set(["transport close"]));
+    } finally {
+      clients.close();
+      await server.stop();
+    }
   });
 
   test(`clients that write MessagePack, ${by}`, { timeout: 60_000 }, async () => {

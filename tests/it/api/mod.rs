@@ -2,6 +2,7 @@
 
 mod alone;
 mod app;
+mod batch;
 mod callers;
 mod cors;
 mod description;
