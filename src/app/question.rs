@@ -40,6 +40,9 @@ pub enum Event {
         scope: Box<str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         credentials: Option<Box<RawValue>>,
+        /// It was let in before, lost its link and has come back to what it had.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        recovered: bool,
     },
     /// A client wants to hear a channel.
     Subscribe {

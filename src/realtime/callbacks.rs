@@ -14,8 +14,8 @@ use super::dialect::socketio;
 use super::gate::{Asking, Consent, Departure, Gate, Verdict, Visitor};
 use super::hub::Hub;
 use super::vocabulary::{
-    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Moment, Payload, Publish, Refusal,
-    Subscribe, Text, Ticket,
+    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Moment, Parting, Payload, Publish,
+    Refusal, Subscribe, Text, Ticket,
 };
 use crate::app::{
     self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
@@ -76,8 +76,9 @@ impl Callbacks {
     fn event(&self, command: &Command) -> Option<Event> {
         let wants = |kind, channel: &Channel| self.app.wants(kind, Some(channel.as_str()));
         match command {
-            Command::Connect { scope, credentials, .. } if self.app.wants(EventKind::Connect, None) => {
-                Some(Event::Connect { scope: (**scope).into(), credentials: credentials.as_ref().and_then(raw) })
+            Command::Connect { scope, credentials, recovered, .. } if self.app.wants(EventKind::Connect, None) => {
+                let credentials = credentials.as_ref().and_then(raw);
+                Some(Event::Connect { scope: (**scope).into(), credentials, recovered: *recovered })
             }
             Command::Subscribe(wish) if wants(EventKind::Subscribe, &wish.channel) => Some(Event::Subscribe {
                 channel: wish.channel.as_str().into(),
@@ -140,21 +141,23 @@ impl Gate for Callbacks {
     }
 
     fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {
-        let Departure { scope, alias, reason } = departure;
-        if self.app.wants(EventKind::Disconnect, None) {
+        let Departure { scope, alias, reason, parting } = departure;
+        if parting != Parting::Forgotten && self.app.wants(EventKind::Disconnect, None) {
             let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias));
             let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
             let (hub, connection, scope) = (Arc::clone(&self.hub), visitor.connection, Arc::clone(&scope));
             self.app.report(Question::new(asker, event), move |answer| epilogue(answer, connection, &scope, &hub));
         }
-        self.kept.lock().remove(&(visitor.connection, scope));
+        if parting != Parting::Away {
+            self.kept.lock().remove(&(visitor.connection, scope));
+        }
     }
 }
 
 /// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
 /// hear of it.
 fn epilogue(answer: Answer, connection: ConnectionId, scope: &Arc<str>, hub: &Hub) {
-    let left = Command::Depart { scope: Arc::clone(scope), alias: None, reason: "" };
+    let left = Command::Depart { scope: Arc::clone(scope), alias: None, reason: "", parting: Parting::Gone };
     match verdict(answer, connection, scope, left, hub) {
         Ok(verdict) => {
             for command in verdict.then {

@@ -213,7 +213,8 @@ impl Realtime {
             headers: if asks { request.headers.clone() } else { HeaderMap::new() },
             request_id: facts.request_id.as_str().to_owned(),
         });
-        let connect = Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None };
+        let connect =
+            Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None, recovered: false };
         if !matches!(greeting, Greeting::Inside)
             && let Some(asking) = gate.ask(&visitor, guest.client.identity(), &connect)
         {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
-use super::vocabulary::{Command, ConnectionId, Extras, Identity, Payload, Refusal, Rights};
+use super::vocabulary::{Command, ConnectionId, Extras, Identity, Parting, Payload, Refusal, Rights};
 
 /// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
 /// connections ask in parallel, which the gate bounds.
@@ -16,7 +16,8 @@ pub trait Gate: Send + Sync {
     /// it resolves to after a time-out is the gate's to decide.
     fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking>;
 
-    /// A client has left. Called once for each connection, or each scope of one, that was let in.
+    /// A client has left. Called once for each connection, or each scope of one, that was let in; where it is only
+    /// away, once more when it is forgotten, unless it is let in again before that.
     fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure);
 }
 
@@ -28,12 +29,13 @@ pub struct Departure {
     /// What the client was called there.
     pub alias: Option<Arc<str>>,
     pub reason: &'static str,
+    pub parting: Parting,
 }
 
 impl Departure {
     /// Of a connection without scopes.
     pub fn whole(reason: &'static str) -> Departure {
-        Departure { scope: Arc::from(""), alias: None, reason }
+        Departure { scope: Arc::from(""), alias: None, reason, parting: Parting::Gone }
     }
 }
 

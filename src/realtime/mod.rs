@@ -64,6 +64,8 @@ pub struct Realtime {
     numbers: Arc<session::Numbers>,
     turned: entrance::Turned,
     sessions: Arc<Sessions>,
+    berths: Arc<session::Berths>,
+    recovered: dialect::socketio::Numbers,
     pusher: Arc<pusher::Apps>,
     pusher_webhooks: pusher::Webhooks,
     pusher_sessions: pusher::Sessions,
@@ -83,11 +85,11 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(config: &Config) -> Settings {
+    fn new(config: &Config, recovered: &dialect::socketio::Numbers) -> Settings {
         Settings {
             config: config.clone(),
             plain: Arc::new(Plain::new(config.plain.clone())),
-            engines: config.socketio.iter().map(|endpoint| Arc::new(Endpoint::new(endpoint))).collect(),
+            engines: config.socketio.iter().map(|endpoint| Arc::new(Endpoint::new(endpoint, recovered))).collect(),
         }
     }
 
@@ -106,7 +108,8 @@ impl Realtime {
         let apps = Arc::new(pusher::Apps::new(&config.pusher));
         apps.register(registry);
         let webhooks = pusher::Webhooks::start(Arc::clone(&apps), &hub, Arc::clone(&app), drain.clone(), registry);
-        let settings = Live::new(Settings::new(config));
+        let recovered = dialect::socketio::Numbers::new(registry);
+        let settings = Live::new(Settings::new(config, &recovered));
         tokio::spawn(farewell::farewell(Arc::clone(&hub), settings.clone(), drain.clone()));
         let tokens = Tokens::new(&config.tokens, registry);
         tokio::spawn(Arc::clone(&tokens).follow(drain.clone()));
@@ -125,6 +128,8 @@ impl Realtime {
             numbers: Arc::new(session::Numbers::new(registry)),
             turned: entrance::Turned::new(registry),
             sessions: engine::sessions(registry),
+            berths: Arc::new(session::Berths::new(registry)),
+            recovered,
             drain,
         }
     }
@@ -156,7 +161,7 @@ impl Realtime {
         self.pusher.reload(&config.pusher);
         self.tokens.reload(&config.tokens);
         self.pusher_webhooks.reload();
-        self.settings.set(Settings::new(config));
+        self.settings.set(Settings::new(config, &self.recovered));
     }
 
     /// Answers a request on the hub's path: an upgrade, or one of the one-way doors.

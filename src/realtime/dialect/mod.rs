@@ -14,7 +14,7 @@ use std::time::Instant;
 
 pub use super::vocabulary::{Encode, Encoding, Form};
 
-use super::vocabulary::{Channel, Closing, Command, Event, Frame, Moment, Parcel, Violation};
+use super::vocabulary::{Channel, Closing, Command, Event, Frame, Moment, Parcel, Parting, Violation};
 
 /// One client's side of a conversation.
 ///
@@ -47,10 +47,37 @@ pub trait Dialect: Send {
 
     /// The connection is over, for the reason of this word: says of each of its parts which it was (its scope, and
     /// what the client was called there) and why it ended, in the dialect's own words where it has such.
-    fn parted(&mut self, word: &'static str, each: &mut dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str)) {
-        each(Arc::from(""), None, word);
+    fn parted(&mut self, word: &'static str, each: &mut Parted<'_>) {
+        each(Arc::from(""), None, word, Parting::Gone);
     }
+
+    /// The key of the berth of another connection that a client asks for with this frame, to go on from there. Only
+    /// where it has nothing yet on this one.
+    fn claim(&self, _frame: &Frame) -> Option<u128> {
+        None
+    }
+
+    /// The link is lost, for the reason of this word. True where its client may come back by another one: until the
+    /// machine closes, the session goes on without a link, and whatever is sent is dropped.
+    fn lose(&mut self, _word: &'static str, _now: Moment, _step: &mut Step) -> bool {
+        false
+    }
+
+    /// Something shared is about to be sent, `numbered` in its channel or not; false where it is not to be now. Only
+    /// asked where the session has a berth.
+    fn keep(&mut self, _parcel: &Parcel, _numbered: bool) -> bool {
+        true
+    }
+
+    /// The client is asked whether it lives: what was sent before this has arrived when it answers.
+    fn mark(&mut self) {}
+
+    /// It has answered.
+    fn confirm(&mut self) {}
 }
+
+/// Hears which of its scopes a client was in, what it was called there, why it ended, and how far.
+pub type Parted<'a> = dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str, Parting) + 'a;
 
 /// What a machine wants done, in order.
 #[derive(Debug, Default)]

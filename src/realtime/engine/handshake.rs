@@ -97,9 +97,12 @@ impl Realtime {
             numbers: self.numbers.clone(),
         };
         let asked = gate.is_some() && self.app.wants(EventKind::Message, None);
-        let machine = Box::new(endpoint.dialect.machine(client.id(), asked, Moment::now()));
+        let mut machine = Box::new(endpoint.dialect.machine(client.id(), asked, Moment::now()));
+        let most = endpoint.config.dialect.recovery_clients;
+        let key = machine.recoverable();
+        let mooring = key.map(|key| self.berths.moor(key, &endpoint.place, client.id(), most));
         let record = Record::new(who, permit);
-        Ok(Session::begin(machine, client, gate, first, record, self.drain.guard()).await)
+        Ok(Session::begin(machine, client, gate, first, record, self.drain.guard()).await.moored(mooring))
     }
 
     /// A WebSocket for a session that polls; `None` where it has one already.

@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 
 pub use config::Config;
 
-use super::dialect::socketio::SocketIo;
+use super::dialect::socketio::{Numbers, SocketIo};
 use super::entrance::facts;
 use super::link::engine::{self, Place, Sessions, Shared, Sid, Transport};
 use super::link::websocket;
@@ -31,12 +31,15 @@ pub struct Endpoint {
     config: Config,
     link: Arc<engine::Config>,
     dialect: Arc<SocketIo>,
+    /// Clients come back to the same, even when it has got other settings.
+    place: Arc<str>,
 }
 
 impl Endpoint {
-    pub fn new(config: &Config) -> Endpoint {
-        let (link, dialect) = (Arc::new(config.link.clone()), SocketIo::new(config.dialect.clone()));
-        Endpoint { config: config.clone(), link, dialect }
+    pub fn new(config: &Config, numbers: &Numbers) -> Endpoint {
+        let dialect = SocketIo::counted(config.dialect.clone(), numbers.clone());
+        let place = format!("{:?} {}", config.dialect.parser, config.paths.join(" ")).into();
+        Endpoint { config: config.clone(), link: Arc::new(config.link.clone()), dialect, place }
     }
 
     pub fn serves(&self, path: &str) -> bool {

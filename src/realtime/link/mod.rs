@@ -44,6 +44,12 @@ pub trait Link: Send + Unpin {
         None
     }
 
+    /// How often the other side was asked whether it lives, and how often it has answered, where that shows that all
+    /// that was pushed before the question has arrived.
+    fn beats(&self) -> Beats {
+        Beats::default()
+    }
+
     /// The time of [`Link::next_wake`] has come. A flush follows.
     ///
     /// # Errors
@@ -51,6 +57,13 @@ pub trait Link: Send + Unpin {
     fn wake(&mut self, _now: Instant) -> Result<(), LinkError> {
         Ok(())
     }
+}
+
+/// Questions and answers, counted without end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beats {
+    pub asked: u32,
+    pub answered: u32,
 }
 
 /// What has travelled on one link.

@@ -214,9 +214,9 @@ impl Session {
                 let given = data.map(|data| Given { alias, data, extras });
                 return self.client.hub().answer(asks, self.client.id(), given);
             }
-            Command::Depart { scope, alias, reason } => {
+            Command::Depart { scope, alias, reason, parting } => {
                 if let Some((gate, visitor)) = &self.gate {
-                    gate.gone(visitor, self.client.identity(), Departure { scope, alias, reason });
+                    gate.gone(visitor, self.client.identity(), Departure { scope, alias, reason, parting });
                 }
                 return;
             }

@@ -8,6 +8,8 @@ pub enum Line {
     /// What the first step of a conversation says, at most.
     Early(Vec<Parcel>),
     Open(Box<dyn Link>),
+    /// The link is lost, or another session's: what is said is said to nobody.
+    Away,
 }
 
 impl Line {
@@ -15,6 +17,7 @@ impl Line {
         match self {
             Line::Early(parcels) => parcels.push(Parcel::new(frame)),
             Line::Open(link) => link.push(frame),
+            Line::Away => {}
         }
     }
 
@@ -22,6 +25,7 @@ impl Line {
         match self {
             Line::Early(parcels) => parcels.push(parcel),
             Line::Open(link) => link.push_parcel(parcel),
+            Line::Away => {}
         }
     }
 
@@ -36,7 +40,7 @@ impl Line {
     /// The open link.
     pub fn link(&mut self) -> Option<&mut dyn Link> {
         match self {
-            Line::Early(_) => None,
+            Line::Early(_) | Line::Away => None,
             Line::Open(link) => Some(link.as_mut()),
         }
     }

@@ -1,10 +1,12 @@
 //! One client: the only place that holds link, dialect and hub together. One task a connection, polled by hand: it
 //! reads, has commands carried out, and writes what waits in as few writes as there can be.
 
+mod berth;
 mod commands;
 mod ending;
 mod line;
 mod record;
+mod recovery;
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -25,6 +27,7 @@ use commands::Desk;
 use ending::Ending;
 use line::Line;
 
+pub use berth::{Berths, Mooring};
 pub use record::{End, Numbers, Record, Who};
 
 /// A session that talks. A future by hand: one that the compiler makes of it is twice as large, for each open socket.
@@ -77,7 +80,10 @@ pub struct Session {
     unwritten: usize,
     timer: Option<Pin<Box<Sleep>>>,
     ending: Option<Box<Ending>>,
-    record: Record,
+    /// Of the present link; none while there is none.
+    record: Option<Record>,
+    /// Where the client may come back to it.
+    mooring: Option<Box<Mooring>>,
     /// How long the link may take to close.
     patience: Duration,
     _guard: Guard,
@@ -103,7 +109,8 @@ impl Session {
             unwritten: 0,
             timer: None,
             ending: None,
-            record,
+            record: Some(record),
+            mooring: None,
             patience: Duration::ZERO,
             _guard: guard,
         };
@@ -127,27 +134,30 @@ impl Session {
 
     /// The client left before there was a link.
     pub fn abandon(mut self) {
-        self.lost("the client left before it was answered".to_owned());
+        self.lost("the client left before it was answered".to_owned(), Moment::now());
         self.part();
     }
 
     fn part(&mut self) {
         let Session { gate: Some((gate, visitor)), client, dialect, record, .. } = self else { return };
-        dialect.parted(record.end().word(), &mut |scope, alias, reason| {
-            gate.gone(visitor, client.identity(), Departure { scope, alias, reason });
+        let word = record.as_ref().map_or("lost", |record| record.end().word());
+        dialect.parted(word, &mut |scope, alias, reason, parting| {
+            gate.gone(visitor, client.identity(), Departure { scope, alias, reason, parting });
         });
     }
 
     fn count(&mut self) {
-        if let Some(link) = self.line.link() {
-            self.record.count(link.traffic());
+        if let (Some(link), Some(record)) = (self.line.link(), &mut self.record) {
+            record.count(link.traffic());
         }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = Moment::now();
+        self.poll_return(now, context);
         self.keep_time(now);
         let over = self.talk(now, context);
+        self.note_beats();
         self.count();
         if over.is_pending() && self.ending.is_none() {
             self.set_timer(now, context);
@@ -158,6 +168,10 @@ impl Session {
     fn talk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
         let mut left = TURN;
         loop {
+            if self.line.link().is_none() {
+                // It was said to nobody.
+                self.unwritten = 0;
+            }
             let _ = self.poll_desk(now, context);
             let is_written = self.unwritten == 0;
             let read = self.read(&mut left, now, context);
@@ -166,11 +180,16 @@ impl Session {
                 let _ = self.poll_desk(now, context);
                 return self.poll_ending(context);
             }
-            let Some(link) = self.line.link() else { return Poll::Pending };
+            let Some(link) = self.line.link() else {
+                if heard.any {
+                    continue;
+                }
+                return Poll::Pending;
+            };
             match link.poll_flush(context) {
                 Poll::Ready(Ok(())) => self.unwritten = 0,
                 Poll::Ready(Err(error)) => {
-                    self.lost(error.to_string());
+                    self.lost(error.to_string(), now);
                     continue;
                 }
                 Poll::Pending => {
@@ -209,16 +228,22 @@ impl Session {
                 }
                 Poll::Ready(Some(Err(LinkError::Violation(violation)))) => self.end(Closing::Violation(violation), now),
                 Poll::Ready(Some(Err(LinkError::Ended { word, detail }))) => {
-                    self.ended_by_link(word, detail.into_owned())
+                    self.ended_by_link(word, detail.into_owned(), now);
                 }
-                Poll::Ready(Some(Err(LinkError::Broken(error)))) => self.lost(error.to_string()),
-                Poll::Ready(None) => self.lost("the client is gone".to_owned()),
+                Poll::Ready(Some(Err(LinkError::Broken(error)))) => self.lost(error.to_string(), now),
+                Poll::Ready(None) => self.lost("the client is gone".to_owned(), now),
             }
         }
         Went { any: before != *left, is_all: false }
     }
 
     fn receive(&mut self, frame: Frame, now: Moment) {
+        let frame = if self.mooring.is_some() {
+            let Some(frame) = self.hand_over(frame) else { return };
+            frame
+        } else {
+            frame
+        };
         let closed = if let Frame::Close(close) = &frame { Some(close.as_ref().map(|close| close.code)) } else { None };
         let mut step = Step { actions: SPARE.take() };
         let outcome = self.dialect.receive(frame, now, &mut step);
@@ -227,6 +252,19 @@ impl Session {
             self.end(Closing::Violation(violation), now);
         } else if let Some(code) = closed {
             self.closed_by_client(code);
+        }
+    }
+
+    /// What was sent before a question has arrived when it is answered.
+    fn note_beats(&mut self) {
+        let (Some(mooring), Some(link)) = (&mut self.mooring, self.line.link()) else { return };
+        let beats = link.beats();
+        let before = std::mem::replace(&mut mooring.beats, beats);
+        if beats.answered != before.answered {
+            self.dialect.confirm();
+        }
+        if beats.asked != before.asked {
+            self.dialect.mark();
         }
     }
 
@@ -253,6 +291,9 @@ impl Session {
     fn hand_on(&mut self, entry: Entry, now: Moment) {
         match entry.item {
             Item::Parcel(parcel) => {
+                if self.mooring.is_some() && !self.dialect.keep(&parcel, entry.offset > 0) {
+                    return;
+                }
                 self.unwritten += parcel.bytes() + 1;
                 self.line.push_parcel(parcel);
             }
@@ -306,8 +347,9 @@ impl Session {
             && link.next_wake().is_some_and(|due| due <= now.instant)
             && let Err(LinkError::Ended { word, detail }) = link.wake(now.instant)
         {
-            return self.ended_by_link(word, detail.into_owned());
+            return self.ended_by_link(word, detail.into_owned(), now);
         }
+        self.note_beats();
         if self.client.has_expired(now.instant) {
             return self.end(Closing::Expired, now);
         }
@@ -346,6 +388,6 @@ mod tests {
     #[test]
     fn a_silent_client_costs_little() {
         // Ten thousand of them are 4 MB of sessions; what they point to is about three times as much.
-        assert!(size_of::<Running>() <= 432, "{}", size_of::<Running>());
+        assert!(size_of::<Running>() <= 440, "{}", size_of::<Running>());
     }
 }

@@ -67,6 +67,17 @@ impl Closing {
     }
 }
 
+/// How far a client has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// For good.
+    Gone,
+    /// Its link is lost, and it may come back to what it had.
+    Away,
+    /// It did not come back in time, or not to this: that it is away was said before.
+    Forgotten,
+}
+
 /// What kind of rule a client broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breach {

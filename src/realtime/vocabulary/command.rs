@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Payload, Since, Text};
+use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Parting, Payload, Since, Text};
 
 /// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
 pub type Ticket = u64;
@@ -10,10 +10,11 @@ pub type Ticket = u64;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// May this client be here, in `scope`? Comes back as `Connected` or `Refused`.
-    /// `alias` is what its dialect calls the client there.
-    Connect { ticket: Ticket, scope: Arc<str>, alias: Option<Arc<str>>, credentials: Option<Payload> },
+    /// `alias` is what its dialect calls the client there; `recovered` where it was let in before, lost its link and
+    /// has come back to what it had.
+    Connect { ticket: Ticket, scope: Arc<str>, alias: Option<Arc<str>>, credentials: Option<Payload>, recovered: bool },
     /// This client is no longer in `scope`, for the reason of these words. Nothing comes back.
-    Depart { scope: Arc<str>, alias: Option<Arc<str>>, reason: &'static str },
+    Depart { scope: Arc<str>, alias: Option<Arc<str>>, reason: &'static str, parting: Parting },
     /// The app has this client leave `scope`; its connection goes on. The machine is told by `Dismissed`.
     Dismiss { scope: Arc<str> },
     /// This client is now known as `identity`: the dialect has checked it. Comes back as `Connected`.

@@ -14,7 +14,7 @@ mod rights;
 mod who;
 
 pub use channel::{BadName, Channel};
-pub use closing::{Breach, Closing, Refusal, Violation};
+pub use closing::{Breach, Closing, Parting, Refusal, Violation};
 pub use command::{Audience, Call, Command, Publish, Subscribe, Ticket};
 pub use encoding::{Encode, Encoding, Form};
 pub use event::{Event, Presence, Recovery, Subscribed};

@@ -23,6 +23,7 @@ export interface Question {
     };
     scope?: string;
     credentials?: Record<string, unknown>;
+    recovered?: boolean;
     name?: string;
     json?: Args;
     ack?: boolean;
@@ -102,6 +103,8 @@ export class Socket {
   data: Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any
   /** Whom `connect` callbacks of this client are about from now on. */
   user: string | null;
+  /** It lost its connection and is back, with its id, rooms and data; what it missed comes before what is emitted now. */
+  readonly recovered: boolean;
   /** @internal */ readonly handlers = new Map<string, Callback[]>();
 
   constructor(
@@ -115,6 +118,7 @@ export class Socket {
     const { auth, data: kept = {} } = (client.data ?? {}) as Kept;
     this.data = kept;
     this.user = client.user;
+    this.recovered = data.recovered ?? false;
     this.handshake = {
       auth: data.credentials ?? auth ?? {},
       address: client.address,
@@ -239,7 +243,7 @@ export class Server extends Namespace {
   private asking?: Promise<unknown>;
   /** @internal What the handlers that run now want done. */ commands: Command[] = [];
 
-  constructor() {
+  constructor(private readonly options: { connectionStateRecovery?: { skipMiddlewares?: boolean } } = {}) {
     super(undefined as never, "/");
     Object.defineProperty(this, "server", { value: this });
   }
@@ -269,7 +273,8 @@ export class Server extends Namespace {
     const namespace = this.namespaces.find(({ name }) => (name instanceof RegExp ? name.test(scope) : name === scope));
     if (!namespace) return type === "connect" ? { allow: false, reason: "Invalid namespace" } : {};
     const socket = new Socket(commands, { name: scope }, question, headers);
-    if (type === "connect") {
+    const skips = socket.recovered && (this.options.connectionStateRecovery?.skipMiddlewares ?? true);
+    if (type === "connect" && !skips) {
       for (const middleware of namespace.middlewares) {
         const error = await new Promise<(Error & { data?: unknown }) | undefined>((resolve, reject) => {
           Promise.resolve(middleware(socket, resolve)).catch(reject);

@@ -45,9 +45,9 @@ export async function app(answer) {
 }
 
 /** Doorway in front of `behave(io)`; without it, with nothing but its own relay. */
-export async function doorway(behave, { socketio = {}, ...rest } = {}) {
+export async function doorway(behave, { socketio = {}, recovery, ...rest } = {}) {
   const { Server } = await helper();
-  const server = new Server();
+  const server = new Server({ connectionStateRecovery: recovery });
   behave?.(server);
   const backend = await app((question, headers) => server.answer(question, headers));
   const callbacks = behave ? { callbacks: { events: ["connect", "message", "disconnect"] } } : {};
@@ -68,12 +68,13 @@ export async function doorway(behave, { socketio = {}, ...rest } = {}) {
 }
 
 /** Socket.IO's own server with `behave(io)`. */
-export async function node(behave, { socketio = {} } = {}) {
+export async function node(behave, { socketio = {}, recovery } = {}) {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const parser = socketio.parser === "msgpack" && { parser: msgpack };
   const times = { pingInterval: ms(socketio.ping_interval) ?? 25_000, pingTimeout: ms(socketio.ping_timeout) ?? 20_000 };
-  const sockets = new NodeServer(server, { ...parser, ...times });
+  const kept = socketio.recovery && { connectionStateRecovery: { maxDisconnectionDuration: ms(socketio.recovery), ...recovery } };
+  const sockets = new NodeServer(server, { ...parser, ...times, ...kept });
   behave?.(sockets);
   return {
     name: "node",

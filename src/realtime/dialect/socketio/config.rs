@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::settings::{Pattern, Section, Size, keywords};
+use toml::de::DeValue;
+
+use crate::settings::{Expected, Pattern, Section, Setting, Size, keywords};
 
 use super::rooms;
 
@@ -26,7 +28,35 @@ pub struct Config {
     pub max_rooms: usize,
     /// Namespaces that one connection may be in. Default 16.
     pub max_namespaces: usize,
+    /// How long a client that lost its link may come back to its id, its rooms and what it missed
+    /// (`connectionStateRecovery.maxDisconnectionDuration` of the Node server). Default off: as there, clients see one
+    /// more argument of each event where it is on.
+    pub recovery: Recovery,
+    /// Clients without a link that are kept at a time, of all endpoints; more are not kept. Default 10,000.
+    pub recovery_clients: usize,
+    /// Events that one client may have missed, or not be known to have received; with more, the oldest are forgotten,
+    /// and who missed them begins anew. Default 1000.
+    pub recovery_messages: usize,
+    /// The same in bytes. Default 256 KiB.
+    pub recovery_bytes: Size,
     pub relay: Relay,
+}
+
+/// Whether and how long clients may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    Off,
+    Within(Duration),
+}
+
+impl Setting for Recovery {
+    fn parse(value: &DeValue) -> Result<Self, Expected> {
+        if value.as_str() == Some("off") {
+            return Ok(Recovery::Off);
+        }
+        let words = "\"off\", or a duration with its unit, as in \"2m\"";
+        Duration::parse(value).map(Recovery::Within).map_err(|_| Expected(words.into()))
+    }
 }
 
 /// How packets are written.
@@ -62,6 +92,10 @@ impl Default for Config {
             max_room_name: Size(256),
             max_rooms: 100,
             max_namespaces: 16,
+            recovery: Recovery::Off,
+            recovery_clients: 10_000,
+            recovery_messages: 1000,
+            recovery_bytes: Size::kib(256),
             relay: Relay {
                 messages: vec!["message".into()],
                 joins: vec!["join-room".into()],
@@ -93,6 +127,10 @@ impl Config {
             max_room_name: section.value("max_room_name", default.max_room_name),
             max_rooms: section.value("max_rooms", default.max_rooms),
             max_namespaces: section.value("max_namespaces", default.max_namespaces),
+            recovery: section.value("recovery", default.recovery),
+            recovery_clients: section.value("recovery_clients", default.recovery_clients),
+            recovery_messages: section.value("recovery_messages", default.recovery_messages),
+            recovery_bytes: section.value("recovery_bytes", default.recovery_bytes),
             relay: Relay {
                 messages: section.value("relay_messages", default.relay.messages),
                 joins: section.value("relay_joins", default.relay.joins),

@@ -17,6 +17,17 @@ use crate::realtime::vocabulary::{Draft, Event, Frame, Parcel, Payload};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub parser: Parser,
+    /// Events say where they are, so that their clients can come back to there.
+    pub recovers: bool,
+}
+
+/// What the last argument of an event says to a client that can come back.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// It has this event, and all before it.
+    At(&'a dyn std::fmt::Display),
+    /// Nothing.
+    Nowhere,
 }
 
 impl Encode for Shape {
@@ -26,7 +37,8 @@ impl Encode for Shape {
         };
         let draft = &message.draft;
         let (scope, _) = rooms::place(&message.channel);
-        self.event(scope, draft).map_or(Form::Silent, Form::Shared)
+        let place = if is_kept(draft) { Place::At(&message.position) } else { Place::Nowhere };
+        self.event(scope, draft, place).map_or(Form::Silent, Form::Shared)
     }
 
     fn answers(&self) -> bool {
@@ -36,7 +48,7 @@ impl Encode for Shape {
 
 impl Shape {
     /// An event as its frames; `None` for a name that clients keep to themselves.
-    pub fn event(&self, scope: &str, draft: &Draft) -> Option<Parcel> {
+    pub fn event(&self, scope: &str, draft: &Draft, place: Place) -> Option<Parcel> {
         let name = draft.name.as_deref().unwrap_or("message");
         if RESERVED.contains(&name) {
             return None;
@@ -46,6 +58,14 @@ impl Shape {
         array.push('[');
         write::quote(&mut array, name);
         array.push_str(&args);
+        if self.recovers {
+            match place {
+                Place::At(offset) => _ = write!(array, ",\"{offset}\""),
+                // A client takes any text there for its place; with a question, its callback stands last.
+                Place::Nowhere if draft.asks.is_none() && array.ends_with('"') => array.push_str(",null"),
+                Place::Nowhere => {}
+            }
+        }
         array.push(']');
         Some(self.packet(write::EVENT, scope, draft.asks, &array, attachments))
     }
@@ -85,6 +105,12 @@ impl Shape {
             (Parser::Msgpack, None) => Frame::Binary(super::msgpack::bare(kind, scope)).into(),
         }
     }
+}
+
+/// Whether who lost its link is told this when it comes back: as with the Node server, no volatile events, and no
+/// questions, whose asker no longer waits.
+pub fn is_kept(draft: &Draft) -> bool {
+    !draft.volatile && !draft.passing && draft.asks.is_none()
 }
 
 /// The arguments of a message, each with a comma before it, and the bytes that belong in them.
@@ -140,7 +166,7 @@ mod tests {
     use super::super::packet::Args;
     use super::*;
 
-    const JSON: Shape = Shape { parser: Parser::Json };
+    const JSON: Shape = Shape { parser: Parser::Json, recovers: false };
 
     fn shown(parcel: Option<Parcel>) -> Vec<String> {
         let shown = |frame: &Frame| if let Frame::Text(text) = frame { text.to_string() } else { format!("{frame:?}") };
@@ -156,25 +182,31 @@ mod tests {
     #[test]
     fn what_came_in_goes_out() {
         for text in [r#"["a"]"#, r#"["a","b"]"#, r#"["a",[1],{"b":null}]"#, r#"["a",""]"#, r#"["a\"b",[]]"#] {
-            assert_eq!(shown(JSON.event("/", &of(text, &[]))), [format!("42{text}")]);
-            assert_eq!(shown(JSON.event("/x", &of(text, &[]))), [format!("42/x,{text}")]);
+            assert_eq!(shown(JSON.event("/", &of(text, &[]), Place::Nowhere)), [format!("42{text}")]);
+            assert_eq!(shown(JSON.event("/x", &of(text, &[]), Place::Nowhere)), [format!("42/x,{text}")]);
         }
         let text = r#"["a",{"_placeholder":true,"num":0}]"#;
-        assert_eq!(shown(JSON.event("/x", &of(text, &[b"z"]))), [format!("451-/x,{text}"), "Binary(b\"z\")".into()]);
+        assert_eq!(
+            shown(JSON.event("/x", &of(text, &[b"z"]), Place::Nowhere)),
+            [format!("451-/x,{text}"), "Binary(b\"z\")".into()]
+        );
         let text = r#"["a",{"b":{"_placeholder":true,"num":0}},1,{"_placeholder":true,"num":1}]"#;
-        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"])))[0], format!("452-{text}"));
+        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"]), Place::Nowhere))[0], format!("452-{text}"));
     }
 
     #[test]
     fn a_question_has_its_number() {
         let asking = Draft { asks: Some(7), ..of(r#"["a","b"]"#, &[]) };
-        assert_eq!(shown(JSON.event("/x", &asking)), [r#"42/x,7["a","b"]"#]);
+        assert_eq!(shown(JSON.event("/x", &asking, Place::Nowhere)), [r#"42/x,7["a","b"]"#]);
     }
 
     #[test]
     fn messages_of_other_dialects_are_events() {
-        assert_eq!(shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())))), [r#"42["message","a\"\n"]"#]);
+        assert_eq!(
+            shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())), Place::Nowhere)),
+            [r#"42["message","a\"\n"]"#]
+        );
         let named = Draft { name: Some("connect".into()), ..Draft::new(Payload::Json("{}".into())) };
-        assert!(JSON.event("/", &named).is_none());
+        assert!(JSON.event("/", &named, Place::Nowhere).is_none());
     }
 }

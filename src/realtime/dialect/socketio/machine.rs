@@ -7,30 +7,35 @@ use bytes::Bytes;
 
 use super::config::Parser;
 use super::draft::{self, SCOPE, TO};
+use super::form::Place;
 use super::packet::{Args, BadPacket, Kind, Packet};
+use super::recovery::Claim;
 use super::relay::{self, Task};
 use super::space::{Space, State};
+use super::trail::Trail;
 use super::{SocketIo, form, msgpack, rooms, sid, write};
-use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::dialect::{Dialect, Encoding, Parted, Step};
 use crate::realtime::vocabulary::{
-    Audience, Breach, Call, Channel, Closing, Command, ConnectionId, Draft, Event, Extras, Frame, Moment, Payload,
-    Publish, Refusal, Subscribe, Text, Ticket, Violation,
+    Audience, Breach, Call, Channel, Closing, Command, ConnectionId, Draft, Event, Extras, Frame, Moment, Parcel,
+    Parting, Payload, Publish, Refusal, Subscribe, Text, Ticket, Violation,
 };
 
 /// One Socket.IO client.
 pub struct Machine {
-    shared: Arc<SocketIo>,
+    pub(super) shared: Arc<SocketIo>,
     connection: ConnectionId,
     asked: bool,
     /// At most `max_namespaces`.
-    spaces: Vec<Space>,
+    pub(super) spaces: Vec<Space>,
     /// What waits for an outcome. Bounded by what a session lets wait.
     pending: Vec<(Ticket, Pending)>,
     next: Ticket,
     /// A packet whose attachments are still to come: at most `max_attachments`.
-    assembly: Option<Box<(Packet, Vec<Bytes>)>>,
+    pub(super) assembly: Option<Box<(Packet, Vec<Bytes>)>>,
     /// In a namespace by then, or closed.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
+    /// Where clients may come back.
+    pub(super) trail: Option<Box<Trail>>,
 }
 
 /// What to do about the outcome of a command.
@@ -53,6 +58,7 @@ impl Machine {
             next: 0,
             assembly: None,
             deadline,
+            trail: None,
         }
     }
 
@@ -61,7 +67,7 @@ impl Machine {
         self.spaces.iter().map(|space| Arc::clone(&space.sid)).collect()
     }
 
-    fn ticket(&mut self) -> Ticket {
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.next += 1;
         self.next
     }
@@ -78,7 +84,7 @@ impl Machine {
     }
 
     fn place(&self, scope: &str) -> Option<usize> {
-        self.spaces.iter().position(|space| &*space.scope == scope)
+        self.spaces.iter().position(|space| &*space.scope == scope && !matches!(space.state, State::Leaving(_)))
     }
 
     fn joined(&self, scope: &str) -> Option<&Space> {
@@ -135,7 +141,13 @@ impl Machine {
     ) -> Result<(), BadPacket> {
         let joined = self.joined(&packet.scope).is_some();
         match packet.kind {
-            Kind::Connect if self.place(&packet.scope).is_none() => self.connect(&packet, step),
+            Kind::Connect => match self.place(&packet.scope) {
+                None => self.connect(&packet, step),
+                Some(place) if matches!(self.spaces[place].state, State::Away(_)) => {
+                    self.come_back(place, &packet, step)
+                }
+                Some(_) => Err(BadPacket::State),
+            },
             Kind::Disconnect if joined => self.leave(&packet.scope, "client namespace disconnect", step),
             Kind::Event if joined => {
                 let args = Args::read(packet.body, attachments, &self.shared.config)?;
@@ -156,14 +168,17 @@ impl Machine {
         }
     }
 
-    fn connect(&mut self, packet: &Packet, step: &mut Step) -> Result<(), BadPacket> {
+    pub(super) fn check_connect(&self, packet: &Packet) -> Result<(), BadPacket> {
+        let most = self.shared.config.max_nesting;
+        let is_sound =
+            packet.body.is_empty() || (!super::packet::is_deeper(&packet.body, most) && is_json(&packet.body));
+        if is_sound { Ok(()) } else { Err(BadPacket::Payload) }
+    }
+
+    pub(super) fn connect(&mut self, packet: &Packet, step: &mut Step) -> Result<(), BadPacket> {
+        self.check_connect(packet)?;
         let config = &self.shared.config;
         let scope = packet.scope.as_str();
-        if !packet.body.is_empty()
-            && (super::packet::is_deeper(&packet.body, config.max_nesting) || !is_json(&packet.body))
-        {
-            return Err(BadPacket::Payload);
-        }
         let exists = rooms::is_scope(scope) && config.namespaces.iter().any(|pattern| pattern.fits(scope));
         if !exists {
             self.refuse(scope, "Invalid namespace", None, step);
@@ -174,12 +189,15 @@ impl Machine {
             return Ok(());
         }
         let ticket = self.ticket();
-        let space = Space::new(self.shared.scope(scope), sid::sid(self.connection), ticket);
+        let mut space = Space::new(self.shared.scope(scope), sid::sid(self.connection), ticket);
+        if let Some(trail) = &mut self.trail {
+            space.steps = Some(trail.begin(Claim::read(&packet.body).offset.as_deref()));
+        }
         let credentials = (!packet.body.is_empty()).then(|| Payload::Json(packet.body.clone()));
         let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
         self.spaces.reserve_exact(usize::from(self.spaces.is_empty()));
         self.spaces.push(space);
-        step.command(Command::Connect { ticket, scope, alias, credentials });
+        step.command(Command::Connect { ticket, scope, alias, credentials, recovered: false });
         Ok(())
     }
 
@@ -279,17 +297,33 @@ impl Machine {
     fn leave(&mut self, scope: &str, reason: &'static str, step: &mut Step) -> Result<(), BadPacket> {
         let Some(place) = self.place(scope) else { return Ok(()) };
         let space = self.spaces.remove(place);
-        let everyone = rooms::everyone(scope).ok();
-        for channel in everyone.into_iter().chain(space.rooms) {
-            step.agreed(Command::Unsubscribe { ticket: 0, channel });
-        }
-        // After what it said before, which may still wait for the app.
-        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason });
+        self.unsubscribe(&space, step);
+        // After what it said before, which may still wait for the app. Of one that is away it was told before.
+        let is_away = matches!(space.state, State::Away(_) | State::Returning(_));
+        let parting = if is_away { Parting::Forgotten } else { Parting::Gone };
+        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason, parting });
         Ok(())
     }
 
+    pub(super) fn unsubscribe(&self, space: &Space, step: &mut Step) {
+        let everyone = rooms::everyone(&space.scope).ok();
+        for channel in everyone.into_iter().chain(space.rooms.iter().cloned()) {
+            step.agreed(Command::Unsubscribe { ticket: 0, channel });
+        }
+    }
+
+    /// The answers to a client's questions have nobody to go to any more.
+    pub(super) fn forget_questions(&mut self) {
+        self.pending.retain(|(_, what)| !matches!(what, Pending::Acknowledge { .. }));
+    }
+
     fn connected(&mut self, ticket: Ticket, step: &mut Step) {
-        let Some(space) = self.spaces.iter_mut().find(|space| space.state == State::Asking(ticket)) else { return };
+        if let Some(place) = self.spaces.iter().position(|space| space.state == State::Returning(ticket)) {
+            return self.returned(place, step);
+        }
+        let Some(space) = self.spaces.iter_mut().find(|space| space.state == State::Asking(ticket)) else {
+            return self.answered_late(ticket, true, step);
+        };
         space.state = State::Joining(ticket);
         if let Ok(channel) = rooms::everyone(&space.scope) {
             step.agreed(Command::Subscribe(Subscribe { ticket, ..Subscribe::to(channel) }));
@@ -307,8 +341,7 @@ impl Machine {
         if space.state == State::Joining(ticket) && room.is_none() {
             space.state = State::Joined;
             self.deadline = None;
-            let json = format!("{{\"sid\":\"{}\"}}", space.sid);
-            step.send_parcel(self.shared.shape.notice(write::CONNECT, scope, Some(&json)));
+            self.welcome(place, step);
             return;
         }
         if room.is_some() {
@@ -329,7 +362,7 @@ impl Machine {
         let (scope, room) = rooms::place(channel);
         let Some(place) = self.place(scope) else { return };
         self.spaces[place].left(channel);
-        if room.is_none() {
+        if room.is_none() && self.spaces[place].hears() {
             // Nobody is in a namespace without hearing it.
             self.dismiss(&Arc::clone(&self.spaces[place].scope), step);
         }
@@ -345,27 +378,37 @@ impl Machine {
     }
 
     fn dismiss(&mut self, scope: &str, step: &mut Step) {
-        if self.joined(scope).is_some() {
-            step.send_parcel(self.shared.shape.notice(write::DISCONNECT, scope, None));
+        match self.place(scope).map(|place| self.spaces[place].state) {
+            Some(State::Joined) => step.send_parcel(self.shared.shape.notice(write::DISCONNECT, scope, None)),
+            // It waits for an answer.
+            Some(State::Returning(_)) => self.refuse(scope, "server namespace disconnect", None, step),
+            _ => {}
         }
         let _ = self.leave(scope, "server namespace disconnect", step);
     }
 
     fn refused(&mut self, ticket: Ticket, refusal: &Refusal, step: &mut Step) {
-        let is_it =
-            |space: &Space| matches!(space.state, State::Asking(known) | State::Joining(known) if known == ticket);
+        let is_it = |space: &Space| matches!(space.state, State::Asking(known) | State::Joining(known) | State::Returning(known) if known == ticket);
         if ticket != 0
             && let Some(place) = self.spaces.iter().position(is_it)
         {
+            if let State::Returning(_) = self.spaces[place].state {
+                let scope = Arc::clone(&self.spaces[place].scope);
+                self.forget(place, step);
+                let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
+                return self.refuse(&scope, &refusal.to_string(), data, step);
+            }
             let space = self.spaces.remove(place);
             let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
             self.refuse(&space.scope, &refusal.to_string(), data, step);
             if let State::Joining(_) = space.state {
                 let reason = "server namespace disconnect";
-                step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason });
+                let (scope, alias) = (space.scope, Some(space.sid));
+                step.command(Command::Depart { scope, alias, reason, parting: Parting::Gone });
             }
             return;
         }
+        self.answered_late(ticket, false, step);
         match self.waiting(ticket) {
             Some(Pending::Join { scope, id, .. } | Pending::Leave { scope, id, .. }) => {
                 self.fail(&scope, id, &refusal.to_string(), step);
@@ -376,21 +419,36 @@ impl Machine {
     }
 
     /// What is for this client only.
-    fn direct(&self, draft: &Draft, step: &mut Step) {
+    fn direct(&mut self, draft: &Draft, step: &mut Step) {
         let text = |key| draft.extras.of(key).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let space = match text(SCOPE) {
-            Some(scope) => self.joined(scope),
-            None => self.joined(rooms::ROOT).or_else(|| self.spaces.iter().find(|space| space.state == State::Joined)),
+            Some(scope) => self.spaces.iter().find(|space| &*space.scope == scope && space.hears()),
+            None => {
+                let mut hearing = self.spaces.iter().filter(|space| space.hears());
+                hearing.clone().find(|space| &*space.scope == rooms::ROOT).or_else(|| hearing.next())
+            }
         };
         let is_meant = |space: &&Space| text(TO).is_none_or(|to| to.contains(&*space.sid));
-        let Some(space) = space.filter(is_meant) else {
+        let is_here = |space: &&Space| space.state == State::Joined || form::is_kept(draft);
+        let Some(space) = space.filter(is_meant).filter(is_here) else {
             if let Some(asks) = draft.asks {
                 step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
             }
             return;
         };
-        if let Some(parcel) = self.shared.shape.event(&space.scope, draft) {
-            step.send_parcel(parcel);
+        let is_joined = space.state == State::Joined;
+        let Some(trail) = self.trail.as_mut().filter(|_| form::is_kept(draft)) else {
+            if let Some(parcel) = self.shared.shape.event(&space.scope, draft, Place::Nowhere) {
+                step.send_parcel(parcel);
+            }
+            return;
+        };
+        let offset = trail.offset();
+        if let Some(parcel) = self.shared.shape.event(&space.scope, draft, Place::At(&offset)) {
+            trail.push(&parcel);
+            if is_joined {
+                step.send_parcel(parcel);
+            }
         }
     }
 }
@@ -448,10 +506,36 @@ impl Dialect for Machine {
             self.deadline = None;
             step.close(Closing::Idle);
         }
+        self.give_up(now, step);
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.deadline
+        let until = self.trail.as_ref().and_then(|trail| trail.until);
+        self.deadline.into_iter().chain(until).min()
+    }
+
+    fn claim(&self, frame: &Frame) -> Option<u128> {
+        self.claimed(frame)
+    }
+
+    fn lose(&mut self, word: &'static str, now: Moment, step: &mut Step) -> bool {
+        self.lost(reason(word), now, step)
+    }
+
+    fn keep(&mut self, parcel: &Parcel, numbered: bool) -> bool {
+        self.passes(parcel, numbered)
+    }
+
+    fn mark(&mut self) {
+        if let Some(trail) = &mut self.trail {
+            trail.mark();
+        }
+    }
+
+    fn confirm(&mut self) {
+        let Some(trail) = &mut self.trail else { return };
+        let spaces = self.spaces.iter_mut().filter(|space| space.state == State::Joined);
+        trail.confirm(spaces.filter_map(|space| Some((&*space.scope, space.steps.as_deref_mut()?))));
     }
 
     fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
@@ -464,21 +548,28 @@ impl Dialect for Machine {
         step.send(Frame::Close(Some(why.close())));
     }
 
-    fn parted(&mut self, word: &'static str, each: &mut dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str)) {
-        let reason = match word {
-            "idle" => "ping timeout",
-            "kicked" => "server namespace disconnect",
-            "going_away" => "server shutting down",
-            "violation" => "forced close",
-            "slow" | "overloaded" | "expired" | "failed" | "done" => "forced server close",
-            "ping timeout" | "transport error" | "parse error" => word,
-            _ => "transport close",
-        };
+    fn parted(&mut self, word: &'static str, each: &mut Parted<'_>) {
         for space in self.spaces.drain(..) {
-            // Whoever was still at the door has not been here.
-            if !matches!(space.state, State::Asking(_)) {
-                each(space.scope, Some(space.sid), reason);
-            }
+            let parting = match space.state {
+                // Whoever was still at the door has not been here.
+                State::Asking(_) | State::Leaving(_) => continue,
+                State::Away(_) | State::Returning(_) => Parting::Forgotten,
+                State::Joining(_) | State::Joined => Parting::Gone,
+            };
+            each(space.scope, Some(space.sid), reason(word), parting);
         }
+    }
+}
+
+/// Why a client's connection ended, in the words of the Node server.
+fn reason(word: &'static str) -> &'static str {
+    match word {
+        "idle" => "ping timeout",
+        "kicked" => "server namespace disconnect",
+        "going_away" => "server shutting down",
+        "violation" => "forced close",
+        "slow" | "overloaded" | "expired" | "failed" | "done" => "forced server close",
+        "ping timeout" | "transport error" | "parse error" => word,
+        _ => "transport close",
     }
 }

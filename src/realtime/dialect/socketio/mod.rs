@@ -14,9 +14,11 @@ mod inline;
 mod machine;
 mod msgpack;
 mod packet;
+mod recovery;
 mod relay;
 mod sid;
 mod space;
+mod trail;
 mod write;
 
 #[cfg(test)]
@@ -24,11 +26,12 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use config::{Config, Parser, Relay};
+pub use config::{Config, Parser, Recovery, Relay};
 pub use draft::attached;
 pub use emit::{Emit, answer, connection, event};
 pub use inline::inline;
 pub use machine::Machine;
+pub use recovery::Numbers;
 
 use super::Encoding;
 use crate::realtime::vocabulary::{ConnectionId, Moment};
@@ -42,12 +45,19 @@ pub struct SocketIo {
     encoding: Encoding,
     /// The name of the usual namespace, which most clients are in.
     root: Arc<str>,
+    numbers: Numbers,
 }
 
 impl SocketIo {
     pub fn new(config: Config) -> Arc<SocketIo> {
-        let shape = Shape { parser: config.parser };
-        Arc::new(SocketIo { config, shape, encoding: Encoding::new(shape), root: rooms::ROOT.into() })
+        SocketIo::counted(config, Numbers::default())
+    }
+
+    /// One that counts what it does.
+    pub fn counted(config: Config, numbers: Numbers) -> Arc<SocketIo> {
+        let shape = Shape { parser: config.parser, recovers: config.recovery != Recovery::Off };
+        let encoding = Encoding::new(shape);
+        Arc::new(SocketIo { config, shape, encoding, root: rooms::ROOT.into(), numbers })
     }
 
     /// The machine of one client. `asked` where the app is asked about messages: then nothing is relayed without it.

@@ -25,6 +25,43 @@ pub fn sid(connection: ConnectionId) -> Arc<str> {
     URL_SAFE_NO_PAD.encode(bytes).into()
 }
 
+/// What a client comes back with: the key of its connection, which nobody can guess, and which of its clients it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Pid {
+    pub key: u128,
+    pub number: u32,
+}
+
+impl Pid {
+    /// A key for a new connection.
+    pub fn key() -> u128 {
+        u128::from_le_bytes(random())
+    }
+
+    pub fn parse(text: &str) -> Option<Pid> {
+        let mut bytes = [0; 20];
+        let length = (text.len() == 27).then(|| URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok())??;
+        let (key, number) = (bytes.first_chunk()?, bytes.last_chunk()?);
+        (length == bytes.len()).then_some(Pid { key: u128::from_le_bytes(*key), number: u32::from_le_bytes(*number) })
+    }
+}
+
+impl std::fmt::Display for Pid {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bytes = [0; 20];
+        bytes[..16].copy_from_slice(&self.key.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.number.to_le_bytes());
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+/// It is a secret: whoever reads a log must not become the client.
+impl std::fmt::Debug for Pid {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Pid(…)")
+    }
+}
+
 /// The connection of a client by its id. Also of what only looks like an id: then nobody is there.
 pub fn connection(sid: &str) -> Option<ConnectionId> {
     if sid.len() != 20 {
@@ -46,8 +83,13 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!((connection(&first), connection(&second)), (Some(ConnectionId(7)), Some(ConnectionId(7))));
         assert_eq!(first.len(), 20);
+        let pid = Pid { key: Pid::key(), number: 3 };
+        let text = pid.to_string();
+        assert_eq!(Pid::parse(&text), Some(pid));
+        assert!(!format!("{pid:?}").contains(&text));
         for other in ["", "lobby", "a-room-of-20-letter!", &"x".repeat(21)] {
             assert_eq!(connection(other), None, "{other}");
+            assert_eq!(Pid::parse(other), None, "{other}");
         }
     }
 }

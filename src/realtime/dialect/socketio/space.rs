@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::trail::Steps;
+
 use crate::realtime::vocabulary::{Channel, Ticket};
 
 /// What Socket.IO calls a socket.
@@ -12,6 +14,8 @@ pub struct Space {
     pub state: State,
     /// The rooms it is in, but for that of all.
     pub rooms: Vec<Channel>,
+    /// With which it can come back, where it can.
+    pub steps: Option<Box<Steps>>,
 }
 
 /// How far it has come.
@@ -22,11 +26,22 @@ pub enum State {
     /// It may be here, and is being made to hear what all of the namespace hear.
     Joining(Ticket),
     Joined,
+    /// Its link is lost. The outcome of this may still come: it was asked when the client had come back once before.
+    Away(Ticket),
+    /// It is back on another link, and asks whether it may be.
+    Returning(Ticket),
+    /// Its link was lost when it asked to be let in; if it is, it has left.
+    Leaving(Ticket),
 }
 
 impl Space {
     pub fn new(scope: Arc<str>, sid: Arc<str>, ticket: Ticket) -> Space {
-        Space { scope, sid, state: State::Asking(ticket), rooms: Vec::new() }
+        Space { scope, sid, state: State::Asking(ticket), rooms: Vec::new(), steps: None }
+    }
+
+    /// What is for it is said, or kept to be said when it is back.
+    pub fn hears(&self) -> bool {
+        matches!(self.state, State::Joined | State::Away(_) | State::Returning(_))
     }
 
     pub fn entered(&mut self, room: &Channel) {

@@ -12,26 +12,27 @@ use crate::realtime::vocabulary::{
 use crate::settings::Pattern;
 
 /// A client, and a hub of paper that lets it do everything.
-struct Client {
-    machine: Machine,
-    now: Moment,
+pub(super) struct Client {
+    pub(super) machine: Machine,
+    pub(super) now: Moment,
     /// What the gate says to a `Connect`, if not yes.
-    refusal: Option<Refusal>,
-    lines: Vec<String>,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) lines: Vec<String>,
 }
 
 const ID: ConnectionId = ConnectionId(7);
 
 impl Client {
-    fn new(asked: bool, change: impl FnOnce(&mut Config)) -> Client {
+    pub(super) fn new(asked: bool, change: impl FnOnce(&mut Config)) -> Client {
         let mut config = Config::default();
         change(&mut config);
         let now = Moment { unix_ms: 1_700_000_000_000, ..Moment::now() };
-        let machine = SocketIo::new(config).machine(ID, asked, now);
+        let mut machine = SocketIo::new(config).machine(ID, asked, now);
+        machine.recoverable();
         Client { machine, now, refusal: None, lines: Vec::new() }
     }
 
-    fn frames(&mut self, frames: &[Frame]) {
+    pub(super) fn frames(&mut self, frames: &[Frame]) {
         for frame in frames {
             self.lines.push(match frame {
                 Frame::Text(text) => format!("< {}", self.anonymous(text)),
@@ -47,7 +48,7 @@ impl Client {
         sids.iter().fold(text.to_owned(), |text, sid| text.replace(&**sid, "SID"))
     }
 
-    fn perform(&mut self, step: Step) {
+    pub(super) fn perform(&mut self, step: Step) {
         for action in step.actions {
             match action {
                 Action::Send(frame) => self.frames(&[frame]),
@@ -57,7 +58,7 @@ impl Client {
         }
     }
 
-    fn tell(&mut self, event: &Event) {
+    pub(super) fn tell(&mut self, event: &Event) {
         let mut step = Step::default();
         self.machine.deliver(event, self.now, &mut step);
         self.perform(step);
@@ -103,7 +104,7 @@ impl Client {
         }
     }
 
-    fn say(&mut self, frame: Frame) -> Vec<String> {
+    pub(super) fn say(&mut self, frame: Frame) -> Vec<String> {
         let mut step = Step::default();
         let outcome = self.machine.receive(frame, self.now, &mut step);
         self.perform(step);
@@ -113,17 +114,17 @@ impl Client {
         std::mem::take(&mut self.lines)
     }
 
-    fn text(&mut self, text: &str) -> Vec<String> {
+    pub(super) fn text(&mut self, text: &str) -> Vec<String> {
         self.say(Frame::text(text))
     }
 
-    fn told(&mut self, event: &Event) -> Vec<String> {
+    pub(super) fn told(&mut self, event: &Event) -> Vec<String> {
         self.tell(event);
         std::mem::take(&mut self.lines)
     }
 
     /// In `/` already.
-    fn joined(asked: bool, change: impl FnOnce(&mut Config)) -> Client {
+    pub(super) fn joined(asked: bool, change: impl FnOnce(&mut Config)) -> Client {
         let mut client = Client::new(asked, change);
         client.text("40");
         client
@@ -305,7 +306,7 @@ fn ends_have_the_words_of_the_node_server() {
         ("violation", "forced close"),
     ] {
         let mut parted = Vec::new();
-        Client::joined(true, |_| {}).machine.parted(word, &mut |scope, _, reason| parted.push((scope, reason)));
+        Client::joined(true, |_| {}).machine.parted(word, &mut |scope, _, reason, _| parted.push((scope, reason)));
         assert_eq!(parted, [("/".into(), reason)]);
     }
 }

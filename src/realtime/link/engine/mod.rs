@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::{Link, LinkError, Traffic};
+use super::{Beats, Link, LinkError, Traffic};
 use crate::realtime::vocabulary::{Frame, Parcel, Text};
 use beat::{Beat, Due};
 use candidate::{Candidate, Trial};
@@ -39,6 +39,7 @@ pub use sid::Sid;
 pub struct Engine {
     way: Way,
     beat: Beat,
+    beats: Beats,
     config: Arc<Config>,
     seat: Seat,
     over: Option<Box<Over>>,
@@ -82,7 +83,15 @@ impl Engine {
 
     fn new(way: Way, seat: Seat, config: &Arc<Config>, now: Instant) -> Engine {
         let beat = Beat::new(now, config.ping_interval);
-        Engine { way, beat, config: Arc::clone(config), seat, over: None, before: Traffic::default() }
+        Engine {
+            way,
+            beat,
+            beats: Beats::default(),
+            config: Arc::clone(config),
+            seat,
+            over: None,
+            before: Traffic::default(),
+        }
     }
 
     /// Packets that a WebSocket counts as messages, and that are none.
@@ -198,7 +207,10 @@ impl Link for Engine {
                 _ => Some(Packet::Message),
             };
             match packet {
-                Some(Packet::Pong(_)) => self.beat.answered(clock(), self.config.ping_interval),
+                Some(Packet::Pong(_)) => {
+                    self.beats.answered = self.beats.asked;
+                    self.beat.answered(clock(), self.config.ping_interval);
+                }
                 _ if self.beat.listens() => self.beat.heard(clock(), self.config.ping_timeout),
                 _ => {}
             }
@@ -268,6 +280,10 @@ impl Link for Engine {
         }
     }
 
+    fn beats(&self) -> Beats {
+        self.beats
+    }
+
     fn next_wake(&self) -> Option<Instant> {
         let candidate = match &self.way {
             Way::Polling(polling) => polling.candidate.as_ref().map(Candidate::next_wake),
@@ -286,13 +302,16 @@ impl Link for Engine {
         match self.beat.wake(now, self.config.ping_timeout) {
             Due::Nothing => {}
             Due::Over => return Err(self.end(Over::ping_timeout())),
-            Due::Ping => match &mut self.way {
-                Way::Polling(polling) => polling.polled.ping(),
-                Way::Socket(link) => {
-                    link.push(Frame::Text(Text::from_static(packet::PING)));
-                    self.uncount(0, 1);
+            Due::Ping => {
+                self.beats.asked = self.beats.asked.wrapping_add(1);
+                match &mut self.way {
+                    Way::Polling(polling) => polling.polled.ping(),
+                    Way::Socket(link) => {
+                        link.push(Frame::Text(Text::from_static(packet::PING)));
+                        self.uncount(0, 1);
+                    }
                 }
-            },
+            }
         }
         Ok(())
     }

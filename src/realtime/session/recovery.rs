@@ -1,0 +1,111 @@
+//! A session whose link is lost goes on without one, and over the next one that its client brings.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::berth::{Mooring, Return};
+use super::ending::Closing;
+use super::line::Line;
+use super::{End, Session};
+use crate::realtime::dialect::Step;
+use crate::realtime::gate::Visitor;
+use crate::realtime::vocabulary::{Frame, Moment};
+
+impl Session {
+    /// Its client may come back to it by another link.
+    pub fn moored(mut self, mooring: Option<Mooring>) -> Session {
+        self.mooring = mooring.map(Box::new);
+        self
+    }
+
+    /// The link is lost. True where the session goes on without it. A link that `speaks` has last words.
+    pub(super) fn stays(&mut self, end: &End, speaks: bool, now: Moment) -> bool {
+        if self.ending.is_some() || self.line.link().is_none() {
+            return false;
+        }
+        let Some(mooring) = &mut self.mooring else { return false };
+        let mut step = Step::default();
+        if !mooring.leave() {
+            return false;
+        }
+        if !self.dialect.lose(end.word(), now, &mut step) {
+            mooring.stay();
+            return false;
+        }
+        mooring.kept();
+        if let Line::Open(mut link) = std::mem::replace(&mut self.line, Line::Away) {
+            if let Some(mut record) = self.record.take() {
+                record.count(link.traffic());
+                record.ended(end.clone());
+            }
+            if speaks {
+                // Told to whoever still reads; nothing is waited for.
+                link.push(Frame::Close(None));
+                mooring.closing = Some(Closing::new(link, self.patience));
+            }
+        }
+        self.unwritten = 0;
+        self.perform(step, now);
+        true
+    }
+
+    /// Gives link and client to the session that this first frame asks for, where there is such a one and the client
+    /// has as good a right to it; else gives the frame back.
+    pub(super) fn hand_over(&mut self, frame: Frame) -> Option<Frame> {
+        let found = match (&self.mooring, self.dialect.claim(&frame)) {
+            (Some(mooring), Some(key)) => mooring.find(key),
+            _ => None,
+        };
+        let Some(berth) = found else { return Some(frame) };
+        // Whoever came with a token is who it says, and comes back as nobody else.
+        let other = self.client.hub().identity_of(berth.connection());
+        let user = self.client.identity().map(|identity| &identity.user);
+        if self.client.rights().is_some() && user != other.as_ref().map(|identity| &identity.user) {
+            return Some(frame);
+        }
+        let Line::Open(link) = std::mem::replace(&mut self.line, Line::Away) else { return Some(frame) };
+        let rights = self.client.rights().cloned();
+        let back = Return { link, record: self.record.take(), gate: self.gate.take(), rights, frame };
+        match berth.hand_over(Box::new(back)) {
+            Ok(()) => {
+                self.moved();
+                None
+            }
+            Err(back) => {
+                let Return { link, record, gate, frame, .. } = *back;
+                (self.line, self.record, self.gate) = (Line::Open(link), record, gate);
+                Some(frame)
+            }
+        }
+    }
+
+    /// Its client is back, or has another link before this side knows that the old one is lost.
+    pub(super) fn poll_return(&mut self, now: Moment, context: &mut Context<'_>) {
+        let Some(mooring) = &mut self.mooring else { return };
+        let closed = mooring.closing.as_mut().is_some_and(|closing| closing.poll(context).is_ready());
+        if closed {
+            mooring.closing = None;
+        }
+        let Some(back) = mooring.poll(context) else { return };
+        let end = End::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
+        if self.line.link().is_some() && !self.stays(&end, false, now) {
+            // Nothing to come back to, or no room: the client finds its new link closed, and begins anew.
+            self.lost("the client came back by another link".to_owned(), now);
+            return;
+        }
+        let Return { link, record, gate, rights, frame } = *back;
+        if let Some(mooring) = &mut self.mooring {
+            mooring.arrive(link.beats());
+        }
+        if let Some((gate, visitor)) = gate {
+            let visitor = Visitor { connection: self.client.id(), ..Visitor::clone(&visitor) };
+            self.gate = Some((gate, Arc::new(visitor)));
+        }
+        if let Some(rights) = rights {
+            self.client.grant(rights);
+        }
+        (self.line, self.record) = (Line::Open(link), record);
+        self.unwritten = 0;
+        self.receive(frame, now);
+    }
+}
