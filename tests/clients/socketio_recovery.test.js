@@ -311,5 +311,27 @@ for (const parser of ["json", "msgpack"]) {
       assert.deepEqual(heardOf[1], heardOf[0]);
       assert.deepEqual(heardOf[1][0].at(-1), ["lost", true, "green"]);
     });
+
+    test("who stays away for too long begins anew", { timeout: 60_000 }, async () => {
+      for (const make of [node, doorway]) {
+        const each = await make(server(make.name), { socketio: { recovery: "1ms", parser } });
+        const clients = new Clients(each.url, packets);
+        try {
+          const watcher = await clients.connected("/", { auth: { who: "watcher" } });
+          const socket = listens(await clients.connected("/", { auth: { who: "lost" } }));
+          const { id } = socket;
+          watcher.emit("all", "first");
+          await heard(socket, "said");
+          await cut(socket, watcher);
+          watcher.emit("all", "missed");
+          await watcher.emitWithAck("join", "x");
+          await back(socket);
+          assert.deepEqual([socket.recovered, socket.id === id, await has(socket, 1)], [false, false, ["first"]], each.name);
+        } finally {
+          clients.close();
+          await each.stop();
+        }
+      }
+    });
   });
 }
