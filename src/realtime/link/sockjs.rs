@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::{Link, LinkError, Traffic};
 use crate::realtime::vocabulary::{Frame, Parcel, Text};
@@ -24,6 +24,8 @@ use crate::realtime::vocabulary::{Frame, Parcel, Text};
 const BEAT: Duration = Duration::from_secs(25);
 /// How long nobody may be listening, or a beat be unanswered, before the client counts as gone.
 const AWAY: Duration = Duration::from_secs(15);
+/// How long the last words wait for somebody to hear them while nobody listens: one that polls is about to ask again.
+const LINGER: Duration = Duration::from_secs(1);
 /// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
 const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,6 +60,7 @@ impl<K: Hash + Eq + Clone> Sessions<K> {
             waiting: Vec::new(),
             closing: None,
             beat: now() + BEAT,
+            linger: None,
             traffic: Traffic::default(),
         };
         Some((link, meeting))
@@ -179,6 +182,8 @@ pub struct SockJs<K: Hash + Eq> {
     waiting: Vec<Text>,
     closing: Option<String>,
     beat: Instant,
+    /// Runs while the last words wait and nobody listens.
+    linger: Option<Pin<Box<Sleep>>>,
     traffic: Traffic,
 }
 
@@ -253,7 +258,13 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.poll_flush(context);
+        let mut flushed = self.poll_flush(context);
+        if self.meeting.state.lock().listening != 0 {
+            self.linger = None;
+        } else if flushed.is_pending() {
+            let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+            flushed = linger.as_mut().poll(context).map(Ok);
+        }
         if flushed.is_ready() {
             let mut state = self.meeting.state.lock();
             state.is_over = true;
@@ -416,6 +427,31 @@ mod tests {
         assert_eq!(said, (0..WAITING + 1).map(|n| n.to_string()).collect::<Vec<_>>());
         drop(link);
         assert!(sessions.find(&1).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
+        let closing = |link: &mut SockJs<u8>| link.poll_close(&mut Context::from_waker(Waker::noop())).is_ready();
+        let (mut link, meeting, _sessions) = open();
+        drop(meeting.listen(false));
+        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        assert!(!closing(&mut link));
+        tokio::time::advance(LINGER / 2).await;
+        let mut poll = meeting.listen(false);
+        assert!(!closing(&mut link), "one listens, and has not read it yet");
+        chunk(&mut poll).await;
+        assert!(!closing(&mut link));
+        drop(poll);
+        let mut poll = meeting.listen(false);
+        assert_eq!(chunk(&mut poll).await.as_deref(), Some("c[4200,\"come back\"]\n"));
+        assert!(closing(&mut link));
+
+        let (mut link, meeting, _sessions) = open();
+        drop(meeting.listen(true));
+        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        assert!(!closing(&mut link));
+        tokio::time::advance(LINGER).await;
+        assert!(closing(&mut link));
     }
 
     #[tokio::test(start_paused = true)]
