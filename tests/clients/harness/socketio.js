@@ -125,7 +125,7 @@ export class Clients {
 /** The arguments of the next event of this name. */
 export function heard(socket, name) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`waited for ${name}`)), 30_000);
+    const timer = setTimeout(() => reject(new Error(`waited for ${name} from ${socket.io?.uri ?? socket.constructor?.name}`)), 30_000);
     socket.once(name, (...args) => {
       clearTimeout(timer);
       resolve(args.filter((arg) => typeof arg !== "function"));

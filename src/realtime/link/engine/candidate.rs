@@ -40,6 +40,10 @@ impl Candidate {
         self.is_agreed
     }
 
+    pub fn is_probed(&self) -> bool {
+        self.release.is_some()
+    }
+
     pub fn next_wake(&self) -> Instant {
         self.release.map_or(self.deadline, |release| release.min(self.deadline))
     }

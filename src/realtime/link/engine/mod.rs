@@ -143,6 +143,26 @@ impl Engine {
         self.seat.upgraded();
     }
 
+    /// By which way the end is said. A client that has seen its second transport work reads no more by the first: were
+    /// both closed now, it would hear of it only when its pings stay away.
+    fn poll_decision(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Way::Polling(polling) = &mut self.way else { return Poll::Ready(()) };
+        polling.polled.disregard(context);
+        let Polling { polled, candidate: Some(trying) } = polling.as_mut() else { return Poll::Ready(()) };
+        // What is left to say has a body of its own, and that may be the last that the client asks for here.
+        let _ = polled.poll_flush(context);
+        if polled.shared().exchange.has_reader(context) {
+            return Poll::Ready(());
+        }
+        let has_failed = trying.poll(context) == Trial::Failed || trying.is_late(clock());
+        if trying.is_agreed() {
+            self.go_over();
+        } else if trying.is_probed() && !has_failed {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     /// Tries the second transport, where there is one.
     fn poll_candidate(&mut self, context: &mut Context<'_>) {
         let Way::Polling(polling) = &mut self.way else { return };
@@ -261,14 +281,14 @@ impl Link for Engine {
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.over.is_none() {
+            ready!(self.poll_decision(context));
+        }
         let Polling { polled, candidate } = match &mut self.way {
             Way::Socket(link) => return link.poll_close(context),
             Way::Polling(polling) => polling.as_mut(),
         };
         give_up(polled, candidate, context);
-        if self.over.is_none() {
-            polled.disregard(context);
-        }
         let (last, waits) = self.over.as_ref().map_or((packet::CLOSE, true), |over| (over.last, false));
         polled.poll_last(last, waits, context).map(Ok)
     }

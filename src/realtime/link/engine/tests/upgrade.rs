@@ -46,6 +46,31 @@ async fn one_that_still_reads_at_the_end_is_released() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_in_the_midst_is_said_by_the_way_that_the_client_listens_to() {
+    let client = Client::open(Config::default(), None);
+    let wire = client.second();
+    wire.say("2probe");
+    let (read, probed) = tokio::join!(client.poll(), wire.hear());
+    assert_eq!((read.as_deref(), probed.as_deref()), (Some("6"), Some("3probe")));
+    client.close();
+    client.post("4wakes it").await.unwrap();
+    wire.say("5");
+    assert_eq!(wire.hear().await.as_deref(), Some("4wakes it"));
+    assert_eq!(wire.hear().await, None);
+    assert_eq!(client.end().await, "forced close");
+
+    let client = Client::open(Config::default(), None);
+    let wire = client.second();
+    wire.say("2probe");
+    assert_eq!(wire.hear().await.as_deref(), Some("3probe"));
+    client.close();
+    client.post("4wakes it").await.unwrap();
+    assert_eq!(client.poll().await.as_deref(), Some("4wakes it"), "it may still read");
+    assert_eq!(client.poll().await.as_deref(), Some("1"));
+    assert_eq!(client.end().await, "forced close");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_transport_that_fails_is_dropped_and_polling_goes_on() {
     for last in ["4a", "1", "2", "nothing", "cut"] {
         let client = Client::open(Config::default(), None);
