@@ -87,11 +87,14 @@ impl Socket {
         }
     }
 
-    /// The next text.
+    /// The next text. Pings are passed over: a machine that stood still for long may bring one.
     async fn text(&mut self, connection: &mut Connection) -> String {
-        match self.hear(connection).await {
-            Some((TEXT, payload)) => String::from_utf8(payload).expect("UTF-8"),
-            other => panic!("instead of a text: {other:?}"),
+        loop {
+            match self.hear(connection).await {
+                Some((TEXT, payload)) => return String::from_utf8(payload).expect("UTF-8"),
+                Some((PING, _)) => {}
+                other => panic!("instead of a text: {other:?}"),
+            }
         }
     }
 
