@@ -7,7 +7,7 @@ use std::time::Duration;
 pub use config::Config;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -18,6 +18,8 @@ pub enum Phase {
     Running,
     /// Accepting nothing; what is under way may finish until `deadline`.
     Draining { deadline: Instant },
+    /// Nobody is served any more; what others are still to be told of it may go out until `deadline`.
+    Quiet { deadline: Instant },
     /// Time is up, or a second signal came: everything ends now.
     Ended,
 }
@@ -27,33 +29,41 @@ pub enum Phase {
 pub struct Drain {
     phase: watch::Sender<Phase>,
     tasks: TaskTracker,
+    /// Those that tell of what the others did, and so end after them.
+    heralds: TaskTracker,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Drain { phase: watch::Sender::new(Phase::Running), tasks: TaskTracker::new() }
+        Drain { phase: watch::Sender::new(Phase::Running), tasks: TaskTracker::new(), heralds: TaskTracker::new() }
     }
 }
 
 impl Drain {
     pub fn signal(&self) -> Signal {
-        Signal { phase: self.phase.subscribe(), tasks: self.tasks.clone() }
+        Signal { phase: self.phase.subscribe(), tasks: self.tasks.clone(), heralds: self.heralds.clone() }
     }
 
-    /// Begins draining, waits until every guard is dropped or `grace` is over, then ends what is left.
-    /// Says how many that was.
+    /// Begins draining, waits until every guard is dropped and then every herald's, or `grace` is over, and ends what is
+    /// left. Says how many that was.
     pub async fn drain(&self, grace: Duration) -> usize {
-        self.phase.send_replace(Phase::Draining { deadline: Instant::now() + grace });
-        self.tasks.close();
-        let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
-        let left = if in_time { 0 } else { self.tasks.len() };
+        let deadline = Instant::now() + grace;
+        self.phase.send_replace(Phase::Draining { deadline });
+        let mut left = 0;
+        for tracker in [&self.tasks, &self.heralds] {
+            tracker.close();
+            if left == 0 && timeout_at(deadline, tracker.wait()).await.is_err() {
+                left = tracker.len();
+            }
+            self.phase.send_replace(Phase::Quiet { deadline });
+        }
         self.phase.send_replace(Phase::Ended);
         left
     }
 
     /// After the end: waits until every guard is dropped, at most for `moment`.
     pub async fn settle(&self, moment: Duration) {
-        let _ = tokio::time::timeout(moment, self.tasks.wait()).await;
+        let _ = timeout(moment, async { (self.tasks.wait().await, self.heralds.wait().await) }).await;
     }
 
     /// Ends everything now.
@@ -61,7 +71,7 @@ impl Drain {
         self.phase.send_replace(Phase::Ended);
     }
 
-    /// How many guards are held.
+    /// How many guards are held, those of heralds apart.
     pub fn under_way(&self) -> usize {
         self.tasks.len()
     }
@@ -72,6 +82,7 @@ impl Drain {
 pub struct Signal {
     phase: watch::Receiver<Phase>,
     tasks: TaskTracker,
+    heralds: TaskTracker,
 }
 
 impl Signal {
@@ -83,7 +94,7 @@ impl Signal {
         self.phase() == Phase::Running
     }
 
-    /// How many guards are held.
+    /// How many guards are held, those of heralds apart.
     pub fn under_way(&self) -> usize {
         self.tasks.len()
     }
@@ -93,12 +104,24 @@ impl Signal {
         Guard { _token: self.tasks.token() }
     }
 
+    /// The same for who tells others of what is done here: it may live as long as the door does, is waited for after all
+    /// others, and is to end once it is [`quiet`](Signal::quiet) and all is told.
+    pub fn herald(&self) -> Guard {
+        Guard { _token: self.heralds.token() }
+    }
+
     /// Resolves when draining begins, with its deadline; at once if it has begun. Cancel-safe.
     pub async fn draining(&mut self) -> Instant {
         match self.phase.wait_for(|phase| *phase != Phase::Running).await.map(|phase| *phase) {
-            Ok(Phase::Draining { deadline }) => deadline,
+            Ok(Phase::Draining { deadline } | Phase::Quiet { deadline }) => deadline,
             _ => Instant::now(),
         }
+    }
+
+    /// Resolves when nobody is served any more. Cancel-safe.
+    pub async fn quiet(&mut self) {
+        let is_quiet = |phase: &Phase| matches!(phase, Phase::Quiet { .. } | Phase::Ended);
+        let _ = self.phase.wait_for(is_quiet).await;
     }
 
     /// Resolves when everything must end. Cancel-safe.
@@ -129,6 +152,34 @@ mod tests {
         });
         assert_eq!(drain.drain(Duration::from_secs(10)).await, 0);
         task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heralds_are_waited_for_when_nobody_is_served_any_more() {
+        let drain = Drain::default();
+        let (mut signal, guard) = (drain.signal(), drain.signal().guard());
+        let herald = signal.herald();
+        assert_eq!(drain.under_way(), 1);
+        let serving = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(guard);
+            Instant::now()
+        });
+        let telling = tokio::spawn(async move {
+            signal.quiet().await;
+            let quiet = Instant::now();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(herald);
+            (quiet, Instant::now())
+        });
+        assert_eq!(drain.drain(Duration::from_secs(10)).await, 0);
+        let ended = Instant::now();
+        let (quiet, told) = telling.await.unwrap();
+        assert!(quiet >= serving.await.unwrap() && ended >= told);
+
+        let drain = Drain::default();
+        let _herald = drain.signal().herald();
+        assert_eq!(drain.drain(Duration::from_secs(1)).await, 1, "at most until the deadline");
     }
 
     #[tokio::test(start_paused = true)]
