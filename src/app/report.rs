@@ -25,13 +25,22 @@ impl Report {
 }
 
 /// One task takes reports from the queue and gives each a task of its own, bounded by the app's permits.
-pub fn start(app: &Arc<App>, mut queue: mpsc::Receiver<Report>, drain: Signal) {
+pub fn start(app: &Arc<App>, mut queue: mpsc::Receiver<Report>, mut drain: Signal) {
     let app = Arc::downgrade(app);
     tokio::spawn(async move {
-        while let Some(report) = queue.recv().await {
-            let Some(strong) = app.upgrade() else { return };
-            // A report holds the drain (until its deadline), so that a closing door still says who left.
-            let guard = drain.guard();
+        // Reports hold the drain (until its deadline), so that a closing door still says who left.
+        let _herald = drain.herald();
+        loop {
+            let report = tokio::select! {
+                biased;
+                report = queue.recv() => report,
+                () = drain.quiet(), if !queue.is_closed() => {
+                    queue.close();
+                    continue;
+                }
+            };
+            let (Some(report), Some(strong)) = (report, app.upgrade()) else { return };
+            let guard = drain.herald();
             let places = strong.config.borrow().concurrency;
             while strong.metrics.reports_waiting.get() >= i64::try_from(places).unwrap_or(i64::MAX) {
                 sleep(std::time::Duration::from_millis(20)).await;
