@@ -8,6 +8,7 @@ mod breaker;
 mod config;
 mod metrics;
 mod question;
+mod receiver;
 mod remote;
 mod report;
 mod signature;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 pub use answer::{Act, Answer, Audience, Content, Do, Emit, Place, Target, User};
 pub use config::{Config, EventKind, SECRET_VARIABLE};
 pub use question::{Asker, Event, Question};
+pub use receiver::Receiver;
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
@@ -36,6 +38,7 @@ use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 use breaker::Breaker;
 use metrics::Metrics;
+use receiver::Place as Where;
 use remote::{Away, Remote, Unanswered};
 
 /// Asks the app; shared by every session.
@@ -142,15 +145,19 @@ impl App {
         }
     }
 
-    /// Posts `body` to a route of the app, once, on behalf of nobody. Says with which status it was answered.
+    /// Posts `body` to `receiver`, once, on behalf of nobody. Says with which status it was answered.
     ///
     /// # Errors
     /// Why there was no answer.
-    pub async fn deliver(&self, path: &str, headers: HeaderMap, body: bytes::Bytes) -> Result<StatusCode, String> {
-        let mut request = crate::http::Request::new(Body::from(body));
+    pub async fn deliver(&self, receiver: &Receiver, headers: HeaderMap, body: Bytes) -> Result<StatusCode, String> {
+        let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = path.parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
+        let route = match &receiver.0 {
+            Where::Route(route) => route,
+            Where::Elsewhere(remote) => return self.away.tell(remote, request.map(Full::new)).await,
+        };
+        *request.uri_mut() = Uri::from(route.clone());
         request.extensions_mut().insert(Facts {
             client: std::net::Ipv4Addr::LOCALHOST.into(),
             scheme: http::uri::Scheme::HTTP,
@@ -159,7 +166,7 @@ impl App {
             request_id: crate::http::facts::RequestId::default(),
             received: std::time::Instant::now(),
         });
-        match self.upstream.send(request).await {
+        match self.upstream.send(request.map(Body::from)).await {
             Ok(response) => Ok(response.status()),
             Err(failure) => Err(failure.detail.unwrap_or_else(|| failure.reason.into_owned())),
         }

@@ -1,4 +1,4 @@
-//! An app elsewhere: asked over TLS at an address of its own, on a few connections that are kept.
+//! An app elsewhere: asked, or told something, over TLS at an address of its own, on a few connections that are kept.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -9,6 +9,7 @@ use http::header::{HOST, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -16,6 +17,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use toml::de::DeValue;
 
@@ -27,8 +29,12 @@ const MOST_IDLE: usize = 16;
 /// How long one may have been idle to be used again: less than any server waits.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How much of an answer that nobody reads is passed over, in bytes, and for how long.
+const MOST_PASSED_OVER: usize = 64 * 1024;
+const REST: Duration = Duration::from_secs(1);
+
 /// Where an app elsewhere answers.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Remote {
     is_secure: bool,
     host: String,
@@ -52,7 +58,8 @@ impl fmt::Display for Remote {
 }
 
 impl Remote {
-    fn read(text: &str) -> Option<Remote> {
+    /// Reads `scheme://host[:port][/path]`, with http or https.
+    pub fn read(text: &str) -> Option<Remote> {
         let uri: Uri = text.parse().ok()?;
         let is_secure = *uri.scheme()? == Scheme::HTTPS;
         let authority = uri.authority().filter(|_| is_secure || *uri.scheme_str().unwrap_or_default() == *"http")?;
@@ -60,8 +67,18 @@ impl Remote {
         if host.is_empty() || authority.as_str().contains('@') {
             return None;
         }
-        let port = authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-        let target = uri.path_and_query().cloned().filter(|target| target.path().len() > 1)?;
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str().ends_with(authority.host()) => {
+                if is_secure {
+                    443
+                } else {
+                    80
+                }
+            }
+            None => return None,
+        };
+        let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         Some(Remote { is_secure, host, port, authority: authority.to_string(), target })
     }
 }
@@ -69,7 +86,8 @@ impl Remote {
 impl Setting for Remote {
     fn parse(value: &DeValue) -> Result<Self, Expected> {
         let words = "the address of a route, as in \"https://example.com/api/ws\"";
-        value.as_str().and_then(Remote::read).ok_or(Expected(words.into()))
+        let remote = value.as_str().and_then(Remote::read);
+        remote.filter(|remote| remote.target.path().len() > 1).ok_or(Expected(words.into()))
     }
 }
 
@@ -107,19 +125,11 @@ impl Away {
     pub async fn ask(
         &self,
         remote: &Remote,
-        mut request: http::Request<Full<Bytes>>,
+        request: http::Request<Full<Bytes>>,
         most: usize,
     ) -> Result<(StatusCode, Bytes), Unanswered> {
-        *request.uri_mut() = Uri::from(remote.target.clone());
-        let headers = request.headers_mut();
-        headers.insert(HOST, HeaderValue::from_str(&remote.authority).map_err(broken)?);
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("doorway/", env!("CARGO_PKG_VERSION"))));
-        let mut sender = match self.take(remote) {
-            Some(sender) => sender,
-            None => self.connect(remote).await?,
-        };
-        sender.ready().await.map_err(broken)?;
-        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let (sender, answer) = self.send(remote, request).await?;
+        let (head, body) = answer.into_parts();
         let body = match Limited::new(body, most).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return Err(Unanswered::TooLong),
@@ -129,10 +139,47 @@ impl Away {
         Ok((head.status, body))
     }
 
+    /// Tells, and wants to know no more than the status of the answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn tell(&self, remote: &Remote, request: http::Request<Full<Bytes>>) -> Result<StatusCode, String> {
+        let (sender, answer) = self.send(remote, request).await.map_err(|unanswered| match unanswered {
+            Unanswered::Broken(why) => why,
+            Unanswered::TooLong => "its answer is too long".to_owned(),
+        })?;
+        let status = answer.status();
+        // What is short is passed over, and its connection serves again; what goes on and on ends with it.
+        let rest = Limited::new(answer.into_body(), MOST_PASSED_OVER).collect();
+        if timeout(REST, rest).await.is_ok_and(|rest| rest.is_ok()) {
+            self.keep(remote, sender);
+        }
+        Ok(status)
+    }
+
+    async fn send(
+        &self,
+        remote: &Remote,
+        mut request: http::Request<Full<Bytes>>,
+    ) -> Result<(SendRequest<Full<Bytes>>, http::Response<Incoming>), Unanswered> {
+        *request.uri_mut() = Uri::from(remote.target.clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(&remote.authority).map_err(broken)?);
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("doorway/", env!("CARGO_PKG_VERSION"))));
+        let mut sender = match self.take(remote) {
+            Some(sender) => sender,
+            None => self.connect(remote).await?,
+        };
+        sender.ready().await.map_err(broken)?;
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        Ok((sender, answer))
+    }
+
     fn take(&self, remote: &Remote) -> Option<SendRequest<Full<Bytes>>> {
         let mut idle = self.idle.lock();
-        idle.retain(|known| known.remote == *remote && known.since.elapsed() < IDLE && !known.sender.is_closed());
-        idle.pop().map(|known| known.sender)
+        idle.retain(|known| known.since.elapsed() < IDLE && !known.sender.is_closed());
+        let latest = idle.iter().rposition(|known| known.remote == *remote)?;
+        Some(idle.remove(latest).sender)
     }
 
     fn keep(&self, remote: &Remote, sender: SendRequest<Full<Bytes>>) {
@@ -188,10 +235,13 @@ mod tests {
         assert_eq!((remote.host.as_str(), remote.port, remote.is_secure), ("app.test", 443, true));
         assert_eq!(remote.to_string(), "https://app.test/api/ws", "a query may hold a secret");
         assert_eq!(Remote::read("http://[::1]:3000/x").unwrap().host, "::1");
-        for wrong in
-            ["", "/api/ws", "app.test/api", "https://app.test", "https://app.test/", "ftp://a/b", "https://a@b/c"]
-        {
+        for wrong in ["", "/api/ws", "app.test/api", "https://", "ftp://a/b", "https://a@b/c", "https://a:99999/"] {
             assert_eq!(Remote::read(wrong), None, "{wrong}");
+        }
+        for (route, is_one) in [("https://app.test/x", true), ("https://app.test/", false), ("https://app.test", false)]
+        {
+            assert!(Remote::read(route).is_some());
+            assert_eq!(Remote::parse(&DeValue::String(route.into())).is_ok(), is_one, "{route}");
         }
     }
 }

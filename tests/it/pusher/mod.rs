@@ -4,3 +4,4 @@ mod app;
 mod rest_bytes;
 mod socket_bytes;
 mod subscriptions;
+mod webhooks;

@@ -104,7 +104,7 @@ impl Config {
             max_member: section.value("max_member", Size::kib(2)),
             max_watchlist: section.value("max_watchlist", 100),
             cache_age: section.value("cache_age", Duration::from_secs(1800)),
-            webhooks: section.sections("webhooks").iter().map(Hook::read).collect(),
+            webhooks: section.sections("webhooks").iter().filter_map(Hook::read).collect(),
             webhook_quiet: section.value("webhook_quiet", Duration::from_secs(3)),
             webhook_patience: section.value("webhook_patience", Duration::from_secs(3600)),
         };

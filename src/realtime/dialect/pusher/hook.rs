@@ -1,12 +1,13 @@
 //! The sections `[[realtime.pusher.webhooks]]`: who is told of what.
 
+use crate::app::Receiver;
 use crate::settings::{Pattern, Section, keywords};
 
 /// One receiver of webhooks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
-    /// A path of the app, or an absolute `http://` URL. No default.
-    pub url: String,
+    /// A path of the app, or an absolute URL with http or https. No default.
+    pub receiver: Receiver,
     /// Default all.
     pub events: Vec<HookEvent>,
     /// Names of channels, as the app's clients call them. Default all.
@@ -60,17 +61,16 @@ impl HookEvent {
 }
 
 impl Hook {
-    pub fn read(section: &Section) -> Hook {
-        let url: String = section.value("url", String::new());
-        if !url.starts_with('/') && !url.starts_with("http://") {
-            let help = Some("as in \"/api/pusher/webhook\" or \"http://127.0.0.1:4000/hook\"");
-            section.problem("url", "a webhook needs a path of the app, or a URL with http://", help);
-        }
-        Hook {
-            url,
-            events: section.value("events", HookEvent::ALL.to_vec()),
-            channels: section.value("channels", vec![Pattern::new("*")]),
-        }
+    /// `None` where it says nowhere to tell.
+    pub fn read(section: &Section) -> Option<Hook> {
+        let events = section.value("events", HookEvent::ALL.to_vec());
+        let channels = section.value("channels", vec![Pattern::new("*")]);
+        let Some(receiver) = section.optional::<String>("url").as_deref().and_then(Receiver::read) else {
+            let help = Some("as in \"/api/pusher/webhook\" or \"https://hooks.example.com/pusher\"");
+            section.problem("url", "a webhook needs a path of the app, or a URL with http:// or https://", help);
+            return None;
+        };
+        Some(Hook { receiver, events, channels })
     }
 
     /// Whether it is told of `event` in the channel that clients call `name`.

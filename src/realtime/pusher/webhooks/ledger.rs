@@ -23,6 +23,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// News that are taken at a time.
 const BATCH: usize = 256;
 
+/// What of all that waits for quiet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settle {
+    Due,
+    All,
+}
+
 /// As large as there are channels with subscribers.
 pub struct Ledger {
     apps: Arc<Apps>,
@@ -51,14 +58,20 @@ impl Ledger {
         }
     }
 
-    /// Keeps it until the door drains: that all leave then is news to nobody, and they come back.
+    /// Keeps it until the door has drained, and tells then what was waiting.
+    ///
+    /// That all leave when the door stops is news to nobody, since they come back: whoever leaves from then on is still
+    /// there, as far as the app knows.
     pub async fn keep(mut self, mut queue: mpsc::Receiver<Told>, desk: Arc<Desk>, mut drain: Signal) {
+        let _herald = drain.herald();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let is_waiting = !(self.vacant.is_empty() && self.leaving.is_empty() && self.counts.is_empty());
             tokio::select! {
+                biased;
+                _ = drain.draining() => break,
                 taken = queue.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
                         return;
@@ -68,10 +81,28 @@ impl Ledger {
                         self.look();
                     }
                 }
-                _ = ticks.tick(), if is_waiting => self.settle(Instant::now()),
-                _ = drain.draining() => return,
+                _ = ticks.tick(), if is_waiting => self.settle(Instant::now(), Settle::Due),
             }
         }
+        while let Ok(told) = queue.try_recv() {
+            self.enter(told);
+        }
+        self.settle(Instant::now(), Settle::All);
+        loop {
+            tokio::select! {
+                biased;
+                taken = queue.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    batch.drain(..).filter(|told| !told.is_farewell()).for_each(|told| self.enter(told));
+                }
+                // What is in the queue is still taken.
+                () = drain.quiet(), if !queue.is_closed() => queue.close(),
+            }
+        }
+        // Without their senders the couriers end, when all is delivered.
+        self.posts.write().clear();
     }
 
     fn enter(&mut self, told: Told) {
@@ -120,8 +151,8 @@ impl Ledger {
         }
     }
 
-    /// Tells what has been quiet for long enough.
-    fn settle(&mut self, now: Instant) {
+    /// Tells what has been quiet for long enough, or all that waits.
+    fn settle(&mut self, now: Instant, what: Settle) {
         for (channel, subscribers) in std::mem::take(&mut self.counts) {
             let Some((app, name)) = self.app(&channel) else { continue };
             if app.settings().subscription_counts && !name.starts_with("presence-") {
@@ -130,7 +161,8 @@ impl Ledger {
             }
         }
         let is_due = |ledger: &Ledger, channel: &Channel, since: Instant| {
-            ledger.app(channel).is_none_or(|(app, _)| now >= since + app.settings().webhook_quiet)
+            let is_quiet = |(app, _): (Arc<App>, _)| now >= since + app.settings().webhook_quiet;
+            what == Settle::All || ledger.app(channel).is_none_or(is_quiet)
         };
         let due = self.leaving.iter().filter(|((channel, _), since)| is_due(self, channel, **since));
         for (channel, user) in due.map(|(member, _)| member.clone()).collect::<Vec<_>>() {
@@ -160,7 +192,7 @@ impl Ledger {
         let hooks = settings.webhooks.iter().filter(|hook| hook.wants(event, &name));
         for hook in hooks {
             let posts = self.posts.read();
-            let Some(post) = posts.get(&(app.id().to_owned(), hook.url.clone())) else { continue };
+            let Some(post) = posts.get(&(app.id().to_owned(), hook.receiver.clone())) else { continue };
             let mut object = json!({ "name": event.word(), "channel": name });
             for (key, value) in more {
                 object[*key] = value.clone();

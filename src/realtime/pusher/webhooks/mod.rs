@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use super::Apps;
-use crate::app::App as NextApp;
+use crate::app::{App as NextApp, Receiver};
 use crate::drain::Signal;
 use crate::realtime::dialect::pusher::{Ear, Notice, form_of};
 use crate::realtime::hub::{Hub, News, Observer};
@@ -44,6 +44,13 @@ enum Told {
     Went(Channel, Arc<str>),
     ClientEvent { channel: Channel, event: String, data: String, socket_id: String, user: Option<String> },
     CacheMiss(Channel),
+}
+
+impl Told {
+    /// Somebody has gone.
+    fn is_farewell(&self) -> bool {
+        matches!(self, Told::Went(..) | Told::Subscribers(_, 0))
+    }
 }
 
 /// What all webhooks count.
@@ -74,8 +81,8 @@ pub struct Webhooks {
     drain: Signal,
 }
 
-/// One queue for each receiver of an app, by the app's id and the receiver's address.
-type Posts = HashMap<(String, String), Arc<Post>>;
+/// One queue for each receiver of an app, by the app's id.
+type Posts = HashMap<(String, Receiver), Arc<Post>>;
 
 impl Webhooks {
     /// Watches `hub` and the apps from now on.
@@ -109,10 +116,10 @@ impl Webhooks {
             let settings = app.settings();
             is_wanted |= settings.subscription_counts || !settings.webhooks.is_empty();
             for hook in &settings.webhooks {
-                let id = (app.id().to_owned(), hook.url.clone());
+                let id = (app.id().to_owned(), hook.receiver.clone());
                 let post = posts.remove(&id).unwrap_or_else(|| {
                     let way = (Arc::clone(&self.app), self.drain.clone());
-                    Post::start(Arc::clone(&app), hook.url.clone(), way, self.desk.numbers.clone())
+                    Post::start(Arc::clone(&app), hook.receiver.clone(), way, self.desk.numbers.clone())
                 });
                 kept.insert(id, post);
             }

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::Full;
-use hyper_util::rt::TokioIo;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::Numbers;
-use crate::app::App as NextApp;
+use crate::app::{App as NextApp, Receiver};
 use crate::drain::Signal;
 use crate::realtime::dialect::pusher::App;
 
@@ -32,63 +30,92 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest pause once the door stops: it is the last chance.
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// The queue of one receiver.
 pub struct Post {
     queue: mpsc::Sender<Value>,
     numbers: Numbers,
-    url: String,
+    receiver: Receiver,
 }
 
 impl Post {
-    /// Begins to deliver to `url` what is [`put`](Post::put); ends when it is dropped and all is delivered.
-    pub fn start(app: Arc<App>, url: String, way: (Arc<NextApp>, Signal), numbers: Numbers) -> Arc<Post> {
+    /// Begins to deliver to `receiver` what is [`put`](Post::put); ends when it is dropped and all is delivered.
+    pub fn start(app: Arc<App>, receiver: Receiver, way: (Arc<NextApp>, Signal), numbers: Numbers) -> Arc<Post> {
         let (queue, events) = mpsc::channel(WAITING);
-        let courier = Courier { app, url: url.clone(), next: way.0, drain: way.1, numbers: numbers.clone() };
+        let courier = Courier { app, receiver: receiver.clone(), next: way.0, drain: way.1, numbers: numbers.clone() };
         tokio::spawn(courier.run(events));
-        Arc::new(Post { queue, numbers, url })
+        Arc::new(Post { queue, numbers, receiver })
     }
 
     pub fn put(&self, event: Value) {
-        if self.queue.try_send(event).is_err() {
+        if let Err(error) = self.queue.try_send(event) {
             self.numbers.dropped.inc();
-            warn!(url = self.url, "a webhook's event is dropped: too many wait");
+            let why = match error {
+                TrySendError::Full(_) => "too many wait",
+                TrySendError::Closed(_) => "nobody delivers any more",
+            };
+            warn!(receiver = %self.receiver, why, "a webhook's event is dropped");
         }
     }
 }
 
 struct Courier {
     app: Arc<App>,
-    url: String,
+    receiver: Receiver,
     next: Arc<NextApp>,
     drain: Signal,
     numbers: Numbers,
 }
 
 impl Courier {
-    async fn run(mut self, mut events: mpsc::Receiver<Value>) {
-        let mut batch = Vec::new();
+    async fn run(self, mut events: mpsc::Receiver<Value>) {
+        // The drain waits for it (until its deadline): it ends when the ledger has put what it knows and let go.
+        let _herald = self.drain.herald();
         let mut end = self.drain.clone();
+        let mut batch = Vec::new();
         while events.recv_many(&mut batch, BATCH).await > 0 {
-            // The drain waits for what is known (until its deadline).
-            let _guard = self.drain.guard();
-            if batch.len() < BATCH {
-                sleep(GATHER).await;
-                while batch.len() < BATCH
-                    && let Ok(event) = events.try_recv()
-                {
-                    batch.push(event);
-                }
-            }
-            let events = std::mem::take(&mut batch);
             tokio::select! {
-                () = self.deliver(events) => {}
-                () = end.ended() => return,
+                () = self.gather(&mut batch, &mut events) => {}
+                () = end.ended() => return self.give_up(batch.len(), events).await,
+            }
+            tokio::select! {
+                () = self.deliver(&batch) => batch.clear(),
+                () = end.ended() => return self.give_up(batch.len(), events).await,
             }
         }
     }
 
+    /// Waits for a moment until the batch is full; not when the door stops.
+    async fn gather(&self, batch: &mut Vec<Value>, events: &mut mpsc::Receiver<Value>) {
+        if batch.len() == BATCH {
+            return;
+        }
+        let mut drain = self.drain.clone();
+        tokio::select! {
+            () = sleep(GATHER) => {}
+            _ = drain.draining() => {}
+        }
+        while batch.len() < BATCH
+            && let Ok(event) = events.try_recv()
+        {
+            batch.push(event);
+        }
+    }
+
+    /// The door has stopped: what was under way and what waits is lost, and it is said how much that is.
+    async fn give_up(&self, under_way: usize, mut events: mpsc::Receiver<Value>) {
+        let mut lost = under_way;
+        while events.recv().await.is_some() {
+            lost += 1;
+        }
+        self.numbers.dropped.inc_by(lost as u64);
+        warn!(receiver = %self.receiver, lost, "webhooks were not delivered before the door stopped");
+    }
+
     /// The same bytes under the same id each time, until they are taken or the time for it is over.
-    async fn deliver(&mut self, events: Vec<Value>) {
+    async fn deliver(&self, events: &[Value]) {
         let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let count = events.len() as u64;
         let body =
@@ -110,11 +137,23 @@ impl Courier {
             self.numbers.failed.inc();
             if Instant::now() + pause > deadline {
                 self.numbers.dropped.inc_by(count);
-                warn!(url = self.url, id, why, count, "a webhook was never delivered");
+                warn!(receiver = %self.receiver, id, why, count, "a webhook was never delivered");
                 return;
             }
-            sleep(pause).await;
+            info!(receiver = %self.receiver, id, why, "a webhook will be tried again");
+            self.pause(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        let mut drain = self.drain.clone();
+        if !drain.is_running() {
+            return sleep(pause.min(LAST_PAUSE)).await;
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = drain.draining() => {}
         }
     }
 
@@ -129,32 +168,6 @@ impl Courier {
             let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        if self.url.starts_with('/') {
-            return self.next.deliver(&self.url, headers, body.clone()).await;
-        }
-        elsewhere(&self.url, headers, body.clone()).await
+        self.next.deliver(&self.receiver, headers, body.clone()).await
     }
-}
-
-/// To a receiver that is not the app: a connection of its own each time, since webhooks are few.
-async fn elsewhere(url: &str, headers: HeaderMap, body: Bytes) -> Result<StatusCode, String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let uri: Uri = url.parse().map_err(|error| words(&error))?;
-    let authority = uri.authority().ok_or("no host")?;
-    let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect(address).await.map_err(|error| words(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
-    let connection = tokio::spawn(connection);
-    let mut request = http::Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() =
-        uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|error| words(&error))?;
-    *request.headers_mut() = headers;
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|error| words(&error))?;
-    request.headers_mut().insert(HOST, host);
-    let answer = sender.send_request(request).await.map_err(|error| words(&error));
-    let status = answer.map(|answer| answer.status());
-    connection.abort();
-    status
 }
