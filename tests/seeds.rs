@@ -15,6 +15,8 @@ mod http1_guard;
 mod http2_budget;
 #[path = "fuzz/laws/proxy_header.rs"]
 mod proxy_header;
+#[path = "fuzz/laws/pusher_message.rs"]
+mod pusher_message;
 #[path = "fuzz/laws/socketio_packets.rs"]
 mod socketio_packets;
 #[path = "fuzz/laws/upstream_answer.rs"]
@@ -71,4 +73,9 @@ fn sessions_and_their_requests() {
 #[test]
 fn frames_of_socketio() {
     hold("socketio_packets", socketio_packets::holds);
+}
+
+#[test]
+fn frames_of_pusher() {
+    hold("pusher_message", pusher_message::holds);
 }

@@ -51,9 +51,6 @@ pub const URL_VARIABLE: &str = "DOORWAY_URL";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// How often a message of a batch gives way to clients that have to write first, at most.
-const WAYS_GIVEN: usize = 100;
-
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How many entries of a list are given where the query does not say, and at most.
@@ -195,7 +192,7 @@ impl Api {
                 self.take(publications.len(), config)?;
                 let mut results = Vec::with_capacity(publications.len());
                 for read in publications {
-                    self.give_way().await;
+                    self.hub.give_way().await;
                     results.push(self.one_of_many(read));
                 }
                 json!({ "results": results })
@@ -214,16 +211,6 @@ impl Api {
             _ => return Err(Problem::not_found("there is no such operation")),
         };
         Ok(Done::new(json.to_string() + "\n"))
-    }
-
-    /// Lets clients write whose mailboxes fill up.
-    async fn give_way(&self) {
-        for _ in 0..WAYS_GIVEN {
-            if !self.hub.is_crowded() {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
     }
 
     async fn emit(&self, Emission { publish, patience }: Emission) -> Result<Done, Problem> {

@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
@@ -50,6 +50,11 @@ use outbox::{Entry, Item, Pushed, Slow};
 use questions::Questions;
 
 use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Identity, Member, Presence};
+
+/// How often one message gives way to clients that have to write first, at most; and how long each time, once others
+/// than this thread must be at it.
+const WAYS_GIVEN: usize = 100;
+const WAY: Duration = Duration::from_millis(1);
 
 /// The hub. Shared by every session and by the doors of the app and the operator.
 pub struct Hub {
@@ -151,6 +156,20 @@ impl Hub {
     /// should give them one first.
     pub fn is_crowded(&self) -> bool {
         self.crowded.load(Ordering::Relaxed) > 0
+    }
+
+    /// Lets clients write whose mailboxes fill up, for a while: before each of many messages that are published at once.
+    pub async fn give_way(&self) {
+        for given in 0..2 * WAYS_GIVEN {
+            if !self.is_crowded() {
+                return;
+            }
+            if given < WAYS_GIVEN {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(WAY).await;
+            }
+        }
     }
 
     /// Ends a connection. Says whether there was such a one.

@@ -49,13 +49,13 @@ impl Realtime {
         let rest: Vec<&str> = path.split('/').skip(3).collect();
         let query = signed.parameters;
         match (&head.method, &rest[..]) {
-            (&Method::POST, ["events"]) => self.pusher_event(&app, &body),
-            (&Method::POST, ["batch_events"]) => self.pusher_batch(&app, &body),
+            (&Method::POST, ["events"]) => self.pusher_event(&app, &body).await,
+            (&Method::POST, ["batch_events"]) => self.pusher_batch(&app, &body).await,
             (&Method::GET, ["channels"]) => self.pusher_channels(&app, &query),
             (&Method::GET, ["channels", name]) => self.pusher_channel(&app, &decoded(name)?, &query),
             (&Method::GET, ["channels", name, "users"]) => self.pusher_members(&app, &decoded(name)?),
             (&Method::POST, ["users", user, "terminate_connections"]) => self.pusher_terminate(&app, &decoded(user)?),
-            (&Method::POST, ["users", user, "events"]) => self.pusher_user_event(&app, &decoded(user)?, &body),
+            (&Method::POST, ["users", user, "events"]) => self.pusher_user_event(&app, &decoded(user)?, &body).await,
             (method, _) => Err(No::not_found(format!("There is no {method} {path}"))),
         }
     }
