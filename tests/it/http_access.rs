@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{App, Door, door, wire};
+use crate::harness::{App, Door, door, streamed, wire};
 
 fn line(door: &Door, path: &str) -> Value {
     door.wait_for_log(|line| line["target"] == "access" && line["path"] == path)
@@ -29,6 +29,26 @@ async fn a_request_is_one_line_without_its_secrets() {
     let (first, total) = (line["first_byte_ms"].as_f64().unwrap(), line["total_ms"].as_f64().unwrap());
     assert!(0.0 < first && first <= total, "{line}");
     assert!(!door.output().contains("geheim"), "{}", door.output());
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_in_pieces_is_logged_when_the_last_of_them_is_sent() {
+    let app = App::start(|_| async {
+        let (response, mut feed) = streamed(200);
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                feed.send_data("a piece, ".into()).await.expect("it is taken");
+                tokio::task::yield_now().await;
+            }
+        });
+        response
+    })
+    .await;
+    let door = door().config(app.config()).start();
+    let answer = wire::exchange(door.http(), request("GET /pieces", "")).await;
+    assert_eq!(answer.matches("a piece, ").count(), 3, "{answer}");
+    let line = line(&door, "/pieces");
+    assert_eq!((&line["ending"], &line["bytes_out"]), (&"whole".into(), &27.into()), "{line}");
 }
 
 #[tokio::test]

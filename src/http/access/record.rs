@@ -158,7 +158,9 @@ impl Logged {
             Poll::Ready(Some(Err(_))) => Some(Ending::Broken),
             Poll::Ready(None) => Some(Ending::Whole),
         };
-        if let (Some(ending), Some(record)) = (ending, ending.and(self.record.take())) {
+        if let Some(ending) = ending
+            && let Some(record) = self.record.take()
+        {
             record.end(ending);
         }
         polled
