@@ -22,8 +22,10 @@ use crate::realtime::vocabulary::{Frame, Parcel, Text};
 
 /// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
 const BEAT: Duration = Duration::from_secs(25);
-/// How long nobody may be listening, or a beat be unanswered, before the client counts as gone.
+/// How long a beat may be unanswered, or a client whose poll was answered not ask again, before it counts as gone.
 const AWAY: Duration = Duration::from_secs(15);
+/// The same for one that broke off a request while it listened: it is gone, or about to listen anew.
+const BROKEN_OFF: Duration = Duration::from_secs(3);
 /// How long the last words wait for somebody to hear them while nobody listens: one that polls is about to ask again.
 const LINGER: Duration = Duration::from_secs(1);
 /// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
@@ -85,7 +87,7 @@ struct State {
     /// The number of the request that listens, the latest of them; 0 for none.
     listening: u64,
     listened: u64,
-    /// Since when nobody listens.
+    /// Nobody listens, and somebody has to by then.
     away: Option<Instant>,
     is_stream: bool,
     /// When a stream was sent a beat: the client will say that it got it.
@@ -96,6 +98,12 @@ struct State {
 }
 
 impl State {
+    /// When the client counts as gone, if nothing comes from it.
+    fn gone_by(&self) -> Option<Instant> {
+        let unanswered = self.asked.map(|since| since + AWAY);
+        self.away.into_iter().chain(unanswered).min()
+    }
+
     fn wake_session(&mut self) {
         if let Some(waker) = self.session.take() {
             waker.wake();
@@ -279,13 +287,12 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
 
     fn next_wake(&self) -> Option<Instant> {
         let state = self.meeting.state.lock();
-        let silent = [state.away, state.asked].into_iter().flatten().min().map(|since| since + AWAY);
-        Some(silent.map_or(self.beat, |silent| silent.min(self.beat)))
+        Some(state.gone_by().map_or(self.beat, |gone| gone.min(self.beat)))
     }
 
     fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
         let mut state = self.meeting.state.lock();
-        if [state.away, state.asked].into_iter().flatten().any(|since| now >= since + AWAY) {
+        if state.gone_by().is_some_and(|gone| now >= gone) {
             return Err(LinkError::Ended { word: "gone", detail: "nobody listens any more".into() });
         }
         if now >= self.beat {
@@ -351,7 +358,7 @@ impl Drop for Listening {
         let mut state = self.meeting.state.lock();
         if state.listening == self.number {
             state.listening = 0;
-            state.away = Some(now());
+            state.away = Some(now() + if self.is_done { AWAY } else { BROKEN_OFF });
             state.wake_session();
         }
     }
@@ -478,7 +485,23 @@ mod tests {
         meeting.beat();
         assert_eq!(chunk(&mut poll).await.as_deref(), Some("h\n"));
         drop(poll);
+        assert_eq!(link.next_wake(), Some(now() + AWAY));
         assert!(link.wake(now() + AWAY / 2).is_ok());
         assert!(link.wake(now() + AWAY).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_breaks_off_is_gone_soon_if_it_does_not_listen_again() {
+        for is_stream in [true, false] {
+            let (mut link, meeting, _sessions) = open();
+            chunk(&mut meeting.listen(true)).await;
+            drop(meeting.listen(is_stream));
+            assert_eq!(link.next_wake(), Some(now() + BROKEN_OFF));
+            let again = meeting.listen(is_stream);
+            assert!(link.wake(now() + BROKEN_OFF).is_ok(), "it listens");
+            drop(again);
+            assert!(link.wake(now() + BROKEN_OFF / 2).is_ok());
+            assert!(link.wake(now() + BROKEN_OFF).is_err());
+        }
     }
 }
