@@ -3,65 +3,68 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { APP, collect, eventually, heard, Site, subscribed } from "./harness/pusher.js";
 
-for (const transport of ["xhr_streaming", "xhr_polling"]) {
-  for (const [kind, listen] of [["http", undefined], ["https", { http: [], https: "127.0.0.1:0" }]]) {
-    describe(`${transport} over ${kind}`, () => {
-      let site;
-      const options = { enabledTransports: [transport] };
-      before(async () => {
-        process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
-        site = await Site.start({ listen, channels: [{ match: "presence-*", presence_grace: "0s" }], apps: [{ ...APP, activity_timeout: "1s" }] });
-      });
-      after(() => site.stop());
+// Each has a door of its own, and mostly waits: for beats, and for a client to be missed.
+describe("fallbacks", { concurrency: true }, () => {
+  for (const transport of ["xhr_streaming", "xhr_polling"]) {
+    for (const [kind, listen] of [["http", undefined], ["https", { http: [], https: "127.0.0.1:0" }]]) {
+      describe(`${transport} over ${kind}`, { concurrency: 1 }, () => {
+        let site;
+        const options = { enabledTransports: [transport] };
+        before(async () => {
+          process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+          site = await Site.start({ listen, channels: [{ match: "presence-*", presence_grace: "0s" }], apps: [{ ...APP, activity_timeout: "1s" }] });
+        });
+        after(() => site.stop());
 
-      test("it connects, hears the server in order and sends to others", async () => {
-        const client = await site.connected(options);
-        const channel = await subscribed(client, "private-room");
-        const told = collect(channel, "n");
-        for (let n = 0; n < 20; n++) await site.server().trigger("private-room", "n", n);
-        await eventually("all of it", () => told.length === 20);
-        assert.deepEqual(told, [...told.keys()]);
-        const other = await subscribed(await site.connected({ enabledTransports: ["ws", "wss"] }), "private-room");
-        const said = heard(other, "client-said");
-        channel.trigger("client-said", { by: "ünicode \" \\ \n" });
-        assert.deepEqual(await said, { by: "ünicode \" \\ \n" });
-      });
+        test("it connects, hears the server in order and sends to others", async () => {
+          const client = await site.connected(options);
+          const channel = await subscribed(client, "private-room");
+          const told = collect(channel, "n");
+          for (let n = 0; n < 20; n++) await site.server().trigger("private-room", "n", n);
+          await eventually("all of it", () => told.length === 20);
+          assert.deepEqual(told, [...told.keys()]);
+          const other = await subscribed(await site.connected({ enabledTransports: ["ws", "wss"] }), "private-room");
+          const said = heard(other, "client-said");
+          channel.trigger("client-said", { by: "ünicode \" \\ \n" });
+          assert.deepEqual(await said, { by: "ünicode \" \\ \n" });
+        });
 
-      test("presence: it is there, and gone when it disconnects", async () => {
-        const watcher = await subscribed(await site.connected({ enabledTransports: ["ws", "wss"], ...site.as({ id: "watcher" }) }), "presence-fallback");
-        const added = heard(watcher, "pusher:member_added");
-        const client = await site.connected({ ...options, ...site.as({ id: "guest" }) });
-        const room = await subscribed(client, "presence-fallback");
-        assert.equal((await added).id, "guest");
-        assert.equal(room.members.count, 2);
-        const removed = heard(watcher, "pusher:member_removed");
-        client.disconnect();
-        assert.equal((await removed).id, "guest");
-      });
+        test("presence: it is there, and gone when it disconnects", async () => {
+          const watcher = await subscribed(await site.connected({ enabledTransports: ["ws", "wss"], ...site.as({ id: "watcher" }) }), "presence-fallback");
+          const added = heard(watcher, "pusher:member_added");
+          const client = await site.connected({ ...options, ...site.as({ id: "guest" }) });
+          const room = await subscribed(client, "presence-fallback");
+          assert.equal((await added).id, "guest");
+          assert.equal(room.members.count, 2);
+          const removed = heard(watcher, "pusher:member_removed");
+          client.disconnect();
+          assert.equal((await removed).id, "guest");
+        });
 
-      test("a silent client stays connected", async () => {
-        const client = await site.connected(options);
-        const changes = collect(client.connection, "state_change");
-        const messages = collect(client.connection, "message");
-        await eventually("two pings", () => messages.filter(({ event }) => event === "pusher:ping").length >= 2);
-        assert.deepEqual(changes, []);
-      });
+        test("a silent client stays connected", async () => {
+          const client = await site.connected(options);
+          const changes = collect(client.connection, "state_change");
+          const messages = collect(client.connection, "message");
+          await eventually("two pings", () => messages.filter(({ event }) => event === "pusher:ping").length >= 2);
+          assert.deepEqual(changes, []);
+        });
 
-      test("a key of nobody is refused with 4001, for good", async () => {
-        // Below the hub's path the dialect answers for every key.
-        const below = site.client({ ...options, httpPath: "/api/ws" }, "nobody");
-        const { error } = await heard(below.connection, "error");
-        assert.equal(error.data.code, 4001);
-        await eventually("the end", () => below.connection.state === "disconnected");
-      });
+        test("a key of nobody is refused with 4001, for good", async () => {
+          // Below the hub's path the dialect answers for every key.
+          const below = site.client({ ...options, httpPath: "/api/ws" }, "nobody");
+          const { error } = await heard(below.connection, "error");
+          assert.equal(error.data.code, 4001);
+          await eventually("the end", () => below.connection.state === "disconnected");
+        });
 
-      test("it works below the hub's path too", async () => {
-        const client = await site.connected({ ...options, httpPath: "/api/ws" });
-        await subscribed(client, "below");
+        test("it works below the hub's path too", async () => {
+          const client = await site.connected({ ...options, httpPath: "/api/ws" });
+          await subscribed(client, "below");
+        });
       });
-    });
+    }
   }
-}
+});
 
 describe("on the wire", () => {
   let site;

@@ -23,7 +23,7 @@ use crate::realtime::vocabulary::{Frame, Parcel, Text};
 /// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
 const BEAT: Duration = Duration::from_secs(25);
 /// How long a beat may be unanswered, or a client whose poll was answered not ask again, before it counts as gone.
-const AWAY: Duration = Duration::from_secs(15);
+const AWAY: Duration = Duration::from_secs(10);
 /// The same for one that broke off a request while it listened: it is gone, or about to listen anew.
 const BROKEN_OFF: Duration = Duration::from_secs(3);
 /// How long the last words wait for somebody to hear them while nobody listens: one that polls is about to ask again.
