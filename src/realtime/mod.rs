@@ -109,6 +109,8 @@ impl Realtime {
         apps.register(registry);
         let webhooks = pusher::Webhooks::start(Arc::clone(&apps), &hub, Arc::clone(&app), drain.clone(), registry);
         let recovered = dialect::socketio::Numbers::new(registry);
+        let numbers = Arc::new(session::Numbers::new(registry));
+        session::start_couriers(&hub, &numbers);
         let settings = Live::new(Settings::new(config, &recovered));
         tokio::spawn(farewell::farewell(Arc::clone(&hub), settings.clone(), drain.clone()));
         let tokens = Tokens::new(&config.tokens, registry);
@@ -125,7 +127,7 @@ impl Realtime {
             pusher_webhooks: webhooks,
             pusher_sessions: pusher::Sessions::default(),
             admission: Arc::default(),
-            numbers: Arc::new(session::Numbers::new(registry)),
+            numbers,
             turned: entrance::Turned::new(registry),
             sessions: engine::sessions(registry),
             berths: Arc::new(session::Berths::new(registry)),

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use super::sync::{Mutex, MutexGuard};
 use slab::Slab;
 
+use super::carrier::Carrier;
 use super::outbox::{Entry, Limits, Outbox, Pushed, Slow};
 use crate::realtime::vocabulary::{Closing, ConnectionId};
 
@@ -33,6 +34,12 @@ impl Address {
     }
 }
 
+/// How much is taken from a mailbox at a time, in bytes: what is taken can no longer be dropped.
+pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// What a lane may keep allocated for those that are due while none is, in mailboxes.
+const SPARE: usize = 4096;
+
 pub struct Lane {
     number: u8,
     inner: Mutex<Mailboxes>,
@@ -45,16 +52,21 @@ pub struct Mailboxes {
     slots: Slab<Mailbox>,
     generation: u32,
     crowded: Arc<AtomicUsize>,
+    /// Whose post is to be carried, each once: bounded by the mailboxes.
+    due: VecDeque<u32>,
+    courier: Option<Waker>,
 }
 
-#[derive(Debug)]
 struct Mailbox {
     id: ConnectionId,
     outbox: Outbox,
     /// Whom it is known as.
     user: Option<Arc<str>>,
     waker: Option<Waker>,
+    /// Who may be told in place of the session that something came.
+    carrier: Option<Arc<dyn Carrier>>,
     turn: Turn,
+    is_due: bool,
     crowded: bool,
     closing: Option<Box<Closing>>,
     /// It was told to close: after what it was not told before that, nothing more may come.
@@ -68,7 +80,7 @@ struct Mailbox {
 enum Turn {
     /// The session sleeps until something comes.
     Asleep,
-    /// Something came and it was woken.
+    /// Something came, and the session was woken or the courier was told.
     Woken,
     /// It is busy writing, and will look when it is done.
     Busy,
@@ -94,7 +106,13 @@ impl Post {
 
 impl Lane {
     pub fn new(number: u8, generation: u32, crowded: Arc<AtomicUsize>) -> Lane {
-        let inner = Mutex::new(Mailboxes { slots: Slab::new(), generation, crowded: Arc::clone(&crowded) });
+        let inner = Mutex::new(Mailboxes {
+            slots: Slab::new(),
+            generation,
+            crowded: Arc::clone(&crowded),
+            due: VecDeque::new(),
+            courier: None,
+        });
         Lane { number, inner, crowded }
     }
 
@@ -123,7 +141,9 @@ impl Lane {
             outbox: Outbox::default(),
             user: None,
             waker: None,
+            carrier: None,
             turn: Turn::Busy,
+            is_due: false,
             crowded: false,
             closing: None,
             is_ended: false,
@@ -140,6 +160,26 @@ impl Lane {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
         drop(inner);
+    }
+
+    /// Up to `most` of those whose post is to be carried; where there are none, the courier is woken when there are.
+    pub fn due(&self, due: &mut Vec<(ConnectionId, Arc<dyn Carrier>)>, most: usize, context: &Context<'_>) -> bool {
+        let mut inner = self.lock();
+        let Mailboxes { slots, due: waiting, courier, .. } = &mut *inner;
+        while due.len() < most
+            && let Some(slot) = waiting.pop_front()
+        {
+            let Some(mailbox) = slots.get_mut(slot as usize) else { continue };
+            mailbox.is_due = false;
+            due.extend(mailbox.carrier.as_ref().map(|carrier| (mailbox.id, Arc::clone(carrier))));
+        }
+        if waiting.is_empty() && waiting.capacity() > SPARE {
+            *waiting = VecDeque::new();
+        }
+        if due.is_empty() && !courier.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *courier = Some(context.waker().clone());
+        }
+        !due.is_empty()
     }
 
     /// The session writes, and takes no more before that is done: it need not be woken or waited for.
@@ -195,8 +235,57 @@ impl Mailboxes {
             mailbox.crowded = true;
             self.crowded.fetch_add(1, Ordering::Relaxed);
         }
-        mailbox.wake();
+        if mailbox.turn == Turn::Asleep && mailbox.carrier.is_some() {
+            mailbox.turn = Turn::Woken;
+            self.make_due(slot);
+        } else {
+            mailbox.wake();
+        }
         pushed
+    }
+
+    fn make_due(&mut self, slot: u32) {
+        let Some(mailbox) = self.slots.get_mut(slot as usize) else { return };
+        if !std::mem::replace(&mut mailbox.is_due, true) {
+            self.due.push_back(slot);
+            if self.due.len() == 1
+                && let Some(courier) = &self.courier
+            {
+                courier.wake_by_ref();
+            }
+        }
+    }
+
+    /// Has its session look into the mailbox, whoever was told before.
+    pub fn rouse(&mut self, id: ConnectionId) {
+        if let Some(mailbox) = self.slots.get_mut(Address::of(id).slot as usize)
+            && mailbox.id == id
+            && mailbox.turn != Turn::Busy
+        {
+            mailbox.turn = Turn::Asleep;
+            mailbox.wake();
+        }
+    }
+
+    pub fn carry_by(&mut self, slot: u32, carrier: Arc<dyn Carrier>) {
+        if let Some(mailbox) = self.slots.get_mut(slot as usize) {
+            mailbox.carrier = Some(carrier);
+        }
+    }
+
+    /// Takes what waits where it is parcels and nothing else, and no more than one batch; the session sleeps on.
+    pub fn take_parcels(&mut self, id: ConnectionId, entries: &mut VecDeque<Entry>) -> bool {
+        let mailbox = self.slots.get_mut(Address::of(id).slot as usize).filter(|mailbox| mailbox.id == id);
+        let Some(mailbox) = mailbox else { return false };
+        let is_plain = mailbox.behind.is_empty() && mailbox.closing.is_none() && mailbox.turn != Turn::Busy;
+        if !is_plain || !mailbox.outbox.take_parcels(entries, BATCH_BYTES) {
+            return false;
+        }
+        mailbox.turn = Turn::Asleep;
+        if std::mem::take(&mut mailbox.crowded) {
+            self.crowded.fetch_sub(1, Ordering::Relaxed);
+        }
+        true
     }
 
     /// Like [`Mailboxes::push`], but only where nothing waits.

@@ -1,13 +1,14 @@
 //! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
 //!
 //! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. The
-//! board of questions is taken alone. None is
-//! held across an await, and none is a client's own. The hub has no clock and no task: whoever calls says what time it
+//! board of questions is taken alone. None is held across an await, and none is a client's own; what a [`Carrier`]
+//! locks it locks before a lane. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
 pub mod outbox;
 pub mod policy;
 
+mod carrier;
 mod channel;
 mod client;
 mod config;
@@ -27,13 +28,14 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
 
+pub use carrier::{Carried, Carrier, Round, Waiting};
 pub use client::{Authority, Client};
 pub use config::Config;
 pub use lane::Post;
@@ -63,6 +65,7 @@ pub struct Hub {
     lanes: Vec<Lane>,
     next_lane: AtomicUsize,
     crowded: Arc<AtomicUsize>,
+    is_carried: AtomicBool,
     /// The connections of each user.
     users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
     /// Who each connection is that is known to be somebody.
@@ -89,6 +92,7 @@ impl Hub {
             lanes: lanes.collect(),
             next_lane: AtomicUsize::new(0),
             crowded,
+            is_carried: AtomicBool::new(false),
             users: Mutex::new(HashMap::new()),
             identities: Mutex::new(HashMap::new()),
             observers: OnceLock::new(),

@@ -24,7 +24,6 @@ mod modelled {
     }
 
     /// The real lock; made within a model, the model says who gets it.
-    #[derive(Default)]
     pub struct Mutex<T> {
         turn: Option<shuttle::sync::Mutex<()>>,
         real: parking_lot::Mutex<T>,
@@ -34,6 +33,12 @@ mod modelled {
         // Let go before the turn is.
         real: parking_lot::MutexGuard<'a, T>,
         _turn: Option<shuttle::sync::MutexGuard<'a, ()>>,
+    }
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Mutex::new(T::default())
+        }
     }
 
     impl<T> Mutex<T> {

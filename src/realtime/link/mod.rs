@@ -39,6 +39,12 @@ pub trait Link: Send + Unpin {
     /// What has travelled so far.
     fn traffic(&self) -> Traffic;
 
+    /// True while the link has nothing to see to but what it is given: then somebody else may push and flush while its
+    /// session sleeps.
+    fn is_quiet(&self) -> bool {
+        false
+    }
+
     /// When it wants [`Link::wake`], where it keeps a time of its own. Asked after every call.
     fn next_wake(&self) -> Option<Instant> {
         None

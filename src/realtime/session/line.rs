@@ -8,6 +8,8 @@ pub enum Line {
     /// What the first step of a conversation says, at most.
     Early(Vec<Parcel>),
     Open(Box<dyn Link>),
+    /// The session sleeps, and whoever fans out may write. It is taken back before anything else happens.
+    Lent,
     /// The link is lost, or another session's: what is said is said to nobody.
     Away,
 }
@@ -17,7 +19,7 @@ impl Line {
         match self {
             Line::Early(parcels) => parcels.push(Parcel::new(frame)),
             Line::Open(link) => link.push(frame),
-            Line::Away => {}
+            Line::Lent | Line::Away => {}
         }
     }
 
@@ -25,7 +27,7 @@ impl Line {
         match self {
             Line::Early(parcels) => parcels.push(parcel),
             Line::Open(link) => link.push_parcel(parcel),
-            Line::Away => {}
+            Line::Lent | Line::Away => {}
         }
     }
 
@@ -40,7 +42,7 @@ impl Line {
     /// The open link.
     pub fn link(&mut self) -> Option<&mut dyn Link> {
         match self {
-            Line::Early(_) | Line::Away => None,
+            Line::Early(_) | Line::Lent | Line::Away => None,
             Line::Open(link) => Some(link.as_mut()),
         }
     }

@@ -5,6 +5,7 @@ mod berth;
 mod commands;
 mod ending;
 mod line;
+mod loan;
 mod record;
 mod recovery;
 
@@ -26,8 +27,10 @@ use crate::drain::Guard;
 use commands::Desk;
 use ending::Ending;
 use line::Line;
+use loan::Loan;
 
 pub use berth::{Berths, Mooring};
+pub use loan::start_couriers;
 pub use record::{End, Numbers, Record, Who};
 
 /// A session that talks. A future by hand: one that the compiler makes of it is twice as large, for each open socket.
@@ -78,6 +81,10 @@ pub struct Session {
     desk: Option<Box<Desk>>,
     /// What was pushed to the link since it last had written everything, in bytes.
     unwritten: usize,
+    /// Where the link is while it is lent.
+    loan: Option<Arc<Loan>>,
+    /// Something was said to it by others.
+    has_heard: bool,
     timer: Option<Pin<Box<Sleep>>>,
     ending: Option<Box<Ending>>,
     /// Of the present link; none while there is none.
@@ -107,6 +114,8 @@ impl Session {
             gate,
             desk: None,
             unwritten: 0,
+            loan: None,
+            has_heard: false,
             timer: None,
             ending: None,
             record: Some(record),
@@ -153,6 +162,7 @@ impl Session {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.take_back();
         let now = Moment::now();
         self.poll_return(now, context);
         self.keep_time(now);
@@ -161,6 +171,7 @@ impl Session {
         self.count();
         if over.is_pending() && self.ending.is_none() {
             self.set_timer(now, context);
+            self.lend();
         }
         over
     }
@@ -277,6 +288,7 @@ impl Session {
             }
             any = true;
             while let Some(entry) = self.client.next_entry() {
+                self.has_heard = true;
                 self.hand_on(entry, now);
             }
             if let Some(why) = self.client.closing() {

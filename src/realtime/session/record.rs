@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::http::facts::RequestId;
 use crate::realtime::admission::Permit;
+use crate::realtime::hub::Carried;
 use crate::realtime::link::Traffic;
 use crate::telemetry::Registry;
 
@@ -61,6 +62,12 @@ impl Numbers {
     /// How many clients are connected now, by dialect; of those that were ever spoken.
     pub fn sockets(&self) -> BTreeMap<&'static str, i64> {
         self.dialects.lock().iter().map(|(dialect, open)| (*dialect, open.get())).collect()
+    }
+
+    /// Counts what was written in a session's place.
+    pub fn carried(&self, carried: Carried) {
+        self.messages_out.inc_by(carried.messages);
+        self.bytes_out.inc_by(carried.bytes);
     }
 
     fn note(&self, label: &DialectLabel) {
@@ -168,6 +175,11 @@ impl Record {
         add(&self.who.numbers.messages_out, before.messages_out, traffic.messages_out);
         add(&self.who.numbers.bytes_in, before.bytes_in, traffic.bytes_in);
         add(&self.who.numbers.bytes_out, before.bytes_out, traffic.bytes_out);
+    }
+
+    /// What has travelled so far was counted by others.
+    pub fn counted(&mut self, traffic: Traffic) {
+        self.traffic = traffic;
     }
 
     pub fn ended(&mut self, end: End) {

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Client;
+use crate::realtime::hub::carrier::Carrier;
+use crate::realtime::hub::lane::BATCH_BYTES;
 use crate::realtime::hub::outbox::{Entry, Item};
 use crate::realtime::vocabulary::{Channel, Closing, Event, Form, Moment, Position};
 
 /// How much is replayed at a time: the rest waits until this is written.
 const REPLAY_MESSAGES: usize = 64;
 const REPLAY_BYTES: usize = 64 * 1024;
-
-/// How much is taken from the mailbox at a time, in bytes: what is taken can no longer be dropped.
-const BATCH_BYTES: usize = 64 * 1024;
 
 impl Client {
     /// Ready when there is something for [`Client::next_entry`] or [`Client::closing`]; else it sleeps until there is.
@@ -57,6 +56,16 @@ impl Client {
     /// True when nothing was left behind by the last [`Client::poll_fill`]: it is woken by whatever comes.
     pub fn has_all(&self) -> bool {
         self.post.is_all && self.post.behind.is_empty()
+    }
+
+    /// From now on its post may be carried by `carrier`, made only where there is somebody to do it.
+    pub fn carry_by<C: Carrier + 'static>(&self, carrier: impl FnOnce() -> Arc<C>) -> Option<Arc<C>> {
+        if !self.hub.is_carried() {
+            return None;
+        }
+        let carrier = carrier();
+        self.hub.lane(self.address).lock().carry_by(self.address.slot, Arc::clone(&carrier) as _);
+        Some(carrier)
     }
 
     /// The next of what was taken.

@@ -300,6 +300,10 @@ impl Link for Engine {
         }
     }
 
+    fn is_quiet(&self) -> bool {
+        matches!(&self.way, Way::Socket(link) if self.over.is_none() && link.is_quiet())
+    }
+
     fn beats(&self) -> Beats {
         self.beats
     }

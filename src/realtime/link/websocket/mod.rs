@@ -297,6 +297,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WebSocket<S> {
     fn traffic(&self) -> Traffic {
         self.traffic
     }
+
+    fn is_quiet(&self) -> bool {
+        self.heard == Heard::Open && !self.said_close && !self.owes
+    }
 }
 
 #[cfg(test)]
