@@ -31,19 +31,26 @@ pub struct Permit {
 
 /// One client, as far as addresses tell: an IPv4 address, or the /64 that one IPv6 customer has at the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Origin(u128);
+enum Origin {
+    V4(u32),
+    V6(u64),
+}
 
 impl Origin {
     fn of(address: IpAddr) -> Origin {
         match address.to_canonical() {
-            IpAddr::V4(address) => Origin(address.to_ipv6_mapped().to_bits()),
-            IpAddr::V6(address) => Origin(address.to_bits() >> 64 << 64),
+            IpAddr::V4(address) => Origin::V4(address.to_bits()),
+            IpAddr::V6(address) => Origin::V6(u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX)),
         }
     }
 
     fn shard(self) -> usize {
-        let mixed = (self.0 ^ (self.0 >> 64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        usize::try_from(mixed % SHARDS as u128).unwrap_or(0)
+        let bits = match self {
+            Origin::V4(bits) => u64::from(bits),
+            Origin::V6(bits) => bits,
+        };
+        let mixed = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        usize::try_from(mixed % SHARDS as u64).unwrap_or(0)
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 /// Pings after `interval` without a sign of life, and gives up `timeout` after that. Shared by the dialects.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
-    interval: Duration,
-    timeout: Duration,
+    /// Both in milliseconds: every silent client has them.
+    interval: u32,
+    timeout: u32,
     heard: Instant,
     pinged: bool,
 }
@@ -22,7 +23,18 @@ pub enum Beat {
 impl Heartbeat {
     /// `interval` of zero: never asks, never gives up.
     pub fn new(interval: Duration, timeout: Duration, now: Instant) -> Heartbeat {
-        Heartbeat { interval, timeout, heard: now, pinged: false }
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        // What is not nothing stays so.
+        let interval = millis(interval).max(u32::from(!interval.is_zero()));
+        Heartbeat { interval, timeout: millis(timeout), heard: now, pinged: false }
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval.into())
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout.into())
     }
 
     /// Any frame is a sign of life.
@@ -33,13 +45,13 @@ impl Heartbeat {
 
     /// `Ping` at most once a silence.
     pub fn beat(&mut self, now: Instant) -> Beat {
-        if self.interval.is_zero() {
+        if self.interval == 0 {
             return Beat::Nothing;
         }
         let silence = now.saturating_duration_since(self.heard);
-        if silence >= self.interval + self.timeout {
+        if silence >= self.interval() + self.timeout() {
             Beat::Dead
-        } else if silence >= self.interval && !self.pinged {
+        } else if silence >= self.interval() && !self.pinged {
             self.pinged = true;
             Beat::Ping
         } else {
@@ -48,11 +60,11 @@ impl Heartbeat {
     }
 
     pub fn next(&self) -> Option<Instant> {
-        if self.interval.is_zero() {
+        if self.interval == 0 {
             return None;
         }
-        let asked = if self.pinged { self.timeout } else { Duration::ZERO };
-        Some(self.heard + self.interval + asked)
+        let asked = if self.pinged { self.timeout() } else { Duration::ZERO };
+        Some(self.heard + self.interval() + asked)
     }
 }
 

@@ -399,7 +399,8 @@ mod tests {
 
     #[test]
     fn a_silent_client_costs_little() {
-        // Ten thousand of them are 4 MB of sessions; what they point to is about three times as much.
-        assert!(size_of::<Running>() <= 440, "{}", size_of::<Running>());
+        // With what the runtime adds, 512 bytes: the next size that the allocator has is 640. What a session points to
+        // is about three times as much.
+        assert!(size_of::<Running>() <= 408, "{}", size_of::<Running>());
     }
 }

@@ -129,7 +129,6 @@ impl End {
 }
 
 /// Who a socket is, for its line in the log.
-#[derive(Debug)]
 pub struct Who {
     pub dialect: &'static str,
     pub client: IpAddr,
@@ -138,14 +137,24 @@ pub struct Who {
     pub numbers: Arc<Numbers>,
 }
 
+/// What is kept of it, for as long as it is open.
+struct Kept {
+    dialect: &'static str,
+    client: IpAddr,
+    path: Box<str>,
+    request_id: Box<str>,
+    numbers: Arc<Numbers>,
+    opened: Instant,
+}
+
 /// One socket's life. Written down when it is dropped, however it ended.
 pub struct Record {
-    who: Box<Who>,
+    who: Box<Kept>,
     /// Given back when the socket has ended.
     _permit: Permit,
-    opened: Instant,
     traffic: Traffic,
-    end: End,
+    /// None while it is open: dropped so, it was cut.
+    end: Option<Box<End>>,
 }
 
 impl Record {
@@ -154,13 +163,10 @@ impl Record {
         who.numbers.open.get_or_create(&label).inc();
         who.numbers.note(&label);
         who.numbers.opened.get_or_create(&label).inc();
-        Record {
-            who: Box::new(who),
-            _permit: permit,
-            opened: Instant::now(),
-            traffic: Traffic::default(),
-            end: End::Cut,
-        }
+        let Who { dialect, client, path, request_id, numbers } = who;
+        let request_id = request_id.as_str().into();
+        let kept = Kept { dialect, client, path, request_id, numbers, opened: Instant::now() };
+        Record { who: Box::new(kept), _permit: permit, traffic: Traffic::default(), end: None }
     }
 
     /// Counts what has travelled since it was last told.
@@ -183,17 +189,18 @@ impl Record {
     }
 
     pub fn ended(&mut self, end: End) {
-        self.end = end;
+        self.end = Some(Box::new(end));
     }
 
     pub fn end(&self) -> &End {
-        &self.end
+        self.end.as_deref().unwrap_or(&End::Cut)
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Record { who, traffic, end, opened, .. } = &*self;
+        let Record { who, traffic, .. } = &*self;
+        let end = self.end();
         let numbers = &who.numbers;
         numbers.open.get_or_create(&DialectLabel { dialect: who.dialect }).dec();
         let is_strange = matches!(end, End::Client { code: Some(..1000 | 1016..) });
@@ -202,7 +209,7 @@ impl Drop for Record {
         let detail = if let End::Link { detail, .. } | End::Lost { detail } = end { detail } else { "" };
         info!(
             target: "access",
-            request_id = who.request_id.as_str(),
+            request_id = &*who.request_id,
             client = %who.client,
             path = &*who.path,
             dialect = who.dialect,
@@ -210,7 +217,7 @@ impl Drop for Record {
             reason = end.word(),
             code = end.code(),
             detail,
-            seconds = opened.elapsed().as_secs_f64(),
+            seconds = who.opened.elapsed().as_secs_f64(),
             messages_in = traffic.messages_in,
             messages_out = traffic.messages_out,
             bytes_in = traffic.bytes_in,

@@ -77,7 +77,7 @@ impl Plain {
         Machine {
             plain: Arc::clone(self),
             channel,
-            since,
+            since: since.map(Box::new),
             shape,
             has_token: false,
             answers_pings: timeout.is_some(),
@@ -91,7 +91,8 @@ impl Plain {
 pub struct Machine {
     plain: Arc<Plain>,
     channel: Channel,
-    since: Option<Since>,
+    /// Where it asked for the past.
+    since: Option<Box<Since>>,
     shape: Shape,
     /// It came with a token, and may send another.
     has_token: bool,
@@ -173,7 +174,7 @@ impl Dialect for Machine {
     fn open(&mut self, _now: Moment, step: &mut Step) {
         step.command(Command::Subscribe(Subscribe {
             ticket: SUBSCRIBE,
-            since: self.since.unwrap_or_default(),
+            since: self.since.as_deref().copied().unwrap_or_default(),
             notices: !self.shape.is_verbatim(),
             ..Subscribe::to(self.channel.clone())
         }));

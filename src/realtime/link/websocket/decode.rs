@@ -37,7 +37,7 @@ pub struct Decoder {
     /// What has come of a message.
     message: Option<Box<Message>>,
     /// What has come of a control frame.
-    control: Vec<u8>,
+    control: Option<Box<Vec<u8>>>,
     inflater: Option<Box<Inflater>>,
     violated: bool,
 }
@@ -67,7 +67,7 @@ impl Decoder {
             head_length: 0,
             current: None,
             message: None,
-            control: Vec::new(),
+            control: None,
             inflater: deflate.map(|agreed| Box::new(Inflater::new(agreed))),
             violated: false,
         }
@@ -85,7 +85,7 @@ impl Decoder {
         let decoded = self.decode_next(input);
         if decoded.is_err() {
             self.violated = true;
-            (self.message, self.inflater, self.control) = (None, None, Vec::new());
+            (self.message, self.inflater, self.control) = (None, None, None);
         }
         decoded
     }
@@ -94,7 +94,7 @@ impl Decoder {
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         let inflating = self.inflater.as_ref().is_some_and(|inflater| inflater.is_under_way());
-        self.control.capacity()
+        self.control.as_ref().map_or(0, |control| control.capacity())
             + self.message.as_ref().map_or(0, |message| message.memory())
             + if inflating { 48 * 1024 } else { 0 }
     }
@@ -225,14 +225,14 @@ impl Decoder {
         let ends = payload.left == 0;
         match payload.opcode {
             OpCode::Control(control) => {
-                if ends && self.control.is_empty() {
+                if ends && self.control.is_none() {
                     return Decoder::control(control, bytes).map(Some);
                 }
-                self.control.extend_from_slice(bytes);
+                self.control.get_or_insert_default().extend_from_slice(bytes);
                 if !ends {
                     return Ok(None);
                 }
-                let collected = std::mem::take(&mut self.control);
+                let collected = self.control.take().unwrap_or_default();
                 Decoder::control(control, &collected).map(Some)
             }
             OpCode::Data(data) => {

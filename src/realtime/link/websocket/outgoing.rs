@@ -22,7 +22,8 @@ const PIECES: usize = 64;
 pub struct Outgoing {
     /// The first of the shared pieces, or none at all.
     first: Bytes,
-    more: VecDeque<Bytes>,
+    /// Boxed: hardly ever more than one piece waits.
+    more: Option<Box<VecDeque<Bytes>>>,
     /// Small pieces in one, after all the shared ones.
     own: Vec<u8>,
     /// How much of the first piece is written.
@@ -38,7 +39,7 @@ impl Outgoing {
 
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        self.first.len() + self.more.capacity() + self.own.capacity()
+        self.first.len() + self.more.as_ref().map_or(0, |more| more.capacity()) + self.own.capacity()
     }
 
     /// Lets `write` append up to about `length` bytes.
@@ -54,7 +55,7 @@ impl Outgoing {
             return;
         }
         if bytes.len() <= LONG {
-            if self.own.is_empty() && self.more.is_empty() && self.first.len() <= LONG {
+            if self.own.is_empty() && self.more.is_none() && self.first.len() <= LONG {
                 self.own.reserve(self.first.len() + bytes.len());
                 self.own.extend_from_slice(&self.first);
                 self.first = Bytes::new();
@@ -75,7 +76,7 @@ impl Outgoing {
         if self.first.is_empty() {
             self.first = bytes;
         } else if !bytes.is_empty() {
-            self.more.push_back(bytes);
+            self.more.get_or_insert_default().push_back(bytes);
         }
     }
 
@@ -110,10 +111,11 @@ impl Outgoing {
             return stream.poll_write(context, &self.own[self.written..]);
         }
         let first = &self.first[self.written..];
-        if self.more.is_empty() && self.own.is_empty() {
+        if self.more.is_none() && self.own.is_empty() {
             return stream.poll_write(context, first);
         }
-        let pieces = self.more.iter().map(|bytes| &bytes[..]).chain(std::iter::once(&self.own[..]));
+        let more = self.more.as_deref().into_iter().flatten();
+        let pieces = more.map(|bytes| &bytes[..]).chain(std::iter::once(&self.own[..]));
         if stream.is_write_vectored() {
             let mut slices = [IoSlice::new(&[]); PIECES];
             slices[0] = IoSlice::new(first);
@@ -143,7 +145,7 @@ impl Outgoing {
                 return;
             }
             self.written -= self.first.len();
-            self.first = self.more.pop_front().unwrap_or_default();
+            self.first = self.more.as_mut().and_then(|more| more.pop_front()).unwrap_or_default();
         }
         if self.written < self.own.len() {
             return;
