@@ -213,8 +213,8 @@ async fn connections_are_counted_by_kind() {
             let expected = json!({
                 "draining": false,
                 "open": open,
-                // An event stream is one of the sockets.
-                "requests": i64::from(busy),
+                // An event stream is one of the sockets, and its request is under way for as long.
+                "requests": if busy { 2 } else { 0 },
                 "sockets": { "plain": if busy { 3 } else { 0 } },
                 "tunnels": i64::from(busy),
             });
