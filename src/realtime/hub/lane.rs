@@ -277,8 +277,8 @@ impl Mailboxes {
     pub fn take_parcels(&mut self, id: ConnectionId, entries: &mut VecDeque<Entry>) -> bool {
         let mailbox = self.slots.get_mut(Address::of(id).slot as usize).filter(|mailbox| mailbox.id == id);
         let Some(mailbox) = mailbox else { return false };
-        let is_plain = mailbox.behind.is_empty() && mailbox.closing.is_none() && mailbox.turn != Turn::Busy;
-        if !is_plain || !mailbox.outbox.take_parcels(entries, BATCH_BYTES) {
+        let is_open = mailbox.behind.is_empty() && mailbox.closing.is_none() && mailbox.turn != Turn::Busy;
+        if !is_open || !mailbox.outbox.take_parcels(entries, BATCH_BYTES) {
             return false;
         }
         mailbox.turn = Turn::Asleep;

@@ -224,11 +224,11 @@ impl Outbox {
 
     /// Moves what waits to the empty `batch`, all of it, where that is nothing but parcels and at most `most` bytes.
     pub fn take_parcels(&mut self, batch: &mut VecDeque<Entry>, most: usize) -> bool {
-        let is_plain = self.bytes <= most && self.queue.iter().all(|entry| matches!(entry.item, Item::Parcel(_)));
-        if is_plain {
+        let fits = self.bytes <= most && self.queue.iter().all(|entry| matches!(entry.item, Item::Parcel(_)));
+        if fits {
             self.take(batch, most);
         }
-        is_plain
+        fits
     }
 
     /// Moves what waits to `batch`, about `most` bytes of it, at least one entry where there is one.

@@ -22,7 +22,8 @@ const PIECES: usize = 64;
 pub struct Outgoing {
     /// The first of the shared pieces, or none at all.
     first: Bytes,
-    /// Boxed: hardly ever more than one piece waits.
+    /// Boxed: hardly ever more than one piece waits, and sockets are held by the ten thousand.
+    #[expect(clippy::box_collection)]
     more: Option<Box<VecDeque<Bytes>>>,
     /// Small pieces in one, after all the shared ones.
     own: Vec<u8>,
