@@ -8,9 +8,9 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
-use tokio_rustls::server::TlsStream;
 
 use super::permits::Permit;
+use crate::tls::TlsStream;
 
 /// A client's connection. It counts against the limits of `[listen]` until it is dropped, upgrades included.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Stream {
 enum Transport {
     Plain(TcpStream),
     /// Boxed: a connection without TLS need not be as large as one with it.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -31,7 +31,7 @@ impl Stream {
         Stream { transport: Transport::Plain(stream), _permit: Some(permit) }
     }
 
-    pub(super) fn secure(stream: TlsStream<TcpStream>, permit: Permit) -> Stream {
+    pub(super) fn secure(stream: TlsStream, permit: Permit) -> Stream {
         Stream { transport: Transport::Tls(Box::new(stream)), _permit: Some(permit) }
     }
 
@@ -44,7 +44,7 @@ impl Stream {
     pub fn tcp(&self) -> &TcpStream {
         match &self.transport {
             Transport::Plain(stream) => stream,
-            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Tls(stream) => stream.tcp(),
         }
     }
 }

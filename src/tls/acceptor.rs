@@ -10,7 +10,6 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSess
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::server::TlsStream;
 use tracing::{error, info, warn};
 
 use super::certificates::Certificates;
@@ -19,6 +18,7 @@ use super::handshake::{self, Failed};
 use super::identity::{Identity, IdentityError};
 use super::numbers::Numbers;
 use super::self_signed::{self, SelfSignedError};
+use super::stream::TlsStream;
 use super::{Config, MinVersion, Session};
 use crate::drain::Signal;
 use crate::telemetry::Registry;
@@ -117,7 +117,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`Failed`]; it has been counted.
-    pub async fn accept(&self, mut stream: TcpStream) -> Result<(TlsStream<TcpStream>, Session), Failed> {
+    pub async fn accept(&self, mut stream: TcpStream) -> Result<(TlsStream, Session), Failed> {
         let serving = self.serving();
         let (begun, numbers) = (Instant::now(), &self.0.numbers);
         let handshake = async {
@@ -130,7 +130,7 @@ impl Acceptor {
             timeout_at(begun + serving.config.handshake_timeout, handshake).await.unwrap_or(Err(Failed::Timeout));
         match &outcome {
             Ok((stream, _)) => {
-                let agreed = stream.get_ref().1;
+                let agreed = stream.agreed();
                 numbers.done(agreed.protocol_version(), agreed.handshake_kind(), begun.elapsed());
             }
             Err(why) => numbers.failed(why),

@@ -1,5 +1,6 @@
 //! Which certificate a client is shown: by the name it asks for, else the first.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -44,8 +45,19 @@ impl Certificates {
     }
 }
 
+thread_local! {
+    static ASKED_FOR: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// The name that the last client on this thread asked for (SNI), if one did since this was called last. The interface
+/// without buffers has no other way to tell: it is for whoever just gave rustls what this client sent.
+pub fn name_asked_for() -> Option<String> {
+    ASKED_FOR.take()
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        ASKED_FOR.set(hello.server_name().map(str::to_ascii_lowercase));
         let fitting = self.fitting(hello.server_name().unwrap_or_default());
         // Where a name has an RSA and an ECDSA key, the first one that the client can check.
         let can_check =

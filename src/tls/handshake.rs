@@ -7,10 +7,9 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::Session;
+use super::stream::TlsStream;
 
 /// No handshake, and whose fault that is: mostly the client's.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +109,8 @@ async fn say_https(stream: &mut TcpStream) -> io::Result<()> {
 ///
 /// # Errors
 /// [`Failed`].
-pub async fn complete(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(TlsStream<TcpStream>, Session), Failed> {
-    let stream = TlsAcceptor::from(config).accept(stream).await?;
-    let agreed = stream.get_ref().1;
-    let session = Session {
-        server_name: agreed.server_name().map(str::to_owned),
-        is_http2: agreed.alpn_protocol() == Some(b"h2"),
-    };
-    Ok((stream, session))
+pub async fn complete(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(TlsStream, Session), Failed> {
+    let (stream, server_name) = TlsStream::accept(stream, config).await?;
+    let is_http2 = stream.agreed().alpn_protocol() == Some(b"h2");
+    Ok((stream, Session { server_name, is_http2 }))
 }

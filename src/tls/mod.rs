@@ -11,12 +11,14 @@ mod handshake;
 mod identity;
 mod numbers;
 mod self_signed;
+mod stream;
 
 pub use acceptor::{Acceptor, TlsError};
 pub use config::{Config, MinVersion, Pair};
 pub use handshake::Failed;
 pub use identity::IdentityError;
 pub use self_signed::SelfSignedError;
+pub use stream::TlsStream;
 
 /// What the handshake agreed on.
 #[derive(Debug, Clone)]
