@@ -48,7 +48,7 @@ impl Site {
     pub async fn connect(&self, settings: &[(u16, u32)]) -> Connection {
         let client = Client::with(&self.authority, &["h2"], rustls::ALL_VERSIONS);
         let stream = client.connect(self.door.https(), "site.test").await;
-        let mut connection = Connection { stream, read: Vec::new(), goaway: None };
+        let mut connection = Connection { stream, read: Vec::new(), goaway: None, kept: Vec::new() };
         connection.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let mut payload = Vec::new();
         for (identifier, value) in settings {
@@ -75,6 +75,8 @@ pub struct Connection {
     read: Vec<u8>,
     /// What the last GOAWAY said.
     goaway: Option<u32>,
+    /// Data and ends of streams that came while another one was waited for.
+    kept: Vec<Frame>,
 }
 
 #[derive(Debug, Clone)]
@@ -198,6 +200,7 @@ impl Connection {
                     return Outcome::Reset(u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes")));
                 }
                 GOAWAY => return Outcome::Gone(self.goaway.unwrap_or_default()),
+                DATA | RST_STREAM => self.kept.push(frame),
                 _ => {}
             }
         }
@@ -207,10 +210,14 @@ impl Connection {
     /// The next data of `stream`, and whether they are its last; `None` when the stream or the connection was reset.
     pub async fn data(&mut self, stream: u32) -> Option<(Vec<u8>, bool)> {
         loop {
-            let frame = self.attend().await?;
+            let frame = match self.kept.iter().position(|frame| frame.stream == stream) {
+                Some(place) => self.kept.remove(place),
+                None => self.attend().await?,
+            };
             match frame.kind {
                 DATA if frame.stream == stream => return Some((frame.payload, frame.flags & END_STREAM != 0)),
                 RST_STREAM if frame.stream == stream => return None,
+                DATA | RST_STREAM => self.kept.push(frame),
                 _ => {}
             }
         }
