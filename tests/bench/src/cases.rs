@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::contender::{Contender, Role, Site};
 use crate::http::{self, Ask, WARM_UP, Wire};
+use crate::pusher::Rest;
 use crate::report::{Caption, Sample};
 use crate::tally::Tally;
 use crate::websocket::{self, Visit};
@@ -45,6 +46,7 @@ enum Work {
         in_flight: usize,
     },
     SocketIo(SocketIo),
+    Pusher(Pusher),
     /// A page that Next.js makes anew for each request.
     Page,
     Rooms,
@@ -65,13 +67,23 @@ enum SocketIo {
     Admit,
 }
 
-use Contender::{Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Nginx, SocketIo as SocketIoServer, Ws};
+/// With the protocol of Pusher Channels.
+enum Pusher {
+    /// Events by the REST API.
+    Rest,
+    /// Events of clients, who do not hear their own.
+    ClientEvent,
+    Idle,
+}
+
+use Contender::{Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Nginx, SocketIo as SocketIoServer, Sockudo, Ws};
 
 const PROXIES: &[Contender] = &[Doorway, Nginx, Haproxy, Caddy, Envoy];
 const SOCKETS: &[Contender] = &[Doorway, Ws, Bun];
 const LIMITED: &[Contender] = &[Doorway, Ws, Bun, Bare];
 const SOCKET_IO: &[Contender] = &[Doorway, SocketIoServer];
-/// Clients of Socket.IO that are let in, or idle.
+const PUSHER: &[Contender] = &[Doorway, Sockudo];
+/// Clients of Socket.IO or Pusher that are let in, or idle.
 const MANY: usize = 5_000;
 
 const fn case(
@@ -81,7 +93,8 @@ const fn case(
     contenders: &'static [Contender],
     work: Work,
 ) -> CaseOf {
-    let less_is_better = matches!(work, Work::Idle { .. } | Work::SocketIo(SocketIo::Idle));
+    let less_is_better =
+        matches!(work, Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle));
     CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
 }
 
@@ -157,6 +170,15 @@ pub const CASES: &[CaseOf] = &[
         SOCKET_IO,
         Work::SocketIo(SocketIo::Admit),
     ),
+    case("pusher-rest", "Pusher, REST event to 1,000", "deliveries per CPU-second", PUSHER, Work::Pusher(Pusher::Rest)),
+    case(
+        "pusher-client-event",
+        "Pusher, client event to 999",
+        "deliveries per CPU-second",
+        PUSHER,
+        Work::Pusher(Pusher::ClientEvent),
+    ),
+    case("pusher-idle", "5,000 idle Pusher clients", "bytes per client", PUSHER, Work::Pusher(Pusher::Idle)),
 ];
 
 /// One contender, one round.
@@ -178,6 +200,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::Static { .. } => Role::Files { folder: static_folder(site.folder)?, upstream },
         Work::Page => Role::Page { project: fs::canonicalize("tests/app")? },
         Work::SocketIo(_) => Role::SocketIo,
+        Work::Pusher(_) => Role::Pusher,
         Work::Echo => Role::Echo,
         Work::FanOut { .. } | Work::Rooms => Role::Broadcast { tls: false },
         Work::Idle { tls } | Work::Admit { tls } => Role::Broadcast { tls },
@@ -254,6 +277,26 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let tally = websocket::fan_out(sockets, visit.message(64), 1, Instant::now() + span, || (0, 1_000)).await?;
             Ok(timed(before, tally))
         }
+        Work::Pusher(Pusher::Rest) => {
+            let sockets = websocket::open_many(address, 1_000, false, |_| Visit::pusher("room")).await?;
+            let rest = Rest::new(address);
+            let before = usage();
+            let tally = websocket::publish(sockets, rest, "room", Instant::now() + span).await?;
+            Ok(timed(before, tally))
+        }
+        Work::Pusher(Pusher::ClientEvent) => {
+            let visit = Visit::pusher("private-room");
+            let sockets = websocket::open_many(address, 1_000, false, |_| visit.clone()).await?;
+            let before = usage();
+            // Each in turn: a client may send ten a second.
+            let mut turn = 0;
+            let target = move || {
+                turn += 1;
+                (turn % 1_000, 999)
+            };
+            let tally = websocket::fan_out(sockets, visit.message(64), 1, Instant::now() + span, target).await?;
+            Ok(timed(before, tally))
+        }
         Work::Rooms => {
             let visit = |number: usize| Visit::plain(format!("{SOCKET}/room-{}", number % 1_000));
             let sockets = websocket::open_many(address, 10_000, false, visit).await?;
@@ -269,9 +312,10 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let tally = websocket::fan_out(sockets, message, 16, Instant::now() + span, target).await?;
             Ok(timed(before, tally))
         }
-        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) => {
+        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) => {
             let (visit, count, tls) = match case.work {
                 Work::Idle { tls } => (Visit::plain(SOCKET), if tls { IDLE * 2 / 5 } else { IDLE }, tls),
+                Work::Pusher(_) => (Visit::pusher("room"), MANY, false),
                 _ => (Visit::socket_io("/"), MANY, false),
             };
             // What the first few cost is not what one more costs.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::process::{Process, Usage};
+use crate::pusher;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -20,6 +21,8 @@ pub enum Contender {
     Bun,
     /// The Node server of Socket.IO.
     SocketIo,
+    /// A server of Pusher Channels in Rust.
+    Sockudo,
     /// The usual `server.js`: the app inside an Express server.
     Express,
     /// No peer but the limit: a loop of `send()` calls.
@@ -39,6 +42,8 @@ pub enum Role {
     Broadcast { tls: bool },
     /// Every message to everybody in its Socket.IO namespace, the sender too.
     SocketIo,
+    /// An app of Pusher Channels, whose clients may send events.
+    Pusher,
     /// In front of a Next.js app, the one of `project`.
     Page { project: PathBuf },
 }
@@ -80,6 +85,7 @@ impl Contender {
             Contender::Ws => "ws",
             Contender::Bun => "Bun",
             Contender::SocketIo => "Socket.IO",
+            Contender::Sockudo => "Sockudo",
             Contender::Express => "Express",
             Contender::Bare => "bare send()",
         }
@@ -101,6 +107,7 @@ impl Contender {
             Contender::Ws => in_path("node").filter(|_| site.peers.join("node_modules/ws").is_dir()),
             Contender::Bun => in_path("bun"),
             Contender::SocketIo => in_path("node").filter(|_| site.peers.join("node_modules/socket.io").is_dir()),
+            Contender::Sockudo => std::env::var_os("SOCKUDO").map(PathBuf::from).or_else(|| in_path("sockudo")),
             Contender::Express => in_path("node").filter(|_| site.peers.join("node_modules/express").is_dir()),
             Contender::Bare => std::env::current_exe().ok(),
         }
@@ -145,12 +152,19 @@ impl Contender {
                     }
                     _ => String::new(),
                 };
-                let plain = match role {
+                let pusher = format!(
+                    "[[realtime.pusher]]\nid = \"{}\"\nkey = \"{}\"\nsecret = \"{}\"",
+                    pusher::APP,
+                    pusher::KEY,
+                    pusher::SECRET
+                );
+                let hub = match role {
                     Role::Echo => "[realtime.plain]\nbroadcast = \"off\"",
                     Role::SocketIo => "[[realtime.socketio]]\nnamespaces = [\"/\", \"/room-*\"]",
+                    Role::Pusher => &pusher,
                     _ => "[realtime.plain]\necho = false",
                 };
-                let text = format!("[listen]\n{listen}\n{app}\n{plain}\n[admin]\nlisten = \"off\"\n");
+                let text = format!("[listen]\n{listen}\n{app}\n{hub}\n[admin]\nlisten = \"off\"\n");
                 vec![program, "--config".into(), file("doorway.toml", text)?]
             }
             Contender::Nginx => {
@@ -247,6 +261,26 @@ impl Contender {
             Contender::SocketIo => {
                 environment.push(("PORT", port.to_string()));
                 vec![program, site.peers.join("socketio.js").to_string_lossy().into_owned()]
+            }
+            Contender::Sockudo => {
+                let on = || "true".to_owned();
+                environment.extend([
+                    ("HOST", "127.0.0.1".to_owned()),
+                    ("PORT", port.to_string()),
+                    ("METRICS_PORT", free_address()?.port().to_string()),
+                    // By default 100 clients, 20 sockets and 100 requests a minute from one address: load is refused.
+                    ("RATE_LIMITER_ENABLED", "false".to_owned()),
+                    ("SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS", "100000".to_owned()),
+                    ("SOCKUDO_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SECOND", "100000".to_owned()),
+                    ("SOCKUDO_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SECOND", "100000".to_owned()),
+                    ("SOCKUDO_DEFAULT_APP_ENABLED", on()),
+                    ("SOCKUDO_ENABLE_CLIENT_MESSAGES", on()),
+                    ("SOCKUDO_DEFAULT_APP_ENABLE_CLIENT_MESSAGES", on()),
+                    ("SOCKUDO_DEFAULT_APP_ID", pusher::APP.to_owned()),
+                    ("SOCKUDO_DEFAULT_APP_KEY", pusher::KEY.to_owned()),
+                    ("SOCKUDO_DEFAULT_APP_SECRET", pusher::SECRET.to_owned()),
+                ]);
+                vec![program]
             }
             Contender::Express => {
                 let Role::Page { project } = role else { anyhow::bail!("not for this case") };

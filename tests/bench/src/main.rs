@@ -8,6 +8,7 @@ mod cases;
 mod contender;
 mod http;
 mod process;
+mod pusher;
 mod report;
 mod tally;
 mod upstream;

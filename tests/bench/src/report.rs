@@ -170,9 +170,9 @@ pub fn picture(cases: &[Case]) -> String {
             let _ = write!(
                 body,
                 "<rect x=\"{LABEL}\" y=\"{:.0}\" width=\"{width:.0}\" height=\"13\" class=\"{class}\"/>\
-                 <text x=\"{:.0}\" y=\"{:.0}\" class=\"n\">{} {ratio:.2}</text>",
+                 <text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{} {ratio:.2}</text>",
                 y - 7.0,
-                LABEL - 80.0,
+                LABEL - 6.0,
                 y + 4.0,
                 row.contender.name(),
             );

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::http::{Io, connector, name};
+use crate::pusher::{self, Rest};
 use crate::tally::Tally;
 
 /// How long anything may take that is not measured.
@@ -33,6 +34,8 @@ pub enum Speech {
     Plain,
     /// Socket.IO 5 over Engine.IO 4, in a namespace.
     SocketIo { namespace: String },
+    /// Pusher Channels 7, subscribed to a channel.
+    Pusher { channel: &'static str },
 }
 
 impl Visit {
@@ -45,12 +48,20 @@ impl Visit {
         Visit { path: "/socket.io/?EIO=4&transport=websocket".to_owned(), speech }
     }
 
+    pub fn pusher(channel: &'static str) -> Visit {
+        let path = format!("/app/{}?protocol=7&client=js&version=8.6.0", pusher::KEY);
+        Visit { path, speech: Speech::Pusher { channel } }
+    }
+
     /// A message of `length` characters, as one frame.
     pub fn message(&self, length: usize) -> Vec<u8> {
         let text = "m".repeat(length);
         match &self.speech {
             Speech::Plain => frame(&text),
             Speech::SocketIo { namespace } => frame(&format!("42{}[\"message\",\"{text}\"]", prefix(namespace))),
+            Speech::Pusher { channel } => {
+                frame(&format!("{{\"event\":\"client-message\",\"channel\":\"{channel}\",\"data\":\"{text}\"}}"))
+            }
         }
     }
 }
@@ -85,17 +96,26 @@ pub async fn open(address: SocketAddr, visit: &Visit, tls: bool) -> Result<Socke
     if !head.starts_with(b"HTTP/1.1 101") {
         bail!("no upgrade: {}", String::from_utf8_lossy(&head));
     }
-    if let Speech::SocketIo { namespace } = &visit.speech {
-        expect(&mut socket, "0{").await?;
-        socket.write_all(&frame(&format!("40{}", prefix(namespace)))).await?;
-        socket.flush().await?;
-        expect(&mut socket, "40").await?;
+    match &visit.speech {
+        Speech::Plain => {}
+        Speech::SocketIo { namespace } => {
+            expect(&mut socket, "0{").await?;
+            socket.write_all(&frame(&format!("40{}", prefix(namespace)))).await?;
+            socket.flush().await?;
+            expect(&mut socket, "40").await?;
+        }
+        Speech::Pusher { channel } => {
+            let established = expect(&mut socket, "{\"event\":\"pusher:connection_established\"").await?;
+            socket.write_all(&frame(&pusher::subscription(&established, channel)?)).await?;
+            socket.flush().await?;
+            expect(&mut socket, "{\"event\":\"pusher_internal:subscription_succeeded\"").await?;
+        }
     }
     Ok(socket)
 }
 
 /// Reads one short frame, which must begin so.
-async fn expect(socket: &mut Socket, beginning: &str) -> Result<()> {
+async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
     let mut head = [0; 2];
     socket.read_exact(&mut head).await?;
     let mut length = usize::from(head[1] & 0x7f);
@@ -106,10 +126,11 @@ async fn expect(socket: &mut Socket, beginning: &str) -> Result<()> {
     }
     let mut payload = vec![0; length];
     socket.read_exact(&mut payload).await?;
-    if !payload.starts_with(beginning.as_bytes()) {
-        bail!("{beginning} was to come, not {}", String::from_utf8_lossy(&payload));
+    let text = String::from_utf8(payload)?;
+    if !text.starts_with(beginning) {
+        bail!("{beginning} was to come, not {text}");
     }
-    Ok(())
+    Ok(text)
 }
 
 /// Opens `count` sockets, at most 64 handshakes at a time; visits by number.
@@ -227,6 +248,53 @@ pub async fn echo(
     Ok(Rc::into_inner(tally).expect("every task has ended").into_inner())
 }
 
+/// Everybody who hears, and how much all of them have heard.
+struct Hearing {
+    delivered: Rc<Cell<u64>>,
+    wanted: Rc<Cell<u64>>,
+    arrived: Rc<Notify>,
+    readers: tokio::task::JoinSet<()>,
+}
+
+impl Hearing {
+    fn of(sockets: Vec<Socket>) -> (Hearing, Vec<tokio::io::WriteHalf<Socket>>) {
+        let mut hearing = Hearing {
+            delivered: Rc::default(),
+            wanted: Rc::new(Cell::new(u64::MAX)),
+            arrived: Rc::default(),
+            readers: tokio::task::JoinSet::new(),
+        };
+        let mut writers = Vec::new();
+        for socket in sockets {
+            let (mut reader, writer) = tokio::io::split(socket);
+            writers.push(writer);
+            let Hearing { delivered, wanted, arrived, .. } = &hearing;
+            let (delivered, wanted, arrived) = (Rc::clone(delivered), Rc::clone(wanted), Rc::clone(arrived));
+            hearing.readers.spawn_local(async move {
+                let (mut buffer, mut counter) = (vec![0; 2048], Counter::default());
+                while let Ok(read @ 1..) = reader.read(&mut buffer).await {
+                    delivered.set(delivered.get() + counter.count(&buffer[..read]));
+                    if delivered.get() >= wanted.get() {
+                        arrived.notify_one();
+                    }
+                }
+            });
+        }
+        (hearing, writers)
+    }
+
+    /// Waits until so much has been heard since the beginning.
+    async fn all(&self, expected: u64) -> Result<()> {
+        self.wanted.set(expected);
+        while self.delivered.get() < expected {
+            tokio::time::timeout(PATIENCE, self.arrived.notified())
+                .await
+                .with_context(|| format!("{} of {expected} deliveries came", self.delivered.get()))?;
+        }
+        Ok(())
+    }
+}
+
 /// Messages to all who hear, `in_flight` at a time, until `end`. `targets` says, for one message, which socket sends it
 /// and how many hear it.
 pub async fn fan_out(
@@ -236,25 +304,7 @@ pub async fn fan_out(
     end: Instant,
     mut target: impl FnMut() -> (usize, u64),
 ) -> Result<Tally> {
-    let delivered = Rc::new(Cell::new(0_u64));
-    let wanted = Rc::new(Cell::new(u64::MAX));
-    let arrived = Rc::new(Notify::new());
-    let mut writers = Vec::new();
-    let mut readers = tokio::task::JoinSet::new();
-    for socket in sockets {
-        let (mut reader, writer) = tokio::io::split(socket);
-        writers.push(writer);
-        let (delivered, wanted, arrived) = (Rc::clone(&delivered), Rc::clone(&wanted), Rc::clone(&arrived));
-        readers.spawn_local(async move {
-            let (mut buffer, mut counter) = (vec![0; 2048], Counter::default());
-            while let Ok(read @ 1..) = reader.read(&mut buffer).await {
-                delivered.set(delivered.get() + counter.count(&buffer[..read]));
-                if delivered.get() >= wanted.get() {
-                    arrived.notify_one();
-                }
-            }
-        });
-    }
+    let (hearing, mut writers) = Hearing::of(sockets);
     let mut tally = Tally::default();
     let mut expected = 0;
     while Instant::now() < end {
@@ -269,15 +319,26 @@ pub async fn fan_out(
         for (sender, messages) in said {
             writers[sender].write_all(&frame.repeat(messages)).await?;
         }
-        wanted.set(expected);
-        while delivered.get() < expected {
-            tokio::time::timeout(PATIENCE, arrived.notified())
-                .await
-                .with_context(|| format!("{} of {expected} deliveries came", delivered.get()))?;
-        }
+        hearing.all(expected).await?;
         tally.add(start.elapsed(), 0);
     }
-    tally.work = delivered.get();
-    readers.abort_all();
+    tally.work = hearing.delivered.get();
+    Ok(tally)
+}
+
+/// Events by Pusher's REST API to all who hear, one after the other, until `end`.
+pub async fn publish(sockets: Vec<Socket>, mut rest: Rest, channel: &str, end: Instant) -> Result<Tally> {
+    let hear = sockets.len() as u64;
+    let (hearing, _writers) = Hearing::of(sockets);
+    let mut tally = Tally::default();
+    let mut expected = 0;
+    while Instant::now() < end {
+        let start = Instant::now();
+        rest.publish(channel, 64).await?;
+        expected += hear;
+        hearing.all(expected).await?;
+        tally.add(start.elapsed(), 0);
+    }
+    tally.work = hearing.delivered.get();
     Ok(tally)
 }
