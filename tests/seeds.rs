@@ -19,6 +19,8 @@ mod proxy_header;
 mod pusher_message;
 #[path = "fuzz/laws/socketio_packets.rs"]
 mod socketio_packets;
+#[path = "fuzz/laws/socketio_recovery.rs"]
+mod socketio_recovery;
 #[path = "fuzz/laws/upstream_answer.rs"]
 mod upstream_answer;
 
@@ -78,4 +80,9 @@ fn frames_of_socketio() {
 #[test]
 fn frames_of_pusher() {
     hold("pusher_message", pusher_message::holds);
+}
+
+#[test]
+fn clients_that_come_back() {
+    hold("socketio_recovery", socketio_recovery::holds);
 }

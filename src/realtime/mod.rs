@@ -130,7 +130,7 @@ impl Realtime {
             numbers,
             turned: entrance::Turned::new(registry),
             sessions: engine::sessions(registry),
-            berths: Arc::new(session::Berths::new(registry)),
+            berths: Arc::new(session::Berths::new(recovered.held().clone(), registry)),
             recovered,
             drain,
         }

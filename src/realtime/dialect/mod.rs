@@ -65,7 +65,7 @@ pub trait Dialect: Send {
 
     /// Something shared is about to be sent, `numbered` in its channel or not; false where it is not to be now. Only
     /// asked where the session has a berth.
-    fn keep(&mut self, _parcel: &Parcel, _numbered: bool) -> bool {
+    fn keep(&mut self, _parcel: &Parcel, _numbered: bool, _step: &mut Step) -> bool {
         true
     }
 

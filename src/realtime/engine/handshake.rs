@@ -11,11 +11,12 @@ use super::{Endpoint, polling};
 use crate::app::EventKind;
 use crate::drain::Guard;
 use crate::http::{Facts, Failure, Request, Response};
+use crate::realtime::dialect::socketio::Config;
 use crate::realtime::entrance::{Greeting, Guest};
 use crate::realtime::link::engine;
 use crate::realtime::link::engine::{Engine, Sessions, Shared, Sid};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
-use crate::realtime::session::{Record, Session, Who};
+use crate::realtime::session::{Most, Record, Session, Who};
 use crate::realtime::vocabulary::Moment;
 use crate::realtime::{Realtime, Settings};
 
@@ -98,7 +99,8 @@ impl Realtime {
         };
         let asked = gate.is_some() && self.app.wants(EventKind::Message, None);
         let mut machine = Box::new(endpoint.dialect.machine(client.id(), asked, Moment::now()));
-        let most = endpoint.config.dialect.recovery_clients;
+        let Config { recovery_clients: clients, recovery_bytes_total, .. } = &endpoint.config.dialect;
+        let most = Most { clients: *clients, held: recovery_bytes_total.bytes() };
         let key = machine.recoverable();
         let mooring = key.map(|key| self.berths.moor(key, &endpoint.place, client.id(), most));
         let record = Record::new(who, permit);

@@ -31,6 +31,11 @@ impl Members {
         self.0.contains_key(key)
     }
 
+    /// What this member shows.
+    pub fn of(&self, key: &str) -> Option<&Arc<Member>> {
+        self.0.get(key).map(|present| &present.member)
+    }
+
     pub fn all(&self) -> Vec<Arc<Member>> {
         self.0.values().map(|present| Arc::clone(&present.member)).collect()
     }

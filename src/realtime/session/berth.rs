@@ -1,6 +1,6 @@
 //! Where conversations lie that may go on over another link: a client that lost its own shows the key and is let back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Context;
@@ -20,9 +20,28 @@ use crate::telemetry::Registry;
 #[derive(Debug)]
 pub struct Berths {
     places: Mutex<HashMap<u128, Arc<Berth>>>,
-    /// Those whose connections have no link.
-    away: AtomicUsize,
+    away: Mutex<Away>,
+    /// Those that were told to give way and have not yet done so.
+    leaving: AtomicUsize,
+    /// What is kept for all of them, in bytes.
+    held: Gauge,
     numbers: Numbers,
+}
+
+/// Those whose connections have no link. Bounded by [`Most`]: with more, the first gives way.
+#[derive(Debug, Default)]
+struct Away {
+    /// In the order in which they lost it.
+    berths: BTreeMap<u64, Arc<Berth>>,
+    next: u64,
+}
+
+/// How many clients may be away, and how much may be kept for all.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    pub clients: usize,
+    /// In bytes.
+    pub held: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -34,28 +53,42 @@ struct Numbers {
 }
 
 impl Berths {
-    pub fn new(registry: &mut Registry) -> Berths {
+    /// `held` says how much is kept for all of them, in bytes.
+    pub fn new(held: Gauge, registry: &mut Registry) -> Berths {
         let numbers = Numbers::default();
         let registry = registry.sub_registry_with_prefix("realtime");
         registry.register("recovery_away", "Clients without a link that may come back", numbers.away.clone());
         registry.register("recovery_kept", "Clients that lost their link and were kept", numbers.kept.clone());
         registry.register("recovery_returned", "Clients that came back by another link", numbers.returned.clone());
-        registry.register("recovery_full", "Clients that were not kept: too many are", numbers.full.clone());
-        Berths { places: Mutex::default(), away: AtomicUsize::new(0), numbers }
+        let full = "Clients that were forgotten before their time: too many are away, or too much is kept";
+        registry.register("recovery_full", full, numbers.full.clone());
+        Berths { places: Mutex::default(), away: Mutex::default(), leaving: AtomicUsize::new(0), held, numbers }
     }
 
-    /// A berth for `connection`, that whoever knows `key` finds at the same `place`; `most` may be away at a time.
-    pub fn moor(self: &Arc<Self>, key: u128, place: &Arc<str>, connection: ConnectionId, most: usize) -> Mooring {
+    /// A berth for `connection`, that whoever knows `key` finds at the same `place`.
+    pub fn moor(self: &Arc<Self>, key: u128, place: &Arc<str>, connection: ConnectionId, most: Most) -> Mooring {
         let berth = Arc::new(Berth {
             key,
             place: Arc::clone(place),
             connection,
             is_handed: AtomicBool::new(false),
             handed: Mutex::new(Handed::Waits),
+            gives_way: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         });
         self.places.lock().insert(key, Arc::clone(&berth));
-        Mooring { berths: Arc::clone(self), berth, most, is_away: false, beats: Beats::default(), closing: None }
+        Mooring { berths: Arc::clone(self), berth, most, away: None, beats: Beats::default(), closing: None }
+    }
+
+    /// Whoever has been away for longest is forgotten. False where nobody is away.
+    fn forget_oldest(&self, away: &mut Away) -> bool {
+        let Some((_, berth)) = away.berths.pop_first() else { return false };
+        self.numbers.away.dec();
+        self.numbers.full.inc();
+        self.leaving.fetch_add(1, Ordering::Relaxed);
+        berth.gives_way.store(true, Ordering::Release);
+        berth.waker.wake();
+        true
     }
 }
 
@@ -67,6 +100,8 @@ pub struct Berth {
     connection: ConnectionId,
     is_handed: AtomicBool,
     handed: Mutex<Handed>,
+    /// Its client is not waited for any more.
+    gives_way: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -123,8 +158,9 @@ impl Berth {
 pub struct Mooring {
     berths: Arc<Berths>,
     berth: Arc<Berth>,
-    most: usize,
-    is_away: bool,
+    most: Most,
+    /// Its place among those that are away.
+    away: Option<u64>,
     pub beats: Beats,
     /// The lost link, while it says its last words.
     pub closing: Option<super::ending::Closing>,
@@ -137,25 +173,29 @@ impl Mooring {
         (berth.place == self.berth.place && !Arc::ptr_eq(&berth, &self.berth)).then_some(berth)
     }
 
-    /// Its client has no link from now on. False where too many have none.
-    pub fn leave(&mut self) -> bool {
-        if self.is_away {
-            return true;
+    /// Its client has no link from now on. With too many of those, the oldest is forgotten.
+    pub fn leave(&mut self) {
+        self.berths.numbers.kept.inc();
+        if self.away.is_some() {
+            return;
         }
-        let (berths, most) = (&self.berths, self.most);
-        let more = |away: usize| (away < most).then_some(away + 1);
-        if berths.away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
-            berths.numbers.full.inc();
-            return false;
-        }
-        berths.numbers.away.inc();
-        self.is_away = true;
-        true
+        let mut away = self.berths.away.lock();
+        away.next += 1;
+        let place = away.next;
+        away.berths.insert(place, Arc::clone(&self.berth));
+        self.berths.numbers.away.inc();
+        self.away = Some(place);
+        while away.berths.len() > self.most.clients && self.berths.forget_oldest(&mut away) {}
     }
 
-    /// What it leaves is worth coming back to.
-    pub fn kept(&self) {
-        self.berths.numbers.kept.inc();
+    /// Its client is about to be told something that may have to be kept. Near the most that is kept for all, the
+    /// oldest is forgotten, one at a time: only when it is gone can be known what that gave back.
+    pub fn make_room(&self) {
+        let berths = &self.berths;
+        let near = self.most.held / 8 * 7;
+        if berths.held.get() > i64::try_from(near).unwrap_or(i64::MAX) && berths.leaving.load(Ordering::Relaxed) == 0 {
+            berths.forget_oldest(&mut berths.away.lock());
+        }
     }
 
     /// It has come back, and its new link has asked and answered so often.
@@ -167,11 +207,20 @@ impl Mooring {
     }
 
     /// It counts as away no more.
-    pub fn stay(&mut self) {
-        if std::mem::take(&mut self.is_away) {
-            self.berths.away.fetch_sub(1, Ordering::Relaxed);
+    fn stay(&mut self) {
+        if let Some(place) = self.away.take()
+            && self.berths.away.lock().berths.remove(&place).is_some()
+        {
             self.berths.numbers.away.dec();
         }
+        if self.berth.gives_way.swap(false, Ordering::AcqRel) {
+            self.berths.leaving.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It is to be forgotten before its time.
+    pub fn gives_way(&self) -> bool {
+        self.berth.gives_way.load(Ordering::Acquire)
     }
 
     /// What was handed over; else its session is woken when something is.

@@ -29,7 +29,7 @@ use ending::Ending;
 use line::Line;
 use loan::Loan;
 
-pub use berth::{Berths, Mooring};
+pub use berth::{Berths, Mooring, Most};
 pub use loan::start_couriers;
 pub use record::{End, Numbers, Record, Who};
 
@@ -186,7 +186,9 @@ impl Session {
             let _ = self.poll_desk(now, context);
             let is_written = self.unwritten == 0;
             let read = self.read(&mut left, now, context);
-            let heard = if is_written { self.hear(now, context) } else { Went::NOWHERE };
+            // A link that was lost just now leaves nothing to wait for: what it could not take is to be kept.
+            let hears = is_written || self.line.link().is_none();
+            let heard = if hears { self.hear(now, context) } else { Went::NOWHERE };
             if self.ending.is_some() {
                 let _ = self.poll_desk(now, context);
                 return self.poll_ending(context);
@@ -303,13 +305,18 @@ impl Session {
     fn hand_on(&mut self, entry: Entry, now: Moment) {
         match entry.item {
             Item::Parcel(parcel) => {
-                if self.mooring.is_some() && !self.dialect.keep(&parcel, entry.offset > 0) {
+                if self.mooring.is_some() && !self.keep(&parcel, entry.offset > 0, now) {
                     return;
                 }
                 self.unwritten += parcel.bytes() + 1;
                 self.line.push_parcel(parcel);
             }
-            Item::Event(event) => self.deliver(&event, now),
+            Item::Event(event) => {
+                if let Some(mooring) = &self.mooring {
+                    mooring.make_room();
+                }
+                self.deliver(&event, now);
+            }
             Item::Command(command) => self.carry_out(*command, Authority::App, now),
             Item::Lost { after } => {
                 if let Some((channel, after)) = self.client.position(entry.channel, after) {

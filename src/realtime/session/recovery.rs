@@ -9,7 +9,7 @@ use super::line::Line;
 use super::{End, Session};
 use crate::realtime::dialect::Step;
 use crate::realtime::gate::Visitor;
-use crate::realtime::vocabulary::{Frame, Moment};
+use crate::realtime::vocabulary::{Frame, Moment, Parcel};
 
 impl Session {
     /// Its client may come back to it by another link.
@@ -25,14 +25,11 @@ impl Session {
         }
         let Some(mooring) = &mut self.mooring else { return false };
         let mut step = Step::default();
-        if !mooring.leave() {
-            return false;
-        }
         if !self.dialect.lose(end.word(), now, &mut step) {
-            mooring.stay();
             return false;
         }
-        mooring.kept();
+        mooring.leave();
+        self.client.away(now);
         if let Line::Open(mut link) = std::mem::replace(&mut self.line, Line::Away) {
             if let Some(mut record) = self.record.take() {
                 record.count(link.traffic());
@@ -79,6 +76,17 @@ impl Session {
         }
     }
 
+    /// Keeps something shared for a client that may miss it. False where it is not to be sent now.
+    pub(super) fn keep(&mut self, parcel: &Parcel, numbered: bool, now: Moment) -> bool {
+        if let Some(mooring) = &self.mooring {
+            mooring.make_room();
+        }
+        let mut step = Step::default();
+        let passes = self.dialect.keep(parcel, numbered, &mut step);
+        self.perform(step, now);
+        passes
+    }
+
     /// Its client is back, or has another link before this side knows that the old one is lost.
     pub(super) fn poll_return(&mut self, now: Moment, context: &mut Context<'_>) {
         let Some(mooring) = &mut self.mooring else { return };
@@ -86,10 +94,15 @@ impl Session {
         if closed {
             mooring.closing = None;
         }
-        let Some(back) = mooring.poll(context) else { return };
+        let Some(back) = mooring.poll(context) else {
+            if mooring.gives_way() {
+                self.lost("others that lost their links later are kept in its place".to_owned(), now);
+            }
+            return;
+        };
         let end = End::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
         if self.line.link().is_some() && !self.stays(&end, false, now) {
-            // Nothing to come back to, or no room: the client finds its new link closed, and begins anew.
+            // Nothing to come back to: the client finds its new link closed, and begins anew.
             self.lost("the client came back by another link".to_owned(), now);
             return;
         }
@@ -97,6 +110,7 @@ impl Session {
         if let Some(mooring) = &mut self.mooring {
             mooring.arrive(link.beats());
         }
+        self.client.back(now);
         if let Some((gate, visitor)) = gate {
             let visitor = Visitor { connection: self.client.id(), ..Visitor::clone(&visitor) };
             self.gate = Some((gate, Arc::new(visitor)));

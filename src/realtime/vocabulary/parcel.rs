@@ -1,6 +1,7 @@
 //! Frames made once and handed out by reference.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ pub struct Parcel(Arc<Inner>);
 struct Inner {
     frames: Frames,
     bytes: usize,
+    /// How many keep it for those who may come back for it.
+    keepers: AtomicU32,
     wire: OnceLock<Bytes>,
     deflated: OnceLock<(u8, Bytes)>,
 }
@@ -27,18 +30,18 @@ enum Frames {
 impl Parcel {
     pub fn new(frame: Frame) -> Parcel {
         let bytes = frame.len();
-        Parcel(Arc::new(Inner { frames: Frames::One(frame), bytes, wire: OnceLock::new(), deflated: OnceLock::new() }))
+        Parcel::of(Frames::One(frame), bytes)
     }
 
     /// Several frames that travel together.
     pub fn several(frames: Vec<Frame>) -> Parcel {
         let bytes = frames.iter().map(Frame::len).sum();
-        Parcel(Arc::new(Inner {
-            frames: Frames::Many(frames.into()),
-            bytes,
-            wire: OnceLock::new(),
-            deflated: OnceLock::new(),
-        }))
+        Parcel::of(Frames::Many(frames.into()), bytes)
+    }
+
+    fn of(frames: Frames, bytes: usize) -> Parcel {
+        let keepers = AtomicU32::new(0);
+        Parcel(Arc::new(Inner { frames, bytes, keepers, wire: OnceLock::new(), deflated: OnceLock::new() }))
     }
 
     pub fn frames(&self) -> &[Frame] {
@@ -51,6 +54,20 @@ impl Parcel {
     /// Length of all payloads, in bytes.
     pub fn bytes(&self) -> usize {
         self.0.bytes
+    }
+
+    /// One more keeps it. What that costs in memory, in bytes: all of it is the first's.
+    pub fn keep(&self) -> usize {
+        size_of::<Parcel>() + if self.0.keepers.fetch_add(1, Ordering::Relaxed) == 0 { self.cost() } else { 0 }
+    }
+
+    /// One of those lets it go. What that gives back.
+    pub fn let_go(&self) -> usize {
+        size_of::<Parcel>() + if self.0.keepers.fetch_sub(1, Ordering::Relaxed) == 1 { self.cost() } else { 0 }
+    }
+
+    fn cost(&self) -> usize {
+        size_of::<Inner>() + self.0.bytes
     }
 
     /// The frames as they look on the wire of a WebSocket that neither masks nor compresses: headers and payloads in

@@ -8,4 +8,5 @@ mod engine_polling;
 mod engine_sockets;
 mod packets;
 mod polling;
+mod recovery;
 mod transcripts;

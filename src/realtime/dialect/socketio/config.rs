@@ -32,13 +32,18 @@ pub struct Config {
     /// (`connectionStateRecovery.maxDisconnectionDuration` of the Node server). Default off: as there, clients see one
     /// more argument of each event where it is on.
     pub recovery: Recovery,
-    /// Clients without a link that are kept at a time, of all endpoints; more are not kept. Default 10,000.
+    /// Clients without a link that are kept at a time, of all endpoints; with more, who has been away for longest is
+    /// forgotten. Default 10,000.
     pub recovery_clients: usize,
     /// Events that one client may have missed, or not be known to have received; with more, the oldest are forgotten,
     /// and who missed them begins anew. Default 1000.
     pub recovery_messages: usize,
     /// The same in bytes. Default 256 KiB.
     pub recovery_bytes: Size,
+    /// Memory for the events of all clients of all endpoints together; what several are to be told counts once. As
+    /// from seven eighths of it whoever has been away for longest is forgotten; where there is no more of it, nothing
+    /// is kept for whoever is told something. Default 256 MiB.
+    pub recovery_bytes_total: Size,
     pub relay: Relay,
 }
 
@@ -96,6 +101,7 @@ impl Default for Config {
             recovery_clients: 10_000,
             recovery_messages: 1000,
             recovery_bytes: Size::kib(256),
+            recovery_bytes_total: Size::mib(256),
             relay: Relay {
                 messages: vec!["message".into()],
                 joins: vec!["join-room".into()],
@@ -131,6 +137,7 @@ impl Config {
             recovery_clients: section.value("recovery_clients", default.recovery_clients),
             recovery_messages: section.value("recovery_messages", default.recovery_messages),
             recovery_bytes: section.value("recovery_bytes", default.recovery_bytes),
+            recovery_bytes_total: section.value("recovery_bytes_total", default.recovery_bytes_total),
             relay: Relay {
                 messages: section.value("relay_messages", default.relay.messages),
                 joins: section.value("relay_joins", default.relay.joins),

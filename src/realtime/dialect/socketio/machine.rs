@@ -492,6 +492,12 @@ impl Dialect for Machine {
                     self.acknowledge(&scope, id, None, &Extras::default(), step);
                 }
             }
+            // It goes on without what it missed, as its channel has it; but it does not come back to before that.
+            Event::Lost { .. } => {
+                if let Some(trail) = &mut self.trail {
+                    trail.gap();
+                }
+            }
             // Presence, positions and histories have no words here.
             _ => {}
         }
@@ -522,8 +528,8 @@ impl Dialect for Machine {
         self.lost(reason(word), now, step)
     }
 
-    fn keep(&mut self, parcel: &Parcel, numbered: bool) -> bool {
-        self.passes(parcel, numbered)
+    fn keep(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool {
+        self.passes(parcel, numbered, step)
     }
 
     fn mark(&mut self) {

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use serde::Deserialize;
 
 use super::config::Recovery;
 use super::machine::Machine;
 use super::packet::{BadPacket, Kind, Packet};
 use super::sid::Pid;
-use super::space::State;
-use super::trail::Trail;
+use super::space::{Space, State};
+use super::trail::{self, Bounds, Trail};
 use super::{msgpack, write};
 use crate::realtime::dialect::Step;
-use crate::realtime::vocabulary::{Closing, Command, Frame, Moment, Parcel, Parting, Payload, Ticket};
+use crate::realtime::vocabulary::{Closing, Command, Extras, Frame, Moment, Parcel, Parting, Payload, Ticket};
 use crate::telemetry::Registry;
 
 /// What all clients of all endpoints count.
@@ -27,6 +28,7 @@ pub struct Numbers {
     missed: Counter,
     failed: Counter,
     expired: Counter,
+    held: Gauge,
 }
 
 impl Numbers {
@@ -37,7 +39,14 @@ impl Numbers {
         registry.register("recovered_events", "Events told to them that they had missed", numbers.missed.clone());
         registry.register("not_recovered", "Clients that came back for what is not known", numbers.failed.clone());
         registry.register("not_returned", "Clients that did not come back in time", numbers.expired.clone());
+        let held = "Memory for events that clients may have missed, in bytes";
+        registry.register("recovery_bytes", held, numbers.held.clone());
         numbers
+    }
+
+    /// What is kept for all clients that may have missed it, in bytes.
+    pub fn held(&self) -> &Gauge {
+        &self.held
     }
 }
 
@@ -78,7 +87,13 @@ impl Machine {
             return None;
         }
         let key = Pid::key();
-        let trail = Trail::new(key, config.parser, config.recovery_messages, config.recovery_bytes.bytes());
+        let bounds = Bounds {
+            events: config.recovery_messages,
+            bytes: config.recovery_bytes.bytes(),
+            held: self.shared.numbers.held.clone(),
+            total: config.recovery_bytes_total.bytes(),
+        };
+        let trail = Trail::new(key, config.parser, bounds);
         self.trail = Some(Box::new(trail));
         Some(key)
     }
@@ -233,7 +248,7 @@ impl Machine {
     }
 
     /// See [`crate::realtime::dialect::Dialect::keep`].
-    pub(super) fn passes(&mut self, parcel: &Parcel, numbered: bool) -> bool {
+    pub(super) fn passes(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool {
         let Some(trail) = &mut self.trail else { return true };
         if numbered {
             trail.push(parcel);
@@ -241,7 +256,13 @@ impl Machine {
         if self.spaces.iter().all(|space| space.state == State::Joined) {
             return true;
         }
-        self.spaces.iter().any(|space| space.state == State::Joined && trail.is_of(parcel, &space.scope))
+        let is_here = |space: &Space| space.state == State::Joined && trail.is_of(parcel, &space.scope);
+        let passes = self.spaces.iter().any(is_here);
+        if let (false, Some(asks)) = (passes, trail::question(parcel)) {
+            // Whoever asks need not wait for one that is away.
+            step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
+        }
+        passes
     }
 }
 
@@ -282,7 +303,7 @@ mod tests {
     fn broadcast(client: &mut Client, name: &str, offset: &str) -> bool {
         let draft = Draft { name: Some(name.into()), ..Draft::new(Payload::Json("1".into())) };
         let parcel = client.machine.shared.shape.event("/", &draft, Place::At(&offset)).unwrap();
-        client.machine.keep(&parcel, true)
+        client.machine.keep(&parcel, true, &mut Step::default())
     }
 
     #[test]

@@ -3,19 +3,33 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use prometheus_client::metrics::gauge::Gauge;
+
 use super::config::Parser;
 use super::rooms::ROOT;
 use super::{msgpack, write};
 use crate::realtime::vocabulary::{Frame, Parcel};
 
+/// How much a trail may hold.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Events.
+    pub events: usize,
+    /// The same in bytes.
+    pub bytes: usize,
+    /// What all trails hold together, in bytes of memory: what several share counts once.
+    pub held: Gauge,
+    /// The most of that. Clients that are away give way before ([`crate::realtime::session::Berths`]).
+    pub total: usize,
+}
+
 /// All that a connection may have to say again: events with their offsets, in the order in which they went out.
-/// Bounded by `most` and `most_bytes`: with more, the oldest are forgotten.
+/// Bounded: with more, the oldest are forgotten.
 #[derive(Debug)]
 pub struct Trail {
     pub key: u128,
     parser: Parser,
-    most: usize,
-    most_bytes: usize,
+    bounds: Bounds,
     parcels: VecDeque<Parcel>,
     bytes: usize,
     /// The number of the first of them. Numbers count from 1.
@@ -37,36 +51,46 @@ pub struct Steps {
     pub number: u32,
     /// The first that can be its.
     since: u64,
-    /// The last of its events that is known to have arrived, and its number.
-    arrived: Option<(u64, Parcel)>,
+    /// The last of its events that is known to have arrived: its number and its offset.
+    arrived: Option<(u64, Box<str>)>,
     /// What it held to be its offset when it began: a client does not forget that of an earlier life.
     before: Option<Box<str>>,
     /// With which it has come back.
     pub offset: Option<Box<str>>,
 }
 
-/// Whether it waits for an answer: then a number stands before its arguments.
-fn asks(parcel: &Parcel) -> bool {
-    match parcel.frames().first() {
-        Some(Frame::Text(text)) => {
-            let head = text.split('[').next().unwrap_or_default();
-            head.len() > 2 && head.ends_with(|c: char| c.is_ascii_digit())
+/// The number of the question that it is, if it is one.
+pub fn question(parcel: &Parcel) -> Option<u64> {
+    match parcel.frames().first()? {
+        // It stands before the arguments.
+        Frame::Text(text) => {
+            let head = text.get(2..)?.split('[').next()?;
+            let digits = head.bytes().rev().take_while(u8::is_ascii_digit).count();
+            head[head.len() - digits..].parse().ok()
         }
-        Some(Frame::Binary(bytes)) => bytes.first() == Some(&0x84),
-        _ => false,
+        Frame::Binary(bytes) if bytes.first() == Some(&0x84) => msgpack::read(bytes, 130, usize::MAX).ok()?.id,
+        _ => None,
     }
+}
+
+fn amount(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// The longest offset there is: a position's.
 const LONGEST: usize = 40;
 
+/// Positions are two numbers in hexadecimal or decimal with a hyphen, and offsets of other events decimal numbers.
+fn is_of_offset(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b'-'
+}
+
 impl Trail {
-    pub fn new(key: u128, parser: Parser, most: usize, most_bytes: usize) -> Trail {
+    pub fn new(key: u128, parser: Parser, bounds: Bounds) -> Trail {
         Trail {
             key,
             parser,
-            most: most.max(1),
-            most_bytes,
+            bounds,
             parcels: VecDeque::new(),
             bytes: 0,
             first: 1,
@@ -98,22 +122,35 @@ impl Trail {
 
     /// Takes what goes out, but for questions, which have no offset.
     pub fn push(&mut self, parcel: &Parcel) {
-        if asks(parcel) {
+        if question(parcel).is_some() {
             return;
         }
         self.bytes += parcel.bytes();
+        self.bounds.held.inc_by(amount(parcel.keep()));
         self.parcels.push_back(parcel.clone());
-        while self.parcels.len() > self.most || self.bytes > self.most_bytes {
-            self.pop();
+        while self.is_too_much() && self.pop() {
             self.lost = self.first;
         }
     }
 
-    fn pop(&mut self) -> Option<Parcel> {
-        let parcel = self.parcels.pop_front()?;
+    fn is_too_much(&self) -> bool {
+        let Bounds { events, bytes, held, total } = &self.bounds;
+        self.parcels.len() > *events || self.bytes > *bytes || held.get() > amount(*total)
+    }
+
+    fn pop(&mut self) -> bool {
+        let Some(parcel) = self.parcels.pop_front() else { return false };
         self.bytes -= parcel.bytes();
+        self.bounds.held.dec_by(amount(parcel.let_go()));
         self.first += 1;
-        Some(parcel)
+        true
+    }
+
+    /// Something went by that could not be told: whoever has only what was before has a gap.
+    pub fn gap(&mut self) {
+        while self.pop() {}
+        self.first += 1;
+        self.lost = self.first;
     }
 
     pub fn mark(&mut self) {
@@ -136,7 +173,8 @@ impl Trail {
             if let Some(place) = last
                 && self.first + place as u64 >= steps.since
             {
-                steps.arrived = Some((self.first + place as u64, self.parcels[place].clone()));
+                let offset = self.offset_of(&self.parcels[place]).unwrap_or_default();
+                steps.arrived = Some((self.first + place as u64, offset.into()));
             }
         }
         for _ in 0..count {
@@ -163,13 +201,13 @@ impl Trail {
     }
 
     fn place_of(&self, scope: &str, steps: &Steps, offset: &str) -> Option<u64> {
-        if offset.is_empty() || offset.len() > LONGEST || !offset.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        if offset.is_empty() || offset.len() > LONGEST || !offset.bytes().all(is_of_offset) {
             return None;
         }
         // It is most likely near the end.
-        let is_it = |parcel: &Parcel| self.ends_with(parcel, offset) && self.is_of(parcel, scope);
+        let is_it = |parcel: &Parcel| self.offset_of(parcel) == Some(offset) && self.is_of(parcel, scope);
         let place = self.parcels.iter().rposition(is_it).map(|place| self.first + place as u64);
-        let arrived = || steps.arrived.as_ref().filter(|(_, parcel)| self.ends_with(parcel, offset)).map(|(at, _)| *at);
+        let arrived = || steps.arrived.as_ref().filter(|(_, last)| **last == *offset).map(|(at, _)| *at);
         place.filter(|place| *place >= steps.since).or_else(arrived)
     }
 
@@ -202,24 +240,29 @@ impl Trail {
         }
     }
 
-    /// Whether `offset` is its last argument.
-    fn ends_with(&self, parcel: &Parcel, offset: &str) -> bool {
-        match (parcel.frames().first(), self.parser) {
-            (Some(Frame::Text(text)), _) => {
-                let rest = text.strip_suffix("\"]").and_then(|rest| rest.strip_suffix(offset));
-                rest.is_some_and(|rest| rest.ends_with(",\""))
-            }
-            (Some(Frame::Binary(bytes)), Parser::Msgpack) => {
-                let rest = bytes.strip_suffix(offset.as_bytes()).and_then(|rest| rest.split_last());
-                rest.is_some_and(|(head, rest)| {
-                    let length = offset.len();
-                    // A short text has its length in its head, a longer one in a byte of its own.
-                    usize::from(*head) == 0xa0 | length && length < 32
-                        || usize::from(*head) == length && rest.ends_with(&[0xd9])
-                })
-            }
+    /// Its last argument, where that looks like an offset.
+    fn offset_of<'a>(&self, parcel: &'a Parcel) -> Option<&'a str> {
+        let bytes = match (parcel.frames().first()?, self.parser) {
+            (Frame::Text(text), _) => text.strip_suffix("\"]")?.as_bytes(),
+            (Frame::Binary(bytes), Parser::Msgpack) => bytes,
+            _ => return None,
+        };
+        let length = bytes.iter().rev().take_while(|byte| is_of_offset(**byte)).count();
+        let (before, offset) = bytes.split_at(bytes.len() - length);
+        let is_whole = match (before, self.parser) {
+            ([.., b',', b'"'], Parser::Json) => true,
+            // A short text has its length in its head, a longer one in a byte of its own.
+            ([.., head], Parser::Msgpack) if length < 32 => usize::from(*head) == 0xa0 | length,
+            ([.., 0xd9, count], Parser::Msgpack) => usize::from(*count) == length,
             _ => false,
-        }
+        };
+        std::str::from_utf8(offset).ok().filter(|_| is_whole && (1..=LONGEST).contains(&length))
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        while self.pop() {}
     }
 }
 
@@ -228,6 +271,14 @@ mod tests {
     use super::*;
     use crate::realtime::dialect::socketio::form::{Place, Shape};
     use crate::realtime::vocabulary::{Draft, Payload};
+
+    fn bounds(events: usize, bytes: usize) -> Bounds {
+        Bounds { events, bytes, held: Gauge::default(), total: usize::MAX }
+    }
+
+    fn trail(parser: Parser, events: usize, bytes: usize) -> Trail {
+        Trail::new(1, parser, bounds(events, bytes))
+    }
 
     fn said(scope: &str, parser: Parser, offset: &str) -> Parcel {
         let draft = Draft { name: Some("e".into()), ..Draft::new(Payload::Text("a-b".into())) };
@@ -242,7 +293,7 @@ mod tests {
     #[test]
     fn an_offset_says_what_was_missed() {
         for parser in [Parser::Json, Parser::Msgpack] {
-            let mut trail = Trail::new(1, parser, 10, 10_000);
+            let mut trail = trail(parser, 10, 10_000);
             let (mut root, mut other) = (trail.begin(None), trail.begin(None));
             let long = "ffffffffffffffff-18446744073709551615";
             for (scope, offset) in [("/", "a-1"), ("/x-1", "b-1"), ("/", "a-11"), ("/x-1", "2"), ("/", long)] {
@@ -261,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_was_before_a_client_is_none_of_its() {
-        let mut trail = Trail::new(1, Parser::Json, 10, 10_000);
+        let mut trail = trail(Parser::Json, 10, 10_000);
         trail.push(&said("/", Parser::Json, "a-1"));
         let mut steps = trail.begin(Some("a-1"));
         trail.push(&said("/", Parser::Json, "a-2"));
@@ -272,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_has_arrived_is_not_kept() {
-        let mut trail = Trail::new(1, Parser::Json, 10, 10_000);
+        let mut trail = trail(Parser::Json, 10, 10_000);
         let (mut root, mut other) = (trail.begin(None), trail.begin(None));
         for (scope, offset) in [("/", "a-1"), ("/", "a-2"), ("/x", "b-1")] {
             trail.push(&said(scope, Parser::Json, offset));
@@ -294,7 +345,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_knows_what_it_forgot() {
-        for mut trail in [Trail::new(1, Parser::Json, 3, 10_000), Trail::new(1, Parser::Json, 100, 66)] {
+        for mut trail in [trail(Parser::Json, 3, 10_000), trail(Parser::Json, 100, 66)] {
             let mut steps = trail.begin(None);
             let mut late = None;
             for number in 1..=5 {
@@ -314,14 +365,67 @@ mod tests {
     #[test]
     fn questions_are_not_asked_again() {
         for parser in [Parser::Json, Parser::Msgpack] {
-            let mut trail = Trail::new(1, parser, 10, 10_000);
+            let mut trail = trail(parser, 10, 10_000);
             let draft = Draft { asks: Some(7), ..Draft::new(Payload::Text("1".into())) };
             for scope in ["/", "/x7"] {
                 trail.push(&Shape { parser, recovers: true }.event(scope, &draft, Place::Nowhere).unwrap());
                 assert_eq!(trail.parcels.len(), 0);
                 trail.push(&said(scope, parser, "a-1"));
-                trail.pop().unwrap();
+                assert!(trail.pop());
             }
         }
+    }
+
+    #[test]
+    fn what_several_hold_counts_once_and_is_given_back() {
+        let held = Gauge::default();
+        let new = || Trail::new(1, Parser::Json, Bounds { held: held.clone(), ..bounds(3, 10_000) });
+        let (mut one, mut two) = (new(), new());
+        let event = said("/", Parser::Json, "a-1");
+        one.push(&event);
+        let alone = held.get();
+        two.push(&event);
+        assert!(alone > 19 && held.get() - alone < 19, "{alone} {}", held.get());
+        drop(one);
+        assert_eq!(held.get(), alone);
+        for _ in 0..10 {
+            two.push(&said("/", Parser::Json, "a-2"));
+        }
+        assert_eq!(held.get(), 3 * alone);
+        two.mark();
+        two.confirm(std::iter::empty());
+        assert_eq!(held.get(), 0);
+    }
+
+    #[test]
+    fn together_they_hold_no_more_than_they_may() {
+        let held = Gauge::default();
+        let new = || Trail::new(1, Parser::Json, Bounds { held: held.clone(), total: 1000, ..bounds(100, 10_000) });
+        let mut trails = [new(), new(), new()];
+        let mut clients = trails.each_mut().map(|trail| trail.begin(None));
+        for number in 1..=50 {
+            for trail in &mut trails {
+                trail.push(&said("/", Parser::Json, &format!("a-{number}")));
+                assert!(held.get() <= 1000, "{}", held.get());
+            }
+        }
+        for (trail, steps) in trails.iter().zip(&mut clients) {
+            assert_eq!(missed(trail, "/", steps, None), None, "none of them has all");
+        }
+        drop(trails);
+        assert_eq!(held.get(), 0);
+    }
+
+    #[test]
+    fn a_gap_is_not_passed_over() {
+        let mut trail = trail(Parser::Json, 10, 10_000);
+        let mut steps = trail.begin(None);
+        trail.push(&said("/", Parser::Json, "a-1"));
+        trail.gap();
+        assert_eq!(missed(&trail, "/", &mut steps, Some("a-1")), None);
+        assert_eq!(missed(&trail, "/", &mut steps, None), None);
+        trail.push(&said("/", Parser::Json, "a-3"));
+        trail.push(&said("/", Parser::Json, "a-4"));
+        assert_eq!(missed(&trail, "/", &mut steps, Some("a-3")), Some(1));
     }
 }

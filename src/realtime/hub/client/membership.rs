@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Authority, Client};
+use super::{Authority, Client, Standing};
 use crate::realtime::hub::channel::{Cell, State};
 use crate::realtime::hub::policy::{Members, Policy};
 use crate::realtime::vocabulary::{Channel, Extras, Member, Moment, Presence, Refusal};
@@ -48,9 +48,18 @@ impl Client {
     }
 
     pub(super) fn enter_in(&mut self, cell: &Arc<Cell>, state: &mut State, member: Member) -> Result<(), Refusal> {
-        let is_known = self.entered.iter().any(|(known, key)| Arc::ptr_eq(known, cell) && *key == member.key);
-        if !is_known && self.entered.len() >= self.hub.config().max_subscriptions {
+        let is_one = |known: &Arc<Cell>, key: &str| Arc::ptr_eq(known, cell) && *key == *member.key;
+        let (count, is_known) = match &self.standing {
+            Standing::Here(all) => (all.len(), all.iter().any(|(known, key)| is_one(known, key))),
+            Standing::Away(all) => (all.len(), all.iter().any(|(known, before)| is_one(known, &before.key))),
+        };
+        if !is_known && count >= self.hub.config().max_subscriptions {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
+        }
+        if let Standing::Away(absent) = &mut self.standing {
+            absent.retain(|(known, before)| !is_one(known, &before.key));
+            absent.push((Arc::clone(cell), member));
+            return Ok(());
         }
         let key = Arc::clone(&member.key);
         let most = state.policy.max_members;
@@ -63,19 +72,54 @@ impl Client {
             }
             self.hub.tell(cell, state, change, &member);
         }
-        if !is_known {
-            self.entered.push((Arc::clone(cell), key));
+        if let (false, Standing::Here(entered)) = (is_known, &mut self.standing) {
+            entered.push((Arc::clone(cell), key));
         }
         Ok(())
     }
 
     /// Leaves a channel's presence at once. Says whether it was there.
     pub fn leave(&mut self, channel: &Channel, key: &str, now: Moment) -> bool {
-        let place = self.entered.iter().position(|(cell, known)| cell.name == *channel && **known == *key);
+        let entered = match &mut self.standing {
+            Standing::Here(entered) => entered,
+            Standing::Away(absent) => {
+                let before = absent.len();
+                absent.retain(|(cell, member)| cell.name != *channel || *member.key != *key);
+                return absent.len() < before;
+            }
+        };
+        let place = entered.iter().position(|(cell, known)| cell.name == *channel && **known == *key);
         let Some(place) = place else { return false };
-        let (cell, key) = self.entered.swap_remove(place);
+        let (cell, key) = entered.swap_remove(place);
         self.leave_in(&cell, &key, Duration::ZERO, now.instant);
         true
+    }
+
+    /// Its link is lost: it is a member of nothing as soon as the grace of each channel is over, unless it is
+    /// [`Client::back`] by then.
+    pub fn away(&mut self, now: Moment) {
+        let Standing::Here(entered) = &mut self.standing else { return };
+        let entered = std::mem::take(entered);
+        let mut absent = Vec::with_capacity(entered.len());
+        for (cell, key) in entered {
+            let (grace, member) = {
+                let state = cell.state.lock();
+                (state.policy.presence_grace, state.members.of(&key).map(Arc::clone))
+            };
+            self.leave_in(&cell, &key, grace, now.instant);
+            absent.extend(member.map(|member| (cell, Member::clone(&member))));
+        }
+        self.standing = Standing::Away(Box::new(absent));
+    }
+
+    /// It has a link again, and is a member of what it was a member of; but for channels that are full by now.
+    pub fn back(&mut self, now: Moment) {
+        let Standing::Away(absent) = &mut self.standing else { return };
+        let absent = std::mem::take(&mut **absent);
+        self.standing = Standing::Here(Vec::with_capacity(absent.len()));
+        for (cell, member) in absent {
+            let _ = self.enter(&cell.name, member, Authority::App, now);
+        }
     }
 
     pub(super) fn leave_in(&self, cell: &Arc<Cell>, key: &str, grace: Duration, now: Instant) {

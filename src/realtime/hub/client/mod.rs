@@ -15,7 +15,8 @@ use super::news::News;
 use super::policy::Allowed;
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::vocabulary::{
-    Channel, Closing, ConnectionId, Encoding, Identity, Moment, Recovery, Refusal, Rights, Since, Subscribe, Subscribed,
+    Channel, Closing, ConnectionId, Encoding, Identity, Member, Moment, Recovery, Refusal, Rights, Since, Subscribe,
+    Subscribed,
 };
 use publishing::Bucket;
 
@@ -38,12 +39,20 @@ pub struct Client {
     rights: Option<Box<Rights>>,
     /// In the order of their channels' names.
     subscriptions: Vec<Subscription>,
-    /// The members that it stands behind. Bounded like subscriptions.
-    entered: Vec<(Arc<Cell>, Arc<str>)>,
+    standing: Standing,
     buckets: Vec<Bucket>,
     /// What was taken from the mailbox.
     post: Post,
 }
+
+/// The members that a client stands behind, and where. Bounded like subscriptions.
+enum Standing {
+    Here(Vec<(Arc<Cell>, Arc<str>)>),
+    /// It has no link: what it will be a member of when it is back. Boxed, as it is rare.
+    Away(Box<Absent>),
+}
+
+type Absent = Vec<(Arc<Cell>, Member)>;
 
 struct Subscription {
     cell: Arc<Cell>,
@@ -60,7 +69,7 @@ impl Client {
             identity: None,
             rights: None,
             subscriptions: Vec::new(),
-            entered: Vec::new(),
+            standing: Standing::Here(Vec::new()),
             buckets: Vec::new(),
             post: Post::default(),
         }
@@ -193,15 +202,14 @@ impl Client {
         self.leave_seat(&subscription, now.instant);
         let cell = subscription.cell;
         self.post.forget(cell.number);
-        let mut entered = std::mem::take(&mut self.entered);
-        entered.retain(|(known, key)| {
-            let stays = !Arc::ptr_eq(known, &cell);
-            if !stays {
-                self.leave_in(&cell, key, Duration::ZERO, now.instant);
-            }
-            stays
-        });
-        self.entered = entered;
+        let mut left = Vec::new();
+        match &mut self.standing {
+            Standing::Here(entered) => left.extend(entered.extract_if(.., |(known, _)| Arc::ptr_eq(known, &cell))),
+            Standing::Away(absent) => absent.retain(|(known, _)| !Arc::ptr_eq(known, &cell)),
+        }
+        for (cell, key) in left {
+            self.leave_in(&cell, &key, Duration::ZERO, now.instant);
+        }
         true
     }
 
@@ -240,9 +248,12 @@ impl Client {
         for subscription in std::mem::take(&mut self.subscriptions) {
             self.leave_seat(&subscription, now);
         }
-        for (cell, key) in std::mem::take(&mut self.entered) {
-            let grace = cell.state.lock().policy.presence_grace;
-            self.leave_in(&cell, &key, grace, now);
+        // One that is away has left already.
+        if let Standing::Here(entered) = std::mem::replace(&mut self.standing, Standing::Here(Vec::new())) {
+            for (cell, key) in entered {
+                let grace = cell.state.lock().policy.presence_grace;
+                self.leave_in(&cell, &key, grace, now);
+            }
         }
         self.forget_user();
     }
