@@ -73,7 +73,7 @@ impl Exchange {
     /// [`Denied`]; an overlap ends the session too.
     pub fn read(self: &Arc<Self>) -> Result<Reader, Denied> {
         let mut state = self.0.lock();
-        if state.is_over {
+        if state.ends() {
             return Err(Denied::Over);
         }
         if !matches!(state.reading, Reading::Nobody) {
@@ -91,7 +91,7 @@ impl Exchange {
     /// [`Denied`]; an overlap ends the session too.
     pub fn post(self: &Arc<Self>) -> Result<Post, Denied> {
         let mut state = self.0.lock();
-        if state.is_over {
+        if state.ends() {
             return Err(Denied::Over);
         }
         if !matches!(state.posted, Posted::Nothing) {
@@ -183,6 +183,11 @@ impl State {
         if !self.session.as_ref().is_some_and(|session| session.will_wake(context.waker())) {
             self.session = Some(context.waker().clone());
         }
+    }
+
+    /// Over, or about to be: its task need not have heard of the fault for the next request to come too late.
+    fn ends(&self) -> bool {
+        self.is_over || self.fault.is_some()
     }
 
     fn fail(&mut self, fault: Fault) {

@@ -83,6 +83,15 @@ async fn a_request_that_breaks_off_ends_the_session() {
 }
 
 #[tokio::test]
+async fn whoever_comes_after_a_fault_comes_too_late() {
+    // The session's task has not run since.
+    let exchange = exchange();
+    exchange.fail(Fault::Content);
+    assert_eq!(exchange.read().unwrap_err(), Denied::Over);
+    assert_eq!(exchange.post().unwrap_err(), Denied::Over);
+}
+
+#[tokio::test]
 async fn the_end_reaches_everybody() {
     let exchange = exchange();
     let reading = tokio::spawn(exchange.read().unwrap().only());
