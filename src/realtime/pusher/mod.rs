@@ -26,6 +26,7 @@ pub struct Asked {
 
 use super::{Realtime, Settings};
 use crate::http::{Failure, Request, Response};
+use crate::realtime::dialect::pusher::Code;
 use crate::realtime::link::{sockjs, websocket};
 use place::Wish;
 
@@ -45,7 +46,7 @@ impl Realtime {
     pub fn asked_by_server(&self, request: &Request) -> Option<Asked> {
         match self.pusher_place(&self.settings.get(), request)? {
             Place::Rest { id, path } => Some(Asked { id, path }),
-            Place::Socket { .. } | Place::Fallback { .. } | Place::Auth { .. } => None,
+            Place::Socket { .. } | Place::Nowhere { .. } | Place::Fallback { .. } | Place::Auth { .. } => None,
         }
     }
 
@@ -60,7 +61,8 @@ impl Realtime {
     /// [`Failure`], by the door.
     pub(super) async fn pusher(&self, request: Request, place: Place) -> Result<Response, Failure> {
         match place {
-            Place::Socket { key } => self.pusher_socket(request, &key).await,
+            Place::Socket { key } => self.pusher_socket(request, &key, Ok(())).await,
+            Place::Nowhere { key } => self.pusher_socket(request, &key, Err(Code::NoPath)).await,
             Place::Fallback { key, session, what } => self.pusher_fallback(request, &key, &session, what).await,
             Place::Rest { id, path } => Ok(self.pusher_rest(request, &id, &path).await),
             Place::Auth { is_user } => self.pusher_auth(request, is_user).await,

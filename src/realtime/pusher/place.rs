@@ -8,6 +8,8 @@ use super::Apps;
 pub enum Place {
     /// `/app/KEY`: a socket.
     Socket { key: String },
+    /// A socket somewhere below `/app/KEY`, where there is nothing.
+    Nowhere { key: String },
     /// `/app/KEY/N/SESSION/…`: a client that comes by ordinary requests.
     Fallback { key: String, session: String, what: Fallback },
     /// `/apps/ID/…`: the app's server. `path` begins with `/apps`.
@@ -42,6 +44,9 @@ impl Place {
         match segments[..] {
             ["app", key] if !key.is_empty() && (wish.is_upgrade || inside.is_some()) => {
                 Some(Place::Socket { key: key.to_owned() })
+            }
+            ["app", key, _, ..] if wish.is_upgrade && !key.is_empty() && is_ours(key) => {
+                Some(Place::Nowhere { key: key.to_owned() })
             }
             ["app", key, number, session, what] | ["pusher", "app", key, number, session, what]
                 if is_ours(key) && !number.is_empty() && !session.is_empty() =>
@@ -87,7 +92,13 @@ mod tests {
         assert_eq!(find("/api/ws/app/k", true), socket("k"));
         assert_eq!(find("/api/ws/app/k", false), socket("k"), "so that it is told how to ask");
         assert_eq!(find("/app/k", false), None, "a page of the site");
-        for path in ["/app", "/app/", "/app/k/x", "/api/ws", "/api/ws/app", "/api/ws/app/", "/api/wsx/app/k", "/"] {
+        let nowhere = |key: &str| Some(Place::Nowhere { key: key.to_owned() });
+        for (path, key) in
+            [("/app/k/x", "k"), ("/app/k/", "k"), ("/app/k/7/abc/xhr", "k"), ("/api/ws/app/other/x", "other")]
+        {
+            assert_eq!(find(path, true), nowhere(key), "{path}");
+        }
+        for path in ["/app", "/app/", "/app/other/x", "/api/ws", "/api/ws/app", "/api/ws/app/", "/api/wsx/app/k", "/"] {
             assert_eq!(find(path, true), None, "{path}");
         }
     }

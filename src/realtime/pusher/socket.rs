@@ -18,7 +18,7 @@ pub const DIALECT: &str = "pusher";
 const VERSIONS: std::ops::RangeInclusive<u32> = 5..=7;
 
 impl Realtime {
-    /// Opens a socket of the app with this key.
+    /// Opens a socket of the app with this key, unless its path is an error.
     ///
     /// A client of this protocol learns why it is not let in from a close code, and acts by it: so what is wrong with the
     /// app or the version is said on an open socket.
@@ -29,6 +29,7 @@ impl Realtime {
         &self,
         mut request: Request,
         key: &str,
+        path: Result<(), Code>,
     ) -> Result<Response, Failure> {
         let settings = self.settings.get();
         let config = &settings.config;
@@ -39,7 +40,8 @@ impl Realtime {
         self.check_origin(&config.origins, &request.headers, &facts)?;
         let response = offer.accept(offer.protocols().next());
         let agreed = offer.agreed().cloned();
-        let app = version(request.uri.query()).and_then(|()| self.pusher.by_key(key).ok_or(Code::NoApp));
+        let app =
+            path.and_then(|()| version(request.uri.query())).and_then(|()| self.pusher.by_key(key).ok_or(Code::NoApp));
         let app = app.and_then(|app| app.closed().map_or(Ok(app), Err));
         let app = match app {
             Ok(app) => app,

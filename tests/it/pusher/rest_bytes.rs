@@ -1,10 +1,11 @@
 //! Promise: a request of an app's server is believed if it is signed, lately, for itself; anything else gets a status.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::app::{enter, md5, now, pusher, sign, subscribe};
+use super::app::{data, enter, md5, now, pusher, sign, subscribe};
 use crate::harness::Door;
 use crate::harness::client::ask;
+use crate::harness::socket::Socket;
 
 const BODY: &str = r#"{"name":"n","channel":"c","data":"d"}"#;
 
@@ -101,6 +102,109 @@ async fn a_request_that_is_sent_again_counts_again_while_it_is_young() {
         assert_eq!(socket.hear().await, r#"{"event":"n","channel":"c","data":"d"}"#);
     }
     socket.is_quiet().await;
+}
+
+/// Asks at `path` with these parameters too, in the order in which they are signed, which is that of their names.
+async fn get(door: &Door, path: &str, parameters: &[(&str, &str)]) -> (u16, String) {
+    let time = now().to_string();
+    let signed = [("auth_key", "app-key"), ("auth_timestamp", &time), ("auth_version", "1.0")];
+    let mut pairs: Vec<_> = signed.iter().chain(parameters).collect();
+    pairs.sort_unstable();
+    let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+    let signature = sign("app-secret", &format!("GET\n{path}\n{query}"));
+    let answer = ask(door.http(), "GET", &format!("{path}?{query}&auth_signature={signature}"), &[], "").await;
+    let status = answer.status;
+    (status, String::from_utf8(answer.bytes().await.to_vec()).expect("UTF-8"))
+}
+
+/// Joins a presence channel as this user.
+async fn join(socket: &mut Socket, id: &str, channel: &str, user: &str) {
+    let member = json!({ "user_id": user, "user_info": { "name": user } }).to_string();
+    let auth = format!("app-key:{}", sign("app-secret", &format!("{id}:{channel}:{member}")));
+    let data = json!({ "channel": channel, "auth": auth, "channel_data": member });
+    socket.say(&json!({ "event": "pusher:subscribe", "data": data }).to_string()).await;
+    assert_eq!(socket.hear_json().await["event"], "pusher_internal:subscription_succeeded");
+}
+
+#[tokio::test]
+async fn what_is_in_the_channels_is_told_as_it_was_asked_for() {
+    let door = pusher("");
+    let asked = async |path: &str, parameters: &[(&str, &str)]| get(&door, path, parameters).await;
+    assert_eq!(asked("/apps/1/channels", &[]).await, (200, r#"{"channels":{}}"#.into()));
+    let (mut una, una_id) = enter(&door).await;
+    let (mut otto, otto_id) = enter(&door).await;
+    una.say(&subscribe("news", "")).await;
+    assert_eq!(una.hear_json().await["event"], "pusher_internal:subscription_succeeded");
+    join(&mut una, &una_id, "presence-a", "una").await;
+    join(&mut otto, &otto_id, "presence-a", "otto").await;
+    join(&mut otto, &otto_id, "presence-b", "otto").await;
+
+    let all = r#"{"channels":{"news":{},"presence-a":{},"presence-b":{}}}"#;
+    assert_eq!(asked("/apps/1/channels", &[]).await, (200, all.into()));
+    let some = r#"{"channels":{"presence-a":{"subscription_count":2,"user_count":2}}}"#;
+    let info = ("info", "user_count,subscription_count");
+    assert_eq!(asked("/apps/1/channels", &[("filter_by_prefix", "presence-a"), info]).await, (200, some.into()));
+    assert_eq!(asked("/apps/1/channels", &[("filter_by_prefix", "none")]).await, (200, r#"{"channels":{}}"#.into()));
+
+    let one = r#"{"occupied":true,"user_count":2}"#;
+    assert_eq!(asked("/apps/1/channels/presence-a", &[("info", "user_count")]).await, (200, one.into()));
+    assert_eq!(asked("/apps/1/channels/news", &[]).await, (200, r#"{"occupied":true}"#.into()));
+    assert_eq!(asked("/apps/1/channels/empty", &[]).await, (200, r#"{"occupied":false}"#.into()));
+    let (status, users) = asked("/apps/1/channels/presence-a/users", &[]).await;
+    assert_eq!(status, 200);
+    let users: Value = serde_json::from_str(&users).expect("JSON");
+    let mut ids: Vec<_> = users["users"].as_array().expect("a list").iter().map(|user| user["id"].as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [Some("otto"), Some("una")]);
+
+    for (path, parameters, status) in [
+        ("/apps/1/channels", &[("info", "user_count")][..], 400),
+        ("/apps/1/channels", &[("info", "weather")], 400),
+        ("/apps/1/channels/news", &[("info", "user_count")], 400),
+        ("/apps/1/channels/news/users", &[], 400),
+        ("/apps/1/channels/no%20channel", &[], 400),
+        ("/apps/1/channels/%FF", &[], 400),
+        ("/apps/1/weather", &[], 404),
+        ("/apps/1/events", &[], 404),
+        ("/apps/2/channels", &[("auth_signature", "none")], 404),
+    ] {
+        let (got, words) = asked(path, parameters).await;
+        assert_eq!(got, status, "{path} {parameters:?}: {words}");
+    }
+    drop(otto);
+    let mut left = String::new();
+    while left != r#"{"channels":{"news":{},"presence-a":{}}}"# {
+        left = asked("/apps/1/channels", &[]).await.1;
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_put_out_wherever_it_is_and_nobody_else() {
+    let door = pusher("");
+    let sign_in = async |user: &str| {
+        let (mut socket, id) = enter(&door).await;
+        let who = json!({ "id": user }).to_string();
+        let auth = format!("app-key:{}", sign("app-secret", &format!("{id}::user::{who}")));
+        let data = json!({ "auth": auth, "user_data": who });
+        socket.say(&json!({ "event": "pusher:signin", "data": data }).to_string()).await;
+        assert_eq!(socket.hear_json().await["event"], "pusher:signin_success");
+        socket
+    };
+    let (mut una, mut again, mut otto) = (sign_in("una").await, sign_in("una").await, sign_in("otto").await);
+    assert_eq!(send(&door, "/apps/1/users/nobody/terminate_connections", String::new()).await, 200);
+    assert_eq!(send(&door, "/apps/1/users/una/terminate_connections", String::new()).await, 200);
+    for socket in [&mut una, &mut again] {
+        let error = socket.hear_json().await;
+        assert_eq!((&error["event"], &data(&error)["code"]), (&json!("pusher:error"), &json!(4009)));
+        assert_eq!(socket.closed().await.0, 4009);
+    }
+    otto.is_quiet().await;
+    // As the stock client does once it has signed in.
+    otto.say(&subscribe("#server-to-user-otto", "")).await;
+    assert_eq!(otto.hear_json().await["event"], "pusher_internal:subscription_succeeded");
+    assert_eq!(send(&door, "/apps/1/users/otto/events", json!({ "name": "n", "data": "d" }).to_string()).await, 200);
+    let heard = otto.hear_json().await;
+    assert_eq!((&heard["event"], &heard["data"]), (&json!("n"), &json!("d")));
 }
 
 /// Sends `body`, signed, to `path`.

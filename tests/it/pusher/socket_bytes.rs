@@ -20,6 +20,8 @@ async fn each_version_and_key_that_is_wrong_has_its_code() {
         ("/app/app-key?protocol=8", 4007),
         ("/app/nobody?protocol=7", 4001),
         ("/api/ws/app/nobody?protocol=7", 4001),
+        ("/app/app-key/more?protocol=7", 4005),
+        ("/api/ws/app/app-key/?protocol=7", 4005),
     ] {
         let mut socket = connect(&door, path).await;
         let error = socket.hear_json().await;
