@@ -58,6 +58,23 @@ function behave(io) {
     socket.on("ask me", async (ms, ...rest) => rest.pop()(await asked(socket.timeout(ms).emitWithAck("question", ...rest))));
     socket.on("ask room", async (room, ms, ...rest) => rest.pop()(await asked(io.of(socket.nsp.name).to(room).timeout(ms).emitWithAck("question", ...rest))));
     socket.on("ask others", async (ms, ...rest) => rest.pop()(await asked(socket.broadcast.timeout(ms).emitWithAck("question", ...rest))));
+    // The same with callbacks: what they do is done, in its order.
+    socket.on("call me", (...rest) => {
+      const ack = rest.pop();
+      socket.emit("question", ...rest, (...answers) => {
+        socket.emit("said", "in the callback");
+        ack(...answers);
+      });
+    });
+    socket.on("call me in time", (ms, ...rest) => {
+      const ack = rest.pop();
+      socket.timeout(ms).emit("question", ...rest, (error, ...answers) => ack(error?.message ?? null, ...answers));
+    });
+    socket.on("call room", (room, ms, ...rest) => {
+      const ack = rest.pop();
+      io.of(socket.nsp.name).to(room).timeout(ms).emit("question", ...rest, (error, answers) => ack(error?.message ?? null, answers));
+    });
+    socket.on("later", (ms, ...args) => void setTimeout(() => io.of(socket.nsp.name).emit("said", ...args), ms));
     socket.on("end", () => io.of(socket.nsp.name).emit("end"));
     socket.on("remember", (value, ack) => {
       socket.data.value = value;
@@ -420,6 +437,47 @@ const behaviours = {
     silent.on("question", () => {});
     const [outcome, responses] = await one.emitWithAck("ask others", 500, Buffer.from("bytes"));
     return [outcome, responses.map((response) => Buffer.from(response).toString())];
+  },
+  async "the server asks with a callback"(clients) {
+    const socket = await clients.connected();
+    socket.on("question", (a, b, ack) => ack(a + b, Buffer.from("and this")));
+    const said = heard(socket, "said");
+    const two = await new Promise((resolve) => socket.emit("call me", 1, 2, (...answers) => resolve(answers)));
+    return [two.map(String), await said];
+  },
+  async "the server asks with a callback and a time, and is answered"(clients) {
+    const socket = await clients.connected();
+    socket.on("question", (n, ack) => ack(n + 1, "this too"));
+    return new Promise((resolve) => socket.emit("call me in time", 20_000, 1, (...answers) => resolve(answers)));
+  },
+  async "the server asks with a callback and a time, and is not answered"(clients) {
+    const socket = await clients.connected();
+    socket.on("question", () => {});
+    return new Promise((resolve) => socket.emit("call me in time", 300, 1, (...answers) => resolve(answers)));
+  },
+  async "the server asks a room with a callback, and one does not answer"(clients) {
+    const [one, silent, asker] = [await clients.connected(), await clients.connected(), await clients.connected()];
+    for (const socket of [one, silent]) await socket.emitWithAck("join", "called");
+    one.on("question", (n, ack) => ack(n * 2));
+    const answered = await new Promise((resolve) => asker.emit("call room", "called", 500, 7, (...answers) => resolve(answers)));
+    silent.on("question", (n, ack) => ack(n * 2));
+    const all = await new Promise((resolve) => asker.emit("call room", "called", 20_000, 8, (...answers) => resolve(answers)));
+    return [answered, all];
+  },
+  async "while one handler waits for its client, others are served"(clients) {
+    const [asked, other] = [await clients.connected(), await clients.connected()];
+    const question = new Promise((resolve) => asked.once("question", (n, ack) => resolve(ack)));
+    const outcome = asked.emitWithAck("ask me", 20_000, 1);
+    const ack = await question;
+    const echoed = await other.emitWithAck("echo", "meanwhile");
+    ack("late");
+    return [echoed, await outcome];
+  },
+  async "a handler that is done emits from a timer"(clients) {
+    const [one, other] = [await clients.connected(), await clients.connected()];
+    const all = Promise.all([heard(one, "said"), heard(other, "said")]);
+    one.emit("later", 50, "still", Buffer.from("here"));
+    return (await all).map((args) => args.map(String));
   },
   async "the server asks an empty room"(clients) {
     const socket = await clients.connected();

@@ -4,6 +4,8 @@
 // `socket.data`. To find its handlers, the `connection` listener runs again for every event, and what it emits and
 // joins counts only when the client connects: leave everything else out of it.
 
+import { AsyncLocalStorage } from "node:async_hooks";
+
 export type Args = unknown[];
 type Callback = (...args: any[]) => unknown; // eslint-disable-line @typescript-eslint/no-explicit-any
 type Command = Record<string, unknown>;
@@ -34,17 +36,49 @@ export interface Question {
 /** What Doorway keeps for us of a client, until it is gone. */
 type Kept = { auth?: Record<string, unknown>; data?: Record<string, unknown> };
 
+/** What comes of one question. Whatever runs for it finds it here, `io.emit` too. */
+type Turn = {
+  commands: Command[];
+  /** Questions to clients that the answer waits for. */
+  asked: Promise<unknown>[];
+  /** The listener only shows its handlers. */
+  isShowing: boolean;
+  isAnswered: boolean;
+};
+
+const turns = new AsyncLocalStorage<Turn>();
+
+function current(): Turn | undefined {
+  const turn = turns.getStore();
+  return turn?.isAnswered ? undefined : turn;
+}
+
+function act(command: Command): void {
+  const turn = current();
+  if (turn) turn.commands.push(command);
+  else console.error(new Error(`${command.do} comes after its handler was done, and is lost`));
+}
+
+/** `POST /emit` of Doorway's API. */
+async function post(event: Command): Promise<Response> {
+  const token = process.env.DOORWAY_TOKEN;
+  return fetch(`${process.env.DOORWAY_URL}/emit`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) },
+    body: JSON.stringify(event),
+  });
+}
+
 /** Who hears an event: `io.to("room").except("other").emit(...)`. */
 class Broadcast {
   constructor(
-    private readonly commands: Command[],
     private readonly words: Command,
     private readonly socket?: { id: string; nsp: { name: string } },
-    private readonly patience = 60_000,
+    private readonly patience?: number,
   ) {}
 
   private with(words: Command, patience = this.patience): Broadcast {
-    return new Broadcast(this.commands, words, this.socket, patience);
+    return new Broadcast(words, this.socket, patience);
   }
 
   to(room: string | string[]): Broadcast {
@@ -69,30 +103,60 @@ class Broadcast {
     return this.with(this.words, ms);
   }
 
+  /** With a function as the last of `args`, asks as `emitWithAck` does, and calls it before the handler is done. */
   emit(name: string, ...args: Args): true {
-    this.commands.push({ ...this.words, do: "emit", name, args: pack(args) });
+    const turn = current();
+    const callback = args.at(-1);
+    if (typeof callback === "function") {
+      if (turn?.isShowing) return true;
+      const called = this.call(callback as Callback, name, args.slice(0, -1));
+      if (turn) turn.asked.push(called);
+      else called.catch(console.error);
+    } else if (turn) {
+      turn.commands.push({ ...this.words, do: "emit", name, args: pack(args) });
+    } else {
+      // A job, or a timer of a handler that is done.
+      post(this.event(name, args))
+        .then(async (response) => response.ok || console.error(`emit ${name}: ${await response.text()}`))
+        .catch(console.error);
+    }
     return true;
+  }
+
+  private async call(callback: Callback, name: string, args: Args): Promise<unknown> {
+    const { error, answers } = await this.ask(name, args);
+    const values = this.isOne ? (answers[0] ?? []) : [answers.map(([first]) => first)];
+    if (this.isOne && this.patience === undefined) return error ? undefined : callback(...values);
+    return error && this.isOne ? callback(error) : callback(error ?? null, ...values);
   }
 
   /** Asks at once, while the handler waits: what each client answers, or what the one does. */
   async emitWithAck(name: string, ...args: Args): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any
-    const { everyone, echo = true, ...words } = this.words as { everyone?: true; echo?: boolean; to?: string[]; except?: string[] };
-    const { id, nsp } = this.socket ?? {};
-    const isOne = !everyone && !words.to;
-    const question = { namespace: nsp?.name, ...words, name, args: pack(args), serverTimeout: this.patience };
-    if (isOne && id) question.to = [id];
-    if (!echo && id) question.except = [...(question.except ?? []), id];
-    const token = process.env.DOORWAY_TOKEN;
-    const response = await fetch(`${process.env.DOORWAY_URL}/emit`, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) },
-      body: JSON.stringify(question),
-    });
+    const { error, answers } = await this.ask(name, args);
+    const responses = answers.map(([first]) => first);
+    if (error) throw Object.assign(error, this.isOne ? {} : { responses });
+    return this.isOne ? responses[0] : responses;
+  }
+
+  private async ask(name: string, args: Args): Promise<{ error?: Error; answers: Args[] }> {
+    const response = await post({ ...this.event(name, args), serverTimeout: this.patience ?? 60_000 });
     const { results, detail } = await response.json();
     if (!results) throw new Error(detail);
-    const responses = results.map((result: { args: Args }) => unpack(result.args)[0]);
-    if (!response.ok) throw Object.assign(new Error("operation has timed out"), isOne ? {} : { responses });
-    return isOne ? responses[0] : responses;
+    const answers = results.map((result: { args: Args }) => unpack(result.args));
+    return { answers, ...(!response.ok && { error: new Error("operation has timed out") }) };
+  }
+
+  private get isOne(): boolean {
+    return !this.words.everyone && !this.words.to;
+  }
+
+  private event(name: string, args: Args): Command {
+    const { everyone: _, echo = true, ...words } = this.words as { everyone?: true; echo?: boolean; to?: string[]; except?: string[] };
+    const { id, nsp } = this.socket ?? {};
+    const event = { namespace: nsp?.name, ...words, name, args: pack(args) };
+    if (this.isOne && id) event.to = [id];
+    if (!echo && id) event.except = [...(event.except ?? []), id];
+    return event;
   }
 }
 
@@ -108,7 +172,6 @@ export class Socket {
   /** @internal */ readonly handlers = new Map<string, Callback[]>();
 
   constructor(
-    private readonly commands: Command[],
     readonly nsp: { name: string },
     { data }: Question,
     headers: Headers,
@@ -145,7 +208,7 @@ export class Socket {
   }
 
   private get self(): Broadcast {
-    return new Broadcast(this.commands, {}, this);
+    return new Broadcast({}, this);
   }
 
   send(...args: Args): this {
@@ -154,7 +217,7 @@ export class Socket {
   }
 
   to(room: string | string[]): Broadcast {
-    return new Broadcast(this.commands, { echo: false }, this).to(room);
+    return new Broadcast({ echo: false }, this).to(room);
   }
 
   in(room: string | string[]): Broadcast {
@@ -166,7 +229,7 @@ export class Socket {
   }
 
   get broadcast(): Broadcast {
-    return new Broadcast(this.commands, { everyone: true, echo: false }, this);
+    return new Broadcast({ everyone: true, echo: false }, this);
   }
 
   get volatile(): Broadcast {
@@ -174,15 +237,15 @@ export class Socket {
   }
 
   join(rooms: string | string[]): void {
-    for (const room of [rooms].flat()) this.commands.push({ do: "join", room });
+    for (const room of [rooms].flat()) act({ do: "join", room });
   }
 
   leave(room: string): void {
-    this.commands.push({ do: "leave", room });
+    act({ do: "leave", room });
   }
 
   disconnect(close = false): this {
-    this.commands.push({ do: "disconnect", close });
+    act({ do: "disconnect", close });
     return this;
   }
 }
@@ -194,10 +257,7 @@ class Namespace {
   /** @internal */ middlewares: Middleware[] = [];
   /** @internal */ listeners: ((socket: Socket) => unknown)[] = [];
 
-  constructor(
-    private readonly server: Server,
-    readonly name: string | RegExp,
-  ) {}
+  constructor(readonly name: string | RegExp) {}
 
   use(middleware: Middleware): this {
     this.middlewares.push(middleware);
@@ -210,7 +270,7 @@ class Namespace {
   }
 
   private get everyone(): Broadcast {
-    return new Broadcast(this.server.commands, { everyone: true, namespace: this.name });
+    return new Broadcast({ everyone: true, namespace: this.name });
   }
 
   to(room: string | string[]): Broadcast {
@@ -236,43 +296,41 @@ class Namespace {
   emit(name: string, ...args: Args): true {
     return this.everyone.emit(name, ...args);
   }
+
+  emitWithAck(name: string, ...args: Args): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any
+    return this.everyone.emitWithAck(name, ...args);
+  }
 }
 
 export class Server extends Namespace {
   private readonly namespaces: Namespace[] = [this];
-  private asking?: Promise<unknown>;
-  /** @internal What the handlers that run now want done. */ commands: Command[] = [];
 
   constructor(private readonly options: { connectionStateRecovery?: { skipMiddlewares?: boolean } } = {}) {
-    super(undefined as never, "/");
-    Object.defineProperty(this, "server", { value: this });
+    super("/");
   }
 
   of(name: string | RegExp): Namespace {
     let namespace = this.namespaces.find((known) => String(known.name) === String(name));
-    if (!namespace) this.namespaces.push((namespace = new Namespace(this, name)));
+    if (!namespace) this.namespaces.push((namespace = new Namespace(name)));
     return namespace;
   }
 
   /** The answer to one question, as JSON; `headers` are those of its request. */
   async answer(question: Question, headers: Headers): Promise<Record<string, unknown>> {
-    // `io.emit` must know which question it belongs to: they take turns.
-    const before = this.asking;
-    const mine = (async () => {
-      await before?.catch(() => {});
-      this.commands = [];
-      return this.decide(question, headers, this.commands);
-    })();
-    this.asking = mine;
-    return mine;
+    const turn: Turn = { commands: [], asked: [], isShowing: question.type !== "connect", isAnswered: false };
+    try {
+      return await turns.run(turn, () => this.decide(question, headers, turn));
+    } finally {
+      turn.isAnswered = true;
+    }
   }
 
-  private async decide(question: Question, headers: Headers, commands: Command[]): Promise<Record<string, unknown>> {
+  private async decide(question: Question, headers: Headers, turn: Turn): Promise<Record<string, unknown>> {
     const { type, data } = question;
     const scope = data.scope || "/";
     const namespace = this.namespaces.find(({ name }) => (name instanceof RegExp ? name.test(scope) : name === scope));
     if (!namespace) return type === "connect" ? { allow: false, reason: "Invalid namespace" } : {};
-    const socket = new Socket(commands, { name: scope }, question, headers);
+    const socket = new Socket({ name: scope }, question, headers);
     const skips = socket.recovered && (this.options.connectionStateRecovery?.skipMiddlewares ?? true);
     if (type === "connect" && !skips) {
       for (const middleware of namespace.middlewares) {
@@ -283,20 +341,22 @@ export class Server extends Namespace {
       }
     }
     for (const listener of namespace.listeners) await listener(socket);
-    const answer: Record<string, unknown> = { commands };
     if (type !== "connect") {
-      commands.length = 0; // the listener has only shown its handlers
+      turn.commands.length = 0;
+      turn.isShowing = false;
       const name = type === "disconnect" ? "disconnect" : data.name ?? "message";
       const args = type === "disconnect" ? [data.reason] : unpack(data.json ?? []);
       let waits = data.ack;
       if (waits) {
         args.push((...values: Args) => {
-          if (waits) commands.push({ do: "ack", args: pack(values) });
+          if (waits) act({ do: "ack", args: pack(values) });
           waits = false; // only the first counts
         });
       }
       for (const handler of socket.handlers.get(name) ?? []) await handler(...args);
     }
+    while (turn.asked.length > 0) await Promise.all(turn.asked.splice(0));
+    const answer: Record<string, unknown> = { commands: turn.commands };
     if (type !== "disconnect") answer.data = { auth: socket.handshake.auth, data: socket.data } satisfies Kept;
     if (socket.user !== null && socket.user !== data.client.user) answer.user = socket.user;
     return answer;
