@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
@@ -95,8 +96,9 @@ fn timestamp(line: &mut Vec<u8>) {
         if *second != now.as_secs() || text.is_empty() {
             *second = now.as_secs();
             *text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(*second)).to_string();
+            text.truncate(text.trim_end_matches('Z').len());
         }
-        line.extend_from_slice(text.trim_end_matches('Z').as_bytes());
+        line.extend_from_slice(text.as_bytes());
     });
     let millis = now.subsec_millis();
     let digit = |n: u32| b'0' + u8::try_from(n % 10).unwrap_or(0);
@@ -147,9 +149,9 @@ impl Json<'_> {
         self.0.extend_from_slice(b"\":");
     }
 
-    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn bare(&mut self, field: &Field, value: impl Serialize) {
         self.name(field);
-        let _ = Escaped { line: self.0, json: true }.write_fmt(value);
+        let _ = serde_json::to_writer(&mut *self.0, &value);
     }
 
     fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
@@ -169,20 +171,20 @@ impl Visit for Json<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, format_args!("{value}"));
+        self.bare(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field, format_args!("{value}"));
+        self.bare(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field, format_args!("{value}"));
+        self.bare(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
-            self.bare(field, format_args!("{value}"));
+            self.bare(field, value);
         } else {
             self.quoted(field, format_args!("{value}"));
         }

@@ -38,6 +38,8 @@ pub enum Cause {
 pub struct Question<'a> {
     pub method: &'a Method,
     pub wants_upgrade: bool,
+    /// When it was put, for the deadline.
+    pub asked: Instant,
     /// For the answer's head, from the moment that the app could go on.
     pub patience: Duration,
 }
@@ -57,7 +59,7 @@ pub async fn ask(connection: &mut Connection, upload: &mut Upload, question: &Qu
         had_begun: false,
         write_error: None,
         sent_before: 0,
-        deadline: Instant::now() + question.patience,
+        deadline: question.asked + question.patience,
     };
     let answered = std::future::poll_fn(|context| asking.poll(context)).await;
     answered.map_err(|cause| NoAnswer { cause, had_begun: asking.had_begun })

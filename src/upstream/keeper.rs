@@ -94,7 +94,12 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
             config.health_path
         );
         let mut upload = Upload::new(head.into_bytes(), Body::Empty, Encoding::None);
-        let question = Question { method: &Method::HEAD, wants_upgrade: false, patience: config.health_timeout };
+        let question = Question {
+            method: &Method::HEAD,
+            wants_upgrade: false,
+            asked: Instant::now(),
+            patience: config.health_timeout,
+        };
         let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| error.to_string())?;
         let status = head.status;
         answer::body(connection, &head, upload).map_err(|error| error.to_string())?;

@@ -68,11 +68,11 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
             Err(error) => return Err(unconnected(error, &pool.metrics)),
         };
         let patience_for_answer = pool.config.answer_timeout;
-        let question = Question { method, wants_upgrade: upgrade.is_some(), patience: patience_for_answer };
-        let started = Instant::now();
+        let asked = Instant::now();
+        let question = Question { method, wants_upgrade: upgrade.is_some(), asked, patience: patience_for_answer };
         match ask(&mut connection, &mut upload, &question).await {
             Ok(head) => {
-                pool.metrics.answered(started.elapsed());
+                pool.metrics.answered(asked.elapsed());
                 if !head.status.is_server_error() {
                     gate.hear();
                 }

@@ -5,9 +5,15 @@ use toml::de::DeValue;
 
 use crate::settings::{Expected, Setting};
 
-/// A media type without parameters, or a family of them: `text/*`, `*+json`. Lower case.
+/// A media type without parameters, or a family of them. Lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kind(String);
+pub enum Kind {
+    One(Box<str>),
+    /// `text/*`: what they begin with.
+    Begins(Box<str>),
+    /// `*+json`: what they end with.
+    Ends(Box<str>),
+}
 
 impl Kind {
     /// Text in all its forms. Images, video, archives and WOFF fonts are compressed already.
@@ -30,18 +36,25 @@ impl Kind {
     ];
 
     pub fn common() -> Vec<Kind> {
-        Kind::COMMON.iter().map(|kind| Kind((*kind).to_owned())).collect()
+        Kind::COMMON.iter().map(|kind| Kind::of(kind)).collect()
+    }
+
+    fn of(text: &str) -> Kind {
+        match (text.strip_suffix('*'), text.strip_prefix('*')) {
+            (Some(start), _) => Kind::Begins(start.into()),
+            (None, Some(end)) => Kind::Ends(end.into()),
+            (None, None) => Kind::One(text.into()),
+        }
     }
 
     fn covers(&self, essence: &str) -> bool {
-        if let Some(family) = self.0.strip_suffix('*') {
-            return essence.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
-        }
-        if let Some(suffix) = self.0.strip_prefix('*') {
-            let start = essence.len().checked_sub(suffix.len());
-            return start.and_then(|start| essence.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix));
-        }
-        essence.eq_ignore_ascii_case(&self.0)
+        let essence = essence.as_bytes();
+        let (part, wanted) = match self {
+            Kind::One(kind) => (Some(essence), kind),
+            Kind::Begins(start) => (essence.get(..start.len()), start),
+            Kind::Ends(end) => (essence.len().checked_sub(end.len()).and_then(|at| essence.get(at..)), end),
+        };
+        part.is_some_and(|part| part.eq_ignore_ascii_case(wanted.as_bytes()))
     }
 }
 
@@ -63,7 +76,7 @@ impl Setting for Kind {
             Some((family, kind)) => !family.is_empty() && !family.contains('*') && (kind == "*" || plain(kind)),
             None => text.strip_prefix("*+").is_some_and(plain),
         };
-        if right { Ok(Kind(text)) } else { Err(Expected("media types, as in \"text/*\" or \"*+json\"".into())) }
+        if right { Ok(Kind::of(&text)) } else { Err(Expected("media types, as in \"text/*\" or \"*+json\"".into())) }
     }
 }
 
