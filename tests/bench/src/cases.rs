@@ -209,19 +209,20 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
     let address = running.address;
     let door_before = Cell::new(0.0);
     let usage = || {
-        door_before.set(running.process.usage().cpu);
+        door_before.set(running.process.usage().cpu());
         running.usage()
     };
     let timed = |before: process::Usage, tally: Tally| {
         let after = running.usage();
-        let door = running.process.usage().cpu - door_before.get();
-        let cpu = after.cpu - before.cpu;
+        let door = running.process.usage().cpu() - door_before.get();
+        let cpu = after.cpu() - before.cpu();
         Sample {
             case: case.caption.name,
             contender,
             round,
             work: tally.work,
-            cpu,
+            user: after.user - before.user,
+            system: after.system - before.system,
             door_share: running.app.is_some().then(|| door / cpu.max(0.01)),
             figure: tally.work as f64 / cpu.max(0.01),
             p50_ms: tally.quantile(0.5),

@@ -59,8 +59,7 @@ pub struct Running {
 impl Running {
     /// Of the contender and its app.
     pub fn usage(&self) -> Usage {
-        let (door, app) = (self.process.usage(), self.app.as_ref().map(Process::usage).unwrap_or_default());
-        Usage { cpu: door.cpu + app.cpu, resident: door.resident + app.resident }
+        self.process.usage().and(self.app.as_ref().map(Process::usage).unwrap_or_default())
     }
 }
 
@@ -171,7 +170,7 @@ impl Contender {
                 let folder = site.folder.display();
                 let listen = match role {
                     Role::Proxy { tls: true, .. } => format!(
-                        "listen {address} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:s:10m;"
+                        "listen {address} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:s:10m; ssl_protocols TLSv1.3;"
                     ),
                     _ => format!("listen {address} reuseport;"),
                 };

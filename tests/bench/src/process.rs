@@ -20,10 +20,27 @@ pub struct Process {
 /// What the kernel says of a process and its children.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// User and system time, in seconds.
-    pub cpu: f64,
+    /// Time in user space, in seconds.
+    pub user: f64,
+    /// Time in the kernel on its behalf, in seconds.
+    pub system: f64,
     /// Resident memory, in bytes.
     pub resident: u64,
+}
+
+impl Usage {
+    pub fn cpu(&self) -> f64 {
+        self.user + self.system
+    }
+
+    /// The two together.
+    pub fn and(self, other: Usage) -> Usage {
+        Usage {
+            user: self.user + other.user,
+            system: self.system + other.system,
+            resident: self.resident + other.resident,
+        }
+    }
 }
 
 impl Process {
@@ -61,8 +78,8 @@ impl Process {
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
         for pid in family(self.child.id()) {
-            usage.cpu += cpu_seconds(pid).unwrap_or_default();
-            usage.resident += resident(pid).unwrap_or_default();
+            let (user, system) = cpu_seconds(pid).unwrap_or_default();
+            usage = usage.and(Usage { user, system, resident: resident(pid).unwrap_or_default() });
         }
         usage
     }
@@ -93,13 +110,14 @@ fn family(pid: u32) -> Vec<u32> {
     found
 }
 
-fn cpu_seconds(pid: u32) -> Option<f64> {
+/// In user space, and in the kernel.
+fn cpu_seconds(pid: u32) -> Option<(f64, f64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may have spaces and parentheses: what counts begins after the last of them.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
     // USER_HZ is 100 on every Linux that Rust runs on.
-    Some(ticks / 100.0)
+    let seconds = |field: usize| Some(fields.get(field)?.parse::<f64>().ok()? / 100.0);
+    Some((seconds(11)?, seconds(12)?))
 }
 
 fn resident(pid: u32) -> Option<u64> {

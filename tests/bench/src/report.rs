@@ -14,8 +14,10 @@ pub struct Sample {
     pub round: usize,
     /// Requests, bytes, deliveries, sockets: the case's unit.
     pub work: u64,
-    /// User and system time of all its processes, in seconds.
-    pub cpu: f64,
+    /// Time of all its processes in user space, in seconds.
+    pub user: f64,
+    /// Time of the kernel on their behalf, in seconds.
+    pub system: f64,
     /// The contender's own part of that, where an app behind it is counted too.
     pub door_share: Option<f64>,
     /// What the case compares: work per CPU-second, or bytes per socket.
@@ -41,6 +43,10 @@ pub struct Row {
     pub figure: f64,
     /// To the best peer: above 1 is better than it.
     pub ratio: Option<f64>,
+    pub work: u64,
+    /// CPU-seconds, as in a sample.
+    pub user: f64,
+    pub system: f64,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub resident: u64,
@@ -82,6 +88,9 @@ impl Case {
                     contender,
                     figure: of(&|sample| Some(sample.figure)).unwrap_or(f64::NAN),
                     ratio: None,
+                    work: of(&|sample| Some(sample.work as f64)).unwrap_or_default() as u64,
+                    user: of(&|sample| Some(sample.user)).unwrap_or_default(),
+                    system: of(&|sample| Some(sample.system)).unwrap_or_default(),
                     p50_ms: of(&|sample| sample.p50_ms),
                     p99_ms: of(&|sample| sample.p99_ms),
                     door_share: of(&|sample| sample.door_share),
@@ -106,17 +115,20 @@ impl Case {
         let mut text = format!("\n{}  ({})\n", self.caption.title, self.caption.unit);
         let _ = writeln!(
             text,
-            "  {:<10} {:>14} {:>8} {:>10} {:>10} {:>11}",
-            "", "median", "ratio", "p50 ms", "p99 ms", "resident"
+            "  {:<10} {:>14} {:>7} {:>14} {:>7} {:>7} {:>9} {:>9} {:>10}",
+            "", "median", "ratio", "work done", "user s", "sys s", "p50 ms", "p99 ms", "resident"
         );
         for row in &self.rows {
             let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2}"));
             let _ = writeln!(
                 text,
-                "  {:<10} {:>14} {:>8} {:>10} {:>10} {:>8} MB",
+                "  {:<10} {:>14} {:>7} {:>14} {:>7.2} {:>7.2} {:>9} {:>9} {:>7} MB",
                 row.contender.name(),
                 grouped(row.figure),
                 number(row.ratio),
+                grouped(row.work as f64),
+                row.user,
+                row.system,
                 number(row.p50_ms),
                 number(row.p99_ms),
                 row.resident / 1_000_000
