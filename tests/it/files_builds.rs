@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{App, Door, Project, client, door, eventually, metric, response};
+use crate::harness::{App, Door, Project, client, door, eventually, response};
 
 async fn app() -> App {
     App::start(|request| async move {
@@ -48,7 +48,7 @@ async fn a_new_build_is_seen_and_the_files_of_the_old_one_stay() {
         assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
         assert_eq!(answer.bytes().await, text, "for tabs of before the deploy");
     }
-    assert!(metric(&door, "doorway_files_previous_build_total").await >= 2.0);
+    assert!(door.metric("files_previous_build_total").await >= 2.0);
     eventually("the second build is kept too", || async {
         client::get(door.http(), "/_next/static/chunks/new-2.js", &[]).await;
         project.path().join(".next/cache/doorway/build-two/chunks/new-2.js").exists()

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
-use crate::harness::{App, Project, client, door, metric};
+use crate::harness::{App, Project, client, door};
 
 const LARGE: u64 = 96 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
@@ -57,7 +57,7 @@ async fn a_large_file_is_sent_whole_and_in_parts_in_constant_memory() {
         std::fs::File::open(&path).unwrap().read_exact_at(&mut expected, first).unwrap();
         assert!(part.bytes().await == expected, "{range}");
     }
-    assert!(metric(&door, "doorway_files_memory_bytes").await < 100_000.0, "it is not held");
+    assert!(door.metric("files_memory_bytes").await < 100_000.0, "it is not held");
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn hot_files_take_no_more_memory_than_allowed() {
             assert!(bytes.len() == 200_000 && bytes.iter().all(|byte| *byte == number as u8), "round {round}");
         }
     }
-    let held = metric(&door, "doorway_files_memory_bytes").await;
+    let held = door.metric("files_memory_bytes").await;
     assert!((1e6..8.4e6).contains(&held), "{held} bytes held");
     let grown = (door.resident() - before) / MIB;
     assert!(grown < 40, "{grown} MiB for 38 MiB of files, of which 8 may be held");

@@ -104,6 +104,6 @@ async fn two_spellings_of_one_name_are_one_file() {
         let answer = wire::exchange(door.http(), request).await;
         assert!(wire::status(&answer) == 200 && answer.ends_with(expected), "{path}: {answer}");
     }
-    let held = crate::harness::metric(&door, "doorway_files_memory_bytes").await;
+    let held = door.metric("files_memory_bytes").await;
     assert!(held < 3.0 * 2100.0, "two files, not four: {held}");
 }

@@ -39,7 +39,7 @@ async fn by_their_names() {
     }
     let mut stream = secure::Client::new(&authority).connect(addresses[2], "site.test").await;
     assert!(secure::get(&mut stream, "site.test").await.contains("hello"));
-    assert_eq!(door.metric("connections_accepted_total{kind=\"http\"}").await, 2.0);
+    door.wait_for_metric("connections_accepted_total{kind=\"http\"}", 2.0).await;
     assert_eq!(door.admin(), addresses[3]);
 }
 

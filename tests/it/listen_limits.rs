@@ -59,7 +59,7 @@ async fn when_all_are_taken_new_clients_wait_until_one_leaves() {
     let mut nothing = [0; 1];
     let waits = timeout(Duration::from_millis(300), third.read(&mut nothing)).await;
     assert!(waits.is_err(), "the third was served beside two others");
-    assert_eq!(door.metric("connections_open").await, 2.0);
+    door.wait_for_metric("connections_open", 2.0).await;
     door.wait_for_log(|line| line["message"] == "every connection is taken: new clients wait");
     drop(first);
     answered(&mut third).await;
@@ -77,7 +77,7 @@ async fn an_upgraded_socket_is_still_a_connection() {
     timeout(PATIENCE, socket.read_exact(&mut answer)).await.expect("an answer in time").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");
     assert!(is_turned_away(&mut TcpStream::connect(door.http()).await.unwrap()).await);
-    assert_eq!(door.metric("connections_open").await, 1.0);
+    door.wait_for_metric("connections_open", 1.0).await;
     drop(socket);
     door.wait_for_metric("connections_open", 0.0).await;
     guest(door.http(), "").await;
@@ -90,7 +90,7 @@ async fn one_address_has_a_limit_of_its_own() {
     let first = guest(door.http(), "").await;
     let _second = guest(door.http(), "").await;
     assert!(is_turned_away(&mut TcpStream::connect(door.http()).await.unwrap()).await);
-    assert_eq!(door.metric("connections_refused_total{reason=\"address_full\"}").await, 1.0);
+    door.wait_for_metric("connections_refused_total{reason=\"address_full\"}", 1.0).await;
     drop(first);
     door.wait_for_metric("connections_open", 1.0).await;
     guest(door.http(), "").await;

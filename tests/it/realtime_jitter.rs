@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use crate::harness::socket::{Socket, connect_to};
-use crate::harness::{PATIENCE, door, metric};
+use crate::harness::{PATIENCE, door};
 
 /// As many as `JITTER_CLIENTS` says, for `JITTER_SECONDS`.
 fn size(variable: &str, default: u64) -> u64 {
@@ -78,7 +78,7 @@ async fn two_thousand_clients_that_are_cut_off_every_fifteen_seconds_miss_nothin
     let (start, started) = watch::channel(false);
     let mut crowd = JoinSet::new();
     for client in 0..clients {
-        while crowd.len() as u64 - metric(&door, "doorway_hub_subscriptions").await as u64 > 200 {
+        while crowd.len() as u64 - door.metric("hub_subscriptions").await as u64 > 200 {
             tokio::task::yield_now().await;
         }
         let (mut started, losses) = (started.clone(), Arc::clone(&losses));
@@ -105,10 +105,7 @@ async fn two_thousand_clients_that_are_cut_off_every_fifteen_seconds_miss_nothin
             (socket, reader.replays)
         });
     }
-    crate::harness::eventually("all are in", || async {
-        metric(&door, "doorway_hub_subscriptions").await == clients as f64
-    })
-    .await;
+    door.wait_for_metric("hub_subscriptions", clients as f64).await;
 
     let mut publisher = connect_to(address, "/api/ws/jitter", &[]).await.expect("let in");
     start.send_replace(true);
@@ -135,5 +132,5 @@ async fn two_thousand_clients_that_are_cut_off_every_fifteen_seconds_miss_nothin
         at(0.99),
         replays.last()
     );
-    assert_eq!(metric(&door, "doorway_hub_published_total").await, last as f64);
+    door.wait_for_metric("hub_published_total", last as f64).await;
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::harness::socket::{connect, connect_to, refused};
-use crate::harness::{App, Door, door, eventually, metric, response, streamed};
+use crate::harness::{App, Door, door, response, streamed};
 
 const ROOM: &str =
     "[[realtime.channel]]\nmatch = \"room\"\npresence = \"all\"\npresence_grace = \"0s\"\nnotices = false\n";
@@ -99,20 +99,20 @@ async fn thousands_torn_off_in_the_middle_of_a_frame_leave_nothing_behind() {
             });
         }
         let streams = opening.join_all().await;
-        assert_eq!(metric(&door, "doorway_hub_members").await, (AT_ONCE + 1) as f64);
+        door.wait_for_metric("hub_members", (AT_ONCE + 1) as f64).await;
         drop(streams);
         // Every place is needed again in the next round: one that is not given back would be missed there.
-        eventually("all are gone", || async { metric(&door, "doorway_hub_connections").await == 1.0 }).await;
-        eventually("none is present", || async { metric(&door, "doorway_hub_members").await == 1.0 }).await;
+        door.wait_for_metric("hub_connections", 1.0).await;
+        door.wait_for_metric("hub_members", 1.0).await;
         if round == 1 {
             first_round = door.resident();
         }
     }
     let grown = door.resident().saturating_sub(first_round);
     assert!(grown < 8_000_000, "grown by {grown} bytes since the second round");
-    assert_eq!(metric(&door, "doorway_hub_subscriptions").await, 1.0);
+    door.wait_for_metric("hub_subscriptions", 1.0).await;
     let ended = "realtime_sockets_ended_total{by=\"network\",reason=\"lost\",code=\"1006\"}";
-    assert_eq!(door.metric(ended).await, (AT_ONCE * ROUNDS) as f64);
+    door.wait_for_metric(ended, (AT_ONCE * ROUNDS) as f64).await;
     witness.say("still here").await;
     loop {
         // It was told who came and went, as far as it wanted to know.
@@ -148,8 +148,8 @@ async fn an_app_that_hangs_is_given_up_and_its_places_are_given_back() {
     for _ in 0..12 {
         assert_eq!(hanging[0].hear_json().await["data"], "well?");
     }
-    assert_eq!(door.metric("callbacks_answers_total{kind=\"message\",outcome=\"Unavailable\"}").await, 12.0);
-    assert_eq!(door.metric("callbacks_answers_total{kind=\"message\",outcome=\"Allowed\"}").await, 12.0);
+    door.wait_for_metric("callbacks_answers_total{kind=\"message\",outcome=\"Unavailable\"}", 12.0).await;
+    door.wait_for_metric("callbacks_answers_total{kind=\"message\",outcome=\"Allowed\"}", 12.0).await;
     let again = door.wait_for_log(|line| line["message"] == "callback will be tried again");
     assert!(again["why"].as_str().unwrap().contains("no answer within 300ms"), "{again}");
 }
@@ -176,10 +176,10 @@ async fn who_leaves_while_the_app_thinks_is_waited_for_no_longer_than_the_app_an
         }
         // What they said before they went is still judged; then nothing of them is left.
         drop(thinking);
-        eventually("all are gone", || async { metric(&door, "doorway_hub_connections").await == 0.0 }).await;
-        assert_eq!(metric(&door, "doorway_hub_members").await, 0.0);
+        door.wait_for_metric("hub_connections", 0.0).await;
+        door.wait_for_metric("hub_members", 0.0).await;
         let unavailable = "callbacks_answers_total{kind=\"message\",outcome=\"Unavailable\"}";
-        assert_eq!(door.metric(unavailable).await, (3 * round) as f64);
+        door.wait_for_metric(unavailable, (3 * round) as f64).await;
     }
     let mut last = connect(&door, "/api/ws/room").await;
     last.say("and now?").await;
@@ -216,7 +216,7 @@ async fn an_answer_without_end_and_one_that_dribbles_are_cut_off() {
     }
     let grown = door.resident().saturating_sub(before);
     assert!(grown < 24_000_000, "grown by {grown} bytes");
-    assert_eq!(door.metric("callbacks_answers_total{kind=\"message\",outcome=\"Nonsense\"}").await, 20.0);
+    door.wait_for_metric("callbacks_answers_total{kind=\"message\",outcome=\"Nonsense\"}", 20.0).await;
     let failed = door.wait_for_log(|line| line["message"] == "callback failed");
     assert!(failed["error"].as_str().unwrap().contains("longer than 1048576 bytes"), "{failed}");
 
@@ -224,7 +224,7 @@ async fn an_answer_without_end_and_one_that_dribbles_are_cut_off() {
         ada.say("dribbling").await;
         assert_eq!(ada.hear_json().await["error"], "unavailable");
     }
-    assert_eq!(door.metric("callbacks_answers_total{kind=\"message\",outcome=\"Unavailable\"}").await, 3.0);
+    door.wait_for_metric("callbacks_answers_total{kind=\"message\",outcome=\"Unavailable\"}", 3.0).await;
     ada.say("ends well").await;
     assert_eq!(ada.hear_json().await["data"], "ends well");
 }
@@ -284,7 +284,7 @@ async fn an_app_that_dies_in_the_middle_of_its_answer_is_asked_again_and_the_mes
         socket.is_quiet().await;
     }
     assert_eq!(asked.load(Ordering::SeqCst), 6, "an answer that broke off is no answer");
-    assert_eq!(door.metric("callbacks_retries_total").await, 5.0);
+    door.wait_for_metric("callbacks_retries_total", 5.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,7 +298,7 @@ async fn a_dead_app_is_left_alone_for_a_while_and_clients_are_told_at_once() {
     }
     assert_eq!(asked.load(Ordering::SeqCst), 6);
     door.wait_for_log(|line| line["message"] == "the app fails too often: its callbacks rest");
-    assert_eq!(door.metric("callbacks_breaker_opened_total").await, 1.0);
+    door.wait_for_metric("callbacks_breaker_opened_total", 1.0).await;
     // From now on it is not asked: a hundred clients are sent away without a question.
     let address = door.http();
     let mut crowd = JoinSet::new();
@@ -307,7 +307,8 @@ async fn a_dead_app_is_left_alone_for_a_while_and_clients_are_told_at_once() {
     }
     assert!(crowd.join_all().await.into_iter().all(|refused| refused));
     assert_eq!(asked.load(Ordering::SeqCst), 6);
-    assert_eq!(door.metric("callbacks_answers_total{kind=\"connect\",outcome=\"Unavailable\"}").await, 103.0);
-    assert_eq!(door.metric("realtime_turned_away_total{reason=\"refused\"}").await, 103.0);
-    assert_eq!(metric(&door, "doorway_hub_connections").await, 0.0, "who is not let in leaves no trace");
+    door.wait_for_metric("callbacks_answers_total{kind=\"connect\",outcome=\"Unavailable\"}", 103.0).await;
+    door.wait_for_metric("realtime_turned_away_total{reason=\"refused\"}", 103.0).await;
+    // Who is not let in leaves no trace.
+    door.wait_for_metric("hub_connections", 0.0).await;
 }

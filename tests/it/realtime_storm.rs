@@ -3,8 +3,8 @@
 use tokio::task::JoinSet;
 
 use crate::harness::crowd::{self, Crowd};
+use crate::harness::door;
 use crate::harness::socket::connect;
-use crate::harness::{door, eventually, metric};
 
 /// What an open socket that says nothing may cost: twice what it was found to (2.4 KB in a debug build: the session and
 /// its task, its place in the hub and in its channel, a waker), because the allocator rounds up.
@@ -21,7 +21,7 @@ async fn ten_thousand_sockets_are_held_and_all_hear_a_message() {
     speaker.is_quiet().await;
     let before = door.resident();
     let mut crowd = Crowd::open(door.http(), "/api/ws", PROCESSES, EACH, "realtime_storm::clients");
-    assert_eq!(metric(&door, "doorway_hub_connections").await, (MANY + 1) as f64);
+    door.wait_for_metric("hub_connections", (MANY + 1) as f64).await;
     let each = door.resident().saturating_sub(before) / MANY as u64;
     println!("{each} bytes a silent socket, {MANY} of them");
     assert!(each < SILENT, "{each} bytes a silent socket");
@@ -31,8 +31,8 @@ async fn ten_thousand_sockets_are_held_and_all_hear_a_message() {
     println!("{heard} bytes a socket that was written to");
     assert!(heard < SILENT, "what a message needs is given back: {heard} bytes a socket");
     drop(crowd);
-    eventually("they are gone", || async { metric(&door, "doorway_hub_connections").await == 1.0 }).await;
-    assert_eq!(metric(&door, "doorway_hub_subscriptions").await, 1.0);
+    door.wait_for_metric("hub_connections", 1.0).await;
+    door.wait_for_metric("hub_subscriptions", 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ async fn a_storm_of_messages_leaves_memory_bounded_and_closes_nobody_who_reads()
     assert_eq!(sockets.len(), CLIENTS);
     let grown = door.resident().saturating_sub(before);
     assert!(grown < 60_000_000, "grown by {grown}");
-    assert_eq!(metric(&door, "doorway_hub_published_total").await, (CLIENTS * MESSAGES) as f64);
+    door.wait_for_metric("hub_published_total", (CLIENTS * MESSAGES) as f64).await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn channels_without_anybody_are_forgotten() {
         socket.say("x").await;
         socket.hear().await;
     }
-    eventually("all are forgotten", || async { metric(&door, "doorway_hub_channels").await == 0.0 }).await;
+    door.wait_for_metric("hub_channels", 0.0).await;
 }
 
 #[tokio::test]

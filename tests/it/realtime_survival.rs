@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::harness::next::test_app;
 use crate::harness::socket::{Socket, connect_to};
-use crate::harness::{Door, PATIENCE, door, eventually, metric};
+use crate::harness::{Door, PATIENCE, door, eventually};
 
 const SOCKETS: usize = 1_000;
 const ROOM: usize = 10; // sockets of one room
@@ -221,7 +221,7 @@ async fn a_thousand_sockets_chat_through_an_app_that_is_killed_and_replaced_by_a
         "{said} messages of {SOCKETS} sockets in {took:?}, {} of them past the new build",
         chat.by_the_new_build.load(Ordering::Relaxed) / ROOM as u64
     );
-    assert_eq!(metric(&door, "doorway_hub_published_total").await, said as f64);
-    assert_eq!(metric(&door, "doorway_hub_connections").await, SOCKETS as f64);
+    door.wait_for_metric("hub_published_total", said as f64).await;
+    door.wait_for_metric("hub_connections", SOCKETS as f64).await;
     assert!(!door.log().iter().any(|line| line["message"] == "socket closed"), "no socket has dropped");
 }

@@ -31,12 +31,6 @@ fn says(lines: &[Value], message: &str) -> bool {
     lines.iter().any(|line| is(line, message))
 }
 
-async fn metric(door: &Door, name: &str) -> f64 {
-    let text = wire::get(door.admin(), "/metrics").await;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {text}"))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_config_holds_from_then_on() {
     let (reached, mut reaching) = tokio::sync::mpsc::unbounded_channel();
@@ -48,7 +42,7 @@ async fn a_new_config_holds_from_then_on() {
     let mut door = door().config(app.config() + "[drain]\ntimeout = \"10m\"\n").start();
     let lines = reload(&door, &(app.config() + "[drain]\ntimeout = \"200ms\"\n"));
     assert!(says(&lines, "reloaded"), "{lines:?}");
-    assert_eq!(metric(&door, "doorway_config_reloads_total").await, 1.0);
+    door.wait_for_metric("config_reloads_total", 1.0).await;
 
     // An answer that never comes, so that only the new deadline can end it.
     let mut stream = TcpStream::connect(door.http()).await.unwrap();
@@ -100,8 +94,8 @@ async fn a_bad_config_changes_nothing_and_every_problem_is_said() {
 
     let answer = wire::get(door.http(), "/").await;
     assert!(answer.ends_with("still here"), "{answer}");
-    assert_eq!(metric(&door, "doorway_config_refusals_total").await, 1.0);
-    assert_eq!(metric(&door, "doorway_config_reloads_total").await, 0.0);
+    door.wait_for_metric("config_refusals_total", 1.0).await;
+    door.wait_for_metric("config_reloads_total", 0.0).await;
     assert!(says(&reload(&door, &app.config()), "reloaded"), "a good one is taken after a bad one");
 }
 

@@ -132,7 +132,7 @@ async fn it_is_counted() {
     let door = door().start();
     post(&door, "/publish", json!({"channel": "a", "text": "x"})).await;
     get(&door, "/nothing").await;
-    assert_eq!(door.metric("api_requests_total{operation=\"publish\",status=\"200\"}").await, 1.0);
-    assert_eq!(door.metric("api_requests_total{operation=\"none\",status=\"404\"}").await, 1.0);
-    assert_eq!(door.metric("api_messages_total").await, 1.0);
+    door.wait_for_metric("api_requests_total{operation=\"publish\",status=\"200\"}", 1.0).await;
+    door.wait_for_metric("api_requests_total{operation=\"none\",status=\"404\"}", 1.0).await;
+    door.wait_for_metric("api_messages_total", 1.0).await;
 }

@@ -20,5 +20,5 @@ pub mod wire;
 
 pub use app::{App, Feed, response, streamed};
 pub use door::{Door, PATIENCE, door};
-pub use project::{Project, eventually, metric};
+pub use project::{Project, eventually};
 pub use stub::Stub;

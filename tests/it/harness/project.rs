@@ -91,12 +91,3 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
-
-/// A number of the door's, as `/metrics` says it now.
-pub async fn metric(door: &Door, name: &str) -> f64 {
-    let text = client::get(door.admin(), "/metrics", &[]).await.bytes().await;
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
-    let line = line.unwrap_or_else(|| panic!("no {name} in:\n{text}"));
-    line.rsplit(' ').next().unwrap().parse().expect("a number")
-}
