@@ -100,6 +100,16 @@ impl Session {
             }
             return;
         };
+        // What waits was said to one that was away, and is kept or not as for such a one.
+        while self.line.link().is_none() {
+            self.unwritten = 0;
+            if !self.hear(now, context).any {
+                break;
+            }
+        }
+        if self.ending.is_some() {
+            return;
+        }
         let end = End::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
         if self.line.link().is_some() && !self.stays(&end, false, now) {
             // Nothing to come back to: the client finds its new link closed, and begins anew.
