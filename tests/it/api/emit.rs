@@ -65,6 +65,7 @@ async fn everyone_answers_and_each_answer_is_told() {
     assert_eq!(event, "[\"ready?\",1]");
     assert_eq!(question(&mut bob).await.0, number, "it is one question");
     bob.say(&format!("43{number}[\"yes\",{{\"a\":[1.50]}}]")).await;
+    until_now(&mut bob).await;
     door.wait_for_metric("hub_questions", 1.0).await;
     ada.say(&format!("461-{number}[{{\"_placeholder\":true,\"num\":0}}]")).await;
     ada.send(Message::binary(&b"xyz"[..])).await;
