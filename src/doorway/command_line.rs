@@ -25,7 +25,7 @@ Signals:
 
 /// The front door of a self-hosted Next.js app: HTTP, TLS and WebSockets on one listener.
 ///
-/// Without DIR it fronts the app that [app] in the config names, by default http://127.0.0.1:3000, on port 8080.
+/// Without DIR it fronts the app that `[app]` in the config names, by default http://127.0.0.1:3000, on port 8080.
 #[derive(Debug, Parser)]
 #[command(name = "doorway", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 struct CommandLine {
@@ -46,7 +46,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// A Next.js project to install, build, start and keep running; takes the place of [app] url and dir
+    /// A Next.js project to install, build, start and keep running; takes the place of `[app]` url and dir
     dir: Option<PathBuf>,
     /// The config file [default: proxy.toml in DIR, else the one here, else none]
     #[arg(long, value_name = "FILE")]

@@ -1,4 +1,4 @@
-//! Stopping as a value: a [`Drain`] at the roof, a [`Signal`] for whoever must know, a [`Guard`] for every task.
+//! Stopping as a value: a `Drain` at the roof, a `Signal` for whoever must know, a `Guard` for every task.
 
 mod config;
 

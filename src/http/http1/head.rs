@@ -98,7 +98,7 @@ impl Scan {
 }
 
 impl Head {
-    /// Reads a whole head, as [`Scan::end`] delimits it.
+    /// Reads a whole head, as `Scan::end` delimits it.
     ///
     /// # Errors
     /// What is wrong with it, the first thing that is.

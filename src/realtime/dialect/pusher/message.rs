@@ -90,7 +90,7 @@ impl<'a> Said<'a> {
     /// Reads a message.
     ///
     /// # Errors
-    /// [`Malformed`]: not JSON, no event, or an event without what it needs.
+    /// `Malformed`: not JSON, no event, or an event without what it needs.
     pub fn read(text: &'a str) -> Result<Said<'a>, Malformed> {
         let message: Envelope = serde_json::from_str(text).map_err(|_| Malformed("Could not parse the message."))?;
         let Envelope { event, channel, data } = message;
