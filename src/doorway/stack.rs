@@ -6,6 +6,7 @@ use tower::{Service, ServiceBuilder};
 
 use super::dispatch::Dispatch;
 use crate::http::access::Access;
+use crate::http::bodiless::Bodiless;
 use crate::http::canonical::Canonical;
 use crate::http::compress::Compress;
 use crate::http::redirect::Redirect;
@@ -25,6 +26,7 @@ pub fn build(
 {
     ServiceBuilder::new()
         .layer(access) // outermost: what is logged is what the client got
+        .layer(Bodiless) // outside of all that makes answers: what HEAD must not get, nobody else need think of
         .layer(rescue) // failures become answers here and nowhere else
         .layer(Upgrades) // every answer to an upgrade passes here, a refusal too: then the connection's bytes mean HTTP again
         .layer(Uploads) // a body that broke off is the client's fault, whatever the rooms made of it

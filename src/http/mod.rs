@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod alarm;
+pub mod bodiless;
 pub mod body;
 pub mod canonical;
 pub mod compress;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::dialect::Form;
 use super::entrance::{Greeting, Guest};
@@ -72,8 +72,7 @@ impl Realtime {
             Some(since) => since,
         };
         let json = self.past(&settings, &channel, since, most)?;
-        let is_head = request.method == Method::HEAD;
-        let mut response = Response::new(if is_head { Body::Empty } else { Body::from(json) });
+        let mut response = Response::new(Body::from(json));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -23,6 +23,7 @@ mod http_bodies;
 mod http_bytes;
 mod http_canonical;
 mod http_forwarded;
+mod http_heads;
 mod http_paths;
 mod http_proxy;
 mod http_timeouts;

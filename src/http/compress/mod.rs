@@ -176,6 +176,8 @@ impl Settings {
         let purpose = if is_live { Use::Live } else { Use::Page(length) };
         if wish.is_head {
             describe(response.headers_mut(), encoding);
+            // Its length is not that of the coded form, which nobody knows.
+            *response.body_mut() = Body::Empty;
             return response;
         }
         if http_body::Body::is_end_stream(response.body()) {
@@ -214,8 +216,10 @@ impl Settings {
     }
 }
 
-/// The length of the content where it is known. What the app says of a HEAD is what a GET would get.
+/// The length of the content where it is known. What the app says of a HEAD is what a GET would get; what the door itself
+/// answers still has its content here.
 fn length(response: &Response, is_head: bool) -> Option<u64> {
     let said = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-    if is_head { said() } else { http_body::Body::size_hint(response.body()).exact() }
+    let body = response.body();
+    if is_head && http_body::Body::is_end_stream(body) { said() } else { http_body::Body::size_hint(body).exact() }
 }
