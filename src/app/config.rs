@@ -44,7 +44,8 @@ impl EventKind {
 pub struct Config {
     /// What the app is asked about. Default nothing: the hub does it all alone.
     pub events: Vec<EventKind>,
-    /// The app's route that answers. Default: the hub's own path, `app/api/ws/route.ts`.
+    /// The app's route that answers, with the app's base path. Nobody outside reaches it. Default: the hub's own path,
+    /// `app/api/ws/route.ts`.
     pub path: Option<String>,
     /// Where an app elsewhere answers, in place of the one behind the door. No default.
     pub url: Option<Remote>,

@@ -32,10 +32,10 @@ pub use receiver::Receiver;
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
-use crate::http::canonical::path::may_mean;
+use crate::http::canonical::routed::may_reach;
 use crate::http::{Body, Facts, Failure};
 use crate::telemetry::Registry;
-use crate::upstream::Upstream;
+use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;
 use receiver::Place as Where;
@@ -99,11 +99,12 @@ impl App {
         !self.config.borrow().events.is_empty()
     }
 
-    /// True when the app's own route for questions is meant, however the path is written: nobody outside may use it.
-    pub fn is_callback(&self, path: &str) -> bool {
+    /// True when the app's own route for questions is meant, however the path is written and whatever Next's router takes
+    /// off it: nobody outside may use it, by any method (a route of the Pages Router answers all of them).
+    pub fn is_callback(&self, uri: &Uri) -> bool {
         let config = self.config.borrow();
         let ours = config.path.as_deref().unwrap_or(&config.default_path);
-        config.url.is_none() && !config.events.is_empty() && may_mean(path, ours)
+        config.url.is_none() && !config.events.is_empty() && may_reach(uri, ours)
     }
 
     /// True when the app wants to be asked about `kind` (and, where there is one, about `channel`).
@@ -275,11 +276,13 @@ impl App {
         put("webhook-id", id)?;
         put("webhook-timestamp", &now.to_string())?;
         put("webhook-signature", &signature)?;
+        put(upstream::CALLBACK, &config.secret().badge())?;
         let mut request = http::Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = config.path_of(question).parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
         request.extensions_mut().insert(Facts::clone(&asker.facts));
+        request.extensions_mut().insert(FromTheDoor);
         Ok(request)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
-use http::{Method, StatusCode};
 use tower::Service;
 
 use crate::app::App;
@@ -38,14 +38,15 @@ impl Service<Request> for Dispatch {
             let api = Arc::clone(&self.api);
             return Box::pin(async move { Ok(api.answer(request, Door::Outside).await) });
         }
-        if request.method() == Method::POST && self.app.is_callback(request.uri().path()) {
-            // The app believes what comes here: only the hub may say it.
-            let failure = Failure::client(StatusCode::FORBIDDEN, "Only Doorway itself may call this.");
-            return Box::pin(std::future::ready(Err(failure)));
-        }
+        // Before the callbacks, whose route has the hub's own path by default: nothing of this reaches the app.
         if self.realtime.serves(&request) {
             let realtime = Arc::clone(&self.realtime);
             return Box::pin(async move { realtime.answer(request).await });
+        }
+        if self.app.is_callback(request.uri()) {
+            // The app believes what comes here: only the hub may say it.
+            let failure = Failure::client(StatusCode::FORBIDDEN, "Only Doorway itself may call this.");
+            return Box::pin(std::future::ready(Err(failure)));
         }
         let upstream = Arc::clone(&self.upstream);
         match Upgrade::of(&request) {

@@ -59,7 +59,7 @@ impl Redirect {
     /// Where a request over http belongs.
     fn target(&self, config: &Config, request: &Request, facts: &Facts) -> Option<HeaderValue> {
         let port = config.public_port.or(self.port).filter(|_| config.redirect)?;
-        let target = path::as_written(request.uri(), request.extensions());
+        let target = path::resolved_target(request.uri(), request.extensions());
         if facts.scheme != Scheme::HTTP || request.uri().path().starts_with(ACME) {
             return None;
         }

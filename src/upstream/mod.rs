@@ -27,6 +27,7 @@ use http::StatusCode;
 
 pub use address::Address;
 pub use config::Config;
+pub use rewrite::{CALLBACK, FromTheDoor};
 
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response, UpstreamTime};

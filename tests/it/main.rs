@@ -58,6 +58,7 @@ mod tls_self_signed;
 mod upstream_answers;
 mod upstream_away;
 mod upstream_next;
+mod upstream_pages;
 mod upstream_pool;
 mod upstream_process;
 mod upstream_rewrite;

@@ -32,6 +32,7 @@ async fn app(judge: impl Fn(&Value, usize) -> (u16, Value) + Clone + Send + Sync
             }
             let body = body.collect().await.expect("a whole body").to_bytes();
             assert!(is_signed(&head.headers, &body), "{:?}", head.headers);
+            assert_eq!(head.headers["x-doorway-callback"], badge().as_str(), "the door's own header");
             let question: Value = serde_json::from_slice(&body).expect("JSON");
             let count = {
                 let mut log = log.lock().unwrap();
@@ -44,6 +45,13 @@ async fn app(judge: impl Fn(&Value, usize) -> (u16, Value) + Clone + Send + Sync
     })
     .await;
     (app, asked)
+}
+
+/// What only the door can say, as the app makes it of the secret; nothing but the secret goes into it, so that it is the
+/// same after a reload and a restart of either side.
+fn badge() -> String {
+    let key = STANDARD.decode(SECRET.strip_prefix("whsec_").expect("a prefix")).expect("base64");
+    STANDARD.encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), b"x-doorway-callback"))
 }
 
 /// As the library `standardwebhooks` does it.

@@ -53,6 +53,7 @@ async fn internal_headers_end_at_the_door() {
         "x-invoke-path",
         "x-invoke-status",
         "x-vercel-id",
+        "x-doorway-callback",
     ];
     let headers: Vec<_> = internal.iter().map(|name| (*name, "forged")).collect();
     let head = head(&app, "GET", "/", &headers).await;

@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod path;
+pub mod routed;
 
 mod hop_by_hop;
 mod hosts;

@@ -1,5 +1,7 @@
 //! A path gets one spelling, by which every room decides: `//api/ws`, `/api/%77s` and `/x/../api/ws` are `/api/ws`.
-//! What goes to the app keeps the client's own spelling.
+//! What goes to the app is resolved likewise, so that no router behind the door finds another path in it than the door
+//! did; what an app may read for itself stays as the client wrote it: empty segments, and which reserved characters are
+//! percent-encoded.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,33 +12,59 @@ use percent_encoding::percent_decode;
 
 use crate::http::{Refusal, Request, target};
 
-/// The target as the client wrote it; in the extensions of a request whose own is spelt otherwise.
+/// The target as it is sent on; in the extensions of a request where it is not the one that rooms decide by.
 #[derive(Debug, Clone)]
-pub struct AsWritten(PathAndQuery);
+struct Resolved(PathAndQuery);
 
-/// The target of a request in the client's own spelling.
-pub fn as_written<'a>(uri: &'a Uri, extensions: &'a http::Extensions) -> &'a str {
-    let written = extensions.get::<AsWritten>().map(|AsWritten(target)| target);
-    written.or(uri.path_and_query()).map_or("/", PathAndQuery::as_str)
+/// The target of a request in the spelling that is sent on: to the app, and in redirects to the client itself.
+pub fn resolved_target<'a>(uri: &'a Uri, extensions: &'a http::Extensions) -> &'a str {
+    let resolved = extensions.get::<Resolved>().map(|Resolved(target)| target);
+    resolved.or(uri.path_and_query()).map_or("/", PathAndQuery::as_str)
 }
 
-/// Gives the target of `request` its one spelling, and keeps the client's beside it.
+/// Gives the target of `request` its one spelling, and keeps the one that is sent on beside it.
 ///
 /// # Errors
-/// As [`canonical`].
+/// As [`canonical`] and [`resolved`].
 pub(super) fn respell(request: &mut Request) -> Result<(), Refusal> {
     let uri = request.uri();
-    let Cow::Owned(mut spelling) = canonical(uri.path())? else { return Ok(()) };
-    if let Some(query) = uri.query() {
-        spelling.push('?');
-        spelling.push_str(query);
-    }
-    let spelling = PathAndQuery::try_from(spelling).map_err(|_| Refusal::Target)?;
-    let written = std::mem::replace(request.uri_mut(), Uri::from(spelling));
-    if let Some(written) = written.into_parts().path_and_query {
-        request.extensions_mut().insert(AsWritten(written));
+    let Cow::Owned(spelling) = canonical(uri.path())? else { return Ok(()) };
+    let resolved = resolved(uri.path())?;
+    let with_query = |path: String| {
+        let target = uri.query().map_or(path.clone(), |query| format!("{path}?{query}"));
+        PathAndQuery::try_from(target).map_err(|_| Refusal::Target)
+    };
+    let resolved = if resolved == spelling { None } else { Some(with_query(resolved)?) };
+    *request.uri_mut() = Uri::from(with_query(spelling)?);
+    if let Some(resolved) = resolved {
+        request.extensions_mut().insert(Resolved(resolved));
     }
     Ok(())
+}
+
+/// `path`, an absolute one, as it is sent on: `.` and `..` are resolved, letters, digits and `-._~` stand as they are
+/// (RFC 3986 section 6.2.2.2), and a `%` that encodes nothing is encoded. All else keeps its spelling: a reader of
+/// `%2F` or `%5B` is given these, and one of `//` both slashes (Next.js redirects it).
+///
+/// # Errors
+/// [`Refusal::Target`] where a `..` would take away an empty segment, which some readers do not see.
+pub fn resolved(path: &str) -> Result<String, Refusal> {
+    let path = respelt(path, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'));
+    let mut segments: Vec<&str> = Vec::new();
+    let mut is_folder = false;
+    for segment in path.split('/').skip(1) {
+        is_folder = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." if segments.pop() == Some("") => return Err(Refusal::Target),
+            ".." => {}
+            name => segments.push(name),
+        }
+    }
+    if is_folder || segments.is_empty() {
+        segments.push("");
+    }
+    Ok(segments.iter().flat_map(|segment| ["/", segment]).collect())
 }
 
 /// The one spelling of `path`, an absolute one: what need not be percent-encoded is not, empty segments are merged, and
@@ -48,7 +76,7 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, Refusal> {
     if path.is_ascii() && !path.contains('%') && !path.contains("//") && !path.contains("/.") {
         return Ok(Cow::Borrowed(path));
     }
-    let decoded = decoded(path);
+    let decoded = respelt(path, target::is_plain);
     let mut segments: Vec<&str> = Vec::new();
     let mut is_folder = false;
     let mut after_nothing = false;
@@ -79,24 +107,28 @@ fn may_be_several(segment: &str) -> bool {
     ["%2F", "%5C", "%25"].iter().any(|encoded| segment.contains(encoded))
 }
 
-/// `path` with everything decoded that may stand in a path as it is, but for slashes.
-fn decoded(path: &str) -> String {
+/// `path` with everything decoded that `may_stand` as it is, and encoded what may not stand in a path at all.
+fn respelt(path: &str, may_stand: impl Fn(u8) -> bool) -> String {
     let bytes = path.as_bytes();
-    let mut decoded = String::with_capacity(bytes.len() + 2);
+    let mut respelt = String::with_capacity(bytes.len() + 2);
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
         let encoded = digit(at + 1).zip(digit(at + 2)).filter(|_| byte == b'%');
-        let meant = encoded.map_or(byte, |(high, low)| (high * 16 + low) as u8);
-        at += if encoded.is_some() { 3 } else { 1 };
-        if target::is_plain(meant) || byte == b'/' {
-            decoded.push(char::from(meant));
-        } else {
+        match encoded.map(|(high, low)| (high * 16 + low) as u8) {
+            Some(meant) if may_stand(meant) => respelt.push(char::from(meant)),
+            Some(meant) => {
+                let _ = write!(respelt, "%{meant:02X}");
+            }
+            None if target::is_plain(byte) || byte == b'/' => respelt.push(char::from(byte)),
             // A `%` that encodes nothing is encoded too: it must not begin to.
-            let _ = write!(decoded, "%{meant:02X}");
+            None => {
+                let _ = write!(respelt, "%{byte:02X}");
+            }
         }
+        at += if encoded.is_some() { 3 } else { 1 };
     }
-    decoded
+    respelt
 }
 
 /// How a path of the config must be written, where it is written in a way that no request's path is compared with.
@@ -113,7 +145,8 @@ pub fn may_mean(path: &str, other: &str) -> bool {
     segments(path) == segments(other)
 }
 
-fn segments(path: &str) -> Vec<String> {
+/// The segments of `path`, fully decoded, in lower case, without empty ones and dots.
+pub(super) fn segments(path: &str) -> Vec<String> {
     let mut path = path.as_bytes().to_vec();
     // Each round is shorter.
     while let Cow::Owned(decoded) = Cow::from(percent_decode(&path)) {
@@ -196,7 +229,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_sent_on_is_resolved_and_otherwise_as_it_was_written() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("//evil/x", "//evil/x"),
+            ("/a//b//", "/a//b//"),
+            ("/en/./api/ws", "/en/api/ws"),
+            ("/a/../b/.", "/b/"),
+            ("/a/x/%2e%2E", "/a/"),
+            ("/../..", "/"),
+            ("/%61pi/%77s%7Eu", "/api/ws~u"),
+            ("/a%2fb%5cc%2B+", "/a%2Fb%5Cc%2B+"),
+            ("/%5Bslug%5D/[slug]/caf%c3%a9", "/%5Bslug%5D/[slug]/caf%C3%A9"),
+            ("/100%/%%34%31", "/100%25/%2541"),
+            ("/a//b/..", "/a//"),
+        ] {
+            assert_eq!(resolved(path).as_deref(), Ok(expected), "{path}");
+        }
+        assert_eq!(resolved("/a//b/../.."), Err(Refusal::Target));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_sent_on_means_what_was_decided_by(path in "/([a-c./%+]|%2[ef0-9]|%41|%5b|%c3%a9){0,16}") {
+            if let (Ok(spelling), Ok(resolved)) = (canonical(&path), resolved(&path)) {
+                prop_assert_eq!(canonical(&resolved), Ok(spelling));
+                prop_assert_eq!(super::resolved(&resolved), Ok(resolved.clone()));
+                prop_assert!(resolved.split('/').all(|segment| segment != "." && segment != ".."));
+            }
+        }
+
         #[test]
         fn a_spelling_is_its_own(path in "/([a-c./%]|%2[ef0-9]|%41|%c3%a9){0,16}") {
             if let Ok(spelling) = canonical(&path) {

@@ -26,6 +26,7 @@ pub use headers::vary_on_encoding;
 pub use kind::{Kind, covered, essence};
 pub use zstandard::Contexts;
 
+use super::canonical::routed::may_begin_with;
 use super::encoding::{Accepted, Encoding};
 use super::{Answer, Body, Failure, Request, Response};
 use crate::settings::Live;
@@ -158,7 +159,7 @@ impl Wish {
 
 impl Settings {
     fn excepts(&self, path: &str) -> bool {
-        self.config.except.iter().any(|prefix| path.starts_with(prefix.as_str()))
+        self.config.except.iter().any(|prefix| path.starts_with(prefix.as_str()) || may_begin_with(path, prefix))
     }
 
     fn apply(&self, wish: Wish, mut response: Response, shared: &Shared) -> Response {

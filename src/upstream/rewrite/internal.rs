@@ -3,6 +3,10 @@
 
 use http::HeaderName;
 
+/// On every callback, and on nothing that comes from outside: see [`crate::app`]. Apps that check nothing else can go by
+/// its being there, as long as nobody reaches them but through the door.
+pub const CALLBACK: &str = "x-doorway-callback";
+
 /// About this connection, or framing, or set anew for the app.
 const OURS: &[&str] = &[
     "connection",
@@ -21,6 +25,7 @@ const OURS: &[&str] = &[
     "upgrade",
     "x-real-ip",
     "x-request-id",
+    CALLBACK,
 ];
 
 const OURS_PREFIX: &str = "x-forwarded-";

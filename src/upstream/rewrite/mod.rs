@@ -5,5 +5,6 @@ mod origin;
 mod query;
 mod request;
 
+pub use internal::CALLBACK;
 pub use origin::mend;
-pub use request::{Upgrade, head};
+pub use request::{FromTheDoor, Upgrade, head};

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderValue, Method};
 
-use super::internal::is_stripped;
+use super::internal::{CALLBACK, is_stripped};
 use super::query;
 use crate::http::Facts;
 use crate::http::canonical::path;
@@ -23,12 +23,16 @@ pub struct Upgrade {
     pub key: Option<String>,
 }
 
+/// In the extensions of a request that the door itself makes: its [`CALLBACK`] is sent on, which a client's never is.
+#[derive(Debug, Clone, Copy)]
+pub struct FromTheDoor;
+
 /// The head for `app`. Nothing that a client says about itself passes: forwarding headers come from `Facts`.
 pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &Address) -> Vec<u8> {
     let facts = parts.extensions.get::<Facts>();
     let mut head = Vec::with_capacity(1024);
     let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
-    let target = path::as_written(&parts.uri, &parts.extensions);
+    let target = path::resolved_target(&parts.uri, &parts.extensions);
     put(&mut head, &[method.as_str().as_bytes(), b" ", query::clean(target).as_bytes(), b" HTTP/1.1\r\nhost: "]);
     match (facts, parts.headers.get(HOST), parts.uri.authority()) {
         (Some(facts), _, _) => put(&mut head, &[facts.authority.as_str().as_bytes()]),
@@ -39,8 +43,10 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     put(&mut head, &[b"\r\n"]);
     // Node would only gzip, and bundle what should be streamed.
     let is_coded_here = parts.extensions.get::<AtTheDoor>().is_some();
+    let is_ours = parts.extensions.get::<FromTheDoor>().is_some();
     for (name, value) in &parts.headers {
-        if is_stripped(name) || (is_coded_here && name == ACCEPT_ENCODING) {
+        let is_kept = !is_stripped(name) || (is_ours && name == CALLBACK);
+        if !is_kept || (is_coded_here && name == ACCEPT_ENCODING) {
             continue;
         }
         line(&mut head, name.as_str(), value.as_bytes());

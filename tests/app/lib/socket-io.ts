@@ -5,6 +5,7 @@
 // joins counts only when the client connects: leave everything else out of it.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { createHmac, timingSafeEqual } from "node:crypto";
 
 export type Args = unknown[];
 type Callback = (...args: any[]) => unknown; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -362,9 +363,10 @@ export class Server extends Namespace {
     return answer;
   }
 
-  /** For `export const POST`; `verify` throws where the question is not Doorway's. */
+  /** For `export const POST`: asked by Doorway alone. `verify` throws where it has something against a question. */
   handler(verify?: (body: string, headers: Headers) => unknown) {
     return async (request: Request): Promise<Response> => {
+      if (!isDoorways(request.headers)) return new Response("not asked by Doorway", { status: 401 });
       const body = await request.text();
       try {
         await verify?.(body, request.headers);
@@ -374,6 +376,18 @@ export class Server extends Namespace {
       return Response.json(await this.answer(JSON.parse(body), request.headers));
     };
   }
+}
+
+/**
+ * Doorway takes `x-doorway-callback` from everybody else's requests. Its value is made of the secret, where this app knows
+ * it: then it holds for whoever reaches the app beside Doorway, too.
+ */
+export function isDoorways(headers: Headers, secret = process.env.DOORWAY_WEBHOOK_SECRET): boolean {
+  const said = Buffer.from(headers.get("x-doorway-callback") ?? "");
+  if (!secret) return said.length > 0;
+  const key = Buffer.from(secret.trim().replace(/^whsec_/, ""), "base64");
+  const badge = Buffer.from(createHmac("sha256", key).update("x-doorway-callback").digest("base64"));
+  return said.length === badge.length && timingSafeEqual(said, badge);
 }
 
 /** Bytes travel as `{"$base64": "…"}`. */

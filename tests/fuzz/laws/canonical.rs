@@ -1,7 +1,7 @@
 //! Targets and names of hosts: each has one form, and the form of the form is itself.
 
 use doorway::http::canonical::authority;
-use doorway::http::canonical::path::{canonical, may_mean};
+use doorway::http::canonical::path::{canonical, may_mean, resolved};
 use doorway::http::target::{is_absolute_form, is_origin_form};
 use http::uri::Scheme;
 
@@ -24,4 +24,9 @@ pub fn holds(bytes: &[u8]) {
     assert!(!spelling.contains("//") && spelling.starts_with('/'), "{spelling}");
     assert!(spelling.split('/').all(|segment| segment != "." && segment != ".."), "{spelling}");
     assert!(may_mean(uri.path(), &spelling) && may_mean(&spelling, uri.path()));
+    // What is sent on means what was decided by.
+    let Ok(resolved) = resolved(uri.path()) else { return };
+    assert_eq!(canonical(&resolved).as_deref(), Ok(&*spelling));
+    assert!(is_origin_form(resolved.as_bytes()), "{resolved}");
+    assert!(resolved.split('/').all(|segment| segment != "." && segment != ".."), "{resolved}");
 }

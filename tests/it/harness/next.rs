@@ -1,15 +1,25 @@
-//! The real test app, installed and built once for all tests, whichever comes first and in whichever process.
+//! Real apps, installed and built once for all tests, whichever comes first and in whichever process.
 
 use std::fs::{File, read_dir};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The folder of the built app. Fails where it cannot be built: a test that needs it is never passed over.
+/// The folder of the test app, built. Fails where it cannot be built: a test that needs it is never passed over.
 pub fn test_app() -> PathBuf {
+    built("tests/app")
+}
+
+/// The same for an app with a route for callbacks in the Pages Router, below `/docs`, with locales and a `proxy.js`.
+pub fn pages_callback_app() -> PathBuf {
+    built("tests/apps/pages-callback")
+}
+
+fn built(app: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let app = root.join("tests/app");
-    let lock = File::create(root.join("target/test-app.lock")).expect("a lock file");
+    let lock = root.join("target").join(format!("{}.lock", app.replace('/', "-")));
+    let app = root.join(app);
+    let lock = File::create(lock).expect("a lock file");
     lock.lock().expect("the lock");
     if is_older(&app.join("node_modules/.package-lock.json"), modified(&app.join("package-lock.json"))) {
         npm(&app, &["ci", "--no-audit", "--no-fund"]);
