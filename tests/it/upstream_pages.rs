@@ -153,3 +153,25 @@ async fn pages_of_all_sorts_mean_what_they_meant() {
     let query = page(&door, "/docs/a?x=%2e%2e/%41+b&y=//").await;
     assert_eq!(query["query"], json!({ "x": "../A b", "y": "//" }));
 }
+
+/// As Next's own client asks for what a link in view leads to, and for what a click shows.
+#[tokio::test]
+async fn a_link_in_view_does_not_render_its_page() {
+    let (door, _) = start("\"message\"");
+    let data = format!("/docs/_next/data/{}/de/item.json", build());
+    let first = page(&door, "/docs/de/item").await["count"].as_u64().unwrap();
+    for _ in 0..3 {
+        let headers = [("x-nextjs-data", "1"), ("x-middleware-prefetch", "1"), ("purpose", "prefetch")];
+        let answer = client::get(door.http(), &data, &headers).await;
+        assert_eq!(answer.header("x-middleware-skip"), "1", "the client knows by this that it has no data yet");
+        assert_eq!(answer.bytes().await, "{}");
+    }
+    let answer = client::get(door.http(), &data, &[("x-nextjs-data", "1")]).await;
+    let shown: Value = serde_json::from_slice(&answer.bytes().await).unwrap();
+    assert_eq!(shown["pageProps"]["count"], first + 1, "rendered for the click alone: {shown}");
+    let forged = client::get(door.http(), "/docs/de/item", &[("x-middleware-prefetch", "1")]).await;
+    assert!(
+        String::from_utf8(forged.bytes().await.to_vec()).unwrap().contains("id=\"props\""),
+        "a page is never answered so"
+    );
+}

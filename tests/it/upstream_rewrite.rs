@@ -61,6 +61,20 @@ async fn internal_headers_end_at_the_door() {
 }
 
 #[tokio::test]
+async fn a_prefetch_of_data_is_told_and_no_other() {
+    let app = mirror().await;
+    let prefetch = [("x-middleware-prefetch", "1"), ("x-middleware-subrequest", "forged")];
+    for path in ["/_next/data/BUILD/a.json?b", "/docs/_next/data/BUILD/de/a.json", "/x/../_next/d%61ta/BUILD/a.json"] {
+        let head = head(&app, "GET", path, &prefetch).await;
+        assert!(head.contains("\r\nx-middleware-prefetch: 1\r\n") && !head.contains("forged"), "{path}: {head}");
+    }
+    for path in ["/", "/a.json", "/_next/data", "/_next/data/../a", "/a?/_next/data/BUILD/a.json", "/_next/datax/a"] {
+        let head = head(&app, "GET", path, &prefetch).await;
+        assert!(!head.contains("x-middleware"), "{path}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn what_next_must_hear_is_sent_on() {
     let app = mirror().await;
     let headers: Vec<_> = [

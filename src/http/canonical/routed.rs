@@ -52,6 +52,11 @@ pub fn may_begin_with(path: &str, prefix: &str) -> bool {
     readings(path).any(|reading| format!("/{}", reading.join("/")).starts_with(&prefix))
 }
 
+/// True for the address of a page's data (`/_next/data/BUILD/page.json`), behind any base path.
+pub fn is_data(path: &str) -> bool {
+    path.contains("/_next/data/")
+}
+
 fn contains(text: &[u8], word: &[u8]) -> bool {
     word.is_empty() || text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }

@@ -7,6 +7,10 @@ use http::HeaderName;
 /// its being there, as long as nobody reaches them but through the door.
 pub const CALLBACK: &str = "x-doorway-callback";
 
+/// Sent by Next's own client for the data of a page that it may never show; the app answers `{}` in place of running
+/// `getServerSideProps`. Elsewhere a forged one would have it answer so for the page itself, into a shared cache.
+const PREFETCH: &str = "x-middleware-prefetch";
+
 /// About this connection, or framing, or set anew for the app.
 const OURS: &[&str] = &[
     "connection",
@@ -44,14 +48,15 @@ const NEXT: &[&str] = &[
 const NEXT_PREFIXES: &[&str] =
     &["x-middleware-", "x-prerender-revalidate", "x-next-revalidate", "x-invoke-", "x-vercel-"];
 
-/// True when a client's header of this name is not sent on. Names are lower case already.
-pub fn is_stripped(name: &HeaderName) -> bool {
+/// True when a client's header of this name is not sent on, with a request for data of a page (`/_next/data/…`) or for
+/// anything else. Names are lower case already.
+pub fn is_stripped(name: &HeaderName, is_data: bool) -> bool {
     let name = name.as_str();
     // Most names begin with none of these letters.
     match name.as_bytes()[0] {
         b'x' => {
             name.starts_with(OURS_PREFIX)
-                || NEXT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                || (NEXT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !(is_data && name == PREFETCH))
                 || NEXT.contains(&name)
                 || OURS.contains(&name)
         }
@@ -68,8 +73,16 @@ mod tests {
     #[test]
     fn the_first_letter_shortcut_misses_none() {
         for name in OURS.iter().chain(NEXT).chain(NEXT_PREFIXES).chain([&"x-forwarded-for"]) {
-            assert!(is_stripped(&HeaderName::from_static(name)), "{name}");
+            for is_data in [false, true] {
+                assert!(is_stripped(&HeaderName::from_static(name), is_data), "{name}");
+            }
         }
+    }
+
+    #[test]
+    fn a_prefetch_is_one_of_data_alone() {
+        let prefetch = HeaderName::from_static(PREFETCH);
+        assert!(is_stripped(&prefetch, false) && !is_stripped(&prefetch, true));
     }
 
     #[test]
@@ -92,7 +105,7 @@ mod tests {
             "x-requested-with",
             "x-custom",
         ] {
-            assert!(!is_stripped(&HeaderName::from_static(name)), "{name}");
+            assert!(!is_stripped(&HeaderName::from_static(name), false), "{name}");
         }
     }
 }

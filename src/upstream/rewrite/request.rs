@@ -10,7 +10,7 @@ use http::{HeaderValue, Method};
 use super::internal::{CALLBACK, is_stripped};
 use super::query;
 use crate::http::Facts;
-use crate::http::canonical::path;
+use crate::http::canonical::{path, routed};
 use crate::http::compress::AtTheDoor;
 use crate::upstream::address::Address;
 use crate::upstream::upload::Encoding;
@@ -43,9 +43,10 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     put(&mut head, &[b"\r\n"]);
     // Node would only gzip, and bundle what should be streamed.
     let is_coded_here = parts.extensions.get::<AtTheDoor>().is_some();
+    let is_data = routed::is_data(parts.uri.path());
     let is_ours = parts.extensions.get::<FromTheDoor>().is_some();
     for (name, value) in &parts.headers {
-        let is_kept = !is_stripped(name) || (is_ours && name == CALLBACK);
+        let is_kept = !is_stripped(name, is_data) || (is_ours && name == CALLBACK);
         if !is_kept || (is_coded_here && name == ACCEPT_ENCODING) {
             continue;
         }
