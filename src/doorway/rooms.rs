@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
+use tracing::info;
 
 use super::dispatch::Dispatch;
 use crate::admin::Kinds;
@@ -17,6 +18,7 @@ use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
 use crate::settings::Live;
 use crate::telemetry::Registry;
+use crate::tls;
 use crate::upstream::{self, StartError, Upstream};
 
 /// What a running door consists of, besides its sockets.
@@ -106,14 +108,29 @@ impl Rooms {
     }
 }
 
-/// The app's section with what a supervised app must know of the door: the secret that callbacks are signed with, and
-/// where the API is and with which token. What the config's own `env` says stands.
+/// By which Node trusts one more file of certificates: an app may ask itself at its own public address.
+const CA_VARIABLE: &str = "NODE_EXTRA_CA_CERTS";
+
+/// The app's section with what a supervised app must know of the door: the secret that callbacks are signed with, where
+/// the API is and with which token, and the door's certificate where that is of its own making. What the config's own
+/// `env` says stands.
 fn supervised(config: &Config, api_at: Option<SocketAddr>) -> upstream::Config {
     let mut app = config.app.clone();
     let mut tell = |name: &str, value: String| {
         app.env.entry(name.to_owned()).or_insert(value);
     };
     tell(SECRET_VARIABLE, config.callbacks.secret().reveal());
+    if config.tls.self_signed
+        && let Some(file) = tls::trusted_file()
+    {
+        match std::env::var_os(CA_VARIABLE).filter(|file| !file.is_empty()) {
+            // It names one file.
+            Some(own) => {
+                info!(file = ?own, "NODE_EXTRA_CA_CERTS is set: the app does not trust the self-signed certificate")
+            }
+            None => tell(CA_VARIABLE, file.display().to_string()),
+        }
+    }
     if let Some(address) = api_at {
         tell(api::URL_VARIABLE, api::url(&address.to_string(), &config.api));
         tell(api::TOKEN_VARIABLE, config.api.tokens().reveal().to_owned());

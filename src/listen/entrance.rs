@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -14,7 +13,7 @@ use super::numbers::{Numbers, Refusal};
 use super::permits::{Permit, Permits};
 use super::proxy_protocol::{self, HeaderError};
 use super::{Config, Peer, ProxyProtocol, Stream, descriptors};
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, Seldom};
 use crate::tls::{self, Acceptor, TlsError};
 
 /// The rules and counts that all listeners share. Clones share everything.
@@ -230,19 +229,4 @@ impl Rules {
 /// On a socket for both, IPv4 addresses come in the clothes of IPv6.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// Something that is worth a line in the log once a minute at most.
-#[derive(Debug, Default)]
-struct Seldom(AtomicU64);
-
-impl Seldom {
-    fn may(&self) -> bool {
-        static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        // From 1: 0 means never.
-        let now = BEGINNING.get_or_init(Instant::now).elapsed().as_secs() + 1;
-        let last = self.0.load(Ordering::Relaxed);
-        let may = last == 0 || now >= last + 60;
-        may && self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
 }

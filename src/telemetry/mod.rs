@@ -5,11 +5,13 @@ pub mod log;
 mod config;
 mod line;
 mod process;
+mod seldom;
 mod writer;
 
 use prometheus_client::encoding::text;
 
 pub use config::{Config, Format};
+pub use seldom::Seldom;
 
 /// Where rooms register their numbers, once, when they are built. Names come without `doorway_`: the registry puts it
 /// before them.

@@ -17,7 +17,7 @@ pub use acceptor::{Acceptor, TlsError};
 pub use config::{Config, MinVersion, Pair};
 pub use handshake::Failed;
 pub use identity::IdentityError;
-pub use self_signed::SelfSignedError;
+pub use self_signed::{SelfSignedError, trusted_file};
 pub use stream::TlsStream;
 
 /// What the handshake agreed on.

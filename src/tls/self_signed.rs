@@ -21,6 +21,8 @@ const DAY: u64 = 24 * 60 * 60;
 
 const ALWAYS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const FILE: &str = "self-signed.pem";
+/// The certificate alone, for those who are to trust it.
+const TRUSTED: &str = "self-signed.crt";
 
 /// It could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,11 @@ pub fn identity(names: &[String]) -> Result<Identity, SelfSignedError> {
         }
     }
     Ok(made.identity)
+}
+
+/// The file with the certificate alone, where one is kept; for `curl --cacert` and `NODE_EXTRA_CA_CERTS`.
+pub fn trusted_file() -> Option<PathBuf> {
+    state_folder().map(|folder| folder.join(TRUSTED)).filter(|file| file.is_file())
 }
 
 /// A new certificate, and the PEM of it and its key.
@@ -119,16 +126,38 @@ fn kept(file: &Path, names: &[String], now: SystemTime) -> Option<Identity> {
     }
     let mut identity = Identity::load(&Pair { certificate: file.into(), key: file.into() }).ok()?;
     identity.label = LABEL.to_owned();
-    (identity.not_after > now + RENEW_BEFORE).then_some(identity)
+    if identity.not_after <= now + RENEW_BEFORE {
+        return None;
+    }
+    let trusted = file.with_file_name(TRUSTED);
+    if std::fs::read_to_string(&trusted).ok() != certificate(&text)
+        && let Err(error) = write(&trusted, &certificate(&text).unwrap_or_default(), 0o644)
+    {
+        warn!(file = %trusted.display(), %error, "the self-signed certificate cannot be written for those who are to trust it");
+    }
+    Some(identity)
 }
 
-/// Whole or not at all, and for nobody else to read.
+/// The first certificate of `pem`.
+fn certificate(pem: &str) -> Option<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let text = &pem[pem.find("-----BEGIN CERTIFICATE-----")?..];
+    Some(format!("{}\n", &text[..text.find(END)? + END.len()]))
+}
+
+/// The key for nobody else to read.
 fn keep(file: &Path, pem: &str) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let draft = folder.join(format!("{FILE}.{}", std::process::id()));
-    let mut opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    opened.write_all(pem.as_bytes())?;
+    std::fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
+    write(file, pem, 0o600)?;
+    write(&file.with_file_name(TRUSTED), &certificate(pem).unwrap_or_default(), 0o644)
+}
+
+/// Whole or not at all.
+fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    let mut opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
+    opened.write_all(text.as_bytes())?;
     std::fs::rename(&draft, file)
 }
 
@@ -156,6 +185,13 @@ mod tests {
         keep(&file, &made.pem).unwrap();
         let again = kept(&file, &names, now).unwrap();
         assert_eq!(again.certified.cert, made.identity.certified.cert);
+        let trusted = std::fs::read_to_string(file.with_file_name(TRUSTED)).unwrap();
+        assert!(
+            made.pem.contains(trusted.trim_end()) && trusted.starts_with("-----BEGIN C") && !trusted.contains("KEY")
+        );
+        std::fs::remove_file(file.with_file_name(TRUSTED)).unwrap();
+        kept(&file, &names, now).unwrap();
+        assert_eq!(std::fs::read_to_string(file.with_file_name(TRUSTED)).unwrap(), trusted, "it is written anew");
         assert!(kept(&file, &[], now).is_none(), "other names");
         assert!(kept(&file, &names, now + LIFETIME - RENEW_BEFORE / 2).is_none(), "old");
         std::fs::write(&file, format!("{}nonsense", header(&names))).unwrap();

@@ -15,12 +15,15 @@ use super::address::Address;
 use super::config::Config;
 use super::connection::Connection;
 use super::metrics::Metrics;
+use crate::telemetry::Seldom;
 
 /// An idle connection is dropped this long before the app says that it closes it, or at half of a shorter time.
 const MARGIN: Duration = Duration::from_secs(1);
 
 pub struct Pool {
     pub address: Address,
+    /// That the app does not know itself by this address.
+    pub said_misnamed: Seldom,
     pub config: Arc<Config>,
     pub metrics: Metrics,
     /// Rung when a connection could not be had: the keeper looks at once.
@@ -74,6 +77,7 @@ impl Pool {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Pool {
             address,
+            said_misnamed: Seldom::default(),
             config,
             metrics,
             lost: Notify::new(),

@@ -3,6 +3,7 @@
 use http::request::Parts;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
+use tracing::warn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,11 @@ const COME_BACK: Duration = Duration::from_secs(1);
 const TRIES: u32 = 3;
 /// What an app that is ending is given for that, before the last try.
 const ENDING: Duration = Duration::from_millis(100);
+
+/// What helps an app whose rewrites fail behind TLS.
+const MISNAMED: &str = "Next.js was started with an address in place of a name, and takes itself for another server: \
+    every rewrite of its proxy.ts or middleware fails over https. Start it with `next start -H localhost` (a standalone \
+    build: HOSTNAME=localhost)";
 
 /// An answer's head, and the connection that holds the rest.
 pub struct Answered {
@@ -108,6 +114,14 @@ fn may_repeat(no_answer: &NoAnswer, upload: &Upload, method: &Method) -> bool {
 /// [`Failure`] with 502 when there is a body where there can be none.
 pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
     let Answered { connection, mut head, upload, pool } = answered;
+    if rewrite::is_taken_for_another(&head.headers, &pool.address) && pool.said_misnamed.may() {
+        warn!(
+            path = parts.uri.path(),
+            status = head.status.as_u16(),
+            help = MISNAMED,
+            "the app sends its own rewrites to itself"
+        );
+    }
     if let Some(facts) = parts.extensions.get::<Facts>() {
         rewrite::mend(&mut head.headers, &pool.address, facts);
     }

@@ -45,7 +45,7 @@ async fn a_project_is_installed_built_and_started() {
     }
     let process = json(&door, "/args").await;
     assert_eq!(process["cwd"], std::fs::canonicalize(project.path()).unwrap().to_str().unwrap());
-    assert_eq!(process["args"].as_array().unwrap()[1..=3], ["start", "-H", "127.0.0.1"]);
+    assert_eq!(process["args"].as_array().unwrap()[1..=3], ["start", "-H", "localhost"]);
     door.signal("TERM");
     assert!(door.wait().success());
     assert!(!is_alive(app["pid"].as_i64().unwrap()), "it ends with the door");

@@ -2,21 +2,24 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use tokio::net::TcpStream;
 use tracing::warn;
 
 use super::child::Program;
 use super::project::{Next, Project};
-use crate::upstream::{Config, StartError};
+use crate::upstream::{Address, Config, StartError};
 
 /// How long the app keeps an idle connection, in ms, where it can be told: longer than its own 5 s, so that the pool
 /// seldom dials. The pool lets go a second earlier.
 const KEEP_ALIVE: &str = "75000";
 
-const HOST: &str = "127.0.0.1";
+/// Never an address: whatever address of the loopback Next is given, it spells it so in the URLs that a `proxy.ts` sees
+/// and rewrites to, and then takes such a rewrite for another origin; behind TLS it asks itself by TLS on a plain port.
+const HOST: &str = "localhost";
 
 /// The program that serves `project` on `port` of the loopback.
 ///
@@ -64,17 +67,51 @@ pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Re
     })
 }
 
-/// A port of the loopback that is free now. Another may take it before the app does; the start is then tried again.
+/// Where an app that listens on [`HOST`] may be: which of them it is the system's resolver decides, once for each start.
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// How many ports are looked at until one is free on all addresses of the loopback.
+const LOOKS: usize = 32;
+
+/// A port that is free now on every address of the loopback, so that nobody there is taken for the app. Another may take
+/// it before the app does; the start is then tried again.
 ///
 /// # Errors
 /// Those of the system, when there is none.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..LOOKS {
+        let bound = TcpListener::bind((LOOPBACK[0], 0)).or_else(|_| TcpListener::bind((LOOPBACK[1], 0)));
+        let port = match bound.and_then(|listener| listener.local_addr()) {
+            Ok(address) => address.port(),
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        if !is_taken(port) {
+            return Ok(port);
+        }
+    }
+    Err(last)
 }
 
-/// Whether `port` is somebody's.
+/// Whether `port` is somebody's on any address of the loopback.
 pub fn is_taken(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    let is_taken = |address| {
+        TcpListener::bind((address, port)).is_err_and(|error: io::Error| error.kind() == io::ErrorKind::AddrInUse)
+    };
+    LOOPBACK.into_iter().any(is_taken)
+}
+
+/// Which address of the loopback takes connections on `port`, if one does. It stands for as long as the process runs.
+pub async fn listening(port: u16) -> Option<Address> {
+    for address in LOOPBACK {
+        if TcpStream::connect((address, port)).await.is_ok() {
+            return Some(Address::Tcp { host: address.to_string(), port });
+        }
+    }
+    None
 }
 
 /// A standalone build comes without `public` and its static files: container images copy them to their place, and here

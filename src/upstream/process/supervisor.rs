@@ -1,6 +1,6 @@
 //! Keeps the app running: starts it again when it ends, and puts a new one in its place without a gap.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +14,6 @@ use super::prepare::prepare;
 use super::project::{Next, Project};
 use crate::drain::Signal;
 use crate::settings::Live;
-use crate::upstream::address::Address;
 use crate::upstream::gate::Gate;
 use crate::upstream::jitter::jitter;
 use crate::upstream::keeper::{keep, probe};
@@ -286,22 +285,32 @@ impl Task {
         info!(command = line, "starting the app");
         self.metrics.starts.inc();
         let mut child = program.spawn().map_err(|error| StartError(format!("{line:?} cannot be run: {error}")))?;
-        let pool = Pool::new(Address::loopback(port), Arc::clone(&config), self.metrics.clone());
+        let found = OnceLock::new();
         let answered = timeout(config.start_timeout, async {
+            let address = loop {
+                match launch::listening(port).await {
+                    Some(address) => break address,
+                    None => sleep(LOOK).await,
+                }
+            };
+            let pool = found.get_or_init(|| Pool::new(address, Arc::clone(&config), self.metrics.clone()));
             // Next listens before it is ready; what counts is an answer.
-            while probe(&pool).await.is_err() {
+            while probe(pool).await.is_err() {
                 sleep(LOOK).await;
             }
+            Arc::clone(pool)
         });
         let early = tokio::select! {
             answered = answered => match answered {
-                Ok(()) => return Ok(Running { child, pool, since: Instant::now(), build, config }),
+                Ok(pool) => return Ok(Running { child, pool, since: Instant::now(), build, config: Arc::clone(&config) }),
                 Err(_) => None,
             },
             status = child.wait() => Some(status),
             () = self.closing.cancelled() => return Err(StartError("the app is being stopped".into())),
         };
-        pool.retire();
+        if let Some(pool) = found.get() {
+            pool.retire();
+        }
         Err(StartError(match early {
             Some(Ok(status)) => format!("the app ended before it answered ({status}): its last lines above say why"),
             Some(Err(error)) => format!("the app cannot be waited for: {error}"),

@@ -6,5 +6,5 @@ mod query;
 mod request;
 
 pub use internal::CALLBACK;
-pub use origin::mend;
+pub use origin::{is_taken_for_another, mend};
 pub use request::{FromTheDoor, Upgrade, head};

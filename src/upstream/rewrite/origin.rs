@@ -11,6 +11,9 @@ use crate::upstream::address::Address;
 /// Names by which an app knows its own machine.
 const OWN_NAMES: &[&str] = &["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"];
 
+/// Where a `proxy.ts` has sent a request.
+const REWRITE: &str = "x-middleware-rewrite";
+
 /// Puts the public origin where `headers` name the private one.
 pub fn mend(headers: &mut HeaderMap, app: &Address, facts: &Facts) {
     for name in [LOCATION, CONTENT_LOCATION] {
@@ -25,6 +28,13 @@ pub fn mend(headers: &mut HeaderMap, app: &Address, facts: &Facts) {
     {
         replace(value, &mended);
     }
+}
+
+/// True when a rewrite of a `proxy.ts` has gone to the app itself as if to another server: Next names the target with its
+/// origin only where it takes that for another one, which it does of itself when it was started with `-H 127.0.0.1`.
+pub fn is_taken_for_another(headers: &HeaderMap, app: &Address) -> bool {
+    let target = headers.get(REWRITE).and_then(|value| value.to_str().ok());
+    target.and_then(origin).is_some_and(|(authority, _)| is_private(authority, app))
 }
 
 fn replace(value: &mut HeaderValue, text: &str) {
@@ -45,6 +55,16 @@ fn mended_refresh(text: &str, app: &Address, facts: &Facts) -> Option<String> {
 
 /// `url` at the public origin; `None` when it does not name the private one.
 fn mended(url: &str, app: &Address, facts: &Facts) -> Option<String> {
+    let (authority, rest) = origin(url)?;
+    if !is_private(authority, app) || rest.starts_with('\\') {
+        return None;
+    }
+    let scheme = if facts.scheme == Scheme::HTTPS { "https" } else { "http" };
+    Some(format!("{scheme}://{}{rest}", facts.authority))
+}
+
+/// Authority and the rest of an absolute URL of http or https.
+fn origin(url: &str) -> Option<(&str, &str)> {
     let colon = url.find("://")?;
     let scheme = &url[..colon];
     if !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")) {
@@ -53,11 +73,7 @@ fn mended(url: &str, app: &Address, facts: &Facts) -> Option<String> {
     let rest = &url[colon + "://".len()..];
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    if !is_private(authority, app) || rest.starts_with('\\') {
-        return None;
-    }
-    let scheme = if facts.scheme == Scheme::HTTPS { "https" } else { "http" };
-    Some(format!("{scheme}://{}{rest}", facts.authority))
+    Some((authority, rest))
 }
 
 fn is_private(authority: &str, app: &Address) -> bool {
@@ -149,5 +165,17 @@ mod tests {
         ] {
             assert_eq!(mended_refresh(text, &app, &facts).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_rewrite_to_itself_by_its_whole_address_is_known() {
+        let is_known = |url: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REWRITE, HeaderValue::from_static(url));
+            is_taken_for_another(&headers, &Address::loopback(3000))
+        };
+        assert!(is_known("https://localhost:3000/target") && is_known("http://127.0.0.1:3000/target?x"));
+        assert!(!is_known("/target") && !is_known("https://localhost:4000/") && !is_known("https://example.com/"));
+        assert!(!is_taken_for_another(&HeaderMap::new(), &Address::loopback(3000)));
     }
 }

@@ -10,9 +10,9 @@ import { paths, scratch } from "./paths.js";
 const env = { ...process.env, NEXT_TELEMETRY_DISABLED: "1" };
 
 /** A copy that may be edited, as a clone has it: neither installed nor built. */
-export function cloneApp() {
+export function cloneApp(app = paths.app) {
   const copy = join(scratch(join(paths.root, "target")), "app");
-  cpSync(paths.app, copy, {
+  cpSync(app, copy, {
     recursive: true,
     filter: (path) => basename(path) !== "node_modules" && !basename(path).startsWith(".next"),
   });
@@ -20,10 +20,16 @@ export function cloneApp() {
 }
 
 /** A copy that is installed; its packages are hard links to the original's. */
-export function copyApp() {
-  const copy = cloneApp();
-  execFileSync("cp", ["-al", join(paths.app, "node_modules"), copy]);
+export function copyApp(app = paths.app) {
+  const copy = cloneApp(app);
+  execFileSync("cp", ["-al", join(app, "node_modules"), copy]);
   return copy;
+}
+
+/** `next build` in `directory`. */
+export function build(directory) {
+  const next = join(directory, "node_modules/next/dist/bin/next");
+  execFileSync(process.execPath, [next, "build"], { cwd: directory, env, stdio: "pipe" });
 }
 
 /** Changes one file as an editor would. */
@@ -36,7 +42,7 @@ export function edit(file, from, to) {
 /** `next dev` in `directory`, on a port of its own. */
 export function startDev(directory) {
   const next = join(directory, "node_modules/next/dist/bin/next");
-  return start("next dev", [next, "dev", "--hostname", "127.0.0.1"], directory);
+  return start("next dev", [next, "dev", "--hostname", "localhost"], directory);
 }
 
 export function buildStandalone(directory) {
@@ -51,13 +57,19 @@ export function startStandalone(directory) {
   return start("server.js", ["server.js"], standalone);
 }
 
-async function start(name, args, cwd) {
+/** `next start` in `directory`, on a port of its own, with what `--hostname` gives it. */
+export function startNext(directory, hostname, answers) {
+  const next = join(directory, "node_modules/next/dist/bin/next");
+  return start("next start", [next, "start", "--hostname", hostname], directory, answers);
+}
+
+async function start(name, args, cwd, answers = "/api/process") {
   const port = await freePort();
-  const child = new Child(name, process.execPath, args, { cwd, env: { ...env, PORT: String(port), HOSTNAME: "127.0.0.1" } });
-  const url = `http://127.0.0.1:${port}`;
+  const child = new Child(name, process.execPath, args, { cwd, env: { ...env, PORT: String(port), HOSTNAME: "localhost" } });
+  const url = `http://localhost:${port}`;
   await eventually(`${name} to answer`, async () => {
     if (child.process.exitCode !== null) throw new Error(child.lines.join("\n"));
-    return (await fetch(`${url}/api/process`)).ok;
+    return (await fetch(`${url}${answers}`)).ok;
   }, 120_000);
   return { child, url };
 }
@@ -65,7 +77,7 @@ async function start(name, args, cwd) {
 function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer().on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(0, "localhost", () => {
       const { port } = server.address();
       server.close(() => resolve(port));
     });

@@ -1,0 +1,3 @@
+import { rewrite } from "./rules";
+
+export const middleware = rewrite;

@@ -1,0 +1,2 @@
+// `next start` serves such a build too, where its folder `standalone` is away.
+module.exports = { output: "standalone", outputFileTracingRoot: __dirname };
