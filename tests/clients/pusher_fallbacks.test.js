@@ -1,5 +1,7 @@
 // pusher-js as it is, where no WebSocket gets through: xhr_streaming and xhr_polling.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { APP, collect, eventually, heard, Site, subscribed } from "./harness/pusher.js";
 
@@ -63,6 +65,74 @@ describe("fallbacks", { concurrency: true }, () => {
         });
       });
     }
+  }
+});
+
+/** A link that is slow each way: what comes is passed on `delay` ms later, in order. */
+async function relay(port, delay) {
+  const sockets = new Set();
+  const pass = (from, to) => {
+    sockets.add(from);
+    from.on("data", (data) => setTimeout(() => to.writable && to.write(data), delay));
+    from.on("end", () => setTimeout(() => to.end(), delay));
+    from.on("error", () => to.destroy());
+    from.on("close", () => setTimeout(() => to.destroy(), delay));
+  };
+  const server = createServer((near) => {
+    const far = connect(port, "127.0.0.1");
+    pass(near, far);
+    pass(far, near);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const stop = () => (server.close(), sockets.forEach((socket) => socket.destroy()));
+  return { port: server.address().port, stop };
+}
+
+describe("over a slow link", { concurrency: 1 }, () => {
+  let site, slow;
+  before(async () => {
+    site = await Site.start();
+    slow = await relay(site.port, 50);
+  });
+  after(async () => {
+    await site.stop();
+    slow.stop();
+  });
+
+  for (const transport of ["xhr_streaming", "xhr_polling"]) {
+    test(`${transport}: nothing is lost where the client goes from one response to the next`, async () => {
+      const client = await site.connected({ enabledTransports: [transport], httpPort: slow.port });
+      const channel = await subscribed(client, `sizes-${transport}`);
+      const changes = collect(client.connection, "state_change");
+      const told = collect(channel, "n");
+      const sizes = [1, 17, 300, 1_000, 1_500, 2_000];
+      const texts = ["x", "\u{1F600}", "ü\"\\\n", "語"];
+      // Many responses of the 262,144 units after which the client goes on to the next.
+      const count = 1_200;
+      const text = (n) => [...texts[n % texts.length].repeat(sizes[n % sizes.length])].slice(0, sizes[n % sizes.length]).join("");
+      for (let n = 0; n < count; n += 10) {
+        const batch = Array.from({ length: 10 }, (_, i) => ({ channel: channel.name, name: "n", data: { n: n + i, text: text(n + i) } }));
+        await site.server().triggerBatch(batch);
+        // Never so far ahead that it counts as slow.
+        await eventually("it keeps up", () => n - told.length < 100 || changes.length > 0);
+      }
+      await eventually("all of it", () => told.length >= count || changes.length > 0);
+      assert.deepEqual(changes, [], "the connection stands");
+      assert.deepEqual(told.map(({ n }) => n), [...Array(count).keys()], "each once and in order");
+      assert.ok(told.every((event) => event.text === text(event.n)), "as it was said");
+    });
+
+    test(`${transport}: a burst of 1,000 events arrives`, async () => {
+      const client = await site.connected({ enabledTransports: [transport], httpPort: slow.port });
+      const channel = await subscribed(client, `burst-${transport}`);
+      const changes = collect(client.connection, "state_change");
+      const told = collect(channel, "n");
+      const batches = Array.from({ length: 100 }, (_, b) => Array.from({ length: 10 }, (_, i) => ({ channel: channel.name, name: "n", data: b * 10 + i })));
+      await Promise.all(batches.map((batch) => site.server().triggerBatch(batch)));
+      await eventually("all of it", () => told.length >= 1_000 || changes.length > 0);
+      assert.deepEqual(changes, [], "the connection stands");
+      assert.deepEqual(told.toSorted((a, b) => a - b), [...Array(1_000).keys()]);
+    });
   }
 });
 

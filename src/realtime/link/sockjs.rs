@@ -28,6 +28,14 @@ const AWAY: Duration = Duration::from_secs(10);
 const BROKEN_OFF: Duration = Duration::from_secs(3);
 /// How long the last words wait for somebody to hear them while nobody listens: one that polls is about to ask again.
 const LINGER: Duration = Duration::from_secs(1);
+/// The text of one response, in UTF-16 units, beyond which `pusher-js` gives up the request as soon as it has used up what
+/// came, and opens the next (`MAX_BUFFER_LENGTH` of its `http_request.ts`). What came after would be lost.
+const MARK: usize = 256 * 1024;
+/// How long one whose response is beyond [`MARK`] may take to read it and to open the next: no beat can ask it meanwhile.
+const SUCCESSOR: Duration = Duration::from_secs(35);
+/// Bytes of messages that are taken before a request reads them, as a socket's send buffer would: a client that polls is
+/// away for a round trip after each answer, and is not slow for that. What comes beyond waits in its outbox.
+const BUFFER: usize = 1024 * 1024;
 /// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
 const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,6 +68,7 @@ impl<K: Hash + Eq + Clone> Sessions<K> {
             sessions: Arc::clone(self),
             key,
             waiting: Vec::new(),
+            waiting_bytes: 0,
             closing: None,
             beat: now() + BEAT,
             linger: None,
@@ -92,6 +101,8 @@ struct State {
     is_stream: bool,
     /// When a stream was sent a beat: the client will say that it got it.
     asked: Option<Instant>,
+    /// The stream that listens has had all that its client will read of it: what follows is the next one's.
+    is_full: bool,
     is_over: bool,
     session: Option<Waker>,
     listener: Option<Waker>,
@@ -136,12 +147,12 @@ impl Meeting {
         let mut state = self.state.lock();
         state.listened += 1;
         state.listening = state.listened;
-        (state.away, state.asked) = (None, None);
+        (state.away, state.asked, state.is_full) = (None, None, false);
         state.is_stream = is_stream;
         state.is_alive = true;
         state.wake_listener();
         state.wake_session();
-        Listening { number: state.listening, is_stream, is_done: false, meeting: Arc::clone(self) }
+        Listening { number: state.listening, is_stream, is_done: false, told: 0, meeting: Arc::clone(self) }
     }
 
     /// Takes what a request brought. Says whether it could be taken in time.
@@ -174,7 +185,7 @@ impl Meeting {
         state.is_alive = true;
         let is_answer = state.is_stream && state.asked.take().is_some();
         if !is_answer && state.chunk.is_none() {
-            state.asked = state.is_stream.then(now);
+            state.asked = (state.is_stream && !state.is_full).then(now);
             state.chunk = Some(Bytes::from_static(b"h\n"));
             state.wake_listener();
         }
@@ -188,6 +199,7 @@ pub struct SockJs<K: Hash + Eq> {
     sessions: Arc<Sessions<K>>,
     key: K,
     waiting: Vec<Text>,
+    waiting_bytes: usize,
     closing: Option<String>,
     beat: Instant,
     /// Runs while the last words wait and nobody listens.
@@ -205,9 +217,34 @@ impl<K: Hash + Eq> SockJs<K> {
         if !chunk.is_empty() {
             chunk += "]\n";
         }
-        self.waiting = Vec::new();
+        (self.waiting, self.waiting_bytes) = (Vec::new(), 0);
         chunk += self.closing.take().as_deref().unwrap_or_default();
         (!chunk.is_empty()).then(|| chunk.into())
+    }
+}
+
+impl<K: Hash + Eq> SockJs<K> {
+    /// Hands on what waits. Ready when a request has all of it; until then the session is woken when one takes more.
+    fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
+        let meeting = Arc::clone(&self.meeting);
+        let mut state = meeting.state.lock();
+        if state.chunk.as_ref().is_none_or(|chunk| **chunk == *b"h\n")
+            && let Some(chunk) = self.render()
+        {
+            self.traffic.bytes_out += chunk.len() as u64;
+            self.beat = now() + BEAT;
+            if state.chunk.is_some() {
+                // A beat that was not sent is not answered.
+                state.asked = None;
+            }
+            state.chunk = Some(chunk);
+            state.wake_listener();
+        }
+        if state.chunk.is_none() && self.waiting.is_empty() && self.closing.is_none() {
+            return Poll::Ready(());
+        }
+        state.session = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -232,6 +269,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
         match frame {
             Frame::Text(text) => {
                 self.traffic.messages_out += 1;
+                self.waiting_bytes += text.len();
                 self.waiting.push(text);
             }
             Frame::Close(said) if self.closing.is_none() => {
@@ -247,38 +285,27 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let meeting = Arc::clone(&self.meeting);
-        let mut state = meeting.state.lock();
-        if state.chunk.as_ref().is_none_or(|chunk| **chunk == *b"h\n")
-            && let Some(chunk) = self.render()
-        {
-            self.traffic.bytes_out += chunk.len() as u64;
-            self.beat = now() + BEAT;
-            state.chunk = Some(chunk);
-            state.wake_listener();
-        }
-        let is_written = state.chunk.is_none() && self.waiting.is_empty() && self.closing.is_none();
-        if is_written {
+        if self.poll_written(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        state.session = Some(context.waker().clone());
-        Poll::Pending
+        // The session is woken all the same when a request takes more.
+        if self.closing.is_none() && self.waiting_bytes < BUFFER { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut flushed = self.poll_flush(context);
+        let mut written = self.poll_written(context);
         if self.meeting.state.lock().listening != 0 {
             self.linger = None;
-        } else if flushed.is_pending() {
+        } else if written.is_pending() {
             let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-            flushed = linger.as_mut().poll(context).map(Ok);
+            written = linger.as_mut().poll(context);
         }
-        if flushed.is_ready() {
+        if written.is_ready() {
             let mut state = self.meeting.state.lock();
             state.is_over = true;
             state.wake_listener();
         }
-        flushed
+        written.map(Ok)
     }
 
     fn traffic(&self) -> Traffic {
@@ -297,7 +324,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
         }
         if now >= self.beat {
             self.beat = now + BEAT;
-            if state.chunk.is_none() && state.listening != 0 {
+            if state.chunk.is_none() && state.listening != 0 && !state.is_full {
                 state.asked = state.is_stream.then_some(now);
                 state.chunk = Some(Bytes::from_static(b"h\n"));
                 state.wake_listener();
@@ -323,8 +350,28 @@ pub struct Listening {
     meeting: Arc<Meeting>,
     number: u64,
     is_stream: bool,
-    /// One that polls has had its answer.
+    /// One that polls has had its answer, and one that streams all that its client reads of one response.
     is_done: bool,
+    /// UTF-16 units so far.
+    told: usize,
+}
+
+impl Listening {
+    /// What of this chunk the client will read, by whole lines; the rest is left for the next request.
+    fn readable(&mut self, chunk: &mut Bytes) -> Bytes {
+        let mut end = 0;
+        while self.told <= MARK && end < chunk.len() {
+            let line = chunk[end..].iter().position(|byte| *byte == b'\n').map_or(chunk.len(), |place| end + place + 1);
+            self.told += utf16_units(&chunk[end..line]);
+            end = line;
+        }
+        chunk.split_to(end)
+    }
+}
+
+/// The length of UTF-8 as JavaScript counts it: one for each character, two beyond the Basic Multilingual Plane.
+fn utf16_units(text: &[u8]) -> usize {
+    text.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum()
 }
 
 impl http_body::Body for Listening {
@@ -337,13 +384,24 @@ impl http_body::Body for Listening {
     ) -> Poll<Option<Result<BodyFrame<Bytes>, io::Error>>> {
         let meeting = Arc::clone(&self.meeting);
         let mut state = meeting.state.lock();
-        if self.is_done || state.listening != self.number {
+        if state.listening != self.number || (self.is_done && !self.is_stream) {
             return Poll::Ready(None);
         }
-        if let Some(chunk) = state.chunk.take() {
+        if !self.is_done
+            && let Some(mut chunk) = state.chunk.take()
+        {
             self.is_done = !self.is_stream;
+            let told = self.readable(&mut chunk);
+            if self.is_stream && self.told > MARK {
+                self.is_done = true;
+                state.is_full = true;
+                (state.asked, state.away) = (None, Some(now() + SUCCESSOR));
+            } else if self.is_stream && *told == *b"h\n" {
+                state.asked = Some(now());
+            }
+            state.chunk = (!chunk.is_empty()).then_some(chunk);
             state.wake_session();
-            return Poll::Ready(Some(Ok(BodyFrame::data(chunk))));
+            return Poll::Ready(Some(Ok(BodyFrame::data(told))));
         }
         if state.is_over {
             return Poll::Ready(None);
@@ -403,7 +461,7 @@ mod tests {
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
         link.push(Frame::text("a\"b"));
         link.push(Frame::text("c"));
-        assert!(!flush(&mut link), "until it is read");
+        flush(&mut link);
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"a\\\"b\",\"c\"]\n"));
         assert!(flush(&mut link));
         let mut poll = meeting.listen(false);
@@ -413,6 +471,52 @@ mod tests {
         flush(&mut link);
         assert_eq!(chunk(&mut poll).await.as_deref(), Some("a[\"d\"]\nc[4200,\"come back\"]\n"));
         assert_eq!(chunk(&mut poll).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_mark_is_the_next_requests() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
+        // "o\n", `a["` and `"]` with its end make 8 units: this is the mark itself, and the client goes on reading.
+        link.push(Frame::text("\u{1F600}".repeat((MARK - 8) / 2)));
+        flush(&mut link);
+        chunk(&mut stream).await.expect("up to the mark");
+        link.push(Frame::text("over"));
+        flush(&mut link);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"over\"]\n"));
+        link.push(Frame::text("held"));
+        assert!(flush(&mut link), "it is taken, for the next");
+        meeting.beat();
+        let held = tokio::time::timeout(Duration::from_secs(1), stream.frame()).await;
+        assert!(held.is_err(), "neither told nor ended");
+        let mut next = meeting.listen(true);
+        assert!(stream.frame().await.is_none(), "another took its place");
+        assert_eq!(chunk(&mut next).await.as_deref(), Some("a[\"held\"]\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_open_the_next_is_missed() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        chunk(&mut stream).await;
+        link.push(Frame::text("x".repeat(MARK)));
+        flush(&mut link);
+        chunk(&mut stream).await;
+        link.push(Frame::text("held"));
+        flush(&mut link);
+        link.wake(now() + SUCCESSOR / 2).expect("it may be reading");
+        assert!(link.wake(now() + SUCCESSOR).is_err());
+    }
+
+    #[test]
+    fn between_two_requests_as_much_is_taken_as_the_buffer_holds() {
+        let (mut link, meeting, _sessions) = open();
+        drop(meeting.listen(false));
+        link.push(Frame::text("x".repeat(BUFFER - 1)));
+        assert!(flush(&mut link), "what waits for the request after this one");
+        link.push(Frame::text("y".repeat(BUFFER)));
+        assert!(!flush(&mut link), "more waits in the outbox");
     }
 
     #[tokio::test]
