@@ -52,6 +52,19 @@ const metric = async (door, name) => {
   return Number(text.split("\n").find((line) => line.startsWith(`doorway_${name} `))?.split(" ").at(-1));
 };
 
+test("a burst of 1,000 messages of another reaches a client that polls", () =>
+  withDoor({}, async (door, client) => {
+    const hearing = client({ transports: ["polling"] });
+    const all = heard(hearing);
+    await connected(hearing);
+    const saying = client({ transports: ["websocket"] });
+    await connected(saying);
+    const numbers = Array.from({ length: 1_000 }, (_, number) => number);
+    for (const number of numbers) saying.emit("message", number);
+    await eventually("all of them", () => all.length >= numbers.length || hearing.disconnected);
+    assert.deepEqual(all, numbers);
+  }));
+
 for (const [way, transports] of Object.entries(WAYS)) {
   describe(`by ${way}`, () => {
     test("messages come back once and in order", () =>
