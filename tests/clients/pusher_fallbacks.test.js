@@ -161,6 +161,32 @@ describe("on the wire", () => {
     assert.match(text, /^a\["\{\\"event\\":\\"pusher:connection_established/);
   });
 
+  test("a stream says nothing after the line that passes 262,144 UTF-16 units, and the next one goes on", async () => {
+    const mine = `/pusher/app/${APP.key}/1/marked`;
+    const open = async () => (await ask(`${mine}/xhr_streaming?protocol=7`)).body.pipeThrough(new TextDecoderStream()).getReader();
+    const first = await open();
+    let text = "";
+    const more = async (reader) => {
+      const { done, value } = await reader.read();
+      assert.ok(!done, "it is not ended");
+      text += value;
+    };
+    while (!text.includes("connection_established")) await more(first);
+    await ask(`${mine}/xhr_send`, { body: JSON.stringify([JSON.stringify({ event: "pusher:subscribe", data: { channel: "marked" } })]) });
+    while (!text.includes("subscription_succeeded")) await more(first);
+    // What is beyond the Basic Multilingual Plane counts twice, and is four bytes long.
+    const emoji = "\u{1F600}".repeat(1_000);
+    for (let n = 0; n < 200; n++) await site.server().trigger("marked", "n", `${n}:${emoji}`);
+    while (text.length <= 262_144 || !text.endsWith("\n")) await more(first);
+    assert.ok(text.lastIndexOf("\n", text.length - 2) < 262_144, "no line begins after the mark");
+    const held = first.read();
+    const second = await open();
+    while (!text.includes("199:")) await more(second);
+    assert.equal((await held).done, true, "its place is taken: nothing more, and the end");
+    assert.deepEqual([...text.matchAll(/(\d+):\u{1F600}/gu)].map(([, n]) => Number(n)), [...Array(200).keys()]);
+    await second.cancel();
+  });
+
   test("a session that was refused opens and closes at once", async () => {
     assert.equal(await (await ask(`/pusher/app/${APP.key}/1/x/xhr?protocol=1`)).text(), 'o\nc[4007,"This version of the protocol is not supported: 5 to 7 are"]\n');
   });
