@@ -14,7 +14,7 @@ pub use super::question::Content;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Answer {
     /// False refuses what was asked for. Default true.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "allow")]
     pub allow: Option<bool>,
     /// With a refusal: a close code from 3000 to 4999, or one of the dialect's own.
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct Answer {
     #[serde(default)]
     pub reason: Option<String>,
     /// Who this client is from now on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub user: Option<User>,
     /// What comes back with every later question about this client, and is told to nobody else.
     #[serde(default)]
@@ -32,7 +32,7 @@ pub struct Answer {
     #[serde(default)]
     pub channels: Vec<String>,
     /// In place of the message that was asked about.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "replace")]
     pub replace: Option<Content>,
     /// For the client's acknowledgement, where its dialect has such.
     #[serde(default)]
@@ -40,6 +40,27 @@ pub struct Answer {
     /// Carried out in this order, after the above.
     #[serde(default)]
     pub commands: Vec<Do>,
+}
+
+/// What is said, and is not null: a value that a handler never got is no yes.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+fn allow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    given(deserializer).map_err(|error| D::Error::custom(format!("allow: {error}")))
+}
+
+fn replace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content>, D::Error> {
+    given(deserializer).map_err(|error| D::Error::custom(format!("replace: {error}")))
+}
+
+/// Reads an object. What serde makes of structs would take arrays too, and an empty one for an object without fields.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
+    match text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+        true => serde_json::from_str(text),
+        false => Err(serde_json::Error::custom("not an object")),
+    }
 }
 
 /// `"ada"` or `{"id": "ada", "info": …}`.
@@ -64,9 +85,12 @@ impl<'de> Deserialize<'de> for User {
         let known = if raw.get().starts_with('"') {
             serde_json::from_str(raw.get()).map(|id| Known { id, info: None })
         } else {
-            serde_json::from_str(raw.get())
+            object(raw.get())
         };
         let Known { id, info } = known.map_err(|error| D::Error::custom(format!("user: {error}")))?;
+        if id.trim().is_empty() {
+            return Err(D::Error::custom("user: the id is empty"));
+        }
         Ok(User { id, info })
     }
 }
@@ -199,7 +223,8 @@ struct Words {
 
 impl<'de> Deserialize<'de> for Do {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut words = Words::deserialize(deserializer)?;
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let mut words: Words = object(raw.get()).map_err(|error| D::Error::custom(format!("commands: {error}")))?;
         let connection = words.connection.take();
         let act = words.act().map_err(D::Error::custom)?;
         Ok(Do { connection, act })
@@ -286,7 +311,8 @@ impl Answer {
         if body.trim_ascii().is_empty() {
             return Ok(Answer::default());
         }
-        serde_json::from_slice(body).map_err(|error| format!("its JSON is not an answer: {error}"))
+        let text = std::str::from_utf8(body).map_err(|_| "its JSON is not an answer: it is not UTF-8")?;
+        object(text).map_err(|error| format!("its JSON is not an answer: {error}"))
     }
 
     pub fn allows(&self) -> bool {
@@ -351,6 +377,36 @@ mod tests {
             (200, r#"{"commands": [{"do": "publish", "text": "x"}]}"#, "publish needs"),
             (200, r#"{"commands": [{"do": "send"}]}"#, "text, json, base64"),
             (200, r#"{"user": 7}"#, "user"),
+            (200, "null", "not an object"),
+            (200, "0", "not an object"),
+            (200, r#""yes""#, "not an object"),
+            (200, "true", "not an object"),
+            (200, "[]", "not an object"),
+            (200, "[true]", "not an object"),
+            (200, r#"{"allow": null}"#, "allow"),
+            (200, r#"{"allow": "false"}"#, "allow"),
+            (200, r#"{"allow": 0}"#, "allow"),
+            (200, r#"{"allow": []}"#, "allow"),
+            (200, r#"{"allow": false, "allow": true}"#, "duplicate"),
+            (200, r#"{"allow": true} {}"#, "trailing"),
+            (200, r#"{"user": ""}"#, "empty"),
+            (200, r#"{"user": " "}"#, "empty"),
+            (200, r#"{"user": null}"#, "user"),
+            (200, r#"{"user": {"id": ""}}"#, "empty"),
+            (200, r#"{"user": {"id": null}}"#, "user"),
+            (200, r#"{"user": {}}"#, "user"),
+            (200, r#"{"user": []}"#, "user"),
+            (200, r#"{"user": ["ada"]}"#, "user"),
+            (200, r#"{"user": {"id": "ada", "id": "bob"}}"#, "duplicate"),
+            (200, r#"{"channels": null}"#, "null"),
+            (200, r#"{"channels": "lobby"}"#, "string"),
+            (200, r#"{"channels": [null]}"#, "null"),
+            (200, r#"{"replace": null}"#, "replace"),
+            (200, r#"{"replace": {}}"#, "replace"),
+            (200, r#"{"commands": {}}"#, "map"),
+            (200, r#"{"commands": [["send"]]}"#, "commands"),
+            (200, r#"{"commands": [{"do": "identify", "user": ""}]}"#, "empty"),
+            (200, r#"{"commands": [{"do": "join", "channel": "a", "do": "leave"}]}"#, "duplicate"),
             (404, "", "POST handler"),
             (307, "", "307"),
         ] {
