@@ -80,7 +80,10 @@ impl Config {
     fn read(root: &Section, depth: Depth) -> Config {
         let tls = root.section("tls");
         let app = root.section("app");
-        let realtime = realtime::Config::read(&root.section("realtime"));
+        let mut realtime = realtime::Config::read(&root.section("realtime"));
+        let callbacks = app::Config::read(&root.section("callbacks"), &realtime.path);
+        // Whoever has the app asked, or tokens shown, means the app to say who may be where.
+        realtime.hub.is_apps = !callbacks.events.is_empty() || realtime.tokens.required;
         let config = Config {
             listen: listen::Config::read(&root.section("listen")),
             tls: tls::Config::read(&tls),
@@ -89,7 +92,7 @@ impl Config {
             compress: http::compress::Config::read(&root.section("compress")),
             app: upstream::Config::read(&app),
             files: files::Config::read(&root.section("files")),
-            callbacks: app::Config::read(&root.section("callbacks"), &realtime.path),
+            callbacks,
             realtime,
             api: realtime::api::Config::read(&root.section("api")),
             admin: admin::Config::read(&root.section("admin")),

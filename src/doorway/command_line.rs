@@ -86,6 +86,11 @@ fn check(file: &Path) -> Result<ExitCode, String> {
         return Err(format!("{}: {}", file.display(), outdated.join("\n")));
     }
     println!("{}: no problems", file.display());
+    let open = config.realtime.hub.open();
+    if open.is_empty() {
+        println!("no channel is open to anyone");
+    }
+    open.iter().for_each(|line| println!("{line}"));
     Ok(ExitCode::SUCCESS)
 }
 

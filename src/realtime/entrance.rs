@@ -20,6 +20,7 @@ use super::refusal::{NotIn, Told};
 use super::token::{Grant, TokenError, presented};
 use super::vocabulary::{Channel, Close, Command, Moment, Refusal, Rights, Subscribe};
 use super::{Realtime, Settings};
+use crate::app::EventKind;
 use crate::http::{Facts, Failure};
 use crate::telemetry::Registry;
 
@@ -66,6 +67,17 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// Where the app has it join `channel`, which it is about to ask for itself: it is let in, and asks for the past that
+    /// it wants.
+    fn admit(&mut self, channel: &Channel) {
+        let is_it = |command: &Command| matches!(command, Command::Subscribe(wish) if wish.channel == *channel);
+        let before = self.first.len();
+        self.first.retain(|command| !is_it(command));
+        if self.first.len() < before {
+            self.client.admit(channel.clone());
+        }
+    }
+
     /// It leaves without a session.
     pub fn leave(self) {
         if let Some((gate, visitor)) = &self.gate {
@@ -128,13 +140,22 @@ impl Realtime {
             let failure = Failure::client(StatusCode::FORBIDDEN, "The token does not allow this channel.");
             return Err(NotIn { failure, close: Some(for_pages(3003, "the token does not allow this channel")) });
         }
-        let guest = self.greet(client, permit, request, facts, dialect, greeting).await?;
-        if let Greeting::AtTheDoor(channel) = greeting
-            && !self.app.asks()
-            && guest.client.may_read(channel, Authority::Client).is_err()
-        {
+        let mut guest = self.greet(client, permit, request, facts, dialect, greeting).await?;
+        let Greeting::AtTheDoor(channel) = greeting else { return Ok(guest) };
+        guest.admit(channel);
+        // What the app is to be asked yet it may allow.
+        let is_asked = self.app.wants(EventKind::Subscribe, Some(channel.as_str()));
+        let heard =
+            if is_asked { guest.client.may_ask(channel) } else { guest.client.may_read(channel, Authority::Client) };
+        if let Err(refusal) = heard {
             self.turned.count("forbidden");
-            return Err(Failure::client(StatusCode::FORBIDDEN, "This channel is not for you.").into());
+            guest.leave();
+            let reason = match refusal {
+                Refusal::Closed => "This channel is the app's: it has not let you in.",
+                _ => "This channel is not for you.",
+            };
+            let close = Some(for_pages(3003, &refusal.to_string()));
+            return Err(NotIn { failure: Failure::client(StatusCode::FORBIDDEN, reason), close });
         }
         Ok(guest)
     }
@@ -148,14 +169,17 @@ impl Realtime {
     ///
     /// # Errors
     /// As [`Realtime::let_in`].
-    pub(super) async fn may_subscribe(&self, guest: &Guest, wish: Subscribe) -> Result<(), Failure> {
+    pub(super) async fn may_subscribe(&self, guest: &mut Guest, wish: Subscribe) -> Result<(), Failure> {
         let Some((gate, visitor)) = &guest.gate else { return Ok(()) };
         let channel = wish.channel.clone();
-        match gate.ask(visitor, guest.client.identity(), &Command::Subscribe(wish)) {
-            Some(asking) => asking.await.outcome.map(drop),
-            None => guest.client.may_read(&channel, Authority::Client),
+        let mut authority = Authority::Client;
+        if let Some(asking) = gate.ask(visitor, guest.client.identity(), &Command::Subscribe(wish)) {
+            let verdict = asking.await;
+            let consent = verdict.outcome.map_err(|refusal| self.refused(refusal).failure)?;
+            consent.identity.into_iter().for_each(|identity| guest.client.identify(identity));
+            authority = Authority::Consent;
         }
-        .map_err(|refusal| self.refused(refusal).failure)
+        guest.client.may_read(&channel, authority).map_err(|refusal| self.refused(refusal).failure)
     }
 
     /// What a client's token gives it; nothing where tokens are not in use, or it has none and needs none.

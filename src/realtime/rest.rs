@@ -64,9 +64,10 @@ impl Realtime {
         let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "limit is a number of messages.");
         let most = place::parameter(request.uri.query(), "limit").map(|text| text.parse().map_err(bad)).transpose()?;
         let most: usize = most.unwrap_or(MOST_BY_DEFAULT).min(MOST);
-        let guest = self.let_in(&settings, &request, &facts, "plain", Greeting::AtTheDoor(&channel)).await?;
-        self.may_subscribe(&guest, Subscribe::to(channel.clone())).await?;
+        let mut guest = self.let_in(&settings, &request, &facts, "plain", Greeting::AtTheDoor(&channel)).await?;
+        let may = self.may_subscribe(&mut guest, Subscribe::to(channel.clone())).await;
         guest.leave();
+        may?;
         let since = match since {
             None | Some(Since::Now) => Since::Last(most),
             Some(since) => since,

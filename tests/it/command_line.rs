@@ -66,6 +66,29 @@ fn check_says_that_a_good_file_is_good() {
 }
 
 #[test]
+fn check_says_which_channels_are_open_to_anyone() {
+    let rooms = "[[realtime.channel]]\nmatch = [\"news\", \"room-*\"]\npublish = \"app\"\n[[realtime.channel]]\nmatch = \"x\"\nsubscribe = \"identified\"\npublish = \"identified\"\n";
+    let asking = "[callbacks]\nevents = [\"connect\"]\n";
+    let tokens = "[realtime.tokens]\nrequired = true\nsecret = \"a secret of at least thirty-two bytes\"\n";
+    let unnamed = "in every channel that no [[realtime.channel]] names";
+    for (config, open, others_are_open) in [
+        (String::new(), vec![], true),
+        (rooms.to_owned(), vec!["anyone may hear in channels \"news\", \"room-*\""], true),
+        (format!("{rooms}{asking}"), vec!["anyone may hear in channels \"news\", \"room-*\""], false),
+        (asking.to_owned(), vec!["no channel is open to anyone"], false),
+        (tokens.to_owned(), vec!["no channel is open to anyone"], false),
+    ] {
+        let here = folder(&[("proxy.toml", &config)]);
+        let output = doorway(here.path(), &["check"]);
+        assert_eq!(output.status.code(), Some(0), "{config}: {}", stderr(&output));
+        let said = stdout(&output);
+        assert!(open.iter().all(|line| said.lines().any(|said| said == *line)), "{config}: {said}");
+        assert_eq!(said.contains(&format!("anyone may hear and speak {unnamed}")), others_are_open, "{config}: {said}");
+        assert!(!said.contains("\"x\""), "{said}");
+    }
+}
+
+#[test]
 fn check_says_everything_that_is_wrong_with_its_place_and_exits_1() {
     let text = "[listen]\nhttp = \"8080\"\n\n[drain]\ntimeout = \"soon\"\n\n[tls]\ncertificate = \"nowhere.pem\"\n\n[realtimes]\n";
     let here = folder(&[("proxy.toml", text)]);

@@ -43,6 +43,7 @@ mod realtime_killed;
 mod realtime_plain;
 mod realtime_presence;
 mod realtime_replay;
+mod realtime_rooms;
 mod realtime_slow;
 mod realtime_storm;
 mod realtime_streams;

@@ -65,7 +65,9 @@ fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
 
 fn start(app: &App, events: &str, more: &str) -> Door {
     let callbacks = format!("[callbacks]\nsecret = \"{SECRET}\"\nevents = {events}\n{more}\n");
-    door().config(format!("{}{callbacks}[realtime.plain]\necho = false\n", app.config())).start()
+    // Where the app is asked, a channel is open to clients who come by themselves only if it is named.
+    let open = "[[realtime.channel]]\nmatch = \"*\"\n";
+    door().config(format!("{}{callbacks}[realtime.plain]\necho = false\n{open}", app.config())).start()
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) {

@@ -147,7 +147,7 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         match refusal {
-            Refusal::Forbidden => Problem::forbidden("this channel does not allow it"),
+            Refusal::Forbidden | Refusal::Closed => Problem::forbidden("this channel does not allow it"),
             Refusal::TooMany { wait } => Problem::too_many(wait),
             Refusal::TooBig { most } => Problem::too_big(most),
             Refusal::Malformed(what) => Problem::bad(what),

@@ -51,6 +51,11 @@ pub trait Dialect: Send {
         each(Arc::from(""), None, word, Parting::Gone);
     }
 
+    /// Whether it has namespaces: then it lets clients into them, and names those only that they are in.
+    fn has_namespaces(&self) -> bool {
+        false
+    }
+
     /// The key of the berth of another connection that a client asks for with this frame, to go on from there. Only
     /// where it has nothing yet on this one.
     fn claim(&self, _frame: &Frame) -> Option<u128> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::outbox::Limits;
-use super::policy::{Demand, Policy, Rule, policy};
+use super::policy::{Demand, Policy, Rule, open, policy};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, Size};
 
@@ -13,6 +13,9 @@ pub struct Config {
     pub channels: Vec<Rule>,
     /// What dialects that are in use need of their channels, which the section above fills in. Default nothing.
     pub demands: Vec<Demand>,
+    /// A channel that no section names is the app's: where the app is asked anything, or a token is required, which the
+    /// whole file says. Default false.
+    pub is_apps: bool,
     pub outbox: Limits,
     /// How many channels there may be at a time. Default 100,000.
     pub max_channels: usize,
@@ -33,6 +36,7 @@ impl Default for Config {
         Config {
             channels: Vec::new(),
             demands: Vec::new(),
+            is_apps: false,
             outbox: Limits::default(),
             max_channels: 100_000,
             max_subscriptions: 1_000,
@@ -45,9 +49,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Which channels are open to anyone, a line each.
+    pub fn open(&self) -> Vec<String> {
+        open(&self.channels, self.is_apps)
+    }
+
     /// The policy of `channel`.
     pub fn policy(&self, channel: &Channel) -> Policy {
-        policy(&self.channels, &self.demands, channel)
+        policy(&self.channels, &self.demands, self.is_apps, channel)
     }
 
     pub fn read(section: &Section) -> Config {
@@ -55,6 +64,7 @@ impl Config {
         Config {
             channels: section.sections("channel").iter().map(Rule::read).collect(),
             demands: Vec::new(),
+            is_apps: default.is_apps,
             outbox: Limits::read(&section.section("outbox")),
             max_channels: section.value("max_channels", default.max_channels),
             max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),

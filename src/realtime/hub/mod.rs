@@ -21,6 +21,7 @@ mod presence;
 mod publish;
 mod questions;
 mod reading;
+mod remedy;
 mod sync;
 
 #[cfg(test)]
@@ -49,7 +50,9 @@ use directory::Directory;
 use fanout::{Hearing, Kind, Means};
 use lane::{Address, Lane};
 use outbox::{Entry, Item, Pushed, Slow};
+use policy::Allowed;
 use questions::Questions;
+use remedy::Remedy;
 
 use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Identity, Member, Presence};
 
@@ -73,6 +76,7 @@ pub struct Hub {
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
     questions: Questions,
+    remedy: Remedy,
     numbers: Numbers,
 }
 
@@ -98,6 +102,7 @@ impl Hub {
             observers: OnceLock::new(),
             history: AtomicUsize::new(0),
             questions: Questions::default(),
+            remedy: Remedy::default(),
             numbers,
         }
     }
@@ -205,6 +210,11 @@ impl Hub {
     pub fn channels(&self) -> Vec<(Channel, usize)> {
         let cells = self.directory.all().into_iter().filter(|cell| !cell.name.is_reserved());
         cells.map(|cell| (cell.name.clone(), cell.state.lock().subscribers())).collect()
+    }
+
+    /// Whether only the app may have clients hear `channel`, whatever it says of their own wishes.
+    pub fn is_for_app_alone(&self, channel: &Channel) -> bool {
+        self.config().policy(channel).subscribe == Allowed::App
     }
 
     /// Puts `item` into one connection's mailbox. One that reads too slowly for it is closed.

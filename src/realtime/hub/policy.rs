@@ -42,6 +42,15 @@ pub struct Policy {
     pub publish_rate: u32,
     /// What happens to a client that reads too slowly. Default disconnect.
     pub slow: Slow,
+    /// Of a namespace: what those may who are there by their dialect. Default none: it is no namespace.
+    pub within: Option<Within>,
+}
+
+/// What a client may in a namespace that its dialect has let it into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Within {
+    pub subscribe: Allowed,
+    pub publish: Allowed,
 }
 
 /// Who may do a thing.
@@ -50,8 +59,13 @@ pub enum Allowed {
     Anyone,
     /// Clients that the app, a token or a signature has named.
     Identified,
-    /// Only the app.
+    /// Only the app: its consent to what a client asks for does not make it the client's.
     App,
+    /// Whom the app lets in, by its consent or a token's list: where no section says anything, and there is an app to say
+    /// it. In no file.
+    Admitted,
+    /// Likewise, but no token's list lets in: names that belong to a dialect. In no file.
+    Reserved,
 }
 
 keywords!(Allowed { "anyone" => Anyone, "identified" => Identified, "app" => App });
@@ -85,6 +99,7 @@ impl Default for Policy {
             max_members: 0,
             publish_rate: 0,
             slow: Slow::Disconnect,
+            within: None,
         }
     }
 }
@@ -116,6 +131,7 @@ impl Rule {
             max_members: section.value("max_members", default.max_members),
             publish_rate: section.value("publish_rate", default.publish_rate),
             slow: section.value("slow", default.slow),
+            within: None,
         };
         Rule { patterns, policy }
     }
@@ -123,13 +139,22 @@ impl Rule {
     fn fits(&self, channel: &Channel) -> bool {
         self.patterns.iter().any(|pattern| pattern.fits(channel.as_str()))
     }
+
+    /// Whether it means `channel` as a namespace, and not as one of any names.
+    fn names_space(&self, channel: &Channel) -> bool {
+        self.patterns.iter().any(|pattern| pattern.as_str().starts_with(SPACE) && pattern.fits(channel.as_str()))
+    }
 }
+
+/// What the names of namespaces begin with, and what stands before the name of a room in one.
+const SPACE: char = '/';
+const ROOM: char = '#';
 
 /// What a dialect needs of its own channels, on top of whatever rule fits them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Demand {
     pub pattern: Pattern,
-    /// Who may do there what the rule leaves to anyone.
+    /// Who may do there what the rule leaves to anyone, or to whom the app admits.
     pub least: Allowed,
     /// It keeps at least so many messages, for so long.
     pub history: usize,
@@ -141,7 +166,8 @@ pub struct Demand {
 impl Demand {
     fn apply(&self, policy: &mut Policy) {
         for allowed in [&mut policy.subscribe, &mut policy.publish] {
-            if *allowed == Allowed::Anyone {
+            let is_open = *allowed == Allowed::Anyone;
+            if is_open || (*allowed == Allowed::Admitted && self.least == Allowed::Reserved) {
                 *allowed = self.least;
             }
         }
@@ -155,14 +181,107 @@ impl Demand {
 }
 
 /// The policy of `channel`: the first rule that fits, else the default; then all demands that fit. Reserved channels
-/// have neither.
-pub fn policy(rules: &[Rule], demands: &[Demand], channel: &Channel) -> Policy {
+/// have neither. `is_apps`: a channel that no rule names is the app's.
+pub fn policy(rules: &[Rule], demands: &[Demand], is_apps: bool, channel: &Channel) -> Policy {
     if channel.is_reserved() {
         return Policy::default();
     }
-    let mut policy = rules.iter().find(|rule| rule.fits(channel)).map(|rule| rule.policy.clone()).unwrap_or_default();
+    let rule = rules.iter().find(|rule| rule.fits(channel));
+    let mut policy = match rule {
+        Some(rule) => rule.policy.clone(),
+        None => Policy::unnamed(is_apps),
+    };
+    if channel.as_str().starts_with(SPACE) {
+        policy.reserve(channel, rule);
+    }
     for demand in demands.iter().filter(|demand| demand.pattern.fits(channel.as_str())) {
         demand.apply(&mut policy);
     }
     policy
+}
+
+impl Policy {
+    fn unnamed(is_apps: bool) -> Policy {
+        let allowed = if is_apps { Allowed::Admitted } else { Allowed::Anyone };
+        Policy { subscribe: allowed, publish: allowed, ..Policy::default() }
+    }
+
+    /// Keeps a namespace to those who are in it by their dialect, which has asked for them: a rule for any names does not
+    /// mean it, and only one that says so opens it to others.
+    fn reserve(&mut self, channel: &Channel, rule: Option<&Rule>) {
+        let is_meant = rule.is_some_and(|rule| rule.names_space(channel));
+        let is_whole = !channel.as_str().contains(ROOM);
+        let hears = match self.subscribe {
+            // Who is in a namespace hears it.
+            Allowed::App | Allowed::Admitted if is_whole && !is_meant => Allowed::Anyone,
+            subscribe => subscribe,
+        };
+        self.within = Some(Within { subscribe: hears, publish: self.publish });
+        for allowed in [&mut self.subscribe, &mut self.publish] {
+            if *allowed != Allowed::App && (!is_meant || *allowed == Allowed::Anyone) {
+                *allowed = Allowed::Reserved;
+            }
+        }
+    }
+}
+
+/// Which channels are open to anyone, a line each; none where none is.
+pub fn open(rules: &[Rule], is_apps: bool) -> Vec<String> {
+    let what = |policy: &Policy| match (policy.subscribe == Allowed::Anyone, policy.publish == Allowed::Anyone) {
+        (true, true) => Some("anyone may hear and speak"),
+        (true, false) => Some("anyone may hear"),
+        (false, true) => Some("anyone may speak"),
+        (false, false) => None,
+    };
+    let named = rules.iter().filter_map(|rule| {
+        let names: Vec<String> = rule.patterns.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
+        what(&rule.policy).map(|what| format!("{what} in channels {}", names.join(", ")))
+    });
+    let others = what(&Policy::unnamed(is_apps));
+    let others = others.map(|what| format!("{what} in every channel that no [[realtime.channel]] names"));
+    named.chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(names: &[&str], subscribe: Allowed, publish: Allowed) -> Rule {
+        let patterns = names.iter().map(|name| Pattern::new(name)).collect();
+        Rule { patterns, policy: Policy { subscribe, publish, ..Policy::default() } }
+    }
+
+    fn of(rules: &[Rule], is_apps: bool, name: &str) -> (Allowed, Allowed, Option<(Allowed, Allowed)>) {
+        let policy = policy(rules, &[], is_apps, &Channel::new(name).unwrap());
+        let within = policy.within.map(|within| (within.subscribe, within.publish));
+        (policy.subscribe, policy.publish, within)
+    }
+
+    #[test]
+    fn what_no_section_names_is_the_apps_where_there_is_one_to_ask() {
+        use Allowed::{Admitted, Anyone, App};
+        assert_eq!(of(&[], false, "lobby"), (Anyone, Anyone, None));
+        assert_eq!(of(&[], true, "lobby"), (Admitted, Admitted, None));
+        let rules = [rule(&["lobby"], Anyone, App)];
+        assert_eq!(of(&rules, true, "lobby"), (Anyone, App, None));
+        assert_eq!(of(&rules, true, "room"), (Admitted, Admitted, None));
+    }
+
+    #[test]
+    fn namespaces_are_for_those_who_are_in_them() {
+        use Allowed::{Admitted, Anyone, App, Identified, Reserved};
+        assert_eq!(of(&[], false, "/admin"), (Reserved, Reserved, Some((Anyone, Anyone))));
+        assert_eq!(of(&[], true, "/admin"), (Reserved, Reserved, Some((Anyone, Admitted))));
+        assert_eq!(of(&[], true, "/admin#x"), (Reserved, Reserved, Some((Admitted, Admitted))));
+        let all = |allowed| [rule(&["*"], allowed, allowed)];
+        assert_eq!(of(&all(App), true, "/"), (App, App, Some((Anyone, App))));
+        assert_eq!(of(&all(App), true, "/#x"), (App, App, Some((App, App))));
+        assert_eq!(of(&all(Identified), true, "/"), (Reserved, Reserved, Some((Identified, Identified))));
+        assert_eq!(of(&all(Anyone), true, "/"), (Reserved, Reserved, Some((Anyone, Anyone))));
+        let named = |allowed| [rule(&["*", "/admin"], allowed, allowed)];
+        assert_eq!(of(&named(Identified), true, "/admin").0, Identified);
+        assert_eq!(of(&named(Identified), true, "/other").0, Reserved);
+        assert_eq!(of(&named(Anyone), true, "/admin").0, Reserved, "as with names that Pusher guards");
+        assert_eq!(of(&named(App), true, "/admin").2, Some((App, App)));
+    }
 }

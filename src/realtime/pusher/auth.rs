@@ -62,6 +62,9 @@ impl Realtime {
             if channel.starts_with("private-encrypted-") {
                 return Err(no("Only the app has the key of encrypted channels: it signs for them itself."));
             }
+            if self.hub.is_for_app_alone(&in_hub) {
+                return Err(no("Only the app lets clients into this channel."));
+            }
             if self.app.asks() {
                 let root = || PathAndQuery::from_static("/");
                 let visitor = Arc::new(Visitor {

@@ -55,9 +55,12 @@ impl Session {
         }
         match self.ask(&command) {
             Some(asking) => {
-                if let Command::Publish(publish) = &command
-                    && let Err(refusal) = self.client.count_publish(publish, now)
-                {
+                let may_ask = match &command {
+                    Command::Publish(publish) => self.client.count_publish(publish, now),
+                    Command::Subscribe(wish) => self.client.may_ask(&wish.channel),
+                    _ => Ok(()),
+                };
+                if let Err(refusal) = may_ask {
                     return self.refused(ticket(&command), channel(&command), refusal, now);
                 }
                 self.desk = Some(Desk::new(asking, command));
@@ -154,7 +157,7 @@ impl Session {
             }
             Command::Renew { ticket, .. } => self.deliver(&Event::Accepted { ticket, position: None }, now),
             Command::Call(call) => self.deliver(&Event::Answered { ticket: call.ticket, data, extras }, now),
-            command => self.carry_out(instead.unwrap_or(command), Authority::App, now),
+            command => self.carry_out(instead.unwrap_or(command), Authority::Consent, now),
         }
     }
 
@@ -205,7 +208,11 @@ impl Session {
                 let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
                 Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
             }),
-            Command::Vouched(command) => return self.carry_out(*command, Authority::App, now),
+            Command::Vouched(command) => {
+                let is_spoken = matches!(*command, Command::Publish(_));
+                let authority = if is_spoken { Authority::Signature } else { Authority::App };
+                return self.carry_out(*command, authority, now);
+            }
             // Without a gate nobody knows what a token is worth.
             Command::Renew { .. } => Err(Refusal::Unknown),
             // Without a gate there is nobody to call, and nobody who asked.

@@ -123,6 +123,7 @@ impl Session {
             patience: Duration::ZERO,
             _guard: guard,
         };
+        session.client.set_namespaces(session.dialect.has_namespaces());
         let now = Moment::now();
         let mut step = Step::default();
         session.dialect.open(now, &mut step);

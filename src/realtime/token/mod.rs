@@ -9,7 +9,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub use config::Config;
@@ -90,15 +90,29 @@ impl TokenError {
 /// The claims that are read; others are ignored, as RFC 7519 section 4 says.
 #[derive(Deserialize)]
 struct Claims {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sub")]
     sub: Option<Arc<str>>,
     exp: u64,
     #[serde(default)]
     info: Option<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     subscribe: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     publish: Option<Vec<String>>,
+}
+
+/// A list that is there, and not null: null would allow what no list bounds.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
+}
+
+/// A user that has a name: an empty one would be everybody whose session has none.
+fn sub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let sub = Option::<Arc<str>>::deserialize(deserializer)?;
+    match sub {
+        Some(sub) if sub.trim().is_empty() => Err(serde::de::Error::custom("sub is empty")),
+        sub => Ok(sub),
+    }
 }
 
 impl From<Claims> for Grant {

@@ -125,6 +125,8 @@ impl Violation {
 pub enum Refusal {
     /// Not allowed to this client.
     Forbidden,
+    /// Only the app decides who may do this here.
+    Closed,
     /// Too many of them; allowed again after this.
     TooMany { wait: Duration },
     /// More bytes than the channel takes.
@@ -143,6 +145,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Forbidden => formatter.write_str("not allowed"),
+            Refusal::Closed => formatter.write_str("not allowed: this channel is the app's"),
             Refusal::TooMany { wait } => write!(formatter, "too many; again in {} ms", wait.as_millis()),
             Refusal::TooBig { most } => write!(formatter, "longer than {most} bytes"),
             Refusal::Malformed(what) => formatter.write_str(what),
@@ -157,7 +160,7 @@ impl Refusal {
     /// One word for programs.
     pub fn word(&self) -> &'static str {
         match self {
-            Refusal::Forbidden => "forbidden",
+            Refusal::Forbidden | Refusal::Closed => "forbidden",
             Refusal::TooMany { .. } => "too_many",
             Refusal::TooBig { .. } => "too_big",
             Refusal::Malformed(_) => "malformed",

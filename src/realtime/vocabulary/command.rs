@@ -43,7 +43,7 @@ pub enum Command {
     /// `alias` is what its dialect calls the client that was asked.
     Answer { asks: u64, alias: Option<Arc<str>>, data: Option<Payload>, extras: Extras },
     /// Done on the app's word, which the dialect has seen and checked: a signature of its. Nobody is asked again, and only
-    /// limits hold. Comes back as what is inside does.
+    /// limits hold; but what only the app may say in a channel, no signature lets a client say. Comes back as what is inside does.
     Vouched(Box<Command>),
     /// This client's conversation ends.
     Close(Closing),

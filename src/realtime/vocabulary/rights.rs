@@ -36,6 +36,8 @@ impl Rights {
                 }
                 Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.publish.is_none(),
             },
+            // Whoever is in a namespace hears it.
+            Command::Connect { scope, .. } => scope.is_empty() || allows(self.subscribe.as_deref(), scope),
             _ => true,
         };
         if is_permitted { Ok(()) } else { Err(Refusal::Forbidden) }
@@ -43,16 +45,26 @@ impl Rights {
 
     /// Reserved channels are named by nobody but a dialect: it knows who may hear them.
     pub fn may_hear(&self, channel: &Channel) -> bool {
-        channel.is_reserved() || allows(self.subscribe.as_deref(), channel)
+        channel.is_reserved() || allows(self.subscribe.as_deref(), channel.as_str())
     }
 
     pub fn may_say(&self, channel: &Channel) -> bool {
-        allows(self.publish.as_deref(), channel)
+        allows(self.publish.as_deref(), channel.as_str())
+    }
+
+    /// Whether a list lets it hear `channel`; where there is no list, none does.
+    pub fn lists_to_hear(&self, channel: &Channel) -> bool {
+        self.subscribe.is_some() && self.may_hear(channel)
+    }
+
+    /// Likewise for what it may say.
+    pub fn lists_to_say(&self, channel: &Channel) -> bool {
+        self.publish.is_some() && self.may_say(channel)
     }
 }
 
-fn allows(patterns: Option<&[Pattern]>, channel: &Channel) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.fits(channel.as_str())))
+fn allows(patterns: Option<&[Pattern]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.fits(name)))
 }
 
 #[cfg(test)]
@@ -82,5 +94,17 @@ mod tests {
         assert!(rights.permit(&Command::Unsubscribe { ticket: 0, channel: channel("lobby") }).is_ok());
         let history = Command::History { ticket: 0, channel: channel("lobby"), since: Default::default(), most: 1 };
         assert!(rights.permit(&history).is_err());
+        let connect = |scope: &str| Command::Connect {
+            ticket: 0,
+            scope: scope.into(),
+            alias: None,
+            credentials: None,
+            recovered: false,
+        };
+        assert!(rights.permit(&connect("")).is_ok() && rights.permit(&connect("/")).is_err());
+        let none = Rights { subscribe: patterns(&[]), ..rights.clone() };
+        assert!(none.permit(&connect("/")).is_err() && !none.lists_to_hear(&channel("/")));
+        let any = Rights { subscribe: None, ..rights };
+        assert!(any.permit(&connect("/")).is_ok() && !any.lists_to_hear(&channel("/")));
     }
 }

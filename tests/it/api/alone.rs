@@ -59,6 +59,9 @@ fn callbacks_need_an_app() {
     assert!(problems(both).is_some_and(|text| text.contains("exclude each other")));
 }
 
+/// Where the app is asked, a channel is open to clients who come by themselves only if it is named.
+const OPEN: &str = "[[realtime.channel]]\nmatch = \"*\"\n";
+
 type Asked = Arc<Mutex<Vec<(http::HeaderMap, String)>>>;
 
 async fn app() -> (App, Asked) {
@@ -85,7 +88,8 @@ async fn an_app_elsewhere_is_asked_over_one_kept_connection() {
         "[callbacks]\nevents = [\"connect\", \"message\"]\nsecret = \"{SECRET}\"\nurl = \"http://{}/hooks/hub?x=1\"\n",
         app.address
     );
-    let door = door().config(format!("[app]\nurl = \"off\"\n[realtime.plain]\necho = false\n{callbacks}")).start();
+    let door =
+        door().config(format!("[app]\nurl = \"off\"\n[realtime.plain]\necho = false\n{OPEN}{callbacks}")).start();
     let mut socket = connect(&door, "/api/ws/lobby").await;
     for _ in 0..5 {
         socket.say("hi").await;
@@ -114,7 +118,7 @@ async fn an_app_elsewhere_is_asked_over_tls_and_only_if_it_is_who_it_says() {
     );
     let front = making.config(front).start();
     let callbacks = format!(
-        "[app]\nurl = \"off\"\n[callbacks]\nevents = [\"connect\"]\nattempts = 2\nfirst_pause = \"10ms\"\nurl = \"https://localhost:{}/api/ws\"\n",
+        "[app]\nurl = \"off\"\n{OPEN}[callbacks]\nevents = [\"connect\"]\nattempts = 2\nfirst_pause = \"10ms\"\nurl = \"https://localhost:{}/api/ws\"\n",
         front.https().port()
     );
     let trusting = door().config(callbacks.clone()).env("SSL_CERT_FILE", trusted.display().to_string()).start();

@@ -12,7 +12,9 @@ async fn a_users_connections_are_closed_with_code_and_reason() {
         if request.method() == "POST" { response(200, json!({"user": "ada"}).to_string()) } else { response(404, "") }
     })
     .await;
-    let door = door().config(app.config() + "[callbacks]\nevents = [\"connect\"]\n").start();
+    let door = door()
+        .config(app.config() + "[callbacks]\nevents = [\"connect\"]\n[[realtime.channel]]\nmatch = \"default\"\n")
+        .start();
     let mut one = connect(&door, "/api/ws").await;
     let mut two = connect(&door, "/api/ws").await;
     post(&door, "/publish", json!({"user": "ada", "text": "bye"})).await;

@@ -7,6 +7,9 @@ use super::{CONFIG, call, call_with, get, post, schema, start};
 use crate::harness::socket::connect;
 use crate::harness::{App, door, response};
 
+/// Where the app is asked, a channel is open to clients who come by themselves only if it is named.
+const OPEN: &str = "[[realtime.channel]]\nmatch = \"*\"\n";
+
 #[tokio::test]
 async fn what_is_published_reaches_the_channel() {
     let door = start();
@@ -36,7 +39,7 @@ async fn several_channels_are_heard_once_and_exceptions_not_at_all() {
         if request.method() == "POST" { response(200, join.to_string()) } else { response(404, "") }
     })
     .await;
-    let door = door().config(format!("{}{CONFIG}[callbacks]\nevents = [\"connect\"]\n", app.config())).start();
+    let door = door().config(format!("{}{CONFIG}[callbacks]\nevents = [\"connect\"]\n{OPEN}", app.config())).start();
     let mut both = connect(&door, "/api/ws/a").await;
     assert_eq!(both.hear_json().await["data"], "hello");
     post(&door, "/publish", json!({"channels": ["a", "b"], "text": "once"})).await;
@@ -67,7 +70,7 @@ async fn a_connection_and_a_user_are_reached_alone() {
         response(200, json!({"user": user, "commands": [{"do": "send", "text": id}]}).to_string())
     })
     .await;
-    let door = door().config(format!("{}{CONFIG}[callbacks]\nevents = [\"connect\"]\n", app.config())).start();
+    let door = door().config(format!("{}{CONFIG}[callbacks]\nevents = [\"connect\"]\n{OPEN}", app.config())).start();
     let mut ada = connect(&door, "/api/ws?ada").await;
     let mut bob = connect(&door, "/api/ws?bob").await;
     let id = ada.hear_json().await["data"].as_str().expect("an id").to_owned();

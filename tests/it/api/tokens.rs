@@ -48,7 +48,7 @@ async fn enter(door: &Door, path: &str, token: &str) -> Socket {
 
 #[tokio::test]
 async fn a_token_is_shown_in_the_query_a_header_or_a_subprotocol() {
-    let door = start("required = true");
+    let door = start("required = true\n[[realtime.channel]]\nmatch = \"default\"");
     let good = token(600, json!({"sub": "ada"}));
     let bearer = format!("Bearer {good}");
     let protocol = format!("doorway, bearer.{good}");
@@ -250,7 +250,10 @@ async fn keys_are_taken_over_when_their_file_changes_or_the_config_does() {
 
 #[tokio::test]
 async fn the_secret_may_come_from_the_environment() {
-    let door = door().config("[realtime.tokens]\nrequired = true\n").env("DOORWAY_JWT_SECRET", SECRET).start();
+    let door = door()
+        .config("[realtime.tokens]\nrequired = true\n[[realtime.channel]]\nmatch = \"default\"\n")
+        .env("DOORWAY_JWT_SECRET", SECRET)
+        .start();
     enter(&door, "/api/ws", &token(600, json!({}))).await;
     assert_eq!(refused(&door, "/api/ws", &[]).await, 401);
 }

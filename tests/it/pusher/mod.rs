@@ -1,6 +1,6 @@
 //! Pusher Channels from outside, byte by byte; the stock libraries speak in `tests/clients`.
 
-mod app;
+pub mod app;
 mod rest_bytes;
 mod socket_bytes;
 mod subscriptions;

@@ -158,7 +158,7 @@ pub fn demands(config: &Config) -> Vec<Demand> {
         history_age: config.cache_age,
         max_members: 0,
     };
-    let guarded = name::GUARDED.iter().map(|kind| Demand { least: Allowed::App, ..demand(kind) });
+    let guarded = name::GUARDED.iter().map(|kind| Demand { least: Allowed::Reserved, ..demand(kind) });
     let cached = name::CACHED.iter().map(|kind| Demand { history: 1, ..demand(kind) });
     let presence = Demand { max_members: config.max_members, ..demand("presence-") };
     guarded.chain(cached).chain([presence]).collect()

@@ -176,7 +176,7 @@ impl Machine {
         let name = self.app.name(channel).unwrap_or(channel.as_str());
         let (kind, status) = match refusal {
             Refusal::App { code, .. } => (UNAUTHORISED, code.unwrap_or(403)),
-            Refusal::Forbidden => (UNAUTHORISED, 403),
+            Refusal::Forbidden | Refusal::Closed => (UNAUTHORISED, 403),
             Refusal::TooMany { .. } => ("LimitReached", 429),
             Refusal::Unavailable => ("Unavailable", 503),
             Refusal::TooBig { .. } | Refusal::Malformed(_) | Refusal::Unknown => ("Invalid", 400),

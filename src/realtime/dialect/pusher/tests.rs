@@ -284,11 +284,15 @@ fn a_user_hears_their_own_channel_only() {
 fn what_an_app_demands_of_its_channels() {
     let app = app("prefix = \"p/\"\nmax_members = 7\ncache_age = \"1m\"");
     let demands = demands(&app.settings());
-    let policy = |name: &str| crate::realtime::hub::policy::policy(&[], &demands, &Channel::new(name).unwrap());
+    let policy = |name: &str| crate::realtime::hub::policy::policy(&[], &demands, false, &Channel::new(name).unwrap());
     assert_eq!(policy("p/news"), policy("elsewhere"));
     assert_eq!(policy("private-x"), policy("elsewhere"), "not this app's");
     for guarded in ["p/private-x", "p/presence-x", "p/private-encrypted-x", "p/#server-to-user-x"] {
-        assert_eq!((policy(guarded).subscribe, policy(guarded).publish), (Allowed::App, Allowed::App), "{guarded}");
+        assert_eq!(
+            (policy(guarded).subscribe, policy(guarded).publish),
+            (Allowed::Reserved, Allowed::Reserved),
+            "{guarded}"
+        );
     }
     for cached in ["p/cache-x", "p/private-cache-x", "p/presence-cache-x", "p/private-encrypted-cache-x"] {
         assert_eq!((policy(cached).history, policy(cached).history_age), (1, Duration::from_secs(60)), "{cached}");

@@ -520,6 +520,10 @@ impl Dialect for Machine {
         self.deadline.into_iter().chain(until).min()
     }
 
+    fn has_namespaces(&self) -> bool {
+        true
+    }
+
     fn claim(&self, frame: &Frame) -> Option<u128> {
         self.claimed(frame)
     }

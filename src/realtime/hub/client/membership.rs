@@ -37,7 +37,7 @@ impl Client {
     ) -> Result<(), Refusal> {
         let hub = Arc::clone(&self.hub);
         let entered = hub.channel(channel, now.instant, |cell, mut state| {
-            self.may(state.policy.subscribe, authority)?;
+            self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
             if state.policy.presence == Members::Off {
                 return Err(Refusal::Forbidden);
             }

@@ -12,8 +12,9 @@ use super::Hub;
 use super::channel::Cell;
 use super::lane::{Address, Post};
 use super::news::News;
-use super::policy::Allowed;
+use super::policy::{Allowed, Policy};
 use crate::realtime::broker::memory::Replay;
+use crate::realtime::hub::remedy::Verb;
 use crate::realtime::vocabulary::{
     Channel, Closing, ConnectionId, Encoding, Identity, Member, Moment, Recovery, Refusal, Rights, Since, Subscribe,
     Subscribed,
@@ -25,6 +26,11 @@ use publishing::Bucket;
 pub enum Authority {
     /// The client's own: policies hold.
     Client,
+    /// The client's own, and the app has agreed to this very command: policies hold beside, but where no section names
+    /// the channel it is the app that lets in.
+    Consent,
+    /// The client's own, on a signature of the app's that names it: what is only for the app stays so.
+    Signature,
     /// The app's: only limits hold.
     App,
 }
@@ -40,9 +46,19 @@ pub struct Client {
     /// In the order of their channels' names.
     subscriptions: Vec<Subscription>,
     standing: Standing,
-    buckets: Vec<Bucket>,
+    /// What few clients have.
+    rare: Option<Box<Rare>>,
+    /// Its dialect has namespaces, and names only those that it was let into.
+    has_namespaces: bool,
     /// What was taken from the mailbox.
     post: Post,
+}
+
+#[derive(Default)]
+struct Rare {
+    buckets: Vec<Bucket>,
+    /// The channel that the app let it into before it was there to subscribe.
+    admitted: Option<Channel>,
 }
 
 /// The members that a client stands behind, and where. Bounded like subscriptions.
@@ -70,7 +86,8 @@ impl Client {
             rights: None,
             subscriptions: Vec::new(),
             standing: Standing::Here(Vec::new()),
-            buckets: Vec::new(),
+            rare: None,
+            has_namespaces: false,
             post: Post::default(),
         }
     }
@@ -128,13 +145,62 @@ impl Client {
         self.subscriptions.binary_search_by(|known| known.cell.name.cmp(channel))
     }
 
+    /// The app has let it into `channel`, to which it will subscribe by itself.
+    pub fn admit(&mut self, channel: Channel) {
+        self.rare.get_or_insert_default().admitted = Some(channel);
+    }
+
+    /// Namespaces are named by its dialect, which lets clients into them.
+    pub fn set_namespaces(&mut self, has_namespaces: bool) {
+        self.has_namespaces = has_namespaces;
+    }
+
     fn may(&self, allowed: Allowed, authority: Authority) -> Result<(), Refusal> {
-        let may = match allowed {
-            Allowed::Anyone => true,
-            Allowed::Identified => self.identity.is_some(),
-            Allowed::App => false,
+        let may = match (allowed, authority) {
+            (_, Authority::App) | (Allowed::Anyone, _) => true,
+            (Allowed::App, _) => false,
+            (_, Authority::Signature) | (Allowed::Admitted | Allowed::Reserved, Authority::Consent) => true,
+            (Allowed::Identified, _) => self.identity.is_some(),
+            (Allowed::Admitted | Allowed::Reserved, Authority::Client) => false,
         };
-        if may || authority == Authority::App { Ok(()) } else { Err(Refusal::Forbidden) }
+        match (may, allowed) {
+            (true, _) => Ok(()),
+            (false, Allowed::Identified) => Err(Refusal::Forbidden),
+            (false, _) => Err(Refusal::Closed),
+        }
+    }
+
+    /// Who may hear a channel, or be a member of it, as this client comes.
+    fn hearers(&self, policy: &Policy) -> Allowed {
+        policy.within.filter(|_| self.has_namespaces).map_or(policy.subscribe, |within| within.subscribe)
+    }
+
+    fn may_hear(&self, channel: &Channel, policy: &Policy, authority: Authority) -> Result<(), Refusal> {
+        let allowed = self.hearers(policy);
+        let heard = self.may(allowed, authority);
+        if heard.is_ok() || !matches!(allowed, Allowed::Admitted | Allowed::Reserved) {
+            return heard;
+        }
+        let admitted = self.rare.as_ref().and_then(|rare| rare.admitted.as_ref());
+        let is_let_in = admitted == Some(channel) || self.find(channel).is_ok();
+        let is_listed =
+            allowed == Allowed::Admitted && self.rights().is_some_and(|rights| rights.lists_to_hear(channel));
+        if is_let_in || is_listed {
+            return Ok(());
+        }
+        if allowed == Allowed::Admitted {
+            self.hub.remedy.tell(Verb::Hear, channel);
+        }
+        heard
+    }
+
+    /// Whether only the app may have it hear `channel`: it need not be asked.
+    ///
+    /// # Errors
+    /// [`Refusal::Closed`].
+    pub fn may_ask(&self, channel: &Channel) -> Result<(), Refusal> {
+        let policy = self.hub.config().policy(channel);
+        if self.hearers(&policy) == Allowed::App { Err(Refusal::Closed) } else { Ok(()) }
     }
 
     /// Subscribes, or says again that it has. What was missed comes by [`Client::poll_fill`], and then what is new.
@@ -155,7 +221,10 @@ impl Client {
         }
         let subscribed = hub.channel(&wish.channel, now.instant, |cell, mut state| {
             let policy = Arc::clone(&state.policy);
-            self.may(policy.subscribe, authority)?;
+            // Whoever is in is in, and does not come in again.
+            if place.is_err() {
+                self.may_hear(&cell.name, &policy, authority)?;
+            }
             if place.is_err() && policy.max_subscribers > 0 && state.subscribers() >= policy.max_subscribers {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
             }
@@ -226,10 +295,10 @@ impl Client {
     /// May it read what is in a channel without subscribing?
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`].
+    /// [`Refusal::Forbidden`], [`Refusal::Closed`].
     pub fn may_read(&self, channel: &Channel, authority: Authority) -> Result<(), Refusal> {
         let policy = self.hub.config().policy(channel);
-        self.may(policy.subscribe, authority)
+        self.may_hear(channel, &policy, authority)
     }
 
     /// Has its own session close it, in its turn.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::{Authority, Client};
 use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
-use crate::realtime::vocabulary::{Audience, Moment, Origin, Position, Publish, Refusal};
+use crate::realtime::hub::remedy::Verb;
+use crate::realtime::vocabulary::{Audience, Channel, Moment, Origin, Position, Publish, Refusal};
 
 /// What is left of a channel's publish rate.
 pub struct Bucket {
@@ -34,7 +35,7 @@ impl Client {
         {
             let cell = Arc::clone(&self.subscriptions[place].cell);
             let policy = Arc::clone(&cell.state.lock().policy);
-            self.check(&policy, cell.number, authority, now.instant)?;
+            self.check(channel, &policy, cell.number, authority, now.instant)?;
             return self.hub.publish_in(&cell, &sender, publish.draft, publish.echo, now);
         }
         let hub = Arc::clone(&self.hub);
@@ -42,14 +43,14 @@ impl Client {
         match &publish.audience {
             Audience::Channel(channel) => {
                 let policy = rules.policy(channel);
-                self.check(&policy, 0, authority, now.instant)?;
+                self.check(channel, &policy, 0, authority, now.instant)?;
             }
             Audience::Several { channels, connections, .. } => {
                 if !connections.is_empty() {
                     self.may(Allowed::App, authority)?;
                 }
                 for channel in channels {
-                    self.check(&rules.policy(channel), 0, authority, now.instant)?;
+                    self.check(channel, &rules.policy(channel), 0, authority, now.instant)?;
                 }
             }
             Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.may(Allowed::App, authority)?,
@@ -58,10 +59,10 @@ impl Client {
     }
 
     /// Counts a message against its channel's rate, for one that the app is asked about: its consent is a right to
-    /// publish, not to flood.
+    /// publish, not to flood. About what it alone may say in a channel it is not asked.
     ///
     /// # Errors
-    /// [`Refusal::TooMany`].
+    /// [`Refusal::TooMany`], [`Refusal::Closed`].
     pub fn count_publish(&mut self, publish: &Publish, now: Moment) -> Result<(), Refusal> {
         let Audience::Channel(channel) = &publish.audience else { return Ok(()) };
         let (policy, number) = match self.find(channel) {
@@ -71,12 +72,44 @@ impl Client {
             }
             Err(_) => (Arc::new(self.hub.config().policy(channel)), 0),
         };
+        if self.speakers(&policy) == Allowed::App {
+            return Err(Refusal::Closed);
+        }
         self.count(&policy, number, now.instant)
     }
 
-    fn check(&mut self, policy: &Policy, channel: u32, authority: Authority, now: Instant) -> Result<(), Refusal> {
-        self.may(policy.publish, authority)?;
-        if authority == Authority::App { Ok(()) } else { self.count(policy, channel, now) }
+    /// Who may speak in a channel, as this client comes.
+    fn speakers(&self, policy: &Policy) -> Allowed {
+        policy.within.filter(|_| self.has_namespaces).map_or(policy.publish, |within| within.publish)
+    }
+
+    fn may_speak(&self, channel: &Channel, policy: &Policy, authority: Authority) -> Result<(), Refusal> {
+        let allowed = self.speakers(policy);
+        let spoken = self.may(allowed, authority);
+        if spoken.is_ok() || allowed != Allowed::Admitted {
+            return spoken;
+        }
+        if self.rights().is_some_and(|rights| rights.lists_to_say(channel)) {
+            return Ok(());
+        }
+        self.hub.remedy.tell(Verb::Speak, channel);
+        spoken
+    }
+
+    fn check(
+        &mut self,
+        channel: &Channel,
+        policy: &Policy,
+        number: u32,
+        authority: Authority,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.may_speak(channel, policy, authority)?;
+        match authority {
+            Authority::Client => self.count(policy, number, now),
+            // Counted before the app was asked, or a dialect's to count.
+            Authority::Consent | Authority::Signature | Authority::App => Ok(()),
+        }
     }
 
     fn count(&mut self, policy: &Policy, channel: u32, now: Instant) -> Result<(), Refusal> {
@@ -84,14 +117,15 @@ impl Client {
             return Ok(());
         }
         let rate = f64::from(policy.publish_rate);
-        let place = self.buckets.iter().position(|bucket| bucket.channel == channel);
+        let buckets = &mut self.rare.get_or_insert_default().buckets;
+        let place = buckets.iter().position(|bucket| bucket.channel == channel);
         let place = place.unwrap_or_else(|| {
             // One that has filled up again is as good as none.
-            self.buckets.retain(|bucket| now.saturating_duration_since(bucket.at) < Duration::from_secs(1));
-            self.buckets.push(Bucket { channel, left: rate, at: now });
-            self.buckets.len() - 1
+            buckets.retain(|bucket| now.saturating_duration_since(bucket.at) < Duration::from_secs(1));
+            buckets.push(Bucket { channel, left: rate, at: now });
+            buckets.len() - 1
         });
-        let bucket = &mut self.buckets[place];
+        let bucket = &mut buckets[place];
         bucket.left = (bucket.left + now.saturating_duration_since(bucket.at).as_secs_f64() * rate).min(rate);
         bucket.at = now;
         if bucket.left < 1.0 {

@@ -328,7 +328,7 @@ fn policies_say_who_may_do_what() {
         reader.client().publish(publish(channel, text), Authority::Client, now + later)
     };
     reader.subscribe(&world, &to("news-1")).unwrap();
-    assert_eq!(say(&mut reader, "news-1", "x", SECOND), Err(Refusal::Forbidden));
+    assert_eq!(say(&mut reader, "news-1", "x", SECOND), Err(Refusal::Closed));
     world.publish("news-1", "x").unwrap();
     assert_eq!(reader.read(&world), ["1:x"]);
 
@@ -352,8 +352,61 @@ fn policies_say_who_may_do_what() {
     }
     for audience in [Audience::Everyone, Audience::User("ann".into()), Audience::Connection(reader.client().id())] {
         let publish = Publish { audience, ..publish("x", "x") };
-        assert_eq!(reader.client().publish(publish, Authority::Client, now), Err(Refusal::Forbidden));
+        assert_eq!(reader.client().publish(publish, Authority::Client, now), Err(Refusal::Closed));
     }
+}
+
+#[test]
+fn what_the_app_agrees_to_is_held_against_the_policies_beside() {
+    let mut world = World::new(|config| {
+        config.channels = vec![
+            rule("news", |policy| policy.publish = Allowed::App),
+            rule("closed", |policy| policy.subscribe = Allowed::App),
+            rule("members", |policy| (policy.subscribe, policy.publish) = (Allowed::Identified, Allowed::Identified)),
+        ];
+        config.is_apps = true;
+    });
+    let now = world.now;
+    let mut reader = world.reader();
+    for (channel, client, consent, signature, app) in [
+        ("news", false, false, false, true),
+        ("members", false, false, true, true),
+        ("unnamed", false, true, true, true),
+        ("/space", false, true, true, true),
+    ] {
+        for (authority, passes) in [
+            (Authority::Client, client),
+            (Authority::Consent, consent),
+            (Authority::Signature, signature),
+            (Authority::App, app),
+        ] {
+            let said = reader.client().publish(publish(channel, "x"), authority, now);
+            assert_eq!(said.is_ok(), passes, "{channel} {authority:?}: {said:?}");
+        }
+    }
+    for (channel, client, consent) in
+        [("closed", false, false), ("members", false, false), ("unnamed", false, true), ("/space", false, true)]
+    {
+        for (authority, passes) in [(Authority::Client, client), (Authority::Consent, consent), (Authority::App, true)]
+        {
+            let read = reader.client().may_read(&name(channel), authority);
+            assert_eq!(read.is_ok(), passes, "{channel} {authority:?}: {read:?}");
+        }
+    }
+    reader.client().admit(name("unnamed"));
+    reader.subscribe(&world, &to("unnamed")).unwrap();
+    assert_eq!(reader.subscribe(&world, &to("another")), Err(Refusal::Closed));
+    assert_eq!(reader.subscribe(&world, &to("/space")), Err(Refusal::Closed));
+    reader.client().set_namespaces(true);
+    reader.subscribe(&world, &to("/space")).unwrap();
+    // Channels that exist are under the new policies at once, and who is in stays in.
+    world = World::new(|_| {});
+    let (mut early, mut late) = (world.reader(), world.reader());
+    early.subscribe(&world, &to("room")).unwrap();
+    world.hub.reload(Config { is_apps: true, ..Config::default() }, now.instant);
+    early.subscribe(&world, &to("room")).unwrap();
+    assert_eq!(late.subscribe(&world, &to("room")), Err(Refusal::Closed));
+    assert_eq!(early.client().publish(publish("room", "x"), Authority::Client, now), Err(Refusal::Closed));
 }
 
 #[test]
