@@ -34,6 +34,8 @@ describe("in the channel public-chat", () => {
   before(async () => {
     site = await Site.start({
       "realtime.socketio": [{}],
+      // Where the app is asked, a channel is open to clients who come by themselves only if it is named.
+      channels: [{ match: NAME }],
       callbacks: { path: "/api/socket-io", events: ["connect", "message"], channels: [] },
     });
     // The app's helper for Socket.IO: who connects is in the room, and what is said is said to the others in it.

@@ -41,7 +41,9 @@ for (const transports of [["polling"], ["websocket"]]) {
         socket.join("lobby");
         socket.on("say", (text) => socket.to("lobby").emit("say", text));
       });
-    await served(behave, { callbacks: { events: ["connect", "message"], channels: [] } }, async ({ url }) => {
+    // Where the app is asked, a channel is open to clients who come by themselves only if it is named.
+    const open = { "realtime.channel": [{ match: "lobby" }] };
+    await served(behave, { callbacks: { events: ["connect", "message"], channels: [] }, ...open }, async ({ url }) => {
       const clients = new Clients(url, { transports });
       const plain = new WebSocket(`${url.replace("http", "ws")}/api/ws/lobby`);
       try {

@@ -24,6 +24,8 @@ function start(tokens, more = {}) {
       realtime: { origins: ["https://app.test"] },
       "realtime.tokens": { required: true, ...tokens },
       "realtime.plain": { echo: false },
+      // Where a token is required, a channel is open only if a section or the token names it.
+      "realtime.channel": [{ match: "room-*" }],
       ...more,
     }),
   );

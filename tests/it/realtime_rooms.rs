@@ -171,10 +171,10 @@ async fn a_subscription_that_the_app_allows_is_one_in_every_dialect() {
 async fn a_subscription_that_the_app_allows_needs_the_identity_that_its_section_asks_for() {
     let (app, _) = app(|_| "{}".to_owned()).await;
     let door = start(&app, r#"["subscribe"]"#, &section("members", "subscribe = \"identified\""));
-    let mut nobody = connect(&door, "/api/ws/members").await;
-    assert_eq!(nobody.closed().await, (1008, "not allowed".to_owned()));
     let history = get(door.http(), "/api/ws/members", &[("accept", "application/json")]).await;
     assert_eq!(history.status, 403);
+    let mut nobody = connect(&door, "/api/ws/members").await;
+    assert_eq!(nobody.closed().await, (1008, "not allowed".to_owned()));
     assert_eq!(pusher(&door, "members").await["data"]["status"], 403);
     let (mut client, _) = socket_io(&door, "", "/").await;
     client.say(r#"421["join-room","members"]"#).await;
