@@ -281,7 +281,7 @@ mod tests {
         let named = |allowed| [rule(&["*", "/admin"], allowed, allowed)];
         assert_eq!(of(&named(Identified), true, "/admin").0, Identified);
         assert_eq!(of(&named(Identified), true, "/other").0, Reserved);
-        assert_eq!(of(&named(Anyone), true, "/admin").0, Reserved, "as with names that Pusher guards");
+        assert_eq!(of(&named(Anyone), true, "/admin").0, Reserved, "an omitted word opens nothing");
         assert_eq!(of(&named(App), true, "/admin").2, Some((App, App)));
     }
 }
