@@ -47,3 +47,5 @@ pub mod telemetry;
 pub mod drain;
 /// How a room reads its section of `proxy.toml`.
 pub mod settings;
+/// Who holds how much of what is bounded: no client alone can take it all.
+pub mod shares;

@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "telemetry",
     "drain",
     "settings",
+    "shares",
 ];
 
 /// Within `realtime`, from the doors down. The files beside them (upgrade, session, …) hold them together.
