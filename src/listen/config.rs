@@ -24,7 +24,8 @@ pub struct Config {
     /// are all taken no more are accepted: the kernel keeps clients waiting (see `backlog`).
     pub max_connections: Option<usize>,
     /// Connections from one client, which is one IPv4 address or one IPv6 network of 64 bits; more are closed at once.
-    /// Default: three quarters of `max_connections`, so that one client alone cannot lock out all others.
+    /// Default: three times as many as are free, so that no few clients can lock out all others; for one that is alone,
+    /// three quarters of `max_connections`.
     pub max_connections_per_address: Option<usize>,
     /// Clients that the kernel keeps waiting until they are accepted, for each socket; it turns away more, and it has
     /// a limit of its own (`net.core.somaxconn`). Default 4096.

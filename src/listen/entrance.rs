@@ -13,6 +13,7 @@ use super::numbers::{Numbers, Refusal};
 use super::permits::{Permit, Permits};
 use super::proxy_protocol::{self, HeaderError};
 use super::{Config, Peer, ProxyProtocol, Stream, descriptors};
+use crate::shares::Holder;
 use crate::telemetry::{Registry, Seldom};
 use crate::tls::{self, Acceptor, TlsError};
 
@@ -36,7 +37,6 @@ struct Shared {
 struct Rules {
     config: Config,
     most: usize,
-    most_per_address: usize,
 }
 
 /// No stream, and why.
@@ -166,11 +166,12 @@ impl Entrance {
                 self.charge(&mut permit, address.ip(), &rules)?;
             }
         }
+        let client = if rules.trusts(address.ip()) { Holder::Trusted } else { Holder::of(address.ip()) };
         drop(rules);
         match &self.0.acceptor {
             Some(acceptor) if is_secure => {
                 // Boxed: what a handshake needs is given back when it is over.
-                let (stream, session) = Box::pin(acceptor.accept(stream)).await?;
+                let (stream, session) = Box::pin(acceptor.accept(stream, client)).await?;
                 Ok((Stream::secure(stream, permit), Peer { address, local, tls: Some(session) }))
             }
             _ => Ok((Stream::plain(stream, permit), Peer { address, local, tls: None })),
@@ -196,12 +197,12 @@ impl Entrance {
     }
 
     fn charge(&self, permit: &mut Permit, address: IpAddr, rules: &Rules) -> Result<(), Turned> {
-        if permit.charge(address, rules.most_per_address) {
+        if permit.charge(address, rules.config.max_connections_per_address) {
             return Ok(());
         }
         if self.0.said_address_full.may() {
             let help = "a load balancer belongs into listen.trusted_proxies";
-            let most = rules.most_per_address;
+            let most = rules.config.max_connections_per_address.map_or("its share".into(), |most| most.to_string());
             warn!(%address, max_connections_per_address = most, help, "an address has all connections that one may have");
         }
         Err(self.refuse(Refusal::AddressFull, address))
@@ -217,8 +218,7 @@ impl Entrance {
 impl Rules {
     fn new(config: &Config, descriptors: usize) -> Rules {
         let most = config.max_connections.unwrap_or_else(|| descriptors::for_clients(descriptors));
-        let most_per_address = config.max_connections_per_address.unwrap_or(most - most / 4);
-        Rules { config: config.clone(), most, most_per_address }
+        Rules { config: config.clone(), most }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

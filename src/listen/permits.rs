@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
+use crate::shares::Holder;
+
 /// Locks for addresses; a connection takes one for a moment when it comes and when it goes.
 const SHARDS: usize = 16;
 
@@ -18,7 +20,7 @@ pub struct Permits {
     most: AtomicUsize,
     freed: Notify,
     /// Only addresses that are here have an entry, so it cannot outgrow the connections.
-    by_origin: [Mutex<HashMap<Origin, usize>>; SHARDS],
+    by_holder: [Mutex<HashMap<Holder, usize>>; SHARDS],
     open: Gauge,
 }
 
@@ -26,32 +28,7 @@ pub struct Permits {
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    origin: Option<Origin>,
-}
-
-/// One client, as far as addresses tell: an IPv4 address, or the /64 that one IPv6 customer has at the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Origin {
-    V4(u32),
-    V6(u64),
-}
-
-impl Origin {
-    fn of(address: IpAddr) -> Origin {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Origin::V4(address.to_bits()),
-            IpAddr::V6(address) => Origin::V6(u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX)),
-        }
-    }
-
-    fn shard(self) -> usize {
-        let bits = match self {
-            Origin::V4(bits) => u64::from(bits),
-            Origin::V6(bits) => bits,
-        };
-        let mixed = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        usize::try_from(mixed % SHARDS as u64).unwrap_or(0)
-    }
+    holder: Option<Holder>,
 }
 
 impl Permits {
@@ -60,7 +37,7 @@ impl Permits {
             held: AtomicUsize::new(0),
             most: AtomicUsize::new(most),
             freed: Notify::new(),
-            by_origin: Default::default(),
+            by_holder: Default::default(),
             open,
         })
     }
@@ -72,7 +49,11 @@ impl Permits {
     }
 
     pub fn are_all_taken(&self) -> bool {
-        self.held.load(Ordering::SeqCst) >= self.most.load(Ordering::SeqCst)
+        self.free() == 0
+    }
+
+    fn free(&self) -> usize {
+        self.most.load(Ordering::SeqCst).saturating_sub(self.held.load(Ordering::SeqCst))
     }
 
     /// Resolves once one is free. Cancel-safe. It is not kept for the caller: with several listeners waiting there may
@@ -96,39 +77,46 @@ impl Permits {
     pub fn take(self: &Arc<Self>) -> Permit {
         self.held.fetch_add(1, Ordering::SeqCst);
         self.open.inc();
-        Permit { permits: Arc::clone(self), origin: None }
+        Permit { permits: Arc::clone(self), holder: None }
     }
 
-    fn shard(&self, origin: Origin) -> MutexGuard<'_, HashMap<Origin, usize>> {
-        self.by_origin[origin.shard()].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, holder: Holder) -> MutexGuard<'_, HashMap<Holder, usize>> {
+        self.by_holder[holder.shard(SHARDS)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit {
-    /// Counts the connection against `address`; false when that has `most` already.
-    pub fn charge(&mut self, address: IpAddr, most: usize) -> bool {
-        let origin = Origin::of(address);
-        let mut shard = self.permits.shard(origin);
-        let count = shard.entry(origin).or_default();
-        if *count >= most {
+    /// Counts the connection against `address`; false when that has `most` already, or, where no number is given, three
+    /// times as many as are free: three quarters while it is alone, and less beside others who have many. One is
+    /// anyone's.
+    pub fn charge(&mut self, address: IpAddr, most: Option<usize>) -> bool {
+        let holder = Holder::of(address);
+        let mut shard = self.permits.shard(holder);
+        let has = shard.get(&holder).copied().unwrap_or(0);
+        let is_too_many = match most {
+            Some(most) => has >= most,
+            // Itself it is counted already.
+            None => has > 0 && has + 1 > self.permits.free().saturating_mul(3),
+        };
+        if is_too_many {
             return false;
         }
-        *count += 1;
+        shard.insert(holder, has + 1);
         drop(shard);
-        debug_assert!(self.origin.is_none(), "a connection has one origin");
-        self.origin = Some(origin);
+        debug_assert!(self.holder.is_none(), "a connection has one holder");
+        self.holder = Some(holder);
         true
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(origin) = self.origin {
-            let mut shard = self.permits.shard(origin);
-            if let Some(count) = shard.get_mut(&origin) {
+        if let Some(holder) = self.holder {
+            let mut shard = self.permits.shard(holder);
+            if let Some(count) = shard.get_mut(&holder) {
                 *count -= 1;
                 if *count == 0 {
-                    shard.remove(&origin);
+                    shard.remove(&holder);
                 }
             }
         }
@@ -151,22 +139,38 @@ mod tests {
         let permits = permits(100);
         let (mut first, mut second, mut third) = (permits.take(), permits.take(), permits.take());
         let address = "192.0.2.1".parse().unwrap();
-        assert!(first.charge(address, 2) && second.charge("::ffff:192.0.2.1".parse().unwrap(), 2));
-        assert!(!third.charge(address, 2));
-        assert!(third.charge("192.0.2.2".parse().unwrap(), 2), "another address is another client");
+        assert!(first.charge(address, Some(2)) && second.charge("::ffff:192.0.2.1".parse().unwrap(), Some(2)));
+        assert!(!third.charge(address, Some(2)));
+        assert!(third.charge("192.0.2.2".parse().unwrap(), Some(2)), "another address is another client");
         drop(first);
-        assert!(permits.take().charge(address, 2));
+        assert!(permits.take().charge(address, Some(2)));
         drop((second, third));
-        assert!(permits.by_origin.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is left behind");
+        assert!(permits.by_holder.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is left behind");
     }
 
     #[test]
     fn one_ipv6_network_is_one_client() {
         let permits = permits(100);
         let (mut first, mut second) = (permits.take(), permits.take());
-        assert!(first.charge("2001:db8::1".parse().unwrap(), 1));
-        assert!(!second.charge("2001:db8::ffff:1".parse().unwrap(), 1));
-        assert!(second.charge("2001:db8:0:1::1".parse().unwrap(), 1));
+        assert!(first.charge("2001:db8::1".parse().unwrap(), Some(1)));
+        assert!(!second.charge("2001:db8::ffff:1".parse().unwrap(), Some(1)));
+        assert!(second.charge("2001:db8:0:1::1".parse().unwrap(), Some(1)));
+    }
+
+    #[test]
+    fn without_a_number_an_address_has_a_part_of_what_is_there() {
+        let permits = permits(100);
+        let all = |address: &str| {
+            let address = address.parse().unwrap();
+            let charged = |mut permit: Permit| permit.charge(address, None).then_some(permit);
+            std::iter::from_fn(|| charged(permits.take())).collect::<Vec<_>>()
+        };
+        let first = all("192.0.2.1");
+        let second = all("192.0.2.2");
+        let third = all("192.0.2.3");
+        assert_eq!((first.len(), second.len(), third.len()), (75, 18, 5));
+        drop(first);
+        assert!(all("192.0.2.3").len() > 50);
     }
 
     #[tokio::test]

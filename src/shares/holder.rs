@@ -7,7 +7,10 @@ use std::net::IpAddr;
 pub enum Holder {
     V4(u32),
     V6(u64),
-    /// The door itself, for what it asks on its own behalf; it is never held up.
+    /// A load balancer that does not say for whom it speaks, and what the door asks the app for many clients: it has no
+    /// share, and may have all that is free.
+    Trusted,
+    /// The door's look whether the app is there; it is never held up, and one more than there may be.
     House,
 }
 
@@ -24,7 +27,7 @@ impl Holder {
         let bits = match self {
             Holder::V4(bits) => u64::from(bits),
             Holder::V6(bits) => bits,
-            Holder::House => 0,
+            Holder::Trusted | Holder::House => 0,
         };
         let mixed = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         usize::try_from(mixed % count as u64).unwrap_or(0)
@@ -36,6 +39,7 @@ impl std::fmt::Display for Holder {
         match self {
             Holder::V4(bits) => std::net::Ipv4Addr::from_bits(*bits).fmt(formatter),
             Holder::V6(bits) => write!(formatter, "{}/64", std::net::Ipv6Addr::from_bits(u128::from(*bits) << 64)),
+            Holder::Trusted => formatter.write_str("a trusted one"),
             Holder::House => formatter.write_str("the door"),
         }
     }

@@ -105,7 +105,12 @@ impl Shares {
         let held = shard.get(&holder).copied().unwrap_or(0);
         let most = self.most.load(Ordering::SeqCst);
         let one_more = |taken: usize| {
-            let may = holder == Holder::House || may_take(held, most.saturating_sub(taken));
+            let free = most.saturating_sub(taken);
+            let may = match holder {
+                Holder::House => true,
+                Holder::Trusted => free > 0,
+                Holder::V4(_) | Holder::V6(_) => may_take(held, free),
+            };
             may.then_some(taken + 1)
         };
         self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;

@@ -1,3 +1,5 @@
+//! Shares: how much each gets, who waits, and what is left behind.
+
 use super::*;
 
 fn holder(number: u8) -> Holder {

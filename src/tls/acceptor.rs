@@ -8,7 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
@@ -21,6 +21,7 @@ use super::self_signed::{self, SelfSignedError};
 use super::stream::TlsStream;
 use super::{Config, MinVersion, Session};
 use crate::drain::Signal;
+use crate::shares::{Holder, Shares};
 use crate::telemetry::Registry;
 
 /// Sessions of TLS 1.2 clients that know no tickets; the oldest are forgotten first.
@@ -37,8 +38,8 @@ struct Shared {
     /// One for the life of the process, so that what a client was given before a reload still opens the door.
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
-    /// Full: handshakes wait in line, each until its own time-out.
-    slots: Semaphore,
+    /// Full, or as many as a client may have: handshakes wait in line, each until its own time-out.
+    slots: Arc<Shares>,
     numbers: Numbers,
 }
 
@@ -82,7 +83,7 @@ impl Acceptor {
             provider,
             tickets,
             sessions,
-            slots: Semaphore::new(config.max_handshakes),
+            slots: Shares::new("tls.max_handshakes", config.max_handshakes),
             numbers: Numbers::register(registry),
         };
         let acceptor = Acceptor(Arc::new(shared));
@@ -113,16 +114,16 @@ impl Acceptor {
         }
     }
 
-    /// Does the handshake, within its time-out.
+    /// Does the handshake with `client`, within its time-out.
     ///
     /// # Errors
     /// [`Failed`]; it has been counted.
-    pub async fn accept(&self, mut stream: TcpStream) -> Result<(TlsStream, Session), Failed> {
+    pub async fn accept(&self, mut stream: TcpStream, client: Holder) -> Result<(TlsStream, Session), Failed> {
         let serving = self.serving();
         let (begun, numbers) = (Instant::now(), &self.0.numbers);
         let handshake = async {
             handshake::begin(&mut stream).await?;
-            let _slot = self.0.slots.acquire().await;
+            let _slot = self.0.slots.take(client).await;
             let _under_way = UnderWay::new(numbers);
             handshake::complete(stream, Arc::clone(&serving.tls)).await
         };

@@ -23,7 +23,8 @@ pub struct Config {
     pub min_version: MinVersion,
     /// From the client's connection to the end of the handshake. Default 10 s.
     pub handshake_timeout: Duration,
-    /// Handshakes under way at the same time; more wait in line, within their time-out. Default 1024.
+    /// Handshakes under way at the same time, each from a client's first whole message on; more wait in line, within
+    /// their time-out. One client has no more than it leaves free ([`shares`](crate::shares)). Default 1024.
     pub max_handshakes: usize,
 }
 

@@ -4,12 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use super::Session;
-use super::stream::TlsStream;
+use super::hello::{self, Objection, Verdict};
+use super::stream::{TlsStream, inbound};
 
 /// No handshake, and whose fault that is: mostly the client's.
 #[derive(Debug, thiserror::Error)]
@@ -61,27 +63,57 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// The type of a TLS record that carries a handshake (RFC 8446 section 5.1): the first byte of every client that
-/// speaks TLS.
-const HANDSHAKE: u8 = 22;
-
-/// Waits until the client begins; nothing is held for one that only connects.
+/// Waits until the client's first message is whole, and leaves it in the socket; nothing is held for one that only
+/// connects, or that begins and does not go on. Bound it in time.
 ///
 /// # Errors
-/// [`Failed::Gone`], [`Failed::NotTls`], and [`Failed::PlainHttp`], which has been answered.
+/// [`Failed::Gone`], [`Failed::NotTls`], [`Failed::PlainHttp`] and [`Failed::Disagreement`], which have been answered.
 pub async fn begin(stream: &mut TcpStream) -> Result<(), Failed> {
-    let mut first = [0];
-    if stream.peek(&mut first).await? == 0 {
-        return Err(Failed::Gone);
-    }
-    match first[0] {
-        HANDSHAKE => Ok(()),
-        b'A'..=b'Z' => {
+    let (first, verdict) = look(stream).await?;
+    match (first, verdict) {
+        (None, _) => Err(Failed::Gone),
+        (Some(hello::HANDSHAKE), Verdict::Never(Objection { reason, alert })) => {
+            // A fatal alert; there is room for it, nothing else has been sent.
+            let _ = stream.try_write(&[21, 3, 3, 0, 2, 2, alert]);
+            Err(Failed::Disagreement(rustls::Error::InvalidMessage(reason)))
+        }
+        (Some(hello::HANDSHAKE), Verdict::Unfinished) => Err(Failed::Gone),
+        (Some(hello::HANDSHAKE), Verdict::Whole) => Ok(()),
+        (Some(b'A'..=b'Z'), _) => {
             // The outcome is the same whether the client stays to read the answer or not.
             let _ = tokio::time::timeout(Duration::from_secs(1), say_https(stream)).await;
             Err(Failed::PlainHttp)
         }
         _ => Err(Failed::NotTls),
+    }
+}
+
+/// The first byte, and what is to be thought of all; unfinished only when no more comes.
+async fn look(stream: &TcpStream) -> io::Result<(Option<u8>, Verdict)> {
+    loop {
+        let ready = stream.ready(Interest::READABLE).await?;
+        let mut unfinished = (None, Verdict::Unfinished);
+        let looked = stream.try_io(Interest::READABLE, || {
+            let seen = inbound(|scratch| {
+                let room = &mut scratch[..hello::LOOKED_AT];
+                let (length, _) = rustix::net::recv(stream, &mut *room, RecvFlags::PEEK)?;
+                Ok::<_, io::Error>((room[..length].first().copied(), hello::judge(&room[..length])))
+            })?;
+            match seen {
+                // As long as nothing more comes there is no use in being woken.
+                (Some(hello::HANDSHAKE), Verdict::Unfinished) => {
+                    unfinished = seen;
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => Ok(seen),
+            }
+        });
+        match looked {
+            // Readiness for reading stays set for good once the other side has closed.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => return Ok(unfinished),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            looked => return looked,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod certificates;
 mod config;
 mod files;
 mod handshake;
+mod hello;
 mod identity;
 mod numbers;
 mod self_signed;

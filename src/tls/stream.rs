@@ -36,7 +36,8 @@ thread_local! {
     static OUTBOUND_OF_THREAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-fn inbound<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+/// Lends the thread's room for what is received.
+pub(super) fn inbound<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
     INBOUND_OF_THREAD.with_borrow_mut(|buffer| {
         buffer.resize(INBOUND, 0);
         use_it(buffer)

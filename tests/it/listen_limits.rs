@@ -50,7 +50,7 @@ async fn house(listen: &str, app: &App) -> Door {
 #[tokio::test]
 async fn when_all_are_taken_new_clients_wait_until_one_leaves() {
     let app = App::saying("hello").await;
-    let door = house("max_connections = 2", &app).await;
+    let door = house("max_connections = 2\nmax_connections_per_address = 2", &app).await;
     let first = guest(door.http(), "").await;
     let _second = guest(door.http(), "").await;
     let mut third = TcpStream::connect(door.http()).await.unwrap();

@@ -183,7 +183,7 @@ async fn slow_clients_are_given_up_and_hold_nobody_back() {
     let site = site("handshake_timeout = \"1s\"\nmax_handshakes = 1").await;
     let mut silent = TcpStream::connect(site.address()).await.unwrap();
     let mut halting = TcpStream::connect(site.address()).await.unwrap();
-    halting.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    halting.write_all(&secure::hello()).await.unwrap();
     site.door.wait_for_metric("tls_handshakes_under_way", 1.0).await;
     let begun = Instant::now();
     for stream in [&mut silent, &mut halting] {
@@ -201,7 +201,7 @@ async fn slow_clients_are_given_up_and_hold_nobody_back() {
 async fn more_handshakes_than_slots_wait_in_line() {
     let site = site("max_handshakes = 1").await;
     let mut halting = TcpStream::connect(site.address()).await.unwrap();
-    halting.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    halting.write_all(&secure::hello()).await.unwrap();
     site.door.wait_for_metric("tls_handshakes_under_way", 1.0).await;
     let (client, address) = (Client::new(&site.authority), site.address());
     let waiting = tokio::spawn(async move { client.connect(address, "site.test").await });

@@ -66,6 +66,15 @@ impl Client {
     }
 }
 
+/// The first message of a client, in one record.
+pub fn hello() -> Vec<u8> {
+    let client = Client::trusting(RootCertStore::empty(), &[], rustls::ALL_VERSIONS);
+    let name = ServerName::try_from("site.test").expect("a name");
+    let mut bytes = Vec::new();
+    ClientConnection::new(client.0, name).expect("a client").write_tls(&mut bytes).expect("written");
+    bytes
+}
+
 /// The leaf that the door showed.
 pub fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().expect("certificates")[0].clone()
