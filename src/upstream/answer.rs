@@ -2,6 +2,7 @@
 //! dropped before (the client left), it closes, which tells the app.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -84,7 +85,8 @@ fn whole(connection: &mut Connection, decoder: &mut Decoder) -> Result<Option<By
 }
 
 fn give_back(connection: Connection, is_reusable: bool) {
-    if is_reusable && let Some(pool) = connection.slot().pool().cloned() {
+    if is_reusable {
+        let pool = Arc::clone(connection.slot().pool());
         pool.give_back(connection);
     }
 }
@@ -133,8 +135,8 @@ impl http_body::Body for AnswerBody {
         match ready!(this.poll_next(context)) {
             Ok(frame) => Poll::Ready(frame.map(Ok)),
             Err(failure) => {
-                if let Some(pool) = this.connection.take().and_then(|connection| connection.slot().pool().cloned()) {
-                    pool.metrics.failures.cut_short.inc();
+                if let Some(connection) = this.connection.take() {
+                    connection.slot().pool().metrics.failures.cut_short.inc();
                 }
                 this.upload = None;
                 this.failure = Some(failure);

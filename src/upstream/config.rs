@@ -40,9 +40,10 @@ pub struct Config {
     pub answer_timeout: Duration,
     /// How long a request waits while the app is away, or for a free connection. Default 15 s.
     pub wait_timeout: Duration,
-    /// How many requests wait; more are refused with 503. Default 1000.
+    /// How many requests wait; more are refused with 503. One client has no more than it leaves free
+    /// ([`shares`](crate::shares)), here and in the two below. Default 1000.
     pub wait_limit: usize,
-    /// Connections to the app; when all are in use, requests wait. Default 4096.
+    /// Connections to the app; when all are in use, or one client has its share, requests wait. Default 4096.
     pub connections: usize,
     /// How many of them are kept while idle. Default 256.
     pub idle_connections: usize,

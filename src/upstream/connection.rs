@@ -11,6 +11,7 @@ use tokio_util::io::poll_read_buf;
 use super::pool::Slot;
 use super::socket::{Reader, Writer};
 use crate::http::alarm::Alarm;
+use crate::shares::Share;
 
 /// What is asked of the kernel at once: enough for most answers whole.
 const BLOCK: usize = 8 * 1024;
@@ -30,14 +31,18 @@ pub struct Connection {
     pub keep_alive: Option<Duration>,
     /// How much is asked for next.
     block: usize,
+    /// Dropped behind the socket: whoever gets the place finds it free.
     slot: Slot,
+    /// Whose request it carries; none while it is idle.
+    pub share: Option<Share>,
 }
 
 impl Connection {
-    pub fn new((reader, writer): (Reader, Writer), slot: Slot) -> Connection {
+    pub fn new((reader, writer): (Reader, Writer), slot: Slot, share: Share) -> Connection {
         let input = BytesMut::new();
         let (alarm, block) = (Alarm::default(), BLOCK);
-        Connection { reader, writer: Some(writer), input, alarm, keep_alive: None, block, slot }
+        let (writer, share) = (Some(writer), Some(share));
+        Connection { reader, writer, input, alarm, keep_alive: None, block, slot, share }
     }
 
     /// True while it is open and the app has said nothing unasked.
@@ -72,7 +77,8 @@ impl Connection {
         &self.slot
     }
 
-    pub fn into_parts(self) -> (Reader, Option<Writer>, BytesMut, Slot) {
-        (self.reader, self.writer, self.input, self.slot)
+    /// The last is its place, to be kept for as long as the halves are.
+    pub fn into_parts(self) -> (Reader, Option<Writer>, BytesMut, impl Sized) {
+        (self.reader, self.writer, self.input, (self.slot, self.share))
     }
 }

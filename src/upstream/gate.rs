@@ -1,6 +1,6 @@
 //! Whether the app can be asked, and where; requests wait here while it cannot.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use tracing::{info, warn};
 
 use super::address::Address;
 use super::config::Config;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Waiting};
 use super::pool::Pool;
 use crate::http::Failure;
 use crate::settings::Live;
+use crate::shares::{Holder, Shares};
 
 /// What a client is told with a 503. An app starts within seconds; people come back by themselves.
 const COME_BACK: Duration = Duration::from_secs(3);
@@ -29,8 +30,8 @@ pub struct Gate {
     answers: AtomicBool,
     /// It has answered since the last look; saves a clock on every answer.
     heard: AtomicBool,
-    /// Bounded by `wait_limit`; whoever comes then is refused with 503.
-    waiting: AtomicUsize,
+    /// Of those who wait, bounded by `wait_limit`. Full, or as many as one client may have: refused with 503.
+    places: Arc<Shares>,
     metrics: Metrics,
 }
 
@@ -40,39 +41,42 @@ pub struct Patience(Option<Instant>);
 
 impl Gate {
     pub fn new(config: Live<Config>, metrics: Metrics) -> Gate {
+        let places = Shares::new("app.wait_limit", config.get().wait_limit);
         Gate {
             config,
             appointed: Mutex::new(None),
             pool: watch::Sender::new(None),
             answers: AtomicBool::new(false),
             heard: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
+            places,
             metrics,
         }
     }
 
-    /// Whom to ask; waits while there is nobody.
+    /// Whom to ask on behalf of `holder`; waits while there is nobody.
     ///
     /// # Errors
     /// 503 when too many wait, or when it takes too long.
-    pub async fn enter(&self, patience: &mut Patience) -> Result<Arc<Pool>, Failure> {
+    pub async fn enter(&self, patience: &mut Patience, holder: Holder) -> Result<Arc<Pool>, Failure> {
         if let Some(pool) = &*self.pool.borrow()
             && patience.is_left()
         {
             return Ok(Arc::clone(pool));
         }
-        self.wait(patience).await
+        self.wait(patience, holder).await
     }
 
     #[cold]
-    async fn wait(&self, patience: &mut Patience) -> Result<Arc<Pool>, Failure> {
+    async fn wait(&self, patience: &mut Patience, holder: Holder) -> Result<Arc<Pool>, Failure> {
         let config = self.config.get();
         let deadline = *patience.0.get_or_insert_with(|| Instant::now() + config.wait_timeout);
-        let Some(_place) = Place::take(self, config.wait_limit) else {
+        self.places.limit(config.wait_limit);
+        let Some(_place) = self.places.try_take(holder) else {
             self.metrics.failures.overload.inc();
             let reason = "The app is not there, and too many wait for it.";
             return Err(Failure::app(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(COME_BACK));
         };
+        let _waiting = Waiting::new(&self.metrics);
         let mut changes = self.pool.subscribe();
         let entered = timeout_at(deadline, changes.wait_for(Option::is_some)).await;
         if let Ok(Ok(pool)) = &entered
@@ -190,27 +194,5 @@ impl Gate {
 impl Patience {
     fn is_left(&self) -> bool {
         self.0.is_none_or(|deadline| Instant::now() < deadline)
-    }
-}
-
-/// One who waits.
-struct Place<'a>(&'a Gate);
-
-impl<'a> Place<'a> {
-    fn take(gate: &'a Gate, limit: usize) -> Option<Place<'a>> {
-        if gate.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
-            gate.waiting.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        gate.metrics.waits.inc();
-        gate.metrics.waiting.inc();
-        Some(Place(gate))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.waiting.dec();
     }
 }

@@ -15,6 +15,7 @@ use super::pool::Pool;
 use super::upload::{Encoding, Upload};
 use crate::drain::Signal;
 use crate::http::Body;
+use crate::shares::Holder;
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -67,7 +68,7 @@ async fn look(pool: &Arc<Pool>, gate: &Gate) {
 async fn find(pool: &Arc<Pool>, gate: &Gate) {
     let mut pause = FIRST_TRY;
     while !pool.is_retired() {
-        match pool.connect_anew().await {
+        match pool.connect_anew(Holder::House).await {
             Ok(connection) => {
                 pool.give_back(connection);
                 gate.open(pool);
@@ -87,7 +88,7 @@ async fn find(pool: &Arc<Pool>, gate: &Gate) {
 pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
     let config = &pool.config;
     let asked = async {
-        let mut connection = pool.connect_anew().await.map_err(|error| error.to_string())?;
+        let mut connection = pool.connect_anew(Holder::House).await.map_err(|error| error.to_string())?;
         let authority = pool.address.authority();
         let head = format!(
             "HEAD {} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n",

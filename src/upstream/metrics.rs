@@ -91,3 +91,20 @@ impl Metrics {
         self.latency.observe(after.as_secs_f64());
     }
 }
+
+/// Counts a request that waits for as long as it lives.
+pub struct Waiting(Gauge);
+
+impl Waiting {
+    pub fn new(metrics: &Metrics) -> Waiting {
+        metrics.waits.inc();
+        metrics.waiting.inc();
+        Waiting(metrics.waiting.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -44,6 +44,7 @@ pub struct Upstream {
     gate: Arc<Gate>,
     drain: Signal,
     metrics: Metrics,
+    tunnels: tunnel::Places,
     directory: Option<PathBuf>,
     /// `None` when the app is somebody else's process.
     supervisor: Option<Supervisor>,
@@ -78,7 +79,8 @@ impl Upstream {
             None
         };
         let directory = section.dir.clone();
-        let upstream = Upstream { config, gate, drain, metrics, directory, supervisor };
+        let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
+        let upstream = Upstream { config, gate, drain, metrics, tunnels, directory, supervisor };
         if upstream.supervisor.is_none() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
@@ -172,7 +174,7 @@ impl Upstream {
     /// # Errors
     /// As for [`send`](Upstream::send); 503 also when there are too many tunnels.
     pub async fn tunnel(&self, request: Request) -> Result<Response, Failure> {
-        tunnel::open(&self.gate, &self.config.get(), &self.metrics, &self.drain, request).await
+        tunnel::open(&self.gate, &self.config.get(), &self.tunnels, &self.drain, request).await
     }
 
     /// Asks at `address` from now on, once a connection can be had there.

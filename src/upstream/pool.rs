@@ -3,18 +3,18 @@
 //! Sharded by thread, so that workers do not meet at one lock. Last in, first out: few connections stay warm and
 //! the rest grow old. A new one is dialled only when no idle one is there.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::address::Address;
 use super::config::Config;
 use super::connection::Connection;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Waiting};
+use crate::shares::{Holder, Share, Shares};
 use crate::telemetry::Seldom;
 
 /// An idle connection is dropped this long before the app says that it closes it, or at half of a shorter time.
@@ -30,9 +30,12 @@ pub struct Pool {
     pub lost: Notify,
     /// Full when it holds its part of `idle_connections`: what is given back then is closed.
     shards: Box<[Mutex<Vec<Idle>>]>,
-    slots: Mutex<Slots>,
-    /// How many stand in the queue; spares the lock while nobody does.
-    queued: AtomicUsize,
+    /// Those that carry a request, by who asked. All in use, or as many as one client may have: requests wait.
+    in_use: Arc<Shares>,
+    /// Those who wait for one. Full, or as many as one client may have: refused ([`NoConnection::Crowded`]).
+    places: Arc<Shares>,
+    /// Idle ones too.
+    open: AtomicUsize,
     is_retired: AtomicBool,
 }
 
@@ -41,23 +44,8 @@ struct Idle {
     until: Instant,
 }
 
-struct Slots {
-    open: usize,
-    /// Bounded by `wait_limit`; whoever comes when it is full is refused ([`NoConnection::Crowded`]).
-    queue: VecDeque<oneshot::Sender<Turn>>,
-}
-
-/// What one in the queue gets: a connection that was given back, or leave to dial.
-enum Turn {
-    Use(Box<Connection>),
-    Dial(Slot),
-}
-
-/// Leave to have one connection open, until dropped.
-pub struct Slot {
-    /// `None` once the leave was handed on.
-    pool: Option<Arc<Pool>>,
-}
+/// One connection that is open, until dropped.
+pub struct Slot(Arc<Pool>);
 
 /// There is no connection to be had.
 #[derive(Debug, thiserror::Error)]
@@ -78,43 +66,67 @@ impl Pool {
         Arc::new(Pool {
             address,
             said_misnamed: Seldom::default(),
-            config,
             metrics,
             lost: Notify::new(),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
-            slots: Mutex::new(Slots { open: 0, queue: VecDeque::new() }),
-            queued: AtomicUsize::new(0),
+            in_use: Shares::new("app.connections", config.connections),
+            places: Shares::new("app.wait_limit", config.wait_limit),
+            open: AtomicUsize::new(0),
+            config,
             is_retired: AtomicBool::new(false),
         })
     }
 
-    /// An idle connection, or a new one.
+    /// An idle connection, or a new one, for a request of `holder`.
     ///
     /// # Errors
     /// [`NoConnection`] when the app does not take it, or all are in use for too long.
-    pub async fn connect(self: &Arc<Self>) -> Result<Connection, NoConnection> {
+    pub async fn connect(self: &Arc<Self>, holder: Holder) -> Result<Connection, NoConnection> {
+        let share = self.share(holder).await?;
         match self.take_idle() {
-            Some(connection) => Ok(connection),
-            None => self.connect_anew().await,
+            Some(mut connection) => {
+                self.metrics.reuses.inc();
+                connection.share = Some(share);
+                Ok(connection)
+            }
+            None => self.dial(share).await,
         }
     }
 
-    /// A connection that has carried no request before, where the limit allows it.
+    /// A connection that has carried no request before.
     ///
     /// # Errors
     /// As for [`connect`](Pool::connect).
-    pub async fn connect_anew(self: &Arc<Self>) -> Result<Connection, NoConnection> {
-        let slot = match self.try_slot() {
-            Some(slot) => slot,
-            None => match self.queue().await? {
-                Turn::Use(connection) => return Ok(*connection),
-                Turn::Dial(slot) => slot,
-            },
-        };
+    pub async fn connect_anew(self: &Arc<Self>, holder: Holder) -> Result<Connection, NoConnection> {
+        let share = self.share(holder).await?;
+        self.dial(share).await
+    }
+
+    /// Leave for `holder` to use one.
+    async fn share(&self, holder: Holder) -> Result<Share, NoConnection> {
+        match self.in_use.try_take(holder) {
+            Some(share) => Ok(share),
+            None => self.wait(holder).await,
+        }
+    }
+
+    #[cold]
+    async fn wait(&self, holder: Holder) -> Result<Share, NoConnection> {
+        let _place = self.places.try_take(holder).ok_or(NoConnection::Crowded)?;
+        let _waiting = Waiting::new(&self.metrics);
+        timeout(self.config.wait_timeout, self.in_use.take(holder)).await.map_err(|_| NoConnection::WaitTimeout)
+    }
+
+    async fn dial(self: &Arc<Self>, share: Share) -> Result<Connection, NoConnection> {
+        if self.open.load(Ordering::SeqCst) >= self.config.connections {
+            // Those in use are fewer, so one is idle: it makes room.
+            drop(self.take_idle());
+        }
         self.metrics.dials.inc();
+        let slot = Slot::new(self);
         let address = || self.address.clone();
         match timeout(self.config.connect_timeout, self.address.dial()).await {
-            Ok(Ok(halves)) => Ok(Connection::new(halves, slot)),
+            Ok(Ok(halves)) => Ok(Connection::new(halves, slot, share)),
             Ok(Err(source)) => Err(NoConnection::Dial { address: address(), source }),
             Err(_) => Err(NoConnection::DialTimeout(address())),
         }
@@ -130,7 +142,6 @@ impl Pool {
                 let Some(Idle { connection, until }) = lock(shard).pop() else { break };
                 self.metrics.idle.dec();
                 if until > now && connection.is_quiet() {
-                    self.metrics.reuses.inc();
                     return Some(connection);
                 }
             }
@@ -149,6 +160,8 @@ impl Pool {
             return;
         }
         connection.rest();
+        // Given back last: whoever waits for it finds the connection.
+        let _share = connection.share.take();
         let room = self.config.idle_connections.div_ceil(self.shards.len());
         let mut shard = lock(&self.shards[shard_of_thread() % self.shards.len()]);
         if shard.len() >= room {
@@ -160,72 +173,8 @@ impl Pool {
         shard.push(Idle { connection, until: Instant::now() + idle });
         drop(shard);
         self.metrics.idle.inc();
-        // Looked at only now, as the queue looks here only once it stands: one of the two sees the other.
-        fence(Ordering::SeqCst);
-        if self.queued.load(Ordering::SeqCst) > 0 {
-            self.serve_queue();
-        }
         if self.is_retired() {
             self.retire();
-        }
-    }
-
-    /// Hands an idle connection to the first who waits for one.
-    fn serve_queue(&self) {
-        let Some(connection) = self.take_idle() else { return };
-        let mut turn = Turn::Use(Box::new(connection));
-        while let Some(waiting) = self.next_in_queue() {
-            match waiting.send(turn) {
-                Ok(()) => return,
-                Err(back) => turn = back,
-            }
-        }
-        if let Turn::Use(connection) = turn {
-            self.give_back(*connection);
-        }
-    }
-
-    fn next_in_queue(&self) -> Option<oneshot::Sender<Turn>> {
-        let mut slots = lock(&self.slots);
-        let waiting = slots.queue.pop_front();
-        self.queued.store(slots.queue.len(), Ordering::SeqCst);
-        waiting
-    }
-
-    fn try_slot(self: &Arc<Self>) -> Option<Slot> {
-        let mut slots = lock(&self.slots);
-        if slots.open >= self.config.connections {
-            return None;
-        }
-        slots.open += 1;
-        self.metrics.open.inc();
-        Some(Slot { pool: Some(Arc::clone(self)) })
-    }
-
-    async fn queue(self: &Arc<Self>) -> Result<Turn, NoConnection> {
-        let mut turn = {
-            let mut slots = lock(&self.slots);
-            slots.queue.retain(|waiting| !waiting.is_closed());
-            if slots.queue.len() >= self.config.wait_limit {
-                return Err(NoConnection::Crowded);
-            }
-            let (sender, receiver) = oneshot::channel();
-            slots.queue.push_back(sender);
-            self.queued.store(slots.queue.len(), Ordering::SeqCst);
-            receiver
-        };
-        fence(Ordering::SeqCst);
-        // One may have been given back, or closed, before this stood in the queue.
-        if let Some(connection) = self.take_idle() {
-            return Ok(Turn::Use(Box::new(connection)));
-        }
-        if let Some(slot) = self.try_slot() {
-            return Ok(Turn::Dial(slot));
-        }
-        self.metrics.waits.inc();
-        match timeout(self.config.wait_timeout, &mut turn).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(NoConnection::WaitTimeout),
         }
     }
 
@@ -254,14 +203,19 @@ impl Pool {
 
     /// How many connections carry a request now.
     pub fn in_use(&self) -> usize {
-        let idle: usize = self.shards.iter().map(|shard| lock(shard).len()).sum();
-        lock(&self.slots).open.saturating_sub(idle)
+        self.in_use.taken()
     }
 }
 
 impl Slot {
-    pub fn pool(&self) -> Option<&Arc<Pool>> {
-        self.pool.as_ref()
+    fn new(pool: &Arc<Pool>) -> Slot {
+        pool.open.fetch_add(1, Ordering::SeqCst);
+        pool.metrics.open.inc();
+        Slot(Arc::clone(pool))
+    }
+
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.0
     }
 }
 
@@ -273,24 +227,8 @@ impl std::fmt::Debug for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(pool) = self.pool.take() else { return };
-        loop {
-            let waiting = {
-                let mut slots = lock(&pool.slots);
-                let waiting = slots.queue.pop_front();
-                pool.queued.store(slots.queue.len(), Ordering::SeqCst);
-                if waiting.is_none() {
-                    slots.open -= 1;
-                }
-                waiting
-            };
-            let Some(waiting) = waiting else { break };
-            match waiting.send(Turn::Dial(Slot { pool: Some(Arc::clone(&pool)) })) {
-                Err(Turn::Dial(mut heir)) => heir.pool = None, // it left the queue: the leave goes to the next
-                _ => return,
-            }
-        }
-        pool.metrics.open.dec();
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.metrics.open.dec();
     }
 }
 

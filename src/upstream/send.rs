@@ -1,7 +1,7 @@
 //! A request's journey: wait for the app, get a connection, ask, and where it is safe ask once more.
 
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Extensions, Method, StatusCode};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -18,6 +18,7 @@ use super::protocol::{Head, Misbehaviour};
 use super::rewrite::{self, Upgrade};
 use super::upload::Upload;
 use crate::http::{Body, Facts, Failure, Request, Response};
+use crate::shares::Holder;
 
 /// What a client is told with a 503 for want of a connection.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -56,19 +57,20 @@ pub async fn send(gate: &Gate, request: Request) -> Result<Response, Failure> {
 /// As for [`send`].
 pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Upgrade>) -> Result<Answered, Failure> {
     let mut patience = Patience::default();
-    let mut pool = gate.enter(&mut patience).await?;
+    let holder = holder(&parts.extensions);
+    let mut pool = gate.enter(&mut patience, holder).await?;
     let encoding = Upload::encoding_of(&body);
     let head = rewrite::head(parts, encoding, upgrade, &pool.address);
     let mut upload = Upload::new(head, body, encoding);
     let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
     let mut tries = 1;
     loop {
-        let connected = if tries > 1 { pool.connect_anew().await } else { pool.connect().await };
+        let connected = if tries > 1 { pool.connect_anew(holder).await } else { pool.connect(holder).await };
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(error @ NoConnection::Dial { .. }) => {
                 gate.lose(&pool, &error);
-                pool = gate.enter(&mut patience).await?;
+                pool = gate.enter(&mut patience, holder).await?;
                 continue;
             }
             Err(error) => return Err(unconnected(error, &pool.metrics)),
@@ -95,10 +97,16 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
                     tokio::time::sleep(ENDING).await;
                 }
                 // It may be another one's turn by now.
-                pool = gate.enter(&mut patience).await?;
+                pool = gate.enter(&mut patience, holder).await?;
             }
         }
     }
+}
+
+/// Whose share of the app's connections a request counts against: its client's, also behind trusted proxies. What the
+/// door itself asks has none: it is bounded where it is asked.
+pub fn holder(extensions: &Extensions) -> Holder {
+    extensions.get::<Facts>().map_or(Holder::Trusted, |facts| Holder::of(facts.client))
 }
 
 /// A kept connection closes when the app thinks that it has been idle for too long, perhaps just as a request arrives;

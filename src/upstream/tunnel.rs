@@ -1,6 +1,7 @@
 //! Upgrades that are the app's own: hot reloading of `next dev`, and paths that the config names. Bytes flow only after
 //! the app's own 101.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ use super::config::Config;
 use super::connection::Connection;
 use super::gate::Gate;
 use super::jitter::jitter;
-use super::metrics::Metrics;
 use super::protocol::Misbehaviour;
 use super::rewrite::Upgrade;
-use super::send::{Answered, journey, respond, unanswered};
+use super::send::{Answered, holder, journey, respond, unanswered};
 use crate::drain::Signal;
 use crate::http::{Body, Failure, Request, Response};
+use crate::shares::{Holder, Share, Shares};
 
 /// What is read at once, in each direction; frames of hot reloading and chats are small.
 const BLOCK: usize = 4 * 1024;
@@ -56,11 +57,11 @@ pub fn leads(config: &Config, path: &str) -> bool {
 pub async fn open(
     gate: &Gate,
     config: &Config,
-    metrics: &Metrics,
+    places: &Places,
     drain: &Signal,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    let Some(place) = Place::take(&metrics.tunnels, config.tunnel_limit) else {
+    let Some(place) = places.take(holder(request.extensions()), config.tunnel_limit) else {
         let failure = Failure::us(StatusCode::SERVICE_UNAVAILABLE, "Too many connections of this kind are open.");
         return Err(failure.retry_after(COME_BACK));
     };
@@ -201,19 +202,33 @@ impl Activity {
     }
 }
 
-/// One of the tunnels that may be open; the gauge is the count.
-struct Place(Gauge);
+/// The tunnels that may be open. Full, or as many as one client may have: refused.
+pub struct Places {
+    shares: Arc<Shares>,
+    open: Gauge,
+}
 
-impl Place {
-    fn take(tunnels: &Gauge, limit: usize) -> Option<Place> {
-        // Counted first, so that a refused one gives its count back by being dropped.
-        let place = Place(tunnels.clone());
-        (tunnels.inc() < i64::try_from(limit).unwrap_or(i64::MAX)).then_some(place)
+/// One of them.
+struct Place {
+    _share: Share,
+    open: Gauge,
+}
+
+impl Places {
+    pub fn new(limit: usize, open: Gauge) -> Places {
+        Places { shares: Shares::new("app.tunnel_limit", limit), open }
+    }
+
+    fn take(&self, client: Holder, limit: usize) -> Option<Place> {
+        self.shares.limit(limit);
+        let share = self.shares.try_take(client)?;
+        self.open.inc();
+        Some(Place { _share: share, open: self.open.clone() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.dec();
+        self.open.dec();
     }
 }

@@ -50,6 +50,7 @@ mod realtime_streams;
 mod realtime_survival;
 mod realtime_websocket;
 mod reload;
+mod shares_http;
 mod socketio;
 mod systemd;
 mod tls_certificates;

@@ -68,7 +68,7 @@ async fn after_the_wait_there_is_a_503_that_says_when_to_come_back() {
 #[tokio::test]
 async fn only_so_many_wait() {
     let socket = reserve();
-    let door = door().config(config(&socket, "wait_timeout = \"50s\"\nwait_limit = 3")).start();
+    let door = door().config(config(&socket, "wait_timeout = \"50s\"\nwait_limit = 6")).start();
     let address = door.http();
     let (sender, mut refused) = tokio::sync::mpsc::channel(8);
     let asking: Vec<_> = (0..8)

@@ -218,7 +218,7 @@ async fn those_who_wait_for_a_connection_are_bounded_in_number_and_time() {
         }
     })
     .await;
-    let limits = "connections = 1\nwait_limit = 2\nwait_timeout = \"400ms\"\n";
+    let limits = "connections = 1\nwait_limit = 4\nwait_timeout = \"400ms\"\n";
     let door = door().config(app.config() + limits).start();
     let address = door.http();
     let held = tokio::spawn(async move { client::get(address, "/held", &[]).await.status });

@@ -146,7 +146,7 @@ async fn a_silent_tunnel_ends() {
 #[tokio::test]
 async fn there_are_only_so_many_tunnels() {
     let app = shouting().await;
-    let door = door().config(app.config() + "tunnel = [\"/socket\"]\ntunnel_limit = 2\n").start();
+    let door = door().config(app.config() + "tunnel = [\"/socket\"]\ntunnel_limit = 4\n").start();
     let (first, _) = open(&door, "/socket", "welcome ").await;
     let (_second, _) = open(&door, "/socket", "welcome ").await;
     let (_, refused) = open(&door, "/socket", "\n").await;
