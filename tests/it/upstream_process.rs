@@ -37,7 +37,8 @@ async fn a_project_is_installed_built_and_started() {
     assert_eq!(project.read("npm-was-called"), "ci\nNODE_ENV=\n", "what building needs is installed too");
     let line = door.wait_for_log(|line| line["message"] == "app started");
     assert_eq!(line["pid"], app["pid"]);
-    assert!(line["address"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{line}");
+    let address = line["address"].as_str().unwrap();
+    assert!(address.starts_with("http://127.0.0.1:") || address.starts_with("http://[::1]:"), "{line}");
     // Its progress is in the log, under its own name.
     for (step, text) in [("install", "added 1 package"), ("build", "Creating an optimized"), ("run", "it listens")] {
         let line = door.wait_for_log(|line| line["message"].as_str().is_some_and(|message| message.starts_with(text)));
