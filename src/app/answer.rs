@@ -1,6 +1,7 @@
 //! What the app answers, as JSON; every field may be absent. An empty answer allows and does nothing more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::Error as _;
@@ -119,6 +120,8 @@ pub enum Act {
     },
     /// An event, in the words of dialects that have rooms and namespaces.
     Emit(Box<Emit>),
+    /// An event that asks those who hear it; what they answer comes as a question of its own.
+    Ask(Box<Ask>),
     /// The client's acknowledgement, in its turn; an array is its arguments.
     Ack {
         args: Option<Box<RawValue>>,
@@ -157,6 +160,20 @@ pub struct Emit {
     pub volatile: bool,
 }
 
+/// `{"do": "ask", "id": "7", "timeout": 5000, "name": "ready?", "to": ["lobby"]}`.
+#[derive(Debug)]
+pub struct Ask {
+    pub emit: Emit,
+    /// The app's own name for it, which comes back with what was answered. At most 128 bytes.
+    pub id: Box<str>,
+    /// How long answers are waited for. At most 5 minutes.
+    pub timeout: Duration,
+}
+
+/// The longest that answers are waited for, in milliseconds.
+const LONGEST: u64 = 300_000;
+const MOST_ID: usize = 128;
+
 /// Who hears an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audience {
@@ -189,6 +206,7 @@ enum Verb {
     Send,
     Publish,
     Emit,
+    Ask,
     Ack,
     Join,
     Leave,
@@ -219,6 +237,8 @@ struct Words {
     except: Option<Vec<String>>,
     volatile: Option<bool>,
     close: Option<bool>,
+    id: Option<Box<str>>,
+    timeout: Option<u64>,
 }
 
 impl<'de> Deserialize<'de> for Do {
@@ -232,7 +252,7 @@ impl<'de> Deserialize<'de> for Do {
 }
 
 impl Words {
-    fn act(self) -> Result<Act, &'static str> {
+    fn act(mut self) -> Result<Act, &'static str> {
         let place = |channel: Option<String>, room: Option<String>| match (channel, room) {
             (Some(channel), None) => Ok(Place::Channel(channel)),
             (None, Some(room)) => Ok(Place::Room(room)),
@@ -250,21 +270,14 @@ impl Words {
                 let content = content(self.text, self.json, self.base64)?;
                 Act::Publish { target, name: self.name, echo: self.echo.unwrap_or(true), content }
             }
-            Verb::Emit => {
-                let to = match (self.to, self.everyone.unwrap_or(false)) {
-                    (None, false) => Audience::Client,
-                    (None, true) => Audience::Everyone,
-                    (Some(rooms), false) => Audience::Rooms(rooms),
-                    (Some(_), true) => return Err("emit goes to rooms or to everyone, not both"),
-                };
-                Act::Emit(Box::new(Emit {
-                    name: self.name.ok_or("emit needs a name")?,
-                    args: self.args,
-                    namespace: self.namespace,
-                    to,
-                    except: self.except.unwrap_or_default(),
-                    echo: self.echo.unwrap_or(true),
-                    volatile: self.volatile.unwrap_or(false),
+            Verb::Emit => Act::Emit(Box::new(self.emit()?)),
+            Verb::Ask => {
+                let id = self.id.take().filter(|id| !id.is_empty() && id.len() <= MOST_ID);
+                let timeout = self.timeout.filter(|timeout| (1..=LONGEST).contains(timeout));
+                Act::Ask(Box::new(Ask {
+                    id: id.ok_or("ask needs an id of at most 128 bytes")?,
+                    timeout: Duration::from_millis(timeout.ok_or("ask needs a timeout from 1 to 300000 milliseconds")?),
+                    emit: self.emit()?,
                 }))
             }
             Verb::Ack => Act::Ack { args: self.args },
@@ -274,6 +287,26 @@ impl Words {
                 Act::Disconnect { code: self.code, reason: self.reason, close: self.close.unwrap_or(false) }
             }
             Verb::Identify => Act::Identify { user: self.user.ok_or("identify needs a user")? },
+        })
+    }
+}
+
+impl Words {
+    fn emit(self) -> Result<Emit, &'static str> {
+        let to = match (self.to, self.everyone.unwrap_or(false)) {
+            (None, false) => Audience::Client,
+            (None, true) => Audience::Everyone,
+            (Some(rooms), false) => Audience::Rooms(rooms),
+            (Some(_), true) => return Err("emit goes to rooms or to everyone, not both"),
+        };
+        Ok(Emit {
+            name: self.name.ok_or("emit needs a name")?,
+            args: self.args,
+            namespace: self.namespace,
+            to,
+            except: self.except.unwrap_or_default(),
+            echo: self.echo.unwrap_or(true),
+            volatile: self.volatile.unwrap_or(false),
         })
     }
 }
@@ -300,6 +333,7 @@ impl Answer {
                 Ok(answer)
             }
             status if status.is_success() => Answer::read(body),
+            StatusCode::GONE => Err("status 410: what asked is no longer there, or in another process".into()),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 Err(format!("status {}: is there a POST handler at the callback's path?", status.as_u16()))
             }
@@ -407,6 +441,10 @@ mod tests {
             (200, r#"{"commands": [["send"]]}"#, "commands"),
             (200, r#"{"commands": [{"do": "identify", "user": ""}]}"#, "empty"),
             (200, r#"{"commands": [{"do": "join", "channel": "a", "do": "leave"}]}"#, "duplicate"),
+            (200, r#"{"commands": [{"do": "ask", "name": "x", "timeout": 5}]}"#, "an id"),
+            (200, r#"{"commands": [{"do": "ask", "name": "x", "id": "1", "timeout": 300001}]}"#, "a timeout"),
+            (200, r#"{"commands": [{"do": "ask", "id": "1", "timeout": 1}]}"#, "a name"),
+            (410, "", "no longer there"),
             (404, "", "POST handler"),
             (307, "", "307"),
         ] {

@@ -1,9 +1,12 @@
 //! A circuit breaker: an app that fails again and again is left alone for a while, then tried with one question.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::shares::Origin;
 
 /// Closed while the app answers; open after `failures` in a row, for `pause`; then half open: one question at a time
 /// until one succeeds.
@@ -11,6 +14,8 @@ pub struct Breaker {
     failures: u32,
     pause: Duration,
     state: Mutex<State>,
+    /// Whose questions went unanswered since the app last answered. Fewer than `failures`.
+    hung: Mutex<HashSet<Origin>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +37,7 @@ pub struct Chance;
 
 impl Breaker {
     pub fn new(failures: u32, pause: Duration) -> Breaker {
-        Breaker { failures, pause, state: Mutex::new(State::Closed { failed: 0 }) }
+        Breaker { failures, pause, state: Mutex::new(State::Closed { failed: 0 }), hung: Mutex::default() }
     }
 
     /// When asking is worth trying: now, or when the pause is over.
@@ -58,6 +63,18 @@ impl Breaker {
 
     pub fn succeeded(&self) {
         *self.lock() = State::Closed { failed: 0 };
+        self.silent().clear();
+    }
+
+    /// As [`failed`](Breaker::failed), for a question of `origin` that the app has and does not answer. However many
+    /// one address has of those, they count once: what it asks for may take long, and others ask for other things.
+    pub fn hung(&self, origin: Origin, now: Instant) -> bool {
+        let is_trying = matches!(*self.lock(), State::Trying { .. });
+        let is_first = {
+            let mut hung = self.silent();
+            hung.len() < self.failures as usize && hung.insert(origin)
+        };
+        (is_first || is_trying) && self.failed(now)
     }
 
     /// Says whether this failure has just opened it.
@@ -72,6 +89,10 @@ impl Breaker {
         let opens = failed >= self.failures;
         *state = if opens { State::Open { until: now + self.pause } } else { State::Closed { failed } };
         opens
+    }
+
+    fn silent(&self) -> std::sync::MutexGuard<'_, HashSet<Origin>> {
+        self.hung.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -106,6 +127,23 @@ mod tests {
         assert!(breaker.admit(later).is_some());
         breaker.succeeded();
         assert!(breaker.admit(later).is_some() && breaker.admit(later).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_opens_it_only_where_nobody_can_be_asked() {
+        let breaker = Breaker::new(3, PAUSE);
+        let now = Instant::now();
+        let origin = |last| Origin::of([10, 0, 0, last].into());
+        for _ in 0..100 {
+            assert!(!breaker.hung(origin(1), now));
+        }
+        assert!(breaker.admit(now).is_some() && breaker.admit(now).is_some());
+        assert!(!breaker.hung(origin(2), now));
+        assert!(breaker.hung(origin(3), now), "three addresses wait in vain");
+        assert!(breaker.admit(now + PAUSE).is_some());
+        assert!(breaker.hung(origin(1), now + PAUSE), "nor is the try answered");
+        breaker.succeeded();
+        assert!(!breaker.hung(origin(1), now) && !breaker.hung(origin(2), now), "an answer begins anew");
     }
 
     #[tokio::test(start_paused = true)]

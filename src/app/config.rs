@@ -18,6 +18,8 @@ pub enum EventKind {
     Connect,
     Subscribe,
     Message,
+    /// What clients answered when a handler asked them. Not chosen in the config: who asks hears it.
+    Replies,
     Disconnect,
 }
 
@@ -35,6 +37,7 @@ impl EventKind {
             EventKind::Connect => "connect",
             EventKind::Subscribe => "subscribe",
             EventKind::Message => "message",
+            EventKind::Replies => "replies",
             EventKind::Disconnect => "disconnect",
         }
     }
@@ -58,7 +61,7 @@ pub struct Config {
     pub secret: Option<Secret>,
     /// For one attempt. Default 5 s.
     pub timeout: Duration,
-    /// How often a question is asked before it counts as unanswered. Default 8.
+    /// How often a question is asked while the app is away, before it counts as unanswered. Default 8.
     pub attempts: u32,
     /// Between the first attempt and the second; twice as long each time after. Default 100 ms.
     pub first_pause: Duration,
@@ -68,13 +71,14 @@ pub struct Config {
     pub message_patience: Duration,
     /// How long the news that a client is gone is kept for the app. Default 10 min.
     pub disconnect_patience: Duration,
-    /// Callbacks under way at once. Default 64.
+    /// Callbacks under way at once, at most half of them about clients of one address. Default 64.
     pub concurrency: usize,
-    /// Callbacks waiting at once; one more is refused. Default 10,000.
+    /// Callbacks waiting at once, at most half of them of one address; one more is refused. Default 10,000.
     pub max_waiting: usize,
     /// The longest answer that is read. Default 1 MiB.
     pub max_answer: Size,
-    /// So many failures in a row, and the app is left alone for `breaker_pause`. Default 20.
+    /// So many failures to reach the app in a row, and it is left alone for `breaker_pause`; questions that it has and
+    /// does not answer count once for each address. Default 20.
     pub breaker_failures: u32,
     /// Default 2 s.
     pub breaker_pause: Duration,
@@ -208,7 +212,7 @@ impl Config {
     pub(super) fn patience(&self, kind: EventKind) -> Duration {
         match kind {
             EventKind::Connect | EventKind::Subscribe => self.admission_patience,
-            EventKind::Message => self.message_patience,
+            EventKind::Message | EventKind::Replies => self.message_patience,
             EventKind::Disconnect => self.disconnect_patience,
         }
     }

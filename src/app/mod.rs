@@ -11,6 +11,8 @@ mod question;
 mod receiver;
 mod remote;
 mod report;
+mod sent;
+mod shares;
 mod signature;
 
 use std::sync::Arc;
@@ -20,15 +22,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use tokio::sync::{Semaphore, mpsc, watch};
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
-pub use answer::{Act, Answer, Audience, Content, Do, Emit, Place, Target, User};
+pub use answer::{Act, Answer, Ask, Audience, Content, Do, Emit, Place, Target, User};
 pub use config::{Config, EventKind, SECRET_VARIABLE};
-pub use question::{Asker, Event, Question};
+pub use question::{Asker, Event, Question, Reply};
 pub use receiver::Receiver;
+pub use shares::{Origin, Share, Shares, half};
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
@@ -40,6 +43,8 @@ use breaker::Breaker;
 use metrics::Metrics;
 use receiver::Place as Where;
 use remote::{Away, Remote, Unanswered};
+use sent::Sent;
+use shares::{Place as Turns, Queue};
 
 /// Asks the app; shared by every session.
 pub struct App {
@@ -48,9 +53,11 @@ pub struct App {
     away: Away,
     breaker: Breaker,
     /// Questions under way at once; more of them wait, in order.
-    permits: Semaphore,
-    /// Questions waiting or under way. At most `max_waiting`: one more is refused with [`AskError::TooMany`].
+    queue: Queue,
+    /// Questions waiting or under way. At most `max_waiting`, half of them of one address: one more is refused with
+    /// [`AskError::TooMany`].
     waiting: AtomicUsize,
+    waiting_of: Shares<Origin>,
     /// Reports that nobody waits for. At most `max_waiting`: one more is dropped, counted and logged.
     reports: mpsc::Sender<report::Report>,
     metrics: Metrics,
@@ -59,7 +66,7 @@ pub struct App {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// It did not answer in time, or not at all, as often as was tried.
+    /// It did not answer in time, or not at all, as often as was tried; or it failed at this very question.
     #[error("the app did not answer: {0}")]
     Unavailable(String),
     /// It answered, but with something that is no answer. The app's fault; asking again would not help.
@@ -76,8 +83,9 @@ impl App {
         let (reports, queue) = mpsc::channel(config.max_waiting);
         let app = Arc::new(App {
             breaker: Breaker::new(config.breaker_failures, config.breaker_pause),
-            permits: Semaphore::new(config.concurrency),
+            queue: Queue::new(config.concurrency),
             waiting: AtomicUsize::new(0),
+            waiting_of: Shares::default(),
             config: watch::Sender::new(Arc::new(config.clone())),
             upstream,
             away: Away::default(),
@@ -131,6 +139,8 @@ impl App {
     /// [`AskError`]: whoever asks decides what that means (connect and subscribe fail closed).
     pub async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
         let config = self.config.borrow().clone();
+        let origin = Origin::of(question.asker().facts.client);
+        let _share = self.waiting_of.take(origin, half(config.max_waiting)).ok_or(AskError::TooMany)?;
         let _place = Turn::take(&self.waiting, config.max_waiting).ok_or(AskError::TooMany)?;
         let patience = config.patience(question.kind());
         let outcome = self.persist(question, &config, Instant::now() + patience).await;
@@ -156,7 +166,7 @@ impl App {
         *request.headers_mut() = headers;
         let route = match &receiver.0 {
             Where::Route(route) => route,
-            Where::Elsewhere(remote) => return self.away.tell(remote, request.map(Full::new)).await,
+            Where::Elsewhere(remote) => return self.away.tell(remote, request.map(Body::from)).await,
         };
         *request.uri_mut() = Uri::from(route.clone());
         request.extensions_mut().insert(Facts {
@@ -176,6 +186,8 @@ impl App {
     async fn persist(&self, question: &Question, config: &Config, deadline: Instant) -> Result<Answer, AskError> {
         // One id for all attempts: to the app, asked twice is asked once.
         let id = signature::message_id();
+        let origin = Origin::of(question.asker().facts.client);
+        let place = self.queue.enter(origin);
         let mut last = AskError::Unavailable("it is given a rest after too many failures".into());
         let mut attempt = 0;
         while attempt < config.attempts {
@@ -184,65 +196,112 @@ impl App {
                 return Err(last);
             }
             sleep_until(earliest).await;
-            let Ok(permit) = timeout_at(deadline, self.permits.acquire()).await else { return Err(last) };
-            // A turn that the breaker does not give is no attempt: a message waits out its patience, not eight pauses.
-            let Some(_chance) = self.breaker.admit(Instant::now()) else { continue };
-            let until = deadline.min(Instant::now() + config.timeout);
-            let outcome = timeout_at(until, self.once(question, config, &id)).await;
-            drop(permit);
-            match outcome.unwrap_or_else(|_| {
-                Err(Again::Yes(format!("no answer within {}", humantime::format_duration(config.timeout))))
-            }) {
-                Ok(answer) => {
+            let failure = match self.attempt(question, config, &id, &place, deadline).await {
+                None => return Err(last),
+                // A turn that the breaker does not give is no attempt: a message waits out its patience, not eight pauses.
+                Some(Err(NoAnswer::Resting)) => continue,
+                Some(Ok(answer)) => {
                     self.breaker.succeeded();
                     return Ok(answer);
                 }
-                Err(Again::No(error)) => {
-                    // It is there and it speaks: its words are wrong, which a pause would not mend.
+                Some(Err(failure)) => failure,
+            };
+            let opens = match &failure {
+                NoAnswer::Away(_) => self.breaker.failed(Instant::now()),
+                NoAnswer::Late(_) => self.breaker.hung(origin, Instant::now()),
+                // It is there and it speaks: that it fails at one question says nothing of the next.
+                _ => {
                     self.breaker.succeeded();
+                    false
+                }
+            };
+            let repeats = may_repeat(&failure, question.kind());
+            let why = match failure {
+                NoAnswer::Nonsense(error) => {
                     warn!(kind = question.kind().word(), path = config.place_of(question), %error, "callback failed");
                     return Err(error);
                 }
-                Err(Again::Yes(why)) => {
-                    if self.breaker.failed(Instant::now()) {
-                        self.metrics.breaker_opened.inc();
-                        warn!(%why, pause = ?config.breaker_pause, "the app fails too often: its callbacks rest");
-                    }
-                    self.metrics.retries.inc();
-                    info!(kind = question.kind().word(), attempt, %why, "callback will be tried again");
-                    last = AskError::Unavailable(why);
-                    let pause = jittered(config.first_pause * 2_u32.saturating_pow(attempt.min(10)));
-                    attempt += 1;
-                    if Instant::now() + pause > deadline {
-                        return Err(last);
-                    }
-                    tokio::time::sleep(pause).await;
-                }
+                NoAnswer::Away(why) | NoAnswer::Late(why) | NoAnswer::Failed(why) => why,
+                NoAnswer::Resting => continue,
+            };
+            if opens {
+                self.metrics.breaker_opened.inc();
+                warn!(%why, pause = ?config.breaker_pause, "the app fails too often: its callbacks rest");
             }
+            last = AskError::Unavailable(why.clone());
+            if !repeats {
+                warn!(kind = question.kind().word(), path = config.place_of(question), error = %last, "callback failed");
+                return Err(last);
+            }
+            self.metrics.retries.inc();
+            info!(kind = question.kind().word(), attempt, %why, "callback will be tried again");
+            let pause = jittered(config.first_pause * 2_u32.saturating_pow(attempt.min(10)));
+            attempt += 1;
+            if Instant::now() + pause > deadline {
+                return Err(last);
+            }
+            tokio::time::sleep(pause).await;
         }
         Err(last)
     }
 
-    async fn once(&self, question: &Question, config: &Config, id: &str) -> Result<Answer, Again> {
-        let request = self.request(question, config, id).map_err(|why| Again::No(AskError::Nonsense(why)))?;
+    /// One attempt, when it is this question's turn; `None` where that does not come in time.
+    async fn attempt(
+        &self,
+        question: &Question,
+        config: &Config,
+        id: &str,
+        place: &Turns<'_>,
+        deadline: Instant,
+    ) -> Option<Result<Answer, NoAnswer>> {
+        let _permit = timeout_at(deadline, place.permit()).await.ok()?.ok()?;
+        let Some(_chance) = self.breaker.admit(Instant::now()) else { return Some(Err(NoAnswer::Resting)) };
+        let until = deadline.min(Instant::now() + config.timeout);
+        let sent = Sent::default();
+        let outcome = timeout_at(until, self.once(question, config, id, &sent)).await;
+        Some(outcome.unwrap_or_else(|_| {
+            let why = format!("no answer within {}", humantime::format_duration(config.timeout));
+            Err(if sent.is_set() { NoAnswer::Late(why) } else { NoAnswer::Away(why) })
+        }))
+    }
+
+    async fn once(&self, question: &Question, config: &Config, id: &str, sent: &Sent) -> Result<Answer, NoAnswer> {
+        let request = self.request(question, config, id).map_err(|why| NoAnswer::Nonsense(AskError::Nonsense(why)))?;
+        let request = request.map(|body| Body::boxed(sent.watch(body)));
         let (status, body) = match &config.url {
             Some(remote) => self.ask_away(remote, request, config).await?,
-            None => self.ask_here(request, config).await?,
+            None => self.ask_here(request, config, sent).await?,
         };
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Again::Yes(format!("status {}", status.as_u16())));
+        let why = || format!("status {}", status.as_u16());
+        match status {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(NoAnswer::Away(why()))
+            }
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(NoAnswer::Failed(why()))
+            }
+            status => Answer::parse(status, &body).map_err(|what| NoAnswer::Nonsense(AskError::Nonsense(what))),
         }
-        Answer::parse(status, &body).map_err(|what| Again::No(AskError::Nonsense(what)))
     }
 
     /// Asks the app behind the door.
-    async fn ask_here(&self, request: http::Request<Bytes>, config: &Config) -> Result<(StatusCode, Bytes), Again> {
-        let failed = |failure: Failure| Again::Yes(failure.detail.unwrap_or_else(|| failure.reason.into_owned()));
-        let (head, body) = self.upstream.send(request.map(Body::from)).await.map_err(failed)?.into_parts();
+    async fn ask_here(
+        &self,
+        request: http::Request<Body>,
+        config: &Config,
+        sent: &Sent,
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let failed = |failure: Failure| {
+            // It was there to be asked, and says nothing.
+            let is_late = failure.status == StatusCode::GATEWAY_TIMEOUT && sent.is_set();
+            let why = failure.detail.unwrap_or_else(|| failure.reason.into_owned());
+            if is_late { NoAnswer::Late(why) } else { NoAnswer::Away(why) }
+        };
+        let (head, body) = self.upstream.send(request).await.map_err(failed)?.into_parts();
         match Limited::new(body, config.max_answer.bytes()).collect().await {
             Ok(body) => Ok((head.status, body.to_bytes())),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_long(config)),
-            Err(error) => Err(Again::Yes(format!("its answer broke off: {error}"))),
+            Err(error) => Err(NoAnswer::Away(format!("its answer broke off: {error}"))),
         }
     }
 
@@ -250,12 +309,12 @@ impl App {
     async fn ask_away(
         &self,
         remote: &Remote,
-        request: http::Request<Bytes>,
+        request: http::Request<Body>,
         config: &Config,
-    ) -> Result<(StatusCode, Bytes), Again> {
-        let asked = self.away.ask(remote, request.map(Full::new), config.max_answer.bytes()).await;
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let asked = self.away.ask(remote, request, config.max_answer.bytes()).await;
         asked.map_err(|unanswered| match unanswered {
-            Unanswered::Broken(why) => Again::Yes(why),
+            Unanswered::Broken(why) => NoAnswer::Away(why),
             Unanswered::TooLong => too_long(config),
         })
     }
@@ -287,14 +346,33 @@ impl App {
     }
 }
 
-fn too_long(config: &Config) -> Again {
-    Again::No(AskError::Nonsense(format!("it is longer than {} bytes", config.max_answer.0)))
+fn too_long(config: &Config) -> NoAnswer {
+    NoAnswer::Nonsense(AskError::Nonsense(format!("it is longer than {} bytes", config.max_answer.0)))
 }
 
-/// Whether asking again may help.
-enum Again {
-    Yes(String),
-    No(AskError),
+/// Why one attempt brought no answer.
+enum NoAnswer {
+    /// The app cannot be had, says so (502 to 504), or broke off.
+    Away(String),
+    /// It has the question and says nothing: a handler may still be at work.
+    Late(String),
+    /// It failed at this one question: another 5xx, or 429.
+    Failed(String),
+    /// It answered, but not with an answer.
+    Nonsense(AskError),
+    /// The breaker gave no turn.
+    Resting,
+}
+
+/// Whether the question is put again. A message may have done half of its work: it is not done twice. Asking whether a
+/// client may come in changes nothing, and the news that one is gone is delivered at least once, whatever happens.
+fn may_repeat(failure: &NoAnswer, kind: EventKind) -> bool {
+    match failure {
+        NoAnswer::Away(_) => true,
+        NoAnswer::Late(_) => !matches!(kind, EventKind::Message | EventKind::Replies),
+        NoAnswer::Failed(_) => kind == EventKind::Disconnect,
+        NoAnswer::Nonsense(_) | NoAnswer::Resting => false,
+    }
 }
 
 /// One of the places for waiting questions; given back when dropped.

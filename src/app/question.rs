@@ -64,6 +64,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         ack: bool,
     },
+    /// What clients have answered, since a handler's question `id` was put to them.
+    Replies {
+        #[serde(skip_serializing_if = "str::is_empty")]
+        scope: Box<str>,
+        id: Box<str>,
+        results: Vec<Reply>,
+        /// The connections that were asked and have not answered in time.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<String>,
+        /// Why nobody was asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Box<str>>,
+    },
     /// A client is gone. Delivered at least once.
     /// `reason` is one word: `closed`, `lost`, `idle`, `kicked`, `going_away`, …
     Disconnect {
@@ -71,6 +84,16 @@ pub enum Event {
         scope: Box<str>,
         reason: Box<str>,
     },
+}
+
+/// One client's answer to a question.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    pub connection: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<Box<str>>,
+    /// A JSON array.
+    pub args: Box<RawValue>,
 }
 
 /// What a message carries: `{"text"}`, `{"json"}` or, for bytes, `{"base64"}`.
@@ -127,6 +150,7 @@ impl Question {
             Event::Connect { .. } => EventKind::Connect,
             Event::Subscribe { .. } => EventKind::Subscribe,
             Event::Message { .. } => EventKind::Message,
+            Event::Replies { .. } => EventKind::Replies,
             Event::Disconnect { .. } => EventKind::Disconnect,
         }
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use toml::de::DeValue;
 
+use crate::http::Body;
 use crate::settings::{Expected, Setting};
 
 /// Connections that are kept while idle; further ones are closed after their answer.
@@ -101,7 +102,7 @@ pub struct Away {
 
 struct Idle {
     remote: Remote,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Body>,
     since: Instant,
 }
 
@@ -125,7 +126,7 @@ impl Away {
     pub async fn ask(
         &self,
         remote: &Remote,
-        request: http::Request<Full<Bytes>>,
+        request: http::Request<Body>,
         most: usize,
     ) -> Result<(StatusCode, Bytes), Unanswered> {
         let (sender, answer) = self.send(remote, request).await?;
@@ -143,7 +144,7 @@ impl Away {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn tell(&self, remote: &Remote, request: http::Request<Full<Bytes>>) -> Result<StatusCode, String> {
+    pub async fn tell(&self, remote: &Remote, request: http::Request<Body>) -> Result<StatusCode, String> {
         let (sender, answer) = self.send(remote, request).await.map_err(|unanswered| match unanswered {
             Unanswered::Broken(why) => why,
             Unanswered::TooLong => "its answer is too long".to_owned(),
@@ -160,8 +161,8 @@ impl Away {
     async fn send(
         &self,
         remote: &Remote,
-        mut request: http::Request<Full<Bytes>>,
-    ) -> Result<(SendRequest<Full<Bytes>>, http::Response<Incoming>), Unanswered> {
+        mut request: http::Request<Body>,
+    ) -> Result<(SendRequest<Body>, http::Response<Incoming>), Unanswered> {
         *request.uri_mut() = Uri::from(remote.target.clone());
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_str(&remote.authority).map_err(broken)?);
@@ -175,21 +176,21 @@ impl Away {
         Ok((sender, answer))
     }
 
-    fn take(&self, remote: &Remote) -> Option<SendRequest<Full<Bytes>>> {
+    fn take(&self, remote: &Remote) -> Option<SendRequest<Body>> {
         let mut idle = self.idle.lock();
         idle.retain(|known| known.since.elapsed() < IDLE && !known.sender.is_closed());
         let latest = idle.iter().rposition(|known| known.remote == *remote)?;
         Some(idle.remove(latest).sender)
     }
 
-    fn keep(&self, remote: &Remote, sender: SendRequest<Full<Bytes>>) {
+    fn keep(&self, remote: &Remote, sender: SendRequest<Body>) {
         let mut idle = self.idle.lock();
         if idle.len() < MOST_IDLE && !sender.is_closed() {
             idle.push(Idle { remote: remote.clone(), sender, since: Instant::now() });
         }
     }
 
-    async fn connect(&self, remote: &Remote) -> Result<SendRequest<Full<Bytes>>, Unanswered> {
+    async fn connect(&self, remote: &Remote) -> Result<SendRequest<Body>, Unanswered> {
         let stream = TcpStream::connect((remote.host.as_str(), remote.port)).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
         if !remote.is_secure {
@@ -202,7 +203,7 @@ impl Away {
     }
 }
 
-async fn speak<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, Unanswered>
+async fn speak<S>(stream: S) -> Result<SendRequest<Body>, Unanswered>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {

@@ -8,27 +8,37 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::dialect::socketio;
-use super::gate::{Asking, Consent, Departure, Gate, Verdict, Visitor};
-use super::hub::Hub;
+use super::gate::{self, Consent, Departure, Gate, Verdict, Visitor};
+use super::hub::{Answers, Asking, Given, Hub};
 use super::vocabulary::{
-    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Moment, Parting, Payload, Publish,
-    Refusal, Subscribe, Text, Ticket,
+    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Inquiry, Moment, Parting, Payload,
+    Publish, Refusal, Subscribe, Text, Turn,
 };
 use crate::app::{
-    self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
+    self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Origin, Place, Question, Share, Shares,
+    Target, User, half,
 };
 use crate::http::Facts;
 use crate::http::facts::RequestId;
 
 /// Asks the app.
+#[derive(Clone)]
 pub struct Callbacks {
     app: Arc<App>,
     hub: Arc<Hub>,
     kept: Arc<Kept>,
+    /// Questions of handlers that are open, by whose events they were asked for.
+    of_connection: Arc<Shares<ConnectionId>>,
+    of_origin: Arc<Shares<Origin>>,
 }
+
+/// What one connection may have open of `realtime.max_questions`; one address may have half.
+const CONNECTIONS_SHARE: usize = 16;
 
 /// What the app gave each connection, or each scope of one, to keep. One entry for each that was given something,
 /// until it is gone.
@@ -45,7 +55,7 @@ impl Kept {
 
 impl Callbacks {
     pub fn new(app: Arc<App>, hub: Arc<Hub>) -> Callbacks {
-        Callbacks { app, hub, kept: Arc::default() }
+        Callbacks { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_origin: Arc::default() }
     }
 
     fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
@@ -112,10 +122,10 @@ impl Callbacks {
 }
 
 impl Gate for Callbacks {
-    fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking> {
+    fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<gate::Asking> {
         let event = self.event(command)?;
         let part = part(command);
-        let scope = Arc::clone(&part.0);
+        let (scope, alias) = part.clone();
         let question = Question::new(self.asker(visitor, identity, part), event);
         let (app, hub, kept) = (Arc::clone(&self.app), Arc::clone(&self.hub), Arc::clone(&self.kept));
         let (connection, command) = (visitor.connection, command.clone());
@@ -125,8 +135,13 @@ impl Gate for Callbacks {
                 Err(error) => return unanswered(&error),
             };
             let data = answer.data.clone();
-            match verdict(answer, connection, &scope, command, &hub) {
+            let ticket = if let Command::Call(call) = &command { call.ticket } else { 0 };
+            let turn = Arc::new(Turn::new(connection, Arc::clone(&scope), alias, ticket));
+            match verdict(answer, &turn, command, &hub) {
                 Ok(verdict) => {
+                    // A handler that asks goes on later: what it keeps then has a place now.
+                    let asks = verdict.then.iter().any(|command| matches!(command, Command::Ask(_)));
+                    let data = data.or_else(|| asks.then(Box::<RawValue>::default));
                     if let (Some(data), true) = (data, verdict.outcome.is_ok()) {
                         kept.lock().insert((connection, scope), data);
                     }
@@ -140,13 +155,46 @@ impl Gate for Callbacks {
         }))
     }
 
+    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
+        let (callbacks, visitor, identity) = (self.clone(), Arc::clone(visitor), identity.cloned());
+        let Inquiry { id, publish, patience, turn } = inquiry;
+        let asked = self.open(&visitor, publish);
+        tokio::spawn(async move {
+            let (answers, error) = match asked {
+                Ok((mut asking, _shares)) => {
+                    let _ = timeout(patience, asking.answered()).await;
+                    (asking.close(), None)
+                }
+                Err(why) => (Answers::default(), Some(why.into())),
+            };
+            let event = Event::Replies {
+                scope: (*turn.scope).into(),
+                id,
+                results: answers.given.iter().map(|(from, given)| reply(*from, given)).collect(),
+                missing: answers.missing.iter().map(ConnectionId::to_string).collect(),
+                error,
+            };
+            let identity = callbacks.hub.identity_of(visitor.connection).or(identity);
+            let part = (Arc::clone(&turn.scope), turn.alias.clone());
+            let question = Question::new(callbacks.asker(&visitor, identity.as_ref(), part), event);
+            match callbacks.app.ask(&question).await {
+                Ok(answer) => callbacks.go_on(answer, &turn, &visitor, identity.as_ref()),
+                // Said where it happened: the handler is not gone on with, as in a server that fails.
+                Err(AskError::Unavailable(_) | AskError::Nonsense(_)) => {}
+                Err(error) => warn!(kind = "replies", %error, "a handler is not gone on with"),
+            }
+        });
+    }
+
     fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {
         let Departure { scope, alias, reason, parting } = departure;
         if parting != Parting::Forgotten && self.app.wants(EventKind::Disconnect, None) {
-            let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias));
+            let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias.clone()));
             let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
-            let (hub, connection, scope) = (Arc::clone(&self.hub), visitor.connection, Arc::clone(&scope));
-            self.app.report(Question::new(asker, event), move |answer| epilogue(answer, connection, &scope, &hub));
+            let turn = Arc::new(Turn::new(visitor.connection, Arc::clone(&scope), alias, 0));
+            let (callbacks, visitor, identity) = (self.clone(), Arc::clone(visitor), identity.cloned());
+            let then = move |answer| callbacks.epilogue(answer, &turn, &visitor, identity.as_ref());
+            self.app.report(Question::new(asker, event), then);
         }
         if parting != Parting::Away {
             self.kept.lock().remove(&(visitor.connection, scope));
@@ -154,20 +202,101 @@ impl Gate for Callbacks {
     }
 }
 
-/// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
-/// hear of it.
-fn epilogue(answer: Answer, connection: ConnectionId, scope: &Arc<str>, hub: &Hub) {
-    let left = Command::Depart { scope: Arc::clone(scope), alias: None, reason: "", parting: Parting::Gone };
-    match verdict(answer, connection, scope, left, hub) {
-        Ok(verdict) => {
-            for command in verdict.then {
-                if let Command::Publish(publish) = command {
-                    // Where nobody is, nobody hears it.
-                    let _ = hub.publish(*publish, Moment::now());
+type Held = (Share<ConnectionId>, Share<Origin>);
+
+impl Callbacks {
+    /// Asks clients, if there is a place for the question.
+    ///
+    /// # Errors
+    /// One sentence for the handler.
+    fn open(&self, visitor: &Visitor, publish: Publish) -> Result<(Asking, Held), String> {
+        let most = self.hub.max_questions();
+        let full = || "as many questions are open as realtime.max_questions allows".to_owned();
+        let own = self.of_connection.take(visitor.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
+        let origin = self.of_origin.take(Origin::of(visitor.client), half(most)).ok_or_else(full)?;
+        let asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
+            Refusal::Unavailable => full(),
+            refusal => refusal.to_string(),
+        })?;
+        Ok((asking, (own, origin)))
+    }
+
+    /// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
+    /// hear of it, and be asked.
+    fn epilogue(&self, answer: Answer, turn: &Arc<Turn>, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>) {
+        match verdict(answer, turn, departed(turn), &self.hub) {
+            Ok(verdict) => {
+                for command in verdict.then {
+                    match command {
+                        // Where nobody is, nobody hears it.
+                        Command::Publish(publish) => drop(self.hub.publish(*publish, Moment::now())),
+                        Command::Ask(inquiry) => self.pose(visitor, identity, *inquiry),
+                        _ => {}
+                    }
                 }
             }
+            Err(what) => warn!(kind = "disconnect", what, "the app's answer cannot be carried out"),
         }
-        Err(what) => warn!(kind = "disconnect", what, "the app's answer cannot be carried out"),
+    }
+
+    /// What a handler wants done that has heard the answers to its question: in order, and for those who are still there.
+    fn go_on(&self, answer: Answer, turn: &Arc<Turn>, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>) {
+        if !self.hub.is_connected(turn.connection) {
+            return self.epilogue(answer, turn, visitor, identity);
+        }
+        let data = answer.data.clone();
+        let Turn { connection, ticket, .. } = **turn;
+        let verdict = match verdict(answer, turn, departed(turn), &self.hub) {
+            Ok(verdict) => verdict,
+            Err(what) => return warn!(kind = "replies", what, "the app's answer cannot be carried out"),
+        };
+        let mut commands = Vec::new();
+        if let Ok(consent) = verdict.outcome {
+            // One that is gone since keeps nothing.
+            if let (Some(data), Some(kept)) = (data, self.kept.lock().get_mut(&(connection, Arc::clone(&turn.scope)))) {
+                *kept = data;
+            }
+            commands.extend(consent.identity.map(|identity| Command::Identify { ticket: 0, identity }));
+            if consent.data.is_some() {
+                commands.push(Command::Settle { ticket, data: consent.data, extras: consent.extras });
+            }
+        }
+        for command in commands.into_iter().chain(verdict.then) {
+            self.hub.order(connection, command);
+        }
+    }
+}
+
+fn departed(turn: &Turn) -> Command {
+    Command::Depart { scope: Arc::clone(&turn.scope), alias: None, reason: "", parting: Parting::Gone }
+}
+
+/// When a handler's work is over and it has not acknowledged what it was asked, it never will.
+fn settle_at_the_end(turn: &Turn, hub: &Arc<Hub>) {
+    let (connection, ticket) = (turn.connection, turn.ticket);
+    if ticket == 0 {
+        return;
+    }
+    let (hub, runtime) = (Arc::downgrade(hub), Handle::current());
+    turn.at_the_end(move || {
+        runtime.spawn(async move {
+            if let Some(hub) = hub.upgrade() {
+                hub.order(connection, Command::Settle { ticket, data: None, extras: Extras::default() });
+            }
+        });
+    });
+}
+
+fn reply(from: ConnectionId, given: &Given) -> app::Reply {
+    let args = match &given.data {
+        Payload::Json(json) => socketio::inline(json, &socketio::attached(&given.extras)).to_string(),
+        Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),
+    };
+    app::Reply {
+        connection: from.to_string(),
+        socket: given.alias.as_deref().map(Into::into),
+        // It was checked when it came.
+        args: RawValue::from_string(args).unwrap_or_default(),
     }
 }
 
@@ -184,15 +313,9 @@ fn unanswered(error: &AskError) -> Verdict {
 ///
 /// # Errors
 /// What of it makes no sense; then nothing of it is done.
-fn verdict(
-    answer: Answer,
-    connection: ConnectionId,
-    scope: &Arc<str>,
-    command: Command,
-    hub: &Hub,
-) -> Result<Verdict, String> {
+fn verdict(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hub>) -> Result<Verdict, String> {
     let allows = answer.allows();
-    let ticket = if let Command::Call(call) = &command { call.ticket } else { 0 };
+    let connection = turn.connection;
     let mut then = Vec::new();
     let mut elsewhere = Vec::new();
     for channel in &answer.channels {
@@ -203,7 +326,7 @@ fn verdict(
             Some(text) => self::connection(&text)?,
             None => connection,
         };
-        let command = carried_out(act, whose, connection, scope, ticket)?;
+        let command = carried_out(act, whose, turn, hub)?;
         if whose == connection { then.push(command) } else { elsewhere.push((whose, command)) }
     }
     let instead = match (answer.replace, command) {
@@ -232,13 +355,8 @@ fn verdict(
     Ok(Verdict { outcome, then })
 }
 
-fn carried_out(
-    act: Act,
-    whose: ConnectionId,
-    sender: ConnectionId,
-    scope: &Arc<str>,
-    ticket: Ticket,
-) -> Result<Command, String> {
+fn carried_out(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) -> Result<Command, String> {
+    let Turn { connection: sender, ref scope, ticket, .. } = **turn;
     let publish = |audience, name, content, echo| {
         let mut draft = Draft::new(payload(content)?);
         draft.name = name;
@@ -260,10 +378,19 @@ fn carried_out(
             };
             publish(audience, event, content, echo)
         }
-        Act::Emit(emit) => emitted(*emit, whose, sender, scope),
+        Act::Emit(emit) => Ok(Command::Publish(Box::new(emitted(*emit, whose, sender, scope)?))),
+        Act::Ask(_) if whose != sender => {
+            Err("ask is for the client that was asked about: name others in \"to\"".into())
+        }
+        Act::Ask(ask) => {
+            let publish = emitted(ask.emit, whose, sender, scope)?;
+            settle_at_the_end(turn, hub);
+            let inquiry = Inquiry { id: ask.id, publish, patience: ask.timeout, turn: Arc::clone(turn) };
+            Ok(Command::Ask(Box::new(inquiry)))
+        }
         Act::Ack { args } => {
             let (data, extras) = socketio::answer(args.as_ref().map_or("[]", |args| args.get()))?;
-            Ok(Command::Settle { ticket, data, extras })
+            Ok(Command::Settle { ticket, data: Some(data), extras })
         }
         Act::Join { place } => Ok(Command::Subscribe(Subscribe::to(placed(place, scope)?))),
         Act::Leave { place } => Ok(Command::Unsubscribe { ticket: 0, channel: placed(place, scope)? }),
@@ -278,7 +405,7 @@ fn carried_out(
     }
 }
 
-fn emitted(emit: app::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Command, String> {
+fn emitted(emit: app::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Publish, String> {
     let mut draft = socketio::event(&emit.name, emit.args.as_ref().map_or("[]", |args| args.get()))?;
     draft.volatile = emit.volatile;
     let to: &[String] = if let app::Audience::Rooms(rooms) = &emit.to { rooms } else { &[] };
@@ -289,7 +416,7 @@ fn emitted(emit: app::Emit, whose: ConnectionId, sender: ConnectionId, scope: &A
         app::Audience::Rooms(rooms) if rooms.is_empty() => return Err("emit: \"to\" names nobody".into()),
         _ => target.address(draft).map_err(|error| format!("emit: {error}"))?,
     };
-    Ok(Command::Publish(Box::new(Publish { ticket: 0, audience, draft, echo: true })))
+    Ok(Publish { ticket: 0, audience, draft, echo: true })
 }
 
 fn placed(place: Place, scope: &str) -> Result<Channel, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::callbacks::Callbacks;
 use super::gate::{Asking, Consent, Departure, Gate, Verdict, Visitor};
 use super::token::{TokenError, Tokens};
-use super::vocabulary::{Command, Identity, Moment, Refusal};
+use super::vocabulary::{Command, Identity, Inquiry, Moment, Refusal};
 
 pub struct Doorman {
     tokens: Arc<Tokens>,
@@ -37,6 +37,10 @@ impl Gate for Doorman {
             return Some(Box::pin(std::future::ready(Verdict { outcome, then: Vec::new() })));
         }
         self.callbacks.ask(visitor, identity, command)
+    }
+
+    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
+        self.callbacks.pose(visitor, identity, inquiry);
     }
 
     fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {

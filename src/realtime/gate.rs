@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
-use super::vocabulary::{Command, ConnectionId, Extras, Identity, Parting, Payload, Refusal, Rights};
+use super::vocabulary::{Command, ConnectionId, Extras, Identity, Inquiry, Parting, Payload, Refusal, Rights};
 
 /// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
 /// connections ask in parallel, which the gate bounds.
@@ -15,6 +15,10 @@ pub trait Gate: Send + Sync {
     /// The verdict on `command`, in time; `None` where nobody need be asked. It fails closed and ends by itself: what
     /// it resolves to after a time-out is the gate's to decide.
     fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking>;
+
+    /// Puts the app's own question to clients, at once; when they have answered, or their time is over, the app hears it
+    /// and what it wants done then is ordered from the hub. Holds nobody up.
+    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry);
 
     /// A client has left. Called once for each connection, or each scope of one, that was let in; where it is only
     /// away, once more when it is forgotten, unless it is let in again before that.

@@ -42,6 +42,7 @@ mod realtime_jitter;
 mod realtime_killed;
 mod realtime_plain;
 mod realtime_presence;
+mod realtime_questions;
 mod realtime_replay;
 mod realtime_rooms;
 mod realtime_slow;

@@ -169,7 +169,7 @@ async fn a_message_is_moderated_replaced_and_answered_with_commands() {
 
 #[tokio::test]
 async fn messages_wait_for_an_app_that_fails_and_keep_their_order() {
-    let (app, asked) = app(|_, count| if count <= 3 { (500, json!({})) } else { (200, json!({})) }).await;
+    let (app, asked) = app(|_, count| if count <= 3 { (503, json!({})) } else { (200, json!({})) }).await;
     let door = start(&app, r#"["message"]"#, "");
     let mut ada = connect(&door, "/api/ws").await;
     for number in 0..20 {

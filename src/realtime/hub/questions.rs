@@ -80,6 +80,11 @@ impl Hub {
         Ok(asking)
     }
 
+    /// How many may be open.
+    pub fn max_questions(&self) -> usize {
+        self.config().max_questions
+    }
+
     /// A client's answer to question `number`; without one, there is nobody who could answer. The first counts.
     pub fn answer(&self, number: u64, from: ConnectionId, given: Option<Given>) {
         self.questions.answer(number, from, given, self.config().max_answers.bytes());

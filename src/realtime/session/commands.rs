@@ -118,9 +118,10 @@ impl Session {
     /// What is told the client of the verdict; given back is what else is to be done.
     fn judged(&mut self, command: Command, verdict: Verdict, now: Moment) -> std::vec::IntoIter<Command> {
         let settles = verdict.then.iter().any(|command| matches!(command, Command::Settle { .. }));
+        let asks = verdict.then.iter().any(|command| matches!(command, Command::Ask(_)));
         match (verdict.outcome, command) {
-            // The answer has a place of its own among what follows.
-            (Ok(_), Command::Call(_)) if settles => {}
+            // The answer has a place of its own among what follows, or comes when the handler has gone on.
+            (Ok(consent), Command::Call(_)) if settles || (asks && consent.data.is_none()) => {}
             (Ok(consent), command) => self.allowed(command, consent, now),
             (Err(refusal), command) => self.refused(ticket(&command), channel(&command), refusal, now),
         }
@@ -133,7 +134,7 @@ impl Session {
             Command::Unsubscribe { .. } => desk.has_published,
             _ => false,
         };
-        desk.has_published |= matches!(command, Command::Publish(_));
+        desk.has_published |= matches!(command, Command::Publish(_) | Command::Ask(_));
         if desk.queues {
             self.client.hub().order(self.client.id(), command);
         } else {
@@ -227,7 +228,13 @@ impl Session {
                 }
                 return;
             }
-            Command::Settle { ticket, data, extras } => Ok(Event::Answered { ticket, data: Some(data), extras }),
+            Command::Ask(inquiry) => {
+                if let Some((gate, visitor)) = &self.gate {
+                    gate.pose(visitor, self.client.identity(), *inquiry);
+                }
+                return;
+            }
+            Command::Settle { ticket, data, extras } => Ok(Event::Answered { ticket, data, extras }),
             Command::Dismiss { scope } => Ok(Event::Dismissed { scope }),
             // Behind what was published before it, some of which is for this client and waits in its mailbox.
             Command::Close(why) => return self.client.end(why),
@@ -254,7 +261,11 @@ fn ticket(command: &Command) -> Ticket {
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,
         Command::Vouched(command) => self::ticket(command),
-        Command::Answer { .. } | Command::Depart { .. } | Command::Dismiss { .. } | Command::Close(_) => 0,
+        Command::Answer { .. }
+        | Command::Ask(_)
+        | Command::Depart { .. }
+        | Command::Dismiss { .. }
+        | Command::Close(_) => 0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Parting, Payload, Since, Text};
+use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Inquiry, Member, Parting, Payload, Since, Text};
 
 /// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
 pub type Ticket = u64;
@@ -37,8 +37,11 @@ pub enum Command {
     History { ticket: Ticket, channel: Channel, since: Since, most: usize },
     /// An event for the app itself, in no channel. Comes back as `Answered` or `Refused`.
     Call(Box<Call>),
-    /// The app's answer to a call, given in its turn among other commands. Comes back as `Answered`.
-    Settle { ticket: Ticket, data: Payload, extras: Extras },
+    /// The app's answer to a call, given in its turn among other commands; without data there will be none. Comes back as
+    /// `Answered`.
+    Settle { ticket: Ticket, data: Option<Payload>, extras: Extras },
+    /// The app asks clients, in its turn among other commands. Nothing comes back: the app hears what they answer.
+    Ask(Box<Inquiry>),
     /// This client's answer to a message that `asks`; without data, nobody is here who could answer. Nothing comes back.
     /// `alias` is what its dialect calls the client that was asked.
     Answer { asks: u64, alias: Option<Arc<str>>, data: Option<Payload>, extras: Extras },

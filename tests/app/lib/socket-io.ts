@@ -1,11 +1,12 @@
 // Socket.IO's server API for a route handler: Doorway holds the sockets and asks here what to do about them.
 //
 // Each question is answered on its own, perhaps by another process than the last, so nothing is kept between them but
-// `socket.data`. To find its handlers, the `connection` listener runs again for every event, and what it emits and
+// `socket.data`, and handlers that wait for what they asked a client: the answer says what they asked, and when clients have
+// replied they go on, in the process where they began, as the answer to that. To find its handlers, the `connection` listener runs again for every event, and what it emits and
 // joins counts only when the client connects: leave everything else out of it.
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 
 export type Args = unknown[];
 type Callback = (...args: any[]) => unknown; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -13,7 +14,7 @@ type Command = Record<string, unknown>;
 
 /** What Doorway asks. */
 export interface Question {
-  type: "connect" | "subscribe" | "message" | "disconnect";
+  type: "connect" | "subscribe" | "message" | "replies" | "disconnect";
   data: {
     client: {
       connection: string;
@@ -31,32 +32,157 @@ export interface Question {
     json?: Args;
     ack?: boolean;
     reason?: string;
+    id?: string;
+    results?: { args: Args }[];
+    missing?: string[];
+    error?: string;
   };
 }
 
 /** What Doorway keeps for us of a client, until it is gone. */
 type Kept = { auth?: Record<string, unknown>; data?: Record<string, unknown> };
 
-/** What comes of one question. Whatever runs for it finds it here, `io.emit` too. */
-type Turn = {
-  commands: Command[];
-  /** Questions to clients that the answer waits for. */
-  asked: Promise<unknown>[];
+type Outcome = { error?: Error; answers: Args[] };
+
+/** A handler that waits is looked after for so long, in ms: for its clients' replies, then for Doorway to bring them. */
+const [PATIENCE, LONGEST, DELIVERY] = [60_000, 300_000, 60_000];
+/** So many questions to clients may be open in one process. */
+const MOST = 10_000;
+/** How long a handler that asks by callback may do other things before its question goes out, in ms. */
+const GRACE = 20;
+
+/** What comes of one event, in one answer or, where clients are asked, in several. Whatever runs for it finds it here. */
+class Turn {
+  commands: Command[] = [];
+  /** In place of all else. */
+  refusal?: Record<string, unknown>;
+  socket?: Socket;
+  /** What Doorway was last told of the client. */
+  told: { data?: string; user?: string | null } = {};
   /** The listener only shows its handlers. */
-  isShowing: boolean;
-  isAnswered: boolean;
-};
+  isShowing = false;
+  /** It waits for something that is not asked again: it has no more to show. */
+  hide = () => {};
+  private answering = 0;
+  private working = 0;
+  private waiting = 0;
+  private rests = false;
+  private watchers: (() => void)[] = [];
+
+  constructor(readonly type: Question["type"]) {}
+
+  /** Somebody takes what it says now. */
+  get isOpen(): boolean {
+    return this.answering > 0;
+  }
+
+  /** Somebody will. */
+  get goesOn(): boolean {
+    return this.isOpen || this.waiting > 0;
+  }
+
+  async work(what: () => unknown): Promise<void> {
+    this.working += 1;
+    try {
+      await what();
+    } catch (error) {
+      console.error(error); // this one event fails: a server of its own would end
+      if (this.type === "connect" && this.isOpen) this.refusal = { allow: false, reason: "internal server error" };
+    }
+    this.working -= 1;
+    this.tell();
+  }
+
+  private tell(): void {
+    for (const watcher of this.watchers.splice(0)) watcher();
+  }
+
+  private rest(): void {
+    if (this.waiting === 0) return;
+    this.rests = true;
+    this.tell();
+  }
+
+  ask(command: Command, patience: number, grace: number): Promise<Outcome> {
+    if (this.isShowing) {
+      if (grace === 0) this.hide();
+      return new Promise(() => {});
+    }
+    if (questions.size >= MOST) throw new Error("too many questions are open");
+    const id = randomUUID();
+    this.commands.push({ ...command, do: "ask", id, timeout: patience });
+    this.waiting += 1;
+    if (grace > 0) setTimeout(() => this.rest(), grace);
+    else setImmediate(() => this.rest());
+    return new Promise((resolve) => {
+      const settle = (outcome: Outcome) => {
+        clearTimeout(timer);
+        questions.delete(id);
+        this.waiting -= 1;
+        resolve(outcome);
+      };
+      const timer = setTimeout(settle, patience + DELIVERY, { error: new Error("operation has timed out"), answers: [] });
+      timer.unref();
+      questions.set(id, { turn: this, settle });
+    });
+  }
+
+  /** Goes on with what clients have answered. */
+  resume({ data }: Question, settle: (outcome: Outcome) => void): void {
+    const { data: kept } = (data.client.data ?? {}) as Kept;
+    // What other handlers have changed meanwhile.
+    if (kept && this.socket && JSON.stringify(this.socket.data) === this.told.data) {
+      for (const key of Object.keys(this.socket.data)) delete this.socket.data[key];
+      Object.assign(this.socket.data, kept);
+    }
+    const answers = (data.results ?? []).map(({ args }) => unpack(args));
+    const why = data.error ?? (data.missing?.length ? "operation has timed out" : undefined);
+    void this.work(() => {
+      settle({ answers, ...(why !== undefined && { error: new Error(why) }) });
+      if (this.waiting > 0) setTimeout(() => this.rest(), GRACE);
+      return new Promise((resolve) => setImmediate(resolve)); // by then whoever waited for it is at work
+    });
+  }
+
+  /** What comes of `begin`: all, or as much as there is until clients have answered. */
+  async answer(begin: () => void): Promise<Record<string, unknown>> {
+    this.answering += 1;
+    this.rests = false;
+    begin();
+    while (this.working > 0 && !this.rests) await new Promise<void>((resolve) => this.watchers.push(resolve));
+    this.answering -= 1;
+    if (this.refusal) return this.refusal;
+    const answer: Record<string, unknown> = { commands: this.commands.splice(0) };
+    const { socket } = this;
+    if (!socket) return answer;
+    if (this.type !== "disconnect") {
+      answer.data = { auth: socket.handshake.auth, data: socket.data } satisfies Kept;
+      this.told.data = JSON.stringify(socket.data);
+    }
+    if (socket.user !== null && socket.user !== this.told.user) answer.user = this.told.user = socket.user;
+    return answer;
+  }
+}
+
+type Waiting = { turn: Turn; settle: (outcome: Outcome) => void };
+
+/** One for the process, in however many bundles this file is. */
+const shared = globalThis as { [key: symbol]: unknown };
+const questions = (shared[Symbol.for("doorway.questions")] ??= new Map<string, Waiting>()) as Map<string, Waiting>;
+
+/** What was asked for is not in this process: it was restarted, or it is one of several. */
+class Gone extends Error {}
 
 const turns = new AsyncLocalStorage<Turn>();
 
 function current(): Turn | undefined {
   const turn = turns.getStore();
-  return turn?.isAnswered ? undefined : turn;
+  return turn?.isOpen ? turn : undefined;
 }
 
 function act(command: Command): void {
-  const turn = current();
-  if (turn) turn.commands.push(command);
+  const turn = turns.getStore();
+  if (turn?.goesOn) turn.commands.push(command);
   else console.error(new Error(`${command.do} comes after its handler was done, and is lost`));
 }
 
@@ -104,15 +230,12 @@ class Broadcast {
     return this.with(this.words, ms);
   }
 
-  /** With a function as the last of `args`, asks as `emitWithAck` does, and calls it before the handler is done. */
+  /** With a function as the last of `args`, asks as `emitWithAck` does, and calls it when clients have answered. */
   emit(name: string, ...args: Args): true {
     const turn = current();
     const callback = args.at(-1);
     if (typeof callback === "function") {
-      if (turn?.isShowing) return true;
-      const called = this.call(callback as Callback, name, args.slice(0, -1));
-      if (turn) turn.asked.push(called);
-      else called.catch(console.error);
+      void this.call(turns.getStore(), callback as Callback, name, args.slice(0, -1));
     } else if (turn) {
       turn.commands.push({ ...this.words, do: "emit", name, args: pack(args) });
     } else {
@@ -124,23 +247,32 @@ class Broadcast {
     return true;
   }
 
-  private async call(callback: Callback, name: string, args: Args): Promise<unknown> {
-    const { error, answers } = await this.ask(name, args);
+  private async call(turn: Turn | undefined, callback: Callback, name: string, args: Args): Promise<void> {
+    const outcome = await this.ask(name, args, GRACE).catch((error: Error): Outcome => ({ error, answers: [] }));
+    const work = () => this.called(callback, outcome);
+    await (turn ? turn.work(work) : work().catch(console.error));
+  }
+
+  private async called(callback: Callback, { error, answers }: Outcome): Promise<unknown> {
     const values = this.isOne ? (answers[0] ?? []) : [answers.map(([first]) => first)];
     if (this.isOne && this.patience === undefined) return error ? undefined : callback(...values);
     return error && this.isOne ? callback(error) : callback(error ?? null, ...values);
   }
 
-  /** Asks at once, while the handler waits: what each client answers, or what the one does. */
+  /** Asks while the handler waits: what each client answers, or what the one does. */
   async emitWithAck(name: string, ...args: Args): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any
-    const { error, answers } = await this.ask(name, args);
+    const { error, answers } = await this.ask(name, args, 0);
     const responses = answers.map(([first]) => first);
     if (error) throw Object.assign(error, this.isOne ? {} : { responses });
     return this.isOne ? responses[0] : responses;
   }
 
-  private async ask(name: string, args: Args): Promise<{ error?: Error; answers: Args[] }> {
-    const response = await post({ ...this.event(name, args), serverTimeout: this.patience ?? 60_000 });
+  /** `grace` in ms: what the handler still does in that time goes out together with the question. */
+  private async ask(name: string, args: Args, grace: number): Promise<Outcome> {
+    const patience = Math.min(Math.max(Math.ceil(this.patience ?? PATIENCE), 1), LONGEST);
+    const turn = current();
+    if (turn) return turn.ask({ ...this.words, name, args: pack(args) }, patience, grace);
+    const response = await post({ ...this.event(name, args), serverTimeout: patience });
     const { results, detail } = await response.json();
     if (!results) throw new Error(detail);
     const answers = results.map((result: { args: Args }) => unpack(result.args));
@@ -316,51 +448,61 @@ export class Server extends Namespace {
     return namespace;
   }
 
-  /** The answer to one question, as JSON; `headers` are those of its request. */
+  /** The answer to one question, as JSON; `headers` are those of its request. Fails where a handler is to go on that is not here. */
   async answer(question: Question, headers: Headers): Promise<Record<string, unknown>> {
-    const turn: Turn = { commands: [], asked: [], isShowing: question.type !== "connect", isAnswered: false };
-    try {
-      return await turns.run(turn, () => this.decide(question, headers, turn));
-    } finally {
-      turn.isAnswered = true;
+    if (question.type === "replies") {
+      const waiting = questions.get(question.data.id ?? "");
+      if (!waiting) throw new Gone("what asked is not in this process: it was restarted, or it is one of several");
+      return waiting.turn.answer(() => waiting.turn.resume(question, waiting.settle));
     }
+    const turn = new Turn(question.type);
+    return turn.answer(() => turns.run(turn, () => void turn.work(() => this.decide(question, headers, turn))));
   }
 
-  private async decide(question: Question, headers: Headers, turn: Turn): Promise<Record<string, unknown>> {
+  private async decide(question: Question, headers: Headers, turn: Turn): Promise<void> {
     const { type, data } = question;
     const scope = data.scope || "/";
     const namespace = this.namespaces.find(({ name }) => (name instanceof RegExp ? name.test(scope) : name === scope));
-    if (!namespace) return type === "connect" ? { allow: false, reason: "Invalid namespace" } : {};
+    if (!namespace) {
+      if (type === "connect") turn.refusal = { allow: false, reason: "Invalid namespace" };
+      return;
+    }
     const socket = new Socket({ name: scope }, question, headers);
+    turn.socket = socket;
+    turn.told.user = socket.user;
     const skips = socket.recovered && (this.options.connectionStateRecovery?.skipMiddlewares ?? true);
     if (type === "connect" && !skips) {
       for (const middleware of namespace.middlewares) {
         const error = await new Promise<(Error & { data?: unknown }) | undefined>((resolve, reject) => {
           Promise.resolve(middleware(socket, resolve)).catch(reject);
         });
-        if (error) return { allow: false, reason: error.message, ...(error.data !== undefined && { data: error.data }) };
+        if (!error) continue;
+        turn.refusal = { allow: false, reason: error.message, ...(error.data !== undefined && { data: error.data }) };
+        return;
       }
     }
-    for (const listener of namespace.listeners) await listener(socket);
-    if (type !== "connect") {
+    if (type === "connect") {
+      for (const listener of namespace.listeners) await listener(socket);
+      return;
+    }
+    turn.isShowing = true;
+    const isHidden = new Promise<void>((resolve) => (turn.hide = resolve));
+    try {
+      for (const listener of namespace.listeners) await Promise.race([listener(socket), isHidden]);
+    } finally {
       turn.commands.length = 0;
       turn.isShowing = false;
-      const name = type === "disconnect" ? "disconnect" : data.name ?? "message";
-      const args = type === "disconnect" ? [data.reason] : unpack(data.json ?? []);
-      let waits = data.ack;
-      if (waits) {
-        args.push((...values: Args) => {
-          if (waits) act({ do: "ack", args: pack(values) });
-          waits = false; // only the first counts
-        });
-      }
-      for (const handler of socket.handlers.get(name) ?? []) await handler(...args);
     }
-    while (turn.asked.length > 0) await Promise.all(turn.asked.splice(0));
-    const answer: Record<string, unknown> = { commands: turn.commands };
-    if (type !== "disconnect") answer.data = { auth: socket.handshake.auth, data: socket.data } satisfies Kept;
-    if (socket.user !== null && socket.user !== data.client.user) answer.user = socket.user;
-    return answer;
+    const name = type === "disconnect" ? "disconnect" : data.name ?? "message";
+    const args = type === "disconnect" ? [data.reason] : unpack(data.json ?? []);
+    let waits = data.ack;
+    if (waits) {
+      args.push((...values: Args) => {
+        if (waits) act({ do: "ack", args: pack(values) });
+        waits = false; // only the first counts
+      });
+    }
+    for (const handler of socket.handlers.get(name) ?? []) await handler(...args);
   }
 
   /** For `export const POST`: asked by Doorway alone. `verify` throws where it has something against a question. */
@@ -373,7 +515,12 @@ export class Server extends Namespace {
       } catch {
         return new Response("not signed by Doorway", { status: 401 });
       }
-      return Response.json(await this.answer(JSON.parse(body), request.headers));
+      try {
+        return Response.json(await this.answer(JSON.parse(body), request.headers));
+      } catch (error) {
+        console.error(error);
+        return error instanceof Gone ? new Response(error.message, { status: 410 }) : new Response(null, { status: 500 });
+      }
     };
   }
 }

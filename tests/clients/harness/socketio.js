@@ -31,7 +31,8 @@ export async function app(answer) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const question = JSON.parse(Buffer.concat(chunks));
-    const said = await answer(question, new Headers(request.headers));
+    const said = await answer(question, new Headers(request.headers)).catch((error) => void console.error(error));
+    if (said === undefined) return response.writeHead(410).end();
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(said));
   }).listen(0, "127.0.0.1");
   await once(server, "listening");

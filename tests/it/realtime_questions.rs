@@ -1,0 +1,135 @@
+//! Promise: what a handler asks of clients holds no callback, a handler that may still be at work is not run again, and
+//! what goes wrong with one client's message is not held against the others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::harness::socket::connect;
+use crate::harness::{App, Door, door, response};
+
+/// How often the app was asked about each text, and what replies it was told of.
+#[derive(Default)]
+struct Heard {
+    texts: HashMap<String, usize>,
+    replies: Vec<Value>,
+}
+
+/// An app whose handler of `/api/ws` fails, hangs and asks, as it is told.
+async fn app() -> (App, Arc<Mutex<Heard>>) {
+    let heard = Arc::<Mutex<Heard>>::default();
+    let log = Arc::clone(&heard);
+    let app = App::start(move |request| {
+        let log = Arc::clone(&log);
+        async move {
+            let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+            let question: Value = serde_json::from_slice(&body).expect("JSON");
+            let data = &question["data"];
+            if question["type"] == "replies" {
+                log.lock().unwrap().replies.push(data.clone());
+                if data["id"] == "lost" {
+                    return response(410, "");
+                }
+                let told = json!({"do": "send", "json": {"replies": data["id"], "results": data["results"]}});
+                return response(200, json!({ "commands": [told] }).to_string());
+            }
+            let text = data["text"].as_str().unwrap_or_default().to_owned();
+            *log.lock().unwrap().texts.entry(text.clone()).or_default() += 1;
+            match text.split_once(' ') {
+                Some(("fail", status)) => response(status.parse().expect("a status"), ""),
+                Some(("ask", id)) => {
+                    let ask = json!({"do": "ask", "id": id, "name": "ready?", "to": ["lobby"], "timeout": 60_000});
+                    response(200, json!({ "commands": [ask] }).to_string())
+                }
+                Some(("hang", _)) => std::future::pending().await,
+                _ => response(200, "{}"),
+            }
+        }
+    })
+    .await;
+    (app, heard)
+}
+
+fn start(app: &App, more: &str) -> Door {
+    door()
+        .config(format!(
+            "{}[callbacks]\nevents = [\"message\"]\n{more}\n[realtime.plain]\necho = false\n",
+            app.config()
+        ))
+        .start()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_is_a_command_and_its_replies_are_a_callback() {
+    let (app, heard) = app().await;
+    let door = start(&app, "");
+    let mut ada = connect(&door, "/api/ws").await;
+    ada.say("ask 7").await;
+    // What was asked about is done, and after it the handler goes on.
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        said.push(ada.hear_json().await["data"].clone());
+    }
+    assert!(said.contains(&json!("ask 7")), "{said:?}");
+    assert!(said.contains(&json!({"replies": "7", "results": []})), "{said:?}");
+    let replies = heard.lock().unwrap().replies[0].clone();
+    assert_eq!((&replies["id"], &replies["client"]["protocol"]), (&json!("7"), &json!("plain")));
+    ada.say("ask lost").await;
+    assert_eq!(ada.hear_json().await["data"], "ask lost");
+    door.wait_for_log(|line| {
+        line["message"] == "callback failed" && line["kind"] == "replies" && line["error"].to_string().contains("410")
+    });
+    ada.say("still here").await;
+    assert_eq!(ada.hear_json().await["data"], "still here");
+}
+
+#[tokio::test]
+async fn an_app_that_fails_at_one_clients_messages_is_not_away() {
+    let (app, heard) = app().await;
+    let door = start(&app, "breaker_failures = 3\nbreaker_pause = \"10m\"");
+    let mut ada = connect(&door, "/api/ws").await;
+    for status in [500, 501, 505, 507, 429].iter().cycle().take(10) {
+        ada.say(&format!("fail {status}")).await;
+        assert_eq!(ada.hear_json().await["error"], "unavailable");
+    }
+    assert_eq!(heard.lock().unwrap().texts["fail 500"], 2, "each is asked about once");
+    let mut bob = connect(&door, "/api/ws").await;
+    bob.say("and I?").await;
+    assert_eq!(bob.hear_json().await["data"], "and I?");
+    assert_eq!(door.metric("callbacks_breaker_opened_total").await, 0.0);
+    assert_eq!(door.metric("callbacks_retries_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn an_app_that_says_it_is_away_rests() {
+    let (app, heard) = app().await;
+    let door = start(&app, "breaker_failures = 3\nbreaker_pause = \"10m\"\nattempts = 3\nfirst_pause = \"1ms\"");
+    let mut ada = connect(&door, "/api/ws").await;
+    ada.say("fail 502").await;
+    assert_eq!(ada.hear_json().await["error"], "unavailable");
+    assert_eq!(heard.lock().unwrap().texts["fail 502"], 3);
+    door.wait_for_metric("callbacks_breaker_opened_total", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_may_be_at_work_is_not_run_again_and_holds_nobody_else_up() {
+    let (app, heard) = app().await;
+    let door = start(&app, "breaker_failures = 2\nbreaker_pause = \"10m\"\ntimeout = \"1s\"");
+    let mut slow = Vec::new();
+    for number in 0..4 {
+        let mut socket = connect(&door, "/api/ws").await;
+        socket.say(&format!("hang {number}")).await;
+        slow.push(socket);
+    }
+    for socket in &mut slow {
+        assert_eq!(socket.hear_json().await["error"], "unavailable");
+    }
+    let texts = heard.lock().unwrap().texts.clone();
+    assert!((0..4).all(|number| texts[&format!("hang {number}")] == 1), "{texts:?}");
+    let mut ada = connect(&door, "/api/ws").await;
+    ada.say("and I?").await;
+    assert_eq!(ada.hear_json().await["data"], "and I?");
+    assert_eq!(door.metric("callbacks_breaker_opened_total").await, 0.0);
+}
