@@ -55,7 +55,7 @@ async fn app() -> (App, Arc<Mutex<Heard>>) {
 fn start(app: &App, more: &str) -> Door {
     door()
         .config(format!(
-            "{}[callbacks]\nevents = [\"message\"]\n{more}\n[realtime.plain]\necho = false\n",
+            "{}[callbacks]\nevents = [\"message\"]\n{more}\n[realtime.plain]\necho = false\n[[realtime.channel]]\nmatch = \"*\"\n",
             app.config()
         ))
         .start()
