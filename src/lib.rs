@@ -41,11 +41,11 @@ pub mod http;
 pub mod listen;
 /// Connections to secure ones: handshake and certificates.
 pub mod tls;
+/// Who holds how much of what is bounded: no client alone can take it all.
+pub mod shares;
 /// Logs and metrics: the mechanisms; each room declares its own numbers.
 pub mod telemetry;
 /// Stopping as a value.
 pub mod drain;
 /// How a room reads its section of `proxy.toml`.
 pub mod settings;
-/// Who holds how much of what is bounded: no client alone can take it all.
-pub mod shares;

@@ -16,10 +16,10 @@ const ROOMS: &[&str] = &[
     "http",
     "listen",
     "tls",
+    "shares",
     "telemetry",
     "drain",
     "settings",
-    "shares",
 ];
 
 /// Within `realtime`, from the doors down. The files beside them (upgrade, session, …) hold them together.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shares::Origin;
+use crate::shares::Holder;
 
 /// Closed while the app answers; open after `failures` in a row, for `pause`; then half open: one question at a time
 /// until one succeeds.
@@ -15,7 +15,7 @@ pub struct Breaker {
     pause: Duration,
     state: Mutex<State>,
     /// Whose questions went unanswered since the app last answered. Fewer than `failures`.
-    hung: Mutex<HashSet<Origin>>,
+    hung: Mutex<HashSet<Holder>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,13 +66,13 @@ impl Breaker {
         self.silent().clear();
     }
 
-    /// As [`failed`](Breaker::failed), for a question of `origin` that the app has and does not answer. However many
+    /// As [`failed`](Breaker::failed), for a question of `client` that the app has and does not answer. However many
     /// one address has of those, they count once: what it asks for may take long, and others ask for other things.
-    pub fn hung(&self, origin: Origin, now: Instant) -> bool {
+    pub fn hung(&self, client: Holder, now: Instant) -> bool {
         let is_trying = matches!(*self.lock(), State::Trying { .. });
         let is_first = {
             let mut hung = self.silent();
-            hung.len() < self.failures as usize && hung.insert(origin)
+            hung.len() < self.failures as usize && hung.insert(client)
         };
         (is_first || is_trying) && self.failed(now)
     }
@@ -91,7 +91,7 @@ impl Breaker {
         opens
     }
 
-    fn silent(&self) -> std::sync::MutexGuard<'_, HashSet<Origin>> {
+    fn silent(&self) -> std::sync::MutexGuard<'_, HashSet<Holder>> {
         self.hung.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -133,7 +133,7 @@ mod tests {
     async fn one_address_opens_it_only_where_nobody_can_be_asked() {
         let breaker = Breaker::new(3, PAUSE);
         let now = Instant::now();
-        let origin = |last| Origin::of([10, 0, 0, last].into());
+        let origin = |last| Holder::of([10, 0, 0, last].into());
         for _ in 0..100 {
             assert!(!breaker.hung(origin(1), now));
         }

@@ -12,11 +12,9 @@ mod receiver;
 mod remote;
 mod report;
 mod sent;
-mod shares;
 mod signature;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,12 +29,12 @@ pub use answer::{Act, Answer, Ask, Audience, Content, Do, Emit, Place, Target, U
 pub use config::{Config, EventKind, SECRET_VARIABLE};
 pub use question::{Asker, Event, Question, Reply};
 pub use receiver::Receiver;
-pub use shares::{Origin, Share, Shares, half};
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
 use crate::http::canonical::routed::may_reach;
 use crate::http::{Body, Facts, Failure};
+use crate::shares::{Holder, Shares};
 use crate::telemetry::Registry;
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
@@ -44,7 +42,6 @@ use metrics::Metrics;
 use receiver::Place as Where;
 use remote::{Away, Remote, Unanswered};
 use sent::Sent;
-use shares::{Place as Turns, Queue};
 
 /// Asks the app; shared by every session.
 pub struct App {
@@ -52,12 +49,11 @@ pub struct App {
     upstream: Arc<Upstream>,
     away: Away,
     breaker: Breaker,
-    /// Questions under way at once; more of them wait, in order.
-    queue: Queue,
-    /// Questions waiting or under way. At most `max_waiting`, half of them of one address: one more is refused with
+    /// Questions under way at once, `concurrency` at most; more of them wait, and addresses take turns.
+    under_way: Arc<Shares>,
+    /// Questions waiting or under way. At most `max_waiting`, shared by address: one more is refused with
     /// [`AskError::TooMany`].
-    waiting: AtomicUsize,
-    waiting_of: Shares<Origin>,
+    waiting: Arc<Shares>,
     /// Reports that nobody waits for. At most `max_waiting`: one more is dropped, counted and logged.
     reports: mpsc::Sender<report::Report>,
     metrics: Metrics,
@@ -83,9 +79,8 @@ impl App {
         let (reports, queue) = mpsc::channel(config.max_waiting);
         let app = Arc::new(App {
             breaker: Breaker::new(config.breaker_failures, config.breaker_pause),
-            queue: Queue::new(config.concurrency),
-            waiting: AtomicUsize::new(0),
-            waiting_of: Shares::default(),
+            under_way: Shares::new("callbacks.concurrency", config.concurrency),
+            waiting: Shares::new("callbacks.max_waiting", config.max_waiting),
             config: watch::Sender::new(Arc::new(config.clone())),
             upstream,
             away: Away::default(),
@@ -139,9 +134,7 @@ impl App {
     /// [`AskError`]: whoever asks decides what that means (connect and subscribe fail closed).
     pub async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
         let config = self.config.borrow().clone();
-        let origin = Origin::of(question.asker().facts.client);
-        let _share = self.waiting_of.take(origin, half(config.max_waiting)).ok_or(AskError::TooMany)?;
-        let _place = Turn::take(&self.waiting, config.max_waiting).ok_or(AskError::TooMany)?;
+        let _place = self.waiting.try_take(Holder::of(question.asker().facts.client)).ok_or(AskError::TooMany)?;
         let patience = config.patience(question.kind());
         let outcome = self.persist(question, &config, Instant::now() + patience).await;
         self.metrics.answered(question.kind(), &outcome);
@@ -186,8 +179,7 @@ impl App {
     async fn persist(&self, question: &Question, config: &Config, deadline: Instant) -> Result<Answer, AskError> {
         // One id for all attempts: to the app, asked twice is asked once.
         let id = signature::message_id();
-        let origin = Origin::of(question.asker().facts.client);
-        let place = self.queue.enter(origin);
+        let client = Holder::of(question.asker().facts.client);
         let mut last = AskError::Unavailable("it is given a rest after too many failures".into());
         let mut attempt = 0;
         while attempt < config.attempts {
@@ -196,7 +188,7 @@ impl App {
                 return Err(last);
             }
             sleep_until(earliest).await;
-            let failure = match self.attempt(question, config, &id, &place, deadline).await {
+            let failure = match self.attempt(question, config, &id, client, deadline).await {
                 None => return Err(last),
                 // A turn that the breaker does not give is no attempt: a message waits out its patience, not eight pauses.
                 Some(Err(NoAnswer::Resting)) => continue,
@@ -208,7 +200,7 @@ impl App {
             };
             let opens = match &failure {
                 NoAnswer::Away(_) => self.breaker.failed(Instant::now()),
-                NoAnswer::Late(_) => self.breaker.hung(origin, Instant::now()),
+                NoAnswer::Late(_) => self.breaker.hung(client, Instant::now()),
                 // It is there and it speaks: that it fails at one question says nothing of the next.
                 _ => {
                     self.breaker.succeeded();
@@ -251,10 +243,10 @@ impl App {
         question: &Question,
         config: &Config,
         id: &str,
-        place: &Turns<'_>,
+        client: Holder,
         deadline: Instant,
     ) -> Option<Result<Answer, NoAnswer>> {
-        let _permit = timeout_at(deadline, place.permit()).await.ok()?.ok()?;
+        let _permit = timeout_at(deadline, self.under_way.take(client)).await.ok()?;
         let Some(_chance) = self.breaker.admit(Instant::now()) else { return Some(Err(NoAnswer::Resting)) };
         let until = deadline.min(Instant::now() + config.timeout);
         let sent = Sent::default();
@@ -372,23 +364,6 @@ fn may_repeat(failure: &NoAnswer, kind: EventKind) -> bool {
         NoAnswer::Late(_) => !matches!(kind, EventKind::Message | EventKind::Replies),
         NoAnswer::Failed(_) => kind == EventKind::Disconnect,
         NoAnswer::Nonsense(_) | NoAnswer::Resting => false,
-    }
-}
-
-/// One of the places for waiting questions; given back when dropped.
-struct Turn<'a>(&'a AtomicUsize);
-
-impl<'a> Turn<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Turn<'a>> {
-        let taken = waiting.fetch_add(1, Ordering::AcqRel);
-        let place = Turn(waiting);
-        (taken < most).then_some(place)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -20,11 +20,11 @@ use super::vocabulary::{
     Publish, Refusal, Subscribe, Text, Turn,
 };
 use crate::app::{
-    self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Origin, Place, Question, Share, Shares,
-    Target, User, half,
+    self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
 };
 use crate::http::Facts;
 use crate::http::facts::RequestId;
+use crate::shares::{Count, Counts, Holder, Share, Shares};
 
 /// Asks the app.
 #[derive(Clone)]
@@ -33,11 +33,11 @@ pub struct Callbacks {
     hub: Arc<Hub>,
     kept: Arc<Kept>,
     /// Questions of handlers that are open, by whose events they were asked for.
-    of_connection: Arc<Shares<ConnectionId>>,
-    of_origin: Arc<Shares<Origin>>,
+    of_connection: Arc<Counts<ConnectionId>>,
+    of_client: Arc<Shares>,
 }
 
-/// What one connection may have open of `realtime.max_questions`; one address may have half.
+/// One connection may have this part of `realtime.max_questions` open; one address has its share of them.
 const CONNECTIONS_SHARE: usize = 16;
 
 /// What the app gave each connection, or each scope of one, to keep. One entry for each that was given something,
@@ -55,7 +55,8 @@ impl Kept {
 
 impl Callbacks {
     pub fn new(app: Arc<App>, hub: Arc<Hub>) -> Callbacks {
-        Callbacks { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_origin: Arc::default() }
+        let of_client = Shares::new("realtime.max_questions", hub.max_questions());
+        Callbacks { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_client }
     }
 
     fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
@@ -202,7 +203,7 @@ impl Gate for Callbacks {
     }
 }
 
-type Held = (Share<ConnectionId>, Share<Origin>);
+type Held = (Count<ConnectionId>, Share);
 
 impl Callbacks {
     /// Asks clients, if there is a place for the question.
@@ -213,12 +214,13 @@ impl Callbacks {
         let most = self.hub.max_questions();
         let full = || "as many questions are open as realtime.max_questions allows".to_owned();
         let own = self.of_connection.take(visitor.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
-        let origin = self.of_origin.take(Origin::of(visitor.client), half(most)).ok_or_else(full)?;
+        self.of_client.limit(most);
+        let client = self.of_client.try_take(Holder::of(visitor.client)).ok_or_else(full)?;
         let asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
             Refusal::Unavailable => full(),
             refusal => refusal.to_string(),
         })?;
-        Ok((asking, (own, origin)))
+        Ok((asking, (own, client)))
     }
 
     /// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may

@@ -4,18 +4,21 @@
 //! comes to a half; the second to a third, and so on: whoever holds nothing finds something free as long as there are fewer
 //! greedy ones than places. While few hold anything, a half is a lot; a bound of 1 is anyone's.
 
+mod counts;
 mod holder;
 mod line;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tracing::warn;
 
+pub use counts::{Count, Counts};
 pub use holder::Holder;
 use line::Line;
+
+use crate::telemetry::Seldom;
 
 /// Locks for holders: workers seldom meet at one.
 const SHARDS: usize = 16;
@@ -37,7 +40,7 @@ pub struct Shares {
     waiting: AtomicUsize,
     /// Bounded by whoever calls [`take`](Shares::take): each waits once.
     line: Mutex<Line>,
-    said: AtomicU64,
+    said: Seldom,
 }
 
 /// One of them, until dropped.
@@ -61,7 +64,7 @@ impl Shares {
             held: Default::default(),
             waiting: AtomicUsize::new(0),
             line: Mutex::default(),
-            said: AtomicU64::new(0),
+            said: Seldom::default(),
         })
     }
 
@@ -143,14 +146,8 @@ impl Shares {
         lock(&self.held[holder.shard(SHARDS)])
     }
 
-    /// Once a minute at most.
     fn say(&self, holder: Holder) {
-        static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        // From 1: 0 means never.
-        let now = BEGINNING.get_or_init(Instant::now).elapsed().as_secs() + 1;
-        let last = self.said.load(Ordering::Relaxed);
-        let may = last == 0 || now >= last + 60;
-        if may && self.said.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.said.may() {
             let help = "a load balancer belongs into listen.trusted_proxies";
             warn!(client = %holder, bound = self.name, help, "a client has its share");
         }

@@ -1,13 +1,9 @@
 //! What an operator is told when clients are kept out of channels that nobody has opened: once a minute a cause.
 
-use std::time::{Duration, Instant};
-
 use tracing::warn;
 
-use super::sync::Mutex;
 use crate::realtime::vocabulary::Channel;
-
-const EVERY: Duration = Duration::from_secs(60);
+use crate::telemetry::Seldom;
 
 /// What a client was kept from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +15,8 @@ pub enum Verb {
 /// When each was said last.
 #[derive(Default)]
 pub struct Remedy {
-    hear: Mutex<Option<Instant>>,
-    speak: Mutex<Option<Instant>>,
+    hear: Seldom,
+    speak: Seldom,
 }
 
 impl Remedy {
@@ -30,13 +26,9 @@ impl Remedy {
             Verb::Hear => &self.hear,
             Verb::Speak => &self.speak,
         };
-        // The log's own time: nothing that the hub does hangs on it.
-        let now = Instant::now();
-        let mut last = last.lock();
-        if last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
+        if !last.may() {
             return;
         }
-        *last = Some(now);
         match verb {
             Verb::Hear => warn!(
                 %channel,

@@ -1,0 +1,67 @@
+//! How much each of some many holds, where each has a bound of its own.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+
+/// How much each holds. One entry for each that holds something.
+#[derive(Debug)]
+pub struct Counts<K: Hash + Eq + Clone>(Arc<Mutex<HashMap<K, usize>>>);
+
+impl<K: Hash + Eq + Clone> Default for Counts<K> {
+    fn default() -> Self {
+        Counts(Arc::default())
+    }
+}
+
+/// One of what is shared; given back when dropped.
+#[derive(Debug)]
+pub struct Count<K: Hash + Eq + Clone> {
+    key: K,
+    held: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Hash + Eq + Clone> Counts<K> {
+    /// One more for `key`, unless that would be more than `most`.
+    pub fn take(&self, key: K, most: usize) -> Option<Count<K>> {
+        let mut held = lock(&self.0);
+        let count = held.entry(key.clone()).or_insert(0);
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Count { key, held: Arc::clone(&self.0) })
+    }
+}
+
+impl<K: Hash + Eq + Clone> Drop for Count<K> {
+    fn drop(&mut self) {
+        let mut held = lock(&self.held);
+        if let Some(count) = held.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_takes_its_part_and_who_holds_nothing_is_forgotten() {
+        let counts = Counts::default();
+        let first = counts.take("a", 2).unwrap();
+        let _second = counts.take("a", 2).unwrap();
+        assert!(counts.take("a", 2).is_none());
+        let other = counts.take("b", 1).unwrap();
+        assert!(counts.take("b", 1).is_none());
+        drop((first, other));
+        assert!(counts.take("a", 2).is_some());
+        assert!(!lock(&counts.0).contains_key("b"));
+    }
+}
