@@ -2,10 +2,11 @@
 //! no word to the door.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
@@ -19,7 +20,7 @@ use crate::settings::Live;
 pub struct Builds {
     config: Live<Config>,
     /// The app's folder as the upstream knows it.
-    directory: Option<PathBuf>,
+    directory: Live<Option<PathBuf>>,
     site: Live<Option<Arc<Site>>>,
     /// Folders with files of this and earlier builds, newest first.
     kept: Live<Vec<PathBuf>>,
@@ -29,11 +30,12 @@ pub struct Builds {
 }
 
 impl Builds {
-    /// Reads the build that is there. Earlier ones follow behind the caller's back.
-    pub fn new(config: Live<Config>, directory: Option<&Path>) -> Arc<Builds> {
+    /// Reads the build that is there. Earlier ones follow behind the caller's back, and so does another `directory`.
+    pub fn new(config: Live<Config>, directory: Live<Option<PathBuf>>) -> Arc<Builds> {
+        let moves = directory.changes();
         let builds = Arc::new(Builds {
             config,
-            directory: directory.map(Path::to_owned),
+            directory,
             site: Live::new(None),
             kept: Live::new(Vec::new()),
             epoch: Instant::now(),
@@ -43,6 +45,7 @@ impl Builds {
             builds.read(&app, &dist);
         }
         builds.keep_behind();
+        tokio::spawn(follow(Arc::downgrade(&builds), moves));
         builds
     }
 
@@ -75,25 +78,33 @@ impl Builds {
         }
         let builds = Arc::clone(self);
         spawn_blocking(move || {
-            let Some((app, dist)) = builds.folders() else { return };
-            if builds.current().is_some_and(|site| site.is_current(&dist)) {
-                return;
-            }
-            if builds.read(&app, &dist) {
-                builds.keep();
-            }
+            builds.look_now();
         });
+    }
+
+    /// Blocks.
+    fn look_now(&self) {
+        let Some((app, dist)) = self.folders() else { return };
+        if self.current().is_some_and(|site| site.is_current(&dist)) {
+            return;
+        }
+        if self.read(&app, &dist) {
+            self.keep();
+        }
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The app's folder and that of its build; `None` where nobody named one.
+    /// The app's folder and that of its build, without links, so that all files are of one build even when a link leads
+    /// elsewhere a moment later; `None` where nobody named one.
     fn folders(&self) -> Option<(PathBuf, PathBuf)> {
         let config = self.config.get();
-        let app = config.dir.clone().or_else(|| self.directory.clone()).filter(|_| config.enabled)?;
+        let app = config.dir.clone().or_else(|| self.directory.get().as_ref().clone()).filter(|_| config.enabled)?;
+        let app = app.canonicalize().unwrap_or(app);
         let dist = app.join(&config.dist);
+        let dist = dist.canonicalize().unwrap_or(dist);
         Some((app, dist))
     }
 
@@ -137,5 +148,13 @@ impl Builds {
                 "after the next build, open tabs will miss the static files of this one; files.keep_dir names a better place"
             ),
         }
+    }
+}
+
+/// Looks at once when the upstream says that the app is in another folder.
+async fn follow(builds: Weak<Builds>, mut moves: watch::Receiver<Arc<Option<PathBuf>>>) {
+    while moves.changed().await.is_ok() {
+        let Some(builds) = builds.upgrade() else { return };
+        let _ = spawn_blocking(move || builds.look_now()).await;
     }
 }

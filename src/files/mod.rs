@@ -19,7 +19,7 @@ mod rules;
 mod site;
 mod store;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
@@ -54,8 +54,8 @@ pub enum Reply {
 }
 
 impl Files {
-    /// Looks for the app in the folder that the config names, or else in `directory`.
-    pub fn start(config: &Config, directory: Option<&Path>, registry: &mut Registry) -> Files {
+    /// Looks for the app in the folder that the config names, or else in `directory`, whichever that is at the time.
+    pub fn start(config: &Config, directory: Live<Option<PathBuf>>, registry: &mut Registry) -> Files {
         let live = Live::new(config.clone());
         let store = Arc::new(Store::new(config.memory));
         let numbers = Numbers::new(registry, Arc::clone(&store));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -57,9 +58,9 @@ pub struct Site {
     signature: Signature,
 }
 
-/// Changes with every build.
+/// Changes with every build: the folder, and of its files the inode and the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature(Vec<Option<SystemTime>>);
+pub struct Signature(PathBuf, Vec<Option<(u64, SystemTime)>>);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -77,9 +78,13 @@ struct NextConfig {
 impl Signature {
     /// Of what is in the folder `dist` now.
     pub fn of(dist: &Path) -> Signature {
-        let time = |name: &str| fs::metadata(dist.join(name)).and_then(|metadata| metadata.modified()).ok();
+        let time = |name: &str| {
+            let metadata = fs::metadata(dist.join(name)).ok()?;
+            Some((metadata.ino(), metadata.modified().ok()?))
+        };
         // A build writes BUILD_ID before it is done; the others come after it.
-        Signature(["BUILD_ID", "static", "routes-manifest.json", "images-manifest.json"].map(time).to_vec())
+        let files = ["BUILD_ID", "static", "routes-manifest.json", "images-manifest.json"];
+        Signature(dist.to_owned(), files.map(time).to_vec())
     }
 }
 
@@ -115,7 +120,7 @@ impl Site {
     /// Whether the build on disk is still this one. A build under way, which has no `BUILD_ID` yet, is none.
     pub fn is_current(&self, dist: &Path) -> bool {
         let now = Signature::of(dist);
-        now.0[0].is_none() || now == self.signature
+        now.1[0].is_none() || now == self.signature
     }
 
     /// What `url_path` means here, if it means a file at all.

@@ -19,7 +19,7 @@ mod socket;
 mod tunnel;
 mod upload;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ pub struct Upstream {
     drain: Signal,
     metrics: Metrics,
     tunnels: tunnel::Places,
-    directory: Option<PathBuf>,
+    directory: Live<Option<PathBuf>>,
     /// `None` when the app is somebody else's process.
     supervisor: Option<Supervisor>,
 }
@@ -73,12 +73,13 @@ impl Upstream {
         let config = Live::new(config.clone());
         let gate = Arc::new(Gate::new(config.clone(), metrics.clone()));
         let section = config.get();
+        let directory = Live::new(section.dir.clone());
         let supervisor = if section.is_supervised() {
-            Some(Supervisor::start(config.clone(), Arc::clone(&gate), metrics.clone(), drain.clone()).await?)
+            let (config, gate, home) = (config.clone(), Arc::clone(&gate), directory.clone());
+            Some(Supervisor::start(config, gate, metrics.clone(), drain.clone(), home).await?)
         } else {
             None
         };
-        let directory = section.dir.clone();
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
         let upstream = Upstream { config, gate, drain, metrics, tunnels, directory, supervisor };
         if upstream.supervisor.is_none() && !section.off {
@@ -87,9 +88,10 @@ impl Upstream {
         Ok(upstream)
     }
 
-    /// The folder of the app, where it is known.
-    pub fn directory(&self) -> Option<&Path> {
-        self.directory.as_deref()
+    /// The folder of the app, where it is known. Of a supervised one it is the real folder in which the process runs
+    /// that is asked, and another from the moment that another is.
+    pub fn directory(&self) -> Live<Option<PathBuf>> {
+        self.directory.clone()
     }
 
     /// True while the app answers, or where there is none.

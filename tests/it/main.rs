@@ -8,6 +8,7 @@ mod command_line;
 mod compress_codings;
 mod compress_streaming;
 mod config;
+mod deploys;
 mod drain;
 mod files_builds;
 mod files_large;

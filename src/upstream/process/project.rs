@@ -1,5 +1,6 @@
 //! What lies in the project's folder: is it Next.js, is it installed, is it built, and in which shape.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -22,6 +23,20 @@ pub struct Project {
     /// `distDir`, absolute.
     pub dist: PathBuf,
     package: Value,
+}
+
+/// One build, told from every other. The text of `BUILD_ID` alone does not: with `deploymentId` every build has the same.
+/// Each build writes the file anew, and nothing else does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// What `BUILD_ID` says.
+    pub name: String,
+    /// The real path of `distDir`.
+    pub dist: PathBuf,
+    device: u64,
+    inode: u64,
+    /// When `BUILD_ID` was written: s and ns since 1970.
+    written: (i64, i64),
 }
 
 /// The package `next` as it is installed.
@@ -71,9 +86,14 @@ impl Project {
         })
     }
 
-    /// The name of the build, once there is one.
-    pub fn build_id(&self) -> Option<String> {
-        std::fs::read_to_string(self.dist.join("BUILD_ID")).ok()
+    /// The build that is there now, once there is one.
+    pub fn build_id(&self) -> Option<Build> {
+        let dist = self.dist.canonicalize().ok()?;
+        let file = dist.join("BUILD_ID");
+        let (metadata, name) = (std::fs::metadata(&file).ok()?, std::fs::read_to_string(&file).ok()?);
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        let written = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Build { name: name.trim().to_owned(), dist, device, inode, written })
     }
 
     /// What is there of a build is not to be taken for one.

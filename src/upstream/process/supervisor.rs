@@ -1,5 +1,6 @@
 //! Keeps the app running: starts it again when it ends, and puts a new one in its place without a gap.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tracing::{error, info, warn};
 use super::child::Child;
 use super::launch;
 use super::prepare::prepare;
-use super::project::{Next, Project};
+use super::project::{Build, Next, Project};
 use crate::drain::Signal;
 use crate::settings::Live;
 use crate::upstream::gate::Gate;
@@ -50,11 +51,16 @@ struct Running {
     child: Child,
     pool: Arc<Pool>,
     since: Instant,
-    build: Option<String>,
+    build: Option<Build>,
     config: Arc<Config>,
 }
 
 struct Task {
+    /// The app's folder as the config wrote it: a link in it is followed at each look.
+    directory: PathBuf,
+    /// Where the app runs that runs.
+    home: Live<Option<PathBuf>>,
+    /// What lay there when it was last started.
     project: Project,
     next: Next,
     config: Live<Config>,
@@ -67,7 +73,8 @@ struct Task {
 }
 
 impl Supervisor {
-    /// Makes the project ready, starts it, and waits for its first answer.
+    /// Makes the project ready, starts it, and waits for its first answer. `home` is told the real folder of the app
+    /// that is asked, whenever it is another.
     ///
     /// # Errors
     /// A sentence: not a Next.js project, a failed build, an app that ends or never answers.
@@ -76,6 +83,7 @@ impl Supervisor {
         gate: Arc<Gate>,
         metrics: Metrics,
         drain: Signal,
+        home: Live<Option<PathBuf>>,
     ) -> Result<Supervisor, StartError> {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
@@ -85,7 +93,19 @@ impl Supervisor {
         let delay = section.restart_delay;
         let closing = CancellationToken::new();
         let stop = closing.clone();
-        let task = Task { project, next, config, gate, metrics, drain, orders: receiver, closing: stop, delay };
+        let task = Task {
+            directory,
+            home,
+            project,
+            next,
+            config,
+            gate,
+            metrics,
+            drain,
+            orders: receiver,
+            closing: stop,
+            delay,
+        };
         let running = task.start().await?;
         task.install(&running);
         tokio::spawn(task.run(running));
@@ -144,7 +164,7 @@ impl Task {
                     if lived >= SOON {
                         self.delay = self.config.get().restart_delay;
                     }
-                    match self.revive().await {
+                    match self.revive(running.build.take()).await {
                         Some(again) => running = again,
                         None => return,
                     }
@@ -163,7 +183,7 @@ impl Task {
                 Some(Order::Restart(reply)) => {
                     self.gate.dismiss(&running.pool);
                     running.child.stop(config.stop_timeout).await;
-                    let started = self.start().await;
+                    let started = self.start_anew().await;
                     running = match started {
                         Ok(again) => {
                             self.install(&again);
@@ -172,7 +192,7 @@ impl Task {
                         }
                         Err(error) => {
                             let _ = reply.send(Err(error));
-                            let Some(again) = self.revive().await else { return };
+                            let Some(again) = self.revive(None).await else { return };
                             again
                         }
                     };
@@ -189,7 +209,7 @@ impl Task {
     /// Another build or other settings of the process want another process; all else only another pool.
     async fn reload(&mut self, running: &mut Running) {
         let config = self.config.get();
-        let is_new_build = !config.dev && self.project.build_id() != running.build;
+        let is_new_build = !config.dev && self.look().is_none_or(|(_, build)| build != running.build);
         let is_new_process = config.env != running.config.env || config.node != running.config.node;
         if is_new_build || is_new_process {
             if let Err(why) = self.replace(running).await {
@@ -207,7 +227,7 @@ impl Task {
         if self.config.get().dev {
             return Err(StartError("next dev is not replaced: it takes over changes by itself".into()));
         }
-        let new = self.start().await?;
+        let new = self.start_anew().await?;
         self.install(&new);
         let old = std::mem::replace(running, new);
         info!(pid = old.child.id(), "the app before is asked to end");
@@ -216,8 +236,9 @@ impl Task {
         Ok(())
     }
 
-    /// Tries until the app runs again; `None` when it is to stop instead.
-    async fn revive(&mut self) -> Option<Running> {
+    /// Tries until the app runs again; `None` when it is to stop instead. As long as the build that ran is there, it is
+    /// this one: another is taken over when somebody asks for it.
+    async fn revive(&mut self, mut build: Option<Build>) -> Option<Running> {
         loop {
             let config = self.config.get();
             let delay = self.delay / 2 + jitter(self.delay / 2);
@@ -232,11 +253,16 @@ impl Task {
                         return None;
                     }
                     // Somebody knows that it will do now.
-                    Some(Order::Restart(asked) | Order::Replace(asked)) => reply = Some(asked),
-                    Some(Order::Reload) => {}
+                    Some(Order::Restart(asked) | Order::Replace(asked)) => {
+                        reply = Some(asked);
+                        build = None;
+                    }
+                    Some(Order::Reload) => build = None,
                 },
             }
-            match self.start().await {
+            let is_there = build.is_some() && self.project.build_id() == build;
+            let started = if is_there { self.start().await } else { self.start_anew().await };
+            match started {
                 Ok(running) => {
                     self.install(&running);
                     if let Some(reply) = reply {
@@ -256,6 +282,10 @@ impl Task {
 
     fn install(&self, running: &Running) {
         info!(pid = running.child.id(), address = %running.pool.address, "app started");
+        // Files first: those of the new build are there when its first page is.
+        if self.home.get().as_ref().as_ref() != Some(&self.project.directory) {
+            self.home.set(Some(self.project.directory.clone()));
+        }
         self.install_pool(&running.pool);
         self.gate.hear();
     }
@@ -263,6 +293,34 @@ impl Task {
     fn install_pool(&self, pool: &Arc<Pool>) {
         self.gate.install(pool);
         tokio::spawn(keep(Arc::clone(pool), Arc::clone(&self.gate), self.drain.clone()));
+    }
+
+    /// What lies in the app's folder now, and which build.
+    fn look(&self) -> Option<(Project, Option<Build>)> {
+        let project = Project::inspect(&self.directory, &self.config.get().dist).ok()?;
+        let build = project.build_id();
+        Some((project, build))
+    }
+
+    /// Starts what lies in the app's folder now, which may be another than before.
+    async fn start_anew(&mut self) -> Result<Running, StartError> {
+        let config = self.config.get();
+        let project = Project::inspect(&self.directory, &config.dist)?;
+        let place = project.directory.display();
+        let next = project.next().ok_or_else(|| StartError(format!("next is not installed in {place}")))?;
+        if !config.dev && project.build_id().is_none() {
+            return Err(StartError(format!(
+                "there is no build in {place}: it has no {}/BUILD_ID",
+                config.dist.display()
+            )));
+        }
+        let (project, next) = (std::mem::replace(&mut self.project, project), std::mem::replace(&mut self.next, next));
+        let started = self.start().await;
+        if started.is_err() {
+            // The one before runs on, and is what is started again if it ends.
+            (self.project, self.next) = (project, next);
+        }
+        started
     }
 
     /// Starts the app and waits for its first answer.

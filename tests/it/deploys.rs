@@ -1,0 +1,139 @@
+//! Promise: after SIGHUP the app and its files are those of the build that is there then, whatever its name is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::raw::eventually;
+use crate::harness::{Door, Stub, client, door};
+
+/// As `next build` does with a `deploymentId`: every build has this name.
+const NAME: &str = "build-TfctsWXpff2fKS";
+
+async fn page(door: &Door) -> Value {
+    serde_json::from_slice(&client::get(door.http(), "/args", &[]).await.bytes().await).expect("JSON")
+}
+
+async fn pid(door: &Door) -> i64 {
+    let answer = client::get(door.http(), "/", &[]).await.bytes().await;
+    serde_json::from_slice::<Value>(&answer).expect("JSON")["pid"].as_i64().expect("a pid")
+}
+
+async fn text(door: &Door, path: &str) -> String {
+    String::from_utf8(client::get(door.http(), path, &[]).await.bytes().await.to_vec()).unwrap()
+}
+
+fn said(door: &Door, message: &str) -> usize {
+    door.log().iter().filter(|line| line["message"] == message).count()
+}
+
+/// Ends as `next build` does, with one chunk.
+fn build(project: &Stub, chunk: &str) {
+    project.write(".next/routes-manifest.json", r#"{ "version": 3, "basePath": "", "headers": [] }"#);
+    project.write(".next/required-server-files.json", r#"{ "config": { "basePath": "", "assetPrefix": "" } }"#);
+    project.write(&format!(".next/static/chunks/{chunk}.js"), chunk);
+    project.write(".next/static/service-worker/sw.js", &format!("worker of {chunk}"));
+    project.write(".next/BUILD_ID", NAME);
+}
+
+/// Releases in folders of their own, and `current`, which leads to one of them.
+struct Releases {
+    folder: TempDir,
+}
+
+impl Releases {
+    fn leading_to(release: &Stub) -> Releases {
+        let releases = Releases { folder: tempfile::tempdir().unwrap() };
+        releases.lead_to(release);
+        releases
+    }
+
+    fn current(&self) -> PathBuf {
+        self.folder.path().join("current")
+    }
+
+    /// In one step, as `ln -sfn` and `mv -T` do.
+    fn lead_to(&self, release: &Stub) {
+        let next = self.folder.path().join("next");
+        std::os::unix::fs::symlink(release.path(), &next).unwrap();
+        fs::rename(next, self.current()).unwrap();
+    }
+
+    fn config(&self) -> String {
+        format!("[app]\ndir = {:?}\nrestart_delay = \"50ms\"\n", self.current())
+    }
+}
+
+fn real(path: &Path) -> String {
+    path.canonicalize().unwrap().to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_build_of_the_same_name_is_taken_over() {
+    let project = Stub::new();
+    build(&project, "one");
+    let door = door().config(project.config()).start();
+    let first = pid(&door).await;
+    fs::remove_dir_all(project.path().join(".next")).unwrap();
+    build(&project, "two");
+    door.signal("HUP");
+    let is_new = || async { pid(&door).await != first };
+    crate::harness::eventually("a process of the new build answers", is_new).await;
+    assert_eq!(said(&door, "app started"), 2);
+}
+
+#[tokio::test]
+async fn a_build_that_nobody_touched_is_not_started_again() {
+    let project = Stub::new();
+    build(&project, "one");
+    let releases = Releases::leading_to(&project);
+    let door = door().config(releases.config()).start();
+    let first = pid(&door).await;
+    // The same release by another link, and a file that the app itself writes (ISR).
+    releases.lead_to(&project);
+    project.write(".next/server/app/index.html", "made anew");
+    for reloads in 1..=2 {
+        door.signal("HUP");
+        eventually("it is reloaded", || said(&door, "reloaded") == reloads).await;
+    }
+    assert_eq!(pid(&door).await, first);
+    assert_eq!(said(&door, "app started"), 1);
+}
+
+#[tokio::test]
+async fn a_link_to_another_release_is_followed_by_process_and_files_together() {
+    let (one, two) = (Stub::new(), Stub::new());
+    build(&one, "one");
+    build(&two, "two");
+    let releases = Releases::leading_to(&one);
+    let door = door().config(releases.config()).start();
+    assert_eq!(page(&door).await["cwd"], real(one.path()));
+    assert_eq!(text(&door, "/_next/static/service-worker/sw.js").await, "worker of one");
+
+    // A release that does not start: process and files stay those of the one before.
+    two.write("crash", "");
+    releases.lead_to(&two);
+    door.signal("HUP");
+    door.wait_for_log(|line| line["message"] == "the new app does not start, the old one stays");
+    assert_eq!(page(&door).await["cwd"], real(one.path()));
+    assert_eq!(text(&door, "/_next/static/service-worker/sw.js").await, "worker of one");
+    // Nor does an end of its process bring another release than the one that ran.
+    client::ask(door.http(), "POST", "/exit", &[], "").await;
+    assert_eq!(page(&door).await["cwd"], real(one.path()));
+
+    two.remove("crash");
+    let seen = door.log().len();
+    door.signal("HUP");
+    door.wait_for_log_after(seen, |line| line["message"] == "app started");
+    eventually_text(&door, "/_next/static/service-worker/sw.js", "worker of two").await;
+    let is_there = || async { page(&door).await["cwd"] == real(two.path()) };
+    crate::harness::eventually("the process of the other release answers", is_there).await;
+    assert_eq!(text(&door, "/_next/static/chunks/two.js").await, "two");
+}
+
+async fn eventually_text(door: &Door, path: &str, expected: &str) {
+    crate::harness::eventually(&format!("{path} is {expected:?}"), || async { text(door, path).await == expected })
+        .await;
+}
