@@ -1,12 +1,13 @@
-//! What the operator may ask: health, metrics, connections, and to drain.
+//! What the operator may ask: health, metrics, connections, to reload and to drain.
 
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
+use tokio::sync::oneshot;
 
-use super::Inner;
+use super::{Inner, Report};
 use crate::http::failure::Asker;
 use crate::http::{Body, Failure, Request, Response};
 use crate::telemetry;
@@ -24,17 +25,19 @@ const INDEX: &str = concat!(
      <li><a href=\"/metrics\">/metrics</a>: for Prometheus\n\
      <li><a href=\"/connections\">/connections</a>: how many there are\n\
      <li><code>POST /drain</code>: the same as SIGTERM\n\
+     <li><code>POST /reload</code>: the same as SIGHUP, answered when the app is replaced, or is not\n\
      <li>the API: below <code>[api] path</code>, which <code>openapi.json</code> there describes\n</ul>\n"
 );
 
 /// Answers one request.
-pub(super) fn answer(admin: &Inner, method: &Method, path: &str, headers: &HeaderMap) -> Response {
-    let allowed: &[Method] = if path == "/drain" { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
+pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    let is_order = matches!(path, "/drain" | "/reload");
+    let allowed: &[Method] = if is_order { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
     let failure = match path {
-        "/" | "/health/live" | "/health/ready" | "/metrics" | "/connections" | "/drain"
+        "/" | "/health/live" | "/health/ready" | "/metrics" | "/connections" | "/drain" | "/reload"
             if !allowed.contains(method) =>
         {
-            let allow = if path == "/drain" { "POST" } else { "GET, HEAD" };
+            let allow = if is_order { "POST" } else { "GET, HEAD" };
             let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, format!("{path} allows {allow}."));
             failure.header(ALLOW, HeaderValue::from_static(allow))
         }
@@ -49,12 +52,31 @@ pub(super) fn answer(admin: &Inner, method: &Method, path: &str, headers: &Heade
         }
         "/drain" => {
             // Full means that it was asked already.
-            let _ = admin.stop.try_send(());
+            let _ = admin.asks.stop.try_send(());
             return whole(StatusCode::ACCEPTED, JSON, json!({ "draining": true }).to_string());
         }
+        "/reload" if headers.contains_key(ORIGIN) => {
+            Failure::client(StatusCode::FORBIDDEN, "Web pages may not reload the door.")
+        }
+        "/reload" => return reload(admin).await,
         _ => Failure::client(StatusCode::NOT_FOUND, "There is no such page; / lists them."),
     };
     told(failure, headers)
+}
+
+/// Waits for as long as an app takes to start.
+async fn reload(admin: &Inner) -> Response {
+    let (asked, report) = oneshot::channel();
+    let is_asked = admin.drain.is_running() && admin.asks.reload.try_send(asked).is_ok();
+    let report = if is_asked { report.await.ok() } else { None };
+    match report {
+        Some(Report { is_taken: true, told }) => whole(StatusCode::OK, JSON, told.to_string()),
+        Some(Report { told, .. }) => whole(StatusCode::CONFLICT, JSON, told.to_string()),
+        None => {
+            let reason = "not reloaded: the door is being stopped, or others wait for their reload";
+            whole(StatusCode::SERVICE_UNAVAILABLE, JSON, json!({ "ok": false, "reason": reason }).to_string())
+        }
+    }
 }
 
 /// Where there is nothing but the API.

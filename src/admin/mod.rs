@@ -1,4 +1,4 @@
-//! The operator's door: health, metrics, connections, drain and the API, on a listener of its own.
+//! The operator's door: health, metrics, connections, drain, reload and the API, on a listener of its own.
 
 mod answer;
 mod config;
@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 pub use config::{Config, Place};
@@ -41,13 +41,30 @@ struct Inner {
     realtime: OnceLock<Arc<Realtime>>,
     kinds: OnceLock<Kinds>,
     drain: Signal,
-    /// Asks the roof to drain.
-    stop: mpsc::Sender<()>,
+    asks: Asks,
+}
+
+/// What the operator asks of the roof.
+#[derive(Clone)]
+pub struct Asks {
+    /// To drain.
+    pub stop: mpsc::Sender<()>,
+    /// To reload, and to be told what became of it.
+    pub reload: mpsc::Sender<oneshot::Sender<Report>>,
+}
+
+/// What became of a reload.
+#[derive(Debug)]
+pub struct Report {
+    /// Config and app are what lies on disk.
+    pub is_taken: bool,
+    /// The answer in JSON.
+    pub told: serde_json::Value,
 }
 
 impl Admin {
-    /// Opens the listener, unless the config wants none: the inherited socket `admin` if there is one. `stop` is where
-    /// `POST /drain` goes. `has_app` where this process starts the app: it reaches the API here, and where there is no
+    /// Opens the listener, unless the config wants none: the inherited socket `admin` if there is one. `asks` is where
+    /// `POST /drain` and `POST /reload` go. `has_app` where this process starts the app: it reaches the API here, and where there is no
     /// listener, on a private one that has nothing else.
     ///
     /// # Errors
@@ -56,7 +73,7 @@ impl Admin {
         config: &Config,
         inherited: &mut Inherited,
         drain: Signal,
-        stop: mpsc::Sender<()>,
+        asks: Asks,
         has_app: bool,
     ) -> Result<Admin, BindError> {
         let health = health::Health::new(drain.clone());
@@ -67,7 +84,7 @@ impl Admin {
             realtime: OnceLock::new(),
             kinds: OnceLock::new(),
             drain,
-            stop,
+            asks,
         };
         let mut admin = Admin { inner: Arc::new(inner), api_at: None };
         match config.listen {
@@ -118,7 +135,7 @@ impl Admin {
 }
 
 /// An address that can be dialled, of one that may stand for all of this machine's.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, v4.port())),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port())),

@@ -74,6 +74,6 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
         Some(api) if api.serves(path, Door::Operator) => api.answer(request, door).await,
         None if served == Served::Api => starting(&request),
         _ if served == Served::Api => nothing(&request),
-        _ => answer(admin, request.method(), path, request.headers()),
+        _ => answer(admin, request.method(), path, request.headers()).await,
     }
 }

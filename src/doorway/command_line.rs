@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing::{error, info, warn};
 
 use super::Doorway;
+use super::ask;
 use super::source::{DEFAULT_FILE, Source};
 use crate::config::Config;
 use crate::telemetry::log;
@@ -42,6 +43,12 @@ enum Command {
         /// The file [default: proxy.toml]
         file: Option<PathBuf>,
     },
+    /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
+    Reload {
+        /// The config file of the running door, for `[admin] listen` [default: proxy.toml, if there is one]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match command_line.command {
         Some(Command::Check { file }) => check(file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))),
+        Some(Command::Reload { config }) => ask::reload(config),
         None => serve(command_line.serve),
     };
     match outcome {

@@ -2,6 +2,7 @@
 
 pub mod command_line;
 
+mod ask;
 mod banner;
 mod dispatch;
 mod numbers;

@@ -1,33 +1,90 @@
-//! SIGHUP: the config read anew. A bad one leaves the old one in place and says why.
+//! SIGHUP and `POST /reload`: the config read anew. A bad one leaves the old one in place and says why.
 
+use serde_json::json;
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::rooms::Rooms;
+use super::rooms::{Outcome, Rooms};
 use super::source::Source;
+use super::systemd;
+use crate::admin::Report;
 use crate::config::{Config, ConfigError};
+use crate::drain::Signal;
 use crate::telemetry::log;
+use crate::upstream::{Reloaded, StartError};
+
+/// A config that was taken.
+pub struct Reloading {
+    pub config: Config,
+    /// What becomes of the app.
+    pub app: Outcome,
+    /// Keys that are other than at the start, and that only a restart can change.
+    pub pending: Vec<&'static str>,
+}
 
 /// Reads the config again and hands it to every room; `started` is the one the process began with.
-/// Gives the config that now holds, or nothing when the old one stays.
-pub fn reload(source: &mut Source, started: &Config, rooms: &Rooms) -> Option<Config> {
+/// Gives what is so now and what is still to come.
+///
+/// # Errors
+/// Why the old config stays.
+pub fn reload(source: &mut Source, started: &Config, rooms: &Rooms) -> Result<Reloading, String> {
     let config = match source.load() {
         Ok(config) => config,
         Err(refused) => {
             explain(&refused);
             error!(config = source.name(), "the config is refused, the old one stays");
-            return None;
+            return Err(refused.to_string());
         }
     };
-    if let Err(why) = rooms.reload(&config) {
+    let app = rooms.reload(&config).inspect_err(|why| {
         error!(config = source.name(), why, "the config is refused, the old one stays");
-        return None;
-    }
+    })?;
     log::reload(&config.log);
-    for key in config.needs_restart(started) {
+    let pending = config.needs_restart(started);
+    for key in &pending {
         warn!(key, "changed, but needs a restart");
     }
     info!(config = source.name(), "reloaded");
-    Some(config)
+    Ok(Reloading { config, app, pending })
+}
+
+/// Waits for what becomes of the app, and tells whoever asked and the service manager.
+pub async fn report(app: Outcome, pending: Vec<&'static str>, asked: Option<oneshot::Sender<Report>>, drain: Signal) {
+    let outcome = app.await.unwrap_or_else(|_| Err(StartError("the door is being stopped".into())));
+    let (status, mut report) = match outcome {
+        Ok(Reloaded::Replaced { before, now }) => {
+            let told = json!({ "ok": true, "config": "taken", "app": "replaced", "before": before, "now": now });
+            ("reloaded, the app was replaced", Report { is_taken: true, told })
+        }
+        Ok(Reloaded::Unchanged) => {
+            let told = json!({ "ok": true, "config": "taken", "app": "unchanged" });
+            ("reloaded", Report { is_taken: true, told })
+        }
+        Err(why) => {
+            let told = json!({ "ok": false, "config": "taken", "app": "failed", "reason": why.to_string() });
+            ("reloaded, but the new app does not start: the old one stays", Report { is_taken: false, told })
+        }
+    };
+    if !pending.is_empty() {
+        report.is_taken = false;
+        report.told["ok"] = json!(false);
+        report.told["needs_restart"] = json!(pending);
+        if report.told["reason"].is_null() {
+            report.told["reason"] = json!(format!("all but {}, which needs a restart", pending.join(", ")));
+        }
+    }
+    if drain.is_running() {
+        systemd::ready(status);
+    }
+    // Nobody may wait any more.
+    let _ = asked.map(|asked| asked.send(report));
+}
+
+/// Tells of a config that is refused for `reason`.
+pub fn refused(reason: &str, asked: Option<oneshot::Sender<Report>>) {
+    systemd::ready("the new config is refused, the old one holds");
+    let told = json!({ "ok": false, "config": "refused", "app": "unchanged", "reason": reason });
+    let _ = asked.map(|asked| asked.send(Report { is_taken: false, told }));
 }
 
 fn explain(refused: &ConfigError) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
+use tokio::sync::oneshot;
 use tracing::info;
 
 use super::dispatch::Dispatch;
@@ -19,7 +20,10 @@ use crate::realtime::api::{self, Api};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::tls;
-use crate::upstream::{self, StartError, Upstream};
+use crate::upstream::{self, Reloaded, StartError, Upstream};
+
+/// What becomes of the app at a reload.
+pub type Outcome = oneshot::Receiver<Result<Reloaded, StartError>>;
 
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
@@ -63,21 +67,21 @@ impl Rooms {
         Ok(Rooms { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at })
     }
 
-    /// Hands every room its new section. What can fail comes first, so that a refused config changes nothing.
+    /// Hands every room its new section, and gives what becomes of the app. What can fail comes first, so that a refused config changes nothing.
     ///
     /// # Errors
     /// A sentence about what is wrong.
-    pub fn reload(&self, config: &Config) -> Result<(), String> {
+    pub fn reload(&self, config: &Config) -> Result<Outcome, String> {
         self.entrance.reload(&config.listen, &config.tls).map_err(|error| error.to_string())?;
         self.http.set(settings(config));
         self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
-        self.upstream.reload(&supervised(config, self.api_at));
+        let app = self.upstream.reload(&supervised(config, self.api_at));
         self.files.reload(&config.files);
         self.app.reload(&config.callbacks);
         self.realtime.reload(&config.realtime);
         self.api.reload(&config.api);
-        Ok(())
+        Ok(app)
     }
 
     /// How many there are of what the rooms hold open.

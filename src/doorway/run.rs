@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tracing::{info, warn};
 
 use super::numbers::Numbers;
-use super::reload::reload;
+use super::reload::{Reloading, refused, reload, report};
 use super::rooms::Rooms;
 use super::signals::{Asked, Signals};
 use super::source::Source;
 use super::{banner, stack, systemd};
-use crate::admin::Admin;
+use crate::admin::{Admin, Report};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
@@ -58,11 +59,11 @@ impl Doorway {
     /// # Errors
     /// [`StartError`]: a port in use, a certificate without its key, an app that cannot be had.
     pub async fn run(config: Config, source: Source) -> Result<(), StartError> {
-        let (signals, stop) = Signals::listen().map_err(StartError::Signals)?;
+        let (signals, asks) = Signals::listen().map_err(StartError::Signals)?;
         let drain = Drain::default();
         let mut inherited = Inherited::receive()?;
         let has_app = config.app.is_supervised();
-        let admin = Admin::open(&config.admin, &mut inherited, drain.signal(), stop, has_app)?;
+        let admin = Admin::open(&config.admin, &mut inherited, drain.signal(), asks, has_app)?;
         let mut door = Doorway { config, source, signals, drain, admin };
         let mut registry = registry();
         let acceptor = door.acceptor(&mut registry)?;
@@ -108,7 +109,11 @@ impl Doorway {
                 rooms = &mut building => return Ok(Some(rooms?)),
                 asked = self.signals.next() => match asked {
                     Asked::Stop(_) => return Ok(None),
-                    Asked::Reload => info!("not reloaded: still starting"),
+                    Asked::Reload(asked) => {
+                        info!("not reloaded: still starting");
+                        let told = json!({ "ok": false, "config": "unchanged", "reason": "not reloaded: still starting" });
+                        let _ = asked.map(|asked| asked.send(Report { is_taken: false, told }));
+                    }
                 },
                 _ = patience.tick() => systemd::starting(),
             }
@@ -145,14 +150,18 @@ impl Doorway {
         loop {
             match self.signals.next().await {
                 Asked::Stop(why) => return why,
-                Asked::Reload => {
+                Asked::Reload(asked) => {
                     systemd::reloading();
                     let reloaded = reload(&mut self.source, &started, rooms);
-                    numbers.reloaded(reloaded.is_some());
-                    let status =
-                        if reloaded.is_some() { "reloaded" } else { "the new config is refused, the old one holds" };
-                    self.config = reloaded.unwrap_or_else(|| self.config.clone());
-                    systemd::ready(status);
+                    numbers.reloaded(reloaded.is_ok());
+                    match reloaded {
+                        Ok(Reloading { config, app, pending }) => {
+                            self.config = config;
+                            // An app takes its time to start, and signals are heard meanwhile.
+                            tokio::spawn(report(app, pending, asked, self.drain.signal()));
+                        }
+                        Err(reason) => refused(&reason, asked),
+                    }
                 }
             }
         }

@@ -15,6 +15,11 @@ struct Kind {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// Handles, looked up once: counting costs an atomic addition.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -30,6 +35,15 @@ pub struct Metrics {
     pub tunnels: Gauge,
     latency: Histogram,
     pub failures: Failures,
+    pub reloads: Reloads,
+}
+
+/// What became of a supervised app when the door was asked to reload.
+#[derive(Debug, Clone)]
+pub struct Reloads {
+    pub replaced: Counter,
+    pub unchanged: Counter,
+    pub failed: Counter,
 }
 
 /// Requests that got no proper answer, by kind.
@@ -49,6 +63,8 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("upstream");
         let failures = Family::<Kind, Counter>::default();
         let failure = |kind| failures.get_or_create(&Kind { kind }).clone();
+        let reloads = Family::<Outcome, Counter>::default();
+        let reload = |outcome| reloads.get_or_create(&Outcome { outcome }).clone();
         let metrics = Metrics {
             open: Gauge::default(),
             idle: Gauge::default(),
@@ -70,6 +86,7 @@ impl Metrics {
                 unavailable: failure("unavailable"),
                 cut_short: failure("cut_short"),
             },
+            reloads: Reloads { replaced: reload("replaced"), unchanged: reload("unchanged"), failed: reload("failed") },
         };
         registry.register("connections", "Connections to the app", metrics.open.clone());
         registry.register("idle_connections", "Connections to the app that wait for a request", metrics.idle.clone());
@@ -83,6 +100,7 @@ impl Metrics {
         registry.register("tunnels", "Upgraded connections to the app", metrics.tunnels.clone());
         let help = "From a request's last byte written, or the answer's due time, to the answer's head, in seconds";
         registry.register("answer_seconds", help, metrics.latency.clone());
+        registry.register("reloads", "Reloads by what became of a supervised app", reloads);
         registry.register("failures", "Requests without a proper answer", failures);
         metrics
     }

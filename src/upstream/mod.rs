@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::StatusCode;
+use tokio::sync::oneshot;
 
 pub use address::Address;
 pub use config::Config;
@@ -56,6 +57,15 @@ pub struct Counts {
     pub connections: i64,
     pub tunnels: i64,
     pub waiting: i64,
+}
+
+/// What became of the app at a reload. Builds are named for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// A new process answers in place of the one before.
+    Replaced { before: String, now: String },
+    /// Nothing asked for another process, or it is not ours.
+    Unchanged,
 }
 
 /// The app cannot be had at all; a sentence for a person.
@@ -105,16 +115,20 @@ impl Upstream {
     }
 
     /// Takes over another section of the config (SIGHUP). A supervised app of which there is a new build is replaced
-    /// by it.
-    pub fn reload(&self, config: &Config) {
+    /// by it, which takes a while: what became of it comes later, [`StartError`] where the old one stays. Nothing comes
+    /// when the door stops meanwhile.
+    pub fn reload(&self, config: &Config) -> oneshot::Receiver<Result<Reloaded, StartError>> {
         let before = self.config.get();
         self.config.set(config.clone());
         match (&self.supervisor, &config.url) {
-            (Some(supervisor), _) => supervisor.reload(),
+            (Some(supervisor), _) => return supervisor.reload(&self.metrics),
             (None, _) if config.off => self.gate.vacate(),
             (None, Some(url)) if *before != *config => self.lead_to(url.clone()),
             _ => {}
         }
+        let (reply, outcome) = oneshot::channel();
+        let _ = reply.send(Ok(Reloaded::Unchanged));
+        outcome
     }
 
     /// Stops a supervised app and starts it again; requests wait meanwhile.

@@ -137,3 +137,81 @@ async fn eventually_text(door: &Door, path: &str, expected: &str) {
     crate::harness::eventually(&format!("{path} is {expected:?}"), || async { text(door, path).await == expected })
         .await;
 }
+
+/// `doorway reload` for `door`: its exit code, and what it wrote.
+async fn doorway_reload(door: &Door) -> (Option<i32>, String) {
+    let file = door.folder().join("of-the-command.toml");
+    fs::write(&file, format!("[admin]\nlisten = \"{}\"\n", door.admin())).unwrap();
+    let run = move || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorway"));
+        command.args(["reload", "--config"]).arg(file).output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn doorway_reload_tells_what_became_of_it() {
+    let project = Stub::new();
+    build(&project, "one");
+    let door = door().config(project.config()).start();
+    let first = pid(&door).await;
+    assert_eq!(doorway_reload(&door).await, (Some(0), "reloaded, app unchanged\n".into()));
+    door.wait_for_log(|line| line["message"] == "app unchanged");
+
+    build(&project, "two");
+    let (code, text) = doorway_reload(&door).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with(&format!("reloaded, app replaced: {NAME} in {}", real(project.path()))), "{text}");
+    let line = door.wait_for_log(|line| line["message"] == "app replaced");
+    assert_ne!(line["before"], line["now"], "{line}");
+    let second = pid(&door).await;
+    assert_ne!(second, first, "the new app answers when the command ends");
+
+    project.write("crash", "");
+    build(&project, "three");
+    let (code, text) = doorway_reload(&door).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("not reloaded: the app ended before it answered (exit status: 3)"), "{text}");
+    assert_eq!(pid(&door).await, second);
+    for outcome in ["unchanged", "replaced", "failed"] {
+        door.wait_for_metric(&format!("upstream_reloads_total{{outcome=\"{outcome}\"}}"), 1.0).await;
+    }
+
+    fs::remove_dir_all(project.path().join(".next")).unwrap();
+    let (code, text) = doorway_reload(&door).await;
+    assert!(code == Some(1) && text.contains("there is no build in"), "{code:?} {text}");
+
+    door.rewrite("[app]\nurl = 5\n");
+    let (code, text) = doorway_reload(&door).await;
+    assert!(code == Some(1) && text.contains("url"), "{code:?} {text}");
+    assert_eq!(pid(&door).await, second);
+}
+
+#[tokio::test]
+async fn who_asks_for_a_reload_must_be_no_web_page_and_use_post() {
+    let door = door().start();
+    assert_eq!(client::get(door.admin(), "/reload", &[]).await.status, 405);
+    let origin = [("origin", "http://evil.test")];
+    assert_eq!(client::ask(door.admin(), "POST", "/reload", &origin, "").await.status, 403);
+    let answer = client::ask(door.admin(), "POST", "/reload", &[], "").await;
+    assert_eq!(answer.status, 200);
+    let told: Value = serde_json::from_slice(&answer.bytes().await).unwrap();
+    assert_eq!(told, serde_json::json!({ "ok": true, "config": "taken", "app": "unchanged" }));
+}
+
+#[test]
+fn doorway_reload_without_a_door_says_where_it_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (listen, word) in [(free.to_string(), free.to_string()), ("off".to_owned(), "SIGHUP".to_owned())] {
+        let file = folder.path().join("proxy.toml");
+        fs::write(&file, format!("[admin]\nlisten = {listen:?}\n")).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorway"));
+        let output = command.args(["reload", "--config"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&word), "{text}");
+    }
+}

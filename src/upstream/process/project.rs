@@ -136,6 +136,14 @@ impl Project {
     }
 }
 
+impl std::fmt::Display for Build {
+    /// With what tells it from a build of the same name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Build { name, dist, written: (seconds, nanoseconds), .. } = self;
+        write!(f, "{name} in {}, written {seconds}.{:03}", dist.display(), nanoseconds / 1_000_000)
+    }
+}
+
 fn is_workspace(folder: &Path) -> bool {
     let lists_members = || {
         let package: Value = serde_json::from_slice(&std::fs::read(folder.join("package.json")).ok()?).ok()?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::upstream::jitter::jitter;
 use crate::upstream::keeper::{keep, probe};
 use crate::upstream::metrics::Metrics;
 use crate::upstream::pool::Pool;
-use crate::upstream::{Config, StartError};
+use crate::upstream::{Config, Reloaded, StartError};
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
 const SOON: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ enum Order {
     /// Start another, then stop this one.
     Replace(oneshot::Sender<Result<(), StartError>>),
     /// The config is another, or the build may be.
-    Reload,
+    Reload(oneshot::Sender<Result<Reloaded, StartError>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -128,11 +129,18 @@ impl Supervisor {
         self.order(Order::Replace).await
     }
 
-    /// Takes over the config, and a new build if there is one.
-    pub fn reload(&self) {
-        if self.orders.try_send(Order::Reload).is_err() {
-            warn!("the app is being started just now: reload again when it answers");
+    /// Takes over the config, and a new build if there is one; what became of it comes later.
+    pub fn reload(&self, metrics: &Metrics) -> oneshot::Receiver<Result<Reloaded, StartError>> {
+        let (reply, outcome) = oneshot::channel();
+        if let Err(TrySendError::Full(Order::Reload(reply)) | TrySendError::Closed(Order::Reload(reply))) =
+            self.orders.try_send(Order::Reload(reply))
+        {
+            let why = StartError("the app is being started just now: reload again when it answers".into());
+            warn!("{why}");
+            metrics.reloads.failed.inc();
+            let _ = reply.send(Err(why));
         }
+        outcome
     }
 
     /// Asks the app to end, and after `stop_timeout` makes it.
@@ -201,25 +209,44 @@ impl Task {
                     let replaced = self.replace(&mut running).await;
                     let _ = reply.send(replaced);
                 }
-                Some(Order::Reload) => self.reload(&mut running).await,
+                Some(Order::Reload(reply)) => {
+                    let outcome = self.reload(&mut running).await;
+                    let _ = reply.send(outcome);
+                }
             }
         }
     }
 
     /// Another build or other settings of the process want another process; all else only another pool.
-    async fn reload(&mut self, running: &mut Running) {
+    async fn reload(&mut self, running: &mut Running) -> Result<Reloaded, StartError> {
         let config = self.config.get();
         let is_new_build = !config.dev && self.look().is_none_or(|(_, build)| build != running.build);
         let is_new_process = config.env != running.config.env || config.node != running.config.node;
         if is_new_build || is_new_process {
+            let before = running.build.clone();
             if let Err(why) = self.replace(running).await {
                 error!(%why, "the new app does not start, the old one stays");
+                self.metrics.reloads.failed.inc();
+                return Err(why);
             }
-        } else if config != running.config {
+            return Ok(self.replaced(before.as_ref(), running));
+        }
+        if config != running.config {
             running.pool = Pool::new(running.pool.address.clone(), Arc::clone(&config), self.metrics.clone());
             running.config = config;
             self.install_pool(&running.pool);
         }
+        info!(build = label(running.build.as_ref()), "app unchanged");
+        self.metrics.reloads.unchanged.inc();
+        Ok(Reloaded::Unchanged)
+    }
+
+    /// Says that `running` has taken the place of the build `before`.
+    fn replaced(&self, before: Option<&Build>, running: &Running) -> Reloaded {
+        let (before, now) = (label(before), label(running.build.as_ref()));
+        info!(before, now, "app replaced");
+        self.metrics.reloads.replaced.inc();
+        Reloaded::Replaced { before, now }
     }
 
     async fn replace(&mut self, running: &mut Running) -> Result<(), StartError> {
@@ -239,11 +266,12 @@ impl Task {
     /// Tries until the app runs again; `None` when it is to stop instead. As long as the build that ran is there, it is
     /// this one: another is taken over when somebody asks for it.
     async fn revive(&mut self, mut build: Option<Build>) -> Option<Running> {
+        let before = build.clone();
         loop {
             let config = self.config.get();
             let delay = self.delay / 2 + jitter(self.delay / 2);
             self.delay = (self.delay * 2).min(config.restart_delay_max).max(config.restart_delay);
-            let mut reply = None;
+            let (mut reply, mut reload) = (None, None);
             tokio::select! {
                 () = sleep(delay) => {}
                 order = self.orders.recv() => match order {
@@ -257,7 +285,10 @@ impl Task {
                         reply = Some(asked);
                         build = None;
                     }
-                    Some(Order::Reload) => build = None,
+                    Some(Order::Reload(asked)) => {
+                        reload = Some(asked);
+                        build = None;
+                    }
                 },
             }
             let is_there = build.is_some() && self.project.build_id() == build;
@@ -268,10 +299,17 @@ impl Task {
                     if let Some(reply) = reply {
                         let _ = reply.send(Ok(()));
                     }
+                    if let Some(reload) = reload {
+                        let _ = reload.send(Ok(self.replaced(before.as_ref(), &running)));
+                    }
                     return Some(running);
                 }
                 Err(why) => {
                     error!(%why, "the app does not start");
+                    if let Some(reload) = reload {
+                        self.metrics.reloads.failed.inc();
+                        let _ = reload.send(Err(StartError(why.0.clone())));
+                    }
                     if let Some(reply) = reply {
                         let _ = reply.send(Err(why));
                     }
@@ -378,6 +416,11 @@ impl Task {
             }
         }))
     }
+}
+
+/// A build for people; in development there is none.
+fn label(build: Option<&Build>) -> String {
+    build.map_or_else(|| "none".to_owned(), Build::to_string)
 }
 
 /// Lets the requests of an app that was replaced come to their end, then ends it.
