@@ -1,6 +1,7 @@
 //! Which build is on disk now, and which earlier ones are kept: looked at again as time passes, so that a deploy needs
 //! no word to the door.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -21,6 +22,8 @@ pub struct Builds {
     config: Live<Config>,
     /// The app's folder as the upstream knows it.
     directory: Live<Option<PathBuf>>,
+    /// The same as the config wrote it: perhaps a link.
+    written: Option<PathBuf>,
     site: Live<Option<Arc<Site>>>,
     /// Folders with files of this and earlier builds, newest first.
     kept: Live<Vec<PathBuf>>,
@@ -31,11 +34,12 @@ pub struct Builds {
 
 impl Builds {
     /// Reads the build that is there. Earlier ones follow behind the caller's back, and so does another `directory`.
-    pub fn new(config: Live<Config>, directory: Live<Option<PathBuf>>) -> Arc<Builds> {
+    pub fn new(config: Live<Config>, directory: Live<Option<PathBuf>>, written: Option<PathBuf>) -> Arc<Builds> {
         let moves = directory.changes();
         let builds = Arc::new(Builds {
             config,
             directory,
+            written,
             site: Live::new(None),
             kept: Live::new(Vec::new()),
             epoch: Instant::now(),
@@ -131,23 +135,49 @@ impl Builds {
     /// Keeps the files of this build for when it is replaced. Blocks.
     fn keep(&self) {
         let (config, site) = (self.config.get(), self.current());
-        let Some((site, (_, dist))) = site.zip(self.folders()).filter(|_| !config.keep_previous.is_zero()) else {
+        let Some((site, places)) = site.zip(self.places()).filter(|_| !config.keep_previous.is_zero()) else {
             self.kept.set(Vec::new());
             return;
         };
-        let folder = config.keep_dir.clone().unwrap_or_else(|| dist.join("cache").join("doorway"));
-        let previous = Previous { folder, keep: config.keep_previous };
-        match previous.adopt(&site.build, &site.folder) {
-            Ok(kept) => {
-                debug!(builds = kept.len(), folder = %previous.folder.display(), "static files are kept for open tabs");
-                self.kept.set(kept);
+        let mut refused = None;
+        for folder in places {
+            let previous = Previous { folder, keep: config.keep_previous };
+            match previous.adopt(&site.identity(), &site.folder) {
+                Ok(kept) => {
+                    let folder = previous.folder.display();
+                    debug!(builds = kept.len(), %folder, "static files are kept for open tabs");
+                    self.kept.set(kept);
+                    return;
+                }
+                Err(error) => refused = refused.or(Some((error, previous.folder))),
             }
-            Err(error) => warn!(
-                %error,
-                folder = %previous.folder.display(),
-                "after the next build, open tabs will miss the static files of this one; files.keep_dir names a better place"
-            ),
         }
+        let Some((error, folder)) = refused else { return };
+        warn!(
+            %error,
+            folder = %folder.display(),
+            "after the next build, open tabs will miss the static files of this one; files.keep_dir names a better place"
+        );
+    }
+
+    /// Where builds may be kept, best first: what replaces a build, or the link to it, leaves them alone. Not in `dist`,
+    /// which a deploy may delete; not in a release, which the next one does not share.
+    fn places(&self) -> Option<Vec<PathBuf>> {
+        let config = self.config.get();
+        if let Some(folder) = &config.keep_dir {
+            return Some(vec![folder.clone()]);
+        }
+        let written = config.dir.clone().or_else(|| self.written.clone())?;
+        // Without a slash at the end, behind which a link is not seen.
+        let written: PathBuf = written.components().collect();
+        let is_link = fs::symlink_metadata(&written).is_ok_and(|metadata| metadata.is_symlink());
+        let beside = match written.file_name().filter(|_| is_link) {
+            Some(link) => written.with_file_name(format!(".{}.doorway", link.to_string_lossy())),
+            None => written.join(".doorway"),
+        };
+        // Where nothing else may be written, under systemd.
+        let state = std::env::var_os("STATE_DIRECTORY").map(|folder| PathBuf::from(folder).join("static"));
+        Some([Some(beside), state].into_iter().flatten().collect())
     }
 }
 

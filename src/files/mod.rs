@@ -55,12 +55,18 @@ pub enum Reply {
 
 impl Files {
     /// Looks for the app in the folder that the config names, or else in `directory`, whichever that is at the time.
-    pub fn start(config: &Config, directory: Live<Option<PathBuf>>, registry: &mut Registry) -> Files {
+    /// `written` is the same as the config wrote it.
+    pub fn start(
+        config: &Config,
+        directory: Live<Option<PathBuf>>,
+        written: Option<PathBuf>,
+        registry: &mut Registry,
+    ) -> Files {
         let live = Live::new(config.clone());
         let store = Arc::new(Store::new(config.memory));
         let numbers = Numbers::new(registry, Arc::clone(&store));
         let press = Press::start(numbers.compressed.clone());
-        Files { builds: Builds::new(live.clone(), directory), config: live, store, press, numbers }
+        Files { builds: Builds::new(live.clone(), directory, written), config: live, store, press, numbers }
     }
 
     /// Takes over another section of the config (SIGHUP).

@@ -30,6 +30,11 @@ impl Previous {
         let current = self.folder.join(folder_name(build));
         let is_new = !current.exists();
         fs::create_dir_all(&current)?;
+        let ignore = self.folder.join(".gitignore");
+        if !ignore.exists() {
+            // It may lie in the project: nobody is to commit it, and what looks through sources passes it by.
+            fs::write(ignore, "*\n")?;
+        }
         if is_new {
             // The newest of the others was in use until now: its time begins.
             if let Some((_, newest)) = self.builds()?.into_iter().find(|(_, folder)| *folder != current) {

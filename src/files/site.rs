@@ -117,6 +117,12 @@ impl Site {
         })
     }
 
+    /// Its name, and when it was made: builds with a `deploymentId` all have the same name.
+    pub fn identity(&self) -> String {
+        let made = self.signature.1[0].and_then(|(_, time)| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        format!("{}-{}", made.unwrap_or_default().as_millis(), self.build)
+    }
+
     /// Whether the build on disk is still this one. A build under way, which has no `BUILD_ID` yet, is none.
     pub fn is_current(&self, dist: &Path) -> bool {
         let now = Signature::of(dist);

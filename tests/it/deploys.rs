@@ -215,3 +215,43 @@ fn doorway_reload_without_a_door_says_where_it_asked() {
         assert!(text.contains(&word), "{text}");
     }
 }
+
+#[tokio::test]
+async fn old_chunks_outlive_a_folder_that_is_deleted() {
+    let project = Stub::new();
+    build(&project, "one");
+    let door = door().config(project.config()).start();
+    let kept = project.path().join(".doorway");
+    eventually("the first build is kept", || has(&kept, "one")).await;
+    fs::remove_dir_all(project.path().join(".next")).unwrap();
+    build(&project, "two");
+    door.signal("HUP");
+    door.wait_for_log(|line| line["message"] == "app replaced");
+    eventually_text(&door, "/_next/static/chunks/two.js", "two").await;
+    eventually_text(&door, "/_next/static/chunks/one.js", "one").await;
+    eventually("of the same name, and yet apart", || has(&kept, "two")).await;
+    assert_eq!(fs::read_dir(&kept).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(), 2);
+}
+
+#[tokio::test]
+async fn old_chunks_outlive_a_release_that_is_deleted() {
+    let (one, two) = (Stub::new(), Stub::new());
+    build(&one, "one");
+    build(&two, "two");
+    let releases = Releases::leading_to(&one);
+    let door = door().config(releases.config()).start();
+    let kept = releases.folder.path().join(".current.doorway");
+    eventually("the first release is kept", || has(&kept, "one")).await;
+    releases.lead_to(&two);
+    door.signal("HUP");
+    door.wait_for_log(|line| line["message"] == "app replaced");
+    fs::remove_dir_all(one.path().join(".next")).unwrap();
+    eventually_text(&door, "/_next/static/chunks/two.js", "two").await;
+    eventually_text(&door, "/_next/static/chunks/one.js", "one").await;
+}
+
+/// Whether a build with `chunk` is kept in `folder`.
+fn has(folder: &Path, chunk: &str) -> bool {
+    let builds = fs::read_dir(folder).into_iter().flatten().flatten();
+    builds.into_iter().any(|build| build.path().join(format!("chunks/{chunk}.js")).exists())
+}

@@ -17,6 +17,13 @@ async fn body(door: &Door, path: &str) -> String {
     String::from_utf8(client::get(door.http(), path, &[]).await.bytes().await.to_vec()).unwrap()
 }
 
+/// Whether `folder` has `file` of a build; builds lie in folders named `build-TIME-NAME`.
+fn is_kept(folder: &std::path::Path, file: &str) -> bool {
+    let (build, file) = file.split_once('/').unwrap();
+    let builds = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    builds.into_iter().any(|path| path.to_string_lossy().ends_with(&format!("-{build}")) && path.join(file).exists())
+}
+
 async fn until(door: &Door, path: &str, expected: &str) {
     eventually(&format!("{path} is {expected:?}"), || async { body(door, path).await == expected }).await;
 }
@@ -32,7 +39,7 @@ async fn a_new_build_is_seen_and_the_files_of_the_old_one_stay() {
     assert_eq!(body(&door, "/_next/static/chunks/old-1.js").await, "old chunk");
     // Kept behind the back of the start: what is deleted before it is kept cannot be kept.
     eventually("the first build is kept", || async {
-        project.path().join(".next/cache/doorway/build-one/chunks/never-asked-for-1.js").exists()
+        is_kept(&project.path().join(".doorway"), "one/chunks/never-asked-for-1.js")
     })
     .await;
     project.clean();
@@ -51,7 +58,7 @@ async fn a_new_build_is_seen_and_the_files_of_the_old_one_stay() {
     assert!(door.metric("files_previous_build_total").await >= 2.0);
     eventually("the second build is kept too", || async {
         client::get(door.http(), "/_next/static/chunks/new-2.js", &[]).await;
-        project.path().join(".next/cache/doorway/build-two/chunks/new-2.js").exists()
+        is_kept(&project.path().join(".doorway"), "two/chunks/new-2.js")
     })
     .await;
 }
@@ -64,14 +71,13 @@ async fn earlier_builds_survive_a_restart_of_the_door() {
     let kept = tempfile::tempdir().unwrap();
     let config = project.config(&app, &format!("keep_dir = {:?}", kept.path()));
     let first = door().config(config.clone()).start();
-    eventually("it is kept where the config says", || async { kept.path().join("build-one/chunks/old-1.js").exists() })
-        .await;
+    eventually("it is kept where the config says", || async { is_kept(kept.path(), "one/chunks/old-1.js") }).await;
     drop(first);
     project.clean();
     project.build("two");
     let second = door().config(config).start();
     until(&second, "/_next/static/chunks/old-1.js", "old chunk").await;
-    assert!(!project.path().join(".next/cache/doorway").exists());
+    assert!(!project.path().join(".doorway").exists());
 }
 
 #[tokio::test]
@@ -92,7 +98,7 @@ async fn keeping_can_be_switched_off_and_need_not_be_possible() {
     for door in [&off, &impossible] {
         until(door, "/_next/static/chunks/old-1.js", "the app knows no such page").await;
     }
-    assert!(!project.path().join(".next/cache").exists());
+    assert!(!project.path().join(".doorway").exists());
 }
 
 #[tokio::test]
