@@ -22,6 +22,7 @@ use super::vocabulary::{Channel, Close, Command, Moment, Refusal, Rights, Subscr
 use super::{Realtime, Settings};
 use crate::app::EventKind;
 use crate::http::{Facts, Failure};
+use crate::shares::Holder;
 use crate::telemetry::Registry;
 
 /// How many were turned away, by why.
@@ -126,7 +127,7 @@ impl Realtime {
         }
         let bearer = self.bearer(request).map_err(|error| self.not_believed(error))?;
         let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
-        let mut client = self.hub.join().ok_or_else(full)?;
+        let mut client = self.hub.join(Holder::of(facts.client)).ok_or_else(full)?;
         if let Some((grant, rights)) = bearer {
             if let Some(identity) = grant.identity {
                 client.identify(identity);

@@ -53,6 +53,7 @@ mod realtime_survival;
 mod realtime_websocket;
 mod reload;
 mod shares_http;
+mod shares_realtime;
 mod socketio;
 mod systemd;
 mod tls_certificates;

@@ -12,6 +12,7 @@ use super::policy::Policy;
 use super::presence::Members;
 use crate::realtime::broker::memory::Log;
 use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Position};
+use crate::shares::Share;
 
 /// A channel, shared by the directory and its subscribers.
 pub struct Cell {
@@ -33,6 +34,10 @@ pub struct State {
     pub quiet_since: Instant,
     /// Taken out of the directory: whoever still holds it looks the name up again.
     pub is_gone: bool,
+    /// It counts against whoever opened it, until it is gone.
+    pub share: Option<Share>,
+    /// It is among those that give way to others, where it is empty.
+    pub rests: bool,
 }
 
 /// How many named messages a channel remembers, so that one that is sent again is not said again.
@@ -56,7 +61,7 @@ pub struct Seat {
 }
 
 impl Cell {
-    pub fn new(name: Channel, number: u32, epoch: Epoch, policy: Arc<Policy>, now: Instant) -> Cell {
+    pub fn new(name: Channel, number: u32, epoch: Epoch, policy: Arc<Policy>, share: Share, now: Instant) -> Cell {
         let state = State {
             policy,
             log: Log::new(epoch),
@@ -66,6 +71,8 @@ impl Cell {
             subscribers: 0,
             quiet_since: now,
             is_gone: false,
+            share: Some(share),
+            rests: false,
         };
         Cell { name, number, state: Mutex::new(state) }
     }
@@ -79,6 +86,19 @@ impl State {
     /// Nobody is here and nothing is kept.
     pub fn is_empty(&self) -> bool {
         self.subscribers == 0 && self.members.is_empty() && self.log.is_empty()
+    }
+
+    /// True once it is empty and has yet to be put among those that give way.
+    pub fn begins_rest(&mut self) -> bool {
+        let begins = !self.rests && !self.is_gone && self.is_empty();
+        self.rests |= begins;
+        begins
+    }
+
+    /// Nobody finds it any more.
+    pub fn go(&mut self) {
+        self.is_gone = true;
+        self.share = None;
     }
 
     pub fn groups(&mut self) -> &mut [Group] {

@@ -17,7 +17,8 @@ pub struct Config {
     /// whole file says. Default false.
     pub is_apps: bool,
     pub outbox: Limits,
-    /// How many channels there may be at a time. Default 100,000.
+    /// How many channels there may be at a time; one client address opens no more of them than it leaves free. Default
+    /// 100,000.
     pub max_channels: usize,
     /// How many channels one connection may be in. Default 1,000.
     pub max_subscriptions: usize,
@@ -27,7 +28,8 @@ pub struct Config {
     pub max_questions: usize,
     /// Memory for the answers to all of them. Default 16 MiB.
     pub max_answers: Size,
-    /// How long an empty channel is remembered, so that positions in it stay good. Default 1 minute.
+    /// How long an empty channel is remembered, so that positions in it stay good; less where its place is needed.
+    /// Default 1 minute.
     pub forget_after: Duration,
 }
 

@@ -1,9 +1,9 @@
 //! Channels by name, in shards, so that finding one rarely waits for another.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::sync::Mutex;
@@ -11,6 +11,7 @@ use super::sync::Mutex;
 use super::channel::{Cell, State};
 use super::policy::Policy;
 use crate::realtime::vocabulary::{Channel, Epoch};
+use crate::shares::{Holder, Shares};
 
 const SHARDS: usize = 64;
 
@@ -18,25 +19,34 @@ const SHARDS: usize = 64;
 pub struct Directory {
     shards: Vec<Mutex<HashMap<Channel, Arc<Cell>>>>,
     hasher: RandomState,
-    len: AtomicUsize,
+    /// How many there may be, and who opened them.
+    shares: Arc<Shares>,
+    /// Channels that were empty when they came here, each once; taken alone. What is gone is cleared out as it doubles.
+    resting: Mutex<VecDeque<Weak<Cell>>>,
     number: AtomicU32,
     /// The upper half of every epoch: another in each run of Doorway.
     run: u32,
 }
 
 impl Directory {
-    pub fn new(run: u32) -> Directory {
+    pub fn new(run: u32, most: usize) -> Directory {
         Directory {
             shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
-            len: AtomicUsize::new(0),
+            shares: Shares::new("realtime.max_channels", most),
+            resting: Mutex::new(VecDeque::new()),
             number: AtomicU32::new(0),
             run,
         }
     }
 
     pub fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
+        self.shares.taken()
+    }
+
+    /// Changes how many there may be; those there are stay.
+    pub fn limit(&self, most: usize) {
+        self.shares.limit(most);
     }
 
     fn shard(&self, name: &Channel) -> &Mutex<HashMap<Channel, Arc<Cell>>> {
@@ -48,21 +58,19 @@ impl Directory {
         self.shard(name).lock().get(name).map(Arc::clone)
     }
 
-    /// Finds `name` or makes it; `None` when there are `most` already.
+    /// Finds `name`, or makes it for `holder` and says so; `None` when there are too many, or too many of this holder.
     pub fn find_or_make(
         &self,
         name: &Channel,
-        most: usize,
+        holder: Holder,
         now: Instant,
         policy: impl FnOnce() -> Arc<Policy>,
-    ) -> Option<Arc<Cell>> {
+    ) -> Option<(Arc<Cell>, bool)> {
         let mut shard = self.shard(name).lock();
         if let Some(cell) = shard.get(name) {
-            return Some(Arc::clone(cell));
+            return Some((Arc::clone(cell), false));
         }
-        if self.len() >= most {
-            return None;
-        }
+        let share = self.shares.try_take(holder)?;
         let number = loop {
             let number = self.number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             if number != 0 {
@@ -70,10 +78,9 @@ impl Directory {
             }
         };
         let epoch = Epoch(u64::from(self.run) << 32 | u64::from(number));
-        let cell = Arc::new(Cell::new(name.clone(), number, epoch, policy(), now));
+        let cell = Arc::new(Cell::new(name.clone(), number, epoch, policy(), share, now));
         shard.insert(name.clone(), Arc::clone(&cell));
-        self.len.fetch_add(1, Ordering::Relaxed);
-        Some(cell)
+        Some((cell, true))
     }
 
     /// The first `most` names, in their order, that begin with `prefix` and come after `after`; no reserved ones.
@@ -115,9 +122,35 @@ impl Directory {
         let mut state = cell.state.lock();
         let is_due = |state: &State| state.is_empty() && now.saturating_duration_since(state.quiet_since) >= long;
         if !state.is_gone && is_due(&state) {
-            state.is_gone = true;
+            state.go();
             shard.remove(&cell.name);
-            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts an empty channel among those that give way; see [`State::begins_rest`].
+    pub fn rest(&self, cell: &Arc<Cell>) {
+        let mut resting = self.resting.lock();
+        if resting.len() > 2 * self.len() + SHARDS {
+            resting.retain(|cell| cell.strong_count() > 0);
+            let keep = resting.len() * 2;
+            resting.shrink_to(keep);
+        }
+        resting.push_back(Arc::downgrade(cell));
+    }
+
+    /// Forgets a channel that is empty, whichever came to rest first. False where there is none.
+    pub fn give_way(&self) -> bool {
+        loop {
+            let Some(first) = self.resting.lock().pop_front() else { return false };
+            let Some(cell) = first.upgrade() else { continue };
+            let mut shard = self.shard(&cell.name).lock();
+            let mut state = cell.state.lock();
+            state.rests = false;
+            if !state.is_gone && state.is_empty() {
+                state.go();
+                shard.remove(&cell.name);
+                return true;
+            }
         }
     }
 }

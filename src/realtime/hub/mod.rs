@@ -1,7 +1,7 @@
 //! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
 //!
 //! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. The
-//! board of questions is taken alone. None is held across an await, and none is a client's own; what a [`Carrier`]
+//! board of questions and the line of empty channels are taken alone. None is held across an await, and none is a client's own; what a [`Carrier`]
 //! locks it locks before a lane. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
@@ -54,12 +54,17 @@ use policy::Allowed;
 use questions::Questions;
 use remedy::Remedy;
 
+use crate::shares::Holder;
+
 use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Identity, Member, Presence};
 
 /// How often one message gives way to clients that have to write first, at most; and how long each time, once others
 /// than this thread must be at it.
 const WAYS_GIVEN: usize = 100;
 const WAY: Duration = Duration::from_millis(1);
+
+/// How many empty channels give way to a new one at most: so many can stand between a client and its share.
+const GIVE_WAY: usize = 1024;
 
 /// The hub. Shared by every session and by the doors of the app and the operator.
 pub struct Hub {
@@ -91,8 +96,8 @@ impl Hub {
             Lane::new(number, run, Arc::clone(&crowded))
         });
         Hub {
+            directory: Directory::new(run, config.max_channels),
             config: RwLock::new(Arc::new(config)),
-            directory: Directory::new(run),
             lanes: lanes.collect(),
             next_lane: AtomicUsize::new(0),
             crowded,
@@ -111,18 +116,19 @@ impl Hub {
         Arc::clone(&self.config.read())
     }
 
-    /// A client of the hub, until it is dropped; `None` when no more fit.
-    pub fn join(self: &Arc<Self>) -> Option<Client> {
+    /// A client of the hub, until it is dropped; `None` when no more fit. What it opens counts against `holder`.
+    pub fn join(self: &Arc<Self>, holder: Holder) -> Option<Client> {
         let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let lanes = self.lanes.len();
         let opened = (0..lanes).find_map(|further| self.lanes[(first + further) % lanes].open());
         let (id, address) = opened?;
         self.numbers.connections.inc();
-        Some(Client::new(Arc::clone(self), id, address))
+        Some(Client::new(Arc::clone(self), id, address, holder))
     }
 
     /// Takes over another config: channels keep their subscribers, members and positions under their new policies.
     pub fn reload(&self, config: Config, now: Instant) {
+        self.directory.limit(config.max_channels);
         *self.config.write() = Arc::new(config);
         let config = self.config();
         for cell in self.directory.all() {
@@ -147,8 +153,11 @@ impl Hub {
                 self.numbers.members.dec();
                 self.tell(&cell, &mut state, Presence::Left, &member);
             }
-            let is_empty = state.is_empty();
+            let (is_empty, rests) = (state.is_empty(), state.begins_rest());
             drop(state);
+            if rests {
+                self.directory.rest(&cell);
+            }
             if is_empty {
                 self.directory.forget(&cell, config.forget_after, now);
             }
@@ -249,21 +258,44 @@ impl Hub {
         (!state.is_gone).then(|| act(&cell, state))
     }
 
-    /// The channel `name`, made if need be, locked; `None` when there are too many.
+    /// The channel `name`, made for `holder` if need be, locked. Empty ones give way to it; `None` when there are too
+    /// many that do not, or the holder has its share.
     fn channel<T>(
         &self,
         name: &Channel,
+        holder: Holder,
         now: Instant,
         act: impl FnOnce(&Arc<Cell>, MutexGuard<State>) -> T,
     ) -> Option<T> {
         let config = self.config();
         let policy = || Arc::new(config.policy(name));
+        let mut given = 0;
         loop {
-            let cell = self.directory.find_or_make(name, config.max_channels, now, policy)?;
+            let Some((cell, is_new)) = self.directory.find_or_make(name, holder, now, policy) else {
+                given += 1;
+                if given <= GIVE_WAY && self.directory.give_way() {
+                    continue;
+                }
+                return None;
+            };
             let state = cell.state.lock();
-            if !state.is_gone {
-                return Some(act(&cell, state));
+            if state.is_gone {
+                continue;
             }
+            let done = act(&cell, state);
+            if is_new {
+                // Nobody may have come into it after all.
+                self.rest(&cell);
+            }
+            return Some(done);
+        }
+    }
+
+    /// Nobody may be left in a channel: where that is so, it gives way to others from now on. Under no lock.
+    fn rest(&self, cell: &Arc<Cell>) {
+        let begins = cell.state.lock().begins_rest();
+        if begins {
+            self.directory.rest(cell);
         }
     }
 

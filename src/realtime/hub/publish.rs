@@ -14,12 +14,15 @@ use super::outbox::Item;
 use crate::realtime::vocabulary::{
     Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, Refusal,
 };
+use crate::shares::Holder;
 
 /// Who publishes.
 #[derive(Clone, Default)]
 pub struct Sender<'a> {
     pub origin: Option<Origin>,
     pub address: Option<Address>,
+    /// Against whom a channel counts that is opened for its message; nobody where it is the app.
+    pub holder: Option<Holder>,
     /// Who was asked, where it is a question.
     pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
 }
@@ -143,6 +146,7 @@ impl Hub {
 
     /// Where nobody is and nothing is kept, no channel is made for a message.
     fn say(&self, channel: &Channel, saying: Saying, now: Moment) -> Result<Option<Position>, Refusal> {
+        let holder = saying.sender.holder.unwrap_or(Holder::Trusted);
         let mut saying = Some(saying);
         let mut accept = |cell: &Arc<Cell>, mut state: MutexGuard<State>| {
             let saying = saying.take().expect("a message is accepted once");
@@ -153,7 +157,7 @@ impl Hub {
         }
         let policy = self.config().policy(channel);
         if policy.history > 0 {
-            return self.channel(channel, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
+            return self.channel(channel, holder, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
         }
         let most = policy.max_message.bytes();
         if saying.is_some_and(|saying| saying.draft.len() > most) {

@@ -18,6 +18,7 @@ use crate::realtime::vocabulary::{
     Presence, Publish, Recovery, Refusal, Since, Subscribe, Subscribed,
 };
 use crate::settings::{Pattern, Size};
+use crate::shares::Holder;
 use crate::telemetry::Registry;
 
 /// Messages as `offset:text`, presence as `+key` and `-key`.
@@ -61,7 +62,7 @@ impl World {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.hub.join(), told: Vec::new() }
+        Reader { client: self.hub.join(Holder::Trusted), told: Vec::new() }
     }
 
     fn pass(&mut self, time: Duration) {

@@ -36,7 +36,7 @@ impl Client {
         now: Moment,
     ) -> Result<(), Refusal> {
         let hub = Arc::clone(&self.hub);
-        let entered = hub.channel(channel, now.instant, |cell, mut state| {
+        let entered = hub.channel(channel, self.holder, now.instant, |cell, mut state| {
             self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
             if state.policy.presence == Members::Off {
                 return Err(Refusal::Forbidden);
@@ -128,6 +128,11 @@ impl Client {
         if let Some(member) = state.members.leave(key, self.id, grace, now) {
             self.hub.numbers.members.dec();
             self.hub.tell(cell, &mut state, Presence::Left, &member);
+        }
+        let rests = state.begins_rest();
+        drop(state);
+        if rests {
+            self.hub.directory.rest(cell);
         }
     }
 }

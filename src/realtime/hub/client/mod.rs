@@ -19,6 +19,7 @@ use crate::realtime::vocabulary::{
     Channel, Closing, ConnectionId, Encoding, Identity, Member, Moment, Recovery, Refusal, Rights, Since, Subscribe,
     Subscribed,
 };
+use crate::shares::Holder;
 use publishing::Bucket;
 
 /// On whose word a command is carried out.
@@ -40,6 +41,8 @@ pub struct Client {
     hub: Arc<Hub>,
     id: ConnectionId,
     address: Address,
+    /// Against whom counts what it opens.
+    holder: Holder,
     identity: Option<Arc<Identity>>,
     /// Where somebody bounds it. Most clients are bound by policies alone.
     rights: Option<Box<Rights>>,
@@ -77,11 +80,12 @@ struct Subscription {
 }
 
 impl Client {
-    pub(super) fn new(hub: Arc<Hub>, id: ConnectionId, address: Address) -> Client {
+    pub(super) fn new(hub: Arc<Hub>, id: ConnectionId, address: Address, holder: Holder) -> Client {
         Client {
             hub,
             id,
             address,
+            holder,
             identity: None,
             rights: None,
             subscriptions: Vec::new(),
@@ -219,7 +223,7 @@ impl Client {
         if place.is_err() && self.subscriptions.len() >= hub.config().max_subscriptions {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
-        let subscribed = hub.channel(&wish.channel, now.instant, |cell, mut state| {
+        let subscribed = hub.channel(&wish.channel, self.holder, now.instant, |cell, mut state| {
             let policy = Arc::clone(&state.policy);
             // Whoever is in is in, and does not come in again.
             if place.is_err() {
@@ -290,6 +294,11 @@ impl Client {
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.lane(self.address).lock().forget(self.address.slot, cell.number);
         self.hub.numbers.subscriptions.dec();
+        let rests = state.begins_rest();
+        drop(state);
+        if rests {
+            self.hub.directory.rest(cell);
+        }
     }
 
     /// May it read what is in a channel without subscribing?

@@ -28,8 +28,12 @@ impl Client {
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
         let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
-        let sender =
-            Sender { origin: Some(Origin { connection: self.id, user }), address: Some(self.address), asked: None };
+        let sender = Sender {
+            origin: Some(Origin { connection: self.id, user }),
+            address: Some(self.address),
+            holder: Some(self.holder),
+            asked: None,
+        };
         if let Audience::Channel(channel) = &publish.audience
             && let Ok(place) = self.find(channel)
         {

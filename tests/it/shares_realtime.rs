@@ -1,0 +1,105 @@
+//! Promise: one address cannot take all channels, histories or places of those who are away: while it fills what it can,
+//! another is served.
+
+use serde_json::Value;
+
+use crate::harness::socket::{Socket, connect_to};
+use crate::harness::{Door, door};
+
+const GREEDY: &str = "192.0.2.1";
+const OTHER: &str = "192.0.2.2";
+
+const PUSHER: &str = "[[realtime.pusher]]\nid = \"1\"\nkey = \"app-key\"\nsecret = \"app-secret\"\n";
+
+fn start(realtime: &str) -> Door {
+    door().config(format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[realtime]\n{realtime}\n{PUSHER}")).start()
+}
+
+/// A socket of a client at this address.
+async fn open(door: &Door, client: &str, path: &str) -> Socket {
+    let headers = [("x-forwarded-for", client)];
+    connect_to(door.http(), path, &headers).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+async fn pusher(door: &Door, client: &str) -> Socket {
+    let mut socket = open(door, client, "/app/app-key?protocol=7").await;
+    assert_eq!(socket.hear_json().await["event"], "pusher:connection_established");
+    socket
+}
+
+/// Whether it is let into a channel.
+async fn subscribes(socket: &mut Socket, channel: &str) -> bool {
+    socket.say(&format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}"}}}}"#)).await;
+    socket.hear_json().await["event"] == "pusher_internal:subscription_succeeded"
+}
+
+/// It hears what it says itself, in a channel of its own.
+async fn is_served(door: &Door, client: &str, path: &str) -> Socket {
+    let mut socket = open(door, client, path).await;
+    socket.say("hello").await;
+    loop {
+        let heard: Value = socket.hear_json().await;
+        if heard["data"] == "hello" {
+            return socket;
+        }
+    }
+}
+
+#[tokio::test]
+async fn channels_that_were_left_give_way_to_others() {
+    let door = start("max_channels = 20");
+    let mut greedy = pusher(&door, GREEDY).await;
+    for n in 0..100 {
+        assert!(subscribes(&mut greedy, &format!("left-{n}")).await, "nobody is in the others: {n}");
+        greedy.say(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"left-{n}"}}}}"#)).await;
+    }
+    assert!(door.metric("hub_channels").await <= 20.0);
+    // Each is another client; none of them has a share that is taken.
+    let mut open = Vec::new();
+    for n in 0..20 {
+        open.push(is_served(&door, &format!("198.51.100.{n}"), &format!("/api/ws/own-{n}")).await);
+    }
+}
+
+#[tokio::test]
+async fn channels_that_are_held_by_one_address_leave_as_many_to_others() {
+    let door = start("max_channels = 20");
+    let mut held = Vec::new();
+    let mut granted = 0;
+    for socket in 0..10 {
+        let mut greedy = pusher(&door, GREEDY).await;
+        for n in 0..10 {
+            granted += usize::from(subscribes(&mut greedy, &format!("held-{socket}-{n}")).await);
+        }
+        held.push(greedy);
+    }
+    assert_eq!(granted, 10, "a half, whatever it is over how many sockets");
+    assert!(subscribes(&mut held[9], "held-0-0").await, "what is there already takes no place");
+    let _others = [is_served(&door, OTHER, "/api/ws/a").await, is_served(&door, OTHER, "/api/ws/b").await];
+    // A network of IPv6 is one client, too.
+    let mut granted = 0;
+    let mut six = Vec::new();
+    for n in 1..=10 {
+        let mut greedy = pusher(&door, &format!("2001:db8::{n}")).await;
+        granted += usize::from(subscribes(&mut greedy, &format!("six-{n}")).await);
+        six.push(greedy);
+    }
+    assert_eq!(granted, 4, "of the eight that were free");
+    let _third = is_served(&door, "2001:db8:0:1::1", "/api/ws/c").await;
+    // When it goes, all is as before.
+    drop((held, six));
+    door.wait_for_metric("hub_connections", 3.0).await;
+    for n in 0..5 {
+        is_served(&door, OTHER, &format!("/api/ws/later-{n}")).await;
+    }
+}
+
+#[tokio::test]
+async fn channels_that_nobody_was_let_into_give_way() {
+    let door = start("max_channels = 8\n[[realtime.channel]]\nmatch = \"closed-*\"\nsubscribe = \"app\"");
+    let mut greedy = pusher(&door, GREEDY).await;
+    for n in 0..50 {
+        assert!(!subscribes(&mut greedy, &format!("closed-{n}")).await);
+    }
+    is_served(&door, OTHER, "/api/ws/own").await;
+}
