@@ -103,3 +103,55 @@ async fn channels_that_nobody_was_let_into_give_way() {
     }
     is_served(&door, OTHER, "/api/ws/own").await;
 }
+
+#[tokio::test]
+async fn what_one_address_says_fills_half_of_the_histories_at_most() {
+    let rule = "[[realtime.channel]]\nmatch = \"kept-*\"\nhistory = 1000\n[realtime.plain]\necho = false";
+    let door = start(&format!("max_history = \"64KiB\"\n{rule}"));
+    let long = "x".repeat(1000);
+    let mut held = Vec::new();
+    for n in 0..10 {
+        let mut greedy = open(&door, GREEDY, &format!("/api/ws/kept-{n}")).await;
+        for _ in 0..20 {
+            greedy.say(&long).await;
+        }
+        for _ in 0..20 {
+            while greedy.hear_json().await["data"] != *long {}
+        }
+        held.push(greedy);
+    }
+    // Also in a channel that the other opened.
+    let mut own = is_served(&door, OTHER, "/api/ws/kept-own?since=now").await;
+    own.say("first").await;
+    let position = own.hear_json().await["id"].as_str().expect("a position").to_owned();
+    own.say("second").await;
+    own.hear().await;
+    let mut back = open(&door, OTHER, &format!("/api/ws/kept-own?since={position}")).await;
+    assert_eq!(back.hear_json().await["recovered"], true);
+    assert_eq!(back.hear_json().await["data"], "second");
+}
+
+/// A client of Socket.IO that can come back: its socket, its id, and what it comes back with.
+async fn recoverable(door: &Door, client: &str, auth: &str) -> (Socket, String, String) {
+    let mut socket = open(door, client, "/socket.io/?EIO=4&transport=websocket").await;
+    assert!(socket.hear().await.starts_with("0{"));
+    socket.say(&format!("40{auth}")).await;
+    let text = socket.hear().await;
+    let open: Value = serde_json::from_str(text.strip_prefix("40").expect("let in")).expect("JSON");
+    let text = |key: &str| open[key].as_str().expect("a text").to_owned();
+    (socket, text("sid"), text("pid"))
+}
+
+#[tokio::test]
+async fn those_of_one_address_that_are_away_push_nobody_else_out() {
+    let door = start("[[realtime.socketio]]\nrecovery = \"2m\"\nrecovery_clients = 4");
+    let (socket, sid, pid) = recoverable(&door, OTHER, "").await;
+    drop(socket);
+    door.wait_for_metric("realtime_recovery_kept_total", 1.0).await;
+    for n in 2..10 {
+        drop(recoverable(&door, GREEDY, "").await);
+        door.wait_for_metric("realtime_recovery_kept_total", f64::from(n)).await;
+    }
+    let (_socket, back, _) = recoverable(&door, OTHER, &format!(r#"{{"pid":"{pid}"}}"#)).await;
+    assert_eq!(back, sid, "it was not forgotten");
+}

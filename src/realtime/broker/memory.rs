@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::realtime::vocabulary::{Draft, Encoding, Epoch, Event, Form, Message, Position, Since};
@@ -31,8 +32,24 @@ struct Kept {
     message: Arc<Message>,
     at: Instant,
     size: usize,
+    /// What is kept of whoever said it, in all logs.
+    owned: Option<Arc<AtomicUsize>>,
     /// What encoders made of it, so that a storm of replays encodes it once.
     forms: Vec<(Encoding, Form)>,
+}
+
+/// Whose message is kept, where that is bounded.
+#[derive(Debug)]
+pub struct Owner {
+    /// What is kept of it in all logs, in bytes.
+    pub held: Arc<AtomicUsize>,
+    pub most: usize,
+}
+
+impl Owner {
+    fn has_room(&self, size: usize) -> bool {
+        self.held.load(Ordering::Relaxed) + size <= self.most
+    }
 }
 
 /// What a subscriber that asks for the past will get.
@@ -68,12 +85,13 @@ impl Log {
     }
 
     /// Gives `message` the next offset and keeps it for as long as `keep` says, within `room` bytes for all that is
-    /// kept here.
+    /// kept here and what `owner` may have in all logs.
     pub fn append(
         &mut self,
         message: impl FnOnce(Position) -> Message,
         keep: Keep,
         room: usize,
+        owner: Option<Owner>,
         now: Instant,
     ) -> Arc<Message> {
         self.top += 1;
@@ -88,12 +106,17 @@ impl Log {
         let message = Arc::new(Message { draft, ..message });
         let size = message.size();
         // One that does not fit leaves a hole, and what was kept before a hole is of no use to anyone.
-        while !self.kept.is_empty() && (self.kept.len() >= keep.messages || self.bytes + size > room) {
+        let may_own = || owner.as_ref().is_none_or(|owner| owner.has_room(size));
+        while !self.kept.is_empty() && (self.kept.len() >= keep.messages || self.bytes + size > room || !may_own()) {
             self.forget(1);
         }
-        if size <= room {
+        if size <= room && may_own() {
             self.bytes += size;
-            self.kept.push_back(Kept { message: Arc::clone(&message), at: now, size, forms: Vec::new() });
+            let owned = owner.map(|owner| owner.held);
+            if let Some(held) = &owned {
+                held.fetch_add(size, Ordering::Relaxed);
+            }
+            self.kept.push_back(Kept { message: Arc::clone(&message), at: now, size, owned, forms: Vec::new() });
         }
         self.trim(keep, now);
         message
@@ -109,6 +132,9 @@ impl Log {
     fn forget(&mut self, oldest: usize) {
         for kept in self.kept.drain(..oldest) {
             self.bytes -= kept.size;
+            if let Some(held) = &kept.owned {
+                held.fetch_sub(kept.size, Ordering::Relaxed);
+            }
         }
         if self.kept.is_empty() {
             self.kept.shrink_to_fit();
@@ -189,7 +215,7 @@ mod tests {
             origin: None,
             draft: Draft::new(Payload::Text(text.into())),
         };
-        log.append(message, KEEP, room, now).position
+        log.append(message, KEEP, room, None, now).position
     }
 
     fn filled(messages: u64, now: Instant) -> Log {
@@ -241,5 +267,32 @@ mod tests {
         assert_eq!((log.bytes(), log.oldest()), (0, 5), "too large to keep: nothing before it can be replayed");
         say(&mut log, "x", room, now);
         assert_eq!(log.oldest(), 5);
+    }
+
+    #[test]
+    fn an_owner_keeps_no_more_than_it_may_in_all_logs() {
+        let now = Instant::now();
+        let (mut one, mut two) = (Log::new(Epoch(1)), Log::new(Epoch(2)));
+        let held = Arc::new(AtomicUsize::new(0));
+        let own = |log: &mut Log, most| {
+            let message = |position| Message {
+                channel: Channel::new("c").unwrap(),
+                position,
+                unix_ms: 0,
+                origin: None,
+                draft: Draft::new(Payload::Text("x".into())),
+            };
+            log.append(message, KEEP, usize::MAX, Some(Owner { held: Arc::clone(&held), most }), now);
+            held.load(Ordering::Relaxed)
+        };
+        let each = own(&mut one, usize::MAX);
+        assert_eq!(own(&mut one, 2 * each), 2 * each);
+        assert_eq!(own(&mut two, 2 * each), 2 * each, "not kept here, as the other log has it all");
+        assert_eq!((one.bytes(), two.bytes()), (2 * each, 0));
+        assert_eq!(own(&mut one, 2 * each), 2 * each, "its own oldest gives way");
+        say(&mut two, "of another", usize::MAX, now);
+        assert!(!two.is_empty());
+        one.trim(KEEP, now + MINUTE);
+        assert_eq!(own(&mut two, 2 * each), each, "what is forgotten is given back");
     }
 }

@@ -19,6 +19,7 @@ use crate::realtime::link::websocket::{self, Agreed, Offer};
 use crate::realtime::session::{Most, Record, Session, Who};
 use crate::realtime::vocabulary::Moment;
 use crate::realtime::{Realtime, Settings};
+use crate::shares::Holder;
 
 const DIALECT: &str = "socketio";
 
@@ -102,7 +103,8 @@ impl Realtime {
         let Config { recovery_clients: clients, recovery_bytes_total, .. } = &endpoint.config.dialect;
         let most = Most { clients: *clients, held: recovery_bytes_total.bytes() };
         let key = machine.recoverable();
-        let mooring = key.map(|key| self.berths.moor(key, &endpoint.place, client.id(), most));
+        let holder = Holder::of(facts.client);
+        let mooring = key.map(|key| self.berths.moor(key, &endpoint.place, (client.id(), holder), most));
         let record = Record::new(who, permit);
         Ok(Session::begin(machine, client, gate, first, record, self.drain.guard()).await.moored(mooring))
     }

@@ -1,7 +1,8 @@
 //! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
 //!
 //! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. The
-//! board of questions and the line of empty channels are taken alone. None is held across an await, and none is a client's own; what a [`Carrier`]
+//! board of questions and the line of empty channels are taken alone, the owners of
+//! histories last. None is held across an await, and none is a client's own; what a [`Carrier`]
 //! locks it locks before a lane. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
@@ -17,6 +18,7 @@ mod fanout;
 mod lane;
 mod news;
 mod numbers;
+mod owners;
 mod presence;
 mod publish;
 mod questions;
@@ -50,6 +52,7 @@ use directory::Directory;
 use fanout::{Hearing, Kind, Means};
 use lane::{Address, Lane};
 use outbox::{Entry, Item, Pushed, Slow};
+use owners::Owners;
 use policy::Allowed;
 use questions::Questions;
 use remedy::Remedy;
@@ -80,6 +83,7 @@ pub struct Hub {
     identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
+    owners: Owners,
     questions: Questions,
     remedy: Remedy,
     numbers: Numbers,
@@ -106,6 +110,7 @@ impl Hub {
             identities: Mutex::new(HashMap::new()),
             observers: OnceLock::new(),
             history: AtomicUsize::new(0),
+            owners: Owners::default(),
             questions: Questions::default(),
             remedy: Remedy::default(),
             numbers,
@@ -121,9 +126,9 @@ impl Hub {
         let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let lanes = self.lanes.len();
         let opened = (0..lanes).find_map(|further| self.lanes[(first + further) % lanes].open());
-        let (id, address) = opened?;
+        let (id, _) = opened?;
         self.numbers.connections.inc();
-        Some(Client::new(Arc::clone(self), id, address, holder))
+        Some(Client::new(Arc::clone(self), id, holder))
     }
 
     /// Takes over another config: channels keep their subscribers, members and positions under their new policies.

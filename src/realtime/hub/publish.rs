@@ -11,6 +11,7 @@ use super::channel::{Cell, State};
 use super::fanout::{Hearing, Kind};
 use super::lane::Address;
 use super::outbox::Item;
+use crate::realtime::broker::memory::Owner;
 use crate::realtime::vocabulary::{
     Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, Refusal,
 };
@@ -21,7 +22,7 @@ use crate::shares::Holder;
 pub struct Sender<'a> {
     pub origin: Option<Origin>,
     pub address: Option<Address>,
-    /// Against whom a channel counts that is opened for its message; nobody where it is the app.
+    /// Against whom a channel counts that is opened for its message, and what is kept of it; nobody where it is the app.
     pub holder: Option<Holder>,
     /// Who was asked, where it is a question.
     pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
@@ -196,7 +197,13 @@ impl Hub {
         let others = self.history.load(Ordering::Relaxed).saturating_sub(before);
         let room = config.max_history.bytes().saturating_sub(others);
         let keep = state.policy.keep();
-        let message = state.log.append(message, keep, room, now.instant);
+        // A client keeps no more than it leaves free. What is under way elsewhere is at most a message a thread.
+        let owner = sender.holder.filter(|_| keep.messages > 0).map(|holder| {
+            let held = self.owners.held(holder);
+            let of_others = self.history.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed));
+            Owner { most: config.max_history.bytes().saturating_sub(of_others) / 2, held }
+        });
+        let message = state.log.append(message, keep, room, owner, now.instant);
         self.account(before, state.log.bytes());
         let position = message.position;
         if let Some(id) = id {

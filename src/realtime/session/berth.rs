@@ -1,6 +1,6 @@
 //! Where conversations lie that may go on over another link: a client that lost its own shows the key and is let back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Context;
@@ -14,6 +14,7 @@ use super::Record;
 use crate::realtime::gate::{Gate, Visitor};
 use crate::realtime::link::{Beats, Link};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
+use crate::shares::{Holder, may_take};
 use crate::telemetry::Registry;
 
 /// All berths of this process. One for each connection that can be recovered, until it is over.
@@ -28,12 +29,36 @@ pub struct Berths {
     numbers: Numbers,
 }
 
-/// Those whose connections have no link. Bounded by [`Most`]: with more, the first gives way.
+/// Those whose connections have no link. Bounded by [`Most`]: with more, the first gives way; and of one client address,
+/// who has no more of them than it leaves free, its own first.
 #[derive(Debug, Default)]
 struct Away {
     /// In the order in which they lost it.
     berths: BTreeMap<u64, Arc<Berth>>,
+    by_holder: HashMap<Holder, BTreeSet<u64>>,
     next: u64,
+}
+
+impl Away {
+    fn remove(&mut self, place: u64) -> Option<Arc<Berth>> {
+        let berth = self.berths.remove(&place)?;
+        if let Some(own) = self.by_holder.get_mut(&berth.holder) {
+            own.remove(&place);
+            if own.is_empty() {
+                self.by_holder.remove(&berth.holder);
+            }
+        }
+        Some(berth)
+    }
+
+    fn first_of(&self, holder: Holder) -> Option<u64> {
+        self.by_holder.get(&holder)?.first().copied()
+    }
+
+    /// Of whoever has the most of them.
+    fn first_of_most(&self) -> Option<u64> {
+        self.by_holder.values().max_by_key(|own| own.len())?.first().copied()
+    }
 }
 
 /// How many clients may be away, and how much may be kept for all.
@@ -65,12 +90,13 @@ impl Berths {
         Berths { places: Mutex::default(), away: Mutex::default(), leaving: AtomicUsize::new(0), held, numbers }
     }
 
-    /// A berth for `connection`, that whoever knows `key` finds at the same `place`.
-    pub fn moor(self: &Arc<Self>, key: u128, place: &Arc<str>, connection: ConnectionId, most: Most) -> Mooring {
+    /// A berth for a connection of `client`, that whoever knows `key` finds at the same `place`.
+    pub fn moor(self: &Arc<Self>, key: u128, place: &Arc<str>, client: (ConnectionId, Holder), most: Most) -> Mooring {
         let berth = Arc::new(Berth {
             key,
             place: Arc::clone(place),
-            connection,
+            connection: client.0,
+            holder: client.1,
             is_handed: AtomicBool::new(false),
             handed: Mutex::new(Handed::Waits),
             gives_way: AtomicBool::new(false),
@@ -80,15 +106,14 @@ impl Berths {
         Mooring { berths: Arc::clone(self), berth, most, away: None, beats: Beats::default(), closing: None }
     }
 
-    /// Whoever has been away for longest is forgotten. False where nobody is away.
-    fn forget_oldest(&self, away: &mut Away) -> bool {
-        let Some((_, berth)) = away.berths.pop_first() else { return false };
+    /// The client at `place` is forgotten.
+    fn forget(&self, away: &mut Away, place: Option<u64>) {
+        let Some(berth) = place.and_then(|place| away.remove(place)) else { return };
         self.numbers.away.dec();
         self.numbers.full.inc();
         self.leaving.fetch_add(1, Ordering::Relaxed);
         berth.gives_way.store(true, Ordering::Release);
         berth.waker.wake();
-        true
     }
 }
 
@@ -98,6 +123,8 @@ pub struct Berth {
     key: u128,
     place: Arc<str>,
     connection: ConnectionId,
+    /// Whose connection it is.
+    holder: Holder,
     is_handed: AtomicBool,
     handed: Mutex<Handed>,
     /// Its client is not waited for any more.
@@ -173,7 +200,8 @@ impl Mooring {
         (berth.place == self.berth.place && !Arc::ptr_eq(&berth, &self.berth)).then_some(berth)
     }
 
-    /// Its client has no link from now on. With too many of those, the oldest is forgotten.
+    /// Its client has no link from now on. With too many of those, the oldest is forgotten; with
+    /// too many of one address, its own oldest.
     pub fn leave(&mut self) {
         self.berths.numbers.kept.inc();
         if self.away.is_some() {
@@ -182,19 +210,32 @@ impl Mooring {
         let mut away = self.berths.away.lock();
         away.next += 1;
         let place = away.next;
+        let holder = self.berth.holder;
+        let held = away.by_holder.get(&holder).map_or(0, BTreeSet::len);
+        let free = self.most.clients.saturating_sub(away.berths.len());
+        if held > 0 && !may_take(held, free) {
+            let first = away.first_of(holder);
+            self.berths.forget(&mut away, first);
+        }
         away.berths.insert(place, Arc::clone(&self.berth));
+        away.by_holder.entry(holder).or_default().insert(place);
         self.berths.numbers.away.inc();
         self.away = Some(place);
-        while away.berths.len() > self.most.clients && self.berths.forget_oldest(&mut away) {}
+        while away.berths.len() > self.most.clients {
+            let first = away.first_of_most();
+            self.berths.forget(&mut away, first);
+        }
     }
 
     /// Its client is about to be told something that may have to be kept. Near the most that is kept for all, the
-    /// oldest is forgotten, one at a time: only when it is gone can be known what that gave back.
+    /// oldest of the address with the most is forgotten, one at a time: only when it is gone can be known what that gave back.
     pub fn make_room(&self) {
         let berths = &self.berths;
         let near = self.most.held / 8 * 7;
         if berths.held.get() > i64::try_from(near).unwrap_or(i64::MAX) && berths.leaving.load(Ordering::Relaxed) == 0 {
-            berths.forget_oldest(&mut berths.away.lock());
+            let mut away = berths.away.lock();
+            let first = away.first_of_most();
+            berths.forget(&mut away, first);
         }
     }
 
@@ -209,7 +250,7 @@ impl Mooring {
     /// It counts as away no more.
     fn stay(&mut self) {
         if let Some(place) = self.away.take()
-            && self.berths.away.lock().berths.remove(&place).is_some()
+            && self.berths.away.lock().remove(place).is_some()
         {
             self.berths.numbers.away.dec();
         }

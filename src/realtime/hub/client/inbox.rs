@@ -20,7 +20,7 @@ impl Client {
             return Poll::Ready(());
         }
         let mut post = std::mem::take(&mut self.post);
-        let taken = self.hub.lane(self.address).take(self.address, &mut post, BATCH_BYTES, context);
+        let taken = self.hub.lane(self.address()).take(self.address(), &mut post, BATCH_BYTES, context);
         self.post = post;
         let has_all = taken.is_pending() || self.post.is_all;
         // What fell behind comes after what was queued before it did, and before what is queued from now on.
@@ -40,17 +40,17 @@ impl Client {
     /// True while half of what may wait for it does: whoever is about to tell it more should let it write first.
     pub fn is_crowded(&self) -> bool {
         let limits = self.hub.config().outbox;
-        self.hub.lane(self.address).lock().is_half_full(self.address.slot, &limits)
+        self.hub.lane(self.address()).lock().is_half_full(self.address().slot, &limits)
     }
 
     /// Its session writes, and fills no more before that is done. Who publishes does not wait for it.
     pub fn writing(&self) {
-        self.hub.lane(self.address).busy(self.address);
+        self.hub.lane(self.address()).busy(self.address());
     }
 
     /// Its session is ending, and takes no more.
     pub fn retire(&self) {
-        self.hub.lane(self.address).retire(self.address);
+        self.hub.lane(self.address()).retire(self.address());
     }
 
     /// True when nothing was left behind by the last [`Client::poll_fill`]: it is woken by whatever comes.
@@ -64,7 +64,7 @@ impl Client {
             return None;
         }
         let carrier = carrier();
-        self.hub.lane(self.address).lock().carry_by(self.address.slot, Arc::clone(&carrier) as _);
+        self.hub.lane(self.address()).lock().carry_by(self.address().slot, Arc::clone(&carrier) as _);
         Some(carrier)
     }
 
@@ -114,7 +114,7 @@ impl Client {
         if next <= state.log.top().offset {
             return Some(next);
         }
-        if let Some(seat) = state.seat_mut(self.address.lane, &subscription.encoding, subscription.seat) {
+        if let Some(seat) = state.seat_mut(self.address().lane, &subscription.encoding, subscription.seat) {
             seat.behind = false;
         }
         None

@@ -36,7 +36,7 @@ impl Client {
         now: Moment,
     ) -> Result<(), Refusal> {
         let hub = Arc::clone(&self.hub);
-        let entered = hub.channel(channel, self.holder, now.instant, |cell, mut state| {
+        let entered = hub.channel(channel, self.holder(), now.instant, |cell, mut state| {
             self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
             if state.policy.presence == Members::Off {
                 return Err(Refusal::Forbidden);

@@ -40,9 +40,8 @@ pub enum Authority {
 pub struct Client {
     hub: Arc<Hub>,
     id: ConnectionId,
-    address: Address,
     /// Against whom counts what it opens.
-    holder: Holder,
+    holder: Packed,
     identity: Option<Arc<Identity>>,
     /// Where somebody bounds it. Most clients are bound by policies alone.
     rights: Option<Box<Rights>>,
@@ -79,13 +78,34 @@ struct Subscription {
     seat: usize,
 }
 
+/// A [`Holder`] in eight bytes, as each client has one: no network of IPv6 begins with 32 zeros, nor has only ones.
+#[derive(Clone, Copy)]
+struct Packed(u64);
+
+impl Packed {
+    fn new(holder: Holder) -> Packed {
+        Packed(match holder {
+            Holder::V4(bits) => bits.into(),
+            Holder::V6(bits) => bits,
+            Holder::Trusted | Holder::House => u64::MAX,
+        })
+    }
+
+    fn holder(self) -> Holder {
+        match (u32::try_from(self.0), self.0) {
+            (Ok(bits), _) => Holder::V4(bits),
+            (_, u64::MAX) => Holder::Trusted,
+            (_, bits) => Holder::V6(bits),
+        }
+    }
+}
+
 impl Client {
-    pub(super) fn new(hub: Arc<Hub>, id: ConnectionId, address: Address, holder: Holder) -> Client {
+    pub(super) fn new(hub: Arc<Hub>, id: ConnectionId, holder: Holder) -> Client {
         Client {
             hub,
             id,
-            address,
-            holder,
+            holder: Packed::new(holder),
             identity: None,
             rights: None,
             subscriptions: Vec::new(),
@@ -100,6 +120,14 @@ impl Client {
         self.id
     }
 
+    fn address(&self) -> Address {
+        Address::of(self.id)
+    }
+
+    fn holder(&self) -> Holder {
+        self.holder.holder()
+    }
+
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
@@ -112,7 +140,7 @@ impl Client {
     pub fn identify(&mut self, identity: Identity) {
         self.forget_user();
         self.hub.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
-        self.hub.lane(self.address).lock().identify(self.address.slot, &identity.user);
+        self.hub.lane(self.address()).lock().identify(self.address().slot, &identity.user);
         let identity = Arc::new(identity);
         self.hub.identities.lock().insert(self.id, Arc::clone(&identity));
         self.identity = Some(identity);
@@ -223,7 +251,7 @@ impl Client {
         if place.is_err() && self.subscriptions.len() >= hub.config().max_subscriptions {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
-        let subscribed = hub.channel(&wish.channel, self.holder, now.instant, |cell, mut state| {
+        let subscribed = hub.channel(&wish.channel, self.holder(), now.instant, |cell, mut state| {
             let policy = Arc::clone(&state.policy);
             // Whoever is in is in, and does not come in again.
             if place.is_err() {
@@ -245,7 +273,7 @@ impl Client {
                 (_, Replay::Gone) => (Recovery::Impossible, None),
             };
             if let Err(place) = place {
-                let seat = state.seat(self.address, encoding, wish.notices, behind.is_some());
+                let seat = state.seat(self.address(), encoding, wish.notices, behind.is_some());
                 let subscription = Subscription { cell: Arc::clone(cell), encoding: encoding.clone(), seat };
                 // Most clients have one.
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
@@ -289,10 +317,10 @@ impl Client {
     fn leave_seat(&self, subscription: &Subscription, now: Instant) {
         let Subscription { cell, encoding, seat } = subscription;
         let mut state = cell.state.lock();
-        state.unseat(self.address.lane, encoding, *seat, now);
+        state.unseat(self.address().lane, encoding, *seat, now);
         self.hub.report(&News::Subscribers { channel: &cell.name, subscribers: state.subscribers() });
         // Still under the channel's lock: nothing of it can be put there after this.
-        self.hub.lane(self.address).lock().forget(self.address.slot, cell.number);
+        self.hub.lane(self.address()).lock().forget(self.address().slot, cell.number);
         self.hub.numbers.subscriptions.dec();
         let rests = state.begins_rest();
         drop(state);
@@ -312,7 +340,7 @@ impl Client {
 
     /// Has its own session close it, in its turn.
     pub fn end(&self, why: Closing) {
-        self.hub.lane(self.address).lock().end(self.address.slot, why);
+        self.hub.lane(self.address()).lock().end(self.address().slot, why);
     }
 }
 
@@ -341,7 +369,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.leave_all(Moment::now().instant);
-        self.hub.lane(self.address).close(self.address);
+        self.hub.lane(self.address()).close(self.address());
         self.hub.numbers.connections.dec();
     }
 }

@@ -30,8 +30,8 @@ impl Client {
         let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
         let sender = Sender {
             origin: Some(Origin { connection: self.id, user }),
-            address: Some(self.address),
-            holder: Some(self.holder),
+            address: Some(self.address()),
+            holder: Some(self.holder()),
             asked: None,
         };
         if let Audience::Channel(channel) = &publish.audience
