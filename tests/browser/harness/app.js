@@ -14,7 +14,7 @@ export function cloneApp(app = paths.app) {
   const copy = join(scratch(join(paths.root, "target")), "app");
   cpSync(app, copy, {
     recursive: true,
-    filter: (path) => basename(path) !== "node_modules" && !basename(path).startsWith(".next"),
+    filter: (path) => !["node_modules", ".doorway"].includes(basename(path)) && !basename(path).startsWith(".next"),
   });
   return copy;
 }

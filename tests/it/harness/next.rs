@@ -45,9 +45,10 @@ fn is_older(path: &Path, than: Option<SystemTime>) -> bool {
     modified(path) < than
 }
 
-/// When the source was last changed; what the build itself writes apart.
+/// When the source was last changed; what the build and a running door write there apart.
 fn newest(folder: &Path) -> Option<SystemTime> {
-    let is_source = |name: &str| !name.starts_with(".next") && name != "node_modules" && name != "next-env.d.ts";
+    let is_source =
+        |name: &str| !name.starts_with(".next") && !["node_modules", "next-env.d.ts", ".doorway"].contains(&name);
     let entries = read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
     let sources = entries.filter(|entry| is_source(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
     sources.filter_map(|path| if path.is_dir() { newest(&path) } else { modified(&path) }).max()
