@@ -1,13 +1,14 @@
 //! Who may come in, how many, and how fast: a storm of clients is let in at a rate that leaves room for those inside.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::settings::Section;
+use crate::shares::Holder;
 
 /// Limits of `[realtime]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +58,7 @@ pub struct Admission(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     open: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<Holder, usize>,
     /// When the next place is free, were all of them spread evenly.
     next: Option<Instant>,
 }
@@ -77,7 +78,7 @@ pub enum Turned {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    address: IpAddr,
+    address: Holder,
 }
 
 impl Admission {
@@ -91,7 +92,7 @@ impl Admission {
         limits: &Limits,
         now: Instant,
     ) -> Result<(Permit, Duration), Turned> {
-        let address = network(address);
+        let address = Holder::of(address);
         let mut state = self.0.lock();
         if state.open >= limits.max_connections {
             return Err(Turned::Full);
@@ -124,17 +125,6 @@ impl Drop for Permit {
                 state.by_address.remove(&self.address);
             }
         }
-    }
-}
-
-/// What counts as one address: whoever has one of a /64 has all of it.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => IpAddr::V4(v4),
-            None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        },
-        v4 => v4,
     }
 }
 
@@ -189,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_64_is_one_address() {
-        let of = |text: &str| network(text.parse().unwrap());
+        let of = |text: &str| Holder::of(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
