@@ -81,9 +81,9 @@ impl Config {
         let tls = root.section("tls");
         let app = root.section("app");
         let mut realtime = realtime::Config::read(&root.section("realtime"));
-        let callbacks = app::Config::read(&root.section("callbacks"), &realtime.path);
+        let callbacks = app::Config::read(&root.section("callbacks"), &realtime.entrance.path);
         // Whoever has the app asked, or tokens shown, means the app to say who may be where.
-        realtime.hub.is_apps = !callbacks.events.is_empty() || realtime.tokens.required;
+        realtime.hub.is_apps = !callbacks.events.is_empty() || realtime.entrance.tokens.required;
         let config = Config {
             listen: listen::Config::read(&root.section("listen")),
             tls: tls::Config::read(&tls),

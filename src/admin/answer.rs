@@ -90,7 +90,7 @@ pub(super) fn starting(request: &Request) -> Response {
     told(failure.retry_after(Duration::from_secs(1)), request.headers())
 }
 
-fn told(failure: Failure, headers: &HeaderMap) -> Response {
+pub(super) fn told(failure: Failure, headers: &HeaderMap) -> Response {
     let accept = headers.get(http::header::ACCEPT).cloned();
     failure.into_response(&Asker { accept, ..Asker::default() })
 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::Inner;
-use super::answer::{answer, nothing, starting};
+use super::answer::{answer, nothing, starting, told};
 use crate::http::{Body, Request, Response};
 use crate::realtime::api::Door;
 
@@ -65,9 +65,10 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served
 async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
     let door = if let Served::Everything(door) = served { door } else { Door::Outside };
     if let Some(realtime) = admin.realtime.get()
-        && let Some(asked) = realtime.asked_by_server(&request)
+        && let Some(found) = realtime.find_from_app(&request)
     {
-        return realtime.answer_server(request, asked).await;
+        let headers = request.headers().clone();
+        return found.answer(request).await.unwrap_or_else(|failure| told(failure, &headers));
     }
     let path = request.uri().path();
     match admin.api.get() {

@@ -11,7 +11,7 @@ use crate::listen::Listener;
 pub fn say(config: &Config, listeners: &[Listener]) -> String {
     let urls: Vec<_> = listeners.iter().filter_map(url).collect();
     let (urls, app) = (urls.join(" "), app(config));
-    info!(open = urls, app, realtime = config.realtime.path, "ready");
+    info!(open = urls, app, realtime = config.realtime.entrance.path, "ready");
     format!("serving {app} on {urls}")
 }
 

@@ -39,9 +39,8 @@ impl Service<Request> for Dispatch {
             return Box::pin(async move { Ok(api.answer(request, Door::Outside).await) });
         }
         // Before the callbacks, whose route has the hub's own path by default: nothing of this reaches the app.
-        if self.realtime.serves(&request) {
-            let realtime = Arc::clone(&self.realtime);
-            return Box::pin(async move { realtime.answer(request).await });
+        if let Some(found) = self.realtime.find(&request) {
+            return found.answer(request);
         }
         if self.app.is_callback(request.uri()) {
             // The app believes what comes here: only the hub may say it.

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod failure;
 pub mod http1;
 pub mod http2;
+pub mod query;
 pub mod redirect;
 pub mod rescue;
 pub mod target;

@@ -1,102 +1,56 @@
 //! River 2: WebSockets and their kin, from the upgrade to the hub.
 //!
-//! Three doors in: `upgrade` (WebSockets, over HTTP/1.1 and HTTP/2), `engine` (WebSockets and polling, as the stock
-//! Socket.IO client comes) and `rest` (event streams and history). Behind each a `session` holds together how frames travel (`link`), how the client speaks (`dialect`) and who hears what (`hub`).
+//! Each protocol is a folder with a [`door`]; all of them are in the list in [`Realtime::new`]. Every client passes the
+//! [`entrance`]. Behind it a [`session`] holds together how frames travel ([`link`]), how the client speaks
+//! ([`dialect`]) and who hears what ([`hub`]).
 
-pub mod admission;
 pub mod api;
 pub mod broker;
 pub mod dialect;
-pub mod gate;
+pub mod door;
+pub mod entrance;
 pub mod hub;
 pub mod link;
+pub mod plain;
+pub mod pusher;
 pub mod session;
-pub mod token;
+pub mod socketio;
 pub mod vocabulary;
 
-mod callbacks;
+mod app_authorizer;
 mod config;
-mod cors;
-mod doorman;
-mod engine;
-mod entrance;
-mod farewell;
-mod origin;
-mod place;
-mod pusher;
-mod refusal;
-mod rest;
-mod upgrade;
-mod upkeep;
+mod drain;
+mod sweeper;
+mod token_authorizer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, ALLOW};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::sync::Semaphore;
-
 pub use config::Config;
 
-use self::admission::Admission;
-use self::callbacks::Callbacks;
-use self::dialect::plain::Plain;
-use self::doorman::Doorman;
-use self::engine::Endpoint;
-use self::gate::Gate;
+use self::app_authorizer::Callbacks;
+use self::door::{Doors, Found, Ground};
+use self::entrance::Entrance;
+use self::entrance::authorizer::Gate;
+use self::entrance::token::Tokens;
 use self::hub::Hub;
-use self::link::engine::Sessions;
-use self::link::websocket;
-use self::token::Tokens;
+use self::session::Sessions;
+use self::token_authorizer::Doorman;
 use self::vocabulary::Moment;
 use crate::app::App;
 use crate::drain::Signal;
-use crate::http::{Facts, Failure, Request, Response};
+use crate::http::Request;
 use crate::settings::Live;
 use crate::telemetry::Registry;
 
-/// The realtime hub and its doors in.
+/// The realtime hub, and the doors of all protocols.
 pub struct Realtime {
-    settings: Live<Settings>,
     hub: Arc<Hub>,
-    admission: Arc<Admission>,
-    numbers: Arc<session::Numbers>,
-    turned: entrance::Turned,
-    sessions: Arc<Sessions>,
-    berths: Arc<session::Berths>,
-    recovered: dialect::socketio::Numbers,
-    pusher: Arc<pusher::Apps>,
-    pusher_webhooks: pusher::Webhooks,
-    pusher_sessions: pusher::Sessions,
-    app: Arc<App>,
-    gate: Arc<dyn Gate>,
-    tokens: Arc<Tokens>,
-    /// Sockets that are open only to be told why they are closed.
-    refusing: Arc<Semaphore>,
-    drain: Signal,
-}
-
-/// The config, and what is made of it once.
-struct Settings {
-    config: Config,
-    plain: Arc<Plain>,
-    engines: Vec<Arc<Endpoint>>,
-}
-
-impl Settings {
-    fn new(config: &Config, recovered: &dialect::socketio::Numbers) -> Settings {
-        Settings {
-            config: config.clone(),
-            plain: Arc::new(Plain::new(config.plain.clone())),
-            engines: config.socketio.iter().map(|endpoint| Arc::new(Endpoint::new(endpoint, recovered))).collect(),
-        }
-    }
-
-    /// The endpoint of Engine.IO that a request for `path` is for.
-    fn engine(&self, path: &str) -> Option<&Arc<Endpoint>> {
-        self.engines.iter().find(|endpoint| endpoint.serves(path))
-    }
+    entrance: Arc<Entrance>,
+    sessions: Sessions,
+    doors: Doors<Config>,
+    /// Whether clients are told at a drain that this is a restart.
+    restarts: Live<bool>,
 }
 
 impl Realtime {
@@ -104,36 +58,24 @@ impl Realtime {
     pub fn new(config: &Config, app: Arc<App>, drain: Signal, registry: &mut Registry) -> Realtime {
         let lanes = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Arc::new(Hub::new(config.hub.clone(), lanes, hub::Numbers::new(registry)));
-        tokio::spawn(upkeep::upkeep(Arc::clone(&hub), drain.clone()));
-        let apps = Arc::new(pusher::Apps::new(&config.pusher));
-        apps.register(registry);
-        let webhooks = pusher::Webhooks::start(Arc::clone(&apps), &hub, Arc::clone(&app), drain.clone(), registry);
-        let recovered = dialect::socketio::Numbers::new(registry);
-        let numbers = Arc::new(session::Numbers::new(registry));
-        session::start_couriers(&hub, &numbers);
-        let settings = Live::new(Settings::new(config, &recovered));
-        tokio::spawn(farewell::farewell(Arc::clone(&hub), settings.clone(), drain.clone()));
-        let tokens = Tokens::new(&config.tokens, registry);
+        let restarts = Live::new(config.restarts);
+        tokio::spawn(sweeper::sweep(Arc::clone(&hub), drain.clone()));
+        tokio::spawn(drain::close_all(Arc::clone(&hub), restarts.clone(), drain.clone()));
+        let tokens = Tokens::new(&config.entrance.tokens, registry);
         tokio::spawn(Arc::clone(&tokens).follow(drain.clone()));
         let callbacks = Callbacks::new(Arc::clone(&app), Arc::clone(&hub));
-        Realtime {
-            settings,
-            gate: Arc::new(Doorman::new(Arc::clone(&tokens), callbacks)),
-            tokens,
-            refusing: Arc::new(Semaphore::new(refusal::MOST)),
-            app,
-            hub,
-            pusher: apps,
-            pusher_webhooks: webhooks,
-            pusher_sessions: pusher::Sessions::default(),
-            admission: Arc::default(),
-            numbers,
-            turned: entrance::Turned::new(registry),
-            sessions: engine::sessions(registry),
-            berths: Arc::new(session::Berths::new(recovered.held().clone(), registry)),
-            recovered,
-            drain,
-        }
+        let authorizer = Arc::new(Doorman::new(Arc::clone(&tokens), callbacks));
+        let judges = (authorizer as Arc<dyn Gate>, tokens);
+        let entrance = Arc::new(Entrance::new(&config.entrance, &hub, &app, judges, &drain, registry));
+        let sessions = Sessions::new(&hub, &drain, registry);
+        let ground =
+            &mut Ground { hub: &hub, entrance: &entrance, sessions: &sessions, app: &app, drain: &drain, registry };
+        // Every path below the hub's own may name a channel of the plain door: it comes last.
+        let doors = Doors::<Config>::new()
+            .with(socketio::SocketIoDoor::new(&config.socketio, ground), |config| &config.socketio)
+            .with(pusher::PusherDoor::new(&config.pusher, ground), |config| &config.pusher)
+            .with(plain::PlainDoor::new(&config.plain, ground), |config| &config.plain);
+        Realtime { hub, entrance, sessions, doors, restarts }
     }
 
     /// The hub, for the doors of the app and the operator.
@@ -141,83 +83,28 @@ impl Realtime {
         &self.hub
     }
 
-    /// True when a request is the hub's, by its path.
-    pub fn serves(&self, request: &Request) -> bool {
-        let settings = self.settings.get();
-        let path = request.uri().path();
-        if settings.engine(path).is_some() || self.pusher_place(&settings, request).is_some() {
-            return true;
-        }
-        path.strip_prefix(settings.config.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// What `request` means to one of the doors; `None` where it is not the hub's.
+    pub fn find(&self, request: &Request) -> Option<Found> {
+        self.doors.find(request)
+    }
+
+    /// What `request` means if an app's server asks it: for a listener of the door's own, which the app reaches without
+    /// knowing the site's address.
+    pub fn find_from_app(&self, request: &Request) -> Option<Found> {
+        self.doors.find_from_app(request)
     }
 
     /// How many clients are connected now, by dialect.
     pub fn sockets(&self) -> BTreeMap<&'static str, i64> {
-        self.numbers.sockets()
+        self.sessions.open()
     }
 
     /// Takes over another section of the config (SIGHUP). Sockets stay open; new ones are under the new settings, and
     /// channels under their new policies at once.
     pub fn reload(&self, config: &Config) {
         self.hub.reload(config.hub.clone(), Moment::now().instant);
-        self.pusher.reload(&config.pusher);
-        self.tokens.reload(&config.tokens);
-        self.pusher_webhooks.reload();
-        self.settings.set(Settings::new(config, &self.recovered));
+        self.entrance.reload(&config.entrance);
+        self.doors.reload(config);
+        self.restarts.set(config.restarts);
     }
-
-    /// Answers a request on the hub's path: an upgrade, or one of the one-way doors.
-    ///
-    /// # Errors
-    /// [`Failure`] for what is not for the hub to answer: 400, 403, 404, 405, 426 (RFC 6455 section 4.4), and 503 with
-    /// `Retry-After` when there is no place.
-    pub async fn answer(&self, request: Request) -> Result<Response, Failure> {
-        let settings = self.settings.get();
-        if let Some(endpoint) = settings.engine(request.uri().path()) {
-            let endpoint = Arc::clone(endpoint);
-            return self.engine(settings, endpoint, request).await;
-        }
-        if let Some(place) = self.pusher_place(&settings, &request) {
-            return self.pusher(request, place).await;
-        }
-        drop(settings);
-        if websocket::asks(&request) {
-            return self.upgrade(request).await;
-        }
-        let (request, _) = request.into_parts();
-        let facts = entrance::facts(&request)?;
-        let from = self.check_origin(&self.settings.get().config.origins, &request.headers, &facts)?;
-        if let Some(answer) = cors::preflight(&request, &from) {
-            return Ok(answer);
-        }
-        match self.one_way(request, facts).await {
-            Ok(mut response) => {
-                cors::share(response.headers_mut(), &from);
-                Ok(response)
-            }
-            // A page may read why it is refused.
-            Err(failure) => Err(cors::share_failure(failure, &from)),
-        }
-    }
-
-    async fn one_way(&self, request: Parts, facts: Facts) -> Result<Response, Failure> {
-        let (is_get, is_head) = (request.method == Method::GET, request.method == Method::HEAD);
-        if !is_get && !is_head {
-            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address is read, or speaks WebSocket.");
-            return Err(failure.header(ALLOW, HeaderValue::from_static("GET, HEAD")));
-        }
-        if is_get && accepts(&request.headers, "text/event-stream") {
-            self.listen(request, facts).await
-        } else if accepts(&request.headers, "application/json") {
-            self.look_back(request, facts).await
-        } else {
-            Err(websocket::not_asked(request.version))
-        }
-    }
-}
-
-/// Whether `kind` is named among what a client accepts; a wildcard names nothing.
-fn accepts(headers: &HeaderMap, kind: &str) -> bool {
-    let accepts = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    accepts.flat_map(|accept| accept.split(',')).any(|item| item.split(';').next().unwrap_or_default().trim() == kind)
 }

@@ -34,6 +34,7 @@ pub use config::Config;
 
 use super::hub::Hub;
 use super::vocabulary::{Moment, Refusal, Since};
+use crate::http::query::parameter;
 use crate::http::{Body, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
@@ -253,7 +254,7 @@ impl Api {
 
     /// What changes nothing.
     fn look(&self, route: Route, query: Option<&str>, config: &Config) -> Result<String, Problem> {
-        let parameter = |key| super::place::parameter(query, key);
+        let parameter = |key| parameter(query, key);
         let number = |text: String| text.parse().map_err(|_| Problem::bad("limit is a number"));
         let limit = parameter("limit").map(number).transpose()?.unwrap_or(MOST_BY_DEFAULT).clamp(1, MOST);
         let json = match route {

@@ -5,9 +5,6 @@
 //! upgrade chooses. Hub and broker stay as they are.
 
 pub mod heartbeat;
-pub mod plain;
-pub mod socketio;
-pub mod pusher;
 
 use std::sync::Arc;
 use std::time::Instant;

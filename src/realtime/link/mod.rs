@@ -1,9 +1,7 @@
 //! How frames travel: one client's link, whatever it is made of.
 
-pub mod engine;
 pub mod event_stream;
 pub mod polling;
-pub mod sockjs;
 pub mod websocket;
 
 use std::borrow::Cow;

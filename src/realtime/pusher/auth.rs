@@ -8,29 +8,32 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
-use super::socket::DIALECT;
+use super::machine::{App, Auth, name, quoted, value};
+use super::{CORS, DIALECT, PusherDoor};
+use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};
-use crate::realtime::dialect::pusher::{App, Auth, name, quoted, value};
-use crate::realtime::engine::sharing::{preflight, share};
-use crate::realtime::entrance::facts;
-use crate::realtime::gate::Visitor;
+use crate::realtime::entrance::authorizer::Visitor;
+use crate::realtime::entrance::{self, facts};
 use crate::realtime::vocabulary::{Command, Identity, Refusal, Subscribe};
-use crate::realtime::{Realtime, place};
 
 /// The longest form that is read, in bytes.
-const LONGEST: usize = 16 * 1024;
+const MAX_FORM: usize = 16 * 1024;
 
-impl Realtime {
+impl PusherDoor {
     /// Signs for a client that wants into a channel, or wants to be a user.
     ///
     /// # Errors
     /// 400, 403, 405; 503 where the app is to be asked and cannot be.
-    pub(in crate::realtime) async fn pusher_auth(&self, request: Request, is_user: bool) -> Result<Response, Failure> {
-        let settings = self.settings.get();
+    pub(super) async fn auth(
+        &self,
+        config: &entrance::Config,
+        request: Request,
+        is_user: bool,
+    ) -> Result<Response, Failure> {
         let (request, body) = request.into_parts();
         let facts = facts(&request)?;
-        let from = self.check_origin(&settings.config.origins, &request.headers, &facts)?;
-        if let Some(response) = preflight(&request, &from) {
+        let from = self.entrance.check_origin(&config.origins, &request.headers, &facts)?;
+        if let Some(response) = CORS.preflight(&request, &from) {
             return Ok(response);
         }
         if request.method != Method::POST {
@@ -39,9 +42,10 @@ impl Realtime {
         }
         let bad = |what: &'static str| Failure::client(StatusCode::BAD_REQUEST, what);
         let no = |what: &'static str| Failure::client(StatusCode::FORBIDDEN, what);
-        let body = Limited::new(body, LONGEST).collect().await.map_err(|_| bad("The form cannot be read."))?.to_bytes();
+        let body =
+            Limited::new(body, MAX_FORM).collect().await.map_err(|_| bad("The form cannot be read."))?.to_bytes();
         let form = std::str::from_utf8(&body).map_err(|_| bad("The form is not UTF-8."))?;
-        let field = |key| place::parameter(Some(form), key);
+        let field = |key| parameter(Some(form), key);
         let app =
             self.signer(field("app_key").as_deref()).ok_or_else(|| no("No app of this key is signed for here."))?;
         let socket_id = field("socket_id").ok_or_else(|| bad("The form has no socket_id."))?;
@@ -78,7 +82,7 @@ impl Realtime {
                     request_id: facts.request_id.as_str().to_owned(),
                 });
                 let wish = Command::Subscribe(Subscribe::to(in_hub));
-                if let Some(asking) = self.gate.ask(&visitor, Some(&identity), &wish) {
+                if let Some(asking) = self.entrance.authorizer().ask(&visitor, Some(&identity), &wish) {
                     asking.await.outcome.map_err(|refusal| match refusal {
                         Refusal::Unavailable | Refusal::TooMany { .. } => {
                             Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked.")
@@ -97,15 +101,15 @@ impl Realtime {
         let mut response = Response::new(Body::from(json));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        share(response.headers_mut(), from);
+        CORS.share(response.headers_mut(), &from);
         Ok(response)
     }
 
     /// The app of `key` if Doorway signs for it; the first such without a key.
     fn signer(&self, key: Option<&str>) -> Option<Arc<App>> {
         match key {
-            Some(key) => self.pusher.by_key(key).filter(|app| app.settings().auth == Auth::Doorway),
-            None => self.pusher.all().into_iter().find(|app| app.settings().auth == Auth::Doorway),
+            Some(key) => self.apps.by_key(key).filter(|app| app.settings().auth == Auth::Doorway),
+            None => self.apps.all().into_iter().find(|app| app.settings().auth == Auth::Doorway),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::realtime::dialect::pusher;
+use super::machine;
 use crate::realtime::hub::policy::Demand;
 use crate::settings::Section;
 
@@ -10,7 +10,7 @@ use crate::settings::Section;
 pub struct Config {
     /// In the order of the file; the first shares the names of its channels with the other dialects. Default none: the
     /// dialect is not spoken.
-    pub apps: Vec<pusher::Config>,
+    pub apps: Vec<machine::Config>,
 }
 
 impl Config {
@@ -19,7 +19,7 @@ impl Config {
         let mut config = Config::default();
         let (mut ids, mut keys, mut prefixes) = (HashSet::new(), HashSet::new(), HashSet::new());
         for section in section.sections("pusher") {
-            let app = pusher::Config::read(&section, config.apps.is_empty());
+            let app = machine::Config::read(&section, config.apps.is_empty());
             if !ids.insert(app.id.clone()) {
                 section.problem("id", format!("there are two apps with the id {:?}", app.id), None);
             }
@@ -38,6 +38,6 @@ impl Config {
 
     /// What the apps need of the hub's channels.
     pub fn demands(&self) -> Vec<Demand> {
-        self.apps.iter().flat_map(pusher::demands).collect()
+        self.apps.iter().flat_map(machine::demands).collect()
     }
 }

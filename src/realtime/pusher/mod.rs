@@ -1,71 +1,120 @@
-//! The doors of Pusher Channels: sockets at `/app/KEY` and the REST API at `/apps/ID/…`, both also below the hub's path.
+//! Pusher Channels: sockets at `/app/KEY` and the REST API at `/apps/ID/…`, both also below the hub's path.
 
-mod config;
-mod index;
+pub mod machine;
+pub mod sockjs;
+
+mod apps;
 mod auth;
+mod config;
 mod fallback;
-mod place;
 mod rest;
+mod route;
 mod socket;
 mod webhooks;
 
+use std::sync::Arc;
+
 pub use config::Config;
-pub use index::Apps;
-pub use place::Place;
-pub use webhooks::Webhooks;
 
-/// The sessions of clients without WebSockets.
-pub type Sessions = std::sync::Arc<sockjs::Sessions<fallback::SessionKey>>;
+use super::door::{Door, Found, Ground};
+use super::entrance::cors::{AllowedHeaders, Cors};
+use super::entrance::{self, Entrance};
+use super::hub::Hub;
+use super::link::websocket;
+use super::session::Sessions;
+use crate::app::App as NextApp;
+use crate::drain::Signal;
+use crate::http::{Failure, Request, Response};
+use apps::Apps;
+use fallback::SessionKey;
+use machine::Code;
+use route::{Route, Wish};
+use webhooks::Webhooks;
 
-/// A request of an app's server to the REST API.
-#[derive(Debug)]
-pub struct Asked {
-    id: String,
-    path: String,
+const DIALECT: &str = "pusher";
+
+/// For what pages ask by ordinary requests. What of their headers means something here can be sent from anywhere.
+const CORS: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, varies_by: None };
+
+/// The doors of Pusher Channels.
+pub struct PusherDoor {
+    entrance: Arc<Entrance>,
+    sessions: Sessions,
+    hub: Arc<Hub>,
+    app: Arc<NextApp>,
+    drain: Signal,
+    apps: Arc<Apps>,
+    webhooks: Webhooks,
+    /// The sessions of clients without WebSockets.
+    fallbacks: Arc<sockjs::Sessions<SessionKey>>,
 }
 
-use super::{Realtime, Settings};
-use crate::http::{Failure, Request, Response};
-use crate::realtime::dialect::pusher::Code;
-use crate::realtime::link::{sockjs, websocket};
-use place::Wish;
-
-impl Realtime {
-    /// The dialect's door that a request means, if any.
-    pub(super) fn pusher_place(&self, settings: &Settings, request: &Request) -> Option<Place> {
-        if self.pusher.is_empty() {
-            return None;
+impl PusherDoor {
+    /// Builds the apps of `config` and starts their webhooks.
+    pub fn new(config: &Config, ground: &mut Ground) -> PusherDoor {
+        let apps = Arc::new(Apps::new(config));
+        apps.register(ground.registry);
+        let webhooks = Webhooks::start(
+            Arc::clone(&apps),
+            ground.hub,
+            Arc::clone(ground.app),
+            ground.drain.clone(),
+            ground.registry,
+        );
+        PusherDoor {
+            entrance: Arc::clone(ground.entrance),
+            sessions: ground.sessions.clone(),
+            hub: Arc::clone(ground.hub),
+            app: Arc::clone(ground.app),
+            drain: ground.drain.clone(),
+            apps,
+            webhooks,
+            fallbacks: Arc::default(),
         }
+    }
+
+    fn route(&self, entrance: &entrance::Config, request: &Request) -> Option<Route> {
         let uri = request.uri();
         let wish = Wish { path: uri.path(), query: uri.query(), is_upgrade: websocket::asks(request) };
-        Place::find(&settings.config.path, &self.pusher, wish)
+        Route::find(&entrance.path, &self.apps, wish)
     }
 
-    /// What `request` asks, if an app's server asks it: for a listener of the door's own, which the app reaches without
-    /// knowing the site's address.
-    pub fn asked_by_server(&self, request: &Request) -> Option<Asked> {
-        match self.pusher_place(&self.settings.get(), request)? {
-            Place::Rest { id, path } => Some(Asked { id, path }),
-            Place::Socket { .. } | Place::Nowhere { .. } | Place::Fallback { .. } | Place::Auth { .. } => None,
+    async fn answer(&self, config: &entrance::Config, request: Request, route: Route) -> Result<Response, Failure> {
+        match route {
+            Route::Socket { key } => self.socket(config, request, &key, Ok(())).await,
+            Route::Nowhere { key } => self.socket(config, request, &key, Err(Code::NoPath)).await,
+            Route::Fallback { key, session, what } => self.fallback(config, request, (key, session), what).await,
+            Route::Rest { id, path } => Ok(self.rest(request, &id, &path).await),
+            Route::Auth { is_user } => self.auth(config, request, is_user).await,
         }
     }
+}
 
-    /// Answers it, if it is signed as anywhere.
-    pub async fn answer_server(&self, request: Request, Asked { id, path }: Asked) -> Response {
-        self.pusher_rest(request, &id, &path).await
+impl Door for PusherDoor {
+    type Config = Config;
+
+    fn find(self: &Arc<Self>, request: &Request) -> Option<Found> {
+        if self.apps.is_empty() {
+            return None;
+        }
+        let config = self.entrance.config();
+        let route = self.route(&config, request)?;
+        let door = Arc::clone(self);
+        Some(Found::new(move |request| async move { door.answer(&config, request, route).await }))
     }
 
-    /// Answers at one of the dialect's doors.
-    ///
-    /// # Errors
-    /// [`Failure`], by the door.
-    pub(super) async fn pusher(&self, request: Request, place: Place) -> Result<Response, Failure> {
-        match place {
-            Place::Socket { key } => self.pusher_socket(request, &key, Ok(())).await,
-            Place::Nowhere { key } => self.pusher_socket(request, &key, Err(Code::NoPath)).await,
-            Place::Fallback { key, session, what } => self.pusher_fallback(request, &key, &session, what).await,
-            Place::Rest { id, path } => Ok(self.pusher_rest(request, &id, &path).await),
-            Place::Auth { is_user } => self.pusher_auth(request, is_user).await,
+    /// The REST API alone. A request has to be signed there as anywhere.
+    fn find_from_app(self: &Arc<Self>, request: &Request) -> Option<Found> {
+        if self.apps.is_empty() {
+            return None;
         }
+        let Route::Rest { id, path } = self.route(&self.entrance.config(), request)? else { return None };
+        let door = Arc::clone(self);
+        Some(Found::new(move |request| async move { Ok(door.rest(request, &id, &path).await) }))
+    }
+
+    fn reload(&self, config: &Config) {
+        self.apps.reload(config);
+        self.webhooks.reload();
     }
 }

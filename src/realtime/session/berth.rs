@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::Record;
-use crate::realtime::gate::{Gate, Visitor};
+use crate::realtime::entrance::authorizer::{Gate, Visitor};
 use crate::realtime::link::{Beats, Link};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
 use crate::shares::{Holder, may_take};

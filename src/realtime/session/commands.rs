@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use super::Session;
-use crate::realtime::gate::{Asking, Consent, Departure, Verdict};
+use crate::realtime::entrance::authorizer::{Asking, Consent, Departure, Verdict};
 use crate::realtime::hub::{Authority, Given};
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Refusal, Ticket};
 

@@ -6,6 +6,7 @@ mod commands;
 mod ending;
 mod line;
 mod loan;
+mod open;
 mod record;
 mod recovery;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use super::dialect::{Action, Dialect, Step};
-use super::gate::{Departure, Gate, Visitor};
+use super::entrance::authorizer::{Departure, Gate, Visitor};
 use super::hub::outbox::{Entry, Item};
 use super::hub::{Authority, Client};
 use super::link::{Link, LinkError};
@@ -30,8 +31,8 @@ use line::Line;
 use loan::Loan;
 
 pub use berth::{Berths, Mooring, Most};
-pub use loan::start_couriers;
-pub use record::{End, Numbers, Record, Who};
+pub use open::Sessions;
+pub use record::{End, Numbers, Record};
 
 /// A session that talks. A future by hand: one that the compiler makes of it is twice as large, for each open socket.
 pub struct Running(Session);
@@ -99,7 +100,7 @@ pub struct Session {
 impl Session {
     /// Begins a conversation, before there is a link: when this is done, the client is in its first channels, or the
     /// gate has said that it may not be. `first` are commands that the app gave when it let the client in.
-    pub async fn begin(
+    async fn begin(
         dialect: Box<dyn Dialect>,
         client: Client,
         gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,

@@ -12,8 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::info;
 
-use crate::http::facts::RequestId;
-use crate::realtime::admission::Permit;
+use crate::realtime::entrance::Arrival;
+use crate::realtime::entrance::admission::Permit;
 use crate::realtime::hub::Carried;
 use crate::realtime::link::Traffic;
 use crate::telemetry::Registry;
@@ -128,15 +128,6 @@ impl End {
     }
 }
 
-/// Who a socket is, for its line in the log.
-pub struct Who {
-    pub dialect: &'static str,
-    pub client: IpAddr,
-    pub path: Box<str>,
-    pub request_id: RequestId,
-    pub numbers: Arc<Numbers>,
-}
-
 /// What is kept of it, for as long as it is open.
 struct Kept {
     dialect: &'static str,
@@ -158,12 +149,12 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new(who: Who, permit: Permit) -> Record {
-        let label = DialectLabel { dialect: who.dialect };
-        who.numbers.open.get_or_create(&label).inc();
-        who.numbers.note(&label);
-        who.numbers.opened.get_or_create(&label).inc();
-        let Who { dialect, client, path, request_id, numbers } = who;
+    pub fn new(arrival: Arrival, permit: Permit, numbers: Arc<Numbers>) -> Record {
+        let label = DialectLabel { dialect: arrival.dialect };
+        numbers.open.get_or_create(&label).inc();
+        numbers.note(&label);
+        numbers.opened.get_or_create(&label).inc();
+        let Arrival { dialect, client, path, request_id } = arrival;
         let request_id = request_id.as_str().into();
         let kept = Kept { dialect, client, path, request_id, numbers, opened: Instant::now() };
         Record { who: Box::new(kept), _permit: permit, traffic: Traffic::default(), end: None }

@@ -8,7 +8,7 @@ use super::ending::Closing;
 use super::line::Line;
 use super::{End, Session};
 use crate::realtime::dialect::Step;
-use crate::realtime::gate::Visitor;
+use crate::realtime::entrance::authorizer::Visitor;
 use crate::realtime::vocabulary::{Frame, Moment, Parcel};
 
 impl Session {

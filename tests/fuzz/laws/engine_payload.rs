@@ -1,7 +1,7 @@
 //! A body of packets: whatever it is, it is read to its end; and what was read is written as it was.
 
 use bytes::Bytes;
-use doorway::realtime::link::engine::{Payload, encode};
+use doorway::realtime::socketio::engineio::transport::{Payload, encode};
 use doorway::realtime::vocabulary::Frame;
 
 const MOST: usize = 10_000;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use doorway::realtime::link::engine::{Config, Engine, Numbers, Place, Sessions, Sid};
 use doorway::realtime::link::{Link, LinkError, Traffic};
+use doorway::realtime::socketio::engineio::transport::{Config, Engine, Numbers, Place, Sessions, Sid};
 use doorway::realtime::vocabulary::{Frame, Parcel};
 
 /// A second transport that says what the input has for it.

@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use doorway::realtime::dialect::pusher::{App, Config, Key, name};
 use doorway::realtime::dialect::{Action, Dialect, Step};
+use doorway::realtime::pusher::machine::{App, Config, Key, name};
 use doorway::realtime::vocabulary::{
     Close, Command, ConnectionId, Epoch, Event, Frame, Member, Moment, Payload, Position, Publish, Recovery, Subscribed,
 };

@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use doorway::realtime::dialect::socketio::{Config, Parser, SocketIo};
 use doorway::realtime::dialect::{Action, Dialect, Step};
+use doorway::realtime::socketio::machine::{Config, Parser, SocketIo};
 use doorway::realtime::vocabulary::{
     Command, ConnectionId, Epoch, Event, Frame, Moment, Payload, Position, Recovery, Subscribed,
 };

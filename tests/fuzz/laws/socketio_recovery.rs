@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use doorway::realtime::dialect::socketio::{Config, Emit, Machine, Recovery, SocketIo, event};
 use doorway::realtime::dialect::{Action, Dialect, Form, Step};
+use doorway::realtime::socketio::machine::{Config, Emit, Machine, Recovery, SocketIo, event};
 use doorway::realtime::vocabulary::{
     Channel, Closing, Command, ConnectionId, Draft, Epoch, Event, Frame, Message, Moment, Parting, Payload, Position,
     Recovery as Replay, Refusal, Subscribed, Ticket,

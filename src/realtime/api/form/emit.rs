@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::Object;
 use super::read::whole;
 use crate::realtime::api::problem::Problem;
-use crate::realtime::dialect::socketio;
 use crate::realtime::hub::{Answers, Given};
+use crate::realtime::socketio::app_format;
 use crate::realtime::vocabulary::{ConnectionId, Payload, Publish};
 
 /// Rooms and clients that one event may name, and may leave out.
@@ -40,8 +40,8 @@ pub fn emission(body: &[u8]) -> Result<Emission, Problem> {
         if !args.starts_with('[') {
             object.wrong("args", "must be a list");
         }
-        let namespace = object.text("namespace").unwrap_or_else(|| socketio::rooms::ROOT.to_owned());
-        if !socketio::rooms::is_scope(&namespace) {
+        let namespace = object.text("namespace").unwrap_or_else(|| app_format::rooms::ROOT.to_owned());
+        if !app_format::rooms::is_scope(&namespace) {
             object.wrong("namespace", "must begin with a slash, as in \"/admin\"");
         }
         let names = |key| {
@@ -57,9 +57,9 @@ pub fn emission(body: &[u8]) -> Result<Emission, Problem> {
         if patience.is_some_and(|patience| !(1..=LONGEST).contains(&patience)) {
             object.wrong("serverTimeout", format!("must be from 1 to {LONGEST} milliseconds"));
         }
-        let mut draft = socketio::event(&name?, args).map_err(|what| object.wrong_here(what)).ok()?;
+        let mut draft = app_format::event(&name?, args).map_err(|what| object.wrong_here(what)).ok()?;
         draft.volatile = volatile;
-        let emit = socketio::Emit { scope: &namespace, to: &to, except: &except, but: None };
+        let emit = app_format::Emit { scope: &namespace, to: &to, except: &except, but: None };
         let (audience, draft) = emit.address(draft).map_err(|bad| object.wrong_here(bad.to_string())).ok()?;
         let publish = Publish { ticket: 0, audience, draft, echo: true };
         Some(Emission { publish, patience: patience.map(Duration::from_millis) })
@@ -93,7 +93,7 @@ pub fn acknowledged(answers: Answers) -> Acknowledged {
 
 fn acknowledgement(from: ConnectionId, given: &Given) -> Acknowledgement {
     let args = match &given.data {
-        Payload::Json(json) => socketio::inline(json, &socketio::attached(&given.extras)).to_string(),
+        Payload::Json(json) => app_format::inline(json, &app_format::attached(&given.extras)).to_string(),
         Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),
     };
     Acknowledgement {

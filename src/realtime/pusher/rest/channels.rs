@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::No;
 use super::signature::Parameters;
-use crate::realtime::Realtime;
-use crate::realtime::dialect::pusher::{App, name};
 use crate::realtime::hub::Hub;
+use crate::realtime::pusher::PusherDoor;
+use crate::realtime::pusher::machine::{App, name};
 use crate::realtime::vocabulary::{Channel, Moment, Payload, Since};
 
 /// What is asked of a channel: `info=user_count,subscription_count,cache`.
@@ -67,8 +67,8 @@ fn cached(hub: &Hub, app: &App, channel: &Channel, now: Moment) -> Value {
     json!({ "data": data, "ttl": app.settings().cache_age.as_secs().saturating_sub(age) })
 }
 
-impl Realtime {
-    pub(super) fn pusher_channels(&self, app: &Arc<App>, query: &Parameters) -> Result<String, No> {
+impl PusherDoor {
+    pub(super) fn list_channels(&self, app: &Arc<App>, query: &Parameters) -> Result<String, No> {
         let info = Info::read(query.get("info").map(String::as_str))?;
         let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
         if info.users && !prefix.starts_with("presence-") {
@@ -85,7 +85,7 @@ impl Realtime {
         Ok(json!({ "channels": told }).to_string())
     }
 
-    pub(super) fn pusher_channel(&self, app: &Arc<App>, name: &str, query: &Parameters) -> Result<String, No> {
+    pub(super) fn look_at_channel(&self, app: &Arc<App>, name: &str, query: &Parameters) -> Result<String, No> {
         let channel = app.channel(name).ok_or_else(|| No::bad(format!("Invalid channel name: {name:?}")))?;
         let info = Info::read(query.get("info").map(String::as_str))?;
         if info.users && !name.starts_with("presence-") {
@@ -96,7 +96,7 @@ impl Realtime {
         Ok(Value::Object(told).to_string())
     }
 
-    pub(super) fn pusher_members(&self, app: &Arc<App>, name: &str) -> Result<String, No> {
+    pub(super) fn list_members(&self, app: &Arc<App>, name: &str) -> Result<String, No> {
         let channel = app.channel(name).ok_or_else(|| No::bad(format!("Invalid channel name: {name:?}")))?;
         if !name.starts_with("presence-") {
             return Err(No::bad("Users are known of presence channels only"));

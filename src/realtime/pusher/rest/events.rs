@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::No;
 use super::channels::Info;
-use crate::realtime::Realtime;
-use crate::realtime::dialect::pusher::{App, name};
+use crate::realtime::pusher::PusherDoor;
+use crate::realtime::pusher::machine::{App, name};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Moment, Payload};
 
 #[derive(Deserialize)]
@@ -59,10 +59,10 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, No> {
     serde_json::from_slice(body).map_err(|error| No::bad(format!("The body is not what is expected: {error}")))
 }
 
-impl Realtime {
-    pub(super) async fn pusher_event(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
+impl PusherDoor {
+    pub(super) async fn publish_event(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
         let ready = Ready::new(app, parse(body)?)?;
-        let told = self.pusher_publish(app, &ready).await?;
+        let told = self.publish_ready(app, &ready).await?;
         if !ready.info.is_asked() {
             return Ok("{}".to_owned());
         }
@@ -70,7 +70,7 @@ impl Realtime {
         Ok(serde_json::json!({ "channels": channels }).to_string())
     }
 
-    pub(super) async fn pusher_batch(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
+    pub(super) async fn publish_batch(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
         let Batch { batch } = parse(body)?;
         let most = app.settings().max_batch;
         if batch.len() > most {
@@ -80,22 +80,22 @@ impl Realtime {
         let ready: Vec<Ready> = batch.into_iter().map(|wire| Ready::new(app, wire)).collect::<Result<_, _>>()?;
         let mut told = Vec::with_capacity(ready.len());
         for event in &ready {
-            told.push(self.pusher_publish(app, event).await?.pop().map(|(_, info)| info).unwrap_or_default());
+            told.push(self.publish_ready(app, event).await?.pop().map(|(_, info)| info).unwrap_or_default());
         }
         let is_asked = ready.iter().any(|event| event.info.is_asked());
         Ok(if is_asked { serde_json::json!({ "batch": told }).to_string() } else { "{}".to_owned() })
     }
 
-    pub(super) async fn pusher_user_event(&self, app: &Arc<App>, user: &str, body: &[u8]) -> Result<String, No> {
+    pub(super) async fn publish_to_user(&self, app: &Arc<App>, user: &str, body: &[u8]) -> Result<String, No> {
         let UserEvent { name, data } = parse(body)?;
         let channels = Some(vec![name::channel_of(user)]);
         let wire = Wire { name, data, channel: None, channels, socket_id: None, info: None };
-        self.pusher_publish(app, &Ready::new(app, wire)?).await?;
+        self.publish_ready(app, &Ready::new(app, wire)?).await?;
         Ok("{}".to_owned())
     }
 
     /// Says it in each of its channels, and what was asked of them.
-    async fn pusher_publish(&self, app: &App, event: &Ready) -> Result<Vec<Named>, No> {
+    async fn publish_ready(&self, app: &App, event: &Ready) -> Result<Vec<Named>, No> {
         let mut told = Vec::new();
         for (name, channel) in &event.channels {
             // A client may be in all of them.

@@ -13,32 +13,32 @@ use tokio::time::timeout;
 pub use answer::No;
 
 use crate::http::{Body, Request, Response};
-use crate::realtime::Realtime;
-use crate::realtime::dialect::pusher::App;
+use crate::realtime::pusher::PusherDoor;
+use crate::realtime::pusher::machine::App;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an event's envelope may take besides its data, in bytes.
 const ENVELOPE: usize = 64 * 1024;
 
-impl Realtime {
+impl PusherDoor {
     /// Answers a request of the server of the app `id`; `path` begins with `/apps`. What is wrong is said in the words of
     /// the protocol.
-    pub(in crate::realtime) async fn pusher_rest(&self, request: Request, id: &str, path: &str) -> Response {
-        let answer = self.pusher_rest_json(request, id, path).await;
-        self.pusher.count(match &answer {
+    pub(super) async fn rest(&self, request: Request, id: &str, path: &str) -> Response {
+        let answer = self.rest_json(request, id, path).await;
+        self.apps.count(match &answer {
             Ok(_) => 200,
             Err(no) => no.status(),
         });
         answer.map_or_else(No::into_response, answer::json)
     }
 
-    async fn pusher_rest_json(&self, request: Request, id: &str, path: &str) -> Result<String, No> {
+    async fn rest_json(&self, request: Request, id: &str, path: &str) -> Result<String, No> {
         let (head, body) = request.into_parts();
-        let app = self.pusher.by_id(id).ok_or_else(|| No::not_found(format!("There is no app {id}")))?;
+        let app = self.apps.by_id(id).ok_or_else(|| No::not_found(format!("There is no app {id}")))?;
         if !app.settings().enabled {
             return Err(No::forbidden("The app is disabled"));
         }
@@ -49,13 +49,15 @@ impl Realtime {
         let rest: Vec<&str> = path.split('/').skip(3).collect();
         let query = signed.parameters;
         match (&head.method, &rest[..]) {
-            (&Method::POST, ["events"]) => self.pusher_event(&app, &body).await,
-            (&Method::POST, ["batch_events"]) => self.pusher_batch(&app, &body).await,
-            (&Method::GET, ["channels"]) => self.pusher_channels(&app, &query),
-            (&Method::GET, ["channels", name]) => self.pusher_channel(&app, &decoded(name)?, &query),
-            (&Method::GET, ["channels", name, "users"]) => self.pusher_members(&app, &decoded(name)?),
-            (&Method::POST, ["users", user, "terminate_connections"]) => self.pusher_terminate(&app, &decoded(user)?),
-            (&Method::POST, ["users", user, "events"]) => self.pusher_user_event(&app, &decoded(user)?, &body).await,
+            (&Method::POST, ["events"]) => self.publish_event(&app, &body).await,
+            (&Method::POST, ["batch_events"]) => self.publish_batch(&app, &body).await,
+            (&Method::GET, ["channels"]) => self.list_channels(&app, &query),
+            (&Method::GET, ["channels", name]) => self.look_at_channel(&app, &decoded(name)?, &query),
+            (&Method::GET, ["channels", name, "users"]) => self.list_members(&app, &decoded(name)?),
+            (&Method::POST, ["users", user, "terminate_connections"]) => {
+                self.terminate_connections(&app, &decoded(user)?)
+            }
+            (&Method::POST, ["users", user, "events"]) => self.publish_to_user(&app, &decoded(user)?, &body).await,
             (method, _) => Err(No::not_found(format!("There is no {method} {path}"))),
         }
     }
@@ -70,7 +72,7 @@ fn decoded(segment: &str) -> Result<String, No> {
 async fn read(app: &Arc<App>, body: Body) -> Result<bytes::Bytes, No> {
     let settings = app.settings();
     let most = ENVELOPE + 2 * settings.max_event.bytes().saturating_mul(settings.max_batch.max(1));
-    match timeout(PATIENCE, Limited::new(body, most).collect()).await {
+    match timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             Err(No::too_big(format!("The request is longer than {most} bytes")))

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::No;
-use crate::realtime::Realtime;
-use crate::realtime::dialect::pusher::{App, Code, name};
+use crate::realtime::pusher::PusherDoor;
+use crate::realtime::pusher::machine::{App, Code, name};
 use crate::realtime::vocabulary::Text;
 
-impl Realtime {
+impl PusherDoor {
     /// Ends all connections of a user, for good.
-    pub(super) fn pusher_terminate(&self, app: &Arc<App>, user: &str) -> Result<String, No> {
+    pub(super) fn terminate_connections(&self, app: &Arc<App>, user: &str) -> Result<String, No> {
         if !name::is_user(user) {
             return Err(No::bad("This is no id of a user"));
         }

@@ -13,9 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Desk, Posts, Told};
 use crate::drain::Signal;
-use crate::realtime::dialect::pusher::{App, HookEvent};
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::Apps;
+use crate::realtime::pusher::machine::{App, HookEvent};
 use crate::realtime::vocabulary::Channel;
 
 /// How often what waits is looked at.

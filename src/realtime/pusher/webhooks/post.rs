@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Numbers;
 use crate::app::{App as NextApp, Receiver};
 use crate::drain::Signal;
-use crate::realtime::dialect::pusher::App;
+use crate::realtime::pusher::machine::App;
 
 /// Events that may wait for one receiver; one more is dropped, counted and logged.
 const WAITING: usize = 10_000;

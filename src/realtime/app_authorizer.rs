@@ -1,0 +1,487 @@
+//! The app in the loop: commands of clients become questions to the app, its answers become verdicts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::entrance::authorizer::{self, Consent, Departure, Gate, Verdict, Visitor};
+use super::hub::{Answers, Asking, Given, Hub};
+use super::socketio::app_format;
+use super::vocabulary::{
+    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Inquiry, Moment, Parting, Payload,
+    Publish, Refusal, Subscribe, Text, Turn,
+};
+use crate::app::{
+    self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
+};
+use crate::http::Facts;
+use crate::http::facts::RequestId;
+use crate::shares::{Count, Counts, Holder, Share, Shares};
+
+/// Asks the app.
+#[derive(Clone)]
+pub struct Callbacks {
+    app: Arc<App>,
+    hub: Arc<Hub>,
+    kept: Arc<Kept>,
+    /// Questions of handlers that are open, by whose events they were asked for.
+    of_connection: Arc<Counts<ConnectionId>>,
+    of_client: Arc<Shares>,
+}
+
+/// One connection may have this part of `realtime.max_questions` open; one address has its share of them.
+const CONNECTIONS_SHARE: usize = 16;
+
+/// What the app gave each connection, or each scope of one, to keep. One entry for each that was given something,
+/// until it is gone.
+#[derive(Default)]
+struct Kept(Mutex<HashMap<Key, Box<RawValue>>>);
+
+type Key = (ConnectionId, Arc<str>);
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Box<RawValue>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Callbacks {
+    pub fn new(app: Arc<App>, hub: Arc<Hub>) -> Callbacks {
+        let of_client = Shares::new("realtime.max_questions", hub.max_questions());
+        Callbacks { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_client }
+    }
+
+    fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
+        let address = visitor.client.to_string();
+        let id = HeaderValue::from_str(&visitor.request_id).ok();
+        let facts = Facts {
+            client: visitor.client,
+            scheme: visitor.scheme.clone(),
+            authority: visitor.authority.clone(),
+            forwarded_for: HeaderValue::from_str(&address).expect("an address is visible ASCII"),
+            request_id: id.as_ref().and_then(RequestId::accept).unwrap_or_default(),
+            received: Instant::now(),
+        };
+        Asker {
+            connection: visitor.connection.to_string(),
+            socket: alias,
+            protocol: visitor.dialect,
+            path: visitor.target.path().to_owned(),
+            query: visitor.target.query().unwrap_or_default().to_owned(),
+            facts: Arc::new(facts),
+            headers: self.app.carried(&visitor.headers),
+            user: identity.map(|identity| Arc::clone(&identity.user)),
+            data: self.kept.lock().get(&(visitor.connection, scope)).cloned(),
+        }
+    }
+
+    /// What the app is to be told of a command, if it wants to hear of such.
+    fn event(&self, command: &Command) -> Option<Event> {
+        let wants = |kind, channel: &Channel| self.app.wants(kind, Some(channel.as_str()));
+        match command {
+            Command::Connect { scope, credentials, recovered, .. } if self.app.wants(EventKind::Connect, None) => {
+                let credentials = credentials.as_ref().and_then(raw);
+                Some(Event::Connect { scope: (**scope).into(), credentials, recovered: *recovered })
+            }
+            Command::Subscribe(wish) if wants(EventKind::Subscribe, &wish.channel) => Some(Event::Subscribe {
+                channel: wish.channel.as_str().into(),
+                credentials: wish.credentials.as_ref().and_then(raw),
+            }),
+            Command::Publish(publish) => {
+                let Audience::Channel(channel) = &publish.audience else { return None };
+                wants(EventKind::Message, channel).then(|| Event::Message {
+                    channel: Some(channel.as_str().into()),
+                    scope: "".into(),
+                    name: publish.draft.name.as_deref().map(Into::into),
+                    content: content(&publish.draft.data),
+                    ack: false,
+                })
+            }
+            Command::Call(call) if self.app.wants(EventKind::Message, None) => Some(Event::Message {
+                channel: None,
+                scope: (*call.scope).into(),
+                name: Some((*call.name).into()),
+                content: match &call.data {
+                    Payload::Json(json) => {
+                        content(&Payload::Json(app_format::inline(json, &app_format::attached(&call.extras))))
+                    }
+                    data => content(data),
+                },
+                ack: call.answer,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Gate for Callbacks {
+    fn ask(
+        &self,
+        visitor: &Arc<Visitor>,
+        identity: Option<&Arc<Identity>>,
+        command: &Command,
+    ) -> Option<authorizer::Asking> {
+        let event = self.event(command)?;
+        let part = part(command);
+        let (scope, alias) = part.clone();
+        let question = Question::new(self.asker(visitor, identity, part), event);
+        let (app, hub, kept) = (Arc::clone(&self.app), Arc::clone(&self.hub), Arc::clone(&self.kept));
+        let (connection, command) = (visitor.connection, command.clone());
+        Some(Box::pin(async move {
+            let answer = match app.ask(&question).await {
+                Ok(answer) => answer,
+                Err(error) => return unanswered(&error),
+            };
+            let data = answer.data.clone();
+            let ticket = if let Command::Call(call) = &command { call.ticket } else { 0 };
+            let turn = Arc::new(Turn::new(connection, Arc::clone(&scope), alias, ticket));
+            match verdict(answer, &turn, command, &hub) {
+                Ok(verdict) => {
+                    // A handler that asks goes on later: what it keeps then has a place now.
+                    let asks = verdict.then.iter().any(|command| matches!(command, Command::Ask(_)));
+                    let data = data.or_else(|| asks.then(Box::<RawValue>::default));
+                    if let (Some(data), true) = (data, verdict.outcome.is_ok()) {
+                        kept.lock().insert((connection, scope), data);
+                    }
+                    verdict
+                }
+                Err(what) => {
+                    warn!(kind = question.kind().word(), what, "the app's answer cannot be carried out");
+                    unanswered(&AskError::Nonsense(what))
+                }
+            }
+        }))
+    }
+
+    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
+        let (callbacks, visitor, identity) = (self.clone(), Arc::clone(visitor), identity.cloned());
+        let Inquiry { id, publish, patience, turn } = inquiry;
+        let asked = self.open(&visitor, publish);
+        tokio::spawn(async move {
+            let (answers, error) = match asked {
+                Ok((mut asking, _shares)) => {
+                    let _ = timeout(patience, asking.answered()).await;
+                    (asking.close(), None)
+                }
+                Err(why) => (Answers::default(), Some(why.into())),
+            };
+            let event = Event::Replies {
+                scope: (*turn.scope).into(),
+                id,
+                results: answers.given.iter().map(|(from, given)| reply(*from, given)).collect(),
+                missing: answers.missing.iter().map(ConnectionId::to_string).collect(),
+                error,
+            };
+            let identity = callbacks.hub.identity_of(visitor.connection).or(identity);
+            let part = (Arc::clone(&turn.scope), turn.alias.clone());
+            let question = Question::new(callbacks.asker(&visitor, identity.as_ref(), part), event);
+            match callbacks.app.ask(&question).await {
+                Ok(answer) => callbacks.go_on(answer, &turn, &visitor, identity.as_ref()),
+                // Said where it happened: the handler is not gone on with, as in a server that fails.
+                Err(AskError::Unavailable(_) | AskError::Nonsense(_)) => {}
+                Err(error) => warn!(kind = "replies", %error, "a handler is not gone on with"),
+            }
+        });
+    }
+
+    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {
+        let Departure { scope, alias, reason, parting } = departure;
+        if parting != Parting::Forgotten && self.app.wants(EventKind::Disconnect, None) {
+            let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias.clone()));
+            let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
+            let turn = Arc::new(Turn::new(visitor.connection, Arc::clone(&scope), alias, 0));
+            let (callbacks, visitor, identity) = (self.clone(), Arc::clone(visitor), identity.cloned());
+            let then = move |answer| callbacks.epilogue(answer, &turn, &visitor, identity.as_ref());
+            self.app.report(Question::new(asker, event), then);
+        }
+        if parting != Parting::Away {
+            self.kept.lock().remove(&(visitor.connection, scope));
+        }
+    }
+}
+
+type Held = (Count<ConnectionId>, Share);
+
+impl Callbacks {
+    /// Asks clients, if there is a place for the question.
+    ///
+    /// # Errors
+    /// One sentence for the handler.
+    fn open(&self, visitor: &Visitor, publish: Publish) -> Result<(Asking, Held), String> {
+        let most = self.hub.max_questions();
+        let full = || "as many questions are open as realtime.max_questions allows".to_owned();
+        let own = self.of_connection.take(visitor.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
+        self.of_client.limit(most);
+        let client = self.of_client.try_take(Holder::of(visitor.client)).ok_or_else(full)?;
+        let asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
+            Refusal::Unavailable => full(),
+            refusal => refusal.to_string(),
+        })?;
+        Ok((asking, (own, client)))
+    }
+
+    /// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
+    /// hear of it, and be asked.
+    fn epilogue(&self, answer: Answer, turn: &Arc<Turn>, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>) {
+        match verdict(answer, turn, departed(turn), &self.hub) {
+            Ok(verdict) => {
+                for command in verdict.then {
+                    match command {
+                        // Where nobody is, nobody hears it.
+                        Command::Publish(publish) => drop(self.hub.publish(*publish, Moment::now())),
+                        Command::Ask(inquiry) => self.pose(visitor, identity, *inquiry),
+                        _ => {}
+                    }
+                }
+            }
+            Err(what) => warn!(kind = "disconnect", what, "the app's answer cannot be carried out"),
+        }
+    }
+
+    /// What a handler wants done that has heard the answers to its question: in order, and for those who are still there.
+    fn go_on(&self, answer: Answer, turn: &Arc<Turn>, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>) {
+        if !self.hub.is_connected(turn.connection) {
+            return self.epilogue(answer, turn, visitor, identity);
+        }
+        let data = answer.data.clone();
+        let Turn { connection, ticket, .. } = **turn;
+        let verdict = match verdict(answer, turn, departed(turn), &self.hub) {
+            Ok(verdict) => verdict,
+            Err(what) => return warn!(kind = "replies", what, "the app's answer cannot be carried out"),
+        };
+        let mut commands = Vec::new();
+        if let Ok(consent) = verdict.outcome {
+            // One that is gone since keeps nothing.
+            if let (Some(data), Some(kept)) = (data, self.kept.lock().get_mut(&(connection, Arc::clone(&turn.scope)))) {
+                *kept = data;
+            }
+            commands.extend(consent.identity.map(|identity| Command::Identify { ticket: 0, identity }));
+            if consent.data.is_some() {
+                commands.push(Command::Settle { ticket, data: consent.data, extras: consent.extras });
+            }
+        }
+        for command in commands.into_iter().chain(verdict.then) {
+            self.hub.order(connection, command);
+        }
+    }
+}
+
+fn departed(turn: &Turn) -> Command {
+    Command::Depart { scope: Arc::clone(&turn.scope), alias: None, reason: "", parting: Parting::Gone }
+}
+
+/// When a handler's work is over and it has not acknowledged what it was asked, it never will.
+fn settle_at_the_end(turn: &Turn, hub: &Arc<Hub>) {
+    let (connection, ticket) = (turn.connection, turn.ticket);
+    if ticket == 0 {
+        return;
+    }
+    let (hub, runtime) = (Arc::downgrade(hub), Handle::current());
+    turn.at_the_end(move || {
+        runtime.spawn(async move {
+            if let Some(hub) = hub.upgrade() {
+                hub.order(connection, Command::Settle { ticket, data: None, extras: Extras::default() });
+            }
+        });
+    });
+}
+
+fn reply(from: ConnectionId, given: &Given) -> app::Reply {
+    let args = match &given.data {
+        Payload::Json(json) => app_format::inline(json, &app_format::attached(&given.extras)).to_string(),
+        Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),
+    };
+    app::Reply {
+        connection: from.to_string(),
+        socket: given.alias.as_deref().map(Into::into),
+        // It was checked when it came.
+        args: RawValue::from_string(args).unwrap_or_default(),
+    }
+}
+
+/// No answer is no consent.
+fn unanswered(error: &AskError) -> Verdict {
+    let refusal = match error {
+        AskError::TooMany => Refusal::TooMany { wait: std::time::Duration::from_secs(1) },
+        AskError::Unavailable(_) | AskError::Nonsense(_) => Refusal::Unavailable,
+    };
+    Verdict { outcome: Err(refusal), then: Vec::new() }
+}
+
+/// What an answer comes to. Commands for other connections are given to the hub at once.
+///
+/// # Errors
+/// What of it makes no sense; then nothing of it is done.
+fn verdict(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hub>) -> Result<Verdict, String> {
+    let allows = answer.allows();
+    let connection = turn.connection;
+    let mut then = Vec::new();
+    let mut elsewhere = Vec::new();
+    for channel in &answer.channels {
+        then.push(Command::Subscribe(Subscribe::to(name(channel)?)));
+    }
+    for Do { connection: whose, act } in answer.commands {
+        let whose = match whose {
+            Some(text) => self::connection(&text)?,
+            None => connection,
+        };
+        let command = carried_out(act, whose, turn, hub)?;
+        if whose == connection { then.push(command) } else { elsewhere.push((whose, command)) }
+    }
+    let instead = match (answer.replace, command) {
+        (Some(content), Command::Publish(mut publish)) => {
+            publish.draft.data = payload(content)?;
+            Some(Command::Publish(publish))
+        }
+        (Some(_), _) => return Err("only a message can be replaced".into()),
+        (None, _) => None,
+    };
+    for (whose, command) in elsewhere {
+        // One that is gone since has nothing to be told.
+        hub.order(whose, command);
+    }
+    let outcome = if allows {
+        let (data, extras) = match &answer.ack {
+            Some(ack) => app_format::answer(ack.get()).map(|(data, extras)| (Some(data), extras))?,
+            None => (None, Extras::default()),
+        };
+        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras, rights: None })
+    } else {
+        let reason = answer.reason.unwrap_or_else(|| "refused".to_owned());
+        let data = answer.data.map(|data| Payload::Json(data.get().into()));
+        Err(Refusal::App { code: answer.code, reason: Text::from(reason.as_str()), data })
+    };
+    Ok(Verdict { outcome, then })
+}
+
+fn carried_out(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) -> Result<Command, String> {
+    let Turn { connection: sender, ref scope, ticket, .. } = **turn;
+    let publish = |audience, name, content, echo| {
+        let mut draft = Draft::new(payload(content)?);
+        draft.name = name;
+        Ok::<_, String>(Command::Publish(Box::new(Publish { ticket: 0, audience, draft, echo })))
+    };
+    match act {
+        Act::Send { name, content } => publish(Audience::Connection(whose), name, content, true),
+        Act::Publish { target, name: event, echo, content } => {
+            let audience = match target {
+                Target::Channel(channel) if echo => Audience::Channel(name(&channel)?),
+                Target::Channel(channel) => Audience::Several {
+                    channels: vec![name(&channel)?],
+                    connections: Vec::new(),
+                    except: Vec::new(),
+                    but: vec![sender],
+                },
+                Target::User(user) => Audience::User(user),
+                Target::Everyone => Audience::Everyone,
+            };
+            publish(audience, event, content, echo)
+        }
+        Act::Emit(emit) => Ok(Command::Publish(Box::new(emitted(*emit, whose, sender, scope)?))),
+        Act::Ask(_) if whose != sender => {
+            Err("ask is for the client that was asked about: name others in \"to\"".into())
+        }
+        Act::Ask(ask) => {
+            let publish = emitted(ask.emit, whose, sender, scope)?;
+            settle_at_the_end(turn, hub);
+            let inquiry = Inquiry { id: ask.id, publish, patience: ask.timeout, turn: Arc::clone(turn) };
+            Ok(Command::Ask(Box::new(inquiry)))
+        }
+        Act::Ack { args } => {
+            let (data, extras) = app_format::answer(args.as_ref().map_or("[]", |args| args.get()))?;
+            Ok(Command::Settle { ticket, data: Some(data), extras })
+        }
+        Act::Join { place } => Ok(Command::Subscribe(Subscribe::to(placed(place, scope)?))),
+        Act::Leave { place } => Ok(Command::Unsubscribe { ticket: 0, channel: placed(place, scope)? }),
+        Act::Disconnect { close: false, .. } if !scope.is_empty() => Ok(Command::Dismiss { scope: Arc::clone(scope) }),
+        Act::Disconnect { code, reason, .. } => {
+            // RFC 6455 section 7.4.2: 3000 to 4999 are the app's; of the others these two make sense.
+            let code = code.filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
+            let reason = Text::from(reason.as_deref().unwrap_or_default());
+            Ok(Command::Close(Closing::Kicked { code, reason }))
+        }
+        Act::Identify { user } => Ok(Command::Identify { ticket: 0, identity: identity(&user) }),
+    }
+}
+
+fn emitted(emit: app::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Publish, String> {
+    let mut draft = app_format::event(&emit.name, emit.args.as_ref().map_or("[]", |args| args.get()))?;
+    draft.volatile = emit.volatile;
+    let to: &[String] = if let app::Audience::Rooms(rooms) = &emit.to { rooms } else { &[] };
+    let but = (!emit.echo).then_some(sender);
+    let target = app_format::Emit { scope: emit.namespace.as_deref().unwrap_or(scope), to, except: &emit.except, but };
+    let (audience, draft) = match emit.to {
+        app::Audience::Client => (Audience::Connection(whose), target.whisper(draft)),
+        app::Audience::Rooms(rooms) if rooms.is_empty() => return Err("emit: \"to\" names nobody".into()),
+        _ => target.address(draft).map_err(|error| format!("emit: {error}"))?,
+    };
+    Ok(Publish { ticket: 0, audience, draft, echo: true })
+}
+
+fn placed(place: Place, scope: &str) -> Result<Channel, String> {
+    match place {
+        Place::Channel(channel) => name(&channel),
+        Place::Room(room) => {
+            let scope = if scope.is_empty() { app_format::rooms::ROOT } else { scope };
+            app_format::rooms::room(scope, &room).map_err(|error| format!("{room:?}: {error}"))
+        }
+    }
+}
+
+/// A connection by its own id, or by that of a client on it.
+fn connection(text: &str) -> Result<ConnectionId, String> {
+    let by_alias = || app_format::connection(text).ok_or_else(|| format!("{text:?} is no connection"));
+    text.parse().or_else(|_| by_alias())
+}
+
+/// A scope, and what the client is called there.
+type Part = (Arc<str>, Option<Arc<str>>);
+
+fn part(command: &Command) -> Part {
+    match command {
+        Command::Connect { scope, alias, .. } => (Arc::clone(scope), alias.clone()),
+        Command::Call(call) => (Arc::clone(&call.scope), call.alias.clone()),
+        _ => (Arc::from(""), None),
+    }
+}
+
+fn name(channel: &str) -> Result<Channel, String> {
+    Channel::new(channel).map_err(|error| format!("{channel:?}: {error}"))
+}
+
+fn identity(user: &User) -> Identity {
+    let info = user.info.as_ref().map(|info| Payload::Json(info.get().into()));
+    Identity { user: Arc::clone(&user.id), info }
+}
+
+fn payload(content: Content) -> Result<Payload, String> {
+    Ok(match content {
+        Content::Text(text) => Payload::Text(text.as_str().into()),
+        Content::Json(json) => Payload::Json(json.get().into()),
+        Content::Base64(text) => Payload::Binary(STANDARD.decode(&text).map_err(|error| error.to_string())?.into()),
+    })
+}
+
+fn content(payload: &Payload) -> Content {
+    match payload {
+        Payload::Text(text) => Content::Text(text.as_str().to_owned()),
+        Payload::Json(_) => raw(payload).map_or(Content::Text(String::new()), Content::Json),
+        Payload::Binary(bytes) => Content::Base64(STANDARD.encode(bytes)),
+    }
+}
+
+fn raw(payload: &Payload) -> Option<Box<RawValue>> {
+    match payload {
+        Payload::Json(json) => RawValue::from_string(json.as_str().to_owned()).ok(),
+        Payload::Text(text) => serde_json::value::to_raw_value(text.as_str()).ok(),
+        Payload::Binary(bytes) => serde_json::value::to_raw_value(&STANDARD.encode(bytes)).ok(),
+    }
+}

@@ -1,0 +1,113 @@
+//! The seam of the protocols: each has a door, which knows its own requests and answers them.
+
+use std::sync::Arc;
+
+use super::entrance::Entrance;
+use super::hub::Hub;
+use super::session::Sessions;
+use crate::app::App;
+use crate::drain::Signal;
+use crate::http::{Answer, Failure, Request, Response};
+use crate::telemetry::Registry;
+
+/// The way in for clients of one protocol.
+pub trait Door: Send + Sync + Sized + 'static {
+    /// The protocol's section of the config.
+    type Config;
+
+    /// What `request` means here; `None` where it is not this protocol's. Doors are asked in the order of their list, and
+    /// for every request of the site: what is not theirs should cost next to nothing.
+    fn find(self: &Arc<Self>, request: &Request) -> Option<Found>;
+
+    /// The same for a request of an app's server, which came in by the operator's listener.
+    fn find_from_app(self: &Arc<Self>, _request: &Request) -> Option<Found> {
+        None
+    }
+
+    /// Takes over another section (SIGHUP). Clients that are in stay; new ones are under the new settings.
+    fn reload(&self, config: &Self::Config);
+}
+
+/// A request that a door has taken for its own, with what it found out about it: the answer is by the same config.
+pub struct Found(Box<dyn FnOnce(Request) -> Answer + Send>);
+
+impl Found {
+    pub fn new<F, A>(answer: F) -> Found
+    where
+        F: FnOnce(Request) -> A + Send + 'static,
+        A: Future<Output = Result<Response, Failure>> + Send + 'static,
+    {
+        Found(Box::new(move |request| Box::pin(answer(request))))
+    }
+
+    /// Answers the request that was found.
+    pub fn answer(self, request: Request) -> Answer {
+        (self.0)(request)
+    }
+}
+
+/// What doors are built on: they share the hub, what every client passes, and how sessions begin.
+pub struct Ground<'a> {
+    pub hub: &'a Arc<Hub>,
+    pub entrance: &'a Arc<Entrance>,
+    pub sessions: &'a Sessions,
+    pub app: &'a Arc<App>,
+    pub drain: &'a Signal,
+    pub registry: &'a mut Registry,
+}
+
+/// The doors in order; `C` is the config that has a section for each.
+pub struct Doors<C>(Vec<Box<dyn Listed<C>>>);
+
+impl<C: 'static> Doors<C> {
+    pub fn new() -> Doors<C> {
+        Doors(Vec::new())
+    }
+
+    /// One more, behind those that are there; `section` is where its config is.
+    pub fn with<D: Door>(mut self, door: D, section: fn(&C) -> &D::Config) -> Doors<C> {
+        self.0.push(Box::new(Entry { door: Arc::new(door), section }));
+        self
+    }
+
+    /// See [`Door::find`].
+    pub fn find(&self, request: &Request) -> Option<Found> {
+        self.0.iter().find_map(|door| door.find(request))
+    }
+
+    /// See [`Door::find_from_app`].
+    pub fn find_from_app(&self, request: &Request) -> Option<Found> {
+        self.0.iter().find_map(|door| door.find_from_app(request))
+    }
+
+    /// Hands each its section.
+    pub fn reload(&self, config: &C) {
+        self.0.iter().for_each(|door| door.reload(config));
+    }
+}
+
+/// A door whatever its config is.
+trait Listed<C>: Send + Sync {
+    fn find(&self, request: &Request) -> Option<Found>;
+    fn find_from_app(&self, request: &Request) -> Option<Found>;
+    fn reload(&self, config: &C);
+}
+
+struct Entry<D: Door, C> {
+    door: Arc<D>,
+    section: fn(&C) -> &D::Config,
+}
+
+impl<D: Door, C> Listed<C> for Entry<D, C> {
+    fn find(&self, request: &Request) -> Option<Found> {
+        self.door.find(request)
+    }
+
+    fn find_from_app(&self, request: &Request) -> Option<Found> {
+        self.door.find_from_app(request)
+    }
+
+    fn reload(&self, config: &C) {
+        self.door.reload((self.section)(config));
+    }
+}

@@ -1,0 +1,85 @@
+//! Who is asked before a client's command is carried out: the seam where the app comes in.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::uri::{Authority, PathAndQuery, Scheme};
+
+use crate::realtime::vocabulary::{
+    Command, ConnectionId, Extras, Identity, Inquiry, Parting, Payload, Refusal, Rights,
+};
+
+/// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
+/// connections ask in parallel, which the gate bounds.
+pub trait Gate: Send + Sync {
+    /// The verdict on `command`, in time; `None` where nobody need be asked. It fails closed and ends by itself: what
+    /// it resolves to after a time-out is the gate's to decide.
+    fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking>;
+
+    /// Puts the app's own question to clients, at once; when they have answered, or their time is over, the app hears it
+    /// and what it wants done then is ordered from the hub. Holds nobody up.
+    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry);
+
+    /// A client has left. Called once for each connection, or each scope of one, that was let in; where it is only
+    /// away, once more when it is forgotten, unless it is let in again before that.
+    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure);
+}
+
+/// Who has left, and why.
+#[derive(Debug, Clone)]
+pub struct Departure {
+    /// Empty where the dialect has none: the whole connection.
+    pub scope: Arc<str>,
+    /// What the client was called there.
+    pub alias: Option<Arc<str>>,
+    pub reason: &'static str,
+    pub parting: Parting,
+}
+
+impl Departure {
+    /// Of a connection without scopes.
+    pub fn whole(reason: &'static str) -> Departure {
+        Departure { scope: Arc::from(""), alias: None, reason, parting: Parting::Gone }
+    }
+}
+
+/// A question under way.
+pub type Asking = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// What is known of a connection from its request.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    pub connection: ConnectionId,
+    pub dialect: &'static str,
+    pub client: IpAddr,
+    pub scheme: Scheme,
+    pub authority: Authority,
+    pub target: PathAndQuery,
+    /// Those of the request, as they came.
+    pub headers: HeaderMap,
+    pub request_id: String,
+}
+
+/// What becomes of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    pub outcome: Result<Consent, Refusal>,
+    /// Carried out after that on the app's authority, in order.
+    pub then: Vec<Command>,
+}
+
+/// Yes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Consent {
+    /// Carried out in place of what was asked about.
+    pub instead: Option<Command>,
+    /// Who the client is from now on.
+    pub identity: Option<Identity>,
+    /// What a `Connect` or a `Call` is answered with.
+    pub data: Option<Payload>,
+    pub extras: Extras,
+    /// What bounds the client from now on.
+    pub rights: Option<Rights>,
+}

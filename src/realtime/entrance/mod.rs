@@ -1,0 +1,358 @@
+//! What every client passes on its way in, whichever door it takes: its origin, a place, its token, the app's consent.
+
+pub mod admission;
+pub mod authorizer;
+pub mod cors;
+pub mod origin;
+pub mod rejection;
+pub mod token;
+
+mod config;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::WWW_AUTHENTICATE;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::upgrade::OnUpgrade;
+
+pub use config::Config;
+
+use self::admission::{Admission, AdmissionError, Permit};
+use self::authorizer::{Departure, Gate, Visitor};
+use self::origin::{From, Origins};
+use self::rejection::{Rejection, RejectionClose, Rejections};
+use self::token::{Grant, TokenError, Tokens, presented};
+use super::hub::{Authority, Client, Hub};
+use super::link::websocket::{self, Offer};
+use super::vocabulary::{Channel, Close, Command, Moment, Refusal, Rights, Subscribe};
+use crate::app::{App, EventKind};
+use crate::drain::Signal;
+use crate::http::facts::RequestId;
+use crate::http::{Facts, Failure, Response};
+use crate::settings::Live;
+use crate::shares::Holder;
+use crate::telemetry::Registry;
+
+/// When the app is asked whether a client may be here; a property of its protocol.
+#[derive(Debug, Clone, Copy)]
+pub enum AuthorizeAt<'a> {
+    /// Before the client is answered, and whether it may read this channel where there is no app to ask.
+    Upgrade(&'a Channel),
+    /// Before the client is answered; into which channels it wants it says later.
+    UpgradeWithoutChannel,
+    /// By the protocol's machine, in words of its own, once the client is in.
+    Protocol,
+}
+
+/// A client that was let in, and whose session has yet to begin.
+pub struct Admitted {
+    pub client: Client,
+    pub permit: Permit,
+    pub authorizer: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+    /// What the app has it do first.
+    pub first: Vec<Command>,
+    pub arrival: Arrival,
+}
+
+/// How a client came, for its line in the log.
+#[derive(Debug)]
+pub struct Arrival {
+    pub dialect: &'static str,
+    pub client: IpAddr,
+    pub path: Box<str>,
+    pub request_id: RequestId,
+}
+
+impl Admitted {
+    /// Where the app has it join `channel`, which it is about to ask for itself: it is let in, and asks for the past that
+    /// it wants.
+    fn join(&mut self, channel: &Channel) {
+        let is_it = |command: &Command| matches!(command, Command::Subscribe(wish) if wish.channel == *channel);
+        let before = self.first.len();
+        self.first.retain(|command| !is_it(command));
+        if self.first.len() < before {
+            self.client.admit(channel.clone());
+        }
+    }
+
+    /// The client leaves without a session.
+    pub fn leave(self) {
+        if let Some((gate, visitor)) = &self.authorizer {
+            gate.gone(visitor, self.client.identity(), Departure::whole("gone"));
+        }
+    }
+}
+
+/// What the layers outside have found out about a request.
+///
+/// # Errors
+/// Our own fault: the layer that finds it out is missing.
+pub fn facts(request: &Parts) -> Result<Facts, Failure> {
+    let missing = || Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The door is not in order.").detail("no facts");
+    request.extensions.get::<Facts>().cloned().ok_or_else(missing)
+}
+
+/// Lets clients in. One for all doors.
+pub struct Entrance {
+    config: Live<Config>,
+    hub: Arc<Hub>,
+    admission: Arc<Admission>,
+    app: Arc<App>,
+    authorizer: Arc<dyn Gate>,
+    tokens: Arc<Tokens>,
+    rejections: Rejections,
+    drain: Signal,
+}
+
+impl Entrance {
+    pub fn new(
+        config: &Config,
+        hub: &Arc<Hub>,
+        app: &Arc<App>,
+        (authorizer, tokens): (Arc<dyn Gate>, Arc<Tokens>),
+        drain: &Signal,
+        registry: &mut Registry,
+    ) -> Entrance {
+        Entrance {
+            config: Live::new(config.clone()),
+            hub: Arc::clone(hub),
+            admission: Arc::default(),
+            app: Arc::clone(app),
+            authorizer,
+            tokens,
+            rejections: Rejections::new(drain.clone(), registry),
+            drain: drain.clone(),
+        }
+    }
+
+    /// Takes over another section (SIGHUP): it is for those who come from now on.
+    pub fn reload(&self, config: &Config) {
+        self.tokens.reload(&config.tokens);
+        self.config.set(config.clone());
+    }
+
+    /// The section as it is now. Taken once a request.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.get()
+    }
+
+    /// Who judges what clients want.
+    pub fn authorizer(&self) -> &Arc<dyn Gate> {
+        &self.authorizer
+    }
+
+    /// Counts a client that was not let in, for a reason of its protocol's own.
+    pub fn count_rejection(&self, reason: &'static str) {
+        self.rejections.count(reason);
+    }
+
+    /// Opens a socket to close it, where that says more than a status.
+    ///
+    /// # Errors
+    /// As [`Rejections::on_socket`].
+    pub fn reject_on_socket(
+        &self,
+        rejection: Rejection,
+        headers: &HeaderMap,
+        offer: &Offer,
+        upgrade: OnUpgrade,
+        config: websocket::Config,
+    ) -> Result<Response, Failure> {
+        self.rejections.on_socket(rejection, headers, offer, upgrade, config)
+    }
+
+    /// Lets a page in by its origin, see [`Origins::check`].
+    pub fn check_origin(&self, origins: &Origins, headers: &HeaderMap, facts: &Facts) -> Result<From, Failure> {
+        origins.check(headers, facts).inspect_err(|_| self.rejections.count("origin"))
+    }
+
+    /// Lets a client in: a place, a name at the hub, and the app's consent.
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` where there is no place, 403 (or what the app says) where it may not be here.
+    pub async fn admit(
+        &self,
+        config: &Config,
+        request: &Parts,
+        facts: &Facts,
+        dialect: &'static str,
+        when: AuthorizeAt<'_>,
+    ) -> Result<Admitted, Rejection> {
+        if !self.drain.is_running() {
+            return Err(self.come_back("draining", "The door is closing.", Duration::from_secs(1)).into());
+        }
+        let admitted = self.admission.admit(facts.client, &config.admission, Instant::now());
+        let (permit, wait) = admitted.map_err(|error| match error {
+            AdmissionError::Full => self.come_back("full", "Too many clients are here.", Duration::from_secs(10)),
+            AdmissionError::FullForAddress => {
+                self.rejections.count("full_for_address");
+                let reason = "Too many clients of this address are here.";
+                Failure::client(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(Duration::from_secs(10))
+            }
+            AdmissionError::Busy { after } => self.come_back("busy", "Too many clients come at once.", after),
+        })?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let bearer = self.bearer(request).map_err(|error| self.not_believed(error))?;
+        let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
+        let mut client = self.hub.join(Holder::of(facts.client)).ok_or_else(full)?;
+        if let Some((grant, rights)) = bearer {
+            if let Some(identity) = grant.identity {
+                client.identify(identity);
+            }
+            client.grant(rights);
+        }
+        if let AuthorizeAt::Upgrade(channel) = when
+            && client.rights().is_some_and(|rights| !rights.may_hear(channel))
+        {
+            self.rejections.count("forbidden");
+            let failure = Failure::client(StatusCode::FORBIDDEN, "The token does not allow this channel.");
+            let close = RejectionClose::for_pages(3003, "the token does not allow this channel");
+            return Err(Rejection { failure, close: Some(close) });
+        }
+        let arrival = Arrival {
+            dialect,
+            client: facts.client,
+            path: request.uri.path().into(),
+            request_id: facts.request_id.clone(),
+        };
+        let mut admitted = Admitted { client, permit, authorizer: None, first: Vec::new(), arrival };
+        self.ask_app(&mut admitted, request, facts, when).await?;
+        let AuthorizeAt::Upgrade(channel) = when else { return Ok(admitted) };
+        admitted.join(channel);
+        // What the app is to be asked yet it may allow.
+        let is_asked = self.app.wants(EventKind::Subscribe, Some(channel.as_str()));
+        let client = &admitted.client;
+        let heard = if is_asked { client.may_ask(channel) } else { client.may_read(channel, Authority::Client) };
+        if let Err(refusal) = heard {
+            self.rejections.count("forbidden");
+            admitted.leave();
+            let reason = match refusal {
+                Refusal::Closed => "This channel is the app's: it has not let you in.",
+                _ => "This channel is not for you.",
+            };
+            let close = Some(RejectionClose::for_pages(3003, &refusal.to_string()));
+            return Err(Rejection { failure: Failure::client(StatusCode::FORBIDDEN, reason), close });
+        }
+        Ok(admitted)
+    }
+
+    /// Has the app judge a subscription that no session is there to ask about.
+    ///
+    /// # Errors
+    /// As [`Entrance::admit`].
+    pub async fn may_subscribe(&self, admitted: &mut Admitted, wish: Subscribe) -> Result<(), Failure> {
+        let Some((gate, visitor)) = &admitted.authorizer else { return Ok(()) };
+        let channel = wish.channel.clone();
+        let mut authority = Authority::Client;
+        if let Some(asking) = gate.ask(visitor, admitted.client.identity(), &Command::Subscribe(wish)) {
+            let verdict = asking.await;
+            let consent = verdict.outcome.map_err(|refusal| self.refused(refusal).failure)?;
+            consent.identity.into_iter().for_each(|identity| admitted.client.identify(identity));
+            authority = Authority::Consent;
+        }
+        admitted.client.may_read(&channel, authority).map_err(|refusal| self.refused(refusal).failure)
+    }
+
+    /// What a client's token gives it; nothing where tokens are not in use, or it has none and needs none.
+    fn bearer(&self, request: &Parts) -> Result<Option<(Grant, Rights)>, TokenError> {
+        if !self.tokens.are_in_use() {
+            return Ok(None);
+        }
+        let (parameter, is_required) = self.tokens.terms();
+        match presented(request, &parameter)? {
+            Some(token) => self.tokens.check(&token, Moment::now().instant).map(Some),
+            None if is_required => Err(TokenError::Missing),
+            None => Ok(None),
+        }
+    }
+
+    /// 401, for a token that is not good. Pages hear it as a close code.
+    fn not_believed(&self, error: TokenError) -> Rejection {
+        self.rejections.count("token");
+        // RFC 6750 section 3.1: without a token there is nothing to find fault with.
+        let challenge = match error {
+            TokenError::Missing => HeaderValue::from_static("Bearer"),
+            _ => HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        };
+        let failure = Failure::client(StatusCode::UNAUTHORIZED, format!("Not let in: {error}."));
+        let failure = failure.header(WWW_AUTHENTICATE, challenge);
+        let reason = if error == TokenError::Expired { "expired".to_owned() } else { error.to_string() };
+        Rejection { failure, close: Some(RejectionClose::for_pages(3000, &reason)) }
+    }
+
+    /// Asks the app whether the client may be here, where there is an app to ask.
+    async fn ask_app(
+        &self,
+        admitted: &mut Admitted,
+        request: &Parts,
+        facts: &Facts,
+        when: AuthorizeAt<'_>,
+    ) -> Result<(), Rejection> {
+        // Nothing is kept of a request that nobody will be asked about; who came with a token may bring another.
+        let asks = self.app.asks();
+        if !asks && admitted.client.rights().is_none() {
+            return Ok(());
+        }
+        let gate = &self.authorizer;
+        let root = || PathAndQuery::from_static("/");
+        let visitor = Arc::new(Visitor {
+            connection: admitted.client.id(),
+            dialect: admitted.arrival.dialect,
+            client: facts.client,
+            scheme: facts.scheme.clone(),
+            authority: facts.authority.clone(),
+            target: request.uri.path_and_query().cloned().unwrap_or_else(root),
+            headers: if asks { request.headers.clone() } else { HeaderMap::new() },
+            request_id: facts.request_id.as_str().to_owned(),
+        });
+        let connect =
+            Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None, recovered: false };
+        if !matches!(when, AuthorizeAt::Protocol)
+            && let Some(asking) = gate.ask(&visitor, admitted.client.identity(), &connect)
+        {
+            let verdict = asking.await;
+            let consent = verdict.outcome.map_err(|refusal| self.refused(refusal))?;
+            if let Some(identity) = consent.identity {
+                admitted.client.identify(identity);
+            }
+            admitted.first = verdict.then;
+        }
+        admitted.authorizer = Some((Arc::clone(gate), visitor));
+        Ok(())
+    }
+
+    fn refused(&self, refusal: Refusal) -> Rejection {
+        self.rejections.count("refused");
+        match refusal {
+            Refusal::App { code, reason, .. } => {
+                // The app may choose among the client's errors; anything else would speak for the door.
+                let status =
+                    code.filter(|code| (400..500).contains(code)).and_then(|code| StatusCode::from_u16(code).ok());
+                let failure = Failure::client(status.unwrap_or(StatusCode::FORBIDDEN), reason.to_string());
+                // Where the app speaks of close codes, it means a socket.
+                let code = code.filter(|code| (3000..=4999).contains(code));
+                let close = code.map(|code| RejectionClose { close: Close::new(code, reason), pages_only: false });
+                Rejection { failure, close }
+            }
+            Refusal::Unavailable => {
+                self.come_back("unavailable", "The app cannot be asked.", Duration::from_secs(1)).into()
+            }
+            refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()).into(),
+        }
+    }
+
+    /// Sends a client away for now. Not all of them come back at the same time.
+    fn come_back(&self, reason: &'static str, sentence: &'static str, after: Duration) -> Failure {
+        self.rejections.count(reason);
+        let seed = RandomState::new().hash_one(reason);
+        let after = after + (after + Duration::from_secs(4)).mul_f64(seed as f64 / u64::MAX as f64);
+        Failure::us(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_after(after)
+    }
+}

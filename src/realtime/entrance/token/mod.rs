@@ -1,0 +1,129 @@
+//! Tokens for clients that share no cookie with the app: signed JSON Web Tokens (RFC 7519).
+
+mod config;
+mod keys;
+mod numbers;
+mod presented;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+pub use config::Config;
+pub use keys::{BadKey, Keys};
+pub use presented::{presented, subprotocol};
+pub use tokens::Tokens;
+
+use crate::realtime::vocabulary::{Identity, Payload, Rights};
+use crate::settings::Pattern;
+
+/// What a token that was checked gives its bearer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// From `sub` (and `info`).
+    pub identity: Option<Identity>,
+    /// From `exp`, in seconds since the Unix epoch.
+    pub expires: u64,
+    /// From `subscribe`: the channels it may hear; `None` leaves that to the channels' own policies.
+    pub subscribe: Option<Arc<[Pattern]>>,
+    /// From `publish`: the channels it may publish to; `None` leaves that to the channels' own policies.
+    pub publish: Option<Arc<[Pattern]>>,
+}
+
+/// Nobody's token counts for longer: the clock of this machine cannot be told any time.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl Grant {
+    /// Until it expires; zero when it has.
+    pub fn remaining(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Duration::from_secs(self.expires).saturating_sub(now).min(LONGEST)
+    }
+
+    /// What it gives a connection; `leeway` is how much longer than it says it counts.
+    pub fn rights(&self, leeway: Duration, now: Instant) -> Rights {
+        Rights {
+            subscribe: self.subscribe.clone(),
+            publish: self.publish.clone(),
+            until: now + self.remaining() + leeway.min(LONGEST),
+        }
+    }
+}
+
+/// Why a token is not believed. Nothing of it says more than its bearer knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("a token is needed here")]
+    Missing,
+    #[error("more than one token is shown")]
+    Several,
+    #[error("the token is another user's")]
+    AnotherUser,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYet,
+    #[error("the token is for another audience or from another issuer")]
+    NotForUs,
+    #[error("the token is not one of ours")]
+    Invalid,
+}
+
+impl TokenError {
+    /// One word for logs and counters.
+    pub fn word(self) -> &'static str {
+        match self {
+            TokenError::Missing => "missing",
+            TokenError::Several => "several",
+            TokenError::AnotherUser => "another_user",
+            TokenError::Expired => "expired",
+            TokenError::NotYet => "not_yet",
+            TokenError::NotForUs => "not_for_us",
+            TokenError::Invalid => "invalid",
+        }
+    }
+}
+
+/// The claims that are read; others are ignored, as RFC 7519 section 4 says.
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default, deserialize_with = "sub")]
+    sub: Option<Arc<str>>,
+    exp: u64,
+    #[serde(default)]
+    info: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "list")]
+    subscribe: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "list")]
+    publish: Option<Vec<String>>,
+}
+
+/// A list that is there, and not null: null would allow what no list bounds.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
+}
+
+/// A user that has a name: an empty one would be everybody whose session has none.
+fn sub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let sub = Option::<Arc<str>>::deserialize(deserializer)?;
+    match sub {
+        Some(sub) if sub.trim().is_empty() => Err(serde::de::Error::custom("sub is empty")),
+        sub => Ok(sub),
+    }
+}
+
+impl From<Claims> for Grant {
+    fn from(claims: Claims) -> Grant {
+        let patterns = |names: Vec<String>| names.iter().map(|name| Pattern::new(name)).collect::<Vec<_>>().into();
+        let info = claims.info.map(|info| Payload::Json(info.get().into()));
+        Grant {
+            identity: claims.sub.map(|user| Identity { user, info }),
+            expires: claims.exp,
+            subscribe: claims.subscribe.map(patterns),
+            publish: claims.publish.map(patterns),
+        }
+    }
+}

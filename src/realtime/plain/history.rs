@@ -1,0 +1,71 @@
+//! What a channel has kept, as JSON.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+
+use super::{DIALECT, PlainDoor, Settings};
+use crate::http::query::parameter;
+use crate::http::{Body, Facts, Failure, Response};
+use crate::realtime::dialect::Form;
+use crate::realtime::entrance::AuthorizeAt;
+use crate::realtime::vocabulary::{Channel, Event, Frame, Moment, Since, Subscribe};
+
+/// How many messages are given where the query does not say, and at most.
+const DEFAULT_MESSAGES: usize = 100;
+const MAX_MESSAGES: usize = 1000;
+
+impl PlainDoor {
+    /// `Accept: application/json`: what the channel has kept.
+    ///
+    /// # Errors
+    /// 400, 403, 404, 429, 503; 410 when what came after `since` is no longer kept.
+    pub(super) async fn look_back(&self, config: &Settings, request: Parts, facts: Facts) -> Result<Response, Failure> {
+        let (channel, since) = config.wanted(&request)?;
+        let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "limit is a number of messages.");
+        let limit = parameter(request.uri.query(), "limit").map(|text| text.parse().map_err(bad)).transpose()?;
+        let limit: usize = limit.unwrap_or(DEFAULT_MESSAGES).min(MAX_MESSAGES);
+        let when = AuthorizeAt::Upgrade(&channel);
+        let mut admitted = self.entrance.admit(&config.entrance, &request, &facts, DIALECT, when).await?;
+        let may = self.entrance.may_subscribe(&mut admitted, Subscribe::to(channel.clone())).await;
+        admitted.leave();
+        may?;
+        let since = match since {
+            None | Some(Since::Now) => Since::Last(limit),
+            Some(since) => since,
+        };
+        let json = self.past(config, &channel, since, limit)?;
+        let mut response = Response::new(Body::from(json));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Ok(response)
+    }
+
+    fn past(&self, config: &Settings, channel: &Channel, since: Since, limit: usize) -> Result<String, Failure> {
+        let past = self.hub.history(channel, since, limit, Moment::now());
+        let is_position = matches!(since, Since::After(_));
+        let Some(past) = past else {
+            if is_position {
+                let gone = "What came after this position is no longer kept.";
+                return Err(Failure::client(StatusCode::GONE, gone));
+            }
+            return Ok("{\"id\":null,\"messages\":[]}\n".to_owned());
+        };
+        let mut json = format!("{{\"id\":\"{}\",\"messages\":[", past.top);
+        for (index, message) in past.messages.iter().enumerate() {
+            if index > 0 {
+                json.push(',');
+            }
+            let form = config.plain.positioned().encode(&Event::Message(message.clone()));
+            if let Form::Shared(parcel) = form
+                && let [Frame::Text(text)] = parcel.frames()
+            {
+                json.push_str(text);
+            }
+        }
+        json.push_str("]}\n");
+        Ok(json)
+    }
+}

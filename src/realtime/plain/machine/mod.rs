@@ -1,0 +1,303 @@
+//! The plain dialect: a stock `WebSocket` or `EventSource`, one channel, text in and `{"type":…}` out.
+
+mod encode;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use encode::{Json, Shape};
+
+use super::config::{Broadcast, Config};
+use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
+use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::vocabulary::{
+    Audience, Breach, Channel, Closing, Command, Draft, Event, Frame, Moment, Payload, Publish, Recovery, Refusal,
+    Since, Subscribe, Subscribed, Text, Ticket, Violation,
+};
+
+const SUBSCRIBE: Ticket = 1;
+const PUBLISH: Ticket = 2;
+const RENEW: Ticket = 3;
+
+/// What all plain clients of one config share: its settings and its encodings.
+#[derive(Debug)]
+pub struct Plain {
+    config: Config,
+    json: Encoding,
+    positioned: Encoding,
+    verbatim: Encoding,
+    stream: Encoding,
+}
+
+impl Plain {
+    pub fn new(config: Config) -> Plain {
+        let stream = Shape::EventStream { verbatim: config.verbatim };
+        Plain {
+            config,
+            json: Encoding::new(Shape::Json),
+            positioned: Encoding::new(Shape::Positioned),
+            verbatim: Encoding::new(Shape::Verbatim),
+            stream: Encoding::new(stream),
+        }
+    }
+
+    /// The channel of a client that names none.
+    pub fn channel(&self) -> &Channel {
+        &self.config.channel
+    }
+
+    /// Reads a message as a client with positions does, for answers outside a conversation.
+    pub fn positioned(&self) -> &Encoding {
+        &self.positioned
+    }
+
+    /// The machine of one WebSocket client. `since` where the client asked for the past, and so for positions.
+    pub fn socket(self: &Arc<Self>, channel: Channel, since: Option<Since>, now: Moment) -> Machine {
+        let shape = match (self.config.verbatim, since) {
+            (true, _) => Shape::Verbatim,
+            (false, Some(_)) => Shape::Positioned,
+            (false, None) => Shape::Json,
+        };
+        self.machine(channel, since, shape, now)
+    }
+
+    /// The machine of one `EventSource` client, which only listens.
+    pub fn event_stream(self: &Arc<Self>, channel: Channel, since: Option<Since>, now: Moment) -> Machine {
+        self.machine(channel, since, Shape::EventStream { verbatim: self.config.verbatim }, now)
+    }
+
+    fn machine(self: &Arc<Self>, channel: Channel, since: Option<Since>, shape: Shape, now: Moment) -> Machine {
+        let Config { ping_interval, ping_timeout, .. } = self.config;
+        // A stream cannot answer a ping: writing to it is what finds out that it is gone.
+        let timeout = if matches!(shape, Shape::EventStream { .. }) { None } else { Some(ping_timeout) };
+        Machine {
+            plain: Arc::clone(self),
+            channel,
+            since: since.map(Box::new),
+            shape,
+            has_token: false,
+            answers_pings: timeout.is_some(),
+            heartbeat: Heartbeat::new(ping_interval, timeout.unwrap_or_default(), now.instant),
+            spoke: now.instant,
+        }
+    }
+}
+
+/// One plain client.
+pub struct Machine {
+    plain: Arc<Plain>,
+    channel: Channel,
+    /// Where it asked for the past.
+    since: Option<Box<Since>>,
+    shape: Shape,
+    /// It came with a token, and may send another.
+    has_token: bool,
+    answers_pings: bool,
+    heartbeat: Heartbeat,
+    /// When its last message came.
+    spoke: Instant,
+}
+
+impl Machine {
+    /// Whether the client came with a token: then `{"type":"token","token":…}` is no message, but another token.
+    pub fn with_token(self, has_token: bool) -> Machine {
+        Machine { has_token: has_token && !self.shape.is_verbatim(), ..self }
+    }
+
+    fn hear(&mut self, data: Payload, now: Moment, step: &mut Step) {
+        self.spoke = now.instant;
+        let config = &self.plain.config;
+        if config.echo {
+            step.send(match (&data, self.shape.is_verbatim()) {
+                (Payload::Binary(bytes), _) => Frame::Binary(bytes.clone()),
+                (Payload::Text(text) | Payload::Json(text), true) => Frame::Text(text.clone()),
+                (data, false) => {
+                    let mut json = Json::with_capacity("echo", data.len());
+                    json.payload("data", data);
+                    json.number("timestamp", now.unix_ms);
+                    Frame::text(json.end())
+                }
+            });
+        }
+        let echo = match config.broadcast {
+            Broadcast::All => true,
+            Broadcast::Others => false,
+            Broadcast::Off => return,
+        };
+        let audience = Audience::Channel(self.channel.clone());
+        step.command(Command::Publish(Box::new(Publish { ticket: PUBLISH, audience, draft: Draft::new(data), echo })));
+    }
+
+    /// Says something besides messages; in verbatim there are no words for it.
+    fn say(&self, json: Json, step: &mut Step) {
+        if !self.shape.is_verbatim() {
+            step.send(self.shape.say(json.end(), None));
+        }
+    }
+
+    fn subscribed(&self, subscribed: &Subscribed, step: &mut Step) {
+        let impossible = subscribed.recovery == Recovery::Impossible;
+        if impossible && self.shape == Shape::Verbatim {
+            step.close(Closing::Violation(Violation::new(Breach::Policy, "what you missed is no longer kept")));
+            return;
+        }
+        if let Shape::EventStream { .. } = self.shape {
+            // An id without data moves the client's Last-Event-ID and shows it nothing.
+            step.send(Frame::text(format!("id: {}\n\n", subscribed.start())));
+        }
+        if self.since.is_some() {
+            let mut json = Json::new("subscribed");
+            json.display("id", subscribed.start());
+            match subscribed.recovery {
+                Recovery::Live => {}
+                Recovery::Complete(missed) => {
+                    json.flag("recovered", true);
+                    json.number("missed", missed);
+                }
+                Recovery::Impossible => json.flag("recovered", false),
+            }
+            self.say(json, step);
+        }
+        if !subscribed.members.is_empty() {
+            let mut json = Json::new("presence");
+            json.members("members", subscribed.members.iter().map(Arc::as_ref));
+            self.say(json, step);
+        }
+    }
+}
+
+impl Dialect for Machine {
+    fn open(&mut self, _now: Moment, step: &mut Step) {
+        step.command(Command::Subscribe(Subscribe {
+            ticket: SUBSCRIBE,
+            since: self.since.as_deref().copied().unwrap_or_default(),
+            notices: !self.shape.is_verbatim(),
+            ..Subscribe::to(self.channel.clone())
+        }));
+    }
+
+    fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
+        self.heartbeat.heard(now.instant);
+        match frame {
+            Frame::Text(text)
+                if self.has_token
+                    && let Some(token) = renewal(&text) =>
+            {
+                self.spoke = now.instant;
+                step.command(Command::Renew { ticket: RENEW, token });
+            }
+            Frame::Text(text) => self.hear(Payload::Text(text), now, step),
+            Frame::Binary(bytes) if self.shape.is_verbatim() => self.hear(Payload::Binary(bytes), now, step),
+            Frame::Binary(_) => return Err(Violation::new(Breach::Unsupported, "only text is spoken here")),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
+        match event {
+            Event::Subscribed(subscribed) => self.subscribed(subscribed, step),
+            Event::Refused { ticket: SUBSCRIBE, refusal: Refusal::App { code, reason, .. }, .. } => {
+                step.close(Closing::Kicked { code: *code, reason: reason.clone() });
+            }
+            Event::Refused { ticket: SUBSCRIBE, refusal: Refusal::Unavailable | Refusal::TooMany { .. }, .. } => {
+                step.close(Closing::Overloaded);
+            }
+            Event::Refused { ticket: SUBSCRIBE, refusal, .. } => {
+                step.close(Closing::Violation(Violation::new(Breach::Policy, refusal.to_string())));
+            }
+            Event::Refused { refusal, .. } => {
+                let mut json = Json::new("error");
+                json.text("error", refusal.word());
+                json.text("message", &refusal.to_string());
+                self.say(json, step);
+            }
+            Event::Direct(draft) => match (self.shape, &draft.data) {
+                (Shape::Verbatim, Payload::Text(text) | Payload::Json(text)) => step.send(Frame::Text(text.clone())),
+                (Shape::Verbatim, Payload::Binary(bytes)) => step.send(Frame::Binary(bytes.clone())),
+                (shape, data) => {
+                    let mut json = Json::with_capacity("message", data.len());
+                    if let Some(name) = &draft.name {
+                        json.text("name", name);
+                    }
+                    json.payload("data", data);
+                    step.send(shape.say(json.end(), None));
+                }
+            },
+            Event::Accepted { ticket: RENEW, .. } => self.say(Json::new("authorized"), step),
+            Event::Lost { .. } if self.shape.is_verbatim() => step.close(Closing::Slow),
+            Event::Lost { after, upto, .. } => {
+                let mut json = Json::new("lost");
+                json.display("after", after);
+                json.display("upto", upto);
+                self.say(json, step);
+            }
+            Event::Unsubscribed { why: Some(_), .. } => step.close(Closing::Done),
+            // The rest answers commands that a plain client has no words for.
+            _ => {}
+        }
+    }
+
+    fn encoding(&self, _channel: &Channel) -> Encoding {
+        match self.shape {
+            Shape::Json => &self.plain.json,
+            Shape::Positioned => &self.plain.positioned,
+            Shape::Verbatim => &self.plain.verbatim,
+            Shape::EventStream { .. } => &self.plain.stream,
+        }
+        .clone()
+    }
+
+    fn wake(&mut self, now: Moment, step: &mut Step) {
+        let idle = self.plain.config.idle_timeout;
+        if self.answers_pings && !idle.is_zero() && now.instant.saturating_duration_since(self.spoke) >= idle {
+            step.close(Closing::Idle);
+            return;
+        }
+        match self.heartbeat.beat(now.instant) {
+            Beat::Nothing => {}
+            // A ping that could be written is all the life a stream shows.
+            _ if !self.answers_pings => {
+                self.heartbeat.heard(now.instant);
+                step.send(self.shape.ping());
+            }
+            Beat::Ping => step.send(self.shape.ping()),
+            Beat::Dead => step.close(Closing::Idle),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let idle = self.plain.config.idle_timeout;
+        let idle = (self.answers_pings && !idle.is_zero()).then(|| self.spoke + idle);
+        [self.heartbeat.next(), idle].into_iter().flatten().min()
+    }
+
+    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+        if let Shape::EventStream { .. } = self.shape {
+            // EventSource comes back by itself; one that must not is told with a status, not here.
+            let mut json = Json::new("closing");
+            json.text("reason", why.word());
+            self.say(json, step);
+            return;
+        }
+        step.send(Frame::Close(Some(why.close())));
+    }
+}
+
+/// The token of a message that is nothing else.
+fn renewal(text: &str) -> Option<Text> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Renewal {
+        r#type: String,
+        token: String,
+    }
+    if !text.starts_with('{') || !text.contains("\"token\"") {
+        return None;
+    }
+    let renewal: Renewal = serde_json::from_str(text).ok()?;
+    (renewal.r#type == "token").then(|| renewal.token.into())
+}

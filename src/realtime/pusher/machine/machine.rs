@@ -1,0 +1,144 @@
+//! One client's side of the conversation, from `pusher:connection_established` to its close code.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::client_events::Bucket;
+use super::code::{self, Code};
+use super::encode::{form_of, frame, quoted};
+use super::message::Said;
+use super::signing_in::User;
+use super::subscribing::Subscription;
+use super::{App, name};
+use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
+use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::vocabulary::{Channel, Closing, ConnectionId, Draft, Event, Frame, Moment, Ticket, Violation};
+
+pub const SUBSCRIBE: Ticket = 1;
+pub const PUBLISH: Ticket = 2;
+pub const SIGN_IN: Ticket = 3;
+pub const WATCH: Ticket = 4;
+
+/// One client of an app.
+pub struct Machine {
+    pub(super) app: Arc<App>,
+    connection: ConnectionId,
+    heartbeat: Heartbeat,
+    /// In the order of the channels' names. As many as the hub allows.
+    pub(super) subscriptions: Vec<Subscription>,
+    /// Who has signed in, and who was about to.
+    pub(super) user: Option<Box<User>>,
+    pub(super) signing_in: Option<Box<User>>,
+    pub(super) bucket: Option<Box<Bucket>>,
+}
+
+impl Machine {
+    pub(super) fn new(app: Arc<App>, connection: ConnectionId, now: Moment) -> Machine {
+        let settings = app.settings();
+        let heartbeat = Heartbeat::new(settings.activity_timeout, settings.pong_timeout, now.instant);
+        Machine { app, connection, heartbeat, subscriptions: Vec::new(), user: None, signing_in: None, bucket: None }
+    }
+
+    pub(super) fn socket_id(&self) -> String {
+        name::socket_id(self.connection)
+    }
+
+    fn hear(&mut self, text: &str, now: Moment, step: &mut Step) {
+        match Said::read(text) {
+            Ok(Said::Ping) => step.send(Frame::text(r#"{"event":"pusher:pong","data":"{}"}"#)),
+            Ok(Said::Pong | Said::Other) => {}
+            Ok(Said::Subscribe(wish)) => self.subscribe(&wish, step),
+            Ok(Said::Unsubscribe { channel }) => self.unsubscribe(&channel, step),
+            Ok(Said::SignIn { auth, user_data }) => self.sign_in(&auth, &user_data, step),
+            Ok(Said::Client { event, channel, data }) => self.client_event(&event, &channel, data, now, step),
+            Err(malformed) => step.send(code::error(None, malformed.0, None)),
+        }
+    }
+
+    /// What the app, or another dialect on its behalf, says to this client only.
+    fn direct(&self, draft: &Draft, step: &mut Step) {
+        let event = draft.name.as_deref().unwrap_or(super::encode::UNNAMED);
+        if !name::is_reserved(event) {
+            step.send(frame(event, None, Some(&quoted(&form_of(&draft.data))), None));
+        }
+    }
+}
+
+impl Dialect for Machine {
+    fn open(&mut self, _now: Moment, step: &mut Step) {
+        let timeout = self.app.settings().activity_timeout.as_secs();
+        let data = json!({ "socket_id": self.socket_id(), "activity_timeout": timeout }).to_string();
+        step.send(frame("pusher:connection_established", None, Some(&quoted(&data)), None));
+    }
+
+    fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
+        self.heartbeat.heard(now.instant);
+        if let Some(code) = self.app.closed() {
+            step.close(code.closing());
+            return Ok(());
+        }
+        match frame {
+            Frame::Text(text) => self.hear(&text, now, step),
+            Frame::Binary(_) => step.send(code::error(None, "Only text is spoken here.", None)),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
+        match event {
+            Event::Subscribed(subscribed) if subscribed.channel.is_reserved() => {
+                self.watching(Some(subscribed), step);
+            }
+            Event::Subscribed(subscribed) => self.subscribed(subscribed, step),
+            Event::Refused { ticket: WATCH, .. } => self.watching(None, step),
+            Event::Refused { ticket: SUBSCRIBE, channel: Some(channel), refusal } => {
+                self.not_subscribed(channel, refusal, step);
+            }
+            Event::Refused { ticket: PUBLISH, channel, refusal } => {
+                let channel = channel.as_ref().and_then(|channel| self.app.name(channel));
+                step.send(code::error(Some(4301), &format!("The client event is refused: {refusal}."), channel));
+            }
+            Event::Unsubscribed { channel, why: Some(_), .. } => {
+                self.subscriptions.retain(|known| known.channel != *channel);
+            }
+            Event::Connected { ticket: SIGN_IN, .. } => self.signed_in(step),
+            Event::Direct(draft) => self.direct(draft, step),
+            _ => {}
+        }
+    }
+
+    fn encoding(&self, _channel: &Channel) -> Encoding {
+        self.app.encoding().clone()
+    }
+
+    fn wake(&mut self, now: Moment, step: &mut Step) {
+        match self.heartbeat.beat(now.instant) {
+            Beat::Nothing => {}
+            Beat::Ping => match self.app.closed() {
+                Some(code) => step.close(code.closing()),
+                None => step.send(Frame::text(r#"{"event":"pusher:ping","data":"{}"}"#)),
+            },
+            Beat::Dead => step.close(Closing::Idle),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.heartbeat.next()
+    }
+
+    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+        if let Some(code) = Code::of(why) {
+            super::refusal(code).into_iter().for_each(|frame| step.send(frame));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.app.connected.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,611 @@
+//! SockJS's framing as `pusher-js` speaks it: `o` opens, `a[…]` are messages, `h` is a beat, `c[code,reason]` closes.
+//!
+//! What the client hears is the body of one request that goes on (streaming) or of one after another (polling); what it
+//! says comes in further requests, several at a time if it likes.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Frame as BodyFrame;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::realtime::link::{Link, LinkError, Traffic};
+use crate::realtime::vocabulary::{Frame, Parcel, Text};
+
+/// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
+const BEAT: Duration = Duration::from_secs(25);
+/// How long a beat may be unanswered, or a client whose poll was answered not ask again, before it counts as gone.
+const AWAY: Duration = Duration::from_secs(10);
+/// The same for one that broke off a request while it listened: it is gone, or about to listen anew.
+const BROKEN_OFF: Duration = Duration::from_secs(3);
+/// How long the last words wait for somebody to hear them while nobody listens: one that polls is about to ask again.
+const LINGER: Duration = Duration::from_secs(1);
+/// The text of one response, in UTF-16 units, beyond which `pusher-js` gives up the request as soon as it has used up what
+/// came, and opens the next (`MAX_BUFFER_LENGTH` of its `http_request.ts`). What came after would be lost.
+const MARK: usize = 256 * 1024;
+/// How long one whose response is beyond [`MARK`] may take to read it and to open the next: no beat can ask it meanwhile.
+const SUCCESSOR: Duration = Duration::from_secs(35);
+/// Bytes of messages that are taken before a request reads them, as a socket's send buffer would: a client that polls is
+/// away for a round trip after each answer, and is not slow for that. What comes beyond waits in its outbox.
+const BUFFER: usize = 1024 * 1024;
+/// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
+const WAITING: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The sessions of all clients, by what `K` tells them apart. As many as were let in.
+pub struct Sessions<K>(Mutex<HashMap<K, Arc<Meeting>>>);
+
+impl<K> Default for Sessions<K> {
+    fn default() -> Self {
+        Sessions(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Hash + Eq + Clone> Sessions<K> {
+    pub fn find(&self, key: &K) -> Option<Arc<Meeting>> {
+        self.0.lock().get(key).map(Arc::clone)
+    }
+
+    /// A new session under `key`; `None` where there is one.
+    pub fn open(self: &Arc<Self>, key: K) -> Option<(SockJs<K>, Arc<Meeting>)> {
+        let meeting = Arc::new(Meeting::default());
+        meeting.state.lock().chunk = Some(Bytes::from_static(b"o\n"));
+        let mut sessions = self.0.lock();
+        if sessions.contains_key(&key) {
+            return None;
+        }
+        sessions.insert(key.clone(), Arc::clone(&meeting));
+        let link = SockJs {
+            meeting: Arc::clone(&meeting),
+            sessions: Arc::clone(self),
+            key,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            closing: None,
+            beat: now() + BEAT,
+            linger: None,
+            traffic: Traffic::default(),
+        };
+        Some((link, meeting))
+    }
+}
+
+/// Where the requests of a client and its session meet.
+#[derive(Debug, Default)]
+pub struct Meeting {
+    state: Mutex<State>,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// At most about [`WAITING`] messages.
+    posted: VecDeque<Text>,
+    /// It has shown that it lives, without a message.
+    is_alive: bool,
+    /// One at a time: what is not read holds the session back.
+    chunk: Option<Bytes>,
+    /// The number of the request that listens, the latest of them; 0 for none.
+    listening: u64,
+    listened: u64,
+    /// Nobody listens, and somebody has to by then.
+    away: Option<Instant>,
+    is_stream: bool,
+    /// When a stream was sent a beat: the client will say that it got it.
+    asked: Option<Instant>,
+    /// The stream that listens has had all that its client will read of it: what follows is the next one's.
+    is_full: bool,
+    is_over: bool,
+    session: Option<Waker>,
+    listener: Option<Waker>,
+}
+
+impl State {
+    /// When the client counts as gone, if nothing comes from it.
+    fn gone_by(&self) -> Option<Instant> {
+        let unanswered = self.asked.map(|since| since + AWAY);
+        self.away.into_iter().chain(unanswered).min()
+    }
+
+    fn wake_session(&mut self) {
+        if let Some(waker) = self.session.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_listener(&mut self) {
+        if let Some(waker) = self.listener.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Says no in the framing: the session opens and is closed at once.
+pub fn refusal(code: u16, reason: &str) -> String {
+    format!("o\n{}", close(code, reason))
+}
+
+fn close(code: u16, reason: &str) -> String {
+    format!("c[{code},{}]\n", serde_json::to_string(reason).expect("text is text"))
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Meeting {
+    /// The body of a request that listens, in place of any that did.
+    pub fn listen(self: &Arc<Self>, is_stream: bool) -> Listening {
+        let mut state = self.state.lock();
+        state.listened += 1;
+        state.listening = state.listened;
+        (state.away, state.asked, state.is_full) = (None, None, false);
+        state.is_stream = is_stream;
+        state.is_alive = true;
+        state.wake_listener();
+        state.wake_session();
+        Listening { number: state.listening, is_stream, is_done: false, told: 0, meeting: Arc::clone(self) }
+    }
+
+    /// Takes what a request brought. Says whether it could be taken in time.
+    pub async fn post(&self, messages: Vec<String>) -> bool {
+        let taking = async {
+            for message in messages {
+                while !self.take(&message) {
+                    self.room.notified().await;
+                }
+            }
+            // For the next that waits.
+            self.room.notify_one();
+        };
+        timeout(PATIENCE, taking).await.is_ok()
+    }
+
+    fn take(&self, message: &str) -> bool {
+        let mut state = self.state.lock();
+        if state.posted.len() >= WAITING && !state.is_over {
+            return false;
+        }
+        state.posted.push_back(message.into());
+        state.wake_session();
+        true
+    }
+
+    /// The client says that it lives, or wants to know whether we do.
+    pub fn beat(&self) {
+        let mut state = self.state.lock();
+        state.is_alive = true;
+        let is_answer = state.is_stream && state.asked.take().is_some();
+        if !is_answer && state.chunk.is_none() {
+            state.asked = (state.is_stream && !state.is_full).then(now);
+            state.chunk = Some(Bytes::from_static(b"h\n"));
+            state.wake_listener();
+        }
+        state.wake_session();
+    }
+}
+
+/// The session's side.
+pub struct SockJs<K: Hash + Eq> {
+    meeting: Arc<Meeting>,
+    sessions: Arc<Sessions<K>>,
+    key: K,
+    waiting: Vec<Text>,
+    waiting_bytes: usize,
+    closing: Option<String>,
+    beat: Instant,
+    /// Runs while the last words wait and nobody listens.
+    linger: Option<Pin<Box<Sleep>>>,
+    traffic: Traffic,
+}
+
+impl<K: Hash + Eq> SockJs<K> {
+    fn render(&mut self) -> Option<Bytes> {
+        let mut chunk = String::new();
+        for (place, text) in self.waiting.iter().enumerate() {
+            chunk += if place == 0 { "a[" } else { "," };
+            chunk += &serde_json::to_string(text.as_str()).expect("text is text");
+        }
+        if !chunk.is_empty() {
+            chunk += "]\n";
+        }
+        (self.waiting, self.waiting_bytes) = (Vec::new(), 0);
+        chunk += self.closing.take().as_deref().unwrap_or_default();
+        (!chunk.is_empty()).then(|| chunk.into())
+    }
+}
+
+impl<K: Hash + Eq> SockJs<K> {
+    /// Hands on what waits. Ready when a request has all of it; until then the session is woken when one takes more.
+    fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
+        let meeting = Arc::clone(&self.meeting);
+        let mut state = meeting.state.lock();
+        if state.chunk.as_ref().is_none_or(|chunk| **chunk == *b"h\n")
+            && let Some(chunk) = self.render()
+        {
+            self.traffic.bytes_out += chunk.len() as u64;
+            self.beat = now() + BEAT;
+            if state.chunk.is_some() {
+                // A beat that was not sent is not answered.
+                state.asked = None;
+            }
+            state.chunk = Some(chunk);
+            state.wake_listener();
+        }
+        if state.chunk.is_none() && self.waiting.is_empty() && self.closing.is_none() {
+            return Poll::Ready(());
+        }
+        state.session = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
+        let mut state = self.meeting.state.lock();
+        if let Some(text) = state.posted.pop_front() {
+            drop(state);
+            self.meeting.room.notify_one();
+            self.traffic.messages_in += 1;
+            self.traffic.bytes_in += text.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::Text(text))));
+        }
+        if std::mem::take(&mut state.is_alive) {
+            return Poll::Ready(Some(Ok(Frame::Pong(Bytes::new()))));
+        }
+        state.session = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn push(&mut self, frame: Frame) {
+        match frame {
+            Frame::Text(text) => {
+                self.traffic.messages_out += 1;
+                self.waiting_bytes += text.len();
+                self.waiting.push(text);
+            }
+            Frame::Close(said) if self.closing.is_none() => {
+                let said = said.as_ref().map_or((1000, ""), |said| (said.code, said.reason.as_str()));
+                self.closing = Some(close(said.0, said.1));
+            }
+            Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+        }
+    }
+
+    fn push_parcel(&mut self, parcel: Parcel) {
+        parcel.frames().iter().for_each(|frame| self.push(frame.clone()));
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.poll_written(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        // The session is woken all the same when a request takes more.
+        if self.closing.is_none() && self.waiting_bytes < BUFFER { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut written = self.poll_written(context);
+        if self.meeting.state.lock().listening != 0 {
+            self.linger = None;
+        } else if written.is_pending() {
+            let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+            written = linger.as_mut().poll(context);
+        }
+        if written.is_ready() {
+            let mut state = self.meeting.state.lock();
+            state.is_over = true;
+            state.wake_listener();
+        }
+        written.map(Ok)
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let state = self.meeting.state.lock();
+        Some(state.gone_by().map_or(self.beat, |gone| gone.min(self.beat)))
+    }
+
+    fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
+        let mut state = self.meeting.state.lock();
+        if state.gone_by().is_some_and(|gone| now >= gone) {
+            return Err(LinkError::Ended { word: "gone", detail: "nobody listens any more".into() });
+        }
+        if now >= self.beat {
+            self.beat = now + BEAT;
+            if state.chunk.is_none() && state.listening != 0 && !state.is_full {
+                state.asked = state.is_stream.then_some(now);
+                state.chunk = Some(Bytes::from_static(b"h\n"));
+                state.wake_listener();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<K: Hash + Eq> Drop for SockJs<K> {
+    fn drop(&mut self) {
+        self.sessions.0.lock().remove(&self.key);
+        let mut state = self.meeting.state.lock();
+        state.is_over = true;
+        state.wake_listener();
+        drop(state);
+        self.meeting.room.notify_waiters();
+    }
+}
+
+/// The body of a request that listens.
+pub struct Listening {
+    meeting: Arc<Meeting>,
+    number: u64,
+    is_stream: bool,
+    /// One that polls has had its answer, and one that streams all that its client reads of one response.
+    is_done: bool,
+    /// UTF-16 units so far.
+    told: usize,
+}
+
+impl Listening {
+    /// What of this chunk the client will read, by whole lines; the rest is left for the next request.
+    fn readable(&mut self, chunk: &mut Bytes) -> Bytes {
+        let mut end = 0;
+        while self.told <= MARK && end < chunk.len() {
+            let line = chunk[end..].iter().position(|byte| *byte == b'\n').map_or(chunk.len(), |place| end + place + 1);
+            self.told += utf16_units(&chunk[end..line]);
+            end = line;
+        }
+        chunk.split_to(end)
+    }
+}
+
+/// The length of UTF-8 as JavaScript counts it: one for each character, two beyond the Basic Multilingual Plane.
+fn utf16_units(text: &[u8]) -> usize {
+    text.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum()
+}
+
+impl http_body::Body for Listening {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, io::Error>>> {
+        let meeting = Arc::clone(&self.meeting);
+        let mut state = meeting.state.lock();
+        if state.listening != self.number || (self.is_done && !self.is_stream) {
+            return Poll::Ready(None);
+        }
+        if !self.is_done
+            && let Some(mut chunk) = state.chunk.take()
+        {
+            self.is_done = !self.is_stream;
+            let told = self.readable(&mut chunk);
+            if self.is_stream && self.told > MARK {
+                self.is_done = true;
+                state.is_full = true;
+                (state.asked, state.away) = (None, Some(now() + SUCCESSOR));
+            } else if self.is_stream && *told == *b"h\n" {
+                state.asked = Some(now());
+            }
+            state.chunk = (!chunk.is_empty()).then_some(chunk);
+            state.wake_session();
+            return Poll::Ready(Some(Ok(BodyFrame::data(told))));
+        }
+        if state.is_over {
+            return Poll::Ready(None);
+        }
+        state.listener = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut state = self.meeting.state.lock();
+        if state.listening == self.number {
+            state.listening = 0;
+            state.away = Some(now() + if self.is_done { AWAY } else { BROKEN_OFF });
+            state.wake_session();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::realtime::vocabulary::Close;
+
+    type Pair = (SockJs<u8>, Arc<Meeting>, Arc<Sessions<u8>>);
+
+    fn open() -> Pair {
+        let sessions = Arc::new(Sessions::default());
+        let (link, meeting) = sessions.open(1).expect("none is there");
+        assert!(sessions.open(1).is_none(), "one of a name");
+        (link, meeting, sessions)
+    }
+
+    async fn chunk(body: &mut Listening) -> Option<String> {
+        let frame = body.frame().await?.expect("it does not break");
+        Some(String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text"))
+    }
+
+    fn flush(link: &mut SockJs<u8>) -> bool {
+        link.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn heard(link: &mut SockJs<u8>) -> Option<Frame> {
+        match link.poll_receive(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) => Some(frame),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_and_a_poll_ends() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
+        link.push(Frame::text("a\"b"));
+        link.push(Frame::text("c"));
+        flush(&mut link);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"a\\\"b\",\"c\"]\n"));
+        assert!(flush(&mut link));
+        let mut poll = meeting.listen(false);
+        assert_eq!(chunk(&mut stream).await, None, "another took its place");
+        link.push(Frame::text("d"));
+        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        flush(&mut link);
+        assert_eq!(chunk(&mut poll).await.as_deref(), Some("a[\"d\"]\nc[4200,\"come back\"]\n"));
+        assert_eq!(chunk(&mut poll).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_mark_is_the_next_requests() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
+        // "o\n", `a["` and `"]` with its end make 8 units: this is the mark itself, and the client goes on reading.
+        link.push(Frame::text("\u{1F600}".repeat((MARK - 8) / 2)));
+        flush(&mut link);
+        chunk(&mut stream).await.expect("up to the mark");
+        link.push(Frame::text("over"));
+        flush(&mut link);
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"over\"]\n"));
+        link.push(Frame::text("held"));
+        assert!(flush(&mut link), "it is taken, for the next");
+        meeting.beat();
+        let held = tokio::time::timeout(Duration::from_secs(1), stream.frame()).await;
+        assert!(held.is_err(), "neither told nor ended");
+        let mut next = meeting.listen(true);
+        assert!(stream.frame().await.is_none(), "another took its place");
+        assert_eq!(chunk(&mut next).await.as_deref(), Some("a[\"held\"]\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_open_the_next_is_missed() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        chunk(&mut stream).await;
+        link.push(Frame::text("x".repeat(MARK)));
+        flush(&mut link);
+        chunk(&mut stream).await;
+        link.push(Frame::text("held"));
+        flush(&mut link);
+        link.wake(now() + SUCCESSOR / 2).expect("it may be reading");
+        assert!(link.wake(now() + SUCCESSOR).is_err());
+    }
+
+    #[test]
+    fn between_two_requests_as_much_is_taken_as_the_buffer_holds() {
+        let (mut link, meeting, _sessions) = open();
+        drop(meeting.listen(false));
+        link.push(Frame::text("x".repeat(BUFFER - 1)));
+        assert!(flush(&mut link), "what waits for the request after this one");
+        link.push(Frame::text("y".repeat(BUFFER)));
+        assert!(!flush(&mut link), "more waits in the outbox");
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
+        let (mut link, meeting, sessions) = open();
+        let many = (0..WAITING + 1).map(|n| n.to_string()).collect();
+        let posting = tokio::spawn({
+            let meeting = Arc::clone(&meeting);
+            async move { meeting.post(many).await }
+        });
+        let mut said = Vec::new();
+        while said.len() < WAITING + 1 {
+            match heard(&mut link) {
+                Some(Frame::Text(text)) => said.push(text.to_string()),
+                _ => tokio::task::yield_now().await,
+            }
+        }
+        assert!(posting.await.unwrap());
+        assert_eq!(said, (0..WAITING + 1).map(|n| n.to_string()).collect::<Vec<_>>());
+        drop(link);
+        assert!(sessions.find(&1).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
+        let closing = |link: &mut SockJs<u8>| link.poll_close(&mut Context::from_waker(Waker::noop())).is_ready();
+        let (mut link, meeting, _sessions) = open();
+        drop(meeting.listen(false));
+        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        assert!(!closing(&mut link));
+        tokio::time::advance(LINGER / 2).await;
+        let mut poll = meeting.listen(false);
+        assert!(!closing(&mut link), "one listens, and has not read it yet");
+        chunk(&mut poll).await;
+        assert!(!closing(&mut link));
+        drop(poll);
+        let mut poll = meeting.listen(false);
+        assert_eq!(chunk(&mut poll).await.as_deref(), Some("c[4200,\"come back\"]\n"));
+        assert!(closing(&mut link));
+
+        let (mut link, meeting, _sessions) = open();
+        drop(meeting.listen(true));
+        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        assert!(!closing(&mut link));
+        tokio::time::advance(LINGER).await;
+        assert!(closing(&mut link));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_that_nobody_answers_is_the_end() {
+        let (mut link, meeting, _sessions) = open();
+        let mut stream = meeting.listen(true);
+        chunk(&mut stream).await;
+        assert_eq!(heard(&mut link), Some(Frame::Pong(Bytes::new())));
+        link.wake(now() + BEAT).expect("it goes on");
+        assert_eq!(chunk(&mut stream).await.as_deref(), Some("h\n"));
+        meeting.beat();
+        assert!(flush(&mut link), "an answer is not answered");
+        link.wake(now() + 3 * BEAT).expect("it goes on");
+        assert!(link.wake(now() + 3 * BEAT + AWAY).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_is_answered_and_one_that_is_away_is_gone() {
+        let (mut link, meeting, _sessions) = open();
+        let mut poll = meeting.listen(false);
+        chunk(&mut poll).await;
+        drop(poll);
+        let mut poll = meeting.listen(false);
+        meeting.beat();
+        assert_eq!(chunk(&mut poll).await.as_deref(), Some("h\n"));
+        drop(poll);
+        assert_eq!(link.next_wake(), Some(now() + AWAY));
+        assert!(link.wake(now() + AWAY / 2).is_ok());
+        assert!(link.wake(now() + AWAY).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_breaks_off_is_gone_soon_if_it_does_not_listen_again() {
+        for is_stream in [true, false] {
+            let (mut link, meeting, _sessions) = open();
+            chunk(&mut meeting.listen(true)).await;
+            drop(meeting.listen(is_stream));
+            assert_eq!(link.next_wake(), Some(now() + BROKEN_OFF));
+            let again = meeting.listen(is_stream);
+            assert!(link.wake(now() + BROKEN_OFF).is_ok(), "it listens");
+            drop(again);
+            assert!(link.wake(now() + BROKEN_OFF / 2).is_ok());
+            assert!(link.wake(now() + BROKEN_OFF).is_err());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How a session begins: once a client is let in, whatever it speaks and however its frames travel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::upgrade::OnUpgrade;
+
+use super::{Numbers, Record, Session, loan};
+use crate::drain::Signal;
+use crate::realtime::dialect::Dialect;
+use crate::realtime::entrance::Admitted;
+use crate::realtime::hub::Hub;
+use crate::realtime::link::websocket::{self, Agreed};
+use crate::telemetry::Registry;
+
+/// Begins sessions. One for all doors.
+#[derive(Clone)]
+pub struct Sessions {
+    numbers: Arc<Numbers>,
+    drain: Signal,
+}
+
+impl Sessions {
+    pub fn new(hub: &Arc<Hub>, drain: &Signal, registry: &mut Registry) -> Sessions {
+        let numbers = Arc::new(Numbers::new(registry));
+        loan::start_couriers(hub, &numbers);
+        Sessions { numbers, drain: drain.clone() }
+    }
+
+    /// How many clients are connected now, by dialect.
+    pub fn open(&self) -> BTreeMap<&'static str, i64> {
+        self.numbers.sockets()
+    }
+
+    /// Begins the conversation of a client that was let in, before there is a link: when this is done, the client is in
+    /// its first channels, or the app has said that it may not be.
+    pub async fn begin(&self, admitted: Admitted, machine: Box<dyn Dialect>) -> Session {
+        let Admitted { client, permit, authorizer, first, arrival } = admitted;
+        let record = Record::new(arrival, permit, Arc::clone(&self.numbers));
+        Session::begin(machine, client, authorizer, first, record, self.drain.guard()).await
+    }
+}
+
+impl Session {
+    /// Waits until the connection is the WebSocket's, and talks over it.
+    pub async fn open(self, upgrade: OnUpgrade, agreed: Option<Agreed>, config: websocket::Config) {
+        match upgrade.await {
+            Ok(upgraded) => {
+                let link = websocket::open(upgraded, agreed.as_ref(), &config);
+                // A task of its own, which holds nothing but the session.
+                tokio::spawn(self.run(link, config.close_timeout));
+            }
+            Err(_) => self.abandon(),
+        }
+    }
+}

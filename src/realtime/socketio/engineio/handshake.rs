@@ -1,0 +1,155 @@
+//! How a session begins, and how one that polls gets a WebSocket.
+
+use std::sync::Arc;
+
+use http::header::SET_COOKIE;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use hyper::upgrade::OnUpgrade;
+
+use super::requests;
+use super::transport::{self, Engine, Shared, Sid};
+use crate::app::EventKind;
+use crate::drain::Guard;
+use crate::http::{Facts, Failure, Request, Response};
+use crate::realtime::entrance::{self, AuthorizeAt};
+use crate::realtime::link::websocket::{self, Agreed, Offer};
+use crate::realtime::session::{Most, Session};
+use crate::realtime::socketio::machine::Config;
+use crate::realtime::socketio::{DIALECT, Endpoint, SocketIoDoor};
+use crate::realtime::vocabulary::Moment;
+use crate::shares::Holder;
+
+/// What a WebSocket of an endpoint may bring.
+fn limits(config: &entrance::Config, transport: &transport::Config) -> websocket::Config {
+    let longest = transport.max_payload;
+    websocket::Config { max_message: longest, max_frame: longest, ..config.websocket }
+}
+
+fn sid() -> Result<Sid, Failure> {
+    let missing =
+        || Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The door is not in order.").detail("no randomness");
+    Sid::random().ok_or_else(missing)
+}
+
+impl SocketIoDoor {
+    /// A session that begins by polling.
+    ///
+    /// # Errors
+    /// 429 and 503 where there is no place.
+    pub(super) async fn open_polling(
+        &self,
+        config: &entrance::Config,
+        endpoint: &Endpoint,
+        request: &Parts,
+        facts: &Facts,
+    ) -> Result<Response, Failure> {
+        let session = self.begin(config, endpoint, request, facts.clone()).await?;
+        let sid = sid()?;
+        let (link, open) = Engine::polling(sid, &self.transports, &endpoint.transport, Moment::now().instant);
+        tokio::spawn(session.run(Box::new(link), config.websocket.close_timeout));
+        let mut response = requests::packets(open);
+        if let Some(name) = &endpoint.config.cookie
+            && let Ok(cookie) = HeaderValue::from_str(&format!("{name}={sid}; Path=/; HttpOnly; SameSite=Lax"))
+        {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+
+    /// A session that begins as a WebSocket.
+    ///
+    /// # Errors
+    /// 400, 405, 426 for what is no right upgrade; 429 and 503 where there is no place.
+    pub(super) async fn open_socket(
+        &self,
+        config: &entrance::Config,
+        endpoint: &Endpoint,
+        mut request: Request,
+        facts: Facts,
+    ) -> Result<Response, Failure> {
+        let limits = limits(config, &endpoint.transport);
+        let offer = Offer::read(&request, &limits)?;
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (request, _) = request.into_parts();
+        let session = self.begin(config, endpoint, &request, facts).await?;
+        let opening = Opening { upgrade, agreed: offer.agreed().cloned(), limits };
+        let transport = Arc::clone(&endpoint.transport);
+        tokio::spawn(open(opening, session, sid()?, Arc::clone(&self.transports), transport));
+        Ok(offer.accept(offer.protocols().next()))
+    }
+
+    async fn begin(
+        &self,
+        config: &entrance::Config,
+        endpoint: &Endpoint,
+        request: &Parts,
+        facts: Facts,
+    ) -> Result<Session, Failure> {
+        let admitted = self.entrance.admit(config, request, &facts, DIALECT, AuthorizeAt::Protocol).await?;
+        let id = admitted.client.id();
+        let asked = admitted.authorizer.is_some() && self.app.wants(EventKind::Message, None);
+        let mut machine = Box::new(endpoint.dialect.machine(id, asked, Moment::now()));
+        let Config { recovery_clients: clients, recovery_bytes_total, .. } = &endpoint.config.dialect;
+        let most = Most { clients: *clients, held: recovery_bytes_total.bytes() };
+        let key = machine.recoverable();
+        let holder = Holder::of(facts.client);
+        let mooring = key.map(|key| self.berths.moor(key, &endpoint.place, (id, holder), most));
+        Ok(self.sessions.begin(admitted, machine).await.moored(mooring))
+    }
+
+    /// A WebSocket for a session that polls; `None` where it has one already.
+    pub(super) fn upgrade_session(
+        &self,
+        config: &entrance::Config,
+        shared: Arc<Shared>,
+        mut request: Request,
+    ) -> Option<Result<Response, Failure>> {
+        let limits = limits(config, &shared.config);
+        let offer = match Offer::read(&request, &limits) {
+            Ok(offer) => offer,
+            Err(failure) => return Some(Err(failure)),
+        };
+        if !shared.claim() {
+            return None;
+        }
+        let opening = Opening { upgrade: hyper::upgrade::on(&mut request), agreed: offer.agreed().cloned(), limits };
+        tokio::spawn(hand_over(opening, shared, self.drain.guard()));
+        Some(Ok(offer.accept(offer.protocols().next())))
+    }
+}
+
+/// A connection that is about to be a WebSocket.
+struct Opening {
+    upgrade: OnUpgrade,
+    agreed: Option<Agreed>,
+    limits: websocket::Config,
+}
+
+/// Waits until the connection is the socket's, and serves it.
+async fn open(
+    opening: Opening,
+    session: Session,
+    sid: Sid,
+    sessions: Arc<transport::Sessions>,
+    config: Arc<transport::Config>,
+) {
+    match opening.upgrade.await {
+        Ok(upgraded) => {
+            let link = websocket::open(upgraded, opening.agreed.as_ref(), &opening.limits);
+            let link = Engine::socket(link, sid, &sessions, &config, Moment::now().instant);
+            // A task of its own, which holds nothing but the session.
+            tokio::spawn(session.run(Box::new(link), opening.limits.close_timeout));
+        }
+        Err(_) => session.abandon(),
+    }
+}
+
+/// Waits until the connection is the socket's, and gives it to the session. Its deadline begins only then; before,
+/// the connection's own time-outs hold.
+async fn hand_over(opening: Opening, shared: Arc<Shared>, _guard: Guard) {
+    match opening.upgrade.await {
+        Ok(upgraded) => shared.hand_over(websocket::open(upgraded, opening.agreed.as_ref(), &opening.limits)),
+        Err(_) => shared.release(),
+    }
+}

@@ -1,0 +1,397 @@
+//! Connection state recovery: a client that lost its link comes back by another one, with the `pid` that it was given
+//! and the offset of the last event that it has, to its id, its rooms and what it missed.
+//!
+//! Its app hears `disconnect` when the link is lost, and is asked to let it in again when it is back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Deserialize;
+
+use super::config::Recovery;
+use super::machine::Machine;
+use super::packet::{BadPacket, Kind, Packet};
+use super::sid::Pid;
+use super::space::{Space, State};
+use super::trail::{self, Bounds, Trail};
+use super::{msgpack, write};
+use crate::realtime::dialect::Step;
+use crate::realtime::vocabulary::{Closing, Command, Extras, Frame, Moment, Parcel, Parting, Payload, Ticket};
+use crate::telemetry::Registry;
+
+/// What all clients of all endpoints count.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    recovered: Counter,
+    missed: Counter,
+    failed: Counter,
+    expired: Counter,
+    held: Gauge,
+}
+
+impl Numbers {
+    pub fn new(registry: &mut Registry) -> Numbers {
+        let numbers = Numbers::default();
+        let registry = registry.sub_registry_with_prefix("realtime_socketio");
+        registry.register("recovered", "Clients that came back to what they had", numbers.recovered.clone());
+        registry.register("recovered_events", "Events told to them that they had missed", numbers.missed.clone());
+        registry.register("not_recovered", "Clients that came back for what is not known", numbers.failed.clone());
+        registry.register("not_returned", "Clients that did not come back in time", numbers.expired.clone());
+        let held = "Memory for events that clients may have missed, in bytes";
+        registry.register("recovery_bytes", held, numbers.held.clone());
+        numbers
+    }
+
+    /// What is kept for all clients that may have missed it, in bytes.
+    pub fn held(&self) -> &Gauge {
+        &self.held
+    }
+}
+
+/// What a client that had a connection before says of it, besides what the page says in `auth`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Claim {
+    #[serde(deserialize_with = "text")]
+    pid: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub offset: Option<String>,
+}
+
+/// A text; anything else is as good as one that nobody knows, and `null` as none.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        _ => Some("?".to_owned()),
+    })
+}
+
+impl Claim {
+    pub fn read(body: &str) -> Claim {
+        serde_json::from_str(body).unwrap_or_default()
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        Pid::parse(self.pid.as_deref()?)
+    }
+}
+
+impl Machine {
+    /// Its clients may come back, where the config says so: then the session has a berth with this key.
+    pub fn recoverable(&mut self) -> Option<u128> {
+        let config = &self.shared.config;
+        if config.recovery == Recovery::Off {
+            return None;
+        }
+        let key = Pid::key();
+        let bounds = Bounds {
+            events: config.recovery_messages,
+            bytes: config.recovery_bytes.bytes(),
+            held: self.shared.numbers.held.clone(),
+            total: config.recovery_bytes_total.bytes(),
+        };
+        let trail = Trail::new(key, config.parser, bounds);
+        self.trail = Some(Box::new(trail));
+        Some(key)
+    }
+
+    /// See [`crate::realtime::dialect::Dialect::claim`].
+    pub(super) fn claimed(&self, frame: &Frame) -> Option<u128> {
+        let trail = self.trail.as_ref().filter(|_| self.spaces.is_empty() && self.assembly.is_none())?;
+        let body = match frame {
+            Frame::Text(text) => {
+                let packet = Packet::read(&text.slice(1..text.len())?, 0).ok()?;
+                (packet.kind == Kind::Connect).then_some(packet.body)?
+            }
+            Frame::Binary(bytes) => {
+                let packet = msgpack::read(bytes, self.shared.config.max_nesting + 1, 0).ok()?;
+                (packet.kind == write::CONNECT).then_some(packet.data)??
+            }
+            _ => return None,
+        };
+        if super::packet::is_deeper(&body, self.shared.config.max_nesting) {
+            return None;
+        }
+        Claim::read(&body).pid().map(|pid| pid.key).filter(|key| *key != trail.key)
+    }
+
+    /// A client of a namespace that is away has come back, or another one in its place.
+    pub(super) fn come_back(&mut self, place: usize, packet: &Packet, step: &mut Step) -> Result<(), BadPacket> {
+        self.check_connect(packet)?;
+        let claim = Claim::read(&packet.body);
+        let ticket = self.ticket();
+        let space = &mut self.spaces[place];
+        let is_known = match (&self.trail, &mut space.steps, claim.pid()) {
+            (Some(trail), Some(steps), Some(pid)) if (pid.key, pid.number) == (trail.key, steps.number) => {
+                steps.offset = claim.offset.map(Into::into);
+                trail.since(&space.scope, steps).is_some()
+            }
+            _ => false,
+        };
+        if !is_known {
+            self.shared.numbers.failed.inc();
+            self.forget(place, step);
+            return self.connect(packet, step);
+        }
+        space.state = State::Returning(ticket);
+        let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
+        let credentials = Some(Payload::Json(packet.body.clone()));
+        step.command(Command::Connect { ticket, scope, alias, credentials, recovered: true });
+        Ok(())
+    }
+
+    /// It may be back: it is told what it missed.
+    pub(super) fn returned(&mut self, place: usize, step: &mut Step) {
+        let space = &mut self.spaces[place];
+        let (Some(trail), Some(steps)) = (&self.trail, &mut space.steps) else { return };
+        let missed = trail.since(&space.scope, steps).map(|missed| missed.cloned().collect::<Vec<_>>());
+        let Some(missed) = missed else {
+            // Too much came while the app was asked. It comes once more, and begins anew.
+            self.shared.numbers.failed.inc();
+            self.forget(place, step);
+            step.close(Closing::Slow);
+            return;
+        };
+        steps.offset = None;
+        space.state = State::Joined;
+        self.shared.numbers.recovered.inc();
+        self.shared.numbers.missed.inc_by(missed.len() as u64);
+        // Before what it missed: else a client that loses this link too keeps that, and gets it twice.
+        self.welcome(place, step);
+        missed.into_iter().for_each(|parcel| step.send_parcel(parcel));
+    }
+
+    /// `40{"sid":…,"pid":…}`.
+    pub(super) fn welcome(&self, place: usize, step: &mut Step) {
+        let space = &self.spaces[place];
+        let mut json = format!("{{\"sid\":\"{}\"", space.sid);
+        if let (Some(trail), Some(steps)) = (&self.trail, &space.steps) {
+            let pid = Pid { key: trail.key, number: steps.number };
+            json.push_str(&format!(",\"pid\":\"{pid}\""));
+        }
+        json.push('}');
+        step.send_parcel(self.shared.shape.notice(write::CONNECT, &space.scope, Some(&json)));
+    }
+
+    /// A client that was away is waited for no more.
+    pub(super) fn forget(&mut self, place: usize, step: &mut Step) {
+        let space = self.spaces.remove(place);
+        self.unsubscribe(&space, step);
+        let parting = Parting::Forgotten;
+        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason: "", parting });
+    }
+
+    /// The app has answered for one whose link was lost while it was asked.
+    pub(super) fn answered_late(&mut self, ticket: Ticket, allows: bool, step: &mut Step) {
+        let is_it = |state| matches!(state, State::Away(known) | State::Leaving(known) if known == ticket);
+        let Some(place) = self.spaces.iter().position(|space| ticket != 0 && is_it(space.state)) else { return };
+        let space = &mut self.spaces[place];
+        let (scope, alias, reason) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)), "transport close");
+        match (space.state, allows) {
+            (State::Away(_), true) => {
+                space.state = State::Away(0);
+                step.command(Command::Depart { scope, alias, reason, parting: Parting::Away });
+            }
+            (State::Away(_), false) => self.forget(place, step),
+            (_, allows) => {
+                self.spaces.remove(place);
+                if allows {
+                    step.command(Command::Depart { scope, alias, reason, parting: Parting::Gone });
+                }
+            }
+        }
+    }
+
+    /// See [`crate::realtime::dialect::Dialect::lose`].
+    pub(super) fn lost(&mut self, reason: &'static str, now: Moment, step: &mut Step) -> bool {
+        let Recovery::Within(within) = self.shared.config.recovery else { return false };
+        let is_in = self.spaces.iter().any(|space| matches!(space.state, State::Joined | State::Returning(_)));
+        let Some(trail) = self.trail.as_mut().filter(|_| is_in && reason != "parse error") else { return false };
+        trail.until = Some(now.instant + within.max(Duration::from_millis(1)));
+        trail.unmark();
+        self.deadline = None;
+        self.assembly = None;
+        self.forget_questions();
+        for space in &mut self.spaces {
+            match space.state {
+                State::Joined => {
+                    space.state = State::Away(0);
+                    let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
+                    // After what it said before, which may still wait for the app.
+                    step.command(Command::Depart { scope, alias, reason, parting: Parting::Away });
+                }
+                State::Returning(ticket) => space.state = State::Away(ticket),
+                State::Asking(ticket) | State::Joining(ticket) => space.state = State::Leaving(ticket),
+                State::Away(_) | State::Leaving(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Those that have not come back by now are waited for no more.
+    pub(super) fn give_up(&mut self, now: Moment, step: &mut Step) {
+        let Some(trail) = self.trail.as_mut().filter(|trail| trail.until.is_some_and(|until| until <= now.instant))
+        else {
+            return;
+        };
+        trail.until = None;
+        while let Some(place) = self.spaces.iter().position(|space| matches!(space.state, State::Away(_))) {
+            self.shared.numbers.expired.inc();
+            self.forget(place, step);
+        }
+        if self.spaces.is_empty() {
+            step.close(Closing::Done);
+        }
+    }
+
+    /// See [`crate::realtime::dialect::Dialect::keep`].
+    pub(super) fn passes(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool {
+        let Some(trail) = &mut self.trail else { return true };
+        if numbered {
+            trail.push(parcel);
+        }
+        if self.spaces.iter().all(|space| space.state == State::Joined) {
+            return true;
+        }
+        let is_here = |space: &Space| space.state == State::Joined && trail.is_of(parcel, &space.scope);
+        let passes = self.spaces.iter().any(is_here);
+        if let (false, Some(asks)) = (passes, trail::question(parcel)) {
+            // Whoever asks need not wait for one that is away.
+            step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
+        }
+        passes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::Place;
+    use super::super::tests::Client;
+    use super::*;
+    use crate::realtime::dialect::Dialect;
+    use crate::realtime::socketio::machine::{Emit, event};
+    use crate::realtime::vocabulary::{Draft, Event, Refusal};
+
+    fn client() -> Client {
+        let mut client = Client::new(true, |config| config.recovery = Recovery::Within(Duration::from_secs(60)));
+        client.text("40");
+        client
+    }
+
+    fn pid(client: &Client) -> String {
+        let number = client.machine.spaces[0].steps.as_ref().unwrap().number;
+        Pid { key: client.machine.trail.as_ref().unwrap().key, number }.to_string()
+    }
+
+    fn lose(client: &mut Client) -> (bool, Vec<String>) {
+        let mut step = Step::default();
+        let stays = client.machine.lose("transport close", client.now, &mut step);
+        client.perform(step);
+        (stays, std::mem::take(&mut client.lines))
+    }
+
+    /// To it alone.
+    fn whisper(client: &mut Client, name: &str) -> Vec<String> {
+        let draft = Emit { scope: "/", to: &[], except: &[], but: None }.whisper(event(name, "[]").unwrap());
+        client.told(&Event::Direct(Arc::new(draft)))
+    }
+
+    /// To all of its namespace.
+    fn broadcast(client: &mut Client, name: &str, offset: &str) -> bool {
+        let draft = Draft { name: Some(name.into()), ..Draft::new(Payload::Json("1".into())) };
+        let parcel = client.machine.shared.shape.event("/", &draft, Place::At(&offset)).unwrap();
+        client.machine.keep(&parcel, true, &mut Step::default())
+    }
+
+    #[test]
+    fn a_client_comes_back_to_what_it_missed() {
+        let mut client = client();
+        let pid = pid(&client);
+        assert_eq!(whisper(&mut client, "a"), ["< 42[\"a\",\"1\"]"]);
+        assert!(broadcast(&mut client, "b", "f-1"));
+        assert_eq!(lose(&mut client), (true, vec!["depart /: transport close".to_owned()]));
+        assert_eq!(whisper(&mut client, "c"), Vec::<String>::new());
+        assert!(!broadcast(&mut client, "d", "f-2"));
+        let back = client.text(&format!("40{{\"pid\":\"{pid}\",\"offset\":\"1\"}}"));
+        let asked = format!("connect / {{\"pid\":\"{pid}\",\"offset\":\"1\"}}");
+        let welcome = format!("< 40{{\"sid\":\"SID\",\"pid\":\"{pid}\"}}");
+        let missed = ["< 42[\"b\",1,\"f-1\"]", "< 42[\"c\",\"2\"]", "< 42[\"d\",1,\"f-2\"]"].map(str::to_owned);
+        assert_eq!(back, [vec![asked, welcome], missed.to_vec()].concat());
+        assert!(broadcast(&mut client, "e", "f-3"));
+    }
+
+    #[test]
+    fn whoever_does_not_come_back_is_forgotten() {
+        let mut client = client();
+        lose(&mut client);
+        let until = client.now + Duration::from_secs(60);
+        assert_eq!(client.machine.next_wake(), Some(until.instant));
+        let mut step = Step::default();
+        client.machine.wake(until, &mut step);
+        client.perform(step);
+        assert_eq!(client.lines, ["unsubscribe /", "depart /: ", "close done"]);
+    }
+
+    #[test]
+    fn the_app_may_refuse_who_comes_back() {
+        let mut client = client();
+        let pid = pid(&client);
+        lose(&mut client);
+        client.refusal = Some(Refusal::Forbidden);
+        let said = client.text(&format!("40{{\"pid\":\"{pid}\"}}"));
+        assert_eq!(said[1..], ["unsubscribe /", "depart /: ", "< 44{\"message\":\"not allowed\"}"]);
+    }
+
+    #[test]
+    fn who_comes_with_anything_else_begins_anew() {
+        let pids = |client: &Client| [pid(client), String::new(), Pid { key: 1, number: 1 }.to_string()];
+        for which in 0..3 {
+            let mut client = client();
+            let (sid, old) = (client.machine.sids(), pid(&client));
+            let pid = &pids(&client)[which];
+            lose(&mut client);
+            let said = client.text(&format!("40{{\"pid\":\"{pid}\",\"offset\":\"forged\"}}"));
+            assert_eq!(said[..2], ["unsubscribe /", "depart /: "]);
+            assert_ne!(client.machine.sids(), sid);
+            assert_ne!(super::tests::pid(&client), old);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_who_said_goodbye() {
+        let mut client = client();
+        client.text("41");
+        assert_eq!(lose(&mut client), (false, Vec::new()));
+        assert!(
+            !Client::joined(true, |_| {}).machine.lose("transport close", Moment::now(), &mut Step::default()),
+            "off"
+        );
+    }
+
+    #[test]
+    fn only_first_words_claim_a_berth() {
+        let mut client = Client::new(true, |config| config.recovery = Recovery::Within(Duration::from_secs(60)));
+        let stranger = Pid { key: 7, number: 1 };
+        let frame = Frame::text(format!("40{{\"pid\":\"{stranger}\"}}"));
+        assert_eq!(client.machine.claim(&frame), Some(7));
+        for other in ["40", "40{}", "42[\"pid\"]", "40{\"pid\":7}", "40{\"pid\":\"x\"}", "", "4", "é"] {
+            assert_eq!(client.machine.claim(&Frame::text(other)), None, "{other}");
+        }
+        client.text("40");
+        assert_eq!(client.machine.claim(&frame), None);
+    }
+
+    #[test]
+    fn volatile_events_end_with_no_text() {
+        let client = client();
+        let shape = client.machine.shared.shape;
+        for (args, end) in [("[]", "[\"e\",null]"), ("[\"a\"]", "[\"e\",\"a\",null]"), ("[1]", "[\"e\",1]")] {
+            let draft = event("e", args).unwrap();
+            let parcel = shape.event("/", &draft, Place::Nowhere).unwrap();
+            assert_eq!(parcel.frames(), [Frame::text(format!("42{end}"))]);
+        }
+    }
+}
