@@ -1,8 +1,8 @@
 //! How clients speak. A dialect is a state machine without socket, clock or runtime: frames in, commands out;
 //! events in, frames out. Its tests are conversations on a clock of their own.
 //!
-//! To add one: a folder with its machine ([`Dialect`]), its encoder ([`Encode`]) and its config, and a line where the
-//! upgrade chooses. Hub and broker stay as they are.
+//! A protocol has its machine ([`Dialect`]) and its encoder ([`Encode`]) in the folder `machine` of its own. Hub and
+//! broker do not know it.
 
 pub mod heartbeat;
 
@@ -53,29 +53,31 @@ pub trait Dialect: Send {
         false
     }
 
-    /// The key of the berth of another connection that a client asks for with this frame, to go on from there. Only
-    /// where it has nothing yet on this one.
-    fn claim(&self, _frame: &Frame) -> Option<u128> {
+    /// Where clients of this protocol may come back by another link: the rest of the machine. `None` where they begin anew.
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
         None
     }
+}
 
-    /// The link is lost, for the reason of this word. True where its client may come back by another one: until the
+/// A machine whose client may lose its link and go on over another one: session resumption.
+pub trait Resumable {
+    /// The key of the connection that a client asks for with this frame, to go on from there. Only where it has nothing
+    /// yet on this one.
+    fn resume_key(&self, frame: &Frame) -> Option<u128>;
+
+    /// The link is lost, for the reason of this label. True where the client may come back by another one: until the
     /// machine closes, the session goes on without a link, and whatever is sent is dropped.
-    fn lose(&mut self, _word: &'static str, _now: Moment, _step: &mut Step) -> bool {
-        false
-    }
+    fn link_lost(&mut self, label: &'static str, now: Moment, step: &mut Step) -> bool;
 
     /// Something shared is about to be sent, `numbered` in its channel or not; false where it is not to be now. Only
-    /// asked where the session has a berth.
-    fn keep(&mut self, _parcel: &Parcel, _numbered: bool, _step: &mut Step) -> bool {
-        true
-    }
+    /// asked where the session can be resumed.
+    fn record(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool;
 
     /// The client is asked whether it lives: what was sent before this has arrived when it answers.
-    fn mark(&mut self) {}
+    fn on_ping_sent(&mut self);
 
-    /// It has answered.
-    fn confirm(&mut self) {}
+    /// The client has answered.
+    fn on_pong(&mut self);
 }
 
 /// Hears which of its scopes a client was in, what it was called there, why it ended, and how far.

@@ -41,7 +41,7 @@ impl Config {
             origins: Origins::read(section),
             admission: admission::Limits::read(section),
             websocket: websocket::Config::read(&section.section("websocket")),
-            tokens: token::Config::read(&section.section("tokens")),
+            tokens: token::read(&section.section("tokens")),
         }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use super::sync::{Mutex, MutexGuard};
 use slab::Slab;
 
-use super::carrier::Carrier;
+use super::direct_writer::DirectWriter;
 use super::outbox::{Entry, Limits, Outbox, Pushed, Slow};
 use crate::realtime::vocabulary::{Closing, ConnectionId};
 
@@ -52,9 +52,9 @@ pub struct Mailboxes {
     slots: Slab<Mailbox>,
     generation: u32,
     crowded: Arc<AtomicUsize>,
-    /// Whose post is to be carried, each once: bounded by the mailboxes.
+    /// Whose post is to be written, each once: bounded by the mailboxes.
     due: VecDeque<u32>,
-    courier: Option<Waker>,
+    flusher: Option<Waker>,
 }
 
 struct Mailbox {
@@ -64,7 +64,7 @@ struct Mailbox {
     user: Option<Arc<str>>,
     waker: Option<Waker>,
     /// Who may be told in place of the session that something came.
-    carrier: Option<Arc<dyn Carrier>>,
+    writer: Option<Arc<dyn DirectWriter>>,
     turn: Turn,
     is_due: bool,
     crowded: bool,
@@ -80,7 +80,7 @@ struct Mailbox {
 enum Turn {
     /// The session sleeps until something comes.
     Asleep,
-    /// Something came, and the session was woken or the courier was told.
+    /// Something came, and the session was woken or the flusher was told.
     Woken,
     /// It is busy writing, and will look when it is done.
     Busy,
@@ -111,7 +111,7 @@ impl Lane {
             generation,
             crowded: Arc::clone(&crowded),
             due: VecDeque::new(),
-            courier: None,
+            flusher: None,
         });
         Lane { number, inner, crowded }
     }
@@ -141,7 +141,7 @@ impl Lane {
             outbox: Outbox::default(),
             user: None,
             waker: None,
-            carrier: None,
+            writer: None,
             turn: Turn::Busy,
             is_due: false,
             crowded: false,
@@ -162,22 +162,27 @@ impl Lane {
         drop(inner);
     }
 
-    /// Up to `most` of those whose post is to be carried; where there are none, the courier is woken when there are.
-    pub fn due(&self, due: &mut Vec<(ConnectionId, Arc<dyn Carrier>)>, most: usize, context: &Context<'_>) -> bool {
+    /// Up to `most` of those whose post is to be written; where there are none, the flusher is woken when there are.
+    pub fn due(
+        &self,
+        due: &mut Vec<(ConnectionId, Arc<dyn DirectWriter>)>,
+        most: usize,
+        context: &Context<'_>,
+    ) -> bool {
         let mut inner = self.lock();
-        let Mailboxes { slots, due: waiting, courier, .. } = &mut *inner;
+        let Mailboxes { slots, due: waiting, flusher, .. } = &mut *inner;
         while due.len() < most
             && let Some(slot) = waiting.pop_front()
         {
             let Some(mailbox) = slots.get_mut(slot as usize) else { continue };
             mailbox.is_due = false;
-            due.extend(mailbox.carrier.as_ref().map(|carrier| (mailbox.id, Arc::clone(carrier))));
+            due.extend(mailbox.writer.as_ref().map(|writer| (mailbox.id, Arc::clone(writer))));
         }
         if waiting.is_empty() && waiting.capacity() > SPARE {
             *waiting = VecDeque::new();
         }
-        if due.is_empty() && !courier.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            *courier = Some(context.waker().clone());
+        if due.is_empty() && !flusher.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *flusher = Some(context.waker().clone());
         }
         !due.is_empty()
     }
@@ -235,7 +240,7 @@ impl Mailboxes {
             mailbox.crowded = true;
             self.crowded.fetch_add(1, Ordering::Relaxed);
         }
-        if mailbox.turn == Turn::Asleep && mailbox.carrier.is_some() {
+        if mailbox.turn == Turn::Asleep && mailbox.writer.is_some() {
             mailbox.turn = Turn::Woken;
             self.make_due(slot);
         } else {
@@ -249,9 +254,9 @@ impl Mailboxes {
         if !std::mem::replace(&mut mailbox.is_due, true) {
             self.due.push_back(slot);
             if self.due.len() == 1
-                && let Some(courier) = &self.courier
+                && let Some(flusher) = &self.flusher
             {
-                courier.wake_by_ref();
+                flusher.wake_by_ref();
             }
         }
     }
@@ -267,9 +272,9 @@ impl Mailboxes {
         }
     }
 
-    pub fn carry_by(&mut self, slot: u32, carrier: Arc<dyn Carrier>) {
+    pub fn write_directly_by(&mut self, slot: u32, writer: Arc<dyn DirectWriter>) {
         if let Some(mailbox) = self.slots.get_mut(slot as usize) {
-            mailbox.carrier = Some(carrier);
+            mailbox.writer = Some(writer);
         }
     }
 

@@ -2,14 +2,15 @@
 //!
 //! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. The
 //! board of questions and the line of empty channels are taken alone, the owners of
-//! histories last. None is held across an await, and none is a client's own; what a [`Carrier`]
+//! histories last. None is held across an await, and none is a client's own; what a [`DirectWriter`]
 //! locks it locks before a lane. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
 pub mod outbox;
 pub mod policy;
 
-mod carrier;
+mod direct_writer;
+mod flusher;
 mod channel;
 mod client;
 mod config;
@@ -38,9 +39,10 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
 
-pub use carrier::{Carried, Carrier, Round, Waiting};
 pub use client::{Authority, Client};
 pub use config::Config;
+pub use direct_writer::{DirectWriter, Queued, Written};
+pub use flusher::FlushBatch;
 pub use lane::Post;
 pub use news::{News, Observer};
 pub use numbers::Numbers;
@@ -76,7 +78,7 @@ pub struct Hub {
     lanes: Vec<Lane>,
     next_lane: AtomicUsize,
     crowded: Arc<AtomicUsize>,
-    is_carried: AtomicBool,
+    has_direct_writes: AtomicBool,
     /// The connections of each user.
     users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
     /// Who each connection is that is known to be somebody.
@@ -105,7 +107,7 @@ impl Hub {
             lanes: lanes.collect(),
             next_lane: AtomicUsize::new(0),
             crowded,
-            is_carried: AtomicBool::new(false),
+            has_direct_writes: AtomicBool::new(false),
             users: Mutex::new(HashMap::new()),
             identities: Mutex::new(HashMap::new()),
             observers: OnceLock::new(),

@@ -1,6 +1,6 @@
 //! The hub against what it promises, on a clock of the tests' own: no task, no socket, no waiting.
 
-mod carried;
+mod direct_writes;
 mod model;
 mod meetings;
 mod promises;

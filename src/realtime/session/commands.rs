@@ -1,4 +1,4 @@
-//! What a client wants, carried out: judged by the gate where it is asked, then done by the hub.
+//! What a client wants, written out: judged by the gate where it is asked, then done by the hub.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};

@@ -1,11 +1,11 @@
 //! One client: the only place that holds link, dialect and hub together. One task a connection, polled by hand: it
-//! reads, has commands carried out, and writes what waits in as few writes as there can be.
+//! reads, has commands written out, and writes what waits in as few writes as there can be.
 
 mod berth;
 mod commands;
 mod ending;
 mod line;
-mod loan;
+mod direct_write;
 mod open;
 mod record;
 mod recovery;
@@ -26,9 +26,9 @@ use super::link::{Link, LinkError};
 use super::vocabulary::{Closing, Command, Event, Frame, Moment, Position};
 use crate::drain::Guard;
 use commands::Desk;
+use direct_write::SharedLink;
 use ending::Ending;
 use line::Line;
-use loan::Loan;
 
 pub use berth::{Berths, Mooring, Most};
 pub use open::Sessions;
@@ -83,7 +83,7 @@ pub struct Session {
     /// What was pushed to the link since it last had written everything, in bytes.
     unwritten: usize,
     /// Where the link is while it is lent.
-    loan: Option<Arc<Loan>>,
+    shared_link: Option<Arc<SharedLink>>,
     /// Something was said to it by others.
     has_heard: bool,
     timer: Option<Pin<Box<Sleep>>>,
@@ -115,7 +115,7 @@ impl Session {
             gate,
             desk: None,
             unwritten: 0,
-            loan: None,
+            shared_link: None,
             has_heard: false,
             timer: None,
             ending: None,
@@ -275,11 +275,12 @@ impl Session {
         let (Some(mooring), Some(link)) = (&mut self.mooring, self.line.link()) else { return };
         let beats = link.beats();
         let before = std::mem::replace(&mut mooring.beats, beats);
+        let Some(machine) = self.dialect.resumable() else { return };
         if beats.answered != before.answered {
-            self.dialect.confirm();
+            machine.on_pong();
         }
         if beats.asked != before.asked {
-            self.dialect.mark();
+            machine.on_ping_sent();
         }
     }
 

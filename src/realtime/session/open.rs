@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::upgrade::OnUpgrade;
 
-use super::{Numbers, Record, Session, loan};
+use super::{Numbers, Record, Session, direct_write};
 use crate::drain::Signal;
 use crate::realtime::dialect::Dialect;
 use crate::realtime::entrance::Admitted;
@@ -23,7 +23,7 @@ pub struct Sessions {
 impl Sessions {
     pub fn new(hub: &Arc<Hub>, drain: &Signal, registry: &mut Registry) -> Sessions {
         let numbers = Arc::new(Numbers::new(registry));
-        loan::start_couriers(hub, &numbers);
+        direct_write::start_flushers(hub, &numbers);
         Sessions { numbers, drain: drain.clone() }
     }
 

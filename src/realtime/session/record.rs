@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::realtime::entrance::Arrival;
 use crate::realtime::entrance::admission::Permit;
-use crate::realtime::hub::Carried;
+use crate::realtime::hub::Written;
 use crate::realtime::link::Traffic;
 use crate::telemetry::Registry;
 
@@ -65,9 +65,9 @@ impl Numbers {
     }
 
     /// Counts what was written in a session's place.
-    pub fn carried(&self, carried: Carried) {
-        self.messages_out.inc_by(carried.messages);
-        self.bytes_out.inc_by(carried.bytes);
+    pub fn written(&self, written: Written) {
+        self.messages_out.inc_by(written.messages);
+        self.bytes_out.inc_by(written.bytes);
     }
 
     fn note(&self, label: &DialectLabel) {

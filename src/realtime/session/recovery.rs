@@ -25,7 +25,7 @@ impl Session {
         }
         let Some(mooring) = &mut self.mooring else { return false };
         let mut step = Step::default();
-        if !self.dialect.lose(end.word(), now, &mut step) {
+        if !self.dialect.resumable().is_some_and(|machine| machine.link_lost(end.word(), now, &mut step)) {
             return false;
         }
         mooring.leave();
@@ -49,7 +49,8 @@ impl Session {
     /// Gives link and client to the session that this first frame asks for, where there is such a one and the client
     /// has as good a right to it; else gives the frame back.
     pub(super) fn hand_over(&mut self, frame: Frame) -> Option<Frame> {
-        let found = match (&self.mooring, self.dialect.claim(&frame)) {
+        let key = self.dialect.resumable().and_then(|machine| machine.resume_key(&frame));
+        let found = match (&self.mooring, key) {
             (Some(mooring), Some(key)) => mooring.find(key),
             _ => None,
         };
@@ -82,7 +83,7 @@ impl Session {
             mooring.make_room();
         }
         let mut step = Step::default();
-        let passes = self.dialect.keep(parcel, numbered, &mut step);
+        let passes = self.dialect.resumable().is_none_or(|machine| machine.record(parcel, numbered, &mut step));
         self.perform(step, now);
         passes
     }

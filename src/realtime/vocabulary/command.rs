@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Channel, Closing, ConnectionId, Draft, Extras, Identity, Inquiry, Member, Parting, Payload, Since, Text};
-
-/// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
-pub type Ticket = u64;
+use super::{
+    Call, Channel, Closing, Extras, Identity, Inquiry, Member, Parting, Payload, Publish, Since, Subscribe, Text,
+    Ticket,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -50,61 +50,4 @@ pub enum Command {
     Vouched(Box<Command>),
     /// This client's conversation ends.
     Close(Closing),
-}
-
-/// What a client says to the app itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Call {
-    pub ticket: Ticket,
-    pub scope: Arc<str>,
-    /// What its dialect calls the client in this scope.
-    pub alias: Option<Arc<str>>,
-    pub name: Arc<str>,
-    pub data: Payload,
-    pub extras: Extras,
-    /// The client waits for the answer.
-    pub answer: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Subscribe {
-    pub ticket: Ticket,
-    pub channel: Channel,
-    pub since: Since,
-    /// Enters the channel's presence in the same breath.
-    pub member: Option<Member>,
-    /// Wants to hear who comes and goes, and who is there.
-    pub notices: bool,
-    /// What shows a right to it, where the app is to judge.
-    pub credentials: Option<Payload>,
-}
-
-impl Subscribe {
-    pub fn to(channel: Channel) -> Subscribe {
-        Subscribe { ticket: 0, channel, since: Since::Now, member: None, notices: false, credentials: None }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Publish {
-    pub ticket: Ticket,
-    pub audience: Audience,
-    pub draft: Draft,
-    /// The sender hears it too, where it is in the audience; a channel's policy may say otherwise.
-    pub echo: bool,
-}
-
-/// Who is to hear a message: each client once, however many of the conditions it meets.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Audience {
-    /// The subscribers of a channel. The usual case: kept, numbered, in one order for all.
-    Channel(Channel),
-    /// The subscribers of any of `channels` and these `connections`, but for those of `except` and `but`.
-    Several { channels: Vec<Channel>, connections: Vec<ConnectionId>, except: Vec<Channel>, but: Vec<ConnectionId> },
-    /// One connection.
-    Connection(ConnectionId),
-    /// Every connection of one user.
-    User(Arc<str>),
-    /// Every connection.
-    Everyone,
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use doorway::realtime::dialect::{Action, Dialect, Form, Step};
+use doorway::realtime::dialect::{Action, Dialect, Form, Resumable, Step};
 use doorway::realtime::socketio::machine::{Config, Emit, Machine, Recovery, SocketIo, event};
 use doorway::realtime::vocabulary::{
     Channel, Closing, Command, ConnectionId, Draft, Epoch, Event, Frame, Message, Moment, Parting, Payload, Position,
@@ -133,12 +133,12 @@ impl World {
                 if !self.is_cut {
                     self.link.push_back(Sent::Ping);
                 }
-                self.machine.mark();
+                self.machine.on_ping_sent();
             }
             b'g' if std::mem::take(&mut self.has_answered) => {
                 self.is_pinged = false;
                 self.confirmed = self.confirmed.max(self.mark);
-                self.machine.confirm();
+                self.machine.on_pong();
             }
             b'l' => self.lose(),
             // Nobody tells the server.
@@ -269,7 +269,7 @@ impl World {
             self.told(place);
         }
         let mut step = Step::default();
-        let passes = self.machine.keep(&parcel, !volatile, &mut step);
+        let passes = self.machine.record(&parcel, !volatile, &mut step);
         self.perform(step);
         if passes {
             self.send(parcel.frames());
@@ -363,7 +363,7 @@ impl World {
         }
         (self.is_up, self.is_pinged) = (false, false);
         let mut step = Step::default();
-        let stays = self.machine.lose("transport close", self.now, &mut step);
+        let stays = self.machine.link_lost("transport close", self.now, &mut step);
         self.perform(step);
         if !stays {
             self.end();

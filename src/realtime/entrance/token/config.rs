@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Keys;
 use crate::settings::Section;
 
 #[derive(Clone, PartialEq)]
@@ -91,14 +90,6 @@ impl Config {
             || !config.parameter.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         {
             section.problem("parameter", "realtime.tokens.parameter must be a name of letters, digits, - and _", None);
-        }
-        match Keys::new(&config) {
-            Err(bad) => section.problem(bad.setting, format!("realtime.tokens.{}: {}", bad.setting, bad.why), None),
-            Ok(keys) if config.required && keys.is_empty() => {
-                let help = Some("give secret, secret_file, public_key or jwks");
-                section.problem("required", "realtime.tokens.required needs a key to check tokens with", help);
-            }
-            Ok(_) => {}
         }
         config
     }

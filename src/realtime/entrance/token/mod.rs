@@ -18,7 +18,21 @@ pub use presented::{presented, subprotocol};
 pub use tokens::Tokens;
 
 use crate::realtime::vocabulary::{Identity, Payload, Rights};
-use crate::settings::Pattern;
+use crate::settings::{Pattern, Section};
+
+/// Reads `[realtime.tokens]`, and makes its keys ready once, so that bad ones are known at the start.
+pub fn read(section: &Section) -> Config {
+    let config = Config::read(section);
+    match Keys::new(&config) {
+        Err(bad) => section.problem(bad.setting, format!("realtime.tokens.{}: {}", bad.setting, bad.why), None),
+        Ok(keys) if config.required && keys.is_empty() => {
+            let help = Some("give secret, secret_file, public_key or jwks");
+            section.problem("required", "realtime.tokens.required needs a key to check tokens with", help);
+        }
+        Ok(_) => {}
+    }
+    config
+}
 
 /// What a token that was checked gives its bearer.
 #[derive(Debug, Clone, PartialEq)]

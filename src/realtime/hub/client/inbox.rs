@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Client;
-use crate::realtime::hub::carrier::Carrier;
+use crate::realtime::hub::direct_writer::DirectWriter;
 use crate::realtime::hub::lane::BATCH_BYTES;
 use crate::realtime::hub::outbox::{Entry, Item};
 use crate::realtime::vocabulary::{Channel, Closing, Event, Form, Moment, Position};
@@ -58,14 +58,14 @@ impl Client {
         self.post.is_all && self.post.behind.is_empty()
     }
 
-    /// From now on its post may be carried by `carrier`, made only where there is somebody to do it.
-    pub fn carry_by<C: Carrier + 'static>(&self, carrier: impl FnOnce() -> Arc<C>) -> Option<Arc<C>> {
-        if !self.hub.is_carried() {
+    /// From now on its post may be written by `writer`, made only where there is somebody to do it.
+    pub fn write_directly_by<C: DirectWriter + 'static>(&self, writer: impl FnOnce() -> Arc<C>) -> Option<Arc<C>> {
+        if !self.hub.has_direct_writes() {
             return None;
         }
-        let carrier = carrier();
-        self.hub.lane(self.address()).lock().carry_by(self.address().slot, Arc::clone(&carrier) as _);
-        Some(carrier)
+        let writer = writer();
+        self.hub.lane(self.address()).lock().write_directly_by(self.address().slot, Arc::clone(&writer) as _);
+        Some(writer)
     }
 
     /// The next of what was taken.

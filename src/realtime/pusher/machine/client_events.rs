@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::code::error;
 use super::encode::SENDER;
-use super::machine::{Machine, PUBLISH};
 use super::name::{self, Access, Kind};
 use super::notice::Notice;
+use super::{Machine, PUBLISH};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{Audience, Command, Draft, Extras, Moment, Payload, Publish};
 

@@ -2,13 +2,13 @@
 //!
 //! A channel of an app is the hub's channel of that name behind the app's prefix, which is empty for the first app.
 
+mod app;
 mod client_events;
 mod code;
 mod config;
 mod encode;
 mod hook;
 mod key;
-mod machine;
 mod message;
 pub mod name;
 mod notice;
@@ -18,150 +18,153 @@ mod subscribing;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use serde_json::json;
+
+pub use app::{App, demands};
 pub use code::Code;
 pub use config::{Auth, Config};
 pub use encode::{form_of, quoted, value};
 pub use hook::{Hook, HookEvent};
 pub use key::{Key, hex};
-pub use machine::Machine;
 pub use message::Said;
 pub use notice::{Ear, Notice};
 
-use crate::realtime::dialect::Encoding;
-use crate::realtime::hub::policy::{Allowed, Demand};
-use crate::realtime::vocabulary::{Channel, ConnectionId, Frame, Moment};
-use crate::settings::Live;
+use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
+use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::vocabulary::{Channel, Closing, ConnectionId, Draft, Event, Frame, Moment, Ticket, Violation};
+use client_events::Bucket;
+use encode::frame;
+use signing_in::User;
+use subscribing::Subscription;
 
-/// One app while Doorway runs: what its clients share. Its settings may change under them, its name and prefix may not.
-pub struct App {
-    id: Arc<str>,
-    prefix: Arc<str>,
-    /// Of its reserved channels.
-    owner: Arc<str>,
-    encoding: Encoding,
-    settings: Live<Config>,
-    /// The config has it no longer.
-    is_gone: AtomicBool,
-    connected: AtomicUsize,
-    ear: OnceLock<Arc<dyn Ear>>,
+const SUBSCRIBE: Ticket = 1;
+const PUBLISH: Ticket = 2;
+const SIGN_IN: Ticket = 3;
+const WATCH: Ticket = 4;
+
+/// One client of an app.
+pub struct Machine {
+    app: Arc<App>,
+    connection: ConnectionId,
+    heartbeat: Heartbeat,
+    /// In the order of the channels' names. As many as the hub allows.
+    subscriptions: Vec<Subscription>,
+    /// Who has signed in, and who was about to.
+    user: Option<Box<User>>,
+    signing_in: Option<Box<User>>,
+    bucket: Option<Box<Bucket>>,
 }
 
-impl App {
-    pub fn new(config: Config) -> Arc<App> {
-        let owner: Arc<str> = format!("pusher:{}", config.id).into();
-        let prefix: Arc<str> = config.prefix.as_str().into();
-        let shape = encode::Shape { owner: Arc::clone(&owner), prefix: Arc::clone(&prefix) };
-        Arc::new(App {
-            id: config.id.as_str().into(),
-            prefix,
-            owner,
-            encoding: Encoding::new(shape),
-            settings: Live::new(config),
-            is_gone: AtomicBool::new(false),
-            connected: AtomicUsize::new(0),
-            ear: OnceLock::new(),
-        })
+impl Machine {
+    fn new(app: Arc<App>, connection: ConnectionId, now: Moment) -> Machine {
+        let settings = app.settings();
+        let heartbeat = Heartbeat::new(settings.activity_timeout, settings.pong_timeout, now.instant);
+        Machine { app, connection, heartbeat, subscriptions: Vec::new(), user: None, signing_in: None, bucket: None }
     }
 
-    pub fn id(&self) -> &str {
-        &self.id
+    fn socket_id(&self) -> String {
+        name::socket_id(self.connection)
     }
 
-    pub fn settings(&self) -> Arc<Config> {
-        self.settings.get()
-    }
-
-    /// Takes over another section, `None` where there is none any more. Sockets stay open, and are under it at once.
-    pub fn reload(&self, config: Option<Config>) {
-        self.is_gone.store(config.is_none(), Ordering::Relaxed);
-        if let Some(config) = config {
-            self.settings.set(config);
+    fn hear(&mut self, text: &str, now: Moment, step: &mut Step) {
+        match Said::read(text) {
+            Ok(Said::Ping) => step.send(Frame::text(r#"{"event":"pusher:pong","data":"{}"}"#)),
+            Ok(Said::Pong | Said::Other) => {}
+            Ok(Said::Subscribe(wish)) => self.subscribe(&wish, step),
+            Ok(Said::Unsubscribe { channel }) => self.unsubscribe(&channel, step),
+            Ok(Said::SignIn { auth, user_data }) => self.sign_in(&auth, &user_data, step),
+            Ok(Said::Client { event, channel, data }) => self.client_event(&event, &channel, data, now, step),
+            Err(malformed) => step.send(code::error(None, malformed.0, None)),
         }
     }
 
-    /// Has `ear` hear what its clients do, from now on. Only the first counts.
-    pub fn listen(&self, ear: Arc<dyn Ear>) {
-        let _ = self.ear.set(ear);
-    }
-
-    fn tell(&self, notice: &Notice<'_>) {
-        if let Some(ear) = self.ear.get() {
-            ear.notice(notice);
+    /// What the app, or another dialect on its behalf, says to this client only.
+    fn direct(&self, draft: &Draft, step: &mut Step) {
+        let event = draft.name.as_deref().unwrap_or(encode::UNNAMED);
+        if !name::is_reserved(event) {
+            step.send(frame(event, None, Some(&quoted(&form_of(&draft.data))), None));
         }
-    }
-
-    /// Why its clients may not be here, if they may not.
-    pub fn closed(&self) -> Option<Code> {
-        if self.is_gone.load(Ordering::Relaxed) {
-            return Some(Code::NoApp);
-        }
-        (!self.settings().enabled).then_some(Code::Disabled)
-    }
-
-    /// The machine of one more client.
-    ///
-    /// # Errors
-    /// [`Code`], for the client: the app takes none now.
-    pub fn connect(self: &Arc<Self>, connection: ConnectionId, now: Moment) -> Result<Machine, Code> {
-        if let Some(code) = self.closed() {
-            return Err(code);
-        }
-        let most = self.settings().max_connections;
-        let before = self.connected.fetch_add(1, Ordering::AcqRel);
-        // From here on the machine's end gives the place back.
-        let machine = Machine::new(Arc::clone(self), connection, now);
-        if most > 0 && before >= most { Err(Code::Full) } else { Ok(machine) }
-    }
-
-    /// Its channel `name` as the hub knows it; `None` for what is no name.
-    pub fn channel(&self, name: &str) -> Option<Channel> {
-        if !name::is_valid(name) {
-            return None;
-        }
-        if self.prefix.is_empty() {
-            return Channel::new(name).ok();
-        }
-        Channel::new(&format!("{}{name}", self.prefix)).ok()
-    }
-
-    /// What its clients call the hub's `channel`; `None` where it is not one of theirs.
-    pub fn name<'a>(&self, channel: &'a Channel) -> Option<&'a str> {
-        let name = channel.as_str().strip_prefix(&*self.prefix)?;
-        name::is_valid(name).then_some(name)
-    }
-
-    /// Its user `id` as the hub knows them.
-    pub fn user(&self, id: &str) -> Arc<str> {
-        format!("{}{id}", self.prefix).into()
-    }
-
-    /// Where it is told that a user is online.
-    fn watched(&self, user: &str) -> Channel {
-        Channel::reserved(&self.owner, user)
-    }
-
-    pub fn encoding(&self) -> &Encoding {
-        &self.encoding
     }
 }
 
-/// What an app needs of the hub's channels: nobody hears a private one without the app's word, whatever they speak, and
-/// cache channels keep their last event.
-pub fn demands(config: &Config) -> Vec<Demand> {
-    let demand = |kind: &str| Demand {
-        pattern: config.pattern(kind),
-        least: Allowed::Anyone,
-        history: 0,
-        history_age: config.cache_age,
-        max_members: 0,
-    };
-    let guarded = name::GUARDED.iter().map(|kind| Demand { least: Allowed::Reserved, ..demand(kind) });
-    let cached = name::CACHED.iter().map(|kind| Demand { history: 1, ..demand(kind) });
-    let presence = Demand { max_members: config.max_members, ..demand("presence-") };
-    guarded.chain(cached).chain([presence]).collect()
+impl Dialect for Machine {
+    fn open(&mut self, _now: Moment, step: &mut Step) {
+        let timeout = self.app.settings().activity_timeout.as_secs();
+        let data = json!({ "socket_id": self.socket_id(), "activity_timeout": timeout }).to_string();
+        step.send(frame("pusher:connection_established", None, Some(&quoted(&data)), None));
+    }
+
+    fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
+        self.heartbeat.heard(now.instant);
+        if let Some(code) = self.app.closed() {
+            step.close(code.closing());
+            return Ok(());
+        }
+        match frame {
+            Frame::Text(text) => self.hear(&text, now, step),
+            Frame::Binary(_) => step.send(code::error(None, "Only text is spoken here.", None)),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
+        match event {
+            Event::Subscribed(subscribed) if subscribed.channel.is_reserved() => {
+                self.watching(Some(subscribed), step);
+            }
+            Event::Subscribed(subscribed) => self.subscribed(subscribed, step),
+            Event::Refused { ticket: WATCH, .. } => self.watching(None, step),
+            Event::Refused { ticket: SUBSCRIBE, channel: Some(channel), refusal } => {
+                self.not_subscribed(channel, refusal, step);
+            }
+            Event::Refused { ticket: PUBLISH, channel, refusal } => {
+                let channel = channel.as_ref().and_then(|channel| self.app.name(channel));
+                step.send(code::error(Some(4301), &format!("The client event is refused: {refusal}."), channel));
+            }
+            Event::Unsubscribed { channel, why: Some(_), .. } => {
+                self.subscriptions.retain(|known| known.channel != *channel);
+            }
+            Event::Connected { ticket: SIGN_IN, .. } => self.signed_in(step),
+            Event::Direct(draft) => self.direct(draft, step),
+            _ => {}
+        }
+    }
+
+    fn encoding(&self, _channel: &Channel) -> Encoding {
+        self.app.encoding().clone()
+    }
+
+    fn wake(&mut self, now: Moment, step: &mut Step) {
+        match self.heartbeat.beat(now.instant) {
+            Beat::Nothing => {}
+            Beat::Ping => match self.app.closed() {
+                Some(code) => step.close(code.closing()),
+                None => step.send(Frame::text(r#"{"event":"pusher:ping","data":"{}"}"#)),
+            },
+            Beat::Dead => step.close(Closing::Idle),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.heartbeat.next()
+    }
+
+    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+        if let Some(code) = Code::of(why) {
+            refusal(code).into_iter().for_each(|frame| step.send(frame));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.app.connected.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The last words to a client that is not let in: the error, and a close with its code.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::realtime::dialect::{Action, Dialect, Form, Step};
+use crate::realtime::hub::policy::Allowed;
 use crate::realtime::vocabulary::{
     Closing, Command, Draft, Epoch, Event, Extras, Member, Message, Payload, Position, Presence, Recovery, Subscribe,
     Subscribed,

@@ -10,12 +10,14 @@ mod config;
 mod draft;
 mod emit;
 mod encode;
+mod incoming;
 mod inline;
-mod machine;
 mod msgpack;
+mod outgoing;
 mod packet;
 mod recovery;
 mod relay;
+mod shared;
 mod sid;
 mod space;
 mod trail;
@@ -25,47 +27,224 @@ mod write;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
 
 pub use config::{Config, Parser, Recovery, Relay};
 pub use draft::attached;
 pub use emit::{Emit, answer, connection, event};
 pub use inline::inline;
-pub use machine::Machine;
 pub use recovery::Numbers;
+pub use shared::SocketIo;
 
-use crate::realtime::dialect::Encoding;
-use crate::realtime::vocabulary::{ConnectionId, Moment};
-use encode::Shape;
+use crate::realtime::dialect::{Dialect, Encoding, Parted, Resumable, Step};
+use crate::realtime::vocabulary::{
+    Breach, Channel, Closing, ConnectionId, Event, Extras, Frame, Moment, Parcel, Parting, Ticket, Violation,
+};
+use packet::Packet;
+use space::{Space, State};
+use trail::Trail;
 
-/// What all clients of one config share: its settings and its encoding.
-#[derive(Debug)]
-pub struct SocketIo {
-    config: Config,
-    shape: Shape,
-    encoding: Encoding,
-    /// The name of the usual namespace, which most clients are in.
-    root: Arc<str>,
-    numbers: Numbers,
+pub struct Machine {
+    shared: Arc<SocketIo>,
+    connection: ConnectionId,
+    asked: bool,
+    /// At most `max_namespaces`.
+    spaces: Vec<Space>,
+    /// What waits for an outcome. Bounded by what a session lets wait.
+    pending: Vec<(Ticket, Pending)>,
+    next: Ticket,
+    /// A packet whose attachments are still to come: at most `max_attachments`.
+    assembly: Option<Box<(Packet, Vec<Bytes>)>>,
+    /// In a namespace by then, or closed.
+    deadline: Option<Instant>,
+    /// Where clients may come back.
+    trail: Option<Box<Trail>>,
 }
 
-impl SocketIo {
-    pub fn new(config: Config) -> Arc<SocketIo> {
-        SocketIo::counted(config, Numbers::default())
+/// What to do about the outcome of a command.
+#[derive(Debug)]
+enum Pending {
+    Acknowledge { scope: Arc<str>, id: u64 },
+    Join { scope: Arc<str>, room: String, id: Option<u64> },
+    Leave { scope: Arc<str>, room: String, id: Option<u64> },
+}
+
+impl Machine {
+    fn new(shared: Arc<SocketIo>, connection: ConnectionId, asked: bool, now: Moment) -> Machine {
+        let deadline = Some(now.instant + shared.config.connect_timeout);
+        Machine {
+            shared,
+            connection,
+            asked,
+            spaces: Vec::new(),
+            pending: Vec::new(),
+            next: 0,
+            assembly: None,
+            deadline,
+            trail: None,
+        }
     }
 
-    /// One that counts what it does.
-    pub fn counted(config: Config, numbers: Numbers) -> Arc<SocketIo> {
-        let shape = Shape { parser: config.parser, recovers: config.recovery != Recovery::Off };
-        let encoding = Encoding::new(shape);
-        Arc::new(SocketIo { config, shape, encoding, root: rooms::ROOT.into(), numbers })
+    #[cfg(test)]
+    pub fn sids(&self) -> Vec<Arc<str>> {
+        self.spaces.iter().map(|space| Arc::clone(&space.sid)).collect()
     }
 
-    /// The machine of one client. `asked` where the app is asked about messages: then nothing is relayed without it.
-    pub fn machine(self: &Arc<Self>, connection: ConnectionId, asked: bool, now: Moment) -> Machine {
-        Machine::new(Arc::clone(self), connection, asked, now)
+    fn ticket(&mut self) -> Ticket {
+        self.next += 1;
+        self.next
     }
 
-    fn scope(&self, name: &str) -> Arc<str> {
-        if name == rooms::ROOT { Arc::clone(&self.root) } else { name.into() }
+    fn wait(&mut self, what: Pending) -> Ticket {
+        let ticket = self.ticket();
+        self.pending.push((ticket, what));
+        ticket
+    }
+
+    fn waiting(&mut self, ticket: Ticket) -> Option<Pending> {
+        let place = self.pending.iter().position(|(known, _)| *known == ticket)?;
+        Some(self.pending.swap_remove(place).1)
+    }
+
+    fn place(&self, scope: &str) -> Option<usize> {
+        self.spaces.iter().position(|space| &*space.scope == scope && !matches!(space.state, State::Leaving(_)))
+    }
+
+    fn joined(&self, scope: &str) -> Option<&Space> {
+        self.spaces.iter().find(|space| &*space.scope == scope && space.state == State::Joined)
+    }
+}
+
+impl Dialect for Machine {
+    fn open(&mut self, _now: Moment, _step: &mut Step) {}
+
+    fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
+        let outcome = match frame {
+            Frame::Text(text) => self.text(&text, now, step),
+            Frame::Binary(bytes) => self.binary(bytes, now, step),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => Ok(()),
+        };
+        outcome.map_err(|bad| Violation::new(Breach::Protocol, bad.to_string()))
+    }
+
+    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
+        match event {
+            Event::Connected { ticket, .. } => self.connected(*ticket, step),
+            Event::Subscribed(subscribed) => self.subscribed(subscribed.ticket, &subscribed.channel, step),
+            Event::Unsubscribed { ticket, channel, .. } => self.unsubscribed(*ticket, channel, step),
+            Event::Refused { ticket, refusal, .. } => self.refused(*ticket, refusal, step),
+            Event::Direct(draft) => self.direct(draft, step),
+            Event::Dismissed { scope } => self.dismiss(scope, step),
+            Event::Answered { ticket, data, extras } => {
+                // Without data the app has not answered, as a handler that never calls back.
+                if let Some(Pending::Acknowledge { scope, id }) = self.waiting(*ticket)
+                    && data.is_some()
+                    && self.joined(&scope).is_some()
+                {
+                    self.acknowledge(&scope, id, data.as_ref(), extras, step);
+                }
+            }
+            Event::Accepted { ticket, .. } => {
+                if let Some(Pending::Acknowledge { scope, id }) = self.waiting(*ticket) {
+                    self.acknowledge(&scope, id, None, &Extras::default(), step);
+                }
+            }
+            // It goes on without what it missed, as its channel has it; but it does not come back to before that.
+            Event::Lost { .. } => {
+                if let Some(trail) = &mut self.trail {
+                    trail.gap();
+                }
+            }
+            // Presence, positions and histories have no words here.
+            _ => {}
+        }
+    }
+
+    fn encoding(&self, _channel: &Channel) -> Encoding {
+        self.shared.encoding.clone()
+    }
+
+    fn wake(&mut self, now: Moment, step: &mut Step) {
+        if self.deadline.is_some_and(|deadline| deadline <= now.instant) {
+            self.deadline = None;
+            step.close(Closing::Idle);
+        }
+        self.give_up(now, step);
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let until = self.trail.as_ref().and_then(|trail| trail.until);
+        self.deadline.into_iter().chain(until).min()
+    }
+
+    fn has_namespaces(&self) -> bool {
+        true
+    }
+
+    fn resumable(&mut self) -> Option<&mut dyn Resumable> {
+        Some(self)
+    }
+
+    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+        // A client that is told so does not come back by itself; one that only loses its link does.
+        if let Closing::Kicked { .. } = why {
+            for space in self.spaces.iter().filter(|space| space.state == State::Joined) {
+                step.send_parcel(self.shared.shape.notice(write::DISCONNECT, &space.scope, None));
+            }
+        }
+        step.send(Frame::Close(Some(why.close())));
+    }
+
+    fn parted(&mut self, word: &'static str, each: &mut Parted<'_>) {
+        for space in self.spaces.drain(..) {
+            let parting = match space.state {
+                // Whoever was still at the door has not been here.
+                State::Asking(_) | State::Leaving(_) => continue,
+                State::Away(_) | State::Returning(_) => Parting::Forgotten,
+                State::Joining(_) | State::Joined => Parting::Gone,
+            };
+            each(space.scope, Some(space.sid), reason(word), parting);
+        }
+    }
+}
+
+impl Resumable for Machine {
+    fn resume_key(&self, frame: &Frame) -> Option<u128> {
+        self.claimed(frame)
+    }
+
+    fn link_lost(&mut self, label: &'static str, now: Moment, step: &mut Step) -> bool {
+        self.lost(reason(label), now, step)
+    }
+
+    fn record(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool {
+        self.passes(parcel, numbered, step)
+    }
+
+    fn on_ping_sent(&mut self) {
+        if let Some(trail) = &mut self.trail {
+            trail.mark();
+        }
+    }
+
+    fn on_pong(&mut self) {
+        let Some(trail) = &mut self.trail else { return };
+        let spaces = self.spaces.iter_mut().filter(|space| space.state == State::Joined);
+        trail.confirm(spaces.filter_map(|space| Some((&*space.scope, space.steps.as_deref_mut()?))));
+    }
+}
+
+/// Why a client's connection ended, in the words of the Node server.
+fn reason(word: &'static str) -> &'static str {
+    match word {
+        "idle" => "ping timeout",
+        "kicked" => "server namespace disconnect",
+        "going_away" => "server shutting down",
+        "violation" => "forced close",
+        "slow" | "overloaded" | "expired" | "failed" | "done" => "forced server close",
+        "ping timeout" | "transport error" | "parse error" => word,
+        _ => "transport close",
     }
 }

@@ -10,8 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Deserialize;
 
+use super::Machine;
 use super::config::Recovery;
-use super::machine::Machine;
 use super::packet::{BadPacket, Kind, Packet};
 use super::sid::Pid;
 use super::space::{Space, State};
@@ -271,7 +271,7 @@ mod tests {
     use super::super::encode::Place;
     use super::super::tests::Client;
     use super::*;
-    use crate::realtime::dialect::Dialect;
+    use crate::realtime::dialect::{Dialect, Resumable};
     use crate::realtime::socketio::machine::{Emit, event};
     use crate::realtime::vocabulary::{Draft, Event, Refusal};
 
@@ -288,7 +288,7 @@ mod tests {
 
     fn lose(client: &mut Client) -> (bool, Vec<String>) {
         let mut step = Step::default();
-        let stays = client.machine.lose("transport close", client.now, &mut step);
+        let stays = client.machine.link_lost("transport close", client.now, &mut step);
         client.perform(step);
         (stays, std::mem::take(&mut client.lines))
     }
@@ -303,7 +303,7 @@ mod tests {
     fn broadcast(client: &mut Client, name: &str, offset: &str) -> bool {
         let draft = Draft { name: Some(name.into()), ..Draft::new(Payload::Json("1".into())) };
         let parcel = client.machine.shared.shape.event("/", &draft, Place::At(&offset)).unwrap();
-        client.machine.keep(&parcel, true, &mut Step::default())
+        client.machine.record(&parcel, true, &mut Step::default())
     }
 
     #[test]
@@ -366,7 +366,7 @@ mod tests {
         client.text("41");
         assert_eq!(lose(&mut client), (false, Vec::new()));
         assert!(
-            !Client::joined(true, |_| {}).machine.lose("transport close", Moment::now(), &mut Step::default()),
+            !Client::joined(true, |_| {}).machine.link_lost("transport close", Moment::now(), &mut Step::default()),
             "off"
         );
     }
@@ -376,12 +376,12 @@ mod tests {
         let mut client = Client::new(true, |config| config.recovery = Recovery::Within(Duration::from_secs(60)));
         let stranger = Pid { key: 7, number: 1 };
         let frame = Frame::text(format!("40{{\"pid\":\"{stranger}\"}}"));
-        assert_eq!(client.machine.claim(&frame), Some(7));
+        assert_eq!(client.machine.resume_key(&frame), Some(7));
         for other in ["40", "40{}", "42[\"pid\"]", "40{\"pid\":7}", "40{\"pid\":\"x\"}", "", "4", "é"] {
-            assert_eq!(client.machine.claim(&Frame::text(other)), None, "{other}");
+            assert_eq!(client.machine.resume_key(&Frame::text(other)), None, "{other}");
         }
         client.text("40");
-        assert_eq!(client.machine.claim(&frame), None);
+        assert_eq!(client.machine.resume_key(&frame), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Post that a courier carries while sessions sleep: all of it, in order, whoever writes.
+//! Post that a flusher carries while sessions sleep: all of it, in order, whoever writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,13 @@ use shuttle::thread;
 use super::*;
 use crate::realtime::hub::outbox::{Limits, Slow};
 use crate::realtime::hub::sync::{Mutex, model};
-use crate::realtime::hub::{Carried, Carrier, Round, Waiting};
+use crate::realtime::hub::{DirectWriter, FlushBatch, Queued, Written};
 
 /// What was written to a client, by whom, and whether its session sleeps.
 #[derive(Default)]
 struct Line {
     told: Vec<String>,
-    by_courier: usize,
+    by_flusher: usize,
     is_lent: bool,
     is_stuck: bool,
 }
@@ -27,17 +27,17 @@ struct Lent {
     stuck_every: usize,
 }
 
-impl Carrier for Lent {
-    fn carry(&self, waiting: Waiting<'_>) -> Option<Carried> {
+impl DirectWriter for Lent {
+    fn write_queued(&self, queued: Queued<'_>) -> Option<Written> {
         let mut line = self.line.lock();
         if !line.is_lent || line.is_stuck {
             return None;
         }
-        let parcels: Vec<_> = waiting.take()?.collect();
-        line.by_courier += parcels.len();
+        let parcels: Vec<_> = queued.take()?.collect();
+        line.by_flusher += parcels.len();
         line.told.extend(parcels.iter().map(text));
         line.is_stuck = self.stuck_every > 0 && line.told.len().is_multiple_of(self.stuck_every);
-        Some(Carried { messages: parcels.len() as u64, bytes: 0, is_stuck: line.is_stuck })
+        Some(Written { messages: parcels.len() as u64, bytes: 0, is_stuck: line.is_stuck })
     }
 }
 
@@ -83,17 +83,17 @@ fn world(messages: usize) -> World {
 #[test]
 fn a_session_that_sleeps_is_not_woken() {
     let world = world(8);
-    world.hub.has_couriers();
+    world.hub.has_flushers();
     let mut reader = world.reader();
     reader.subscribe(&world, &to("room")).unwrap();
-    let lent = reader.client().carry_by(Arc::<Lent>::default).expect("there are couriers");
+    let lent = reader.client().write_directly_by(Arc::<Lent>::default).expect("there are flushers");
     let bell = Arc::new(Bell::default());
     let waker: Waker = Arc::clone(&bell).into();
     turn(reader.client(), &lent, &world, &mut Context::from_waker(&waker));
-    let mut round = Round::default();
+    let mut round = FlushBatch::default();
     let mut carry = || {
         let context = Context::from_waker(Waker::noop());
-        (0..world.hub.lanes()).any(|lane| world.hub.poll_carry(lane, &mut round, &context).is_ready())
+        (0..world.hub.lanes()).any(|lane| world.hub.poll_flush(lane, &mut round, &context).is_ready())
     };
     assert!(!carry(), "nothing was said");
     for text in ["a", "b"] {
@@ -117,16 +117,16 @@ fn a_session_that_sleeps_is_not_woken() {
 fn where_nobody_carries_nothing_is_lent() {
     let world = world(8);
     let mut reader = world.reader();
-    assert!(reader.client().carry_by(Arc::<Lent>::default).is_none());
+    assert!(reader.client().write_directly_by(Arc::<Lent>::default).is_none());
 }
 
 #[test]
 fn who_has_left_is_not_written_to() {
     let world = world(8);
-    world.hub.has_couriers();
+    world.hub.has_flushers();
     let mut reader = world.reader();
     reader.subscribe(&world, &to("room")).unwrap();
-    let lent = reader.client().carry_by(Arc::<Lent>::default).unwrap();
+    let lent = reader.client().write_directly_by(Arc::<Lent>::default).unwrap();
     turn(reader.client(), &lent, &world, &mut Context::from_waker(Waker::noop()));
     world.publish("room", "a").unwrap();
     reader.part(&world);
@@ -134,24 +134,24 @@ fn who_has_left_is_not_written_to() {
     let mut next = [world.reader(), world.reader()];
     next.iter_mut().for_each(|reader| drop(reader.subscribe(&world, &to("room")).unwrap()));
     world.publish("room", "b").unwrap();
-    let mut round = Round::default();
+    let mut round = FlushBatch::default();
     for lane in 0..world.hub.lanes() {
-        while world.hub.poll_carry(lane, &mut round, &Context::from_waker(Waker::noop())).is_ready() {}
+        while world.hub.poll_flush(lane, &mut round, &Context::from_waker(Waker::noop())).is_ready() {}
     }
     assert!(lent.line.lock().told.is_empty());
     assert_eq!(next.map(|mut reader| reader.read(&world)), [["2:b"], ["2:b"]]);
 }
 
 #[test]
-fn courier_and_session_share_a_line_and_nothing_is_lost_or_told_twice() {
+fn flusher_and_session_share_a_line_and_nothing_is_lost_or_told_twice() {
     const EACH: usize = 6;
     for stuck_every in [0, 2] {
         model(400, move || {
             let world = Arc::new(world(2));
-            world.hub.has_couriers();
+            world.hub.has_flushers();
             let mut reader = world.reader();
             reader.subscribe(&world, &to("room")).unwrap();
-            let lent = reader.client().carry_by(|| Arc::new(Lent { stuck_every, ..Lent::default() })).unwrap();
+            let lent = reader.client().write_directly_by(|| Arc::new(Lent { stuck_every, ..Lent::default() })).unwrap();
             let publishers: Vec<_> = (0..2)
                 .map(|_| {
                     let world = Arc::clone(&world);
@@ -159,14 +159,14 @@ fn courier_and_session_share_a_line_and_nothing_is_lost_or_told_twice() {
                 })
                 .collect();
             let is_over = Arc::new(AtomicBool::new(false));
-            let couriers: Vec<_> = (0..world.hub.lanes())
+            let flushers: Vec<_> = (0..world.hub.lanes())
                 .map(|lane| {
                     let (world, is_over) = (Arc::clone(&world), Arc::clone(&is_over));
                     thread::spawn(move || {
-                        let (mut round, bell) = (Round::default(), Arc::new(Bell::default()));
+                        let (mut round, bell) = (FlushBatch::default(), Arc::new(Bell::default()));
                         let waker = Arc::clone(&bell).into();
                         while !is_over.load(Ordering::SeqCst) {
-                            if world.hub.poll_carry(lane, &mut round, &Context::from_waker(&waker)) == Poll::Pending {
+                            if world.hub.poll_flush(lane, &mut round, &Context::from_waker(&waker)) == Poll::Pending {
                                 while !bell.0.swap(false, Ordering::SeqCst) && !is_over.load(Ordering::SeqCst) {
                                     thread::yield_now();
                                 }
@@ -185,7 +185,7 @@ fn courier_and_session_share_a_line_and_nothing_is_lost_or_told_twice() {
                 }
             }
             is_over.store(true, Ordering::SeqCst);
-            publishers.into_iter().chain(couriers).for_each(|thread| thread.join().unwrap());
+            publishers.into_iter().chain(flushers).for_each(|thread| thread.join().unwrap());
             let told = std::mem::take(&mut lent.line.lock().told);
             assert_eq!(told, (1..=2 * EACH).map(|offset| format!("{offset}:x")).collect::<Vec<_>>());
         });

@@ -1,0 +1,44 @@
+//! The seam of direct writes: whoever fans out writes what waits for a sleeping session to its link itself, so that a
+//! message costs a client a write, not a task's turn.
+
+use std::collections::VecDeque;
+
+use super::outbox::{Entry, Item};
+use crate::realtime::vocabulary::Parcel;
+
+/// The way to a client past its session. It belongs to the mailbox for as long as the session lives.
+pub trait DirectWriter: Send + Sync {
+    /// Takes what is queued and writes it. `None` where the session has to: it is at work, or what is queued is for its
+    /// machine.
+    fn write_queued(&self, queued: Queued<'_>) -> Option<Written>;
+}
+
+/// What one direct write, or a batch of them, has written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    pub messages: u64,
+    /// Bytes, with headers.
+    pub bytes: u64,
+    /// Not all went out: the session writes the rest.
+    pub is_stuck: bool,
+}
+
+/// What waits in a mailbox, until it is taken.
+pub struct Queued<'a> {
+    /// Moves it out of the mailbox where it is nothing but encoded frames, and says whether it did.
+    pub(super) take: &'a mut dyn FnMut(&mut VecDeque<Entry>) -> bool,
+    pub(super) entries: &'a mut VecDeque<Entry>,
+}
+
+impl<'a> Queued<'a> {
+    /// All of it, in order, where it is nothing but encoded frames. What comes from now on is for the next round.
+    pub fn take(self) -> Option<impl Iterator<Item = Parcel> + 'a> {
+        let Queued { take, entries } = self;
+        take(entries).then(|| {
+            entries.drain(..).filter_map(|entry| match entry.item {
+                Item::Parcel(parcel) => Some(parcel),
+                _ => None,
+            })
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! Flushing mailboxes by direct writes: one flusher task a shard of the mailboxes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use super::Hub;
+use super::direct_writer::{DirectWriter, Queued, Written};
+use super::outbox::Entry;
+use crate::realtime::vocabulary::ConnectionId;
+
+/// The clients that a flusher serves in one go. Memory that is used again and again.
+#[derive(Default)]
+pub struct FlushBatch {
+    due: Vec<(ConnectionId, Arc<dyn DirectWriter>)>,
+    entries: VecDeque<Entry>,
+}
+
+/// How many clients get theirs before other tasks have a turn.
+const BATCH: usize = 64;
+
+impl Hub {
+    /// How many lanes there are to be flushed, each by one flusher.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// From now on every lane has a flusher, which calls [`Hub::poll_flush`] until the hub is gone.
+    pub fn has_flushers(&self) {
+        self.has_direct_writes.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_direct_writes(&self) -> bool {
+        self.has_direct_writes.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits in a lane, for some clients at a time. Pending when nothing waits; then its flusher is woken
+    /// when something comes.
+    pub fn poll_flush(&self, lane: usize, batch: &mut FlushBatch, context: &Context<'_>) -> Poll<Written> {
+        let lane = &self.lanes[lane];
+        if !lane.due(&mut batch.due, BATCH, context) {
+            return Poll::Pending;
+        }
+        let mut sum = Written::default();
+        for (id, writer) in batch.due.drain(..) {
+            batch.entries.clear();
+            let mut take = |entries: &mut VecDeque<Entry>| lane.lock().take_parcels(id, entries);
+            let written = writer.write_queued(Queued { take: &mut take, entries: &mut batch.entries });
+            if written.is_none_or(|written| written.is_stuck) {
+                lane.lock().rouse(id);
+            }
+            let written = written.unwrap_or_default();
+            sum.messages += written.messages;
+            sum.bytes += written.bytes;
+        }
+        Poll::Ready(sum)
+    }
+}

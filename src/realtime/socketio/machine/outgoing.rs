@@ -1,0 +1,227 @@
+//! What comes of what the client wanted, and what the app says to it alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::draft::{SCOPE, TO};
+use super::encode::{self, Place};
+use super::packet::BadPacket;
+use super::space::{Space, State};
+use super::{Machine, Pending, draft, relay, rooms, write};
+use crate::realtime::dialect::Step;
+use crate::realtime::vocabulary::{
+    Audience, Channel, Command, Draft, Extras, Parting, Payload, Publish, Refusal, Subscribe, Ticket,
+};
+
+impl Machine {
+    pub(super) fn publish(
+        &self,
+        ticket: Ticket,
+        channel: Result<Channel, impl Sized>,
+        draft: Draft,
+        echo: bool,
+        step: &mut Step,
+    ) {
+        let Ok(channel) = channel else { return };
+        let audience = Audience::Channel(channel);
+        step.command(Command::Publish(Box::new(Publish { ticket, audience, draft, echo })));
+    }
+
+    /// `44{"message":…,"data":…}`.
+    pub(super) fn refuse(&self, scope: &str, message: &str, data: Option<&Payload>, step: &mut Step) {
+        let mut json = String::from("{\"message\":");
+        write::quote(&mut json, message);
+        match data {
+            Some(Payload::Json(data)) => {
+                json.push_str(",\"data\":");
+                json.push_str(data);
+            }
+            Some(Payload::Text(data)) => {
+                json.push_str(",\"data\":");
+                write::quote(&mut json, data);
+            }
+            _ => {}
+        }
+        json.push('}');
+        step.send_parcel(self.shared.shape.notice(write::CONNECT_ERROR, scope, Some(&json)));
+    }
+
+    /// Answers a client that waits.
+    pub(super) fn acknowledge(&self, scope: &str, id: u64, data: Option<&Payload>, extras: &Extras, step: &mut Step) {
+        let mut attachments: Vec<Bytes> = draft::attached(extras);
+        if let Some(Payload::Binary(bytes)) = data {
+            attachments = vec![bytes.clone()];
+        }
+        let array = encode::answer(data);
+        step.send_parcel(self.shared.shape.packet(write::ACK, scope, Some(id), &array, attachments));
+    }
+
+    /// Answers a client that waits with what went wrong.
+    pub(super) fn fail(&self, scope: &str, id: Option<u64>, what: &str, step: &mut Step) {
+        let Some(id) = id else { return };
+        let mut json = String::from("[{\"error\":");
+        write::quote(&mut json, what);
+        json.push_str("}]");
+        step.send_parcel(self.shared.shape.packet(write::ACK, scope, Some(id), &json, Vec::new()));
+    }
+
+    /// The client is no longer in `scope`; the connection goes on.
+    pub(super) fn leave(&mut self, scope: &str, reason: &'static str, step: &mut Step) -> Result<(), BadPacket> {
+        let Some(place) = self.place(scope) else { return Ok(()) };
+        let space = self.spaces.remove(place);
+        self.unsubscribe(&space, step);
+        // After what it said before, which may still wait for the app. Of one that is away it was told before.
+        let is_away = matches!(space.state, State::Away(_) | State::Returning(_));
+        let parting = if is_away { Parting::Forgotten } else { Parting::Gone };
+        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason, parting });
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&self, space: &Space, step: &mut Step) {
+        let everyone = rooms::everyone(&space.scope).ok();
+        for channel in everyone.into_iter().chain(space.rooms.iter().cloned()) {
+            step.agreed(Command::Unsubscribe { ticket: 0, channel });
+        }
+    }
+
+    /// The answers to a client's questions have nobody to go to any more.
+    pub(super) fn forget_questions(&mut self) {
+        self.pending.retain(|(_, what)| !matches!(what, Pending::Acknowledge { .. }));
+    }
+
+    pub(super) fn connected(&mut self, ticket: Ticket, step: &mut Step) {
+        if let Some(place) = self.spaces.iter().position(|space| space.state == State::Returning(ticket)) {
+            return self.returned(place, step);
+        }
+        let Some(space) = self.spaces.iter_mut().find(|space| space.state == State::Asking(ticket)) else {
+            return self.answered_late(ticket, true, step);
+        };
+        space.state = State::Joining(ticket);
+        if let Ok(channel) = rooms::everyone(&space.scope) {
+            step.agreed(Command::Subscribe(Subscribe { ticket, ..Subscribe::to(channel) }));
+        }
+    }
+
+    pub(super) fn subscribed(&mut self, ticket: Ticket, channel: &Channel, step: &mut Step) {
+        let (scope, room) = rooms::place(channel);
+        let Some(place) = self.place(scope) else {
+            // It left while that waited.
+            step.agreed(Command::Unsubscribe { ticket: 0, channel: channel.clone() });
+            return;
+        };
+        let space = &mut self.spaces[place];
+        if space.state == State::Joining(ticket) && room.is_none() {
+            space.state = State::Joined;
+            self.deadline = None;
+            self.welcome(place, step);
+            return;
+        }
+        if room.is_some() {
+            space.entered(channel);
+        }
+        if let Some(Pending::Join { scope, room, id }) = self.waiting(ticket)
+            && let Some(space) = self.joined(&scope)
+        {
+            let draft = relay::notice("user-joined", &space.sid, &room);
+            self.publish(0, rooms::room(&scope, &room), draft, false, step);
+            if let Some(id) = id {
+                self.acknowledge(&scope, id, None, &Extras::default(), step);
+            }
+        }
+    }
+
+    pub(super) fn unsubscribed(&mut self, ticket: Ticket, channel: &Channel, step: &mut Step) {
+        let (scope, room) = rooms::place(channel);
+        let Some(place) = self.place(scope) else { return };
+        self.spaces[place].left(channel);
+        if room.is_none() && self.spaces[place].hears() {
+            // Nobody is in a namespace without hearing it.
+            self.dismiss(&Arc::clone(&self.spaces[place].scope), step);
+        }
+        if let Some(Pending::Leave { scope, room, id }) = self.waiting(ticket)
+            && let Some(space) = self.joined(&scope)
+        {
+            let draft = relay::notice("user-left", &space.sid, &room);
+            self.publish(0, rooms::room(&scope, &room), draft, false, step);
+            if let Some(id) = id {
+                self.acknowledge(&scope, id, None, &Extras::default(), step);
+            }
+        }
+    }
+
+    pub(super) fn dismiss(&mut self, scope: &str, step: &mut Step) {
+        match self.place(scope).map(|place| self.spaces[place].state) {
+            Some(State::Joined) => step.send_parcel(self.shared.shape.notice(write::DISCONNECT, scope, None)),
+            // It waits for an answer.
+            Some(State::Returning(_)) => self.refuse(scope, "server namespace disconnect", None, step),
+            _ => {}
+        }
+        let _ = self.leave(scope, "server namespace disconnect", step);
+    }
+
+    pub(super) fn refused(&mut self, ticket: Ticket, refusal: &Refusal, step: &mut Step) {
+        let is_it = |space: &Space| matches!(space.state, State::Asking(known) | State::Joining(known) | State::Returning(known) if known == ticket);
+        if ticket != 0
+            && let Some(place) = self.spaces.iter().position(is_it)
+        {
+            if let State::Returning(_) = self.spaces[place].state {
+                let scope = Arc::clone(&self.spaces[place].scope);
+                self.forget(place, step);
+                let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
+                return self.refuse(&scope, &refusal.to_string(), data, step);
+            }
+            let space = self.spaces.remove(place);
+            let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
+            self.refuse(&space.scope, &refusal.to_string(), data, step);
+            if let State::Joining(_) = space.state {
+                let reason = "server namespace disconnect";
+                let (scope, alias) = (space.scope, Some(space.sid));
+                step.command(Command::Depart { scope, alias, reason, parting: Parting::Gone });
+            }
+            return;
+        }
+        self.answered_late(ticket, false, step);
+        match self.waiting(ticket) {
+            Some(Pending::Join { scope, id, .. } | Pending::Leave { scope, id, .. }) => {
+                self.fail(&scope, id, &refusal.to_string(), step);
+            }
+            // As with a server that fails: no answer comes, and the client's own time-out tells it.
+            Some(Pending::Acknowledge { .. }) | None => {}
+        }
+    }
+
+    /// What is for this client only.
+    pub(super) fn direct(&mut self, draft: &Draft, step: &mut Step) {
+        let text = |key| draft.extras.of(key).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let space = match text(SCOPE) {
+            Some(scope) => self.spaces.iter().find(|space| &*space.scope == scope && space.hears()),
+            None => {
+                let mut hearing = self.spaces.iter().filter(|space| space.hears());
+                hearing.clone().find(|space| &*space.scope == rooms::ROOT).or_else(|| hearing.next())
+            }
+        };
+        let is_meant = |space: &&Space| text(TO).is_none_or(|to| to.contains(&*space.sid));
+        let is_here = |space: &&Space| space.state == State::Joined || encode::is_kept(draft);
+        let Some(space) = space.filter(is_meant).filter(is_here) else {
+            if let Some(asks) = draft.asks {
+                step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
+            }
+            return;
+        };
+        let is_joined = space.state == State::Joined;
+        let Some(trail) = self.trail.as_mut().filter(|_| encode::is_kept(draft)) else {
+            if let Some(parcel) = self.shared.shape.event(&space.scope, draft, Place::Nowhere) {
+                step.send_parcel(parcel);
+            }
+            return;
+        };
+        let offset = trail.offset();
+        if let Some(parcel) = self.shared.shape.event(&space.scope, draft, Place::At(&offset)) {
+            trail.push(&parcel);
+            if is_joined {
+                step.send_parcel(parcel);
+            }
+        }
+    }
+}

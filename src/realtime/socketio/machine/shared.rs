@@ -1,0 +1,43 @@
+//! What all clients of one endpoint share.
+
+use std::sync::Arc;
+
+use super::config::{Config, Recovery};
+use super::encode::Shape;
+use super::recovery::Numbers;
+use super::{Machine, rooms};
+use crate::realtime::dialect::Encoding;
+use crate::realtime::vocabulary::{ConnectionId, Moment};
+
+/// What all clients of one config share: its settings and its encoding.
+#[derive(Debug)]
+pub struct SocketIo {
+    pub(super) config: Config,
+    pub(super) shape: Shape,
+    pub(super) encoding: Encoding,
+    /// The name of the usual namespace, which most clients are in.
+    root: Arc<str>,
+    pub(super) numbers: Numbers,
+}
+
+impl SocketIo {
+    pub fn new(config: Config) -> Arc<SocketIo> {
+        SocketIo::counted(config, Numbers::default())
+    }
+
+    /// One that counts what it does.
+    pub fn counted(config: Config, numbers: Numbers) -> Arc<SocketIo> {
+        let shape = Shape { parser: config.parser, recovers: config.recovery != Recovery::Off };
+        let encoding = Encoding::new(shape);
+        Arc::new(SocketIo { config, shape, encoding, root: rooms::ROOT.into(), numbers })
+    }
+
+    /// The machine of one client. `asked` where the app is asked about messages: then nothing is relayed without it.
+    pub fn machine(self: &Arc<Self>, connection: ConnectionId, asked: bool, now: Moment) -> Machine {
+        Machine::new(Arc::clone(self), connection, asked, now)
+    }
+
+    pub(super) fn scope(&self, name: &str) -> Arc<str> {
+        if name == rooms::ROOT { Arc::clone(&self.root) } else { name.into() }
+    }
+}
