@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::entrance::authorizer::{self, Consent, Departure, Gate, Verdict, Visitor};
+use super::entrance::authorizer::{self, Allow, Authorizer, ConnectionInfo, Decision, Left};
 use super::hub::{Answers, Asking, Given, Hub};
 use super::socketio::app_format;
 use super::vocabulary::{
@@ -28,7 +28,7 @@ use crate::shares::{Count, Counts, Holder, Share, Shares};
 
 /// Asks the app.
 #[derive(Clone)]
-pub struct Callbacks {
+pub struct AppAuthorizer {
     app: Arc<App>,
     hub: Arc<Hub>,
     kept: Arc<Kept>,
@@ -53,33 +53,33 @@ impl Kept {
     }
 }
 
-impl Callbacks {
-    pub fn new(app: Arc<App>, hub: Arc<Hub>) -> Callbacks {
+impl AppAuthorizer {
+    pub fn new(app: Arc<App>, hub: Arc<Hub>) -> AppAuthorizer {
         let of_client = Shares::new("realtime.max_questions", hub.max_questions());
-        Callbacks { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_client }
+        AppAuthorizer { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_client }
     }
 
-    fn asker(&self, visitor: &Visitor, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
-        let address = visitor.client.to_string();
-        let id = HeaderValue::from_str(&visitor.request_id).ok();
+    fn asker(&self, connection: &ConnectionInfo, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
+        let address = connection.client.to_string();
+        let id = HeaderValue::from_str(&connection.request_id).ok();
         let facts = Facts {
-            client: visitor.client,
-            scheme: visitor.scheme.clone(),
-            authority: visitor.authority.clone(),
+            client: connection.client,
+            scheme: connection.scheme.clone(),
+            authority: connection.authority.clone(),
             forwarded_for: HeaderValue::from_str(&address).expect("an address is visible ASCII"),
             request_id: id.as_ref().and_then(RequestId::accept).unwrap_or_default(),
             received: Instant::now(),
         };
         Asker {
-            connection: visitor.connection.to_string(),
+            connection: connection.connection.to_string(),
             socket: alias,
-            protocol: visitor.dialect,
-            path: visitor.target.path().to_owned(),
-            query: visitor.target.query().unwrap_or_default().to_owned(),
+            protocol: connection.dialect,
+            path: connection.target.path().to_owned(),
+            query: connection.target.query().unwrap_or_default().to_owned(),
             facts: Arc::new(facts),
-            headers: self.app.carried(&visitor.headers),
+            headers: self.app.carried(&connection.headers),
             user: identity.map(|identity| Arc::clone(&identity.user)),
-            data: self.kept.lock().get(&(visitor.connection, scope)).cloned(),
+            data: self.kept.lock().get(&(connection.connection, scope)).cloned(),
         }
     }
 
@@ -122,19 +122,19 @@ impl Callbacks {
     }
 }
 
-impl Gate for Callbacks {
-    fn ask(
+impl Authorizer for AppAuthorizer {
+    fn authorize(
         &self,
-        visitor: &Arc<Visitor>,
+        connection: &Arc<ConnectionInfo>,
         identity: Option<&Arc<Identity>>,
         command: &Command,
-    ) -> Option<authorizer::Asking> {
+    ) -> Option<authorizer::Deciding> {
         let event = self.event(command)?;
         let part = part(command);
         let (scope, alias) = part.clone();
-        let question = Question::new(self.asker(visitor, identity, part), event);
+        let question = Question::new(self.asker(connection, identity, part), event);
         let (app, hub, kept) = (Arc::clone(&self.app), Arc::clone(&self.hub), Arc::clone(&self.kept));
-        let (connection, command) = (visitor.connection, command.clone());
+        let (connection, command) = (connection.connection, command.clone());
         Some(Box::pin(async move {
             let answer = match app.ask(&question).await {
                 Ok(answer) => answer,
@@ -161,10 +161,10 @@ impl Gate for Callbacks {
         }))
     }
 
-    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
-        let (callbacks, visitor, identity) = (self.clone(), Arc::clone(visitor), identity.cloned());
+    fn ask_clients(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
+        let (callbacks, connection, identity) = (self.clone(), Arc::clone(connection), identity.cloned());
         let Inquiry { id, publish, patience, turn } = inquiry;
-        let asked = self.open(&visitor, publish);
+        let asked = self.open(&connection, publish);
         tokio::spawn(async move {
             let (answers, error) = match asked {
                 Ok((mut asking, _shares)) => {
@@ -180,11 +180,11 @@ impl Gate for Callbacks {
                 missing: answers.missing.iter().map(ConnectionId::to_string).collect(),
                 error,
             };
-            let identity = callbacks.hub.identity_of(visitor.connection).or(identity);
+            let identity = callbacks.hub.identity_of(connection.connection).or(identity);
             let part = (Arc::clone(&turn.scope), turn.alias.clone());
-            let question = Question::new(callbacks.asker(&visitor, identity.as_ref(), part), event);
+            let question = Question::new(callbacks.asker(&connection, identity.as_ref(), part), event);
             match callbacks.app.ask(&question).await {
-                Ok(answer) => callbacks.go_on(answer, &turn, &visitor, identity.as_ref()),
+                Ok(answer) => callbacks.go_on(answer, &turn, &connection, identity.as_ref()),
                 // Said where it happened: the handler is not gone on with, as in a server that fails.
                 Err(AskError::Unavailable(_) | AskError::Nonsense(_)) => {}
                 Err(error) => warn!(kind = "replies", %error, "a handler is not gone on with"),
@@ -192,35 +192,35 @@ impl Gate for Callbacks {
         });
     }
 
-    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {
-        let Departure { scope, alias, reason, parting } = departure;
+    fn disconnected(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, left: Left) {
+        let Left { scope, alias, reason, parting } = left;
         if parting != Parting::Forgotten && self.app.wants(EventKind::Disconnect, None) {
-            let asker = self.asker(visitor, identity, (Arc::clone(&scope), alias.clone()));
+            let asker = self.asker(connection, identity, (Arc::clone(&scope), alias.clone()));
             let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
-            let turn = Arc::new(Turn::new(visitor.connection, Arc::clone(&scope), alias, 0));
-            let (callbacks, visitor, identity) = (self.clone(), Arc::clone(visitor), identity.cloned());
-            let then = move |answer| callbacks.epilogue(answer, &turn, &visitor, identity.as_ref());
+            let turn = Arc::new(Turn::new(connection.connection, Arc::clone(&scope), alias, 0));
+            let (callbacks, connection, identity) = (self.clone(), Arc::clone(connection), identity.cloned());
+            let then = move |answer| callbacks.epilogue(answer, &turn, &connection, identity.as_ref());
             self.app.report(Question::new(asker, event), then);
         }
         if parting != Parting::Away {
-            self.kept.lock().remove(&(visitor.connection, scope));
+            self.kept.lock().remove(&(connection.connection, scope));
         }
     }
 }
 
 type Held = (Count<ConnectionId>, Share);
 
-impl Callbacks {
+impl AppAuthorizer {
     /// Asks clients, if there is a place for the question.
     ///
     /// # Errors
     /// One sentence for the handler.
-    fn open(&self, visitor: &Visitor, publish: Publish) -> Result<(Asking, Held), String> {
+    fn open(&self, connection: &ConnectionInfo, publish: Publish) -> Result<(Asking, Held), String> {
         let most = self.hub.max_questions();
         let full = || "as many questions are open as realtime.max_questions allows".to_owned();
-        let own = self.of_connection.take(visitor.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
+        let own = self.of_connection.take(connection.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
         self.of_client.limit(most);
-        let client = self.of_client.try_take(Holder::of(visitor.client)).ok_or_else(full)?;
+        let client = self.of_client.try_take(Holder::of(connection.client)).ok_or_else(full)?;
         let asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
             Refusal::Unavailable => full(),
             refusal => refusal.to_string(),
@@ -230,14 +230,20 @@ impl Callbacks {
 
     /// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
     /// hear of it, and be asked.
-    fn epilogue(&self, answer: Answer, turn: &Arc<Turn>, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>) {
+    fn epilogue(
+        &self,
+        answer: Answer,
+        turn: &Arc<Turn>,
+        connection: &Arc<ConnectionInfo>,
+        identity: Option<&Arc<Identity>>,
+    ) {
         match verdict(answer, turn, departed(turn), &self.hub) {
             Ok(verdict) => {
                 for command in verdict.then {
                     match command {
                         // Where nobody is, nobody hears it.
                         Command::Publish(publish) => drop(self.hub.publish(*publish, Moment::now())),
-                        Command::Ask(inquiry) => self.pose(visitor, identity, *inquiry),
+                        Command::Ask(inquiry) => self.ask_clients(connection, identity, *inquiry),
                         _ => {}
                     }
                 }
@@ -247,9 +253,15 @@ impl Callbacks {
     }
 
     /// What a handler wants done that has heard the answers to its question: in order, and for those who are still there.
-    fn go_on(&self, answer: Answer, turn: &Arc<Turn>, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>) {
+    fn go_on(
+        &self,
+        answer: Answer,
+        turn: &Arc<Turn>,
+        connection: &Arc<ConnectionInfo>,
+        identity: Option<&Arc<Identity>>,
+    ) {
         if !self.hub.is_connected(turn.connection) {
-            return self.epilogue(answer, turn, visitor, identity);
+            return self.epilogue(answer, turn, connection, identity);
         }
         let data = answer.data.clone();
         let Turn { connection, ticket, .. } = **turn;
@@ -308,19 +320,19 @@ fn reply(from: ConnectionId, given: &Given) -> app::Reply {
 }
 
 /// No answer is no consent.
-fn unanswered(error: &AskError) -> Verdict {
+fn unanswered(error: &AskError) -> Decision {
     let refusal = match error {
         AskError::TooMany => Refusal::TooMany { wait: std::time::Duration::from_secs(1) },
         AskError::Unavailable(_) | AskError::Nonsense(_) => Refusal::Unavailable,
     };
-    Verdict { outcome: Err(refusal), then: Vec::new() }
+    Decision { outcome: Err(refusal), then: Vec::new() }
 }
 
 /// What an answer comes to. Commands for other connections are given to the hub at once.
 ///
 /// # Errors
 /// What of it makes no sense; then nothing of it is done.
-fn verdict(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hub>) -> Result<Verdict, String> {
+fn verdict(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hub>) -> Result<Decision, String> {
     let allows = answer.allows();
     let connection = turn.connection;
     let mut then = Vec::new();
@@ -353,13 +365,13 @@ fn verdict(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hub>) -
             Some(ack) => app_format::answer(ack.get()).map(|(data, extras)| (Some(data), extras))?,
             None => (None, Extras::default()),
         };
-        Ok(Consent { instead, identity: answer.user.as_ref().map(identity), data, extras, rights: None })
+        Ok(Allow { instead, identity: answer.user.as_ref().map(identity), data, extras, rights: None })
     } else {
         let reason = answer.reason.unwrap_or_else(|| "refused".to_owned());
         let data = answer.data.map(|data| Payload::Json(data.get().into()));
         Err(Refusal::App { code: answer.code, reason: Text::from(reason.as_str()), data })
     };
-    Ok(Verdict { outcome, then })
+    Ok(Decision { outcome, then })
 }
 
 fn carried_out(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) -> Result<Command, String> {

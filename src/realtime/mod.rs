@@ -28,14 +28,14 @@ use std::sync::Arc;
 
 pub use config::Config;
 
-use self::app_authorizer::Callbacks;
+use self::app_authorizer::AppAuthorizer;
 use self::door::{Doors, Found, Ground};
 use self::entrance::Entrance;
-use self::entrance::authorizer::Gate;
+use self::entrance::authorizer::Authorizer;
 use self::entrance::token::Tokens;
 use self::hub::Hub;
 use self::session::Sessions;
-use self::token_authorizer::Doorman;
+use self::token_authorizer::TokenAuthorizer;
 use self::vocabulary::Moment;
 use crate::app::App;
 use crate::drain::Signal;
@@ -63,9 +63,9 @@ impl Realtime {
         tokio::spawn(drain::close_all(Arc::clone(&hub), restarts.clone(), drain.clone()));
         let tokens = Tokens::new(&config.entrance.tokens, registry);
         tokio::spawn(Arc::clone(&tokens).follow(drain.clone()));
-        let callbacks = Callbacks::new(Arc::clone(&app), Arc::clone(&hub));
-        let authorizer = Arc::new(Doorman::new(Arc::clone(&tokens), callbacks));
-        let judges = (authorizer as Arc<dyn Gate>, tokens);
+        let callbacks = AppAuthorizer::new(Arc::clone(&app), Arc::clone(&hub));
+        let authorizer = Arc::new(TokenAuthorizer::new(Arc::clone(&tokens), callbacks));
+        let judges = (authorizer as Arc<dyn Authorizer>, tokens);
         let entrance = Arc::new(Entrance::new(&config.entrance, &hub, &app, judges, &drain, registry));
         let sessions = Sessions::new(&hub, &drain, registry);
         let ground =

@@ -1,24 +1,24 @@
-//! The gate of every client: it judges tokens itself, and has the app judge all else.
+//! The authorizer of every client: it judges tokens itself, and has the app judge all else.
 
 use std::sync::Arc;
 
-use super::app_authorizer::Callbacks;
-use super::entrance::authorizer::{Asking, Consent, Departure, Gate, Verdict, Visitor};
+use super::app_authorizer::AppAuthorizer;
+use super::entrance::authorizer::{Allow, Authorizer, ConnectionInfo, Deciding, Decision, Left};
 use super::entrance::token::{TokenError, Tokens};
 use super::vocabulary::{Command, Identity, Inquiry, Moment, Refusal};
 
-pub struct Doorman {
+pub struct TokenAuthorizer {
     tokens: Arc<Tokens>,
-    callbacks: Callbacks,
+    app: AppAuthorizer,
 }
 
-impl Doorman {
-    pub fn new(tokens: Arc<Tokens>, callbacks: Callbacks) -> Doorman {
-        Doorman { tokens, callbacks }
+impl TokenAuthorizer {
+    pub fn new(tokens: Arc<Tokens>, app: AppAuthorizer) -> TokenAuthorizer {
+        TokenAuthorizer { tokens, app }
     }
 
     /// Another token for the same client: it may change what he may do and for how long, but not who he is.
-    fn renew(&self, token: &str, identity: Option<&Arc<Identity>>) -> Result<Consent, Refusal> {
+    fn renew(&self, token: &str, identity: Option<&Arc<Identity>>) -> Result<Allow, Refusal> {
         let malformed = |error: TokenError| Refusal::Malformed(error.to_string().into());
         let (grant, rights) = self.tokens.check(token, Moment::now().instant).map_err(malformed)?;
         let named = grant.identity.as_ref().map(|identity| &identity.user);
@@ -26,24 +26,29 @@ impl Doorman {
             return Err(malformed(TokenError::AnotherUser));
         }
         self.tokens.numbers.renewed.inc();
-        Ok(Consent { rights: Some(rights), ..Consent::default() })
+        Ok(Allow { rights: Some(rights), ..Allow::default() })
     }
 }
 
-impl Gate for Doorman {
-    fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking> {
+impl Authorizer for TokenAuthorizer {
+    fn authorize(
+        &self,
+        connection: &Arc<ConnectionInfo>,
+        identity: Option<&Arc<Identity>>,
+        command: &Command,
+    ) -> Option<Deciding> {
         if let Command::Renew { token, .. } = command {
             let outcome = self.renew(token, identity);
-            return Some(Box::pin(std::future::ready(Verdict { outcome, then: Vec::new() })));
+            return Some(Box::pin(std::future::ready(Decision { outcome, then: Vec::new() })));
         }
-        self.callbacks.ask(visitor, identity, command)
+        self.app.authorize(connection, identity, command)
     }
 
-    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
-        self.callbacks.pose(visitor, identity, inquiry);
+    fn ask_clients(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
+        self.app.ask_clients(connection, identity, inquiry);
     }
 
-    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure) {
-        self.callbacks.gone(visitor, identity, departure);
+    fn disconnected(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, left: Left) {
+        self.app.disconnected(connection, identity, left);
     }
 }

@@ -12,24 +12,29 @@ use crate::realtime::vocabulary::{
 };
 
 /// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
-/// connections ask in parallel, which the gate bounds.
-pub trait Gate: Send + Sync {
+/// connections ask in parallel, which the authorizer bounds.
+pub trait Authorizer: Send + Sync {
     /// The verdict on `command`, in time; `None` where nobody need be asked. It fails closed and ends by itself: what
-    /// it resolves to after a time-out is the gate's to decide.
-    fn ask(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, command: &Command) -> Option<Asking>;
+    /// it resolves to after a time-out is the authorizer's to decide.
+    fn authorize(
+        &self,
+        connection: &Arc<ConnectionInfo>,
+        identity: Option<&Arc<Identity>>,
+        command: &Command,
+    ) -> Option<Deciding>;
 
     /// Puts the app's own question to clients, at once; when they have answered, or their time is over, the app hears it
     /// and what it wants done then is ordered from the hub. Holds nobody up.
-    fn pose(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, inquiry: Inquiry);
+    fn ask_clients(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, inquiry: Inquiry);
 
     /// A client has left. Called once for each connection, or each scope of one, that was let in; where it is only
     /// away, once more when it is forgotten, unless it is let in again before that.
-    fn gone(&self, visitor: &Arc<Visitor>, identity: Option<&Arc<Identity>>, departure: Departure);
+    fn disconnected(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, left: Left);
 }
 
 /// Who has left, and why.
 #[derive(Debug, Clone)]
-pub struct Departure {
+pub struct Left {
     /// Empty where the dialect has none: the whole connection.
     pub scope: Arc<str>,
     /// What the client was called there.
@@ -38,19 +43,19 @@ pub struct Departure {
     pub parting: Parting,
 }
 
-impl Departure {
+impl Left {
     /// Of a connection without scopes.
-    pub fn whole(reason: &'static str) -> Departure {
-        Departure { scope: Arc::from(""), alias: None, reason, parting: Parting::Gone }
+    pub fn whole(reason: &'static str) -> Left {
+        Left { scope: Arc::from(""), alias: None, reason, parting: Parting::Gone }
     }
 }
 
 /// A question under way.
-pub type Asking = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+pub type Deciding = Pin<Box<dyn Future<Output = Decision> + Send>>;
 
 /// What is known of a connection from its request.
 #[derive(Debug, Clone)]
-pub struct Visitor {
+pub struct ConnectionInfo {
     pub connection: ConnectionId,
     pub dialect: &'static str,
     pub client: IpAddr,
@@ -64,15 +69,15 @@ pub struct Visitor {
 
 /// What becomes of a command.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
-    pub outcome: Result<Consent, Refusal>,
+pub struct Decision {
+    pub outcome: Result<Allow, Refusal>,
     /// Carried out after that on the app's authority, in order.
     pub then: Vec<Command>,
 }
 
 /// Yes.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Consent {
+pub struct Allow {
     /// Carried out in place of what was asked about.
     pub instead: Option<Command>,
     /// Who the client is from now on.

@@ -23,7 +23,7 @@ use hyper::upgrade::OnUpgrade;
 pub use config::Config;
 
 use self::admission::{Admission, AdmissionError, Permit};
-use self::authorizer::{Departure, Gate, Visitor};
+use self::authorizer::{Authorizer, ConnectionInfo, Left};
 use self::origin::{From, Origins};
 use self::rejection::{Rejection, RejectionClose, Rejections};
 use self::token::{Grant, TokenError, Tokens, presented};
@@ -53,7 +53,7 @@ pub enum AuthorizeAt<'a> {
 pub struct Admitted {
     pub client: Client,
     pub permit: Permit,
-    pub authorizer: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+    pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     /// What the app has it do first.
     pub first: Vec<Command>,
     pub arrival: Arrival,
@@ -82,8 +82,8 @@ impl Admitted {
 
     /// The client leaves without a session.
     pub fn leave(self) {
-        if let Some((gate, visitor)) = &self.authorizer {
-            gate.gone(visitor, self.client.identity(), Departure::whole("gone"));
+        if let Some((authorizer, connection)) = &self.authorizer {
+            authorizer.disconnected(connection, self.client.identity(), Left::whole("gone"));
         }
     }
 }
@@ -103,7 +103,7 @@ pub struct Entrance {
     hub: Arc<Hub>,
     admission: Arc<Admission>,
     app: Arc<App>,
-    authorizer: Arc<dyn Gate>,
+    authorizer: Arc<dyn Authorizer>,
     tokens: Arc<Tokens>,
     rejections: Rejections,
     drain: Signal,
@@ -114,7 +114,7 @@ impl Entrance {
         config: &Config,
         hub: &Arc<Hub>,
         app: &Arc<App>,
-        (authorizer, tokens): (Arc<dyn Gate>, Arc<Tokens>),
+        (authorizer, tokens): (Arc<dyn Authorizer>, Arc<Tokens>),
         drain: &Signal,
         registry: &mut Registry,
     ) -> Entrance {
@@ -142,7 +142,7 @@ impl Entrance {
     }
 
     /// Who judges what clients want.
-    pub fn authorizer(&self) -> &Arc<dyn Gate> {
+    pub fn authorizer(&self) -> &Arc<dyn Authorizer> {
         &self.authorizer
     }
 
@@ -248,10 +248,10 @@ impl Entrance {
     /// # Errors
     /// As [`Entrance::admit`].
     pub async fn may_subscribe(&self, admitted: &mut Admitted, wish: Subscribe) -> Result<(), Failure> {
-        let Some((gate, visitor)) = &admitted.authorizer else { return Ok(()) };
+        let Some((authorizer, connection)) = &admitted.authorizer else { return Ok(()) };
         let channel = wish.channel.clone();
         let mut authority = Authority::Client;
-        if let Some(asking) = gate.ask(visitor, admitted.client.identity(), &Command::Subscribe(wish)) {
+        if let Some(asking) = authorizer.authorize(connection, admitted.client.identity(), &Command::Subscribe(wish)) {
             let verdict = asking.await;
             let consent = verdict.outcome.map_err(|refusal| self.refused(refusal).failure)?;
             consent.identity.into_iter().for_each(|identity| admitted.client.identify(identity));
@@ -300,9 +300,9 @@ impl Entrance {
         if !asks && admitted.client.rights().is_none() {
             return Ok(());
         }
-        let gate = &self.authorizer;
+        let authorizer = &self.authorizer;
         let root = || PathAndQuery::from_static("/");
-        let visitor = Arc::new(Visitor {
+        let connection = Arc::new(ConnectionInfo {
             connection: admitted.client.id(),
             dialect: admitted.arrival.dialect,
             client: facts.client,
@@ -315,7 +315,7 @@ impl Entrance {
         let connect =
             Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None, recovered: false };
         if !matches!(when, AuthorizeAt::Protocol)
-            && let Some(asking) = gate.ask(&visitor, admitted.client.identity(), &connect)
+            && let Some(asking) = authorizer.authorize(&connection, admitted.client.identity(), &connect)
         {
             let verdict = asking.await;
             let consent = verdict.outcome.map_err(|refusal| self.refused(refusal))?;
@@ -324,7 +324,7 @@ impl Entrance {
             }
             admitted.first = verdict.then;
         }
-        admitted.authorizer = Some((Arc::clone(gate), visitor));
+        admitted.authorizer = Some((Arc::clone(authorizer), connection));
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::machine::{App, Auth, name, quoted, value};
 use super::{CORS, DIALECT, PusherDoor};
 use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};
-use crate::realtime::entrance::authorizer::Visitor;
+use crate::realtime::entrance::authorizer::ConnectionInfo;
 use crate::realtime::entrance::{self, facts};
 use crate::realtime::vocabulary::{Command, Identity, Refusal, Subscribe};
 
@@ -71,7 +71,7 @@ impl PusherDoor {
             }
             if self.app.asks() {
                 let root = || PathAndQuery::from_static("/");
-                let visitor = Arc::new(Visitor {
+                let info = Arc::new(ConnectionInfo {
                     connection,
                     dialect: DIALECT,
                     client: facts.client,
@@ -82,7 +82,7 @@ impl PusherDoor {
                     request_id: facts.request_id.as_str().to_owned(),
                 });
                 let wish = Command::Subscribe(Subscribe::to(in_hub));
-                if let Some(asking) = self.entrance.authorizer().ask(&visitor, Some(&identity), &wish) {
+                if let Some(asking) = self.entrance.authorizer().authorize(&info, Some(&identity), &wish) {
                     asking.await.outcome.map_err(|refusal| match refusal {
                         Refusal::Unavailable | Refusal::TooMany { .. } => {
                             Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked.")

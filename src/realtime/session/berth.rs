@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::Record;
-use crate::realtime::entrance::authorizer::{Gate, Visitor};
+use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
 use crate::realtime::link::{Beats, Link};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
 use crate::shares::{Holder, may_take};
@@ -153,7 +153,7 @@ impl std::fmt::Debug for Handed {
 pub struct Return {
     pub link: Box<dyn Link>,
     pub record: Option<Record>,
-    pub gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+    pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     pub rights: Option<Rights>,
     /// What it said.
     pub frame: Frame,

@@ -1,20 +1,20 @@
-//! What a client wants, written out: judged by the gate where it is asked, then done by the hub.
+//! What a client wants, written out: judged by the authorizer where it is asked, then done by the hub.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use super::Session;
-use crate::realtime::entrance::authorizer::{Asking, Consent, Departure, Verdict};
+use crate::realtime::entrance::authorizer::{Allow, Deciding, Decision, Left};
 use crate::realtime::hub::{Authority, Given};
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Refusal, Ticket};
 
-/// Commands that may wait while the gate thinks about an earlier one; with more, nothing is read.
+/// Commands that may wait while the authorizer thinks about an earlier one; with more, nothing is read.
 const WAITING: usize = 64;
 
-/// The command that the gate thinks about, and those behind it.
+/// The command that the authorizer thinks about, and those behind it.
 pub struct Desk {
-    asking: Option<(Asking, Command)>,
-    /// What the gate said is to be done besides: an answer of the app bounds it.
+    asking: Option<(Deciding, Command)>,
+    /// What the authorizer said is to be done besides: an answer of the app bounds it.
     then: std::vec::IntoIter<Command>,
     /// What is published comes to this client by its mailbox. What must not overtake it goes there too, and so does all
     /// that is behind that.
@@ -24,7 +24,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    fn new(asking: Asking, about: Command) -> Box<Desk> {
+    fn new(asking: Deciding, about: Command) -> Box<Desk> {
         let then = Vec::new().into_iter();
         Box::new(Desk {
             asking: Some((asking, about)),
@@ -41,7 +41,7 @@ impl Session {
         self.desk.as_ref().is_none_or(|desk| desk.waiting.len() < WAITING)
     }
 
-    /// A command of the client: after those that wait, and if the gate agrees.
+    /// A command of the client: after those that wait, and if the authorizer agrees.
     pub(super) fn command(&mut self, command: Command, now: Moment) {
         if let Command::Close(why) = command {
             return self.end(why, now);
@@ -70,9 +70,9 @@ impl Session {
         }
     }
 
-    fn ask(&self, command: &Command) -> Option<Asking> {
-        let (gate, visitor) = self.gate.as_ref()?;
-        gate.ask(visitor, self.client.identity(), command)
+    fn ask(&self, command: &Command) -> Option<Deciding> {
+        let (authorizer, connection) = self.authorizer.as_ref()?;
+        authorizer.authorize(connection, self.client.identity(), command)
     }
 
     /// Hears verdicts as they come, and goes on with the commands behind them. Ready when none is asked for.
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// What is told the client of the verdict; given back is what else is to be done.
-    fn judged(&mut self, command: Command, verdict: Verdict, now: Moment) -> std::vec::IntoIter<Command> {
+    fn judged(&mut self, command: Command, verdict: Decision, now: Moment) -> std::vec::IntoIter<Command> {
         let settles = verdict.then.iter().any(|command| matches!(command, Command::Settle { .. }));
         let asks = verdict.then.iter().any(|command| matches!(command, Command::Ask(_)));
         match (verdict.outcome, command) {
@@ -142,8 +142,8 @@ impl Session {
         }
     }
 
-    fn allowed(&mut self, command: Command, consent: Consent, now: Moment) {
-        let Consent { instead, identity, data, extras, rights } = consent;
+    fn allowed(&mut self, command: Command, consent: Allow, now: Moment) {
+        let Allow { instead, identity, data, extras, rights } = consent;
         if let Some(rights) = rights {
             self.client.grant(rights);
         }
@@ -214,23 +214,23 @@ impl Session {
                 let authority = if is_spoken { Authority::Signature } else { Authority::App };
                 return self.carry_out(*command, authority, now);
             }
-            // Without a gate nobody knows what a token is worth.
+            // Without a authorizer nobody knows what a token is worth.
             Command::Renew { .. } => Err(Refusal::Unknown),
-            // Without a gate there is nobody to call, and nobody who asked.
+            // Without a authorizer there is nobody to call, and nobody who asked.
             Command::Call(_) => Err(Refusal::Unknown),
             Command::Answer { asks, alias, data, extras } => {
                 let given = data.map(|data| Given { alias, data, extras });
                 return self.client.hub().answer(asks, self.client.id(), given);
             }
             Command::Depart { scope, alias, reason, parting } => {
-                if let Some((gate, visitor)) = &self.gate {
-                    gate.gone(visitor, self.client.identity(), Departure { scope, alias, reason, parting });
+                if let Some((authorizer, connection)) = &self.authorizer {
+                    authorizer.disconnected(connection, self.client.identity(), Left { scope, alias, reason, parting });
                 }
                 return;
             }
             Command::Ask(inquiry) => {
-                if let Some((gate, visitor)) = &self.gate {
-                    gate.pose(visitor, self.client.identity(), *inquiry);
+                if let Some((authorizer, connection)) = &self.authorizer {
+                    authorizer.ask_clients(connection, self.client.identity(), *inquiry);
                 }
                 return;
             }

@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    /// Over when the link is closed and the gate has judged what the client still wanted.
+    /// Over when the link is closed and the authorizer has judged what the client still wanted.
     pub(super) fn poll_ending(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(ending) = &mut self.ending else { return Poll::Pending };
         if !ending.is_closed {

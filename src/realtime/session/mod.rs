@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use super::dialect::{Action, Dialect, Step};
-use super::entrance::authorizer::{Departure, Gate, Visitor};
+use super::entrance::authorizer::{Authorizer, ConnectionInfo, Left};
 use super::hub::outbox::{Entry, Item};
 use super::hub::{Authority, Client};
 use super::link::{Link, LinkError};
@@ -77,8 +77,8 @@ pub struct Session {
     line: Line,
     dialect: Box<dyn Dialect>,
     client: Client,
-    gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
-    /// Only while the gate is asked something.
+    authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
+    /// Only while the authorizer is asked something.
     desk: Option<Box<Desk>>,
     /// What was pushed to the link since it last had written everything, in bytes.
     unwritten: usize,
@@ -99,11 +99,11 @@ pub struct Session {
 
 impl Session {
     /// Begins a conversation, before there is a link: when this is done, the client is in its first channels, or the
-    /// gate has said that it may not be. `first` are commands that the app gave when it let the client in.
+    /// authorizer has said that it may not be. `first` are commands that the app gave when it let the client in.
     async fn begin(
         dialect: Box<dyn Dialect>,
         client: Client,
-        gate: Option<(Arc<dyn Gate>, Arc<Visitor>)>,
+        authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
         first: Vec<Command>,
         record: Record,
         guard: Guard,
@@ -112,7 +112,7 @@ impl Session {
             line: Line::Early(Vec::new()),
             dialect,
             client,
-            gate,
+            authorizer,
             desk: None,
             unwritten: 0,
             shared_link: None,
@@ -150,10 +150,10 @@ impl Session {
     }
 
     fn part(&mut self) {
-        let Session { gate: Some((gate, visitor)), client, dialect, record, .. } = self else { return };
+        let Session { authorizer: Some((authorizer, connection)), client, dialect, record, .. } = self else { return };
         let word = record.as_ref().map_or("lost", |record| record.end().word());
         dialect.parted(word, &mut |scope, alias, reason, parting| {
-            gate.gone(visitor, client.identity(), Departure { scope, alias, reason, parting });
+            authorizer.disconnected(connection, client.identity(), Left { scope, alias, reason, parting });
         });
     }
 

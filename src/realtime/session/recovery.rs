@@ -8,7 +8,7 @@ use super::ending::Closing;
 use super::line::Line;
 use super::{End, Session};
 use crate::realtime::dialect::Step;
-use crate::realtime::entrance::authorizer::Visitor;
+use crate::realtime::entrance::authorizer::ConnectionInfo;
 use crate::realtime::vocabulary::{Frame, Moment, Parcel};
 
 impl Session {
@@ -63,15 +63,15 @@ impl Session {
         }
         let Line::Open(link) = std::mem::replace(&mut self.line, Line::Away) else { return Some(frame) };
         let rights = self.client.rights().cloned();
-        let back = Return { link, record: self.record.take(), gate: self.gate.take(), rights, frame };
+        let back = Return { link, record: self.record.take(), authorizer: self.authorizer.take(), rights, frame };
         match berth.hand_over(Box::new(back)) {
             Ok(()) => {
                 self.moved();
                 None
             }
             Err(back) => {
-                let Return { link, record, gate, frame, .. } = *back;
-                (self.line, self.record, self.gate) = (Line::Open(link), record, gate);
+                let Return { link, record, authorizer, frame, .. } = *back;
+                (self.line, self.record, self.authorizer) = (Line::Open(link), record, authorizer);
                 Some(frame)
             }
         }
@@ -117,14 +117,14 @@ impl Session {
             self.lost("the client came back by another link".to_owned(), now);
             return;
         }
-        let Return { link, record, gate, rights, frame } = *back;
+        let Return { link, record, authorizer, rights, frame } = *back;
         if let Some(mooring) = &mut self.mooring {
             mooring.arrive(link.beats());
         }
         self.client.back(now);
-        if let Some((gate, visitor)) = gate {
-            let visitor = Visitor { connection: self.client.id(), ..Visitor::clone(&visitor) };
-            self.gate = Some((gate, Arc::new(visitor)));
+        if let Some((authorizer, connection)) = authorizer {
+            let connection = ConnectionInfo { connection: self.client.id(), ..ConnectionInfo::clone(&connection) };
+            self.authorizer = Some((authorizer, Arc::new(connection)));
         }
         if let Some(rights) = rights {
             self.client.grant(rights);

@@ -15,7 +15,7 @@ use crate::settings::Pattern;
 pub(super) struct Client {
     pub(super) machine: Machine,
     pub(super) now: Moment,
-    /// What the gate says to a `Connect`, if not yes.
+    /// What the authorizer says to a `Connect`, if not yes.
     pub(super) refusal: Option<Refusal>,
     pub(super) lines: Vec<String>,
 }
