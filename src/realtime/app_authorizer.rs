@@ -16,8 +16,8 @@ use super::entrance::authorizer::{self, Allow, Authorizer, ConnectionInfo, Decis
 use super::hub::{Answers, Asking, Given, Hub};
 use super::socketio::app_format;
 use super::vocabulary::{
-    Audience, Channel, Closing, Command, ConnectionId, Draft, Extras, Identity, Inquiry, Moment, Parting, Payload,
-    Publish, Refusal, Subscribe, Text, Turn,
+    Audience, Channel, Command, ConnectionId, DisconnectReason, Draft, Extras, Identity, Inquiry, LeaveKind, Moment,
+    Payload, Publish, Refusal, Subscribe, Text, Turn,
 };
 use crate::app::{
     self, Act, Answer, App, AskError, Asker, Content, Do, Event, EventKind, Place, Question, Target, User,
@@ -193,8 +193,8 @@ impl Authorizer for AppAuthorizer {
     }
 
     fn disconnected(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, left: Left) {
-        let Left { scope, alias, reason, parting } = left;
-        if parting != Parting::Forgotten && self.app.wants(EventKind::Disconnect, None) {
+        let Left { scope, alias, reason, kind } = left;
+        if kind != LeaveKind::Expired && self.app.wants(EventKind::Disconnect, None) {
             let asker = self.asker(connection, identity, (Arc::clone(&scope), alias.clone()));
             let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
             let turn = Arc::new(Turn::new(connection.connection, Arc::clone(&scope), alias, 0));
@@ -202,7 +202,7 @@ impl Authorizer for AppAuthorizer {
             let then = move |answer| callbacks.epilogue(answer, &turn, &connection, identity.as_ref());
             self.app.report(Question::new(asker, event), then);
         }
-        if parting != Parting::Away {
+        if kind != LeaveKind::Detached {
             self.kept.lock().remove(&(connection.connection, scope));
         }
     }
@@ -287,7 +287,7 @@ impl AppAuthorizer {
 }
 
 fn departed(turn: &Turn) -> Command {
-    Command::Depart { scope: Arc::clone(&turn.scope), alias: None, reason: "", parting: Parting::Gone }
+    Command::Depart { scope: Arc::clone(&turn.scope), alias: None, reason: "", kind: LeaveKind::Final }
 }
 
 /// When a handler's work is over and it has not acknowledged what it was asked, it never will.
@@ -418,7 +418,7 @@ fn carried_out(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) 
             // RFC 6455 section 7.4.2: 3000 to 4999 are the app's; of the others these two make sense.
             let code = code.filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
             let reason = Text::from(reason.as_deref().unwrap_or_default());
-            Ok(Command::Close(Closing::Kicked { code, reason }))
+            Ok(Command::Close(DisconnectReason::Kicked { code, reason }))
         }
         Act::Identify { user } => Ok(Command::Identify { ticket: 0, identity: identity(&user) }),
     }

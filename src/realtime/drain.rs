@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::hub::Hub;
-use super::vocabulary::Closing;
+use super::vocabulary::DisconnectReason;
 use crate::drain::Signal;
 use crate::settings::Live;
 
@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Waits for the drain and closes everybody in a random order, spread over its time.
 pub async fn close_all(hub: Arc<Hub>, restarts: Live<bool>, mut drain: Signal) {
     let deadline = drain.draining().await;
-    let why = if *restarts.get() { Closing::Restarting } else { Closing::GoingAway };
+    let why = if *restarts.get() { DisconnectReason::Restarting } else { DisconnectReason::GoingAway };
     let start = Instant::now();
     let order = RandomState::new();
     let mut connections = hub.connections();

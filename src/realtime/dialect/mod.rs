@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub use super::vocabulary::{Encode, Encoding, Form};
 
-use super::vocabulary::{Channel, Closing, Command, Event, Frame, Moment, Parcel, Parting, Violation};
+use super::vocabulary::{Channel, Command, DisconnectReason, Event, Frame, LeaveKind, Moment, Parcel, Violation};
 
 /// One client's side of a conversation.
 ///
@@ -23,7 +23,7 @@ pub trait Dialect: Send {
     /// A frame came. Pings, pongs and the client's close come here too, as signs of life; the link answers them.
     ///
     /// # Errors
-    /// [`Violation`] when the client broke a rule that ends the connection: [`Dialect::farewell`] follows.
+    /// [`Violation`] when the client broke a rule that ends the connection: [`Dialect::close_frames`] follows.
     fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation>;
 
     /// Something for this client only, or something shared that its encoder left to the machine.
@@ -39,13 +39,13 @@ pub trait Dialect: Send {
     fn next_wake(&self) -> Option<Instant>;
 
     /// The connection ends by this side: the dialect's last words and its close code.
-    /// Where it pushes no close frame, the session sends [`Closing::close`].
-    fn farewell(&mut self, why: &Closing, now: Moment, step: &mut Step);
+    /// Where it pushes no close frame, the session sends [`DisconnectReason::close`].
+    fn close_frames(&mut self, why: &DisconnectReason, now: Moment, step: &mut Step);
 
     /// The connection is over, for the reason of this word: says of each of its parts which it was (its scope, and
     /// what the client was called there) and why it ended, in the dialect's own words where it has such.
-    fn parted(&mut self, word: &'static str, each: &mut Parted<'_>) {
-        each(Arc::from(""), None, word, Parting::Gone);
+    fn left_scopes(&mut self, word: &'static str, each: &mut OnLeft<'_>) {
+        each(Arc::from(""), None, word, LeaveKind::Final);
     }
 
     /// Whether it has namespaces: then it lets clients into them, and names those only that they are in.
@@ -81,7 +81,7 @@ pub trait Resumable {
 }
 
 /// Hears which of its scopes a client was in, what it was called there, why it ended, and how far.
-pub type Parted<'a> = dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str, Parting) + 'a;
+pub type OnLeft<'a> = dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str, LeaveKind) + 'a;
 
 /// What a machine wants done, in order.
 #[derive(Debug, Default)]
@@ -117,7 +117,7 @@ impl Step {
         self.actions.push(Action::Agreed(command));
     }
 
-    pub fn close(&mut self, why: Closing) {
+    pub fn close(&mut self, why: DisconnectReason) {
         self.command(Command::Close(why));
     }
 }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
 use crate::realtime::vocabulary::{
-    Command, ConnectionId, Extras, Identity, Inquiry, Parting, Payload, Refusal, Rights,
+    Command, ConnectionId, Extras, Identity, Inquiry, LeaveKind, Payload, Refusal, Rights,
 };
 
 /// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
@@ -40,13 +40,13 @@ pub struct Left {
     /// What the client was called there.
     pub alias: Option<Arc<str>>,
     pub reason: &'static str,
-    pub parting: Parting,
+    pub kind: LeaveKind,
 }
 
 impl Left {
     /// Of a connection without scopes.
     pub fn whole(reason: &'static str) -> Left {
-        Left { scope: Arc::from(""), alias: None, reason, parting: Parting::Gone }
+        Left { scope: Arc::from(""), alias: None, reason, kind: LeaveKind::Final }
     }
 }
 

@@ -29,7 +29,7 @@ use self::rejection::{Rejection, RejectionClose, Rejections};
 use self::token::{Grant, TokenError, Tokens, presented};
 use super::hub::{Authority, Client, Hub};
 use super::link::websocket::{self, Offer};
-use super::vocabulary::{Channel, Close, Command, Moment, Refusal, Rights, Subscribe};
+use super::vocabulary::{Channel, CloseFrame, Command, Moment, Refusal, Rights, Subscribe};
 use crate::app::{App, EventKind};
 use crate::drain::Signal;
 use crate::http::facts::RequestId;
@@ -338,7 +338,7 @@ impl Entrance {
                 let failure = Failure::client(status.unwrap_or(StatusCode::FORBIDDEN), reason.to_string());
                 // Where the app speaks of close codes, it means a socket.
                 let code = code.filter(|code| (3000..=4999).contains(code));
-                let close = code.map(|code| RejectionClose { close: Close::new(code, reason), pages_only: false });
+                let close = code.map(|code| RejectionClose { close: CloseFrame::new(code, reason), pages_only: false });
                 Rejection { failure, close }
             }
             Refusal::Unavailable => {

@@ -19,7 +19,7 @@ use super::token;
 use crate::drain::Signal;
 use crate::http::{Failure, Response};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
-use crate::realtime::vocabulary::{Close, Frame};
+use crate::realtime::vocabulary::{CloseFrame, Frame};
 use crate::telemetry::Registry;
 
 /// Sockets that are open only to be told why they are closed, at most: further clients get the status.
@@ -39,7 +39,7 @@ pub struct Rejection {
 /// A close for a socket whose client is not let in.
 #[derive(Debug)]
 pub struct RejectionClose {
-    pub close: Close,
+    pub close: CloseFrame,
     /// Only pages are told so: other programs read the status.
     pub pages_only: bool,
 }
@@ -47,7 +47,7 @@ pub struct RejectionClose {
 impl RejectionClose {
     /// A close that only pages are told.
     pub fn for_pages(code: u16, reason: &str) -> RejectionClose {
-        RejectionClose { close: Close::new(code, reason), pages_only: true }
+        RejectionClose { close: CloseFrame::new(code, reason), pages_only: true }
     }
 }
 
@@ -113,7 +113,7 @@ impl Rejections {
     }
 }
 
-async fn say(upgrade: OnUpgrade, agreed: Option<Agreed>, config: websocket::Config, close: Close) {
+async fn say(upgrade: OnUpgrade, agreed: Option<Agreed>, config: websocket::Config, close: CloseFrame) {
     let Ok(upgraded) = upgrade.await else { return };
     let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
     link.push(Frame::Close(Some(close)));

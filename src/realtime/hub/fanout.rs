@@ -8,7 +8,7 @@ use super::lane::{Address, Lane};
 use super::numbers::Numbers;
 use super::outbox::{Entry, Item, Limits, Pushed, Slow};
 use super::sync::Mutex;
-use crate::realtime::vocabulary::{Closing, ConnectionId, Encoding, Event, Form, Parcel};
+use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Encoding, Event, Form, Parcel};
 
 /// What fan-out needs of the hub.
 pub struct Means<'a> {
@@ -100,7 +100,7 @@ impl Means<'_> {
                         }
                         Pushed::Full => {
                             self.numbers.dropped(Slow::Disconnect, 1);
-                            mailboxes.end(seat.slot, Closing::Slow);
+                            mailboxes.end(seat.slot, DisconnectReason::Slow);
                         }
                     }
                 }

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::direct_writer::DirectWriter;
 use super::outbox::{Entry, Limits, Outbox, Pushed, Slow};
-use crate::realtime::vocabulary::{Closing, ConnectionId};
+use crate::realtime::vocabulary::{ConnectionId, DisconnectReason};
 
 /// Where a mailbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +68,7 @@ struct Mailbox {
     turn: Turn,
     is_due: bool,
     crowded: bool,
-    closing: Option<Box<Closing>>,
+    closing: Option<Box<DisconnectReason>>,
     /// It was told to close: after what it was not told before that, nothing more may come.
     is_ended: bool,
     /// Channels that go on in the history, from which offset. Bounded by the client's subscriptions.
@@ -91,7 +91,7 @@ enum Turn {
 pub struct Post {
     pub entries: VecDeque<Entry>,
     pub behind: Vec<(u32, u64)>,
-    pub closing: Option<Box<Closing>>,
+    pub closing: Option<Box<DisconnectReason>>,
     /// Nothing was left behind.
     pub is_all: bool,
 }
@@ -218,7 +218,7 @@ impl Lane {
         post.behind.append(&mut mailbox.behind);
         post.is_all = mailbox.outbox.is_empty();
         // Last words come before the end, but for who reads too slowly: it may come back for them.
-        let is_slow = mailbox.closing.as_deref() == Some(&Closing::Slow);
+        let is_slow = mailbox.closing.as_deref() == Some(&DisconnectReason::Slow);
         post.closing = if post.is_all || is_slow { mailbox.closing.take() } else { None };
         // What comes from now on wakes it: it need not look again before that.
         mailbox.turn = if post.is_all { Turn::Asleep } else { Turn::Busy };
@@ -310,7 +310,7 @@ impl Mailboxes {
     }
 
     /// The connection is to end. The first reason stands.
-    pub fn end(&mut self, slot: u32, why: Closing) {
+    pub fn end(&mut self, slot: u32, why: DisconnectReason) {
         if let Some(mailbox) = self.slots.get_mut(slot as usize) {
             if !mailbox.is_ended {
                 mailbox.is_ended = true;

@@ -61,7 +61,7 @@ use remedy::Remedy;
 
 use crate::shares::Holder;
 
-use super::vocabulary::{Channel, Closing, Command, ConnectionId, Event, Identity, Member, Presence};
+use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Presence};
 
 /// How often one message gives way to clients that have to write first, at most; and how long each time, once others
 /// than this thread must be at it.
@@ -198,7 +198,7 @@ impl Hub {
     }
 
     /// Ends a connection. Says whether there was such a one.
-    pub fn end(&self, id: ConnectionId, why: Closing) -> bool {
+    pub fn end(&self, id: ConnectionId, why: DisconnectReason) -> bool {
         self.at(id, |mailboxes, slot| mailboxes.end(slot, why)).is_some()
     }
 
@@ -241,7 +241,7 @@ impl Hub {
             let pushed = mailboxes.push(slot, entry, Slow::Disconnect, &limits);
             if pushed == Pushed::Full {
                 self.numbers.dropped(Slow::Disconnect, 1);
-                mailboxes.end(slot, Closing::Slow);
+                mailboxes.end(slot, DisconnectReason::Slow);
             }
             pushed
         });

@@ -14,8 +14,8 @@ use super::outbox::Item;
 use super::policy::{Policy, Rule};
 use super::{Authority, Client, Config, Hub, Numbers};
 use crate::realtime::vocabulary::{
-    Audience, Channel, Closing, Draft, Encode, Encoding, Event, Form, Frame, Moment, Parcel, Payload, Position,
-    Presence, Publish, Recovery, Refusal, Since, Subscribe, Subscribed,
+    Audience, Channel, DisconnectReason, Draft, Encode, Encoding, Event, Form, Frame, Moment, Parcel, Payload,
+    Position, Presence, Publish, Recovery, Refusal, Since, Subscribe, Subscribed,
 };
 use crate::settings::{Pattern, Size};
 use crate::shares::Holder;
@@ -111,7 +111,7 @@ impl Reader {
             });
         }
         if let Some(why) = client.closing() {
-            self.told.push(format!("closing {}", why.word()));
+            self.told.push(format!("closing {}", why.label()));
         }
         true
     }

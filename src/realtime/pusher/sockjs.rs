@@ -427,7 +427,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::realtime::vocabulary::Close;
+    use crate::realtime::vocabulary::CloseFrame;
 
     type Pair = (SockJs<u8>, Arc<Meeting>, Arc<Sessions<u8>>);
 
@@ -467,7 +467,7 @@ mod tests {
         let mut poll = meeting.listen(false);
         assert_eq!(chunk(&mut stream).await, None, "another took its place");
         link.push(Frame::text("d"));
-        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
         flush(&mut link);
         assert_eq!(chunk(&mut poll).await.as_deref(), Some("a[\"d\"]\nc[4200,\"come back\"]\n"));
         assert_eq!(chunk(&mut poll).await, None);
@@ -545,7 +545,7 @@ mod tests {
         let closing = |link: &mut SockJs<u8>| link.poll_close(&mut Context::from_waker(Waker::noop())).is_ready();
         let (mut link, meeting, _sessions) = open();
         drop(meeting.listen(false));
-        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
         assert!(!closing(&mut link));
         tokio::time::advance(LINGER / 2).await;
         let mut poll = meeting.listen(false);
@@ -559,7 +559,7 @@ mod tests {
 
         let (mut link, meeting, _sessions) = open();
         drop(meeting.listen(true));
-        link.push(Frame::Close(Some(Close::new(4200, "come back"))));
+        link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
         assert!(!closing(&mut link));
         tokio::time::advance(LINGER).await;
         assert!(closing(&mut link));

@@ -12,7 +12,7 @@ use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref
 const WAITING: usize = 64;
 
 /// The command that the authorizer thinks about, and those behind it.
-pub struct Desk {
+pub struct PendingCommands {
     asking: Option<(Deciding, Command)>,
     /// What the authorizer said is to be done besides: an answer of the app bounds it.
     then: std::vec::IntoIter<Command>,
@@ -23,10 +23,10 @@ pub struct Desk {
     waiting: VecDeque<Command>,
 }
 
-impl Desk {
-    fn new(asking: Deciding, about: Command) -> Box<Desk> {
+impl PendingCommands {
+    fn new(asking: Deciding, about: Command) -> Box<PendingCommands> {
         let then = Vec::new().into_iter();
-        Box::new(Desk {
+        Box::new(PendingCommands {
             asking: Some((asking, about)),
             then,
             has_published: false,
@@ -37,8 +37,8 @@ impl Desk {
 }
 
 impl Session {
-    pub(super) fn has_room_at_desk(&self) -> bool {
-        self.desk.as_ref().is_none_or(|desk| desk.waiting.len() < WAITING)
+    pub(super) fn has_room_for_commands(&self) -> bool {
+        self.pending.as_ref().is_none_or(|pending| pending.waiting.len() < WAITING)
     }
 
     /// A command of the client: after those that wait, and if the authorizer agrees.
@@ -46,8 +46,8 @@ impl Session {
         if let Command::Close(why) = command {
             return self.end(why, now);
         }
-        if let Some(desk) = &mut self.desk {
-            desk.waiting.push_back(command);
+        if let Some(pending) = &mut self.pending {
+            pending.waiting.push_back(command);
             return;
         }
         if let Some(Err(refusal)) = self.client.rights().map(|rights| rights.permit(&command)) {
@@ -63,7 +63,7 @@ impl Session {
                 if let Err(refusal) = may_ask {
                     return self.refused(ticket(&command), channel(&command), refusal, now);
                 }
-                self.desk = Some(Desk::new(asking, command));
+                self.pending = Some(PendingCommands::new(asking, command));
                 // It is polled before this turn ends: a turn goes on for as long as something comes.
             }
             None => self.carry_out(command, Authority::Client, now),
@@ -76,36 +76,36 @@ impl Session {
     }
 
     /// Hears verdicts as they come, and goes on with the commands behind them. Ready when none is asked for.
-    pub(super) fn poll_desk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
-        while let Some(mut desk) = self.desk.take() {
-            if let Some((mut asking, about)) = desk.asking.take() {
+    pub(super) fn poll_pending(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(mut pending) = self.pending.take() {
+            if let Some((mut asking, about)) = pending.asking.take() {
                 let Poll::Ready(verdict) = asking.as_mut().poll(context) else {
-                    desk.asking = Some((asking, about));
-                    self.desk = Some(desk);
+                    pending.asking = Some((asking, about));
+                    self.pending = Some(pending);
                     return Poll::Pending;
                 };
-                desk.then = self.judged(about, verdict, now);
+                pending.then = self.judged(about, verdict, now);
             }
-            while desk.then.len() > 0 {
+            while pending.then.len() > 0 {
                 // A handler may say more at once than waits for a client: each gets its turn to write it first.
-                if self.desk.is_none() && self.gives_way(context) {
-                    self.desk = Some(desk);
+                if self.pending.is_none() && self.is_evicted(context) {
+                    self.pending = Some(pending);
                     return Poll::Pending;
                 }
-                if let Some(command) = desk.then.next() {
-                    self.follow(&mut desk, command, now);
+                if let Some(command) = pending.then.next() {
+                    self.follow(&mut pending, command, now);
                 }
             }
             // Behind what the verdict itself brought about.
-            for command in desk.waiting {
+            for command in pending.waiting {
                 self.command(command, now);
             }
         }
         Poll::Ready(())
     }
 
-    fn gives_way(&mut self, context: &mut Context<'_>) -> bool {
-        if self.ending.is_some() || self.line.link().is_none() {
+    fn is_evicted(&mut self, context: &mut Context<'_>) -> bool {
+        if self.close_timer.is_some() || self.link_state.link().is_none() {
             return false;
         }
         let others_first = self.client.hub().is_crowded();
@@ -128,14 +128,14 @@ impl Session {
         verdict.then.into_iter()
     }
 
-    fn follow(&mut self, desk: &mut Desk, command: Command, now: Moment) {
-        desk.queues |= match &command {
+    fn follow(&mut self, pending: &mut PendingCommands, command: Command, now: Moment) {
+        pending.queues |= match &command {
             Command::Settle { .. } | Command::Dismiss { .. } => true,
-            Command::Unsubscribe { .. } => desk.has_published,
+            Command::Unsubscribe { .. } => pending.has_published,
             _ => false,
         };
-        desk.has_published |= matches!(command, Command::Publish(_) | Command::Ask(_));
-        if desk.queues {
+        pending.has_published |= matches!(command, Command::Publish(_) | Command::Ask(_));
+        if pending.queues {
             self.client.hub().order(self.client.id(), command);
         } else {
             self.carry_out(command, Authority::App, now);
@@ -222,9 +222,9 @@ impl Session {
                 let given = data.map(|data| Given { alias, data, extras });
                 return self.client.hub().answer(asks, self.client.id(), given);
             }
-            Command::Depart { scope, alias, reason, parting } => {
+            Command::Depart { scope, alias, reason, kind } => {
                 if let Some((authorizer, connection)) = &self.authorizer {
-                    authorizer.disconnected(connection, self.client.identity(), Left { scope, alias, reason, parting });
+                    authorizer.disconnected(connection, self.client.identity(), Left { scope, alias, reason, kind });
                 }
                 return;
             }

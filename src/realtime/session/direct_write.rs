@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-use super::line::Line;
+use super::link_state::LinkState;
 use super::{Numbers, Session};
 use crate::realtime::hub::{DirectWriter, FlushBatch, Hub, Queued, Written};
 use crate::realtime::link::Link;
@@ -43,22 +43,24 @@ impl DirectWriter for SharedLink {
 impl Session {
     /// Lends the link where nothing is under way. Only of a client that hears something: others need no such memory.
     pub(super) fn lend(&mut self) {
-        let is_quiet = self.unwritten == 0 && self.ending.is_none() && self.mooring.is_none() && self.desk.is_none();
-        if !is_quiet || !self.client.has_all() || !matches!(&self.line, Line::Open(link) if link.is_quiet()) {
+        let is_quiet =
+            self.unwritten == 0 && self.close_timer.is_none() && self.resume.is_none() && self.pending.is_none();
+        if !is_quiet || !self.client.has_all() || !matches!(&self.link_state, LinkState::Open(link) if link.is_quiet())
+        {
             return;
         }
         if self.shared_link.is_none() && self.has_heard {
             self.shared_link = self.client.write_directly_by(Arc::<SharedLink>::default);
         }
         if let Some(loan) = &self.shared_link
-            && let Line::Open(link) = std::mem::replace(&mut self.line, Line::Lent)
+            && let LinkState::Open(link) = std::mem::replace(&mut self.link_state, LinkState::Lent)
         {
             *loan.0.lock() = Some(LentLink { link, is_stuck: false });
         }
     }
 
     pub(super) fn take_back(&mut self) {
-        if !matches!(self.line, Line::Lent) {
+        if !matches!(self.link_state, LinkState::Lent) {
             return;
         }
         let lent = self.shared_link.as_ref().and_then(|loan| loan.0.lock().take());
@@ -67,7 +69,7 @@ impl Session {
         if let Some(record) = &mut self.record {
             record.counted(link.traffic());
         }
-        self.line = Line::Open(link);
+        self.link_state = LinkState::Open(link);
     }
 }
 

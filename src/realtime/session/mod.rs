@@ -1,14 +1,14 @@
 //! One client: the only place that holds link, dialect and hub together. One task a connection, polled by hand: it
 //! reads, has commands written out, and writes what waits in as few writes as there can be.
 
-mod berth;
+mod resume;
 mod commands;
 mod ending;
-mod line;
+mod link_state;
 mod direct_write;
 mod open;
 mod record;
-mod recovery;
+mod resumption;
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -23,16 +23,16 @@ use super::entrance::authorizer::{Authorizer, ConnectionInfo, Left};
 use super::hub::outbox::{Entry, Item};
 use super::hub::{Authority, Client};
 use super::link::{Link, LinkError};
-use super::vocabulary::{Closing, Command, Event, Frame, Moment, Position};
+use super::vocabulary::{Command, DisconnectReason, Event, Frame, Moment, Position};
 use crate::drain::Guard;
-use commands::Desk;
+use commands::PendingCommands;
 use direct_write::SharedLink;
-use ending::Ending;
-use line::Line;
+use ending::CloseTimer;
+use link_state::LinkState;
 
-pub use berth::{Berths, Mooring, Most};
 pub use open::Sessions;
 pub use record::{End, Numbers, Record};
+pub use resume::{ResumeHandle, ResumeLimits, ResumeRegistry};
 
 /// A session that talks. A future by hand: one that the compiler makes of it is twice as large, for each open socket.
 pub struct Running(Session);
@@ -74,12 +74,12 @@ impl Went {
 
 /// One client's conversation, from its first word to its last.
 pub struct Session {
-    line: Line,
+    link_state: LinkState,
     dialect: Box<dyn Dialect>,
     client: Client,
     authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     /// Only while the authorizer is asked something.
-    desk: Option<Box<Desk>>,
+    pending: Option<Box<PendingCommands>>,
     /// What was pushed to the link since it last had written everything, in bytes.
     unwritten: usize,
     /// Where the link is while it is lent.
@@ -87,11 +87,11 @@ pub struct Session {
     /// Something was said to it by others.
     has_heard: bool,
     timer: Option<Pin<Box<Sleep>>>,
-    ending: Option<Box<Ending>>,
+    close_timer: Option<Box<CloseTimer>>,
     /// Of the present link; none while there is none.
     record: Option<Record>,
     /// Where the client may come back to it.
-    mooring: Option<Box<Mooring>>,
+    resume: Option<Box<ResumeHandle>>,
     /// How long the link may take to close.
     patience: Duration,
     _guard: Guard,
@@ -109,18 +109,18 @@ impl Session {
         guard: Guard,
     ) -> Session {
         let mut session = Session {
-            line: Line::Early(Vec::new()),
+            link_state: LinkState::Early(Vec::new()),
             dialect,
             client,
             authorizer,
-            desk: None,
+            pending: None,
             unwritten: 0,
             shared_link: None,
             has_heard: false,
             timer: None,
-            ending: None,
+            close_timer: None,
             record: Some(record),
-            mooring: None,
+            resume: None,
             patience: Duration::ZERO,
             _guard: guard,
         };
@@ -132,13 +132,13 @@ impl Session {
         for command in first {
             session.carry_out(command, Authority::App, now);
         }
-        std::future::poll_fn(|context| session.poll_desk(Moment::now(), context)).await;
+        std::future::poll_fn(|context| session.poll_pending(Moment::now(), context)).await;
         session
     }
 
     /// Talks over `link` until it is over. `patience` is how long the link may take to close.
     pub fn run(mut self, link: Box<dyn Link>, patience: Duration) -> Running {
-        self.line.open(link);
+        self.link_state.open(link);
         self.patience = patience;
         Running(self)
     }
@@ -151,14 +151,14 @@ impl Session {
 
     fn part(&mut self) {
         let Session { authorizer: Some((authorizer, connection)), client, dialect, record, .. } = self else { return };
-        let word = record.as_ref().map_or("lost", |record| record.end().word());
-        dialect.parted(word, &mut |scope, alias, reason, parting| {
-            authorizer.disconnected(connection, client.identity(), Left { scope, alias, reason, parting });
+        let word = record.as_ref().map_or("lost", |record| record.end().label());
+        dialect.left_scopes(word, &mut |scope, alias, reason, kind| {
+            authorizer.disconnected(connection, client.identity(), Left { scope, alias, reason, kind });
         });
     }
 
     fn count(&mut self) {
-        if let (Some(link), Some(record)) = (self.line.link(), &mut self.record) {
+        if let (Some(link), Some(record)) = (self.link_state.link(), &mut self.record) {
             record.count(link.traffic());
         }
     }
@@ -171,7 +171,7 @@ impl Session {
         let over = self.talk(now, context);
         self.note_beats();
         self.count();
-        if over.is_pending() && self.ending.is_none() {
+        if over.is_pending() && self.close_timer.is_none() {
             self.set_timer(now, context);
             self.lend();
         }
@@ -181,21 +181,21 @@ impl Session {
     fn talk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
         let mut left = TURN;
         loop {
-            if self.line.link().is_none() {
+            if self.link_state.link().is_none() {
                 // It was said to nobody.
                 self.unwritten = 0;
             }
-            let _ = self.poll_desk(now, context);
+            let _ = self.poll_pending(now, context);
             let is_written = self.unwritten == 0;
             let read = self.read(&mut left, now, context);
             // A link that was lost just now leaves nothing to wait for: what it could not take is to be kept.
-            let hears = is_written || self.line.link().is_none();
+            let hears = is_written || self.link_state.link().is_none();
             let heard = if hears { self.hear(now, context) } else { Went::NOWHERE };
-            if self.ending.is_some() {
-                let _ = self.poll_desk(now, context);
+            if self.close_timer.is_some() {
+                let _ = self.poll_pending(now, context);
                 return self.poll_ending(context);
             }
-            let Some(link) = self.line.link() else {
+            let Some(link) = self.link_state.link() else {
                 if heard.any {
                     continue;
                 }
@@ -213,7 +213,7 @@ impl Session {
                 }
             }
             let went_on = read.any || heard.any || (!is_written && self.unwritten == 0);
-            let is_all = read.is_all && (heard.is_all || self.unwritten > 0) && self.desk.is_none();
+            let is_all = read.is_all && (heard.is_all || self.unwritten > 0) && self.pending.is_none();
             if is_all || !went_on {
                 return Poll::Pending;
             }
@@ -228,20 +228,22 @@ impl Session {
     /// Reads what has come, as far as this turn goes.
     fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> Went {
         let before = *left;
-        while *left > 0 && self.ending.is_none() && self.unwritten < UNWRITTEN && self.has_room_at_desk() {
+        while *left > 0 && self.close_timer.is_none() && self.unwritten < UNWRITTEN && self.has_room_for_commands() {
             if self.client.hub().is_crowded() {
                 // Those whose mailboxes fill up come first.
                 *left = 0;
                 return Went { any: true, is_all: false };
             }
-            let Some(link) = self.line.link() else { break };
+            let Some(link) = self.link_state.link() else { break };
             match link.poll_receive(context) {
                 Poll::Pending => return Went { any: before != *left, is_all: true },
                 Poll::Ready(Some(Ok(frame))) => {
                     *left -= 1;
                     self.receive(frame, now);
                 }
-                Poll::Ready(Some(Err(LinkError::Violation(violation)))) => self.end(Closing::Violation(violation), now),
+                Poll::Ready(Some(Err(LinkError::Violation(violation)))) => {
+                    self.end(DisconnectReason::Violation(violation), now)
+                }
                 Poll::Ready(Some(Err(LinkError::Ended { word, detail }))) => {
                     self.ended_by_link(word, detail.into_owned(), now);
                 }
@@ -253,7 +255,7 @@ impl Session {
     }
 
     fn receive(&mut self, frame: Frame, now: Moment) {
-        let frame = if self.mooring.is_some() {
+        let frame = if self.resume.is_some() {
             let Some(frame) = self.hand_over(frame) else { return };
             frame
         } else {
@@ -264,7 +266,7 @@ impl Session {
         let outcome = self.dialect.receive(frame, now, &mut step);
         self.perform(step, now);
         if let Err(violation) = outcome {
-            self.end(Closing::Violation(violation), now);
+            self.end(DisconnectReason::Violation(violation), now);
         } else if let Some(code) = closed {
             self.closed_by_client(code);
         }
@@ -272,9 +274,9 @@ impl Session {
 
     /// What was sent before a question has arrived when it is answered.
     fn note_beats(&mut self) {
-        let (Some(mooring), Some(link)) = (&mut self.mooring, self.line.link()) else { return };
+        let (Some(resume), Some(link)) = (&mut self.resume, self.link_state.link()) else { return };
         let beats = link.beats();
-        let before = std::mem::replace(&mut mooring.beats, beats);
+        let before = std::mem::replace(&mut resume.beats, beats);
         let Some(machine) = self.dialect.resumable() else { return };
         if beats.answered != before.answered {
             machine.on_pong();
@@ -287,7 +289,7 @@ impl Session {
     /// Hands on what waits for the client, as much as may be unwritten.
     fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> Went {
         let mut any = false;
-        while self.unwritten < UNWRITTEN && self.ending.is_none() {
+        while self.unwritten < UNWRITTEN && self.close_timer.is_none() {
             if self.client.poll_fill(now, context).is_pending() {
                 return Went { any, is_all: true };
             }
@@ -308,15 +310,15 @@ impl Session {
     fn hand_on(&mut self, entry: Entry, now: Moment) {
         match entry.item {
             Item::Parcel(parcel) => {
-                if self.mooring.is_some() && !self.keep(&parcel, entry.offset > 0, now) {
+                if self.resume.is_some() && !self.keep(&parcel, entry.offset > 0, now) {
                     return;
                 }
                 self.unwritten += parcel.bytes() + 1;
-                self.line.push_parcel(parcel);
+                self.link_state.push_parcel(parcel);
             }
             Item::Event(event) => {
-                if let Some(mooring) = &self.mooring {
-                    mooring.make_room();
+                if let Some(resume) = &self.resume {
+                    resume.make_room();
                 }
                 self.deliver(&event, now);
             }
@@ -343,11 +345,11 @@ impl Session {
             match action {
                 Action::Send(frame) => {
                     self.unwritten += frame.len() + 1;
-                    self.line.push(frame);
+                    self.link_state.push(frame);
                 }
                 Action::SendParcel(parcel) => {
                     self.unwritten += parcel.bytes() + 1;
-                    self.line.push_parcel(parcel);
+                    self.link_state.push_parcel(parcel);
                 }
                 Action::Do(command) => self.command(command, now),
                 Action::Agreed(command) => self.carry_out(command, Authority::Client, now),
@@ -362,10 +364,10 @@ impl Session {
     fn keep_time(&mut self, now: Moment) {
         // The timer rings when the first of them is due, or before.
         let is_early = self.timer.as_ref().is_some_and(|timer| timer.deadline().into_std() > now.instant);
-        if is_early || self.ending.is_some() {
+        if is_early || self.close_timer.is_some() {
             return;
         }
-        if let Some(link) = self.line.link()
+        if let Some(link) = self.link_state.link()
             && link.next_wake().is_some_and(|due| due <= now.instant)
             && let Err(LinkError::Ended { word, detail }) = link.wake(now.instant)
         {
@@ -373,7 +375,7 @@ impl Session {
         }
         self.note_beats();
         if self.client.has_expired(now.instant) {
-            return self.end(Closing::Expired, now);
+            return self.end(DisconnectReason::Expired, now);
         }
         if self.dialect.next_wake().is_some_and(|due| due <= now.instant) {
             let mut step = Step::default();
@@ -384,7 +386,7 @@ impl Session {
 
     /// Sees to being woken when link or machine want it. A timer that comes too early is left alone.
     fn set_timer(&mut self, now: Moment, context: &mut Context<'_>) {
-        let by_link = self.line.link().and_then(|link| link.next_wake());
+        let by_link = self.link_state.link().and_then(|link| link.next_wake());
         let expiry = self.client.rights().map(|rights| rights.until);
         let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).chain(expiry).min() else { return };
         let due = tokio::time::Instant::from_std(due);

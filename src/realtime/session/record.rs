@@ -101,7 +101,7 @@ pub enum End {
 }
 
 impl End {
-    pub fn word(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             End::Cut => "cut",
             End::Client { .. } => "closed",
@@ -196,7 +196,7 @@ impl Drop for Record {
         numbers.open.get_or_create(&DialectLabel { dialect: who.dialect }).dec();
         let is_strange = matches!(end, End::Client { code: Some(..1000 | 1016..) });
         let code = if is_strange { 0 } else { end.code() };
-        numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.word(), code }).inc();
+        numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.label(), code }).inc();
         let detail = if let End::Link { detail, .. } | End::Lost { detail } = end { detail } else { "" };
         info!(
             target: "access",
@@ -205,7 +205,7 @@ impl Drop for Record {
             path = &*who.path,
             dialect = who.dialect,
             by = end.by(),
-            reason = end.word(),
+            reason = end.label(),
             code = end.code(),
             detail,
             seconds = who.opened.elapsed().as_secs_f64(),

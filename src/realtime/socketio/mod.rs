@@ -13,7 +13,7 @@ pub use config::{Config, EndpointConfig};
 use super::door::{Door, Found, Ground};
 use super::entrance::origin::Origins;
 use super::entrance::{self, Entrance};
-use super::session::{Berths, Sessions};
+use super::session::{ResumeRegistry, Sessions};
 use crate::app::App;
 use crate::drain::Signal;
 use crate::http::Request;
@@ -33,7 +33,7 @@ pub struct SocketIoDoor {
     /// How the frames of all endpoints' clients travel, by their session ids.
     transports: Arc<transport::Sessions>,
     /// Where those lie that may come back by another link.
-    berths: Arc<Berths>,
+    resume_registry: Arc<ResumeRegistry>,
     recovered: Numbers,
 }
 
@@ -73,7 +73,7 @@ impl SocketIoDoor {
             drain: ground.drain.clone(),
             endpoints: Live::new(Endpoint::all(config, &recovered)),
             transports: Arc::new(transport::Sessions::new(transports)),
-            berths: Arc::new(Berths::new(recovered.held().clone(), ground.registry)),
+            resume_registry: Arc::new(ResumeRegistry::new(recovered.held().clone(), ground.registry)),
             recovered,
         }
     }

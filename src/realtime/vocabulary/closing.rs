@@ -1,14 +1,14 @@
-//! Why things end: a command ([`Refusal`]), a client's rights ([`Violation`]), a whole connection ([`Closing`]).
+//! Why things end: a command ([`Refusal`]), a client's rights ([`Violation`]), a whole connection ([`DisconnectReason`]).
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Close, Payload, Text};
+use super::{CloseFrame, Payload, Text};
 
 /// Why a connection is closed by this side. Each dialect has its own close code for each.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Closing {
+pub enum DisconnectReason {
     /// The dialect's conversation is over.
     Done,
     /// Doorway is stopping; come back.
@@ -31,51 +31,51 @@ pub enum Closing {
     Failed,
 }
 
-impl Closing {
+impl DisconnectReason {
     /// The code of RFC 6455 section 7.4 (or its registry), for dialects that have none of their own.
-    pub fn close(&self) -> Close {
+    pub fn close(&self) -> CloseFrame {
         let (code, reason) = match self {
-            Closing::Done => (1000, Text::from_static("")),
-            Closing::GoingAway => (1001, Text::from_static("going away")),
-            Closing::Restarting => (1012, Text::from_static("restarting")),
-            Closing::Kicked { code, reason } => (code.unwrap_or(1008), reason.clone()),
-            Closing::Violation(violation) => (violation.breach.code(), violation.what.as_ref().into()),
-            Closing::Slow => (1013, Text::from_static("reading too slowly")),
-            Closing::Idle => (1001, Text::from_static("idle")),
+            DisconnectReason::Done => (1000, Text::from_static("")),
+            DisconnectReason::GoingAway => (1001, Text::from_static("going away")),
+            DisconnectReason::Restarting => (1012, Text::from_static("restarting")),
+            DisconnectReason::Kicked { code, reason } => (code.unwrap_or(1008), reason.clone()),
+            DisconnectReason::Violation(violation) => (violation.breach.code(), violation.what.as_ref().into()),
+            DisconnectReason::Slow => (1013, Text::from_static("reading too slowly")),
+            DisconnectReason::Idle => (1001, Text::from_static("idle")),
             // In the registry: 3000 "Unauthorized".
-            Closing::Expired => (3000, Text::from_static("expired")),
-            Closing::Overloaded => (1013, Text::from_static("try again later")),
-            Closing::Failed => (1011, Text::from_static("internal error")),
+            DisconnectReason::Expired => (3000, Text::from_static("expired")),
+            DisconnectReason::Overloaded => (1013, Text::from_static("try again later")),
+            DisconnectReason::Failed => (1011, Text::from_static("internal error")),
         };
-        Close { code, reason }
+        CloseFrame { code, reason }
     }
 
     /// One word for logs and counters.
-    pub fn word(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
-            Closing::Done => "done",
-            Closing::GoingAway => "going_away",
-            Closing::Restarting => "restarting",
-            Closing::Kicked { .. } => "kicked",
-            Closing::Violation(_) => "violation",
-            Closing::Slow => "slow",
-            Closing::Idle => "idle",
-            Closing::Expired => "expired",
-            Closing::Overloaded => "overloaded",
-            Closing::Failed => "failed",
+            DisconnectReason::Done => "done",
+            DisconnectReason::GoingAway => "going_away",
+            DisconnectReason::Restarting => "restarting",
+            DisconnectReason::Kicked { .. } => "kicked",
+            DisconnectReason::Violation(_) => "violation",
+            DisconnectReason::Slow => "slow",
+            DisconnectReason::Idle => "idle",
+            DisconnectReason::Expired => "expired",
+            DisconnectReason::Overloaded => "overloaded",
+            DisconnectReason::Failed => "failed",
         }
     }
 }
 
 /// How far a client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parting {
+pub enum LeaveKind {
     /// For good.
-    Gone,
+    Final,
     /// Its link is lost, and it may come back to what it had.
-    Away,
+    Detached,
     /// It did not come back in time, or not to this: that it is away was said before.
-    Forgotten,
+    Expired,
 }
 
 /// What kind of rule a client broke.
@@ -158,7 +158,7 @@ impl fmt::Display for Refusal {
 
 impl Refusal {
     /// One word for programs.
-    pub fn word(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Refusal::Forbidden | Refusal::Closed => "forbidden",
             Refusal::TooMany { .. } => "too_many",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Call, Channel, Closing, Extras, Identity, Inquiry, Member, Parting, Payload, Publish, Since, Subscribe, Text,
-    Ticket,
+    Call, Channel, DisconnectReason, Extras, Identity, Inquiry, LeaveKind, Member, Payload, Publish, Since, Subscribe,
+    Text, Ticket,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +14,7 @@ pub enum Command {
     /// has come back to what it had.
     Connect { ticket: Ticket, scope: Arc<str>, alias: Option<Arc<str>>, credentials: Option<Payload>, recovered: bool },
     /// This client is no longer in `scope`, for the reason of these words. Nothing comes back.
-    Depart { scope: Arc<str>, alias: Option<Arc<str>>, reason: &'static str, parting: Parting },
+    Depart { scope: Arc<str>, alias: Option<Arc<str>>, reason: &'static str, kind: LeaveKind },
     /// The app has this client leave `scope`; its connection goes on. The machine is told by `Dismissed`.
     Dismiss { scope: Arc<str> },
     /// This client is now known as `identity`: the dialect has checked it. Comes back as `Connected`.
@@ -49,5 +49,5 @@ pub enum Command {
     /// limits hold; but what only the app may say in a channel, no signature lets a client say. Comes back as what is inside does.
     Vouched(Box<Command>),
     /// This client's conversation ends.
-    Close(Closing),
+    Close(DisconnectReason),
 }

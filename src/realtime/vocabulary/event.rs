@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Channel, Closing, ConnectionId, Draft, Extras, Identity, Member, Message, Payload, Position, Refusal, Ticket,
+    Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Payload, Position, Refusal,
+    Ticket,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +76,7 @@ pub enum Event {
         scope: Arc<str>,
     },
     /// The last thing before the link ends, for links without a close frame.
-    Closing(Closing),
+    DisconnectReason(DisconnectReason),
 }
 
 /// What became of a member.

@@ -16,7 +16,7 @@ pub enum Frame {
     /// Inwards: the other side lives.
     Pong(Bytes),
     /// Outwards: the last frame. Inwards: the other side's, `None` where it gave no code.
-    Close(Option<Close>),
+    Close(Option<CloseFrame>),
 }
 
 impl Frame {
@@ -40,15 +40,15 @@ impl Frame {
 
 /// Why a link ends, on the wire: RFC 6455 section 7.4, or a dialect's own code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Close {
+pub struct CloseFrame {
     pub code: u16,
     /// At most 123 bytes of it are sent.
     pub reason: Text,
 }
 
-impl Close {
-    pub fn new(code: u16, reason: impl Into<Text>) -> Close {
-        Close { code, reason: reason.into() }
+impl CloseFrame {
+    pub fn new(code: u16, reason: impl Into<Text>) -> CloseFrame {
+        CloseFrame { code, reason: reason.into() }
     }
 }
 

@@ -17,12 +17,12 @@ mod rights;
 mod who;
 
 pub use channel::{BadName, Channel};
-pub use closing::{Breach, Closing, Parting, Refusal, Violation};
+pub use closing::{Breach, DisconnectReason, LeaveKind, Refusal, Violation};
 pub use command::Command;
 pub use connection_id::ConnectionId;
 pub use encoding::{Encode, Encoding, Form};
 pub use event::{Event, Presence, Recovery, Subscribed};
-pub use frame::{Close, Frame, Text};
+pub use frame::{CloseFrame, Frame, Text};
 pub use inquiry::{Inquiry, Turn};
 pub use message::{Draft, Extras, Message, Origin, Payload};
 pub use moment::Moment;

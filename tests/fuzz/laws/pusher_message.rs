@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use doorway::realtime::dialect::{Action, Dialect, Step};
 use doorway::realtime::pusher::machine::{App, Config, Key, name};
 use doorway::realtime::vocabulary::{
-    Close, Command, ConnectionId, Epoch, Event, Frame, Member, Moment, Payload, Position, Publish, Recovery, Subscribed,
+    CloseFrame, Command, ConnectionId, Epoch, Event, Frame, Member, Moment, Payload, Position, Publish, Recovery,
+    Subscribed,
 };
 use doorway::settings;
 use serde_json::{Value, json};
@@ -83,7 +84,7 @@ impl Talk {
             Command::Leave { ticket, .. } => Event::Accepted { ticket, position: None },
             Command::Close(why) => {
                 let mut step = Step::default();
-                self.machine.farewell(&why, self.now, &mut step);
+                self.machine.close_frames(&why, self.now, &mut step);
                 self.is_over = true;
                 assert!(step.actions.len() == 2, "an error and a close: {why:?}");
                 return self.perform(step);
@@ -119,7 +120,7 @@ fn heed(frame: &Frame) {
                 data => assert!(data.is_object() || said["event"] == "pusher:cache_miss", "{text}"),
             }
         }
-        Frame::Close(Some(Close { code: 4000..=4299, .. })) => {}
+        Frame::Close(Some(CloseFrame { code: 4000..=4299, .. })) => {}
         other => panic!("no frame of this protocol: {other:?}"),
     }
 }

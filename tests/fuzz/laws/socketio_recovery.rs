@@ -10,8 +10,8 @@ use std::time::Duration;
 use doorway::realtime::dialect::{Action, Dialect, Form, Resumable, Step};
 use doorway::realtime::socketio::machine::{Config, Emit, Machine, Recovery, SocketIo, event};
 use doorway::realtime::vocabulary::{
-    Channel, Closing, Command, ConnectionId, Draft, Epoch, Event, Frame, Message, Moment, Parting, Payload, Position,
-    Recovery as Replay, Refusal, Subscribed, Ticket,
+    Channel, Command, ConnectionId, DisconnectReason, Draft, Epoch, Event, Frame, LeaveKind, Message, Moment, Payload,
+    Position, Recovery as Replay, Refusal, Subscribed, Ticket,
 };
 use doorway::settings::Pattern;
 
@@ -201,14 +201,17 @@ impl World {
                 self.hears[usize::from(channel.as_str() == "/x")] = false;
                 self.tell(&Event::Unsubscribed { ticket, channel, why: None });
             }
-            Command::Depart { scope, alias, parting, .. } => {
+            Command::Depart { scope, alias, kind, .. } => {
                 let place = usize::from(&*scope == "/x");
-                if parting != Parting::Away && self.here[place].as_deref() == alias.as_deref() {
+                if kind != LeaveKind::Detached && self.here[place].as_deref() == alias.as_deref() {
                     self.here[place] = None;
                 }
             }
             Command::Close(why) => {
-                assert!(matches!(why, Closing::Done | Closing::Slow | Closing::Idle), "{why:?}");
+                assert!(
+                    matches!(why, DisconnectReason::Done | DisconnectReason::Slow | DisconnectReason::Idle),
+                    "{why:?}"
+                );
                 self.end();
             }
             _ => {}

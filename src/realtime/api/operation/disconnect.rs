@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::realtime::hub::Hub;
-use crate::realtime::vocabulary::{Closing, ConnectionId, Refusal, Text};
+use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Refusal, Text};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disconnect {
@@ -27,7 +27,7 @@ impl Disconnect {
     /// [`Refusal::Unknown`] for a connection that is not there; a user without connections is no error.
     pub fn perform(self, hub: &Hub) -> Result<usize, Refusal> {
         let Disconnect { whom, code, reason } = self;
-        let closing = || Closing::Kicked { code, reason: reason.clone() };
+        let closing = || DisconnectReason::Kicked { code, reason: reason.clone() };
         match whom {
             Whom::Connection(id) if hub.end(id, closing()) => Ok(1),
             Whom::Connection(_) => Err(Refusal::Unknown),

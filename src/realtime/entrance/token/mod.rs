@@ -88,7 +88,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// One word for logs and counters.
-    pub fn word(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             TokenError::Missing => "missing",
             TokenError::Several => "several",

@@ -32,7 +32,7 @@ impl Numbers {
     }
 
     pub fn checked<T>(&self, outcome: &Result<T, TokenError>) {
-        let outcome = outcome.as_ref().map_or_else(|error| error.word(), |_| "good");
+        let outcome = outcome.as_ref().map_or_else(|error| error.label(), |_| "good");
         self.checked.get_or_create(&Outcome { outcome }).inc();
     }
 }

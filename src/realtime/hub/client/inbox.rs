@@ -7,7 +7,7 @@ use super::Client;
 use crate::realtime::hub::direct_writer::DirectWriter;
 use crate::realtime::hub::lane::BATCH_BYTES;
 use crate::realtime::hub::outbox::{Entry, Item};
-use crate::realtime::vocabulary::{Channel, Closing, Event, Form, Moment, Position};
+use crate::realtime::vocabulary::{Channel, DisconnectReason, Event, Form, Moment, Position};
 
 /// How much is replayed at a time: the rest waits until this is written.
 const REPLAY_MESSAGES: usize = 64;
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Why it is to be closed, if it is.
-    pub fn closing(&mut self) -> Option<Closing> {
+    pub fn closing(&mut self) -> Option<DisconnectReason> {
         self.post.closing.take().map(|why| *why)
     }
 

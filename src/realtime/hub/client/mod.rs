@@ -16,8 +16,8 @@ use super::policy::{Allowed, Policy};
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::hub::remedy::Verb;
 use crate::realtime::vocabulary::{
-    Channel, Closing, ConnectionId, Encoding, Identity, Member, Moment, Recovery, Refusal, Rights, Since, Subscribe,
-    Subscribed,
+    Channel, ConnectionId, DisconnectReason, Encoding, Identity, Member, Moment, Recovery, Refusal, Rights, Since,
+    Subscribe, Subscribed,
 };
 use crate::shares::Holder;
 use publishing::Bucket;
@@ -339,7 +339,7 @@ impl Client {
     }
 
     /// Has its own session close it, in its turn.
-    pub fn end(&self, why: Closing) {
+    pub fn end(&self, why: DisconnectReason) {
         self.hub.lane(self.address()).lock().end(self.address().slot, why);
     }
 }

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 use super::assembly::Message;
 use super::inflate::Inflater;
 use super::{Agreed, mask, violation};
-use crate::realtime::vocabulary::{Close, Frame, Text, Violation};
+use crate::realtime::vocabulary::{CloseFrame, Frame, Text, Violation};
 
 /// The longest header: two bytes, eight of length, four of mask.
 const HEADER: usize = 14;
@@ -275,7 +275,7 @@ impl Decoder {
                     return Err(violation::close_code());
                 }
                 let reason = std::str::from_utf8(reason).map_err(|_| violation::reason_not_utf8())?;
-                Ok(Frame::Close(Some(Close::new(code, reason))))
+                Ok(Frame::Close(Some(CloseFrame::new(code, reason))))
             }
         }
     }

@@ -5,7 +5,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::deflate::Class;
-use crate::realtime::vocabulary::{Close, Frame};
+use crate::realtime::vocabulary::{CloseFrame, Frame};
 
 /// RFC 6455 section 5.5: what a control frame can carry, and what of it is left for a close frame's reason.
 const LONGEST_CONTROL: usize = 125;
@@ -28,7 +28,7 @@ pub fn control(control: Control, payload: &[u8], output: &mut Vec<u8>) {
 }
 
 /// Appends a whole close frame.
-pub fn close(close: Option<&Close>, output: &mut Vec<u8>) {
+pub fn close(close: Option<&CloseFrame>, output: &mut Vec<u8>) {
     let mut payload = Vec::new();
     if let Some(close) = close {
         let reason = &close.reason[..close.reason.floor_char_boundary(LONGEST_REASON)];

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{Link, LinkError, Traffic};
-use crate::realtime::vocabulary::{Close, Frame, Parcel, Violation};
+use crate::realtime::vocabulary::{CloseFrame, Frame, Parcel, Violation};
 use deflate::Deflater;
 use outgoing::Outgoing;
 
@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> WebSocket<S> {
             Frame::Close(close) => {
                 self.heard = Heard::Closed;
                 if !self.said_close {
-                    let echoed = close.as_ref().map(|close| Close::new(close.code, ""));
+                    let echoed = close.as_ref().map(|close| CloseFrame::new(close.code, ""));
                     self.say_close(echoed.as_ref());
                 }
             }
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> WebSocket<S> {
         self.outgoing.append(encode::HEADER + payload.len(), |output| encode::control(kind, payload, output));
     }
 
-    fn say_close(&mut self, close: Option<&Close>) {
+    fn say_close(&mut self, close: Option<&CloseFrame>) {
         self.said_close = true;
         self.owes = true;
         self.pong = None;
@@ -264,7 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WebSocket<S> {
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.said_close && self.heard != Heard::Gone {
             let close = match &self.heard {
-                Heard::Violated(violation) => Some(Close::new(violation.breach.code(), &*violation.what)),
+                Heard::Violated(violation) => Some(CloseFrame::new(violation.breach.code(), &*violation.what)),
                 _ => None,
             };
             self.say_close(close.as_ref());

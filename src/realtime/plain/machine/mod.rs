@@ -14,8 +14,8 @@ use super::config::{Broadcast, Config};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
-    Audience, Breach, Channel, Closing, Command, Draft, Event, Frame, Moment, Payload, Publish, Recovery, Refusal,
-    Since, Subscribe, Subscribed, Text, Ticket, Violation,
+    Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, Moment, Payload, Publish, Recovery,
+    Refusal, Since, Subscribe, Subscribed, Text, Ticket, Violation,
 };
 
 const SUBSCRIBE: Ticket = 1;
@@ -141,7 +141,10 @@ impl Machine {
     fn subscribed(&self, subscribed: &Subscribed, step: &mut Step) {
         let impossible = subscribed.recovery == Recovery::Impossible;
         if impossible && self.shape == Shape::Verbatim {
-            step.close(Closing::Violation(Violation::new(Breach::Policy, "what you missed is no longer kept")));
+            step.close(DisconnectReason::Violation(Violation::new(
+                Breach::Policy,
+                "what you missed is no longer kept",
+            )));
             return;
         }
         if let Shape::EventStream { .. } = self.shape {
@@ -201,17 +204,17 @@ impl Dialect for Machine {
         match event {
             Event::Subscribed(subscribed) => self.subscribed(subscribed, step),
             Event::Refused { ticket: SUBSCRIBE, refusal: Refusal::App { code, reason, .. }, .. } => {
-                step.close(Closing::Kicked { code: *code, reason: reason.clone() });
+                step.close(DisconnectReason::Kicked { code: *code, reason: reason.clone() });
             }
             Event::Refused { ticket: SUBSCRIBE, refusal: Refusal::Unavailable | Refusal::TooMany { .. }, .. } => {
-                step.close(Closing::Overloaded);
+                step.close(DisconnectReason::Overloaded);
             }
             Event::Refused { ticket: SUBSCRIBE, refusal, .. } => {
-                step.close(Closing::Violation(Violation::new(Breach::Policy, refusal.to_string())));
+                step.close(DisconnectReason::Violation(Violation::new(Breach::Policy, refusal.to_string())));
             }
             Event::Refused { refusal, .. } => {
                 let mut json = Json::new("error");
-                json.text("error", refusal.word());
+                json.text("error", refusal.label());
                 json.text("message", &refusal.to_string());
                 self.say(json, step);
             }
@@ -228,14 +231,14 @@ impl Dialect for Machine {
                 }
             },
             Event::Accepted { ticket: RENEW, .. } => self.say(Json::new("authorized"), step),
-            Event::Lost { .. } if self.shape.is_verbatim() => step.close(Closing::Slow),
+            Event::Lost { .. } if self.shape.is_verbatim() => step.close(DisconnectReason::Slow),
             Event::Lost { after, upto, .. } => {
                 let mut json = Json::new("lost");
                 json.display("after", after);
                 json.display("upto", upto);
                 self.say(json, step);
             }
-            Event::Unsubscribed { why: Some(_), .. } => step.close(Closing::Done),
+            Event::Unsubscribed { why: Some(_), .. } => step.close(DisconnectReason::Done),
             // The rest answers commands that a plain client has no words for.
             _ => {}
         }
@@ -254,7 +257,7 @@ impl Dialect for Machine {
     fn wake(&mut self, now: Moment, step: &mut Step) {
         let idle = self.plain.config.idle_timeout;
         if self.answers_pings && !idle.is_zero() && now.instant.saturating_duration_since(self.spoke) >= idle {
-            step.close(Closing::Idle);
+            step.close(DisconnectReason::Idle);
             return;
         }
         match self.heartbeat.beat(now.instant) {
@@ -265,7 +268,7 @@ impl Dialect for Machine {
                 step.send(self.shape.ping());
             }
             Beat::Ping => step.send(self.shape.ping()),
-            Beat::Dead => step.close(Closing::Idle),
+            Beat::Dead => step.close(DisconnectReason::Idle),
         }
     }
 
@@ -275,11 +278,11 @@ impl Dialect for Machine {
         [self.heartbeat.next(), idle].into_iter().flatten().min()
     }
 
-    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+    fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
         if let Shape::EventStream { .. } = self.shape {
             // EventSource comes back by itself; one that must not is told with a status, not here.
             let mut json = Json::new("closing");
-            json.text("reason", why.word());
+            json.text("reason", why.label());
             self.say(json, step);
             return;
         }

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::encode::frame;
-use crate::realtime::vocabulary::{Close, Closing, Frame, Text};
+use crate::realtime::vocabulary::{CloseFrame, DisconnectReason, Frame, Text};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Code {
@@ -65,20 +65,23 @@ impl Code {
     }
 
     /// What the connection ends for, in the protocol's words; `None` where it has none and RFC 6455 does.
-    pub fn of(why: &Closing) -> Option<Code> {
+    pub fn of(why: &DisconnectReason) -> Option<Code> {
         Some(match why {
-            Closing::GoingAway | Closing::Restarting | Closing::Expired | Closing::Failed => Code::Reconnect,
-            Closing::Slow | Closing::Overloaded => Code::Full,
-            Closing::Idle => Code::NoPong,
-            Closing::Kicked { code: Some(code @ 4000..=4299), reason } => Code::Said(*code, reason.clone()),
-            Closing::Kicked { reason, .. } => Code::Unauthorised(reason.clone()),
-            Closing::Done | Closing::Violation(_) => return None,
+            DisconnectReason::GoingAway
+            | DisconnectReason::Restarting
+            | DisconnectReason::Expired
+            | DisconnectReason::Failed => Code::Reconnect,
+            DisconnectReason::Slow | DisconnectReason::Overloaded => Code::Full,
+            DisconnectReason::Idle => Code::NoPong,
+            DisconnectReason::Kicked { code: Some(code @ 4000..=4299), reason } => Code::Said(*code, reason.clone()),
+            DisconnectReason::Kicked { reason, .. } => Code::Unauthorised(reason.clone()),
+            DisconnectReason::Done | DisconnectReason::Violation(_) => return None,
         })
     }
 
     /// As a reason for the session to end.
-    pub fn closing(&self) -> Closing {
-        Closing::Kicked { code: Some(self.number()), reason: self.words() }
+    pub fn closing(&self) -> DisconnectReason {
+        DisconnectReason::Kicked { code: Some(self.number()), reason: self.words() }
     }
 
     pub fn error(&self) -> Frame {
@@ -86,7 +89,7 @@ impl Code {
     }
 
     pub fn close(&self) -> Frame {
-        Frame::Close(Some(Close::new(self.number(), self.words())))
+        Frame::Close(Some(CloseFrame::new(self.number(), self.words())))
     }
 }
 

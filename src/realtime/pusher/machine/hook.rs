@@ -47,7 +47,7 @@ impl HookEvent {
         HookEvent::SubscriptionCount,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             HookEvent::ChannelOccupied => "channel_occupied",
             HookEvent::ChannelVacated => "channel_vacated",

@@ -35,7 +35,9 @@ pub use notice::{Ear, Notice};
 
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
-use crate::realtime::vocabulary::{Channel, Closing, ConnectionId, Draft, Event, Frame, Moment, Ticket, Violation};
+use crate::realtime::vocabulary::{
+    Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ticket, Violation,
+};
 use client_events::Bucket;
 use encode::frame;
 use signing_in::User;
@@ -146,7 +148,7 @@ impl Dialect for Machine {
                 Some(code) => step.close(code.closing()),
                 None => step.send(Frame::text(r#"{"event":"pusher:ping","data":"{}"}"#)),
             },
-            Beat::Dead => step.close(Closing::Idle),
+            Beat::Dead => step.close(DisconnectReason::Idle),
         }
     }
 
@@ -154,7 +156,7 @@ impl Dialect for Machine {
         self.heartbeat.next()
     }
 
-    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+    fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
         if let Some(code) = Code::of(why) {
             refusal(code).into_iter().for_each(|frame| step.send(frame));
         }

@@ -8,8 +8,8 @@ use super::*;
 use crate::realtime::dialect::{Action, Dialect, Form, Step};
 use crate::realtime::hub::policy::Allowed;
 use crate::realtime::vocabulary::{
-    Closing, Command, Draft, Epoch, Event, Extras, Member, Message, Payload, Position, Presence, Recovery, Subscribe,
-    Subscribed,
+    Command, DisconnectReason, Draft, Epoch, Event, Extras, Member, Message, Payload, Position, Presence, Recovery,
+    Subscribe, Subscribed,
 };
 use crate::settings;
 
@@ -166,14 +166,14 @@ fn silence_is_pinged_and_then_the_end() {
 
 #[test]
 fn every_end_has_a_code_of_the_right_class() {
-    let kicked = |code| Closing::Kicked { code, reason: "out".into() };
+    let kicked = |code| DisconnectReason::Kicked { code, reason: "out".into() };
     for (why, code) in [
-        (Closing::GoingAway, 4200),
-        (Closing::Idle, 4201),
-        (Closing::Slow, 4100),
-        (Closing::Overloaded, 4100),
-        (Closing::Failed, 4200),
-        (Closing::Expired, 4200),
+        (DisconnectReason::GoingAway, 4200),
+        (DisconnectReason::Idle, 4201),
+        (DisconnectReason::Slow, 4100),
+        (DisconnectReason::Overloaded, 4100),
+        (DisconnectReason::Failed, 4200),
+        (DisconnectReason::Expired, 4200),
         (kicked(None), 4009),
         (kicked(Some(1008)), 4009),
         (kicked(Some(4009)), 4009),
@@ -181,7 +181,7 @@ fn every_end_has_a_code_of_the_right_class() {
     ] {
         let mut talk = Talk::new("");
         let mut step = Step::default();
-        talk.machine.farewell(&why, talk.now, &mut step);
+        talk.machine.close_frames(&why, talk.now, &mut step);
         let told = lines(step);
         assert!(told[0].contains(&format!("\"code\":{code}")), "{why:?}: {told:?}");
         assert_eq!(told[1], format!("close {code}"));

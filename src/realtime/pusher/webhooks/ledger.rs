@@ -193,7 +193,7 @@ impl Ledger {
         for hook in hooks {
             let posts = self.posts.read();
             let Some(post) = posts.get(&(app.id().to_owned(), hook.receiver.clone())) else { continue };
-            let mut object = json!({ "name": event.word(), "channel": name });
+            let mut object = json!({ "name": event.label(), "channel": name });
             for (key, value) in more {
                 object[*key] = value.clone();
             }

@@ -14,7 +14,7 @@ use crate::drain::Guard;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, AuthorizeAt};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
-use crate::realtime::session::{Most, Session};
+use crate::realtime::session::{ResumeLimits, Session};
 use crate::realtime::socketio::machine::Config;
 use crate::realtime::socketio::{DIALECT, Endpoint, SocketIoDoor};
 use crate::realtime::vocabulary::Moment;
@@ -91,11 +91,11 @@ impl SocketIoDoor {
         let asked = admitted.authorizer.is_some() && self.app.wants(EventKind::Message, None);
         let mut machine = Box::new(endpoint.dialect.machine(id, asked, Moment::now()));
         let Config { recovery_clients: clients, recovery_bytes_total, .. } = &endpoint.config.dialect;
-        let most = Most { clients: *clients, held: recovery_bytes_total.bytes() };
+        let most = ResumeLimits { clients: *clients, held: recovery_bytes_total.bytes() };
         let key = machine.recoverable();
         let holder = Holder::of(facts.client);
-        let mooring = key.map(|key| self.berths.moor(key, &endpoint.place, (id, holder), most));
-        Ok(self.sessions.begin(admitted, machine).await.moored(mooring))
+        let resume = key.map(|key| self.resume_registry.register(key, &endpoint.place, (id, holder), most));
+        Ok(self.sessions.begin(admitted, machine).await.resumable_by(resume))
     }
 
     /// A WebSocket for a session that polls; `None` where it has one already.

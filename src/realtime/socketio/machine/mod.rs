@@ -38,9 +38,9 @@ pub use inline::inline;
 pub use recovery::Numbers;
 pub use shared::SocketIo;
 
-use crate::realtime::dialect::{Dialect, Encoding, Parted, Resumable, Step};
+use crate::realtime::dialect::{Dialect, Encoding, OnLeft, Resumable, Step};
 use crate::realtime::vocabulary::{
-    Breach, Channel, Closing, ConnectionId, Event, Extras, Frame, Moment, Parcel, Parting, Ticket, Violation,
+    Breach, Channel, ConnectionId, DisconnectReason, Event, Extras, Frame, LeaveKind, Moment, Parcel, Ticket, Violation,
 };
 use packet::Packet;
 use space::{Space, State};
@@ -169,7 +169,7 @@ impl Dialect for Machine {
     fn wake(&mut self, now: Moment, step: &mut Step) {
         if self.deadline.is_some_and(|deadline| deadline <= now.instant) {
             self.deadline = None;
-            step.close(Closing::Idle);
+            step.close(DisconnectReason::Idle);
         }
         self.give_up(now, step);
     }
@@ -187,9 +187,9 @@ impl Dialect for Machine {
         Some(self)
     }
 
-    fn farewell(&mut self, why: &Closing, _now: Moment, step: &mut Step) {
+    fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
         // A client that is told so does not come back by itself; one that only loses its link does.
-        if let Closing::Kicked { .. } = why {
+        if let DisconnectReason::Kicked { .. } = why {
             for space in self.spaces.iter().filter(|space| space.state == State::Joined) {
                 step.send_parcel(self.shared.shape.notice(write::DISCONNECT, &space.scope, None));
             }
@@ -197,15 +197,15 @@ impl Dialect for Machine {
         step.send(Frame::Close(Some(why.close())));
     }
 
-    fn parted(&mut self, word: &'static str, each: &mut Parted<'_>) {
+    fn left_scopes(&mut self, word: &'static str, each: &mut OnLeft<'_>) {
         for space in self.spaces.drain(..) {
-            let parting = match space.state {
+            let kind = match space.state {
                 // Whoever was still at the door has not been here.
                 State::Asking(_) | State::Leaving(_) => continue,
-                State::Away(_) | State::Returning(_) => Parting::Forgotten,
-                State::Joining(_) | State::Joined => Parting::Gone,
+                State::Away(_) | State::Returning(_) => LeaveKind::Expired,
+                State::Joining(_) | State::Joined => LeaveKind::Final,
             };
-            each(space.scope, Some(space.sid), reason(word), parting);
+            each(space.scope, Some(space.sid), reason(word), kind);
         }
     }
 }

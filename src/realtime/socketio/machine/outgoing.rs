@@ -11,7 +11,7 @@ use super::space::{Space, State};
 use super::{Machine, Pending, draft, relay, rooms, write};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
-    Audience, Channel, Command, Draft, Extras, Parting, Payload, Publish, Refusal, Subscribe, Ticket,
+    Audience, Channel, Command, Draft, Extras, LeaveKind, Payload, Publish, Refusal, Subscribe, Ticket,
 };
 
 impl Machine {
@@ -73,8 +73,8 @@ impl Machine {
         self.unsubscribe(&space, step);
         // After what it said before, which may still wait for the app. Of one that is away it was told before.
         let is_away = matches!(space.state, State::Away(_) | State::Returning(_));
-        let parting = if is_away { Parting::Forgotten } else { Parting::Gone };
-        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason, parting });
+        let kind = if is_away { LeaveKind::Expired } else { LeaveKind::Final };
+        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason, kind });
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl Machine {
             if let State::Joining(_) = space.state {
                 let reason = "server namespace disconnect";
                 let (scope, alias) = (space.scope, Some(space.sid));
-                step.command(Command::Depart { scope, alias, reason, parting: Parting::Gone });
+                step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Final });
             }
             return;
         }

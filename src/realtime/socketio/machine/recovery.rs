@@ -18,7 +18,9 @@ use super::space::{Space, State};
 use super::trail::{self, Bounds, Trail};
 use super::{msgpack, write};
 use crate::realtime::dialect::Step;
-use crate::realtime::vocabulary::{Closing, Command, Extras, Frame, Moment, Parcel, Parting, Payload, Ticket};
+use crate::realtime::vocabulary::{
+    Command, DisconnectReason, Extras, Frame, LeaveKind, Moment, Parcel, Payload, Ticket,
+};
 use crate::telemetry::Registry;
 
 /// What all clients of all endpoints count.
@@ -152,7 +154,7 @@ impl Machine {
             // Too much came while the app was asked. It comes once more, and begins anew.
             self.shared.numbers.failed.inc();
             self.forget(place, step);
-            step.close(Closing::Slow);
+            step.close(DisconnectReason::Slow);
             return;
         };
         steps.offset = None;
@@ -180,8 +182,8 @@ impl Machine {
     pub(super) fn forget(&mut self, place: usize, step: &mut Step) {
         let space = self.spaces.remove(place);
         self.unsubscribe(&space, step);
-        let parting = Parting::Forgotten;
-        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason: "", parting });
+        let kind = LeaveKind::Expired;
+        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason: "", kind });
     }
 
     /// The app has answered for one whose link was lost while it was asked.
@@ -193,13 +195,13 @@ impl Machine {
         match (space.state, allows) {
             (State::Away(_), true) => {
                 space.state = State::Away(0);
-                step.command(Command::Depart { scope, alias, reason, parting: Parting::Away });
+                step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Detached });
             }
             (State::Away(_), false) => self.forget(place, step),
             (_, allows) => {
                 self.spaces.remove(place);
                 if allows {
-                    step.command(Command::Depart { scope, alias, reason, parting: Parting::Gone });
+                    step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Final });
                 }
             }
         }
@@ -221,7 +223,7 @@ impl Machine {
                     space.state = State::Away(0);
                     let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
                     // After what it said before, which may still wait for the app.
-                    step.command(Command::Depart { scope, alias, reason, parting: Parting::Away });
+                    step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Detached });
                 }
                 State::Returning(ticket) => space.state = State::Away(ticket),
                 State::Asking(ticket) | State::Joining(ticket) => space.state = State::Leaving(ticket),
@@ -243,7 +245,7 @@ impl Machine {
             self.forget(place, step);
         }
         if self.spaces.is_empty() {
-            step.close(Closing::Done);
+            step.close(DisconnectReason::Done);
         }
     }
 

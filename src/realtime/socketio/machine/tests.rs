@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::realtime::dialect::{Action, Dialect, Step};
 use crate::realtime::vocabulary::{
-    Audience, Channel, Closing, Command, ConnectionId, Draft, Epoch, Event, Extras, Frame, Payload, Position, Recovery,
-    Refusal, Subscribed, Ticket,
+    Audience, Channel, Command, ConnectionId, DisconnectReason, Draft, Epoch, Event, Extras, Frame, Payload, Position,
+    Recovery, Refusal, Subscribed, Ticket,
 };
 use crate::settings::Pattern;
 
@@ -99,7 +99,7 @@ impl Client {
             }
             Command::Answer { asks, data, .. } => self.lines.push(format!("answer {asks} {}", shown(data.as_ref()))),
             Command::Depart { scope, reason, .. } => self.lines.push(format!("depart {scope}: {reason}")),
-            Command::Close(why) => self.lines.push(format!("close {}", why.word())),
+            Command::Close(why) => self.lines.push(format!("close {}", why.label())),
             other => self.lines.push(format!("{other:?}")),
         }
     }
@@ -305,24 +305,26 @@ fn ends_have_the_words_of_the_node_server() {
         ("going_away", "server shutting down"),
         ("violation", "forced close"),
     ] {
-        let mut parted = Vec::new();
-        Client::joined(true, |_| {}).machine.parted(word, &mut |scope, _, reason, _| parted.push((scope, reason)));
-        assert_eq!(parted, [("/".into(), reason)]);
+        let mut left_scopes = Vec::new();
+        Client::joined(true, |_| {})
+            .machine
+            .left_scopes(word, &mut |scope, _, reason, _| left_scopes.push((scope, reason)));
+        assert_eq!(left_scopes, [("/".into(), reason)]);
     }
 }
 
 #[test]
 fn only_a_client_that_is_sent_away_is_told_so() {
-    let said = |why: &Closing| {
+    let said = |why: &DisconnectReason| {
         let mut client = Client::joined(true, |_| {});
         let mut step = Step::default();
-        client.machine.farewell(why, client.now, &mut step);
+        client.machine.close_frames(why, client.now, &mut step);
         client.perform(step);
         client.lines
     };
-    let kicked = Closing::Kicked { code: None, reason: "".into() };
+    let kicked = DisconnectReason::Kicked { code: None, reason: "".into() };
     assert_eq!(said(&kicked).first().map(String::as_str), Some("< 41"));
-    assert_eq!(said(&Closing::GoingAway).len(), 1, "only the link's close");
+    assert_eq!(said(&DisconnectReason::GoingAway).len(), 1, "only the link's close");
 }
 
 #[test]

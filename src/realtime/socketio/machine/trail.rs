@@ -19,7 +19,7 @@ pub struct Bounds {
     pub bytes: usize,
     /// What all trails hold together, in bytes of memory: what several share counts once.
     pub held: Gauge,
-    /// The most of that. Clients that are away give way before ([`crate::realtime::session::Berths`]).
+    /// The most of that. Clients that are away give way before ([`crate::realtime::session::ResumeRegistry`]).
     pub total: usize,
 }
 

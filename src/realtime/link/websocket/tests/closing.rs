@@ -39,7 +39,7 @@ async fn the_close_frame_survives_what_the_client_still_sends() {
 async fn our_close_waits_for_theirs_and_nothing_follows_it() {
     let (mut link, mut client) = pair().await;
     link.push(Frame::text("last words"));
-    link.push(Frame::Close(Some(Close::new(1001, "going away"))));
+    link.push(Frame::Close(Some(CloseFrame::new(1001, "going away"))));
     link.push(Frame::text("never said"));
     link.push_parcel(Frame::text("never said either").into());
     let closing = tokio::spawn(async move { close(&mut link).await });
@@ -89,7 +89,7 @@ async fn violations_carry_their_kind() {
 #[tokio::test]
 async fn a_long_reason_is_cut_between_characters() {
     let (mut link, mut client) = pair().await;
-    link.push(Frame::Close(Some(Close::new(4000, "ä".repeat(100)))));
+    link.push(Frame::Close(Some(CloseFrame::new(4000, "ä".repeat(100)))));
     flush(&mut link).await;
     let mut head = [0; 4];
     client.read_exact(&mut head).await.unwrap();

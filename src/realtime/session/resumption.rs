@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::berth::{Mooring, Return};
-use super::ending::Closing;
-use super::line::Line;
+use super::ending::LastWords;
+use super::link_state::LinkState;
+use super::resume::{ResumeHandle, Resumption};
 use super::{End, Session};
 use crate::realtime::dialect::Step;
 use crate::realtime::entrance::authorizer::ConnectionInfo;
@@ -13,24 +13,24 @@ use crate::realtime::vocabulary::{Frame, Moment, Parcel};
 
 impl Session {
     /// Its client may come back to it by another link.
-    pub fn moored(mut self, mooring: Option<Mooring>) -> Session {
-        self.mooring = mooring.map(Box::new);
+    pub fn resumable_by(mut self, resume: Option<ResumeHandle>) -> Session {
+        self.resume = resume.map(Box::new);
         self
     }
 
     /// The link is lost. True where the session goes on without it. A link that `speaks` has last words.
     pub(super) fn stays(&mut self, end: &End, speaks: bool, now: Moment) -> bool {
-        if self.ending.is_some() || self.line.link().is_none() {
+        if self.close_timer.is_some() || self.link_state.link().is_none() {
             return false;
         }
-        let Some(mooring) = &mut self.mooring else { return false };
+        let Some(resume) = &mut self.resume else { return false };
         let mut step = Step::default();
-        if !self.dialect.resumable().is_some_and(|machine| machine.link_lost(end.word(), now, &mut step)) {
+        if !self.dialect.resumable().is_some_and(|machine| machine.link_lost(end.label(), now, &mut step)) {
             return false;
         }
-        mooring.leave();
+        resume.leave();
         self.client.away(now);
-        if let Line::Open(mut link) = std::mem::replace(&mut self.line, Line::Away) {
+        if let LinkState::Open(mut link) = std::mem::replace(&mut self.link_state, LinkState::Away) {
             if let Some(mut record) = self.record.take() {
                 record.count(link.traffic());
                 record.ended(end.clone());
@@ -38,7 +38,7 @@ impl Session {
             if speaks {
                 // Told to whoever still reads; nothing is waited for.
                 link.push(Frame::Close(None));
-                mooring.closing = Some(Closing::new(link, self.patience));
+                resume.closing = Some(LastWords::new(link, self.patience));
             }
         }
         self.unwritten = 0;
@@ -50,28 +50,30 @@ impl Session {
     /// has as good a right to it; else gives the frame back.
     pub(super) fn hand_over(&mut self, frame: Frame) -> Option<Frame> {
         let key = self.dialect.resumable().and_then(|machine| machine.resume_key(&frame));
-        let found = match (&self.mooring, key) {
-            (Some(mooring), Some(key)) => mooring.find(key),
+        let found = match (&self.resume, key) {
+            (Some(resume), Some(key)) => resume.find(key),
             _ => None,
         };
-        let Some(berth) = found else { return Some(frame) };
+        let Some(slot) = found else { return Some(frame) };
         // Whoever came with a token is who it says, and comes back as nobody else.
-        let other = self.client.hub().identity_of(berth.connection());
+        let other = self.client.hub().identity_of(slot.connection());
         let user = self.client.identity().map(|identity| &identity.user);
         if self.client.rights().is_some() && user != other.as_ref().map(|identity| &identity.user) {
             return Some(frame);
         }
-        let Line::Open(link) = std::mem::replace(&mut self.line, Line::Away) else { return Some(frame) };
+        let LinkState::Open(link) = std::mem::replace(&mut self.link_state, LinkState::Away) else {
+            return Some(frame);
+        };
         let rights = self.client.rights().cloned();
-        let back = Return { link, record: self.record.take(), authorizer: self.authorizer.take(), rights, frame };
-        match berth.hand_over(Box::new(back)) {
+        let back = Resumption { link, record: self.record.take(), authorizer: self.authorizer.take(), rights, frame };
+        match slot.hand_over(Box::new(back)) {
             Ok(()) => {
                 self.moved();
                 None
             }
             Err(back) => {
-                let Return { link, record, authorizer, frame, .. } = *back;
-                (self.line, self.record, self.authorizer) = (Line::Open(link), record, authorizer);
+                let Resumption { link, record, authorizer, frame, .. } = *back;
+                (self.link_state, self.record, self.authorizer) = (LinkState::Open(link), record, authorizer);
                 Some(frame)
             }
         }
@@ -79,8 +81,8 @@ impl Session {
 
     /// Keeps something shared for a client that may miss it. False where it is not to be sent now.
     pub(super) fn keep(&mut self, parcel: &Parcel, numbered: bool, now: Moment) -> bool {
-        if let Some(mooring) = &self.mooring {
-            mooring.make_room();
+        if let Some(resume) = &self.resume {
+            resume.make_room();
         }
         let mut step = Step::default();
         let passes = self.dialect.resumable().is_none_or(|machine| machine.record(parcel, numbered, &mut step));
@@ -90,36 +92,36 @@ impl Session {
 
     /// Its client is back, or has another link before this side knows that the old one is lost.
     pub(super) fn poll_return(&mut self, now: Moment, context: &mut Context<'_>) {
-        let Some(mooring) = &mut self.mooring else { return };
-        let closed = mooring.closing.as_mut().is_some_and(|closing| closing.poll(context).is_ready());
+        let Some(resume) = &mut self.resume else { return };
+        let closed = resume.closing.as_mut().is_some_and(|closing| closing.poll(context).is_ready());
         if closed {
-            mooring.closing = None;
+            resume.closing = None;
         }
-        let Some(back) = mooring.poll(context) else {
-            if mooring.gives_way() {
+        let Some(back) = resume.poll(context) else {
+            if resume.is_evicted() {
                 self.lost("others that lost their links later are kept in its place".to_owned(), now);
             }
             return;
         };
         // What waits was said to one that was away, and is kept or not as for such a one.
-        while self.line.link().is_none() {
+        while self.link_state.link().is_none() {
             self.unwritten = 0;
             if !self.hear(now, context).any {
                 break;
             }
         }
-        if self.ending.is_some() {
+        if self.close_timer.is_some() {
             return;
         }
         let end = End::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
-        if self.line.link().is_some() && !self.stays(&end, false, now) {
+        if self.link_state.link().is_some() && !self.stays(&end, false, now) {
             // Nothing to come back to: the client finds its new link closed, and begins anew.
             self.lost("the client came back by another link".to_owned(), now);
             return;
         }
-        let Return { link, record, authorizer, rights, frame } = *back;
-        if let Some(mooring) = &mut self.mooring {
-            mooring.arrive(link.beats());
+        let Resumption { link, record, authorizer, rights, frame } = *back;
+        if let Some(resume) = &mut self.resume {
+            resume.arrive(link.beats());
         }
         self.client.back(now);
         if let Some((authorizer, connection)) = authorizer {
@@ -129,7 +131,7 @@ impl Session {
         if let Some(rights) = rights {
             self.client.grant(rights);
         }
-        (self.line, self.record) = (Line::Open(link), record);
+        (self.link_state, self.record) = (LinkState::Open(link), record);
         self.unwritten = 0;
         self.receive(frame, now);
     }

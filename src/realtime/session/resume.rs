@@ -17,10 +17,10 @@ use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
 use crate::shares::{Holder, may_take};
 use crate::telemetry::Registry;
 
-/// All berths of this process. One for each connection that can be recovered, until it is over.
+/// The resumable connections of this process. One for each connection that can be recovered, until it is over.
 #[derive(Debug)]
-pub struct Berths {
-    places: Mutex<HashMap<u128, Arc<Berth>>>,
+pub struct ResumeRegistry {
+    places: Mutex<HashMap<u128, Arc<ResumeSlot>>>,
     away: Mutex<Away>,
     /// Those that were told to give way and have not yet done so.
     leaving: AtomicUsize,
@@ -34,21 +34,21 @@ pub struct Berths {
 #[derive(Debug, Default)]
 struct Away {
     /// In the order in which they lost it.
-    berths: BTreeMap<u64, Arc<Berth>>,
+    slots: BTreeMap<u64, Arc<ResumeSlot>>,
     by_holder: HashMap<Holder, BTreeSet<u64>>,
     next: u64,
 }
 
 impl Away {
-    fn remove(&mut self, place: u64) -> Option<Arc<Berth>> {
-        let berth = self.berths.remove(&place)?;
-        if let Some(own) = self.by_holder.get_mut(&berth.holder) {
+    fn remove(&mut self, place: u64) -> Option<Arc<ResumeSlot>> {
+        let slot = self.slots.remove(&place)?;
+        if let Some(own) = self.by_holder.get_mut(&slot.holder) {
             own.remove(&place);
             if own.is_empty() {
-                self.by_holder.remove(&berth.holder);
+                self.by_holder.remove(&slot.holder);
             }
         }
-        Some(berth)
+        Some(slot)
     }
 
     fn first_of(&self, holder: Holder) -> Option<u64> {
@@ -63,7 +63,7 @@ impl Away {
 
 /// How many clients may be away, and how much may be kept for all.
 #[derive(Debug, Clone, Copy)]
-pub struct Most {
+pub struct ResumeLimits {
     pub clients: usize,
     /// In bytes.
     pub held: usize,
@@ -77,9 +77,9 @@ struct Numbers {
     full: Counter,
 }
 
-impl Berths {
+impl ResumeRegistry {
     /// `held` says how much is kept for all of them, in bytes.
-    pub fn new(held: Gauge, registry: &mut Registry) -> Berths {
+    pub fn new(held: Gauge, registry: &mut Registry) -> ResumeRegistry {
         let numbers = Numbers::default();
         let registry = registry.sub_registry_with_prefix("realtime");
         registry.register("recovery_away", "Clients without a link that may come back", numbers.away.clone());
@@ -87,39 +87,45 @@ impl Berths {
         registry.register("recovery_returned", "Clients that came back by another link", numbers.returned.clone());
         let full = "Clients that were forgotten before their time: too many are away, or too much is kept";
         registry.register("recovery_full", full, numbers.full.clone());
-        Berths { places: Mutex::default(), away: Mutex::default(), leaving: AtomicUsize::new(0), held, numbers }
+        ResumeRegistry { places: Mutex::default(), away: Mutex::default(), leaving: AtomicUsize::new(0), held, numbers }
     }
 
-    /// A berth for a connection of `client`, that whoever knows `key` finds at the same `place`.
-    pub fn moor(self: &Arc<Self>, key: u128, place: &Arc<str>, client: (ConnectionId, Holder), most: Most) -> Mooring {
-        let berth = Arc::new(Berth {
+    /// A slot for a connection of `client`, that whoever knows `key` finds at the same `place`.
+    pub fn register(
+        self: &Arc<Self>,
+        key: u128,
+        place: &Arc<str>,
+        client: (ConnectionId, Holder),
+        limits: ResumeLimits,
+    ) -> ResumeHandle {
+        let slot = Arc::new(ResumeSlot {
             key,
             place: Arc::clone(place),
             connection: client.0,
             holder: client.1,
             is_handed: AtomicBool::new(false),
             handed: Mutex::new(Handed::Waits),
-            gives_way: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         });
-        self.places.lock().insert(key, Arc::clone(&berth));
-        Mooring { berths: Arc::clone(self), berth, most, away: None, beats: Beats::default(), closing: None }
+        self.places.lock().insert(key, Arc::clone(&slot));
+        ResumeHandle { registry: Arc::clone(self), slot, limits, away: None, beats: Beats::default(), closing: None }
     }
 
     /// The client at `place` is forgotten.
     fn forget(&self, away: &mut Away, place: Option<u64>) {
-        let Some(berth) = place.and_then(|place| away.remove(place)) else { return };
+        let Some(slot) = place.and_then(|place| away.remove(place)) else { return };
         self.numbers.away.dec();
         self.numbers.full.inc();
         self.leaving.fetch_add(1, Ordering::Relaxed);
-        berth.gives_way.store(true, Ordering::Release);
-        berth.waker.wake();
+        slot.is_evicted.store(true, Ordering::Release);
+        slot.waker.wake();
     }
 }
 
-/// One connection's berth.
+/// One connection's slot.
 #[derive(Debug)]
-pub struct Berth {
+pub struct ResumeSlot {
     key: u128,
     place: Arc<str>,
     connection: ConnectionId,
@@ -128,14 +134,14 @@ pub struct Berth {
     is_handed: AtomicBool,
     handed: Mutex<Handed>,
     /// Its client is not waited for any more.
-    gives_way: AtomicBool,
+    is_evicted: AtomicBool,
     waker: AtomicWaker,
 }
 
 enum Handed {
     Waits,
     /// At most one: a second takes its place, as the latest link is the client's.
-    Over(Box<Return>),
+    Over(Box<Resumption>),
     Closed,
 }
 
@@ -150,7 +156,7 @@ impl std::fmt::Debug for Handed {
 }
 
 /// A client that comes back: its new link, and what is known of it.
-pub struct Return {
+pub struct Resumption {
     pub link: Box<dyn Link>,
     pub record: Option<Record>,
     pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
@@ -159,16 +165,16 @@ pub struct Return {
     pub frame: Frame,
 }
 
-impl Berth {
+impl ResumeSlot {
     pub fn connection(&self) -> ConnectionId {
         self.connection
     }
 
-    /// Gives it to the session of this berth.
+    /// Gives it to the session of this slot.
     ///
     /// # Errors
     /// It back, where that session is over.
-    pub fn hand_over(&self, back: Box<Return>) -> Result<(), Box<Return>> {
+    pub fn hand_over(&self, back: Box<Resumption>) -> Result<(), Box<Resumption>> {
         let mut handed = self.handed.lock();
         if matches!(*handed, Handed::Closed) {
             return Err(back);
@@ -181,61 +187,63 @@ impl Berth {
     }
 }
 
-/// A session's side of its berth. Dropped, nobody finds it any more.
-pub struct Mooring {
-    berths: Arc<Berths>,
-    berth: Arc<Berth>,
-    most: Most,
+/// A session's side of its slot. Dropped, nobody finds it any more.
+pub struct ResumeHandle {
+    registry: Arc<ResumeRegistry>,
+    slot: Arc<ResumeSlot>,
+    limits: ResumeLimits,
     /// Its place among those that are away.
     away: Option<u64>,
     pub beats: Beats,
     /// The lost link, while it says its last words.
-    pub closing: Option<super::ending::Closing>,
+    pub closing: Option<super::ending::LastWords>,
 }
 
-impl Mooring {
-    /// The berth of another connection, at the same place, with this key.
-    pub fn find(&self, key: u128) -> Option<Arc<Berth>> {
-        let berth = self.berths.places.lock().get(&key).map(Arc::clone)?;
-        (berth.place == self.berth.place && !Arc::ptr_eq(&berth, &self.berth)).then_some(berth)
+impl ResumeHandle {
+    /// The slot of another connection, at the same place, with this key.
+    pub fn find(&self, key: u128) -> Option<Arc<ResumeSlot>> {
+        let slot = self.registry.places.lock().get(&key).map(Arc::clone)?;
+        (slot.place == self.slot.place && !Arc::ptr_eq(&slot, &self.slot)).then_some(slot)
     }
 
     /// Its client has no link from now on. With too many of those, the oldest is forgotten; with
     /// too many of one address, its own oldest.
     pub fn leave(&mut self) {
-        self.berths.numbers.kept.inc();
+        self.registry.numbers.kept.inc();
         if self.away.is_some() {
             return;
         }
-        let mut away = self.berths.away.lock();
+        let mut away = self.registry.away.lock();
         away.next += 1;
         let place = away.next;
-        let holder = self.berth.holder;
+        let holder = self.slot.holder;
         let held = away.by_holder.get(&holder).map_or(0, BTreeSet::len);
-        let free = self.most.clients.saturating_sub(away.berths.len());
+        let free = self.limits.clients.saturating_sub(away.slots.len());
         if held > 0 && !may_take(held, free) {
             let first = away.first_of(holder);
-            self.berths.forget(&mut away, first);
+            self.registry.forget(&mut away, first);
         }
-        away.berths.insert(place, Arc::clone(&self.berth));
+        away.slots.insert(place, Arc::clone(&self.slot));
         away.by_holder.entry(holder).or_default().insert(place);
-        self.berths.numbers.away.inc();
+        self.registry.numbers.away.inc();
         self.away = Some(place);
-        while away.berths.len() > self.most.clients {
+        while away.slots.len() > self.limits.clients {
             let first = away.first_of_most();
-            self.berths.forget(&mut away, first);
+            self.registry.forget(&mut away, first);
         }
     }
 
     /// Its client is about to be told something that may have to be kept. Near the most that is kept for all, the
     /// oldest of the address with the most is forgotten, one at a time: only when it is gone can be known what that gave back.
     pub fn make_room(&self) {
-        let berths = &self.berths;
-        let near = self.most.held / 8 * 7;
-        if berths.held.get() > i64::try_from(near).unwrap_or(i64::MAX) && berths.leaving.load(Ordering::Relaxed) == 0 {
-            let mut away = berths.away.lock();
+        let registry = &self.registry;
+        let near = self.limits.held / 8 * 7;
+        if registry.held.get() > i64::try_from(near).unwrap_or(i64::MAX)
+            && registry.leaving.load(Ordering::Relaxed) == 0
+        {
+            let mut away = registry.away.lock();
             let first = away.first_of_most();
-            berths.forget(&mut away, first);
+            registry.forget(&mut away, first);
         }
     }
 
@@ -244,33 +252,33 @@ impl Mooring {
         self.stay();
         self.closing = None;
         self.beats = beats;
-        self.berths.numbers.returned.inc();
+        self.registry.numbers.returned.inc();
     }
 
     /// It counts as away no more.
     fn stay(&mut self) {
         if let Some(place) = self.away.take()
-            && self.berths.away.lock().remove(place).is_some()
+            && self.registry.away.lock().remove(place).is_some()
         {
-            self.berths.numbers.away.dec();
+            self.registry.numbers.away.dec();
         }
-        if self.berth.gives_way.swap(false, Ordering::AcqRel) {
-            self.berths.leaving.fetch_sub(1, Ordering::Relaxed);
+        if self.slot.is_evicted.swap(false, Ordering::AcqRel) {
+            self.registry.leaving.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// It is to be forgotten before its time.
-    pub fn gives_way(&self) -> bool {
-        self.berth.gives_way.load(Ordering::Acquire)
+    pub fn is_evicted(&self) -> bool {
+        self.slot.is_evicted.load(Ordering::Acquire)
     }
 
     /// What was handed over; else its session is woken when something is.
-    pub fn poll(&self, context: &Context<'_>) -> Option<Box<Return>> {
-        self.berth.waker.register(context.waker());
-        if !self.berth.is_handed.swap(false, Ordering::Acquire) {
+    pub fn poll(&self, context: &Context<'_>) -> Option<Box<Resumption>> {
+        self.slot.waker.register(context.waker());
+        if !self.slot.is_handed.swap(false, Ordering::Acquire) {
             return None;
         }
-        let mut handed = self.berth.handed.lock();
+        let mut handed = self.slot.handed.lock();
         match std::mem::replace(&mut *handed, Handed::Waits) {
             Handed::Over(back) => Some(back),
             other => {
@@ -282,15 +290,15 @@ impl Mooring {
 
     /// Its session ends: nobody comes back to it.
     pub fn close(&mut self) {
-        self.berths.places.lock().remove(&self.berth.key);
-        *self.berth.handed.lock() = Handed::Closed;
+        self.registry.places.lock().remove(&self.slot.key);
+        *self.slot.handed.lock() = Handed::Closed;
     }
 }
 
-impl Drop for Mooring {
+impl Drop for ResumeHandle {
     fn drop(&mut self) {
         self.close();
-        let mut places = self.berths.places.lock();
+        let mut places = self.registry.places.lock();
         // After a storm of them, its memory goes back.
         if places.len() < places.capacity() / 4 {
             let keep = places.len() * 2;

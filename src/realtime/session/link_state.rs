@@ -4,7 +4,7 @@
 use crate::realtime::link::Link;
 use crate::realtime::vocabulary::{Frame, Parcel};
 
-pub enum Line {
+pub enum LinkState {
     /// What the first step of a conversation says, at most.
     Early(Vec<Parcel>),
     Open(Box<dyn Link>),
@@ -14,36 +14,36 @@ pub enum Line {
     Away,
 }
 
-impl Line {
+impl LinkState {
     pub fn push(&mut self, frame: Frame) {
         match self {
-            Line::Early(parcels) => parcels.push(Parcel::new(frame)),
-            Line::Open(link) => link.push(frame),
-            Line::Lent | Line::Away => {}
+            LinkState::Early(parcels) => parcels.push(Parcel::new(frame)),
+            LinkState::Open(link) => link.push(frame),
+            LinkState::Lent | LinkState::Away => {}
         }
     }
 
     pub fn push_parcel(&mut self, parcel: Parcel) {
         match self {
-            Line::Early(parcels) => parcels.push(parcel),
-            Line::Open(link) => link.push_parcel(parcel),
-            Line::Lent | Line::Away => {}
+            LinkState::Early(parcels) => parcels.push(parcel),
+            LinkState::Open(link) => link.push_parcel(parcel),
+            LinkState::Lent | LinkState::Away => {}
         }
     }
 
     /// Goes on over `link` with what waited.
     pub fn open(&mut self, mut link: Box<dyn Link>) {
-        if let Line::Early(parcels) = self {
+        if let LinkState::Early(parcels) = self {
             parcels.drain(..).for_each(|parcel| link.push_parcel(parcel));
         }
-        *self = Line::Open(link);
+        *self = LinkState::Open(link);
     }
 
     /// The open link.
     pub fn link(&mut self) -> Option<&mut dyn Link> {
         match self {
-            Line::Early(_) | Line::Lent | Line::Away => None,
-            Line::Open(link) => Some(link.as_mut()),
+            LinkState::Early(_) | LinkState::Lent | LinkState::Away => None,
+            LinkState::Open(link) => Some(link.as_mut()),
         }
     }
 }
