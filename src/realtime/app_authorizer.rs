@@ -105,7 +105,7 @@ impl AppAuthorizer {
                     ack: false,
                 })
             }
-            Command::Call(call) if self.app.wants(EventKind::Message, None) => Some(Event::Message {
+            Command::Rpc(call) if self.app.wants(EventKind::Message, None) => Some(Event::Message {
                 channel: None,
                 scope: (*call.scope).into(),
                 name: Some((*call.name).into()),
@@ -141,7 +141,7 @@ impl Authorizer for AppAuthorizer {
                 Err(error) => return unanswered(&error),
             };
             let data = answer.data.clone();
-            let ticket = if let Command::Call(call) = &command { call.ticket } else { 0 };
+            let ticket = if let Command::Rpc(call) = &command { call.ticket } else { 0 };
             let turn = Arc::new(Turn::new(connection, Arc::clone(&scope), alias, ticket));
             match verdict(answer, &turn, command, &hub) {
                 Ok(verdict) => {
@@ -277,7 +277,7 @@ impl AppAuthorizer {
             }
             commands.extend(consent.identity.map(|identity| Command::Identify { ticket: 0, identity }));
             if consent.data.is_some() {
-                commands.push(Command::Settle { ticket, data: consent.data, extras: consent.extras });
+                commands.push(Command::Acknowledge { ticket, data: consent.data, extras: consent.extras });
             }
         }
         for command in commands.into_iter().chain(verdict.then) {
@@ -287,7 +287,7 @@ impl AppAuthorizer {
 }
 
 fn departed(turn: &Turn) -> Command {
-    Command::Depart { scope: Arc::clone(&turn.scope), alias: None, reason: "", kind: LeaveKind::Final }
+    Command::Left { scope: Arc::clone(&turn.scope), alias: None, reason: "", kind: LeaveKind::Final }
 }
 
 /// When a handler's work is over and it has not acknowledged what it was asked, it never will.
@@ -300,7 +300,7 @@ fn settle_at_the_end(turn: &Turn, hub: &Arc<Hub>) {
     turn.at_the_end(move || {
         runtime.spawn(async move {
             if let Some(hub) = hub.upgrade() {
-                hub.order(connection, Command::Settle { ticket, data: None, extras: Extras::default() });
+                hub.order(connection, Command::Acknowledge { ticket, data: None, extras: Extras::default() });
             }
         });
     });
@@ -409,11 +409,11 @@ fn carried_out(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) 
         }
         Act::Ack { args } => {
             let (data, extras) = app_format::answer(args.as_ref().map_or("[]", |args| args.get()))?;
-            Ok(Command::Settle { ticket, data: Some(data), extras })
+            Ok(Command::Acknowledge { ticket, data: Some(data), extras })
         }
         Act::Join { place } => Ok(Command::Subscribe(Subscribe::to(placed(place, scope)?))),
         Act::Leave { place } => Ok(Command::Unsubscribe { ticket: 0, channel: placed(place, scope)? }),
-        Act::Disconnect { close: false, .. } if !scope.is_empty() => Ok(Command::Dismiss { scope: Arc::clone(scope) }),
+        Act::Disconnect { close: false, .. } if !scope.is_empty() => Ok(Command::Kick { scope: Arc::clone(scope) }),
         Act::Disconnect { code, reason, .. } => {
             // RFC 6455 section 7.4.2: 3000 to 4999 are the app's; of the others these two make sense.
             let code = code.filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
@@ -460,7 +460,7 @@ type Part = (Arc<str>, Option<Arc<str>>);
 fn part(command: &Command) -> Part {
     match command {
         Command::Connect { scope, alias, .. } => (Arc::clone(scope), alias.clone()),
-        Command::Call(call) => (Arc::clone(&call.scope), call.alias.clone()),
+        Command::Rpc(call) => (Arc::clone(&call.scope), call.alias.clone()),
         _ => (Arc::from(""), None),
     }
 }

@@ -37,7 +37,7 @@ impl Authorizer for TokenAuthorizer {
         identity: Option<&Arc<Identity>>,
         command: &Command,
     ) -> Option<Deciding> {
-        if let Command::Renew { token, .. } = command {
+        if let Command::RefreshToken { token, .. } = command {
             let outcome = self.renew(token, identity);
             return Some(Box::pin(std::future::ready(Decision { outcome, then: Vec::new() })));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::realtime::vocabulary::{Draft, Encoding, Epoch, Event, Form, Message, Position, Since};
+use crate::realtime::vocabulary::{Draft, Encoded, Encoding, Epoch, Event, Message, Position, Since};
 
 /// Encodings remembered of one message. They change when the config is reloaded, and the old ones must go.
 const MOST_FORMS: usize = 8;
@@ -35,7 +35,7 @@ struct Kept {
     /// What is kept of whoever said it, in all logs.
     owned: Option<Arc<AtomicUsize>>,
     /// What encoders made of it, so that a storm of replays encodes it once.
-    forms: Vec<(Encoding, Form)>,
+    forms: Vec<(Encoding, Encoded)>,
 }
 
 /// Whose message is kept, where that is bounded.
@@ -146,7 +146,7 @@ impl Log {
         self.kept.front().map_or(self.top + 1, |kept| kept.message.position.offset)
     }
 
-    /// What `since` comes to. Call [`Log::trim`] first: what is too old is not there.
+    /// What `since` comes to. Rpc [`Log::trim`] first: what is too old is not there.
     pub fn replay(&self, since: Since, now: Instant) -> Replay {
         let from = |next: u64| Replay::From { next, missed: self.top + 1 - next };
         match since {
@@ -171,7 +171,7 @@ impl Log {
     }
 
     /// What `encoding` makes of the message at `offset`: made once, then remembered.
-    pub fn form(&mut self, offset: u64, encoding: &Encoding) -> Option<(Arc<Message>, Form)> {
+    pub fn form(&mut self, offset: u64, encoding: &Encoding) -> Option<(Arc<Message>, Encoded)> {
         if offset < self.oldest() {
             return None;
         }

@@ -9,9 +9,11 @@ pub mod heartbeat;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use super::vocabulary::{Encode, Encoding, Form};
+pub use super::vocabulary::{Encode, Encoded, Encoding};
 
-use super::vocabulary::{Channel, Command, DisconnectReason, Event, Frame, LeaveKind, Moment, Parcel, Violation};
+use super::vocabulary::{
+    Channel, Command, DisconnectReason, EncodedFrames, Event, Frame, LeaveKind, Moment, Violation,
+};
 
 /// One client's side of a conversation.
 ///
@@ -71,7 +73,7 @@ pub trait Resumable {
 
     /// Something shared is about to be sent, `numbered` in its channel or not; false where it is not to be now. Only
     /// asked where the session can be resumed.
-    fn record(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool;
+    fn record(&mut self, encoded: &EncodedFrames, numbered: bool, step: &mut Step) -> bool;
 
     /// The client is asked whether it lives: what was sent before this has arrived when it answers.
     fn on_ping_sent(&mut self);
@@ -93,7 +95,7 @@ pub struct Step {
 pub enum Action {
     Send(Frame),
     /// Frames that are shared or belong together.
-    SendParcel(Parcel),
+    SendEncoded(EncodedFrames),
     Do(Command),
     /// What was agreed to already with something else: policies hold, but nobody is asked again, and it waits for
     /// nothing.
@@ -105,8 +107,8 @@ impl Step {
         self.actions.push(Action::Send(frame));
     }
 
-    pub fn send_parcel(&mut self, parcel: Parcel) {
-        self.actions.push(Action::SendParcel(parcel));
+    pub fn send_encoded(&mut self, encoded: EncodedFrames) {
+        self.actions.push(Action::SendEncoded(encoded));
     }
 
     pub fn command(&mut self, command: Command) {

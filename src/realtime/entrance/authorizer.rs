@@ -82,7 +82,7 @@ pub struct Allow {
     pub instead: Option<Command>,
     /// Who the client is from now on.
     pub identity: Option<Identity>,
-    /// What a `Connect` or a `Call` is answered with.
+    /// What a `Connect` or a `Rpc` is answered with.
     pub data: Option<Payload>,
     pub extras: Extras,
     /// What bounds the client from now on.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::sync::Mutex;
 use slab::Slab;
 
-use super::lane::Address;
+use super::mailboxes::Address;
 use super::policy::Policy;
 use super::presence::Members;
 use crate::realtime::broker::memory::Log;
@@ -15,7 +15,7 @@ use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Position};
 use crate::shares::Share;
 
 /// A channel, shared by the directory and its subscribers.
-pub struct Cell {
+pub struct ChannelEntry {
     pub name: Channel,
     /// Its name among the channels of this run, for entries in outboxes; never 0.
     pub number: u32,
@@ -28,7 +28,7 @@ pub struct State {
     pub members: Members,
     /// Messages whose senders gave them a name, the latest last: at most [`NAMED`], the oldest go first.
     named: VecDeque<(Arc<str>, Position)>,
-    groups: Vec<Group>,
+    groups: Vec<EncodingGroup>,
     subscribers: usize,
     /// Since when nobody has subscribed, published or been a member.
     pub quiet_since: Instant,
@@ -43,16 +43,16 @@ pub struct State {
 /// How many named messages a channel remembers, so that one that is sent again is not said again.
 const NAMED: usize = 256;
 
-/// The subscribers of one encoding, a slab a lane.
-pub struct Group {
+/// The subscribers of one encoding, a slab a shard.
+pub struct EncodingGroup {
     pub encoding: Encoding,
-    pub lanes: Vec<Slab<Seat>>,
+    pub shards: Vec<Slab<Subscriber>>,
     len: usize,
 }
 
 /// One subscriber.
 #[derive(Debug, Clone, Copy)]
-pub struct Seat {
+pub struct Subscriber {
     pub slot: u32,
     /// Wants to hear who comes and goes.
     pub notices: bool,
@@ -60,8 +60,15 @@ pub struct Seat {
     pub behind: bool,
 }
 
-impl Cell {
-    pub fn new(name: Channel, number: u32, epoch: Epoch, policy: Arc<Policy>, share: Share, now: Instant) -> Cell {
+impl ChannelEntry {
+    pub fn new(
+        name: Channel,
+        number: u32,
+        epoch: Epoch,
+        policy: Arc<Policy>,
+        share: Share,
+        now: Instant,
+    ) -> ChannelEntry {
         let state = State {
             policy,
             log: Log::new(epoch),
@@ -74,7 +81,7 @@ impl Cell {
             share: Some(share),
             rests: false,
         };
-        Cell { name, number, state: Mutex::new(state) }
+        ChannelEntry { name, number, state: Mutex::new(state) }
     }
 }
 
@@ -101,7 +108,7 @@ impl State {
         self.share = None;
     }
 
-    pub fn groups(&mut self) -> &mut [Group] {
+    pub fn groups(&mut self) -> &mut [EncodingGroup] {
         &mut self.groups
     }
 
@@ -119,35 +126,35 @@ impl State {
     }
 
     /// Adds a subscriber; says where it sits.
-    pub fn seat(&mut self, address: Address, encoding: &Encoding, notices: bool, behind: bool) -> usize {
+    pub fn add_subscriber(&mut self, address: Address, encoding: &Encoding, notices: bool, behind: bool) -> usize {
         let place = self.groups.iter().position(|group| group.encoding == *encoding);
         let group = match place {
             Some(place) => &mut self.groups[place],
             None => {
-                self.groups.push(Group { encoding: encoding.clone(), lanes: Vec::new(), len: 0 });
+                self.groups.push(EncodingGroup { encoding: encoding.clone(), shards: Vec::new(), len: 0 });
                 self.groups.last_mut().expect("just pushed")
             }
         };
-        let lane = usize::from(address.lane);
-        if group.lanes.len() <= lane {
-            group.lanes.resize_with(lane + 1, Slab::new);
+        let shard = usize::from(address.shard);
+        if group.shards.len() <= shard {
+            group.shards.resize_with(shard + 1, Slab::new);
         }
         group.len += 1;
         self.subscribers += 1;
-        group.lanes[lane].insert(Seat { slot: address.slot, notices, behind })
+        group.shards[shard].insert(Subscriber { slot: address.slot, notices, behind })
     }
 
-    pub fn seat_mut(&mut self, lane: u8, encoding: &Encoding, seat: usize) -> Option<&mut Seat> {
+    pub fn seat_mut(&mut self, shard: u8, encoding: &Encoding, subscriber: usize) -> Option<&mut Subscriber> {
         let group = self.groups.iter_mut().find(|group| group.encoding == *encoding)?;
-        group.lanes.get_mut(usize::from(lane))?.get_mut(seat)
+        group.shards.get_mut(usize::from(shard))?.get_mut(subscriber)
     }
 
     /// Takes a subscriber out.
-    pub fn unseat(&mut self, lane: u8, encoding: &Encoding, seat: usize, now: Instant) {
+    pub fn remove_subscriber(&mut self, shard: u8, encoding: &Encoding, subscriber: usize, now: Instant) {
         let Some(place) = self.groups.iter().position(|group| group.encoding == *encoding) else { return };
         let group = &mut self.groups[place];
-        let Some(seats) = group.lanes.get_mut(usize::from(lane)) else { return };
-        if seats.try_remove(seat).is_none() {
+        let Some(seats) = group.shards.get_mut(usize::from(shard)) else { return };
+        if seats.try_remove(subscriber).is_none() {
             return;
         }
         if seats.is_empty() {
@@ -165,9 +172,9 @@ impl State {
     /// The addresses of all subscribers.
     pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
         self.groups.iter().flat_map(|group| {
-            group.lanes.iter().enumerate().flat_map(|(lane, seats)| {
-                let lane = u8::try_from(lane).unwrap_or(u8::MAX);
-                seats.iter().map(move |(_, seat)| Address { lane, slot: seat.slot })
+            group.shards.iter().enumerate().flat_map(|(shard, seats)| {
+                let shard = u8::try_from(shard).unwrap_or(u8::MAX);
+                seats.iter().map(move |(_, subscriber)| Address { shard, slot: subscriber.slot })
             })
         })
     }

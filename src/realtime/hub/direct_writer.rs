@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::outbox::{Entry, Item};
-use crate::realtime::vocabulary::Parcel;
+use crate::realtime::vocabulary::EncodedFrames;
 
 /// The way to a client past its session. It belongs to the mailbox for as long as the session lives.
 pub trait DirectWriter: Send + Sync {
@@ -32,11 +32,11 @@ pub struct Queued<'a> {
 
 impl<'a> Queued<'a> {
     /// All of it, in order, where it is nothing but encoded frames. What comes from now on is for the next round.
-    pub fn take(self) -> Option<impl Iterator<Item = Parcel> + 'a> {
+    pub fn take(self) -> Option<impl Iterator<Item = EncodedFrames> + 'a> {
         let Queued { take, entries } = self;
         take(entries).then(|| {
             entries.drain(..).filter_map(|entry| match entry.item {
-                Item::Parcel(parcel) => Some(parcel),
+                Item::Encoded(encoded) => Some(encoded),
                 _ => None,
             })
         })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::sync::Mutex;
 
-use super::channel::{Cell, State};
+use super::channel::{ChannelEntry, State};
 use super::policy::Policy;
 use crate::realtime::vocabulary::{Channel, Epoch};
 use crate::shares::{Holder, Shares};
@@ -17,12 +17,12 @@ const SHARDS: usize = 64;
 
 /// Never holds a shard's lock and a channel's at once, but to remove a channel: shard first, then channel.
 pub struct Directory {
-    shards: Vec<Mutex<HashMap<Channel, Arc<Cell>>>>,
+    shards: Vec<Mutex<HashMap<Channel, Arc<ChannelEntry>>>>,
     hasher: RandomState,
     /// How many there may be, and who opened them.
     shares: Arc<Shares>,
     /// Channels that were empty when they came here, each once; taken alone. What is gone is cleared out as it doubles.
-    resting: Mutex<VecDeque<Weak<Cell>>>,
+    resting: Mutex<VecDeque<Weak<ChannelEntry>>>,
     number: AtomicU32,
     /// The upper half of every epoch: another in each run of Doorway.
     run: u32,
@@ -49,12 +49,12 @@ impl Directory {
         self.shares.limit(most);
     }
 
-    fn shard(&self, name: &Channel) -> &Mutex<HashMap<Channel, Arc<Cell>>> {
+    fn shard(&self, name: &Channel) -> &Mutex<HashMap<Channel, Arc<ChannelEntry>>> {
         let hash = usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or_default();
         &self.shards[hash]
     }
 
-    pub fn find(&self, name: &Channel) -> Option<Arc<Cell>> {
+    pub fn find(&self, name: &Channel) -> Option<Arc<ChannelEntry>> {
         self.shard(name).lock().get(name).map(Arc::clone)
     }
 
@@ -65,10 +65,10 @@ impl Directory {
         holder: Holder,
         now: Instant,
         policy: impl FnOnce() -> Arc<Policy>,
-    ) -> Option<(Arc<Cell>, bool)> {
+    ) -> Option<(Arc<ChannelEntry>, bool)> {
         let mut shard = self.shard(name).lock();
-        if let Some(cell) = shard.get(name) {
-            return Some((Arc::clone(cell), false));
+        if let Some(entry) = shard.get(name) {
+            return Some((Arc::clone(entry), false));
         }
         let share = self.shares.try_take(holder)?;
         let number = loop {
@@ -78,9 +78,9 @@ impl Directory {
             }
         };
         let epoch = Epoch(u64::from(self.run) << 32 | u64::from(number));
-        let cell = Arc::new(Cell::new(name.clone(), number, epoch, policy(), share, now));
-        shard.insert(name.clone(), Arc::clone(&cell));
-        Some((cell, true))
+        let entry = Arc::new(ChannelEntry::new(name.clone(), number, epoch, policy(), share, now));
+        shard.insert(name.clone(), Arc::clone(&entry));
+        Some((entry, true))
     }
 
     /// The first `most` names, in their order, that begin with `prefix` and come after `after`; no reserved ones.
@@ -104,7 +104,7 @@ impl Directory {
     }
 
     /// The channels of one shard; there are [`Directory::shards`].
-    pub fn shard_cells(&self, shard: usize) -> Vec<Arc<Cell>> {
+    pub fn shard_cells(&self, shard: usize) -> Vec<Arc<ChannelEntry>> {
         self.shards[shard % SHARDS].lock().values().map(Arc::clone).collect()
     }
 
@@ -112,43 +112,43 @@ impl Directory {
         SHARDS
     }
 
-    pub fn all(&self) -> Vec<Arc<Cell>> {
+    pub fn all(&self) -> Vec<Arc<ChannelEntry>> {
         (0..SHARDS).flat_map(|shard| self.shard_cells(shard)).collect()
     }
 
-    /// Forgets `cell` if it has been empty for `long`.
-    pub fn forget(&self, cell: &Arc<Cell>, long: Duration, now: Instant) {
-        let mut shard = self.shard(&cell.name).lock();
-        let mut state = cell.state.lock();
+    /// Forgets `entry` if it has been empty for `long`.
+    pub fn forget(&self, entry: &Arc<ChannelEntry>, long: Duration, now: Instant) {
+        let mut shard = self.shard(&entry.name).lock();
+        let mut state = entry.state.lock();
         let is_due = |state: &State| state.is_empty() && now.saturating_duration_since(state.quiet_since) >= long;
         if !state.is_gone && is_due(&state) {
             state.go();
-            shard.remove(&cell.name);
+            shard.remove(&entry.name);
         }
     }
 
     /// Puts an empty channel among those that give way; see [`State::begins_rest`].
-    pub fn rest(&self, cell: &Arc<Cell>) {
+    pub fn rest(&self, entry: &Arc<ChannelEntry>) {
         let mut resting = self.resting.lock();
         if resting.len() > 2 * self.len() + SHARDS {
-            resting.retain(|cell| cell.strong_count() > 0);
+            resting.retain(|entry| entry.strong_count() > 0);
             let keep = resting.len() * 2;
             resting.shrink_to(keep);
         }
-        resting.push_back(Arc::downgrade(cell));
+        resting.push_back(Arc::downgrade(entry));
     }
 
     /// Forgets a channel that is empty, whichever came to rest first. False where there is none.
     pub fn give_way(&self) -> bool {
         loop {
             let Some(first) = self.resting.lock().pop_front() else { return false };
-            let Some(cell) = first.upgrade() else { continue };
-            let mut shard = self.shard(&cell.name).lock();
-            let mut state = cell.state.lock();
+            let Some(entry) = first.upgrade() else { continue };
+            let mut shard = self.shard(&entry.name).lock();
+            let mut state = entry.state.lock();
             state.rests = false;
             if !state.is_gone && state.is_empty() {
                 state.go();
-                shard.remove(&cell.name);
+                shard.remove(&entry.name);
                 return true;
             }
         }

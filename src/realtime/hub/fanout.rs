@@ -1,25 +1,25 @@
-//! One event to all of a channel: encoded once a form, one lock a lane, no task a message.
+//! One event to all of a channel: encoded once a form, one lock a shard, no task a message.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::channel::{Cell, State};
-use super::lane::{Address, Lane};
+use super::channel::{ChannelEntry, State};
+use super::mailboxes::{Address, MailboxShard};
 use super::numbers::Numbers;
 use super::outbox::{Entry, Item, Limits, Pushed, Slow};
 use super::sync::Mutex;
-use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Encoding, Event, Form, Parcel};
+use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Encoded, EncodedFrames, Encoding, Event};
 
 /// What fan-out needs of the hub.
-pub struct Means<'a> {
-    pub lanes: &'a [Lane],
+pub struct FanOut<'a> {
+    pub shards: &'a [MailboxShard],
     pub limits: &'a Limits,
     pub numbers: &'a Numbers,
 }
 
 /// Who hears an event, besides subscribing.
 #[derive(Clone, Copy, Default)]
-pub struct Hearing<'a> {
+pub struct Recipients<'a> {
     /// Not this one: the sender.
     pub but: Option<Address>,
     /// Nor these.
@@ -32,7 +32,7 @@ pub struct Hearing<'a> {
 
 /// What kind of thing is fanned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeliveryKind {
     /// A message with this offset.
     Numbered(u64),
     /// A message that is not worth waiting for.
@@ -41,52 +41,59 @@ pub enum Kind {
     Notice,
 }
 
-impl Means<'_> {
+impl FanOut<'_> {
     /// Puts `event` into the outboxes of the channel's subscribers. The channel's lock gives all of them one order.
-    pub fn fan_out(&self, cell: &Cell, state: &mut State, event: &Event, kind: Kind, hearing: Hearing) {
+    pub fn fan_out(
+        &self,
+        channel: &ChannelEntry,
+        state: &mut State,
+        event: &Event,
+        kind: DeliveryKind,
+        recipients: Recipients,
+    ) {
         if state.subscribers() == 0 {
             return;
         }
         let slow = state.policy.slow;
         let has_history = state.policy.history > 0;
         // Where there is history nothing need be dropped: who is too slow goes on in the history.
-        let recovers = slow == Slow::DropOldest && has_history && matches!(kind, Kind::Numbered(_));
-        let offset = if let Kind::Numbered(offset) = kind { offset } else { 0 };
+        let recovers = slow == Slow::DropOldest && has_history && matches!(kind, DeliveryKind::Numbered(_));
+        let offset = if let DeliveryKind::Numbered(offset) = kind { offset } else { 0 };
         let mut individual = None;
         let mut delivered = 0;
         for group in state.groups() {
             let Some((item, bytes)) = item(&group.encoding, event, &mut individual) else { continue };
-            let asked = hearing.asked.filter(|_| group.encoding.answers());
-            for (seats, lane) in group.lanes.iter_mut().zip(self.lanes) {
-                if seats.is_empty() {
+            let asked = recipients.asked.filter(|_| group.encoding.answers());
+            for (subscribers, shard) in group.shards.iter_mut().zip(self.shards) {
+                if subscribers.is_empty() {
                     continue;
                 }
-                let mut mailboxes = lane.lock();
-                for (_, seat) in seats.iter_mut() {
-                    let address = Address { slot: seat.slot, ..lane.address() };
-                    if seat.behind && kind != Kind::Notice
-                        || hearing.notices && !seat.notices
-                        || hearing.but == Some(address)
-                        || hearing.except.is_some_and(|except| except.contains(&address))
+                let mut mailboxes = shard.lock();
+                for (_, subscriber) in subscribers.iter_mut() {
+                    let address = Address { slot: subscriber.slot, ..shard.address() };
+                    if subscriber.behind && kind != DeliveryKind::Notice
+                        || recipients.notices && !subscriber.notices
+                        || recipients.but == Some(address)
+                        || recipients.except.is_some_and(|except| except.contains(&address))
                     {
                         continue;
                     }
-                    let entry = Entry { item: item.share(), channel: cell.number, bytes, offset };
+                    let entry = Entry { item: item.share(), channel: channel.number, bytes, offset };
                     let pushed = match kind {
-                        Kind::Volatile => mailboxes.push_volatile(seat.slot, entry, self.limits),
-                        _ if recovers => mailboxes.push(seat.slot, entry, Slow::Disconnect, self.limits),
-                        _ => mailboxes.push(seat.slot, entry, slow, self.limits),
+                        DeliveryKind::Volatile => mailboxes.push_volatile(subscriber.slot, entry, self.limits),
+                        _ if recovers => mailboxes.push(subscriber.slot, entry, Slow::Disconnect, self.limits),
+                        _ => mailboxes.push(subscriber.slot, entry, slow, self.limits),
                     };
                     if let Some(asked) = asked
-                        && let (Pushed::Queued, _) | (Pushed::Dropped(_), Kind::Numbered(_) | Kind::Notice) =
-                            (pushed, kind)
+                        && let (Pushed::Queued, _)
+                        | (Pushed::Dropped(_), DeliveryKind::Numbered(_) | DeliveryKind::Notice) = (pushed, kind)
                     {
-                        asked.lock().extend(mailboxes.id(seat.slot));
+                        asked.lock().extend(mailboxes.id(subscriber.slot));
                     }
                     match pushed {
                         Pushed::Gone => {}
                         Pushed::Queued => delivered += 1,
-                        Pushed::Dropped(messages) if kind == Kind::Volatile => {
+                        Pushed::Dropped(messages) if kind == DeliveryKind::Volatile => {
                             self.numbers.volatile_dropped.inc_by(messages);
                         }
                         Pushed::Dropped(messages) => {
@@ -94,13 +101,13 @@ impl Means<'_> {
                             self.numbers.dropped(slow, messages);
                         }
                         Pushed::Full if recovers => {
-                            seat.behind = true;
+                            subscriber.behind = true;
                             self.numbers.fell_behind.inc();
-                            mailboxes.fall_behind(seat.slot, cell.number, offset);
+                            mailboxes.fall_behind(subscriber.slot, channel.number, offset);
                         }
                         Pushed::Full => {
                             self.numbers.dropped(Slow::Disconnect, 1);
-                            mailboxes.end(seat.slot, DisconnectReason::Slow);
+                            mailboxes.end(subscriber.slot, DisconnectReason::Slow);
                         }
                     }
                 }
@@ -112,14 +119,14 @@ impl Means<'_> {
 
 /// What goes into outboxes of one encoding, by reference.
 enum Shared {
-    Parcel(Parcel),
+    EncodedFrames(EncodedFrames),
     Event(Arc<Event>),
 }
 
 impl Shared {
     fn share(&self) -> Item {
         match self {
-            Shared::Parcel(parcel) => Item::Parcel(parcel.clone()),
+            Shared::EncodedFrames(encoded) => Item::Encoded(encoded.clone()),
             Shared::Event(event) => Item::Event(Arc::clone(event)),
         }
     }
@@ -127,15 +134,15 @@ impl Shared {
 
 fn item(encoding: &Encoding, event: &Event, individual: &mut Option<Arc<Event>>) -> Option<(Shared, u32)> {
     let (shared, bytes) = match encoding.encode(event) {
-        Form::Shared(parcel) => {
-            let bytes = parcel.bytes();
-            (Shared::Parcel(parcel), bytes)
+        Encoded::Shared(encoded) => {
+            let bytes = encoded.bytes();
+            (Shared::EncodedFrames(encoded), bytes)
         }
-        Form::Individual => {
+        Encoded::PerClient => {
             let bytes = if let Event::Message(message) = event { message.draft.data.len() } else { 0 };
             (Shared::Event(Arc::clone(individual.get_or_insert_with(|| Arc::new(event.clone())))), bytes)
         }
-        Form::Silent => return None,
+        Encoded::Skip => return None,
     };
     Some((shared, u32::try_from(bytes).unwrap_or(u32::MAX)))
 }

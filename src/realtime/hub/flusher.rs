@@ -21,12 +21,12 @@ pub struct FlushBatch {
 const BATCH: usize = 64;
 
 impl Hub {
-    /// How many lanes there are to be flushed, each by one flusher.
-    pub fn lanes(&self) -> usize {
-        self.lanes.len()
+    /// How many shards there are to be flushed, each by one flusher.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
     }
 
-    /// From now on every lane has a flusher, which calls [`Hub::poll_flush`] until the hub is gone.
+    /// From now on every shard has a flusher, which calls [`Hub::poll_flush`] until the hub is gone.
     pub fn has_flushers(&self) {
         self.has_direct_writes.store(true, Ordering::Relaxed);
     }
@@ -35,20 +35,20 @@ impl Hub {
         self.has_direct_writes.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits in a lane, for some clients at a time. Pending when nothing waits; then its flusher is woken
+    /// Writes what waits in a shard, for some clients at a time. Pending when nothing waits; then its flusher is woken
     /// when something comes.
-    pub fn poll_flush(&self, lane: usize, batch: &mut FlushBatch, context: &Context<'_>) -> Poll<Written> {
-        let lane = &self.lanes[lane];
-        if !lane.due(&mut batch.due, BATCH, context) {
+    pub fn poll_flush(&self, shard: usize, batch: &mut FlushBatch, context: &Context<'_>) -> Poll<Written> {
+        let shard = &self.shards[shard];
+        if !shard.due(&mut batch.due, BATCH, context) {
             return Poll::Pending;
         }
         let mut sum = Written::default();
         for (id, writer) in batch.due.drain(..) {
             batch.entries.clear();
-            let mut take = |entries: &mut VecDeque<Entry>| lane.lock().take_parcels(id, entries);
+            let mut take = |entries: &mut VecDeque<Entry>| shard.lock().take_encoded(id, entries);
             let written = writer.write_queued(Queued { take: &mut take, entries: &mut batch.entries });
             if written.is_none_or(|written| written.is_stuck) {
-                lane.lock().rouse(id);
+                shard.lock().wake_session(id);
             }
             let written = written.unwrap_or_default();
             sum.messages += written.messages;

@@ -1,9 +1,9 @@
 //! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
 //!
-//! Locks, in the order in which they may be taken: a shard of the directory, a channel, a lane of mailboxes. The
+//! Locks, in the order in which they may be taken: a shard of the directory, a channel, a shard of mailboxes. The
 //! board of questions and the line of empty channels are taken alone, the owners of
 //! histories last. None is held across an await, and none is a client's own; what a [`DirectWriter`]
-//! locks it locks before a lane. The hub has no clock and no task: whoever calls says what time it
+//! locks it locks before a shard. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
 pub mod outbox;
@@ -16,8 +16,8 @@ mod client;
 mod config;
 mod directory;
 mod fanout;
-mod lane;
-mod news;
+mod mailboxes;
+mod events;
 mod numbers;
 mod owners;
 mod presence;
@@ -42,17 +42,17 @@ use sync::{Mutex, MutexGuard};
 pub use client::{Authority, Client};
 pub use config::Config;
 pub use direct_writer::{DirectWriter, Queued, Written};
+pub use events::{HubEvent, Observer};
 pub use flusher::FlushBatch;
-pub use lane::Post;
-pub use news::{News, Observer};
+pub use mailboxes::Delivery;
 pub use numbers::Numbers;
 pub use questions::{Answers, Asking, Given};
-pub use reading::{Past, Standing};
+pub use reading::{ChannelOverview, Past};
 
-use channel::{Cell, State};
+use channel::{ChannelEntry, State};
 use directory::Directory;
-use fanout::{Hearing, Kind, Means};
-use lane::{Address, Lane};
+use fanout::{DeliveryKind, FanOut, Recipients};
+use mailboxes::{Address, MailboxShard};
 use outbox::{Entry, Item, Pushed, Slow};
 use owners::Owners;
 use policy::Allowed;
@@ -75,7 +75,7 @@ const GIVE_WAY: usize = 1024;
 pub struct Hub {
     config: RwLock<Arc<Config>>,
     directory: Directory,
-    lanes: Vec<Lane>,
+    shards: Vec<MailboxShard>,
     next_lane: AtomicUsize,
     crowded: Arc<AtomicUsize>,
     has_direct_writes: AtomicBool,
@@ -92,19 +92,19 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub whose mailboxes lie in `lanes` lanes: about as many as there are threads.
-    pub fn new(config: Config, lanes: usize, numbers: Numbers) -> Hub {
+    /// A hub whose mailboxes lie in `shards` shards: about as many as there are threads.
+    pub fn new(config: Config, shards: usize, numbers: Numbers) -> Hub {
         let crowded = Arc::new(AtomicUsize::new(0));
         // Another in each run, so that neither positions nor ids of an earlier run mean anything in this one.
         let run = u32::try_from(RandomState::new().hash_one("run") >> 32).unwrap_or_default();
-        let lanes = (0..lanes.clamp(1, 64)).map(|number| {
+        let shards = (0..shards.clamp(1, 64)).map(|number| {
             let number = u8::try_from(number).unwrap_or(u8::MAX);
-            Lane::new(number, run, Arc::clone(&crowded))
+            MailboxShard::new(number, run, Arc::clone(&crowded))
         });
         Hub {
             directory: Directory::new(run, config.max_channels),
             config: RwLock::new(Arc::new(config)),
-            lanes: lanes.collect(),
+            shards: shards.collect(),
             next_lane: AtomicUsize::new(0),
             crowded,
             has_direct_writes: AtomicBool::new(false),
@@ -126,8 +126,8 @@ impl Hub {
     /// A client of the hub, until it is dropped; `None` when no more fit. What it opens counts against `holder`.
     pub fn join(self: &Arc<Self>, holder: Holder) -> Option<Client> {
         let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
-        let lanes = self.lanes.len();
-        let opened = (0..lanes).find_map(|further| self.lanes[(first + further) % lanes].open());
+        let shards = self.shards.len();
+        let opened = (0..shards).find_map(|further| self.shards[(first + further) % shards].open());
         let (id, _) = opened?;
         self.numbers.connections.inc();
         Some(Client::new(Arc::clone(self), id, holder))
@@ -138,9 +138,9 @@ impl Hub {
         self.directory.limit(config.max_channels);
         *self.config.write() = Arc::new(config);
         let config = self.config();
-        for cell in self.directory.all() {
-            let mut state = cell.state.lock();
-            state.policy = Arc::new(config.policy(&cell.name));
+        for entry in self.directory.all() {
+            let mut state = entry.state.lock();
+            state.policy = Arc::new(config.policy(&entry.name));
             self.trim(&mut state, now);
         }
     }
@@ -149,8 +149,8 @@ impl Hub {
     /// `part` of so many [`Hub::parts`]; call each about once a second.
     pub fn sweep(&self, part: usize, now: Instant) {
         let config = self.config();
-        for cell in self.directory.shard_cells(part) {
-            let mut state = cell.state.lock();
+        for entry in self.directory.shard_cells(part) {
+            let mut state = entry.state.lock();
             self.trim(&mut state, now);
             let left = state.members.sweep(now);
             if !left.is_empty() {
@@ -158,15 +158,15 @@ impl Hub {
             }
             for member in left {
                 self.numbers.members.dec();
-                self.tell(&cell, &mut state, Presence::Left, &member);
+                self.tell(&entry, &mut state, Presence::Left, &member);
             }
             let (is_empty, rests) = (state.is_empty(), state.begins_rest());
             drop(state);
             if rests {
-                self.directory.rest(&cell);
+                self.directory.rest(&entry);
             }
             if is_empty {
-                self.directory.forget(&cell, config.forget_after, now);
+                self.directory.forget(&entry, config.forget_after, now);
             }
         }
         self.numbers.channels.set(i64::try_from(self.directory.len()).unwrap_or(i64::MAX));
@@ -219,13 +219,13 @@ impl Hub {
 
     /// Every connection.
     pub fn connections(&self) -> Vec<ConnectionId> {
-        self.lanes.iter().flat_map(|lane| lane.lock().all().map(|(_, id)| id).collect::<Vec<_>>()).collect()
+        self.shards.iter().flat_map(|shard| shard.lock().all().map(|(_, id)| id).collect::<Vec<_>>()).collect()
     }
 
     /// The channels there are, but for reserved ones, and how many subscribe to each.
     pub fn channels(&self) -> Vec<(Channel, usize)> {
-        let cells = self.directory.all().into_iter().filter(|cell| !cell.name.is_reserved());
-        cells.map(|cell| (cell.name.clone(), cell.state.lock().subscribers())).collect()
+        let cells = self.directory.all().into_iter().filter(|entry| !entry.name.is_reserved());
+        cells.map(|entry| (entry.name.clone(), entry.state.lock().subscribers())).collect()
     }
 
     /// Whether only the app may have clients hear `channel`, whatever it says of their own wishes.
@@ -248,21 +248,21 @@ impl Hub {
         pushed == Some(Pushed::Queued)
     }
 
-    fn at<T>(&self, id: ConnectionId, act: impl FnOnce(&mut lane::Mailboxes, u32) -> T) -> Option<T> {
+    fn at<T>(&self, id: ConnectionId, act: impl FnOnce(&mut mailboxes::Mailboxes, u32) -> T) -> Option<T> {
         let address = Address::of(id);
-        let mut mailboxes = self.lanes.get(usize::from(address.lane))?.lock();
+        let mut mailboxes = self.shards.get(usize::from(address.shard))?.lock();
         mailboxes.is_at(address.slot, id).then(|| act(&mut mailboxes, address.slot))
     }
 
-    fn lane(&self, address: Address) -> &Lane {
-        &self.lanes[usize::from(address.lane)]
+    fn shard(&self, address: Address) -> &MailboxShard {
+        &self.shards[usize::from(address.shard)]
     }
 
     /// The channel `name` as it is, locked, if there is one.
-    fn existing<T>(&self, name: &Channel, act: impl FnOnce(&Arc<Cell>, MutexGuard<State>) -> T) -> Option<T> {
-        let cell = self.directory.find(name)?;
-        let state = cell.state.lock();
-        (!state.is_gone).then(|| act(&cell, state))
+    fn existing<T>(&self, name: &Channel, act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<State>) -> T) -> Option<T> {
+        let entry = self.directory.find(name)?;
+        let state = entry.state.lock();
+        (!state.is_gone).then(|| act(&entry, state))
     }
 
     /// The channel `name`, made for `holder` if need be, locked. Empty ones give way to it; `None` when there are too
@@ -272,37 +272,37 @@ impl Hub {
         name: &Channel,
         holder: Holder,
         now: Instant,
-        act: impl FnOnce(&Arc<Cell>, MutexGuard<State>) -> T,
+        act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<State>) -> T,
     ) -> Option<T> {
         let config = self.config();
         let policy = || Arc::new(config.policy(name));
         let mut given = 0;
         loop {
-            let Some((cell, is_new)) = self.directory.find_or_make(name, holder, now, policy) else {
+            let Some((entry, is_new)) = self.directory.find_or_make(name, holder, now, policy) else {
                 given += 1;
                 if given <= GIVE_WAY && self.directory.give_way() {
                     continue;
                 }
                 return None;
             };
-            let state = cell.state.lock();
+            let state = entry.state.lock();
             if state.is_gone {
                 continue;
             }
-            let done = act(&cell, state);
+            let done = act(&entry, state);
             if is_new {
                 // Nobody may have come into it after all.
-                self.rest(&cell);
+                self.rest(&entry);
             }
             return Some(done);
         }
     }
 
     /// Nobody may be left in a channel: where that is so, it gives way to others from now on. Under no lock.
-    fn rest(&self, cell: &Arc<Cell>) {
-        let begins = cell.state.lock().begins_rest();
+    fn rest(&self, entry: &Arc<ChannelEntry>) {
+        let begins = entry.state.lock().begins_rest();
         if begins {
-            self.directory.rest(cell);
+            self.directory.rest(entry);
         }
     }
 
@@ -323,22 +323,22 @@ impl Hub {
     }
 
     /// Tells those who want to know what became of a member.
-    fn tell(&self, cell: &Cell, state: &mut State, change: Presence, member: &Arc<Member>) {
+    fn tell(&self, entry: &ChannelEntry, state: &mut State, change: Presence, member: &Arc<Member>) {
         match change {
-            Presence::Joined => self.report(&News::Came { channel: &cell.name, member }),
-            Presence::Left => self.report(&News::Went { channel: &cell.name, member }),
+            Presence::Joined => self.report(&HubEvent::Came { channel: &entry.name, member }),
+            Presence::Left => self.report(&HubEvent::Went { channel: &entry.name, member }),
             Presence::Updated => {}
         }
         if !state.policy.notices {
             return;
         }
-        let event = Event::Presence { channel: cell.name.clone(), change, member: Arc::clone(member) };
+        let event = Event::Presence { channel: entry.name.clone(), change, member: Arc::clone(member) };
         let limits = self.config().outbox;
-        let hearing = Hearing { notices: true, ..Hearing::default() };
-        self.means(&limits).fan_out(cell, state, &event, Kind::Notice, hearing);
+        let hearing = Recipients { notices: true, ..Recipients::default() };
+        self.fan_out_with(&limits).fan_out(entry, state, &event, DeliveryKind::Notice, hearing);
     }
 
-    fn means<'a>(&'a self, limits: &'a outbox::Limits) -> Means<'a> {
-        Means { lanes: &self.lanes, limits, numbers: &self.numbers }
+    fn fan_out_with<'a>(&'a self, limits: &'a outbox::Limits) -> FanOut<'a> {
+        FanOut { shards: &self.shards, limits, numbers: &self.numbers }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::realtime::vocabulary::{Command, Event, Parcel};
+use crate::realtime::vocabulary::{Command, EncodedFrames, Event};
 use crate::settings::{Section, Size, keywords};
 
 /// The section `[realtime.outbox]`: what may wait for one client.
@@ -49,7 +49,7 @@ keywords!(Slow { "disconnect" => Disconnect, "drop-oldest" => DropOldest, "keep-
 #[derive(Debug)]
 pub enum Item {
     /// Frames to send as they are.
-    Parcel(Parcel),
+    Encoded(EncodedFrames),
     /// For the client's machine to put into words.
     Event(Arc<Event>),
     /// For its session to carry out: the app's wish.
@@ -222,9 +222,9 @@ impl Outbox {
         (before - self.len()) as u64
     }
 
-    /// Moves what waits to the empty `batch`, all of it, where that is nothing but parcels and at most `most` bytes.
-    pub fn take_parcels(&mut self, batch: &mut VecDeque<Entry>, most: usize) -> bool {
-        let fits = self.bytes <= most && self.queue.iter().all(|entry| matches!(entry.item, Item::Parcel(_)));
+    /// Moves what waits to the empty `batch`, all of it, where that is nothing but encoded and at most `most` bytes.
+    pub fn take_encoded(&mut self, batch: &mut VecDeque<Entry>, most: usize) -> bool {
+        let fits = self.bytes <= most && self.queue.iter().all(|entry| matches!(entry.item, Item::Encoded(_)));
         if fits {
             self.take(batch, most);
         }
@@ -261,7 +261,7 @@ mod tests {
     const LIMITS: Limits = Limits { messages: 3, bytes: Size(100) };
 
     fn entry(channel: u32, offset: u64, bytes: u32) -> Entry {
-        Entry { item: Item::Parcel(Frame::text("x").into()), channel, bytes, offset }
+        Entry { item: Item::Encoded(Frame::text("x").into()), channel, bytes, offset }
     }
 
     fn content(outbox: &mut Outbox) -> Vec<String> {

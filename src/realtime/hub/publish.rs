@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use super::sync::{Mutex, MutexGuard};
 
 use super::Hub;
-use super::channel::{Cell, State};
-use super::fanout::{Hearing, Kind};
-use super::lane::Address;
+use super::channel::{ChannelEntry, State};
+use super::fanout::{DeliveryKind, Recipients};
+use super::mailboxes::Address;
 use super::outbox::Item;
 use crate::realtime::broker::memory::Owner;
 use crate::realtime::vocabulary::{
@@ -29,7 +29,7 @@ pub struct Sender<'a> {
 }
 
 /// A draft on its way into channels.
-struct Saying<'a> {
+struct Publishing<'a> {
     sender: &'a Sender<'a>,
     draft: Draft,
     /// The sender hears it too, where a channel's policy leaves that to it.
@@ -56,7 +56,7 @@ impl Hub {
     ) -> Result<Option<Position>, Refusal> {
         let Publish { audience, draft, echo, .. } = publish;
         match audience {
-            Audience::Channel(channel) => self.say(&channel, Saying { sender, draft, echo, except: None }, now),
+            Audience::Channel(channel) => self.say(&channel, Publishing { sender, draft, echo, except: None }, now),
             Audience::Several { channels, connections, except, but } => {
                 let mut except = self.subscribers_of(&except);
                 except.extend(but.into_iter().map(Address::of));
@@ -73,8 +73,11 @@ impl Hub {
                     let further = &channels[place + 1..];
                     let heard =
                         if further.is_empty() { HashSet::new() } else { self.subscribers_of(&channels[place..=place]) };
-                    position =
-                        self.say(channel, Saying { sender, draft: draft.clone(), echo, except: Some(&except) }, now)?;
+                    position = self.say(
+                        channel,
+                        Publishing { sender, draft: draft.clone(), echo, except: Some(&except) },
+                        now,
+                    )?;
                     except.extend(heard);
                 }
                 Ok(if channels.len() == 1 { position } else { None })
@@ -119,15 +122,15 @@ impl Hub {
     ) -> Result<Option<Position>, Refusal> {
         let address = but.filter(|id| self.at(*id, |_, _| ()).is_some()).map(Address::of);
         let sender = Sender { address, ..Sender::default() };
-        self.say(channel, Saying { sender: &sender, draft, echo: address.is_none(), except: None }, now)
+        self.say(channel, Publishing { sender: &sender, draft, echo: address.is_none(), except: None }, now)
     }
 
     /// Tells its subscribers how many of them there are; those whose encoding has words for it.
     pub fn tell_subscribers(&self, channel: &Channel) {
-        self.existing(channel, |cell, mut state| {
-            let event = Event::Subscribers { channel: cell.name.clone(), subscribers: state.subscribers() };
+        self.existing(channel, |entry, mut state| {
+            let event = Event::Subscribers { channel: entry.name.clone(), subscribers: state.subscribers() };
             let limits = self.config().outbox;
-            self.means(&limits).fan_out(cell, &mut state, &event, Kind::Notice, Hearing::default());
+            self.fan_out_with(&limits).fan_out(entry, &mut state, &event, DeliveryKind::Notice, Recipients::default());
         });
     }
 
@@ -146,12 +149,12 @@ impl Hub {
     }
 
     /// Where nobody is and nothing is kept, no channel is made for a message.
-    fn say(&self, channel: &Channel, saying: Saying, now: Moment) -> Result<Option<Position>, Refusal> {
+    fn say(&self, channel: &Channel, saying: Publishing, now: Moment) -> Result<Option<Position>, Refusal> {
         let holder = saying.sender.holder.unwrap_or(Holder::Trusted);
         let mut saying = Some(saying);
-        let mut accept = |cell: &Arc<Cell>, mut state: MutexGuard<State>| {
+        let mut accept = |entry: &Arc<ChannelEntry>, mut state: MutexGuard<State>| {
             let saying = saying.take().expect("a message is accepted once");
-            self.accept(cell, &mut state, saying, now)
+            self.accept(entry, &mut state, saying, now)
         };
         if let Some(said) = self.existing(channel, &mut accept) {
             return said;
@@ -169,8 +172,14 @@ impl Hub {
     }
 
     /// A message gets its place in the channel's order and goes out, under the channel's lock.
-    fn accept(&self, cell: &Cell, state: &mut State, saying: Saying, now: Moment) -> Result<Option<Position>, Refusal> {
-        let Saying { sender, draft, echo, except } = saying;
+    fn accept(
+        &self,
+        entry: &ChannelEntry,
+        state: &mut State,
+        saying: Publishing,
+        now: Moment,
+    ) -> Result<Option<Position>, Refusal> {
+        let Publishing { sender, draft, echo, except } = saying;
         let most = state.policy.max_message.bytes();
         if draft.len() > most {
             return Err(Refusal::TooBig { most });
@@ -180,17 +189,24 @@ impl Hub {
         }
         let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
-        let hearing = Hearing { but: sender.address.filter(|_| !echo), except, notices: false, asked: sender.asked };
+        let recipients =
+            Recipients { but: sender.address.filter(|_| !echo), except, notices: false, asked: sender.asked };
         let config = self.config();
-        let means = self.means(&config.outbox);
+        let means = self.fan_out_with(&config.outbox);
         state.quiet_since = now.instant;
         self.numbers.published.inc();
         let (is_volatile, is_passing) = (draft.volatile, draft.passing);
         let origin = sender.origin.clone();
-        let message = |position| Message { channel: cell.name.clone(), position, unix_ms: now.unix_ms, origin, draft };
+        let message = |position| Message { channel: entry.name.clone(), position, unix_ms: now.unix_ms, origin, draft };
         if is_volatile || is_passing {
             let event = Event::Message(Arc::new(message(state.log.top())));
-            means.fan_out(cell, state, &event, if is_volatile { Kind::Volatile } else { Kind::Notice }, hearing);
+            means.fan_out(
+                entry,
+                state,
+                &event,
+                if is_volatile { DeliveryKind::Volatile } else { DeliveryKind::Notice },
+                recipients,
+            );
             return Ok(None);
         }
         let before = state.log.bytes();
@@ -209,20 +225,20 @@ impl Hub {
         if let Some(id) = id {
             state.remember(id, position);
         }
-        means.fan_out(cell, state, &Event::Message(message), Kind::Numbered(position.offset), hearing);
+        means.fan_out(entry, state, &Event::Message(message), DeliveryKind::Numbered(position.offset), recipients);
         Ok(Some(position))
     }
 
     /// Publishes in a channel that the sender holds, without looking it up.
     pub(super) fn publish_in(
         &self,
-        cell: &Arc<Cell>,
+        entry: &Arc<ChannelEntry>,
         sender: &Sender,
         draft: Draft,
         echo: bool,
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
-        let mut state = cell.state.lock();
-        self.accept(cell, &mut state, Saying { sender, draft, echo, except: None }, now)
+        let mut state = entry.state.lock();
+        self.accept(entry, &mut state, Publishing { sender, draft, echo, except: None }, now)
     }
 }

@@ -17,7 +17,7 @@ pub struct Past {
 
 /// A channel at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct ChannelOverview {
     pub name: Channel,
     /// Connections.
     pub subscribers: usize,
@@ -27,9 +27,9 @@ pub struct Standing {
 
 impl Hub {
     /// How `channel` stands, if there is such a one.
-    pub fn standing(&self, channel: &Channel) -> Option<Standing> {
-        self.existing(channel, |cell, state| Standing {
-            name: cell.name.clone(),
+    pub fn standing(&self, channel: &Channel) -> Option<ChannelOverview> {
+        self.existing(channel, |entry, state| ChannelOverview {
+            name: entry.name.clone(),
             subscribers: state.subscribers(),
             members: state.members.len(),
             top: state.log.top(),
@@ -38,7 +38,7 @@ impl Hub {
 
     /// The first `most` channels in the order of their names that begin with `prefix` and come after `after`; and after
     /// which name it goes on, if it does. Reserved ones are left out.
-    pub fn standings(&self, prefix: &str, after: Option<&str>, most: usize) -> (Vec<Standing>, Option<Channel>) {
+    pub fn standings(&self, prefix: &str, after: Option<&str>, most: usize) -> (Vec<ChannelOverview>, Option<Channel>) {
         let mut names = self.directory.names(prefix, after, most.saturating_add(1));
         let goes_on = names.len() > most;
         names.truncate(most);
@@ -48,7 +48,7 @@ impl Hub {
 
     /// How many connections there are, and how many users behind those that have one.
     pub fn census(&self) -> (usize, usize) {
-        (self.lanes.iter().map(|lane| lane.lock().len()).sum(), self.users.lock().len())
+        (self.shards.iter().map(|shard| shard.lock().len()).sum(), self.users.lock().len())
     }
 
     /// Whether there is such a connection.

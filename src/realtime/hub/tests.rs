@@ -2,7 +2,7 @@
 
 mod direct_writes;
 mod model;
-mod meetings;
+mod concurrency;
 mod promises;
 mod questions;
 
@@ -14,8 +14,8 @@ use super::outbox::Item;
 use super::policy::{Policy, Rule};
 use super::{Authority, Client, Config, Hub, Numbers};
 use crate::realtime::vocabulary::{
-    Audience, Channel, DisconnectReason, Draft, Encode, Encoding, Event, Form, Frame, Moment, Parcel, Payload,
-    Position, Presence, Publish, Recovery, Refusal, Since, Subscribe, Subscribed,
+    Audience, Channel, DisconnectReason, Draft, Encode, Encoded, EncodedFrames, Encoding, Event, Frame, Moment,
+    Payload, Position, Presence, Publish, Recovery, Refusal, Since, Subscribe, Subscribed,
 };
 use crate::settings::{Pattern, Size};
 use crate::shares::Holder;
@@ -25,18 +25,18 @@ use crate::telemetry::Registry;
 struct Lines;
 
 impl Encode for Lines {
-    fn encode(&self, event: &Event) -> Form {
+    fn encode(&self, event: &Event) -> Encoded {
         let line = match event {
             Event::Message(message) => {
-                let Payload::Text(text) = &message.draft.data else { return Form::Individual };
+                let Payload::Text(text) = &message.draft.data else { return Encoded::PerClient };
                 format!("{}:{text}", message.position.offset)
             }
             Event::Presence { change: Presence::Joined, member, .. } => format!("+{}", member.key),
             Event::Presence { change: Presence::Left, member, .. } => format!("-{}", member.key),
-            Event::Presence { .. } => return Form::Silent,
-            _ => return Form::Individual,
+            Event::Presence { .. } => return Encoded::Skip,
+            _ => return Encoded::PerClient,
         };
-        Form::Shared(Parcel::new(Frame::text(line)))
+        Encoded::Shared(EncodedFrames::new(Frame::text(line)))
     }
 }
 
@@ -95,7 +95,7 @@ impl Reader {
         }
         while let Some(entry) = client.next_entry() {
             self.told.push(match entry.item {
-                Item::Parcel(parcel) => match parcel.frames() {
+                Item::Encoded(encoded) => match encoded.frames() {
                     [Frame::Text(text)] => text.to_string(),
                     other => format!("{other:?}"),
                 },

@@ -10,7 +10,7 @@ use http_body::Frame as BodyFrame;
 use parking_lot::Mutex;
 
 use super::{Link, LinkError, Traffic};
-use crate::realtime::vocabulary::{Frame, Parcel};
+use crate::realtime::vocabulary::{EncodedFrames, Frame};
 
 /// The writing end. Text frames are written as they are: whoever makes them writes `data:` and `id:`.
 pub struct EventStream {
@@ -58,8 +58,8 @@ impl Link for EventStream {
         }
     }
 
-    fn push_parcel(&mut self, parcel: Parcel) {
-        parcel.frames().iter().for_each(|frame| self.push(frame.clone()));
+    fn push_encoded(&mut self, encoded: EncodedFrames) {
+        encoded.frames().iter().for_each(|frame| self.push(frame.clone()));
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -9,7 +9,7 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::vocabulary::{Frame, Parcel, Violation};
+use super::vocabulary::{EncodedFrames, Frame, Violation};
 
 /// One client's link. Poll-based, so that one task serves it: nothing is split, nothing is locked.
 ///
@@ -25,7 +25,7 @@ pub trait Link: Send + Unpin {
     fn push(&mut self, frame: Frame);
 
     /// Takes frames that are shared with other links: held by reference, not copied.
-    fn push_parcel(&mut self, parcel: Parcel);
+    fn push_encoded(&mut self, encoded: EncodedFrames);
 
     /// Writes all that was taken, in as few writes as there can be. Ready when the system has all of it.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -50,8 +50,8 @@ pub trait Link: Send + Unpin {
 
     /// How often the other side was asked whether it lives, and how often it has answered, where that shows that all
     /// that was pushed before the question has arrived.
-    fn beats(&self) -> Beats {
-        Beats::default()
+    fn ping_count(&self) -> PingCount {
+        PingCount::default()
     }
 
     /// The time of [`Link::next_wake`] has come. A flush follows.
@@ -65,8 +65,8 @@ pub trait Link: Send + Unpin {
 
 /// Questions and answers, counted without end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Beats {
-    pub asked: u32,
+pub struct PingCount {
+    pub sent: u32,
     pub answered: u32,
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use super::{DIALECT, PlainDoor, Settings};
 use crate::http::query::parameter;
 use crate::http::{Body, Facts, Failure, Response};
-use crate::realtime::dialect::Form;
+use crate::realtime::dialect::Encoded;
 use crate::realtime::entrance::AuthorizeAt;
 use crate::realtime::vocabulary::{Channel, Event, Frame, Moment, Since, Subscribe};
 
@@ -59,8 +59,8 @@ impl PlainDoor {
                 json.push(',');
             }
             let form = config.plain.positioned().encode(&Event::Message(message.clone()));
-            if let Form::Shared(parcel) = form
-                && let [Frame::Text(text)] = parcel.frames()
+            if let Encoded::Shared(encoded) = form
+                && let [Frame::Text(text)] = encoded.frames()
             {
                 json.push_str(text);
             }

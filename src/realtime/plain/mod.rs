@@ -62,7 +62,7 @@ impl PlainDoor {
     /// [`Failure`] for what is not for the hub to answer: 400, 403, 404, 405, 426 (RFC 6455 section 4.4), and 503 with
     /// `Retry-After` when there is no place.
     async fn answer(&self, config: &Settings, request: Request) -> Result<Response, Failure> {
-        if websocket::asks(&request) {
+        if websocket::is_upgrade(&request) {
             return self.upgrade(config, request).await;
         }
         let (request, _) = request.into_parts();

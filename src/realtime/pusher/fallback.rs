@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use super::machine::Code;
 use super::route::Fallback;
 use super::socket::version;
-use super::sockjs::{self, Meeting};
+use super::sockjs::{self, Session};
 use super::{CORS, DIALECT, PusherDoor};
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, AuthorizeAt, facts};
@@ -26,7 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a request that listens gets.
 enum Opened {
-    Session(Arc<Meeting>),
+    Session(Arc<Session>),
     Refused(Code),
 }
 
@@ -55,13 +55,13 @@ impl PusherDoor {
         let id = (facts.client, key, session);
         let known = self.fallbacks.find(&id);
         let mut response = match (what, known) {
-            (Fallback::Send, Some(meeting)) => send(config, &meeting, body).await?,
+            (Fallback::Send, Some(session)) => send(config, &session, body).await?,
             (Fallback::Send, None) => {
                 return Err(Failure::client(StatusCode::NOT_FOUND, "There is no such session."));
             }
-            (what, Some(meeting)) => listening(&meeting, what),
+            (what, Some(session)) => listening(&session, what),
             (what, None) => match self.open_fallback(config, &request, facts, id).await? {
-                Opened::Session(meeting) => listening(&meeting, what),
+                Opened::Session(session) => listening(&session, what),
                 Opened::Refused(code) => said(Body::from(refused(code))),
             },
         };
@@ -95,14 +95,14 @@ impl PusherDoor {
             Err(code) => return Ok(Opened::Refused(code)),
         };
         let overlap = || Failure::client(StatusCode::CONFLICT, "This session is just being opened.");
-        let (link, meeting) = self.fallbacks.open(id).ok_or_else(overlap)?;
+        let (link, requests) = self.fallbacks.open(id).ok_or_else(overlap)?;
         let session = self.sessions.begin(admitted, Box::new(machine)).await;
         tokio::spawn(session.run(Box::new(link), CLOSE_TIMEOUT));
-        Ok(Opened::Session(meeting))
+        Ok(Opened::Session(requests))
     }
 }
 
-async fn send(config: &entrance::Config, meeting: &Meeting, body: Body) -> Result<Response, Failure> {
+async fn send(config: &entrance::Config, session: &Session, body: Body) -> Result<Response, Failure> {
     let most = config.websocket.max_message.bytes();
     let body = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),
@@ -114,8 +114,8 @@ async fn send(config: &entrance::Config, meeting: &Meeting, body: Body) -> Resul
     let messages: Vec<String> = serde_json::from_slice(&body)
         .map_err(|_| Failure::client(StatusCode::BAD_REQUEST, "A list of messages is expected."))?;
     if messages.is_empty() {
-        meeting.beat();
-    } else if !meeting.post(messages).await {
+        session.heartbeat();
+    } else if !session.post(messages).await {
         let failure = Failure::client(StatusCode::TOO_MANY_REQUESTS, "Too many messages wait.");
         return Err(failure.retry_after(Duration::from_secs(1)));
     }
@@ -124,8 +124,8 @@ async fn send(config: &entrance::Config, meeting: &Meeting, body: Body) -> Resul
     Ok(response)
 }
 
-fn listening(meeting: &Arc<Meeting>, what: Fallback) -> Response {
-    said(Body::boxed(meeting.listen(what == Fallback::Stream)))
+fn listening(session: &Arc<Session>, what: Fallback) -> Response {
+    said(Body::boxed(session.listen(what == Fallback::Stream)))
 }
 
 fn refused(code: Code) -> String {

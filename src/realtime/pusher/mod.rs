@@ -28,7 +28,7 @@ use crate::http::{Failure, Request, Response};
 use apps::Apps;
 use fallback::SessionKey;
 use machine::Code;
-use route::{Route, Wish};
+use route::{RequestInfo, Route};
 use webhooks::Webhooks;
 
 const DIALECT: &str = "pusher";
@@ -75,8 +75,8 @@ impl PusherDoor {
 
     fn route(&self, entrance: &entrance::Config, request: &Request) -> Option<Route> {
         let uri = request.uri();
-        let wish = Wish { path: uri.path(), query: uri.query(), is_upgrade: websocket::asks(request) };
-        Route::find(&entrance.path, &self.apps, wish)
+        let info = RequestInfo { path: uri.path(), query: uri.query(), is_upgrade: websocket::is_upgrade(request) };
+        Route::find(&entrance.path, &self.apps, info)
     }
 
     async fn answer(&self, config: &entrance::Config, request: Request, route: Route) -> Result<Response, Failure> {

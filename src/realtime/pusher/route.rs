@@ -28,7 +28,7 @@ pub enum Fallback {
 
 /// What is asked for: of the head of a request, what bears on where it goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
+pub struct RequestInfo<'a> {
     pub path: &'a str,
     pub query: Option<&'a str>,
     pub is_upgrade: bool,
@@ -36,16 +36,16 @@ pub struct Wish<'a> {
 
 impl Route {
     /// The door that is meant, where `hub` is the hub's own path.
-    pub fn find(hub: &str, apps: &Apps, wish: Wish) -> Option<Route> {
-        let inside = wish.path.strip_prefix(hub).filter(|rest| rest.starts_with('/'));
-        let path = inside.unwrap_or(wish.path);
+    pub fn find(hub: &str, apps: &Apps, info: RequestInfo) -> Option<Route> {
+        let inside = info.path.strip_prefix(hub).filter(|rest| rest.starts_with('/'));
+        let path = inside.unwrap_or(info.path);
         let segments: Vec<&str> = path.strip_prefix('/')?.splitn(7, '/').collect();
         let is_ours = |key: &str| inside.is_some() || apps.by_key(key).is_some();
         match segments[..] {
-            ["app", key] if !key.is_empty() && (wish.is_upgrade || inside.is_some()) => {
+            ["app", key] if !key.is_empty() && (info.is_upgrade || inside.is_some()) => {
                 Some(Route::Socket { key: key.to_owned() })
             }
-            ["app", key, _, ..] if wish.is_upgrade && !key.is_empty() && is_ours(key) => {
+            ["app", key, _, ..] if info.is_upgrade && !key.is_empty() && is_ours(key) => {
                 Some(Route::Nowhere { key: key.to_owned() })
             }
             ["app", key, number, session, what] | ["pusher", "app", key, number, session, what]
@@ -60,7 +60,7 @@ impl Route {
                 Some(Route::Fallback { key: key.to_owned(), session: format!("{number}/{session}"), what })
             }
             ["apps", id, what, ..] if !what.is_empty() => {
-                let is_signed = wish.query.is_some_and(|query| query.contains("auth_signature="));
+                let is_signed = info.query.is_some_and(|query| query.contains("auth_signature="));
                 let is_meant = inside.is_some() || apps.by_id(id).is_some() || is_signed;
                 is_meant.then(|| Route::Rest { id: id.to_owned(), path: path.to_owned() })
             }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn only_its_own_paths_are_taken() {
         let apps = apps("");
-        let find = |path, is_upgrade| Route::find("/api/ws", &apps, Wish { path, query: None, is_upgrade });
+        let find = |path, is_upgrade| Route::find("/api/ws", &apps, RequestInfo { path, query: None, is_upgrade });
         let socket = |key: &str| Some(Route::Socket { key: key.to_owned() });
         assert_eq!(find("/app/k", true), socket("k"));
         assert_eq!(find("/app/unknown", true), socket("unknown"), "it is told so in the protocol");
@@ -107,7 +107,7 @@ mod tests {
     fn fallbacks_and_the_servers_requests_have_their_own() {
         let open = apps("auth = \"doorway\"");
         let apps = apps("");
-        let find = |path, query| Route::find("/api/ws", &apps, Wish { path, query, is_upgrade: false });
+        let find = |path, query| Route::find("/api/ws", &apps, RequestInfo { path, query, is_upgrade: false });
         let fallback = |what| Some(Route::Fallback { key: "k".into(), session: "7/abc".into(), what });
         assert_eq!(find("/pusher/app/k/7/abc/xhr_streaming", None), fallback(Fallback::Stream));
         assert_eq!(find("/app/k/7/abc/xhr", None), fallback(Fallback::Poll));
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(find("/apps/9/events", Some("auth_signature=0")), rest("9", "/apps/9/events"));
         assert_eq!(find("/apps/1", None), None);
         assert_eq!(find("/pusher/auth", None), None, "the app's own route");
-        let wish = Wish { path: "/pusher/user-auth", query: None, is_upgrade: false };
-        assert_eq!(Route::find("/api/ws", &open, wish), Some(Route::Auth { is_user: true }));
+        let info = RequestInfo { path: "/pusher/user-auth", query: None, is_upgrade: false };
+        assert_eq!(Route::find("/api/ws", &open, info), Some(Route::Auth { is_user: true }));
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::realtime::link::{Link, LinkError, Traffic};
-use crate::realtime::vocabulary::{Frame, Parcel, Text};
+use crate::realtime::vocabulary::{EncodedFrames, Frame, Text};
 
 /// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
 const BEAT: Duration = Duration::from_secs(25);
@@ -41,7 +41,7 @@ const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sessions of all clients, by what `K` tells them apart. As many as were let in.
-pub struct Sessions<K>(Mutex<HashMap<K, Arc<Meeting>>>);
+pub struct Sessions<K>(Mutex<HashMap<K, Arc<Session>>>);
 
 impl<K> Default for Sessions<K> {
     fn default() -> Self {
@@ -50,21 +50,21 @@ impl<K> Default for Sessions<K> {
 }
 
 impl<K: Hash + Eq + Clone> Sessions<K> {
-    pub fn find(&self, key: &K) -> Option<Arc<Meeting>> {
+    pub fn find(&self, key: &K) -> Option<Arc<Session>> {
         self.0.lock().get(key).map(Arc::clone)
     }
 
     /// A new session under `key`; `None` where there is one.
-    pub fn open(self: &Arc<Self>, key: K) -> Option<(SockJs<K>, Arc<Meeting>)> {
-        let meeting = Arc::new(Meeting::default());
-        meeting.state.lock().chunk = Some(Bytes::from_static(b"o\n"));
+    pub fn open(self: &Arc<Self>, key: K) -> Option<(SockJs<K>, Arc<Session>)> {
+        let session = Arc::new(Session::default());
+        session.state.lock().chunk = Some(Bytes::from_static(b"o\n"));
         let mut sessions = self.0.lock();
         if sessions.contains_key(&key) {
             return None;
         }
-        sessions.insert(key.clone(), Arc::clone(&meeting));
+        sessions.insert(key.clone(), Arc::clone(&session));
         let link = SockJs {
-            meeting: Arc::clone(&meeting),
+            session: Arc::clone(&session),
             sessions: Arc::clone(self),
             key,
             waiting: Vec::new(),
@@ -74,13 +74,13 @@ impl<K: Hash + Eq + Clone> Sessions<K> {
             linger: None,
             traffic: Traffic::default(),
         };
-        Some((link, meeting))
+        Some((link, session))
     }
 }
 
 /// Where the requests of a client and its session meet.
 #[derive(Debug, Default)]
-pub struct Meeting {
+pub struct Session {
     state: Mutex<State>,
     room: Notify,
 }
@@ -141,7 +141,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl Meeting {
+impl Session {
     /// The body of a request that listens, in place of any that did.
     pub fn listen(self: &Arc<Self>, is_stream: bool) -> Listening {
         let mut state = self.state.lock();
@@ -152,7 +152,7 @@ impl Meeting {
         state.is_alive = true;
         state.wake_listener();
         state.wake_session();
-        Listening { number: state.listening, is_stream, is_done: false, told: 0, meeting: Arc::clone(self) }
+        Listening { number: state.listening, is_stream, is_done: false, told: 0, session: Arc::clone(self) }
     }
 
     /// Takes what a request brought. Says whether it could be taken in time.
@@ -180,7 +180,7 @@ impl Meeting {
     }
 
     /// The client says that it lives, or wants to know whether we do.
-    pub fn beat(&self) {
+    pub fn heartbeat(&self) {
         let mut state = self.state.lock();
         state.is_alive = true;
         let is_answer = state.is_stream && state.asked.take().is_some();
@@ -195,7 +195,7 @@ impl Meeting {
 
 /// The session's side.
 pub struct SockJs<K: Hash + Eq> {
-    meeting: Arc<Meeting>,
+    session: Arc<Session>,
     sessions: Arc<Sessions<K>>,
     key: K,
     waiting: Vec<Text>,
@@ -226,8 +226,8 @@ impl<K: Hash + Eq> SockJs<K> {
 impl<K: Hash + Eq> SockJs<K> {
     /// Hands on what waits. Ready when a request has all of it; until then the session is woken when one takes more.
     fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
-        let meeting = Arc::clone(&self.meeting);
-        let mut state = meeting.state.lock();
+        let session = Arc::clone(&self.session);
+        let mut state = session.state.lock();
         if state.chunk.as_ref().is_none_or(|chunk| **chunk == *b"h\n")
             && let Some(chunk) = self.render()
         {
@@ -250,10 +250,10 @@ impl<K: Hash + Eq> SockJs<K> {
 
 impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
-        let mut state = self.meeting.state.lock();
+        let mut state = self.session.state.lock();
         if let Some(text) = state.posted.pop_front() {
             drop(state);
-            self.meeting.room.notify_one();
+            self.session.room.notify_one();
             self.traffic.messages_in += 1;
             self.traffic.bytes_in += text.len() as u64;
             return Poll::Ready(Some(Ok(Frame::Text(text))));
@@ -280,8 +280,8 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
         }
     }
 
-    fn push_parcel(&mut self, parcel: Parcel) {
-        parcel.frames().iter().for_each(|frame| self.push(frame.clone()));
+    fn push_encoded(&mut self, encoded: EncodedFrames) {
+        encoded.frames().iter().for_each(|frame| self.push(frame.clone()));
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -294,14 +294,14 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut written = self.poll_written(context);
-        if self.meeting.state.lock().listening != 0 {
+        if self.session.state.lock().listening != 0 {
             self.linger = None;
         } else if written.is_pending() {
             let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
             written = linger.as_mut().poll(context);
         }
         if written.is_ready() {
-            let mut state = self.meeting.state.lock();
+            let mut state = self.session.state.lock();
             state.is_over = true;
             state.wake_listener();
         }
@@ -313,12 +313,12 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let state = self.meeting.state.lock();
+        let state = self.session.state.lock();
         Some(state.gone_by().map_or(self.beat, |gone| gone.min(self.beat)))
     }
 
     fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
-        let mut state = self.meeting.state.lock();
+        let mut state = self.session.state.lock();
         if state.gone_by().is_some_and(|gone| now >= gone) {
             return Err(LinkError::Ended { word: "gone", detail: "nobody listens any more".into() });
         }
@@ -337,17 +337,17 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
 impl<K: Hash + Eq> Drop for SockJs<K> {
     fn drop(&mut self) {
         self.sessions.0.lock().remove(&self.key);
-        let mut state = self.meeting.state.lock();
+        let mut state = self.session.state.lock();
         state.is_over = true;
         state.wake_listener();
         drop(state);
-        self.meeting.room.notify_waiters();
+        self.session.room.notify_waiters();
     }
 }
 
 /// The body of a request that listens.
 pub struct Listening {
-    meeting: Arc<Meeting>,
+    session: Arc<Session>,
     number: u64,
     is_stream: bool,
     /// One that polls has had its answer, and one that streams all that its client reads of one response.
@@ -382,8 +382,8 @@ impl http_body::Body for Listening {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, io::Error>>> {
-        let meeting = Arc::clone(&self.meeting);
-        let mut state = meeting.state.lock();
+        let session = Arc::clone(&self.session);
+        let mut state = session.state.lock();
         if state.listening != self.number || (self.is_done && !self.is_stream) {
             return Poll::Ready(None);
         }
@@ -413,7 +413,7 @@ impl http_body::Body for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        let mut state = self.meeting.state.lock();
+        let mut state = self.session.state.lock();
         if state.listening == self.number {
             state.listening = 0;
             state.away = Some(now() + if self.is_done { AWAY } else { BROKEN_OFF });
@@ -429,13 +429,13 @@ mod tests {
     use super::*;
     use crate::realtime::vocabulary::CloseFrame;
 
-    type Pair = (SockJs<u8>, Arc<Meeting>, Arc<Sessions<u8>>);
+    type Pair = (SockJs<u8>, Arc<Session>, Arc<Sessions<u8>>);
 
     fn open() -> Pair {
         let sessions = Arc::new(Sessions::default());
-        let (link, meeting) = sessions.open(1).expect("none is there");
+        let (link, session) = sessions.open(1).expect("none is there");
         assert!(sessions.open(1).is_none(), "one of a name");
-        (link, meeting, sessions)
+        (link, session, sessions)
     }
 
     async fn chunk(body: &mut Listening) -> Option<String> {
@@ -456,15 +456,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_goes_on_and_a_poll_ends() {
-        let (mut link, meeting, _sessions) = open();
-        let mut stream = meeting.listen(true);
+        let (mut link, session, _sessions) = open();
+        let mut stream = session.listen(true);
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
         link.push(Frame::text("a\"b"));
         link.push(Frame::text("c"));
         flush(&mut link);
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"a\\\"b\",\"c\"]\n"));
         assert!(flush(&mut link));
-        let mut poll = meeting.listen(false);
+        let mut poll = session.listen(false);
         assert_eq!(chunk(&mut stream).await, None, "another took its place");
         link.push(Frame::text("d"));
         link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
@@ -475,8 +475,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_after_the_mark_is_the_next_requests() {
-        let (mut link, meeting, _sessions) = open();
-        let mut stream = meeting.listen(true);
+        let (mut link, session, _sessions) = open();
+        let mut stream = session.listen(true);
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
         // "o\n", `a["` and `"]` with its end make 8 units: this is the mark itself, and the client goes on reading.
         link.push(Frame::text("\u{1F600}".repeat((MARK - 8) / 2)));
@@ -487,18 +487,18 @@ mod tests {
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"over\"]\n"));
         link.push(Frame::text("held"));
         assert!(flush(&mut link), "it is taken, for the next");
-        meeting.beat();
+        session.heartbeat();
         let held = tokio::time::timeout(Duration::from_secs(1), stream.frame()).await;
         assert!(held.is_err(), "neither told nor ended");
-        let mut next = meeting.listen(true);
+        let mut next = session.listen(true);
         assert!(stream.frame().await.is_none(), "another took its place");
         assert_eq!(chunk(&mut next).await.as_deref(), Some("a[\"held\"]\n"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_does_not_open_the_next_is_missed() {
-        let (mut link, meeting, _sessions) = open();
-        let mut stream = meeting.listen(true);
+        let (mut link, session, _sessions) = open();
+        let mut stream = session.listen(true);
         chunk(&mut stream).await;
         link.push(Frame::text("x".repeat(MARK)));
         flush(&mut link);
@@ -511,8 +511,8 @@ mod tests {
 
     #[test]
     fn between_two_requests_as_much_is_taken_as_the_buffer_holds() {
-        let (mut link, meeting, _sessions) = open();
-        drop(meeting.listen(false));
+        let (mut link, session, _sessions) = open();
+        drop(session.listen(false));
         link.push(Frame::text("x".repeat(BUFFER - 1)));
         assert!(flush(&mut link), "what waits for the request after this one");
         link.push(Frame::text("y".repeat(BUFFER)));
@@ -521,11 +521,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
-        let (mut link, meeting, sessions) = open();
+        let (mut link, session, sessions) = open();
         let many = (0..WAITING + 1).map(|n| n.to_string()).collect();
         let posting = tokio::spawn({
-            let meeting = Arc::clone(&meeting);
-            async move { meeting.post(many).await }
+            let session = Arc::clone(&session);
+            async move { session.post(many).await }
         });
         let mut said = Vec::new();
         while said.len() < WAITING + 1 {
@@ -543,22 +543,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
         let closing = |link: &mut SockJs<u8>| link.poll_close(&mut Context::from_waker(Waker::noop())).is_ready();
-        let (mut link, meeting, _sessions) = open();
-        drop(meeting.listen(false));
+        let (mut link, session, _sessions) = open();
+        drop(session.listen(false));
         link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
         assert!(!closing(&mut link));
         tokio::time::advance(LINGER / 2).await;
-        let mut poll = meeting.listen(false);
+        let mut poll = session.listen(false);
         assert!(!closing(&mut link), "one listens, and has not read it yet");
         chunk(&mut poll).await;
         assert!(!closing(&mut link));
         drop(poll);
-        let mut poll = meeting.listen(false);
+        let mut poll = session.listen(false);
         assert_eq!(chunk(&mut poll).await.as_deref(), Some("c[4200,\"come back\"]\n"));
         assert!(closing(&mut link));
 
-        let (mut link, meeting, _sessions) = open();
-        drop(meeting.listen(true));
+        let (mut link, session, _sessions) = open();
+        drop(session.listen(true));
         link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
         assert!(!closing(&mut link));
         tokio::time::advance(LINGER).await;
@@ -567,13 +567,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_beat_that_nobody_answers_is_the_end() {
-        let (mut link, meeting, _sessions) = open();
-        let mut stream = meeting.listen(true);
+        let (mut link, session, _sessions) = open();
+        let mut stream = session.listen(true);
         chunk(&mut stream).await;
         assert_eq!(heard(&mut link), Some(Frame::Pong(Bytes::new())));
         link.wake(now() + BEAT).expect("it goes on");
         assert_eq!(chunk(&mut stream).await.as_deref(), Some("h\n"));
-        meeting.beat();
+        session.heartbeat();
         assert!(flush(&mut link), "an answer is not answered");
         link.wake(now() + 3 * BEAT).expect("it goes on");
         assert!(link.wake(now() + 3 * BEAT + AWAY).is_err());
@@ -581,12 +581,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_asks_is_answered_and_one_that_is_away_is_gone() {
-        let (mut link, meeting, _sessions) = open();
-        let mut poll = meeting.listen(false);
+        let (mut link, session, _sessions) = open();
+        let mut poll = session.listen(false);
         chunk(&mut poll).await;
         drop(poll);
-        let mut poll = meeting.listen(false);
-        meeting.beat();
+        let mut poll = session.listen(false);
+        session.heartbeat();
         assert_eq!(chunk(&mut poll).await.as_deref(), Some("h\n"));
         drop(poll);
         assert_eq!(link.next_wake(), Some(now() + AWAY));
@@ -597,11 +597,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_breaks_off_is_gone_soon_if_it_does_not_listen_again() {
         for is_stream in [true, false] {
-            let (mut link, meeting, _sessions) = open();
-            chunk(&mut meeting.listen(true)).await;
-            drop(meeting.listen(is_stream));
+            let (mut link, session, _sessions) = open();
+            chunk(&mut session.listen(true)).await;
+            drop(session.listen(is_stream));
             assert_eq!(link.next_wake(), Some(now() + BROKEN_OFF));
-            let again = meeting.listen(is_stream);
+            let again = session.listen(is_stream);
             assert!(link.wake(now() + BROKEN_OFF).is_ok(), "it listens");
             drop(again);
             assert!(link.wake(now() + BROKEN_OFF / 2).is_ok());

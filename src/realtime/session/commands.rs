@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::Session;
 use crate::realtime::entrance::authorizer::{Allow, Deciding, Decision, Left};
 use crate::realtime::hub::{Authority, Given};
-use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Refusal, Ticket};
+use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref, Refusal};
 
 /// Commands that may wait while the authorizer thinks about an earlier one; with more, nothing is read.
 const WAITING: usize = 64;
@@ -117,11 +117,11 @@ impl Session {
 
     /// What is told the client of the verdict; given back is what else is to be done.
     fn judged(&mut self, command: Command, verdict: Decision, now: Moment) -> std::vec::IntoIter<Command> {
-        let settles = verdict.then.iter().any(|command| matches!(command, Command::Settle { .. }));
+        let settles = verdict.then.iter().any(|command| matches!(command, Command::Acknowledge { .. }));
         let asks = verdict.then.iter().any(|command| matches!(command, Command::Ask(_)));
         match (verdict.outcome, command) {
             // The answer has a place of its own among what follows, or comes when the handler has gone on.
-            (Ok(consent), Command::Call(_)) if settles || (asks && consent.data.is_none()) => {}
+            (Ok(consent), Command::Rpc(_)) if settles || (asks && consent.data.is_none()) => {}
             (Ok(consent), command) => self.allowed(command, consent, now),
             (Err(refusal), command) => self.refused(ticket(&command), channel(&command), refusal, now),
         }
@@ -130,7 +130,7 @@ impl Session {
 
     fn follow(&mut self, pending: &mut PendingCommands, command: Command, now: Moment) {
         pending.queues |= match &command {
-            Command::Settle { .. } | Command::Dismiss { .. } => true,
+            Command::Acknowledge { .. } | Command::Kick { .. } => true,
             Command::Unsubscribe { .. } => pending.has_published,
             _ => false,
         };
@@ -156,13 +156,13 @@ impl Session {
                 let connected = Event::Connected { ticket, connection: self.client.id(), identity, data };
                 self.deliver(&connected, now);
             }
-            Command::Renew { ticket, .. } => self.deliver(&Event::Accepted { ticket, position: None }, now),
-            Command::Call(call) => self.deliver(&Event::Answered { ticket: call.ticket, data, extras }, now),
+            Command::RefreshToken { ticket, .. } => self.deliver(&Event::Accepted { ticket, position: None }, now),
+            Command::Rpc(call) => self.deliver(&Event::Answered { ticket: call.ticket, data, extras }, now),
             command => self.carry_out(instead.unwrap_or(command), Authority::Consent, now),
         }
     }
 
-    fn refused(&mut self, ticket: Ticket, channel: Option<Channel>, refusal: Refusal, now: Moment) {
+    fn refused(&mut self, ticket: Ref, channel: Option<Channel>, refusal: Refusal, now: Moment) {
         self.deliver(&Event::Refused { ticket, channel, refusal }, now);
     }
 
@@ -209,20 +209,20 @@ impl Session {
                 let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
                 Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
             }),
-            Command::Vouched(command) => {
+            Command::Authorized(command) => {
                 let is_spoken = matches!(*command, Command::Publish(_));
                 let authority = if is_spoken { Authority::Signature } else { Authority::App };
                 return self.carry_out(*command, authority, now);
             }
             // Without a authorizer nobody knows what a token is worth.
-            Command::Renew { .. } => Err(Refusal::Unknown),
+            Command::RefreshToken { .. } => Err(Refusal::Unknown),
             // Without a authorizer there is nobody to call, and nobody who asked.
-            Command::Call(_) => Err(Refusal::Unknown),
+            Command::Rpc(_) => Err(Refusal::Unknown),
             Command::Answer { asks, alias, data, extras } => {
                 let given = data.map(|data| Given { alias, data, extras });
                 return self.client.hub().answer(asks, self.client.id(), given);
             }
-            Command::Depart { scope, alias, reason, kind } => {
+            Command::Left { scope, alias, reason, kind } => {
                 if let Some((authorizer, connection)) = &self.authorizer {
                     authorizer.disconnected(connection, self.client.identity(), Left { scope, alias, reason, kind });
                 }
@@ -234,8 +234,8 @@ impl Session {
                 }
                 return;
             }
-            Command::Settle { ticket, data, extras } => Ok(Event::Answered { ticket, data, extras }),
-            Command::Dismiss { scope } => Ok(Event::Dismissed { scope }),
+            Command::Acknowledge { ticket, data, extras } => Ok(Event::Answered { ticket, data, extras }),
+            Command::Kick { scope } => Ok(Event::Kicked { scope }),
             // Behind what was published before it, some of which is for this client and waits in its mailbox.
             Command::Close(why) => return self.client.end(why),
         };
@@ -246,26 +246,22 @@ impl Session {
     }
 }
 
-fn ticket(command: &Command) -> Ticket {
+fn ticket(command: &Command) -> Ref {
     match command {
         Command::Connect { ticket, .. }
         | Command::Identify { ticket, .. }
-        | Command::Renew { ticket, .. }
+        | Command::RefreshToken { ticket, .. }
         | Command::Unsubscribe { ticket, .. }
         | Command::Enter { ticket, .. }
         | Command::Leave { ticket, .. }
         | Command::Members { ticket, .. }
         | Command::History { ticket, .. } => *ticket,
-        Command::Settle { ticket, .. } => *ticket,
-        Command::Call(call) => call.ticket,
+        Command::Acknowledge { ticket, .. } => *ticket,
+        Command::Rpc(call) => call.ticket,
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,
-        Command::Vouched(command) => self::ticket(command),
-        Command::Answer { .. }
-        | Command::Ask(_)
-        | Command::Depart { .. }
-        | Command::Dismiss { .. }
-        | Command::Close(_) => 0,
+        Command::Authorized(command) => self::ticket(command),
+        Command::Answer { .. } | Command::Ask(_) | Command::Left { .. } | Command::Kick { .. } | Command::Close(_) => 0,
     }
 }
 
@@ -281,7 +277,7 @@ fn channel(command: &Command) -> Option<Channel> {
             Audience::Channel(channel) => Some(channel.clone()),
             _ => None,
         },
-        Command::Vouched(command) => self::channel(command),
+        Command::Authorized(command) => self::channel(command),
         _ => None,
     }
 }

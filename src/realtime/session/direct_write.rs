@@ -25,9 +25,9 @@ impl DirectWriter for SharedLink {
     fn write_queued(&self, queued: Queued<'_>) -> Option<Written> {
         let mut lent = self.0.try_lock()?;
         let LentLink { link, is_stuck } = lent.as_mut().filter(|lent| !lent.is_stuck)?;
-        let parcels = queued.take()?;
+        let encoded = queued.take()?;
         let before = link.traffic();
-        parcels.for_each(|parcel| link.push_parcel(parcel));
+        encoded.for_each(|encoded| link.push_encoded(encoded));
         // Where it cannot be written at once the session goes on, and sees to being woken.
         let flushed = link.poll_flush(&mut Context::from_waker(Waker::noop()));
         *is_stuck = !matches!(flushed, Poll::Ready(Ok(())));
@@ -73,14 +73,14 @@ impl Session {
     }
 }
 
-/// Starts a flusher for each lane of the hub. They hold no guard: they end with the runtime, after all sessions.
+/// Starts a flusher for each shard of the hub. They hold no guard: they end with the runtime, after all sessions.
 pub fn start_flushers(hub: &Arc<Hub>, numbers: &Arc<Numbers>) {
-    for lane in 0..hub.lanes() {
+    for shard in 0..hub.shards() {
         let (hub, numbers) = (Arc::clone(hub), Arc::clone(numbers));
         let mut round = FlushBatch::default();
         // What one round writes is bounded by the hub, so that a runtime's own bound would only be taken for a slow client.
         tokio::spawn(tokio::task::unconstrained(std::future::poll_fn(move |context| -> Poll<()> {
-            if let Poll::Ready(written) = hub.poll_flush(lane, &mut round, context) {
+            if let Poll::Ready(written) = hub.poll_flush(shard, &mut round, context) {
                 numbers.written(written);
                 context.waker().wake_by_ref();
             }

@@ -2,11 +2,11 @@
 //! that it is connected.
 
 use crate::realtime::link::Link;
-use crate::realtime::vocabulary::{Frame, Parcel};
+use crate::realtime::vocabulary::{EncodedFrames, Frame};
 
 pub enum LinkState {
     /// What the first step of a conversation says, at most.
-    Early(Vec<Parcel>),
+    Early(Vec<EncodedFrames>),
     Open(Box<dyn Link>),
     /// The session sleeps, and whoever fans out may write. It is taken back before anything else happens.
     Lent,
@@ -17,24 +17,24 @@ pub enum LinkState {
 impl LinkState {
     pub fn push(&mut self, frame: Frame) {
         match self {
-            LinkState::Early(parcels) => parcels.push(Parcel::new(frame)),
+            LinkState::Early(encoded) => encoded.push(EncodedFrames::new(frame)),
             LinkState::Open(link) => link.push(frame),
             LinkState::Lent | LinkState::Away => {}
         }
     }
 
-    pub fn push_parcel(&mut self, parcel: Parcel) {
+    pub fn push_encoded(&mut self, encoded: EncodedFrames) {
         match self {
-            LinkState::Early(parcels) => parcels.push(parcel),
-            LinkState::Open(link) => link.push_parcel(parcel),
+            LinkState::Early(queued) => queued.push(encoded),
+            LinkState::Open(link) => link.push_encoded(encoded),
             LinkState::Lent | LinkState::Away => {}
         }
     }
 
     /// Goes on over `link` with what waited.
     pub fn open(&mut self, mut link: Box<dyn Link>) {
-        if let LinkState::Early(parcels) = self {
-            parcels.drain(..).for_each(|parcel| link.push_parcel(parcel));
+        if let LinkState::Early(encoded) = self {
+            encoded.drain(..).for_each(|encoded| link.push_encoded(encoded));
         }
         *self = LinkState::Open(link);
     }

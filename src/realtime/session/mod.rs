@@ -169,7 +169,7 @@ impl Session {
         self.poll_return(now, context);
         self.keep_time(now);
         let over = self.talk(now, context);
-        self.note_beats();
+        self.note_pings();
         self.count();
         if over.is_pending() && self.close_timer.is_none() {
             self.set_timer(now, context);
@@ -273,15 +273,15 @@ impl Session {
     }
 
     /// What was sent before a question has arrived when it is answered.
-    fn note_beats(&mut self) {
+    fn note_pings(&mut self) {
         let (Some(resume), Some(link)) = (&mut self.resume, self.link_state.link()) else { return };
-        let beats = link.beats();
-        let before = std::mem::replace(&mut resume.beats, beats);
+        let pings = link.ping_count();
+        let before = std::mem::replace(&mut resume.pings, pings);
         let Some(machine) = self.dialect.resumable() else { return };
-        if beats.answered != before.answered {
+        if pings.answered != before.answered {
             machine.on_pong();
         }
-        if beats.asked != before.asked {
+        if pings.sent != before.sent {
             machine.on_ping_sent();
         }
     }
@@ -309,12 +309,12 @@ impl Session {
 
     fn hand_on(&mut self, entry: Entry, now: Moment) {
         match entry.item {
-            Item::Parcel(parcel) => {
-                if self.resume.is_some() && !self.keep(&parcel, entry.offset > 0, now) {
+            Item::Encoded(encoded) => {
+                if self.resume.is_some() && !self.keep(&encoded, entry.offset > 0, now) {
                     return;
                 }
-                self.unwritten += parcel.bytes() + 1;
-                self.link_state.push_parcel(parcel);
+                self.unwritten += encoded.bytes() + 1;
+                self.link_state.push_encoded(encoded);
             }
             Item::Event(event) => {
                 if let Some(resume) = &self.resume {
@@ -347,9 +347,9 @@ impl Session {
                     self.unwritten += frame.len() + 1;
                     self.link_state.push(frame);
                 }
-                Action::SendParcel(parcel) => {
-                    self.unwritten += parcel.bytes() + 1;
-                    self.link_state.push_parcel(parcel);
+                Action::SendEncoded(encoded) => {
+                    self.unwritten += encoded.bytes() + 1;
+                    self.link_state.push_encoded(encoded);
                 }
                 Action::Do(command) => self.command(command, now),
                 Action::Agreed(command) => self.carry_out(command, Authority::Client, now),
@@ -373,7 +373,7 @@ impl Session {
         {
             return self.ended_by_link(word, detail.into_owned(), now);
         }
-        self.note_beats();
+        self.note_pings();
         if self.client.has_expired(now.instant) {
             return self.end(DisconnectReason::Expired, now);
         }

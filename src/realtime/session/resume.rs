@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::Record;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
-use crate::realtime::link::{Beats, Link};
+use crate::realtime::link::{Link, PingCount};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
 use crate::shares::{Holder, may_take};
 use crate::telemetry::Registry;
@@ -109,7 +109,14 @@ impl ResumeRegistry {
             waker: AtomicWaker::new(),
         });
         self.places.lock().insert(key, Arc::clone(&slot));
-        ResumeHandle { registry: Arc::clone(self), slot, limits, away: None, beats: Beats::default(), closing: None }
+        ResumeHandle {
+            registry: Arc::clone(self),
+            slot,
+            limits,
+            away: None,
+            pings: PingCount::default(),
+            closing: None,
+        }
     }
 
     /// The client at `place` is forgotten.
@@ -194,7 +201,7 @@ pub struct ResumeHandle {
     limits: ResumeLimits,
     /// Its place among those that are away.
     away: Option<u64>,
-    pub beats: Beats,
+    pub pings: PingCount,
     /// The lost link, while it says its last words.
     pub closing: Option<super::ending::LastWords>,
 }
@@ -248,10 +255,10 @@ impl ResumeHandle {
     }
 
     /// It has come back, and its new link has asked and answered so often.
-    pub fn arrive(&mut self, beats: Beats) {
+    pub fn arrive(&mut self, pings: PingCount) {
         self.stay();
         self.closing = None;
-        self.beats = beats;
+        self.pings = pings;
         self.registry.numbers.returned.inc();
     }
 

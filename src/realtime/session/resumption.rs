@@ -9,7 +9,7 @@ use super::resume::{ResumeHandle, Resumption};
 use super::{End, Session};
 use crate::realtime::dialect::Step;
 use crate::realtime::entrance::authorizer::ConnectionInfo;
-use crate::realtime::vocabulary::{Frame, Moment, Parcel};
+use crate::realtime::vocabulary::{EncodedFrames, Frame, Moment};
 
 impl Session {
     /// Its client may come back to it by another link.
@@ -80,12 +80,12 @@ impl Session {
     }
 
     /// Keeps something shared for a client that may miss it. False where it is not to be sent now.
-    pub(super) fn keep(&mut self, parcel: &Parcel, numbered: bool, now: Moment) -> bool {
+    pub(super) fn keep(&mut self, encoded: &EncodedFrames, numbered: bool, now: Moment) -> bool {
         if let Some(resume) = &self.resume {
             resume.make_room();
         }
         let mut step = Step::default();
-        let passes = self.dialect.resumable().is_none_or(|machine| machine.record(parcel, numbered, &mut step));
+        let passes = self.dialect.resumable().is_none_or(|machine| machine.record(encoded, numbered, &mut step));
         self.perform(step, now);
         passes
     }
@@ -121,7 +121,7 @@ impl Session {
         }
         let Resumption { link, record, authorizer, rights, frame } = *back;
         if let Some(resume) = &mut self.resume {
-            resume.arrive(link.beats());
+            resume.arrive(link.ping_count());
         }
         self.client.back(now);
         if let Some((authorizer, connection)) = authorizer {

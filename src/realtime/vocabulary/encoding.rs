@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Event, Parcel};
+use super::{EncodedFrames, Event};
 
 /// How events look to every client of one form. It holds no client's state: what it makes is shared.
 pub trait Encode: Send + Sync {
-    fn encode(&self, event: &Event) -> Form;
+    fn encode(&self, event: &Event) -> Encoded;
 
     /// Whether its clients can answer a message that asks. Default no.
     fn answers(&self) -> bool {
@@ -17,13 +17,13 @@ pub trait Encode: Send + Sync {
 
 /// What an encoder makes of an event.
 #[derive(Debug, Clone)]
-pub enum Form {
+pub enum Encoded {
     /// The same for every client of the encoding.
-    Shared(Parcel),
+    Shared(EncodedFrames),
     /// Each machine makes its own of it.
-    Individual,
+    PerClient,
     /// Nothing is said of it in this form.
-    Silent,
+    Skip,
 }
 
 /// An encoder with an identity: clients of the same encoding share what it makes.
@@ -35,7 +35,7 @@ impl Encoding {
         Encoding(Arc::new(encoder))
     }
 
-    pub fn encode(&self, event: &Event) -> Form {
+    pub fn encode(&self, event: &Event) -> Encoded {
         self.0.encode(event)
     }
 

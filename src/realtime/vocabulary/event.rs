@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Payload, Position, Refusal,
-    Ticket,
+    Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Payload, Position, Ref, Refusal,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +27,7 @@ pub enum Event {
     /// To this client only, in no channel.
     Direct(Arc<Draft>),
     Connected {
-        ticket: Ticket,
+        ticket: Ref,
         connection: ConnectionId,
         identity: Option<Identity>,
         data: Option<Payload>,
@@ -36,7 +35,7 @@ pub enum Event {
     Subscribed(Box<Subscribed>),
     /// `why` where it was not the client's own wish.
     Unsubscribed {
-        ticket: Ticket,
+        ticket: Ref,
         channel: Channel,
         why: Option<Refusal>,
     },
@@ -47,32 +46,32 @@ pub enum Event {
         upto: Position,
     },
     Accepted {
-        ticket: Ticket,
+        ticket: Ref,
         position: Option<Position>,
     },
     Refused {
-        ticket: Ticket,
+        ticket: Ref,
         channel: Option<Channel>,
         refusal: Refusal,
     },
     Members {
-        ticket: Ticket,
+        ticket: Ref,
         channel: Channel,
         members: Vec<Arc<Member>>,
     },
     History {
-        ticket: Ticket,
+        ticket: Ref,
         channel: Channel,
         messages: Vec<Arc<Message>>,
         top: Position,
     },
     Answered {
-        ticket: Ticket,
+        ticket: Ref,
         data: Option<Payload>,
         extras: Extras,
     },
     /// The app has the client leave this scope.
-    Dismissed {
+    Kicked {
         scope: Arc<str>,
     },
     /// The last thing before the link ends, for links without a close frame.
@@ -90,7 +89,7 @@ pub enum Presence {
 /// A subscription stands. What was missed comes after this, then what is new, each once and in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribed {
-    pub ticket: Ticket,
+    pub ticket: Ref,
     pub channel: Channel,
     /// The channel's latest message.
     pub top: Position,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{ConnectionId, Publish, Ticket};
+use super::{ConnectionId, Publish, Ref};
 
 /// An event that asks those who hear it; what they answer is told the app.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,14 +24,14 @@ pub struct Turn {
     /// What its dialect calls the client in this scope.
     pub alias: Option<Arc<str>>,
     /// What an acknowledgement is for.
-    pub ticket: Ticket,
+    pub ticket: Ref,
     over: Mutex<Option<Over>>,
 }
 
 type Over = Box<dyn FnOnce() + Send>;
 
 impl Turn {
-    pub fn new(connection: ConnectionId, scope: Arc<str>, alias: Option<Arc<str>>, ticket: Ticket) -> Turn {
+    pub fn new(connection: ConnectionId, scope: Arc<str>, alias: Option<Arc<str>>, ticket: Ref) -> Turn {
         Turn { connection, scope, alias, ticket, over: Mutex::default() }
     }
 

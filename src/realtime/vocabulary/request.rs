@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::{Channel, ConnectionId, Draft, Extras, Member, Payload, Since};
 
 /// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
-pub type Ticket = u64;
+pub type Ref = u64;
 
 /// What a client says to the app itself.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Call {
-    pub ticket: Ticket,
+pub struct Rpc {
+    pub ticket: Ref,
     pub scope: Arc<str>,
     /// What its dialect calls the client in this scope.
     pub alias: Option<Arc<str>>,
@@ -23,7 +23,7 @@ pub struct Call {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {
-    pub ticket: Ticket,
+    pub ticket: Ref,
     pub channel: Channel,
     pub since: Since,
     /// Enters the channel's presence in the same breath.
@@ -42,7 +42,7 @@ impl Subscribe {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publish {
-    pub ticket: Ticket,
+    pub ticket: Ref,
     pub audience: Audience,
     pub draft: Draft,
     /// The sender hears it too, where it is in the audience; a channel's policy may say otherwise.

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use doorway::realtime::link::websocket::{Config, Offer, asks};
+use doorway::realtime::link::websocket::{Config, Offer, is_upgrade};
 use http::header::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,7 +32,7 @@ fuzz_target!(|headers: Vec<(u8, Vec<u8>)>| {
             request.headers_mut().append(known, value);
         }
     }
-    let _ = asks(&request);
+    let _ = is_upgrade(&request);
     match Offer::read(&request, &Config { deflate: true, ..Config::default() }) {
         Ok(offer) => {
             let answer = offer.accept(offer.protocols().next());

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorway::realtime::link::{Link, LinkError, Traffic};
-use doorway::realtime::socketio::engineio::transport::{Config, Engine, Numbers, Place, Sessions, Sid};
-use doorway::realtime::vocabulary::{Frame, Parcel};
+use doorway::realtime::socketio::engineio::transport::{Config, Engine, Lookup, Numbers, Sessions, Sid};
+use doorway::realtime::vocabulary::{EncodedFrames, Frame};
 
 /// A second transport that says what the input has for it.
 #[derive(Clone, Default)]
@@ -28,7 +28,7 @@ impl Link for Wire {
 
     fn push(&mut self, _: Frame) {}
 
-    fn push_parcel(&mut self, _: Parcel) {}
+    fn push_encoded(&mut self, _: EncodedFrames) {}
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -50,7 +50,7 @@ pub fn holds(input: &[u8]) {
     let sessions = Arc::new(Sessions::new(Numbers::default()));
     let sid = Sid::random().expect("randomness");
     let (mut link, _) = Engine::polling(sid, &sessions, &Arc::new(Config::default()), Instant::now());
-    let Some(Place::Polling(shared)) = sessions.find(sid) else { panic!("it cannot be found") };
+    let Some(Lookup::Polling(shared)) = sessions.find(sid) else { panic!("it cannot be found") };
     let mut requests: Vec<Request> = Vec::new();
     let wire = Wire::default();
     for step in input.split(|byte| *byte == b'\n') {

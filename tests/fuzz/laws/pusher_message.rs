@@ -44,7 +44,7 @@ impl Talk {
         for action in step.actions {
             match action {
                 Action::Send(frame) => heed(&frame),
-                Action::SendParcel(parcel) => parcel.frames().iter().for_each(heed),
+                Action::SendEncoded(encoded) => encoded.frames().iter().for_each(heed),
                 Action::Do(command) | Action::Agreed(command) => self.carry_out(command),
             }
         }
@@ -52,7 +52,7 @@ impl Talk {
 
     fn carry_out(&mut self, command: Command) {
         let event = match command {
-            Command::Vouched(command) => return self.carry_out(*command),
+            Command::Authorized(command) => return self.carry_out(*command),
             Command::Identify { ticket, identity } => {
                 Event::Connected { ticket, connection: ID, identity: Some(identity), data: None }
             }

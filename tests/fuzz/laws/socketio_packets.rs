@@ -37,7 +37,7 @@ fn perform(machine: &mut dyn Dialect, step: Step, now: Moment) {
                 whole(&publish.draft.data);
                 Event::Accepted { ticket: publish.ticket, position: None }
             }
-            Command::Call(call) => {
+            Command::Rpc(call) => {
                 whole(&call.data);
                 Event::Answered { ticket: call.ticket, data: Some(call.data), extras: call.extras }
             }

@@ -7,11 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use doorway::realtime::dialect::{Action, Dialect, Form, Resumable, Step};
+use doorway::realtime::dialect::{Action, Dialect, Encoded, Resumable, Step};
 use doorway::realtime::socketio::machine::{Config, Emit, Machine, Recovery, SocketIo, event};
 use doorway::realtime::vocabulary::{
     Channel, Command, ConnectionId, DisconnectReason, Draft, Epoch, Event, Frame, LeaveKind, Message, Moment, Payload,
-    Position, Recovery as Replay, Refusal, Subscribed, Ticket,
+    Position, Recovery as Replay, Ref, Refusal, Subscribed,
 };
 use doorway::settings::Pattern;
 
@@ -74,7 +74,7 @@ struct World {
     /// Answers of the app that are still to come.
     is_slow: bool,
     refuses: bool,
-    waiting: VecDeque<Ticket>,
+    waiting: VecDeque<Ref>,
 }
 
 fn machine(now: Moment) -> Machine {
@@ -165,7 +165,7 @@ impl World {
         for action in step.actions {
             match action {
                 Action::Send(frame) => self.send(&[frame]),
-                Action::SendParcel(parcel) => self.send(parcel.frames()),
+                Action::SendEncoded(encoded) => self.send(encoded.frames()),
                 Action::Do(command) | Action::Agreed(command) => self.carry_out(command),
             }
         }
@@ -201,7 +201,7 @@ impl World {
                 self.hears[usize::from(channel.as_str() == "/x")] = false;
                 self.tell(&Event::Unsubscribed { ticket, channel, why: None });
             }
-            Command::Depart { scope, alias, kind, .. } => {
+            Command::Left { scope, alias, kind, .. } => {
                 let place = usize::from(&*scope == "/x");
                 if kind != LeaveKind::Detached && self.here[place].as_deref() == alias.as_deref() {
                     self.here[place] = None;
@@ -265,17 +265,18 @@ impl World {
         let draft = Draft { name: Some("e".into()), volatile, ..Draft::new(Payload::Json(data.into())) };
         let position = Position { epoch: Epoch(1), offset: self.number };
         let message = Message { channel: channel.clone(), position, unix_ms: 0, origin: None, draft };
-        let Form::Shared(parcel) = self.machine.encoding(&channel).encode(&Event::Message(Arc::new(message))) else {
+        let Encoded::Shared(encoded) = self.machine.encoding(&channel).encode(&Event::Message(Arc::new(message)))
+        else {
             panic!("it is the same for all")
         };
         if !volatile {
             self.told(place);
         }
         let mut step = Step::default();
-        let passes = self.machine.record(&parcel, !volatile, &mut step);
+        let passes = self.machine.record(&encoded, !volatile, &mut step);
         self.perform(step);
         if passes {
-            self.send(parcel.frames());
+            self.send(encoded.frames());
         }
     }
 

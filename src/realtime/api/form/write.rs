@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::realtime::api::operation::{Page, Past, Published};
-use crate::realtime::hub::Standing;
+use crate::realtime::hub::ChannelOverview;
 use crate::realtime::vocabulary::{ConnectionId, Member, Message, Payload};
 
 /// `{"position"}` or `{"connections"}`.
@@ -23,7 +23,7 @@ pub fn published(published: Published) -> Map<String, Value> {
     object
 }
 
-pub fn standing(standing: &Standing) -> Value {
+pub fn standing(standing: &ChannelOverview) -> Value {
     let mut object = json!({
         "name": standing.name.as_str(),
         "subscribers": standing.subscribers,

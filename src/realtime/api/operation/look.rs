@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::realtime::hub::{self, Hub, Standing};
+use crate::realtime::hub::{self, ChannelOverview, Hub};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Epoch, Member, Moment, Position, Refusal, Since};
 
 pub use hub::Past;
@@ -10,7 +10,7 @@ pub use hub::Past;
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    pub channels: Vec<Standing>,
+    pub channels: Vec<ChannelOverview>,
     /// Ask for what comes after this name; `None` at the end of the list.
     pub next: Option<Channel>,
 }
@@ -22,9 +22,13 @@ pub fn channels(hub: &Hub, prefix: &str, after: Option<&str>, most: usize) -> Pa
 }
 
 /// A channel, also one in which nobody is.
-pub fn channel(hub: &Hub, name: &Channel) -> Standing {
-    let nobody =
-        || Standing { name: name.clone(), subscribers: 0, members: 0, top: Position { epoch: Epoch(0), offset: 0 } };
+pub fn channel(hub: &Hub, name: &Channel) -> ChannelOverview {
+    let nobody = || ChannelOverview {
+        name: name.clone(),
+        subscribers: 0,
+        members: 0,
+        top: Position { epoch: Epoch(0), offset: 0 },
+    };
     hub.standing(name).unwrap_or_else(nobody)
 }
 

@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 
 use super::Client;
 use crate::realtime::hub::direct_writer::DirectWriter;
-use crate::realtime::hub::lane::BATCH_BYTES;
+use crate::realtime::hub::mailboxes::BATCH_BYTES;
 use crate::realtime::hub::outbox::{Entry, Item};
-use crate::realtime::vocabulary::{Channel, DisconnectReason, Event, Form, Moment, Position};
+use crate::realtime::vocabulary::{Channel, DisconnectReason, Encoded, Event, Moment, Position};
 
 /// How much is replayed at a time: the rest waits until this is written.
 const REPLAY_MESSAGES: usize = 64;
@@ -16,19 +16,19 @@ const REPLAY_BYTES: usize = 64 * 1024;
 impl Client {
     /// Ready when there is something for [`Client::next_entry`] or [`Client::closing`]; else it sleeps until there is.
     pub fn poll_fill(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
-        if !self.post.entries.is_empty() || self.post.closing.is_some() {
+        if !self.delivery.entries.is_empty() || self.delivery.closing.is_some() {
             return Poll::Ready(());
         }
-        let mut post = std::mem::take(&mut self.post);
-        let taken = self.hub.lane(self.address()).take(self.address(), &mut post, BATCH_BYTES, context);
-        self.post = post;
-        let has_all = taken.is_pending() || self.post.is_all;
+        let mut delivery = std::mem::take(&mut self.delivery);
+        let taken = self.hub.shard(self.address()).take(self.address(), &mut delivery, BATCH_BYTES, context);
+        self.delivery = delivery;
+        let has_all = taken.is_pending() || self.delivery.is_all;
         // What fell behind comes after what was queued before it did, and before what is queued from now on.
-        if has_all && let Some((channel, next)) = self.post.behind.first().copied() {
+        if has_all && let Some((channel, next)) = self.delivery.behind.first().copied() {
             match self.catch_up(channel, next, now) {
-                Some(next) => self.post.behind[0].1 = next,
+                Some(next) => self.delivery.behind[0].1 = next,
                 None => {
-                    self.post.behind.swap_remove(0);
+                    self.delivery.behind.swap_remove(0);
                 }
             }
             context.waker().wake_by_ref();
@@ -40,50 +40,50 @@ impl Client {
     /// True while half of what may wait for it does: whoever is about to tell it more should let it write first.
     pub fn is_crowded(&self) -> bool {
         let limits = self.hub.config().outbox;
-        self.hub.lane(self.address()).lock().is_half_full(self.address().slot, &limits)
+        self.hub.shard(self.address()).lock().is_half_full(self.address().slot, &limits)
     }
 
     /// Its session writes, and fills no more before that is done. Who publishes does not wait for it.
     pub fn writing(&self) {
-        self.hub.lane(self.address()).busy(self.address());
+        self.hub.shard(self.address()).busy(self.address());
     }
 
     /// Its session is ending, and takes no more.
     pub fn retire(&self) {
-        self.hub.lane(self.address()).retire(self.address());
+        self.hub.shard(self.address()).retire(self.address());
     }
 
     /// True when nothing was left behind by the last [`Client::poll_fill`]: it is woken by whatever comes.
     pub fn has_all(&self) -> bool {
-        self.post.is_all && self.post.behind.is_empty()
+        self.delivery.is_all && self.delivery.behind.is_empty()
     }
 
-    /// From now on its post may be written by `writer`, made only where there is somebody to do it.
+    /// From now on its delivery may be written by `writer`, made only where there is somebody to do it.
     pub fn write_directly_by<C: DirectWriter + 'static>(&self, writer: impl FnOnce() -> Arc<C>) -> Option<Arc<C>> {
         if !self.hub.has_direct_writes() {
             return None;
         }
         let writer = writer();
-        self.hub.lane(self.address()).lock().write_directly_by(self.address().slot, Arc::clone(&writer) as _);
+        self.hub.shard(self.address()).lock().write_directly_by(self.address().slot, Arc::clone(&writer) as _);
         Some(writer)
     }
 
     /// The next of what was taken.
     pub fn next_entry(&mut self) -> Option<Entry> {
-        self.post.entries.pop_front()
+        self.delivery.entries.pop_front()
     }
 
     /// Why it is to be closed, if it is.
     pub fn closing(&mut self) -> Option<DisconnectReason> {
-        self.post.closing.take().map(|why| *why)
+        self.delivery.closing.take().map(|why| *why)
     }
 
     /// The next part of what is in the history from `next` on, to deliver now. `None` when that was all and the
     /// subscription is live again; else where it goes on.
     fn catch_up(&mut self, channel: u32, mut next: u64, now: Moment) -> Option<u64> {
-        let entries = &mut self.post.entries;
-        let subscription = self.subscriptions.iter().find(|known| known.cell.number == channel)?;
-        let mut state = subscription.cell.state.lock();
+        let entries = &mut self.delivery.entries;
+        let subscription = self.subscriptions.iter().find(|known| known.entry.number == channel)?;
+        let mut state = subscription.entry.state.lock();
         self.hub.trim(&mut state, now.instant);
         let first = state.log.first_kept(next);
         if first > next {
@@ -97,9 +97,9 @@ impl Client {
         while messages < REPLAY_MESSAGES && bytes < REPLAY_BYTES {
             let Some((message, form)) = state.log.form(next, &subscription.encoding) else { break };
             let item = match form {
-                Form::Shared(parcel) => Item::Parcel(parcel),
-                Form::Individual => Item::Event(Arc::new(Event::Message(Arc::clone(&message)))),
-                Form::Silent => {
+                Encoded::Shared(encoded) => Item::Encoded(encoded),
+                Encoded::PerClient => Item::Event(Arc::new(Event::Message(Arc::clone(&message)))),
+                Encoded::Skip => {
                     next += 1;
                     continue;
                 }
@@ -114,16 +114,17 @@ impl Client {
         if next <= state.log.top().offset {
             return Some(next);
         }
-        if let Some(seat) = state.seat_mut(self.address().lane, &subscription.encoding, subscription.seat) {
-            seat.behind = false;
+        if let Some(subscriber) = state.seat_mut(self.address().shard, &subscription.encoding, subscription.subscriber)
+        {
+            subscriber.behind = false;
         }
         None
     }
 
     /// The name of a channel that it is in, and a position there.
     pub fn position(&self, channel: u32, offset: u64) -> Option<(Channel, Position)> {
-        let subscription = self.subscriptions.iter().find(|known| known.cell.number == channel)?;
-        let state = subscription.cell.state.lock();
-        Some((subscription.cell.name.clone(), state.log.position(offset)))
+        let subscription = self.subscriptions.iter().find(|known| known.entry.number == channel)?;
+        let state = subscription.entry.state.lock();
+        Some((subscription.entry.name.clone(), state.log.position(offset)))
     }
 }

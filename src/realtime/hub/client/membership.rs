@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Authority, Client, Standing};
-use crate::realtime::hub::channel::{Cell, State};
+use super::{Authority, Client, Memberships};
+use crate::realtime::hub::channel::{ChannelEntry, State};
 use crate::realtime::hub::policy::{Members, Policy};
 use crate::realtime::vocabulary::{Channel, Extras, Member, Moment, Presence, Refusal};
 
@@ -36,29 +36,34 @@ impl Client {
         now: Moment,
     ) -> Result<(), Refusal> {
         let hub = Arc::clone(&self.hub);
-        let entered = hub.channel(channel, self.holder(), now.instant, |cell, mut state| {
+        let entered = hub.channel(channel, self.holder(), now.instant, |entry, mut state| {
             self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
             if state.policy.presence == Members::Off {
                 return Err(Refusal::Forbidden);
             }
             state.quiet_since = now.instant;
-            self.enter_in(cell, &mut state, member)
+            self.enter_in(entry, &mut state, member)
         });
         entered.unwrap_or(Err(Refusal::Unavailable))
     }
 
-    pub(super) fn enter_in(&mut self, cell: &Arc<Cell>, state: &mut State, member: Member) -> Result<(), Refusal> {
-        let is_one = |known: &Arc<Cell>, key: &str| Arc::ptr_eq(known, cell) && *key == *member.key;
+    pub(super) fn enter_in(
+        &mut self,
+        entry: &Arc<ChannelEntry>,
+        state: &mut State,
+        member: Member,
+    ) -> Result<(), Refusal> {
+        let is_one = |known: &Arc<ChannelEntry>, key: &str| Arc::ptr_eq(known, entry) && *key == *member.key;
         let (count, is_known) = match &self.standing {
-            Standing::Here(all) => (all.len(), all.iter().any(|(known, key)| is_one(known, key))),
-            Standing::Away(all) => (all.len(), all.iter().any(|(known, before)| is_one(known, &before.key))),
+            Memberships::Here(all) => (all.len(), all.iter().any(|(known, key)| is_one(known, key))),
+            Memberships::Away(all) => (all.len(), all.iter().any(|(known, before)| is_one(known, &before.key))),
         };
         if !is_known && count >= self.hub.config().max_subscriptions {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
-        if let Standing::Away(absent) = &mut self.standing {
+        if let Memberships::Away(absent) = &mut self.standing {
             absent.retain(|(known, before)| !is_one(known, &before.key));
-            absent.push((Arc::clone(cell), member));
+            absent.push((Arc::clone(entry), member));
             return Ok(());
         }
         let key = Arc::clone(&member.key);
@@ -70,10 +75,10 @@ impl Client {
             if change == Presence::Joined {
                 self.hub.numbers.members.inc();
             }
-            self.hub.tell(cell, state, change, &member);
+            self.hub.tell(entry, state, change, &member);
         }
-        if let (false, Standing::Here(entered)) = (is_known, &mut self.standing) {
-            entered.push((Arc::clone(cell), key));
+        if let (false, Memberships::Here(entered)) = (is_known, &mut self.standing) {
+            entered.push((Arc::clone(entry), key));
         }
         Ok(())
     }
@@ -81,58 +86,58 @@ impl Client {
     /// Leaves a channel's presence at once. Says whether it was there.
     pub fn leave(&mut self, channel: &Channel, key: &str, now: Moment) -> bool {
         let entered = match &mut self.standing {
-            Standing::Here(entered) => entered,
-            Standing::Away(absent) => {
+            Memberships::Here(entered) => entered,
+            Memberships::Away(absent) => {
                 let before = absent.len();
-                absent.retain(|(cell, member)| cell.name != *channel || *member.key != *key);
+                absent.retain(|(entry, member)| entry.name != *channel || *member.key != *key);
                 return absent.len() < before;
             }
         };
-        let place = entered.iter().position(|(cell, known)| cell.name == *channel && **known == *key);
+        let place = entered.iter().position(|(entry, known)| entry.name == *channel && **known == *key);
         let Some(place) = place else { return false };
-        let (cell, key) = entered.swap_remove(place);
-        self.leave_in(&cell, &key, Duration::ZERO, now.instant);
+        let (entry, key) = entered.swap_remove(place);
+        self.leave_in(&entry, &key, Duration::ZERO, now.instant);
         true
     }
 
     /// Its link is lost: it is a member of nothing as soon as the grace of each channel is over, unless it is
     /// [`Client::back`] by then.
     pub fn away(&mut self, now: Moment) {
-        let Standing::Here(entered) = &mut self.standing else { return };
+        let Memberships::Here(entered) = &mut self.standing else { return };
         let entered = std::mem::take(entered);
         let mut absent = Vec::with_capacity(entered.len());
-        for (cell, key) in entered {
+        for (entry, key) in entered {
             let (grace, member) = {
-                let state = cell.state.lock();
+                let state = entry.state.lock();
                 (state.policy.presence_grace, state.members.of(&key).map(Arc::clone))
             };
-            self.leave_in(&cell, &key, grace, now.instant);
-            absent.extend(member.map(|member| (cell, Member::clone(&member))));
+            self.leave_in(&entry, &key, grace, now.instant);
+            absent.extend(member.map(|member| (entry, Member::clone(&member))));
         }
-        self.standing = Standing::Away(Box::new(absent));
+        self.standing = Memberships::Away(Box::new(absent));
     }
 
     /// It has a link again, and is a member of what it was a member of; but for channels that are full by now.
     pub fn back(&mut self, now: Moment) {
-        let Standing::Away(absent) = &mut self.standing else { return };
+        let Memberships::Away(absent) = &mut self.standing else { return };
         let absent = std::mem::take(&mut **absent);
-        self.standing = Standing::Here(Vec::with_capacity(absent.len()));
-        for (cell, member) in absent {
-            let _ = self.enter(&cell.name, member, Authority::App, now);
+        self.standing = Memberships::Here(Vec::with_capacity(absent.len()));
+        for (entry, member) in absent {
+            let _ = self.enter(&entry.name, member, Authority::App, now);
         }
     }
 
-    pub(super) fn leave_in(&self, cell: &Arc<Cell>, key: &str, grace: Duration, now: Instant) {
-        let mut state = cell.state.lock();
+    pub(super) fn leave_in(&self, entry: &Arc<ChannelEntry>, key: &str, grace: Duration, now: Instant) {
+        let mut state = entry.state.lock();
         state.quiet_since = now;
         if let Some(member) = state.members.leave(key, self.id, grace, now) {
             self.hub.numbers.members.dec();
-            self.hub.tell(cell, &mut state, Presence::Left, &member);
+            self.hub.tell(entry, &mut state, Presence::Left, &member);
         }
         let rests = state.begins_rest();
         drop(state);
         if rests {
-            self.hub.directory.rest(cell);
+            self.hub.directory.rest(entry);
         }
     }
 }

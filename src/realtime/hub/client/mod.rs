@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Hub;
-use super::channel::Cell;
-use super::lane::{Address, Post};
-use super::news::News;
+use super::channel::ChannelEntry;
+use super::events::HubEvent;
+use super::mailboxes::{Address, Delivery};
 use super::policy::{Allowed, Policy};
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::hub::remedy::Verb;
@@ -47,13 +47,13 @@ pub struct Client {
     rights: Option<Box<Rights>>,
     /// In the order of their channels' names.
     subscriptions: Vec<Subscription>,
-    standing: Standing,
+    standing: Memberships,
     /// What few clients have.
     rare: Option<Box<Rare>>,
     /// Its dialect has namespaces, and names only those that it was let into.
     has_namespaces: bool,
     /// What was taken from the mailbox.
-    post: Post,
+    delivery: Delivery,
 }
 
 #[derive(Default)]
@@ -64,18 +64,18 @@ struct Rare {
 }
 
 /// The members that a client stands behind, and where. Bounded like subscriptions.
-enum Standing {
-    Here(Vec<(Arc<Cell>, Arc<str>)>),
+enum Memberships {
+    Here(Vec<(Arc<ChannelEntry>, Arc<str>)>),
     /// It has no link: what it will be a member of when it is back. Boxed, as it is rare.
     Away(Box<Absent>),
 }
 
-type Absent = Vec<(Arc<Cell>, Member)>;
+type Absent = Vec<(Arc<ChannelEntry>, Member)>;
 
 struct Subscription {
-    cell: Arc<Cell>,
+    entry: Arc<ChannelEntry>,
     encoding: Encoding,
-    seat: usize,
+    subscriber: usize,
 }
 
 /// A [`Holder`] in eight bytes, as each client has one: no network of IPv6 begins with 32 zeros, nor has only ones.
@@ -109,10 +109,10 @@ impl Client {
             identity: None,
             rights: None,
             subscriptions: Vec::new(),
-            standing: Standing::Here(Vec::new()),
+            standing: Memberships::Here(Vec::new()),
             rare: None,
             has_namespaces: false,
-            post: Post::default(),
+            delivery: Delivery::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Client {
     pub fn identify(&mut self, identity: Identity) {
         self.forget_user();
         self.hub.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
-        self.hub.lane(self.address()).lock().identify(self.address().slot, &identity.user);
+        self.hub.shard(self.address()).lock().identify(self.address().slot, &identity.user);
         let identity = Arc::new(identity);
         self.hub.identities.lock().insert(self.id, Arc::clone(&identity));
         self.identity = Some(identity);
@@ -174,7 +174,7 @@ impl Client {
     }
 
     fn find(&self, channel: &Channel) -> Result<usize, usize> {
-        self.subscriptions.binary_search_by(|known| known.cell.name.cmp(channel))
+        self.subscriptions.binary_search_by(|known| known.entry.name.cmp(channel))
     }
 
     /// The app has let it into `channel`, to which it will subscribe by itself.
@@ -251,46 +251,46 @@ impl Client {
         if place.is_err() && self.subscriptions.len() >= hub.config().max_subscriptions {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
-        let subscribed = hub.channel(&wish.channel, self.holder(), now.instant, |cell, mut state| {
+        let subscribed = hub.channel(&wish.channel, self.holder(), now.instant, |entry, mut state| {
             let policy = Arc::clone(&state.policy);
             // Whoever is in is in, and does not come in again.
             if place.is_err() {
-                self.may_hear(&cell.name, &policy, authority)?;
+                self.may_hear(&entry.name, &policy, authority)?;
             }
             if place.is_err() && policy.max_subscribers > 0 && state.subscribers() >= policy.max_subscribers {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
             }
             if let Some(member) = self.membership(wish.member.as_ref(), &policy)? {
-                self.enter_in(cell, &mut state, member)?;
+                self.enter_in(entry, &mut state, member)?;
             }
             hub.trim(&mut state, now.instant);
             let since = if place.is_ok() { Since::Now } else { wish.since };
             let (recovery, behind) = match (since, state.log.replay(since, now.instant)) {
                 (Since::Now, _) => (Recovery::Live, None),
                 (_, Replay::From { next, missed }) => {
-                    (Recovery::Complete(missed), (missed > 0).then_some((cell.number, next)))
+                    (Recovery::Complete(missed), (missed > 0).then_some((entry.number, next)))
                 }
                 (_, Replay::Gone) => (Recovery::Impossible, None),
             };
             if let Err(place) = place {
-                let seat = state.seat(self.address(), encoding, wish.notices, behind.is_some());
-                let subscription = Subscription { cell: Arc::clone(cell), encoding: encoding.clone(), seat };
+                let subscriber = state.add_subscriber(self.address(), encoding, wish.notices, behind.is_some());
+                let subscription = Subscription { entry: Arc::clone(entry), encoding: encoding.clone(), subscriber };
                 // Most clients have one.
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.numbers.subscriptions.inc();
-                hub.report(&News::Subscribers { channel: &cell.name, subscribers: state.subscribers() });
+                hub.report(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
             }
             state.quiet_since = now.instant;
             let subscribed = Subscribed {
                 ticket: wish.ticket,
-                channel: cell.name.clone(),
+                channel: entry.name.clone(),
                 top: state.log.top(),
                 recovery,
                 members: if wish.notices && policy.notices { state.members.all() } else { Vec::new() },
                 subscribers: state.subscribers(),
             };
-            self.post.behind.extend(behind);
+            self.delivery.behind.extend(behind);
             Ok(subscribed)
         });
         subscribed.unwrap_or(Err(Refusal::Unavailable))
@@ -300,32 +300,32 @@ impl Client {
     pub fn unsubscribe(&mut self, channel: &Channel, now: Moment) -> bool {
         let Ok(place) = self.find(channel) else { return false };
         let subscription = self.subscriptions.remove(place);
-        self.leave_seat(&subscription, now.instant);
-        let cell = subscription.cell;
-        self.post.forget(cell.number);
+        self.leave_subscription(&subscription, now.instant);
+        let entry = subscription.entry;
+        self.delivery.forget(entry.number);
         let mut left = Vec::new();
         match &mut self.standing {
-            Standing::Here(entered) => left.extend(entered.extract_if(.., |(known, _)| Arc::ptr_eq(known, &cell))),
-            Standing::Away(absent) => absent.retain(|(known, _)| !Arc::ptr_eq(known, &cell)),
+            Memberships::Here(entered) => left.extend(entered.extract_if(.., |(known, _)| Arc::ptr_eq(known, &entry))),
+            Memberships::Away(absent) => absent.retain(|(known, _)| !Arc::ptr_eq(known, &entry)),
         }
-        for (cell, key) in left {
-            self.leave_in(&cell, &key, Duration::ZERO, now.instant);
+        for (entry, key) in left {
+            self.leave_in(&entry, &key, Duration::ZERO, now.instant);
         }
         true
     }
 
-    fn leave_seat(&self, subscription: &Subscription, now: Instant) {
-        let Subscription { cell, encoding, seat } = subscription;
-        let mut state = cell.state.lock();
-        state.unseat(self.address().lane, encoding, *seat, now);
-        self.hub.report(&News::Subscribers { channel: &cell.name, subscribers: state.subscribers() });
+    fn leave_subscription(&self, subscription: &Subscription, now: Instant) {
+        let Subscription { entry, encoding, subscriber } = subscription;
+        let mut state = entry.state.lock();
+        state.remove_subscriber(self.address().shard, encoding, *subscriber, now);
+        self.hub.report(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
         // Still under the channel's lock: nothing of it can be put there after this.
-        self.hub.lane(self.address()).lock().forget(self.address().slot, cell.number);
+        self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
         self.hub.numbers.subscriptions.dec();
         let rests = state.begins_rest();
         drop(state);
         if rests {
-            self.hub.directory.rest(cell);
+            self.hub.directory.rest(entry);
         }
     }
 
@@ -340,7 +340,7 @@ impl Client {
 
     /// Has its own session close it, in its turn.
     pub fn end(&self, why: DisconnectReason) {
-        self.hub.lane(self.address()).lock().end(self.address().slot, why);
+        self.hub.shard(self.address()).lock().end(self.address().slot, why);
     }
 }
 
@@ -352,13 +352,13 @@ impl Client {
 
     fn leave_all(&mut self, now: Instant) {
         for subscription in std::mem::take(&mut self.subscriptions) {
-            self.leave_seat(&subscription, now);
+            self.leave_subscription(&subscription, now);
         }
         // One that is away has left already.
-        if let Standing::Here(entered) = std::mem::replace(&mut self.standing, Standing::Here(Vec::new())) {
-            for (cell, key) in entered {
-                let grace = cell.state.lock().policy.presence_grace;
-                self.leave_in(&cell, &key, grace, now);
+        if let Memberships::Here(entered) = std::mem::replace(&mut self.standing, Memberships::Here(Vec::new())) {
+            for (entry, key) in entered {
+                let grace = entry.state.lock().policy.presence_grace;
+                self.leave_in(&entry, &key, grace, now);
             }
         }
         self.forget_user();
@@ -369,7 +369,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.leave_all(Moment::now().instant);
-        self.hub.lane(self.address()).close(self.address());
+        self.hub.shard(self.address()).close(self.address());
         self.hub.numbers.connections.dec();
     }
 }

@@ -37,10 +37,10 @@ impl Client {
         if let Audience::Channel(channel) = &publish.audience
             && let Ok(place) = self.find(channel)
         {
-            let cell = Arc::clone(&self.subscriptions[place].cell);
-            let policy = Arc::clone(&cell.state.lock().policy);
-            self.check(channel, &policy, cell.number, authority, now.instant)?;
-            return self.hub.publish_in(&cell, &sender, publish.draft, publish.echo, now);
+            let entry = Arc::clone(&self.subscriptions[place].entry);
+            let policy = Arc::clone(&entry.state.lock().policy);
+            self.check(channel, &policy, entry.number, authority, now.instant)?;
+            return self.hub.publish_in(&entry, &sender, publish.draft, publish.echo, now);
         }
         let hub = Arc::clone(&self.hub);
         let rules = hub.config();
@@ -71,8 +71,8 @@ impl Client {
         let Audience::Channel(channel) = &publish.audience else { return Ok(()) };
         let (policy, number) = match self.find(channel) {
             Ok(place) => {
-                let cell = &self.subscriptions[place].cell;
-                (Arc::clone(&cell.state.lock().policy), cell.number)
+                let entry = &self.subscriptions[place].entry;
+                (Arc::clone(&entry.state.lock().policy), entry.number)
             }
             Err(_) => (Arc::new(self.hub.config().policy(channel)), 0),
         };

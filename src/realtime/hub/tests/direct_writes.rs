@@ -1,4 +1,4 @@
-//! Post that a flusher carries while sessions sleep: all of it, in order, whoever writes.
+//! Delivery that a flusher carries while sessions sleep: all of it, in order, whoever writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,16 +33,16 @@ impl DirectWriter for Lent {
         if !line.is_lent || line.is_stuck {
             return None;
         }
-        let parcels: Vec<_> = queued.take()?.collect();
-        line.by_flusher += parcels.len();
-        line.told.extend(parcels.iter().map(text));
+        let encoded: Vec<_> = queued.take()?.collect();
+        line.by_flusher += encoded.len();
+        line.told.extend(encoded.iter().map(text));
         line.is_stuck = self.stuck_every > 0 && line.told.len().is_multiple_of(self.stuck_every);
-        Some(Written { messages: parcels.len() as u64, bytes: 0, is_stuck: line.is_stuck })
+        Some(Written { messages: encoded.len() as u64, bytes: 0, is_stuck: line.is_stuck })
     }
 }
 
-fn text(parcel: &Parcel) -> String {
-    let [Frame::Text(text)] = parcel.frames() else { panic!("one text") };
+fn text(encoded: &EncodedFrames) -> String {
+    let [Frame::Text(text)] = encoded.frames() else { panic!("one text") };
     text.to_string()
 }
 
@@ -63,8 +63,8 @@ fn turn(client: &mut Client, lent: &Lent, world: &World, context: &mut Context<'
     }
     while client.poll_fill(world.now, context).is_ready() {
         while let Some(entry) = client.next_entry() {
-            let Item::Parcel(parcel) = entry.item else { panic!("{:?}", entry.item) };
-            lent.line.lock().told.push(text(&parcel));
+            let Item::Encoded(encoded) = entry.item else { panic!("{:?}", entry.item) };
+            lent.line.lock().told.push(text(&encoded));
         }
         assert!(client.closing().is_none());
     }
@@ -93,7 +93,7 @@ fn a_session_that_sleeps_is_not_woken() {
     let mut round = FlushBatch::default();
     let mut carry = || {
         let context = Context::from_waker(Waker::noop());
-        (0..world.hub.lanes()).any(|lane| world.hub.poll_flush(lane, &mut round, &context).is_ready())
+        (0..world.hub.shards()).any(|shard| world.hub.poll_flush(shard, &mut round, &context).is_ready())
     };
     assert!(!carry(), "nothing was said");
     for text in ["a", "b"] {
@@ -135,8 +135,8 @@ fn who_has_left_is_not_written_to() {
     next.iter_mut().for_each(|reader| drop(reader.subscribe(&world, &to("room")).unwrap()));
     world.publish("room", "b").unwrap();
     let mut round = FlushBatch::default();
-    for lane in 0..world.hub.lanes() {
-        while world.hub.poll_flush(lane, &mut round, &Context::from_waker(Waker::noop())).is_ready() {}
+    for shard in 0..world.hub.shards() {
+        while world.hub.poll_flush(shard, &mut round, &Context::from_waker(Waker::noop())).is_ready() {}
     }
     assert!(lent.line.lock().told.is_empty());
     assert_eq!(next.map(|mut reader| reader.read(&world)), [["2:b"], ["2:b"]]);
@@ -159,14 +159,14 @@ fn flusher_and_session_share_a_line_and_nothing_is_lost_or_told_twice() {
                 })
                 .collect();
             let is_over = Arc::new(AtomicBool::new(false));
-            let flushers: Vec<_> = (0..world.hub.lanes())
-                .map(|lane| {
+            let flushers: Vec<_> = (0..world.hub.shards())
+                .map(|shard| {
                     let (world, is_over) = (Arc::clone(&world), Arc::clone(&is_over));
                     thread::spawn(move || {
                         let (mut round, bell) = (FlushBatch::default(), Arc::new(Bell::default()));
                         let waker = Arc::clone(&bell).into();
                         while !is_over.load(Ordering::SeqCst) {
-                            if world.hub.poll_flush(lane, &mut round, &Context::from_waker(&waker)) == Poll::Pending {
+                            if world.hub.poll_flush(shard, &mut round, &Context::from_waker(&waker)) == Poll::Pending {
                                 while !bell.0.swap(false, Ordering::SeqCst) && !is_over.load(Ordering::SeqCst) {
                                     thread::yield_now();
                                 }

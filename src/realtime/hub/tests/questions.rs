@@ -48,8 +48,8 @@ fn a_question_is_answered_by_those_who_were_asked_even_before_it_is_all_said() {
 struct Asked;
 
 impl Encode for Asked {
-    fn encode(&self, _: &Event) -> Form {
-        Form::Individual
+    fn encode(&self, _: &Event) -> Encoded {
+        Encoded::PerClient
     }
 
     fn answers(&self) -> bool {

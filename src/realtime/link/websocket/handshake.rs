@@ -17,7 +17,7 @@ const UPGRADE_TOKEN: HeaderValue = HeaderValue::from_static("Upgrade");
 const SUPPORTED: HeaderValue = HeaderValue::from_static("13");
 
 /// True when the request wants to become a WebSocket, rightly or not.
-pub fn asks<B>(request: &Request<B>) -> bool {
+pub fn is_upgrade<B>(request: &Request<B>) -> bool {
     if request.version() == Version::HTTP_2 {
         return request.extensions().get::<Protocol>().is_some();
     }

@@ -27,14 +27,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{Link, LinkError, Traffic};
-use crate::realtime::vocabulary::{CloseFrame, Frame, Parcel, Violation};
+use crate::realtime::vocabulary::{CloseFrame, EncodedFrames, Frame, Violation};
 use deflate::Deflater;
 use outgoing::Outgoing;
 
 pub use config::Config;
 pub use decode::{Decoded, Decoder, Limits};
 pub use extension::Agreed;
-pub use handshake::{Offer, asks, not_asked};
+pub use handshake::{Offer, is_upgrade, not_asked};
 pub use stream::open;
 
 /// One WebSocket. While nothing travels it holds no buffer, and no compressor where windows are not kept.
@@ -228,24 +228,24 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WebSocket<S> {
         }
     }
 
-    fn push_parcel(&mut self, parcel: Parcel) {
+    fn push_encoded(&mut self, encoded: EncodedFrames) {
         if self.said_close {
             return;
         }
         let class = self.deflater.as_ref().map(|deflater| deflater.class());
         let wire = match class {
-            None => Some(parcel.wire(|frames| encode::render(frames, None))),
+            None => Some(encoded.wire(|frames| encode::render(frames, None))),
             Some(class) => {
-                class.and_then(|class| parcel.deflated(class.window, |frames| encode::render(frames, Some(class))))
+                class.and_then(|class| encoded.deflated(class.window, |frames| encode::render(frames, Some(class))))
             }
         };
-        let has_close = parcel.frames().iter().any(|frame| matches!(frame, Frame::Close(_)));
+        let has_close = encoded.frames().iter().any(|frame| matches!(frame, Frame::Close(_)));
         match wire {
             Some(wire) if !has_close => {
-                self.traffic.messages_out += parcel.frames().len() as u64;
+                self.traffic.messages_out += encoded.frames().len() as u64;
                 self.outgoing.push(wire.clone());
             }
-            _ => parcel.frames().iter().for_each(|frame| self.push(frame.clone())),
+            _ => encoded.frames().iter().for_each(|frame| self.push(frame.clone())),
         }
     }
 

@@ -6,12 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use crate::realtime::dialect::{Encode, Form};
-use crate::realtime::vocabulary::{Event, Frame, Member, Message, Parcel, Payload, Position, Presence};
+use crate::realtime::dialect::{Encode, Encoded};
+use crate::realtime::vocabulary::{EncodedFrames, Event, Frame, Member, Message, Payload, Position, Presence};
 
 /// How a plain client reads. Each is an encoding of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum PlainEncoder {
     /// `{"type":"broadcast","data":…}`.
     Json,
     /// The same with `"id"` (the position) and `"time"`, for clients that come back with `?since=`.
@@ -22,11 +22,11 @@ pub enum Shape {
     EventStream { verbatim: bool },
 }
 
-impl Encode for Shape {
-    fn encode(&self, event: &Event) -> Form {
+impl Encode for PlainEncoder {
+    fn encode(&self, event: &Event) -> Encoded {
         let frame = match event {
             Event::Message(message) => self.message(message),
-            Event::Presence { .. } if self.is_verbatim() => return Form::Silent,
+            Event::Presence { .. } if self.is_verbatim() => return Encoded::Skip,
             Event::Presence { change, member, .. } => {
                 let mut json = Json::new(match change {
                     Presence::Joined => "join",
@@ -37,27 +37,27 @@ impl Encode for Shape {
                 json.member(member);
                 self.say(json.end(), None)
             }
-            Event::Subscribers { .. } => return Form::Silent,
-            _ => return Form::Individual,
+            Event::Subscribers { .. } => return Encoded::Skip,
+            _ => return Encoded::PerClient,
         };
-        Form::Shared(Parcel::new(frame))
+        Encoded::Shared(EncodedFrames::new(frame))
     }
 }
 
-impl Shape {
+impl PlainEncoder {
     pub fn is_verbatim(self) -> bool {
-        matches!(self, Shape::Verbatim | Shape::EventStream { verbatim: true })
+        matches!(self, PlainEncoder::Verbatim | PlainEncoder::EventStream { verbatim: true })
     }
 
     fn message(self, message: &Message) -> Frame {
         let draft = &message.draft;
         match (self, &draft.data) {
-            (Shape::Verbatim, Payload::Text(text) | Payload::Json(text)) => return Frame::Text(text.clone()),
-            (Shape::Verbatim, Payload::Binary(bytes)) => return Frame::Binary(bytes.clone()),
-            (Shape::EventStream { verbatim: true }, Payload::Text(text) | Payload::Json(text)) => {
+            (PlainEncoder::Verbatim, Payload::Text(text) | Payload::Json(text)) => return Frame::Text(text.clone()),
+            (PlainEncoder::Verbatim, Payload::Binary(bytes)) => return Frame::Binary(bytes.clone()),
+            (PlainEncoder::EventStream { verbatim: true }, Payload::Text(text) | Payload::Json(text)) => {
                 return self.say(text.to_string(), Some(message.position));
             }
-            (Shape::EventStream { verbatim: true }, Payload::Binary(bytes)) => {
+            (PlainEncoder::EventStream { verbatim: true }, Payload::Binary(bytes)) => {
                 return self.say(STANDARD.encode(bytes), Some(message.position));
             }
             _ => {}
@@ -67,16 +67,16 @@ impl Shape {
             json.text("name", name);
         }
         json.payload("data", &draft.data);
-        if self == Shape::Positioned {
+        if self == PlainEncoder::Positioned {
             json.display("id", message.position);
             json.number("time", message.unix_ms);
         }
         self.say(json.end(), Some(message.position))
     }
 
-    /// `text` on its own; `position` only where the shape shows it outside the text.
+    /// `text` on its own; `position` only where the encoder shows it outside the text.
     pub fn say(self, text: String, position: Option<Position>) -> Frame {
-        if !matches!(self, Shape::EventStream { .. }) {
+        if !matches!(self, PlainEncoder::EventStream { .. }) {
             return Frame::text(text);
         }
         let mut block = String::with_capacity(text.len() + 48);
@@ -94,7 +94,7 @@ impl Shape {
     /// What keeps a silent link alive.
     pub fn ping(self) -> Frame {
         match self {
-            Shape::EventStream { .. } => Frame::text(": ping\n\n"),
+            PlainEncoder::EventStream { .. } => Frame::text(": ping\n\n"),
             _ => Frame::Ping(Bytes::new()),
         }
     }

@@ -8,19 +8,19 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use encode::{Json, Shape};
+pub use encode::{Json, PlainEncoder};
 
 use super::config::{Broadcast, Config};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
-    Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, Moment, Payload, Publish, Recovery,
-    Refusal, Since, Subscribe, Subscribed, Text, Ticket, Violation,
+    Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, Moment, Payload, Publish, Recovery, Ref,
+    Refusal, Since, Subscribe, Subscribed, Text, Violation,
 };
 
-const SUBSCRIBE: Ticket = 1;
-const PUBLISH: Ticket = 2;
-const RENEW: Ticket = 3;
+const SUBSCRIBE: Ref = 1;
+const PUBLISH: Ref = 2;
+const RENEW: Ref = 3;
 
 /// What all plain clients of one config share: its settings and its encodings.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ pub struct Plain {
 
 impl Plain {
     pub fn new(config: Config) -> Plain {
-        let stream = Shape::EventStream { verbatim: config.verbatim };
+        let stream = PlainEncoder::EventStream { verbatim: config.verbatim };
         Plain {
             config,
-            json: Encoding::new(Shape::Json),
-            positioned: Encoding::new(Shape::Positioned),
-            verbatim: Encoding::new(Shape::Verbatim),
+            json: Encoding::new(PlainEncoder::Json),
+            positioned: Encoding::new(PlainEncoder::Positioned),
+            verbatim: Encoding::new(PlainEncoder::Verbatim),
             stream: Encoding::new(stream),
         }
     }
@@ -56,28 +56,34 @@ impl Plain {
 
     /// The machine of one WebSocket client. `since` where the client asked for the past, and so for positions.
     pub fn socket(self: &Arc<Self>, channel: Channel, since: Option<Since>, now: Moment) -> Machine {
-        let shape = match (self.config.verbatim, since) {
-            (true, _) => Shape::Verbatim,
-            (false, Some(_)) => Shape::Positioned,
-            (false, None) => Shape::Json,
+        let encoder = match (self.config.verbatim, since) {
+            (true, _) => PlainEncoder::Verbatim,
+            (false, Some(_)) => PlainEncoder::Positioned,
+            (false, None) => PlainEncoder::Json,
         };
-        self.machine(channel, since, shape, now)
+        self.machine(channel, since, encoder, now)
     }
 
     /// The machine of one `EventSource` client, which only listens.
     pub fn event_stream(self: &Arc<Self>, channel: Channel, since: Option<Since>, now: Moment) -> Machine {
-        self.machine(channel, since, Shape::EventStream { verbatim: self.config.verbatim }, now)
+        self.machine(channel, since, PlainEncoder::EventStream { verbatim: self.config.verbatim }, now)
     }
 
-    fn machine(self: &Arc<Self>, channel: Channel, since: Option<Since>, shape: Shape, now: Moment) -> Machine {
+    fn machine(
+        self: &Arc<Self>,
+        channel: Channel,
+        since: Option<Since>,
+        encoder: PlainEncoder,
+        now: Moment,
+    ) -> Machine {
         let Config { ping_interval, ping_timeout, .. } = self.config;
         // A stream cannot answer a ping: writing to it is what finds out that it is gone.
-        let timeout = if matches!(shape, Shape::EventStream { .. }) { None } else { Some(ping_timeout) };
+        let timeout = if matches!(encoder, PlainEncoder::EventStream { .. }) { None } else { Some(ping_timeout) };
         Machine {
             plain: Arc::clone(self),
             channel,
             since: since.map(Box::new),
-            shape,
+            encoder,
             has_token: false,
             answers_pings: timeout.is_some(),
             heartbeat: Heartbeat::new(ping_interval, timeout.unwrap_or_default(), now.instant),
@@ -92,7 +98,7 @@ pub struct Machine {
     channel: Channel,
     /// Where it asked for the past.
     since: Option<Box<Since>>,
-    shape: Shape,
+    encoder: PlainEncoder,
     /// It came with a token, and may send another.
     has_token: bool,
     answers_pings: bool,
@@ -104,14 +110,14 @@ pub struct Machine {
 impl Machine {
     /// Whether the client came with a token: then `{"type":"token","token":…}` is no message, but another token.
     pub fn with_token(self, has_token: bool) -> Machine {
-        Machine { has_token: has_token && !self.shape.is_verbatim(), ..self }
+        Machine { has_token: has_token && !self.encoder.is_verbatim(), ..self }
     }
 
     fn hear(&mut self, data: Payload, now: Moment, step: &mut Step) {
         self.spoke = now.instant;
         let config = &self.plain.config;
         if config.echo {
-            step.send(match (&data, self.shape.is_verbatim()) {
+            step.send(match (&data, self.encoder.is_verbatim()) {
                 (Payload::Binary(bytes), _) => Frame::Binary(bytes.clone()),
                 (Payload::Text(text) | Payload::Json(text), true) => Frame::Text(text.clone()),
                 (data, false) => {
@@ -133,21 +139,21 @@ impl Machine {
 
     /// Says something besides messages; in verbatim there are no words for it.
     fn say(&self, json: Json, step: &mut Step) {
-        if !self.shape.is_verbatim() {
-            step.send(self.shape.say(json.end(), None));
+        if !self.encoder.is_verbatim() {
+            step.send(self.encoder.say(json.end(), None));
         }
     }
 
     fn subscribed(&self, subscribed: &Subscribed, step: &mut Step) {
         let impossible = subscribed.recovery == Recovery::Impossible;
-        if impossible && self.shape == Shape::Verbatim {
+        if impossible && self.encoder == PlainEncoder::Verbatim {
             step.close(DisconnectReason::Violation(Violation::new(
                 Breach::Policy,
                 "what you missed is no longer kept",
             )));
             return;
         }
-        if let Shape::EventStream { .. } = self.shape {
+        if let PlainEncoder::EventStream { .. } = self.encoder {
             // An id without data moves the client's Last-Event-ID and shows it nothing.
             step.send(Frame::text(format!("id: {}\n\n", subscribed.start())));
         }
@@ -177,7 +183,7 @@ impl Dialect for Machine {
         step.command(Command::Subscribe(Subscribe {
             ticket: SUBSCRIBE,
             since: self.since.as_deref().copied().unwrap_or_default(),
-            notices: !self.shape.is_verbatim(),
+            notices: !self.encoder.is_verbatim(),
             ..Subscribe::to(self.channel.clone())
         }));
     }
@@ -190,10 +196,10 @@ impl Dialect for Machine {
                     && let Some(token) = renewal(&text) =>
             {
                 self.spoke = now.instant;
-                step.command(Command::Renew { ticket: RENEW, token });
+                step.command(Command::RefreshToken { ticket: RENEW, token });
             }
             Frame::Text(text) => self.hear(Payload::Text(text), now, step),
-            Frame::Binary(bytes) if self.shape.is_verbatim() => self.hear(Payload::Binary(bytes), now, step),
+            Frame::Binary(bytes) if self.encoder.is_verbatim() => self.hear(Payload::Binary(bytes), now, step),
             Frame::Binary(_) => return Err(Violation::new(Breach::Unsupported, "only text is spoken here")),
             Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
         }
@@ -218,20 +224,22 @@ impl Dialect for Machine {
                 json.text("message", &refusal.to_string());
                 self.say(json, step);
             }
-            Event::Direct(draft) => match (self.shape, &draft.data) {
-                (Shape::Verbatim, Payload::Text(text) | Payload::Json(text)) => step.send(Frame::Text(text.clone())),
-                (Shape::Verbatim, Payload::Binary(bytes)) => step.send(Frame::Binary(bytes.clone())),
-                (shape, data) => {
+            Event::Direct(draft) => match (self.encoder, &draft.data) {
+                (PlainEncoder::Verbatim, Payload::Text(text) | Payload::Json(text)) => {
+                    step.send(Frame::Text(text.clone()))
+                }
+                (PlainEncoder::Verbatim, Payload::Binary(bytes)) => step.send(Frame::Binary(bytes.clone())),
+                (encoder, data) => {
                     let mut json = Json::with_capacity("message", data.len());
                     if let Some(name) = &draft.name {
                         json.text("name", name);
                     }
                     json.payload("data", data);
-                    step.send(shape.say(json.end(), None));
+                    step.send(encoder.say(json.end(), None));
                 }
             },
             Event::Accepted { ticket: RENEW, .. } => self.say(Json::new("authorized"), step),
-            Event::Lost { .. } if self.shape.is_verbatim() => step.close(DisconnectReason::Slow),
+            Event::Lost { .. } if self.encoder.is_verbatim() => step.close(DisconnectReason::Slow),
             Event::Lost { after, upto, .. } => {
                 let mut json = Json::new("lost");
                 json.display("after", after);
@@ -245,11 +253,11 @@ impl Dialect for Machine {
     }
 
     fn encoding(&self, _channel: &Channel) -> Encoding {
-        match self.shape {
-            Shape::Json => &self.plain.json,
-            Shape::Positioned => &self.plain.positioned,
-            Shape::Verbatim => &self.plain.verbatim,
-            Shape::EventStream { .. } => &self.plain.stream,
+        match self.encoder {
+            PlainEncoder::Json => &self.plain.json,
+            PlainEncoder::Positioned => &self.plain.positioned,
+            PlainEncoder::Verbatim => &self.plain.verbatim,
+            PlainEncoder::EventStream { .. } => &self.plain.stream,
         }
         .clone()
     }
@@ -265,9 +273,9 @@ impl Dialect for Machine {
             // A ping that could be written is all the life a stream shows.
             _ if !self.answers_pings => {
                 self.heartbeat.heard(now.instant);
-                step.send(self.shape.ping());
+                step.send(self.encoder.ping());
             }
-            Beat::Ping => step.send(self.shape.ping()),
+            Beat::Ping => step.send(self.encoder.ping()),
             Beat::Dead => step.close(DisconnectReason::Idle),
         }
     }
@@ -279,7 +287,7 @@ impl Dialect for Machine {
     }
 
     fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
-        if let Shape::EventStream { .. } = self.shape {
+        if let PlainEncoder::EventStream { .. } = self.encoder {
             // EventSource comes back by itself; one that must not is told with a status, not here.
             let mut json = Json::new("closing");
             json.text("reason", why.label());

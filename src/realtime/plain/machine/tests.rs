@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::realtime::dialect::{Action, Form};
-use crate::realtime::vocabulary::{Epoch, Member, Message, Parcel, Position, Presence};
+use crate::realtime::dialect::{Action, Encoded};
+use crate::realtime::vocabulary::{EncodedFrames, Epoch, Member, Message, Position, Presence};
 
 fn plain(change: impl FnOnce(&mut Config)) -> Arc<Plain> {
     let mut config = Config::default();
@@ -23,7 +23,7 @@ fn lines(step: Step) -> Vec<String> {
         .map(|action| match action {
             Action::Send(Frame::Text(text)) => format!("< {text}"),
             Action::Send(frame) => format!("< {frame:?}"),
-            Action::SendParcel(parcel) => format!("< {parcel:?}"),
+            Action::SendEncoded(encoded) => format!("< {encoded:?}"),
             Action::Do(Command::Publish(publish)) => format!("publish {:?} echo {}", publish.draft.data, publish.echo),
             Action::Do(Command::Subscribe(subscribe)) => {
                 format!("subscribe {} {:?}", subscribe.channel, subscribe.since)
@@ -59,9 +59,9 @@ fn message(data: Payload) -> Event {
     }))
 }
 
-fn shared(machine: &Machine, event: &Event) -> Parcel {
+fn shared(machine: &Machine, event: &Event) -> EncodedFrames {
     match machine.encoding(&lobby()).encode(event) {
-        Form::Shared(parcel) => parcel,
+        Encoded::Shared(encoded) => encoded,
         other => panic!("{other:?}"),
     }
 }

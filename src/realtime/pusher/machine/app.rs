@@ -30,12 +30,12 @@ impl App {
     pub fn new(config: Config) -> Arc<App> {
         let owner: Arc<str> = format!("pusher:{}", config.id).into();
         let prefix: Arc<str> = config.prefix.as_str().into();
-        let shape = encode::Shape { owner: Arc::clone(&owner), prefix: Arc::clone(&prefix) };
+        let encoder = encode::PusherEncoder { owner: Arc::clone(&owner), prefix: Arc::clone(&prefix) };
         Arc::new(App {
             id: config.id.as_str().into(),
             prefix,
             owner,
-            encoding: Encoding::new(shape),
+            encoding: Encoding::new(encoder),
             settings: Live::new(config),
             is_gone: AtomicBool::new(false),
             connected: AtomicUsize::new(0),

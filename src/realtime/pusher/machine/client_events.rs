@@ -21,7 +21,7 @@ pub struct Bucket {
 impl Machine {
     pub(super) fn client_event(&mut self, event: &str, name: &str, data: Payload, now: Moment, step: &mut Step) {
         match self.accept(event, name, data, now) {
-            Ok(publish) => step.command(Command::Vouched(Box::new(Command::Publish(Box::new(publish))))),
+            Ok(publish) => step.command(Command::Authorized(Box::new(Command::Publish(Box::new(publish))))),
             Err(words) => {
                 let name = name::is_valid(name).then_some(name);
                 step.send(error(Some(4301), &format!("The client event is rejected: {words}."), name));

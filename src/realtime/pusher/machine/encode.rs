@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::name;
-use crate::realtime::dialect::{Encode, Form};
-use crate::realtime::vocabulary::{Channel, Event, Frame, Member, Message, Parcel, Payload, Presence};
+use crate::realtime::dialect::{Encode, Encoded};
+use crate::realtime::vocabulary::{Channel, EncodedFrames, Event, Frame, Member, Message, Payload, Presence};
 
 /// The key of what a draft carries that only this dialect reads: the id of the member who sent a client event.
 pub const SENDER: &str = "pusher.user";
@@ -17,54 +17,56 @@ pub const UNNAMED: &str = "message";
 
 /// The one encoding of an app's clients.
 #[derive(Debug)]
-pub struct Shape {
+pub struct PusherEncoder {
     /// Whose reserved channels are its watchlists'.
     pub owner: Arc<str>,
     pub prefix: Arc<str>,
 }
 
-impl Encode for Shape {
-    fn encode(&self, event: &Event) -> Form {
+impl Encode for PusherEncoder {
+    fn encode(&self, event: &Event) -> Encoded {
         match event {
             Event::Message(message) => self.message(message),
-            Event::Presence { change: Presence::Updated, .. } => Form::Silent,
+            Event::Presence { change: Presence::Updated, .. } => Encoded::Skip,
             Event::Presence { channel, change, member } => match channel.reserved_name(&self.owner) {
                 Some(_) => {
                     let status = if *change == Presence::Joined { "online" } else { "offline" };
-                    Form::Shared(watchlist(&[(status, &[&member.key])]).into())
+                    Encoded::Shared(watchlist(&[(status, &[&member.key])]).into())
                 }
-                None => Form::Shared(self.presence(channel, *change, member).into()),
+                None => Encoded::Shared(self.presence(channel, *change, member).into()),
             },
             Event::Subscribers { channel, subscribers } => {
                 let data = json!({ "subscription_count": subscribers }).to_string();
                 let name = self.name(channel);
-                Form::Shared(frame("pusher_internal:subscription_count", Some(name), Some(&quoted(&data)), None).into())
+                Encoded::Shared(
+                    frame("pusher_internal:subscription_count", Some(name), Some(&quoted(&data)), None).into(),
+                )
             }
-            _ => Form::Individual,
+            _ => Encoded::PerClient,
         }
     }
 }
 
-impl Shape {
+impl PusherEncoder {
     /// A channel's name without the app's prefix.
     fn name<'a>(&self, channel: &'a Channel) -> &'a str {
         let name = channel.as_str();
         name.strip_prefix(&*self.prefix).unwrap_or(name)
     }
 
-    fn message(&self, message: &Message) -> Form {
+    fn message(&self, message: &Message) -> Encoded {
         let draft = &message.draft;
         let event = draft.name.as_deref().unwrap_or(UNNAMED);
         if name::is_reserved(event) {
             // Of another dialect's client, who must not speak for the door.
-            return Form::Silent;
+            return Encoded::Skip;
         }
         let data = match &draft.data {
             Payload::Text(text) | Payload::Json(text) => quoted(text),
             Payload::Binary(bytes) => format!("\"{}\"", STANDARD.encode(bytes)),
         };
         let user = draft.extras.of(SENDER).and_then(|user| std::str::from_utf8(user).ok());
-        Form::Shared(Parcel::new(frame(event, Some(self.name(&message.channel)), Some(&data), user)))
+        Encoded::Shared(EncodedFrames::new(frame(event, Some(self.name(&message.channel)), Some(&data), user)))
     }
 
     fn presence(&self, channel: &Channel, change: Presence, member: &Member) -> Frame {

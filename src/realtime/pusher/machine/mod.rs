@@ -36,17 +36,17 @@ pub use notice::{Ear, Notice};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
-    Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ticket, Violation,
+    Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ref, Violation,
 };
 use client_events::Bucket;
 use encode::frame;
 use signing_in::User;
 use subscribing::Subscription;
 
-const SUBSCRIBE: Ticket = 1;
-const PUBLISH: Ticket = 2;
-const SIGN_IN: Ticket = 3;
-const WATCH: Ticket = 4;
+const SUBSCRIBE: Ref = 1;
+const PUBLISH: Ref = 2;
+const SIGN_IN: Ref = 3;
+const WATCH: Ref = 4;
 
 /// One client of an app.
 pub struct Machine {

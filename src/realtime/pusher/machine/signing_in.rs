@@ -62,11 +62,11 @@ impl Machine {
         let key: Arc<str> = user.id.as_str().into();
         let member = Member { key, info: None, extras: Extras::default() };
         let channel = self.app.watched(&user.id);
-        step.command(Command::Vouched(Box::new(Command::Enter { ticket: 0, channel, member })));
+        step.command(Command::Authorized(Box::new(Command::Enter { ticket: 0, channel, member })));
         user.unknown = user.watchlist.len();
         for watched in &user.watchlist {
             let wish = Subscribe { ticket: WATCH, notices: true, ..Subscribe::to(self.app.watched(watched)) };
-            step.command(Command::Vouched(Box::new(Command::Subscribe(wish))));
+            step.command(Command::Authorized(Box::new(Command::Subscribe(wish))));
         }
         self.user = Some(user);
     }

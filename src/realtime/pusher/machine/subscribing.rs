@@ -74,7 +74,7 @@ impl Machine {
         });
         step.command(match kind.access {
             Access::Public => command,
-            _ => Command::Vouched(Box::new(command)),
+            _ => Command::Authorized(Box::new(command)),
         });
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::realtime::dialect::{Action, Dialect, Form, Step};
+use crate::realtime::dialect::{Action, Dialect, Encoded, Step};
 use crate::realtime::hub::policy::Allowed;
 use crate::realtime::vocabulary::{
     Command, DisconnectReason, Draft, Epoch, Event, Extras, Member, Message, Payload, Position, Presence, Recovery,
@@ -207,12 +207,12 @@ fn places_are_given_back() {
 
 fn encoded(app: &App, event: &Event) -> Option<String> {
     match app.encoding().encode(event) {
-        Form::Shared(parcel) => match parcel.frames() {
+        Encoded::Shared(encoded) => match encoded.frames() {
             [Frame::Text(text)] => Some(text.to_string()),
             other => panic!("{other:?}"),
         },
-        Form::Silent => None,
-        Form::Individual => panic!("it is the same for all"),
+        Encoded::Skip => None,
+        Encoded::PerClient => panic!("it is the same for all"),
     }
 }
 
@@ -278,7 +278,7 @@ fn a_user_hears_their_own_channel_only() {
     assert_eq!(told.len(), 3, "online, and one watched: {told:?}");
     let own = |user| json!({"event":"pusher:subscribe","data":{"channel": name::channel_of(user)}}).to_string();
     assert!(talk.say(&own("bob"))[0].contains("pusher:subscription_error"));
-    assert!(talk.say(&own("ann"))[0].contains("Vouched"));
+    assert!(talk.say(&own("ann"))[0].contains("Authorized"));
 }
 
 #[test]

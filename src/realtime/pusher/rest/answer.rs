@@ -8,34 +8,34 @@ use crate::realtime::vocabulary::Refusal;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct No {
+pub struct ApiError {
     status: StatusCode,
     words: String,
 }
 
-impl No {
-    fn new(status: StatusCode, words: impl Into<String>) -> No {
-        No { status, words: words.into() }
+impl ApiError {
+    fn new(status: StatusCode, words: impl Into<String>) -> ApiError {
+        ApiError { status, words: words.into() }
     }
 
-    pub fn bad(words: impl Into<String>) -> No {
-        No::new(StatusCode::BAD_REQUEST, words)
+    pub fn bad(words: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, words)
     }
 
-    pub fn unauthorised(words: impl Into<String>) -> No {
-        No::new(StatusCode::UNAUTHORIZED, words)
+    pub fn unauthorised(words: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, words)
     }
 
-    pub fn forbidden(words: impl Into<String>) -> No {
-        No::new(StatusCode::FORBIDDEN, words)
+    pub fn forbidden(words: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, words)
     }
 
-    pub fn not_found(words: impl Into<String>) -> No {
-        No::new(StatusCode::NOT_FOUND, words)
+    pub fn not_found(words: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, words)
     }
 
-    pub fn too_big(words: impl Into<String>) -> No {
-        No::new(StatusCode::PAYLOAD_TOO_LARGE, words)
+    pub fn too_big(words: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, words)
     }
 
     pub fn status(&self) -> u16 {
@@ -50,12 +50,12 @@ impl No {
     }
 }
 
-impl From<Refusal> for No {
-    fn from(refusal: Refusal) -> No {
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
         match refusal {
-            Refusal::TooBig { most } => No::too_big(format!("This channel takes at most {most} bytes")),
-            Refusal::Unavailable => No::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many channels"),
-            refusal => No::bad(refusal.to_string()),
+            Refusal::TooBig { most } => ApiError::too_big(format!("This channel takes at most {most} bytes")),
+            Refusal::Unavailable => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many channels"),
+            refusal => ApiError::bad(refusal.to_string()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::No;
+use super::ApiError;
 use super::signature::Parameters;
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::PusherDoor;
@@ -22,14 +22,18 @@ pub struct Info {
 impl Info {
     /// # Errors
     /// 400 for what no channel knows.
-    pub fn read(text: Option<&str>) -> Result<Info, No> {
+    pub fn read(text: Option<&str>) -> Result<Info, ApiError> {
         let mut info = Info::default();
         for word in text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match word {
                 "user_count" => info.users = true,
                 "subscription_count" => info.subscriptions = true,
                 "cache" => info.cache = true,
-                word => return Err(No::bad(format!("info is user_count, subscription_count or cache, not {word:?}"))),
+                word => {
+                    return Err(ApiError::bad(format!(
+                        "info is user_count, subscription_count or cache, not {word:?}"
+                    )));
+                }
             }
         }
         Ok(info)
@@ -68,11 +72,11 @@ fn cached(hub: &Hub, app: &App, channel: &Channel, now: Moment) -> Value {
 }
 
 impl PusherDoor {
-    pub(super) fn list_channels(&self, app: &Arc<App>, query: &Parameters) -> Result<String, No> {
+    pub(super) fn list_channels(&self, app: &Arc<App>, query: &Parameters) -> Result<String, ApiError> {
         let info = Info::read(query.get("info").map(String::as_str))?;
         let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
         if info.users && !prefix.starts_with("presence-") {
-            return Err(No::bad("user_count is known of presence channels only: filter_by_prefix=presence-"));
+            return Err(ApiError::bad("user_count is known of presence channels only: filter_by_prefix=presence-"));
         }
         let now = Moment::now();
         let occupied = self.hub.channels().into_iter().filter(|(_, subscribers)| *subscribers > 0);
@@ -85,21 +89,21 @@ impl PusherDoor {
         Ok(json!({ "channels": told }).to_string())
     }
 
-    pub(super) fn look_at_channel(&self, app: &Arc<App>, name: &str, query: &Parameters) -> Result<String, No> {
-        let channel = app.channel(name).ok_or_else(|| No::bad(format!("Invalid channel name: {name:?}")))?;
+    pub(super) fn look_at_channel(&self, app: &Arc<App>, name: &str, query: &Parameters) -> Result<String, ApiError> {
+        let channel = app.channel(name).ok_or_else(|| ApiError::bad(format!("Invalid channel name: {name:?}")))?;
         let info = Info::read(query.get("info").map(String::as_str))?;
         if info.users && !name.starts_with("presence-") {
-            return Err(No::bad("user_count is known of presence channels only"));
+            return Err(ApiError::bad("user_count is known of presence channels only"));
         }
         let mut told = Map::from_iter([("occupied".to_owned(), (self.hub.subscribers(&channel) > 0).into())]);
         told.extend(info.of(&self.hub, app, name, &channel, Moment::now()));
         Ok(Value::Object(told).to_string())
     }
 
-    pub(super) fn list_members(&self, app: &Arc<App>, name: &str) -> Result<String, No> {
-        let channel = app.channel(name).ok_or_else(|| No::bad(format!("Invalid channel name: {name:?}")))?;
+    pub(super) fn list_members(&self, app: &Arc<App>, name: &str) -> Result<String, ApiError> {
+        let channel = app.channel(name).ok_or_else(|| ApiError::bad(format!("Invalid channel name: {name:?}")))?;
         if !name.starts_with("presence-") {
-            return Err(No::bad("Users are known of presence channels only"));
+            return Err(ApiError::bad("Users are known of presence channels only"));
         }
         let users: Vec<Value> = self.hub.members(&channel).iter().map(|member| json!({ "id": &*member.key })).collect();
         Ok(json!({ "users": users }).to_string())

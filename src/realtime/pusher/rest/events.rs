@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::No;
+use super::ApiError;
 use super::channels::Info;
 use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::{App, name};
@@ -55,12 +55,12 @@ struct Ready {
     info: Info,
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, No> {
-    serde_json::from_slice(body).map_err(|error| No::bad(format!("The body is not what is expected: {error}")))
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::bad(format!("The body is not what is expected: {error}")))
 }
 
 impl PusherDoor {
-    pub(super) async fn publish_event(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
+    pub(super) async fn publish_event(&self, app: &Arc<App>, body: &[u8]) -> Result<String, ApiError> {
         let ready = Ready::new(app, parse(body)?)?;
         let told = self.publish_ready(app, &ready).await?;
         if !ready.info.is_asked() {
@@ -70,11 +70,11 @@ impl PusherDoor {
         Ok(serde_json::json!({ "channels": channels }).to_string())
     }
 
-    pub(super) async fn publish_batch(&self, app: &Arc<App>, body: &[u8]) -> Result<String, No> {
+    pub(super) async fn publish_batch(&self, app: &Arc<App>, body: &[u8]) -> Result<String, ApiError> {
         let Batch { batch } = parse(body)?;
         let most = app.settings().max_batch;
         if batch.len() > most {
-            return Err(No::bad(format!("A batch has at most {most} events, this one {}", batch.len())));
+            return Err(ApiError::bad(format!("A batch has at most {most} events, this one {}", batch.len())));
         }
         // All of them are looked at before the first is said.
         let ready: Vec<Ready> = batch.into_iter().map(|wire| Ready::new(app, wire)).collect::<Result<_, _>>()?;
@@ -86,7 +86,7 @@ impl PusherDoor {
         Ok(if is_asked { serde_json::json!({ "batch": told }).to_string() } else { "{}".to_owned() })
     }
 
-    pub(super) async fn publish_to_user(&self, app: &Arc<App>, user: &str, body: &[u8]) -> Result<String, No> {
+    pub(super) async fn publish_to_user(&self, app: &Arc<App>, user: &str, body: &[u8]) -> Result<String, ApiError> {
         let UserEvent { name, data } = parse(body)?;
         let channels = Some(vec![name::channel_of(user)]);
         let wire = Wire { name, data, channel: None, channels, socket_id: None, info: None };
@@ -95,7 +95,7 @@ impl PusherDoor {
     }
 
     /// Says it in each of its channels, and what was asked of them.
-    async fn publish_ready(&self, app: &App, event: &Ready) -> Result<Vec<Named>, No> {
+    async fn publish_ready(&self, app: &App, event: &Ready) -> Result<Vec<Named>, ApiError> {
         let mut told = Vec::new();
         for (name, channel) in &event.channels {
             // A client may be in all of them.
@@ -109,37 +109,37 @@ impl PusherDoor {
 }
 
 impl Ready {
-    fn new(app: &App, wire: Wire) -> Result<Ready, No> {
+    fn new(app: &App, wire: Wire) -> Result<Ready, ApiError> {
         let settings = app.settings();
         let Wire { name: event, data, channel, channels, socket_id, info } = wire;
         if event.is_empty() || event.chars().count() > name::LONGEST {
-            return Err(No::bad(format!("The event's name has 1 to {} characters", name::LONGEST)));
+            return Err(ApiError::bad(format!("The event's name has 1 to {} characters", name::LONGEST)));
         }
         if name::is_reserved(&event) {
-            return Err(No::bad("Names that begin with pusher: or pusher_internal: are the server's own"));
+            return Err(ApiError::bad("Names that begin with pusher: or pusher_internal: are the server's own"));
         }
         let names: Vec<String> = channels.unwrap_or_default().into_iter().chain(channel).collect();
         let most = settings.max_event_channels;
         if names.is_empty() || names.len() > most {
-            return Err(No::bad(format!("An event is for 1 to {most} channels, this one for {}", names.len())));
+            return Err(ApiError::bad(format!("An event is for 1 to {most} channels, this one for {}", names.len())));
         }
         if names.len() > 1 && names.iter().any(|name| name.starts_with("private-encrypted-")) {
-            return Err(No::bad("An event for an encrypted channel is for no other"));
+            return Err(ApiError::bad("An event for an encrypted channel is for no other"));
         }
         let channels = names.into_iter().map(|name| match app.channel(&name) {
             Some(channel) => Ok((name, channel)),
-            None => Err(No::bad(format!("Invalid channel name: {name:?}"))),
+            None => Err(ApiError::bad(format!("Invalid channel name: {name:?}"))),
         });
         let data = payload(data);
         let most = settings.max_event.bytes();
         if data.len() > most {
             let words = format!("The data content of this event exceeds the allowed maximum ({most} bytes)");
-            return Err(No::too_big(words));
+            return Err(ApiError::too_big(words));
         }
         let but = match socket_id.as_deref() {
             None | Some("") => None,
             Some(id) if name::is_socket_id(id) => name::connection(id),
-            Some(id) => return Err(No::bad(format!("Invalid socket id: {id:?}"))),
+            Some(id) => return Err(ApiError::bad(format!("Invalid socket id: {id:?}"))),
         };
         let mut draft = Draft::new(data);
         draft.name = Some(event.as_ref().into());

@@ -10,7 +10,7 @@ use http::Method;
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
-pub use answer::No;
+pub use answer::ApiError;
 
 use crate::http::{Body, Request, Response};
 use crate::realtime::pusher::PusherDoor;
@@ -31,16 +31,16 @@ impl PusherDoor {
         let answer = self.rest_json(request, id, path).await;
         self.apps.count(match &answer {
             Ok(_) => 200,
-            Err(no) => no.status(),
+            Err(error) => error.status(),
         });
-        answer.map_or_else(No::into_response, answer::json)
+        answer.map_or_else(ApiError::into_response, answer::json)
     }
 
-    async fn rest_json(&self, request: Request, id: &str, path: &str) -> Result<String, No> {
+    async fn rest_json(&self, request: Request, id: &str, path: &str) -> Result<String, ApiError> {
         let (head, body) = request.into_parts();
-        let app = self.apps.by_id(id).ok_or_else(|| No::not_found(format!("There is no app {id}")))?;
+        let app = self.apps.by_id(id).ok_or_else(|| ApiError::not_found(format!("There is no app {id}")))?;
         if !app.settings().enabled {
-            return Err(No::forbidden("The app is disabled"));
+            return Err(ApiError::forbidden("The app is disabled"));
         }
         // Before the body: who may not ask has nothing read.
         let signed = signature::check(&app.settings().keys, &head, path)?;
@@ -58,26 +58,26 @@ impl PusherDoor {
                 self.terminate_connections(&app, &decoded(user)?)
             }
             (&Method::POST, ["users", user, "events"]) => self.publish_to_user(&app, &decoded(user)?, &body).await,
-            (method, _) => Err(No::not_found(format!("There is no {method} {path}"))),
+            (method, _) => Err(ApiError::not_found(format!("There is no {method} {path}"))),
         }
     }
 }
 
-fn decoded(segment: &str) -> Result<String, No> {
+fn decoded(segment: &str) -> Result<String, ApiError> {
     let text = percent_encoding::percent_decode_str(segment).decode_utf8();
-    text.map(String::from).map_err(|_| No::bad("The path is not UTF-8"))
+    text.map(String::from).map_err(|_| ApiError::bad("The path is not UTF-8"))
 }
 
 /// Reads a body no longer than the app's limits can need: an escape may double a byte.
-async fn read(app: &Arc<App>, body: Body) -> Result<bytes::Bytes, No> {
+async fn read(app: &Arc<App>, body: Body) -> Result<bytes::Bytes, ApiError> {
     let settings = app.settings();
     let most = ENVELOPE + 2 * settings.max_event.bytes().saturating_mul(settings.max_batch.max(1));
     match timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(No::too_big(format!("The request is longer than {most} bytes")))
+            Err(ApiError::too_big(format!("The request is longer than {most} bytes")))
         }
-        Ok(Err(_)) => Err(No::bad("The body broke off")),
-        Err(_) => Err(No::bad("The body took too long")),
+        Ok(Err(_)) => Err(ApiError::bad("The body broke off")),
+        Err(_) => Err(ApiError::bad("The body took too long")),
     }
 }

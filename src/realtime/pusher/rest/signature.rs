@@ -7,7 +7,7 @@ use http::request::Parts;
 use md5::{Digest, Md5};
 use percent_encoding::percent_decode_str;
 
-use super::No;
+use super::ApiError;
 use crate::realtime::pusher::machine::{Key, hex};
 
 /// How far the two clocks may differ, in seconds: for so long a request can be sent again.
@@ -25,12 +25,12 @@ pub struct Signed {
 impl Signed {
     /// # Errors
     /// 401 when the body is not the one that was signed.
-    pub fn check_body(&self, body: &[u8]) -> Result<(), No> {
+    pub fn check_body(&self, body: &[u8]) -> Result<(), ApiError> {
         match self.parameters.get("body_md5") {
             None if body.is_empty() => Ok(()),
-            None => Err(No::unauthorised("Missing parameter: body_md5")),
+            None => Err(ApiError::unauthorised("Missing parameter: body_md5")),
             Some(md5) if md5.eq_ignore_ascii_case(&hex(&Md5::digest(body))) => Ok(()),
-            Some(_) => Err(No::unauthorised("Invalid body_md5: it is not that of this body")),
+            Some(_) => Err(ApiError::unauthorised("Invalid body_md5: it is not that of this body")),
         }
     }
 }
@@ -39,12 +39,12 @@ impl Signed {
 ///
 /// # Errors
 /// 400 and 401.
-pub fn check(keys: &[Key], head: &Parts, path: &str) -> Result<Signed, No> {
+pub fn check(keys: &[Key], head: &Parts, path: &str) -> Result<Signed, ApiError> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     check_at(keys, head.method.as_str(), [path, head.uri.path()], head.uri.query().unwrap_or_default(), seconds)
 }
 
-fn check_at(keys: &[Key], method: &str, paths: [&str; 2], query: &str, now: u64) -> Result<Signed, No> {
+fn check_at(keys: &[Key], method: &str, paths: [&str; 2], query: &str, now: u64) -> Result<Signed, ApiError> {
     let raw: Parameters = query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -55,16 +55,16 @@ fn check_at(keys: &[Key], method: &str, paths: [&str; 2], query: &str, now: u64)
     let parameters: Parameters = raw.iter().map(|(name, value)| (decode(name), decode(value))).collect();
     let needed = |name: &str| {
         let value = parameters.get(name).filter(|value| !value.is_empty());
-        value.ok_or_else(|| No::unauthorised(format!("Missing parameter: {name}")))
+        value.ok_or_else(|| ApiError::unauthorised(format!("Missing parameter: {name}")))
     };
     let (id, signature) = (needed("auth_key")?, needed("auth_signature")?);
     let (timestamp, version) = (needed("auth_timestamp")?, needed("auth_version")?);
     if version != "1.0" {
-        return Err(No::bad("auth_version must be 1.0"));
+        return Err(ApiError::bad("auth_version must be 1.0"));
     }
     let key = keys.iter().find(|key| key.id() == id);
-    let key = key.ok_or_else(|| No::unauthorised("Unknown auth_key"))?;
-    let seconds: u64 = timestamp.parse().map_err(|_| No::bad("auth_timestamp is a time in seconds"))?;
+    let key = key.ok_or_else(|| ApiError::unauthorised("Unknown auth_key"))?;
+    let seconds: u64 = timestamp.parse().map_err(|_| ApiError::bad("auth_timestamp is a time in seconds"))?;
     // Libraries differ in whether they sign values as they are or as they travel.
     let [suffix, whole] = paths;
     let ways = [(suffix, &parameters), (suffix, &raw), (whole, &parameters), (whole, &raw)];
@@ -73,12 +73,12 @@ fn check_at(keys: &[Key], method: &str, paths: [&str; 2], query: &str, now: u64)
         let words = format!(
             "Invalid signature: you should have sent HmacSHA256Hex({expected:?}, your_secret_key), but you sent {signature:?}"
         );
-        return Err(No::unauthorised(words));
+        return Err(ApiError::unauthorised(words));
     }
     if seconds.abs_diff(now) > WINDOW {
         let words =
             format!("Timestamp expired: {seconds} is not within {WINDOW} s of the server's time, which is {now}");
-        return Err(No::unauthorised(words));
+        return Err(ApiError::unauthorised(words));
     }
     Ok(Signed { parameters })
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::No;
+use super::ApiError;
 use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::{App, Code, name};
 use crate::realtime::vocabulary::Text;
 
 impl PusherDoor {
     /// Ends all connections of a user, for good.
-    pub(super) fn terminate_connections(&self, app: &Arc<App>, user: &str) -> Result<String, No> {
+    pub(super) fn terminate_connections(&self, app: &Arc<App>, user: &str) -> Result<String, ApiError> {
         if !name::is_user(user) {
-            return Err(No::bad("This is no id of a user"));
+            return Err(ApiError::bad("This is no id of a user"));
         }
         for connection in self.hub.connections_of(&app.user(user)) {
             let code = Code::Unauthorised(Text::from_static("You got disconnected by the app"));

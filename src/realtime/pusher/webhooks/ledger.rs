@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Desk, Posts, Told};
+use super::{DeliveryQueues, Occurrence, Recorder};
 use crate::drain::Signal;
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::Apps;
@@ -20,7 +20,7 @@ use crate::realtime::vocabulary::Channel;
 
 /// How often what waits is looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// News that are taken at a time.
+/// HubEvent that are taken at a time.
 const BATCH: usize = 256;
 
 /// What of all that waits for quiet.
@@ -34,7 +34,7 @@ enum Settle {
 pub struct Ledger {
     apps: Arc<Apps>,
     hub: Arc<Hub>,
-    posts: Arc<RwLock<Posts>>,
+    queues: Arc<RwLock<DeliveryQueues>>,
     /// Channels that were told to be occupied.
     occupied: HashSet<Channel>,
     /// Those of them that are empty, and since when.
@@ -46,11 +46,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn new(apps: Arc<Apps>, hub: Arc<Hub>, posts: Arc<RwLock<Posts>>) -> Ledger {
+    pub fn new(apps: Arc<Apps>, hub: Arc<Hub>, queues: Arc<RwLock<DeliveryQueues>>) -> Ledger {
         Ledger {
             apps,
             hub,
-            posts,
+            queues,
             occupied: HashSet::new(),
             vacant: HashMap::new(),
             leaving: HashMap::new(),
@@ -62,7 +62,7 @@ impl Ledger {
     ///
     /// That all leave when the door stops is news to nobody, since they come back: whoever leaves from then on is still
     /// there, as far as the app knows.
-    pub async fn keep(mut self, mut queue: mpsc::Receiver<Told>, desk: Arc<Desk>, mut drain: Signal) {
+    pub async fn keep(mut self, mut queue: mpsc::Receiver<Occurrence>, recorder: Arc<Recorder>, mut drain: Signal) {
         let _herald = drain.herald();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -77,7 +77,7 @@ impl Ledger {
                         return;
                     }
                     batch.drain(..).for_each(|told| self.enter(told));
-                    if desk.has_lost.swap(false, Ordering::Relaxed) {
+                    if recorder.has_lost.swap(false, Ordering::Relaxed) {
                         self.look();
                     }
                 }
@@ -101,28 +101,28 @@ impl Ledger {
                 () = drain.quiet(), if !queue.is_closed() => queue.close(),
             }
         }
-        // Without their senders the couriers end, when all is delivered.
-        self.posts.write().clear();
+        // Without their senders the workers end, when all is delivered.
+        self.queues.write().clear();
     }
 
-    fn enter(&mut self, told: Told) {
+    fn enter(&mut self, told: Occurrence) {
         let now = Instant::now();
         match told {
-            Told::Subscribers(channel, subscribers) => self.count(channel, subscribers, now),
-            Told::Came(channel, user) => {
+            Occurrence::Subscribers(channel, subscribers) => self.count(channel, subscribers, now),
+            Occurrence::Came(channel, user) => {
                 if self.leaving.remove(&(channel.clone(), Arc::clone(&user))).is_none() {
                     self.tell(&channel, HookEvent::MemberAdded, &[("user_id", json!(*user))]);
                 }
             }
-            Told::Went(channel, user) => {
+            Occurrence::Went(channel, user) => {
                 self.leaving.insert((channel, user), now);
             }
-            Told::ClientEvent { channel, event, data, socket_id, user } => {
+            Occurrence::ClientEvent { channel, event, data, socket_id, user } => {
                 let mut more = vec![("event", json!(event)), ("data", json!(data)), ("socket_id", json!(socket_id))];
                 more.extend(user.map(|user| ("user_id", json!(user))));
                 self.tell(&channel, HookEvent::ClientEvent, &more);
             }
-            Told::CacheMiss(channel) => self.tell(&channel, HookEvent::CacheMiss, &[]),
+            Occurrence::CacheMiss(channel) => self.tell(&channel, HookEvent::CacheMiss, &[]),
         }
     }
 
@@ -191,13 +191,13 @@ impl Ledger {
         let settings = app.settings();
         let hooks = settings.webhooks.iter().filter(|hook| hook.wants(event, &name));
         for hook in hooks {
-            let posts = self.posts.read();
-            let Some(post) = posts.get(&(app.id().to_owned(), hook.receiver.clone())) else { continue };
+            let queues = self.queues.read();
+            let Some(queue) = queues.get(&(app.id().to_owned(), hook.receiver.clone())) else { continue };
             let mut object = json!({ "name": event.label(), "channel": name });
             for (key, value) in more {
                 object[*key] = value.clone();
             }
-            post.put(object);
+            queue.put(object);
         }
     }
 }

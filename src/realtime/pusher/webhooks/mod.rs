@@ -1,11 +1,11 @@
 //! Webhooks: what happens in the channels, told to the app's server.
 //!
 //! ```text
-//! hub, machines → Desk (a bounded queue) → ledger (what has been told, what waits for quiet) → post (one queue a hook)
+//! hub, machines → Recorder (a bounded queue) → ledger (what has been told, what waits for quiet) → queue (one queue a hook)
 //! ```
 
 mod ledger;
-mod post;
+mod delivery;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use tokio::sync::mpsc;
 use super::Apps;
 use crate::app::{App as NextApp, Receiver};
 use crate::drain::Signal;
-use crate::realtime::hub::{Hub, News, Observer};
+use crate::realtime::hub::{Hub, HubEvent, Observer};
 use crate::realtime::pusher::machine::{Ear, Notice, form_of};
 use crate::realtime::vocabulary::Channel;
 use crate::telemetry::Registry;
-use post::Post;
+use delivery::DeliveryQueue;
 
-/// News that may wait for the ledger; more are dropped and counted, and the ledger then looks at the hub itself.
+/// HubEvent that may wait for the ledger; more are dropped and counted, and the ledger then looks at the hub itself.
 const WAITING: usize = 65_536;
 
 /// Hears what happens and hands it on.
-pub struct Desk {
-    news: mpsc::Sender<Told>,
+pub struct Recorder {
+    news: mpsc::Sender<Occurrence>,
     /// Some app has a webhook, or tells its clients how many they are.
     is_wanted: AtomicBool,
     has_lost: AtomicBool,
     numbers: Numbers,
 }
 
-/// News that is kept.
+/// HubEvent that is kept.
 #[derive(Debug)]
-enum Told {
+enum Occurrence {
     Subscribers(Channel, usize),
     Came(Channel, Arc<str>),
     Went(Channel, Arc<str>),
@@ -46,10 +46,10 @@ enum Told {
     CacheMiss(Channel),
 }
 
-impl Told {
+impl Occurrence {
     /// Somebody has gone.
     fn is_farewell(&self) -> bool {
-        matches!(self, Told::Went(..) | Told::Subscribers(_, 0))
+        matches!(self, Occurrence::Went(..) | Occurrence::Subscribers(_, 0))
     }
 }
 
@@ -74,15 +74,15 @@ impl Numbers {
 
 /// The webhooks of all apps.
 pub struct Webhooks {
-    desk: Arc<Desk>,
+    recorder: Arc<Recorder>,
     apps: Arc<Apps>,
-    posts: Arc<RwLock<Posts>>,
+    queues: Arc<RwLock<DeliveryQueues>>,
     app: Arc<NextApp>,
     drain: Signal,
 }
 
 /// One queue for each receiver of an app, by the app's id.
-type Posts = HashMap<(String, Receiver), Arc<Post>>;
+type DeliveryQueues = HashMap<(String, Receiver), Arc<DeliveryQueue>>;
 
 impl Webhooks {
     /// Watches `hub` and the apps from now on.
@@ -95,42 +95,42 @@ impl Webhooks {
     ) -> Webhooks {
         let (news, queue) = mpsc::channel(WAITING);
         let numbers = Numbers::new(registry);
-        let desk = Desk { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), numbers };
-        let desk = Arc::new(desk);
-        hub.observe(vec![Arc::clone(&desk) as Arc<dyn Observer>]);
-        apps.listen(Arc::clone(&desk) as Arc<dyn Ear>);
-        let posts = Arc::new(RwLock::new(Posts::new()));
-        let ledger = ledger::Ledger::new(Arc::clone(&apps), Arc::clone(hub), Arc::clone(&posts));
-        tokio::spawn(ledger.keep(queue, Arc::clone(&desk), drain.clone()));
-        let webhooks = Webhooks { desk, apps, posts, app, drain };
+        let recorder = Recorder { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), numbers };
+        let recorder = Arc::new(recorder);
+        hub.observe(vec![Arc::clone(&recorder) as Arc<dyn Observer>]);
+        apps.listen(Arc::clone(&recorder) as Arc<dyn Ear>);
+        let queues = Arc::new(RwLock::new(DeliveryQueues::new()));
+        let ledger = ledger::Ledger::new(Arc::clone(&apps), Arc::clone(hub), Arc::clone(&queues));
+        tokio::spawn(ledger.keep(queue, Arc::clone(&recorder), drain.clone()));
+        let webhooks = Webhooks { recorder, apps, queues, app, drain };
         webhooks.reload();
         webhooks
     }
 
     /// After the apps were reloaded: receivers that are new get a queue, those that are gone lose theirs.
     pub fn reload(&self) {
-        let mut posts = self.posts.write();
-        let mut kept = Posts::new();
+        let mut queues = self.queues.write();
+        let mut kept = DeliveryQueues::new();
         let mut is_wanted = false;
         for app in self.apps.all() {
             let settings = app.settings();
             is_wanted |= settings.subscription_counts || !settings.webhooks.is_empty();
             for hook in &settings.webhooks {
                 let id = (app.id().to_owned(), hook.receiver.clone());
-                let post = posts.remove(&id).unwrap_or_else(|| {
+                let queue = queues.remove(&id).unwrap_or_else(|| {
                     let way = (Arc::clone(&self.app), self.drain.clone());
-                    Post::start(Arc::clone(&app), hook.receiver.clone(), way, self.desk.numbers.clone())
+                    DeliveryQueue::start(Arc::clone(&app), hook.receiver.clone(), way, self.recorder.numbers.clone())
                 });
-                kept.insert(id, post);
+                kept.insert(id, queue);
             }
         }
-        *posts = kept;
-        self.desk.is_wanted.store(is_wanted, Ordering::Relaxed);
+        *queues = kept;
+        self.recorder.is_wanted.store(is_wanted, Ordering::Relaxed);
     }
 }
 
-impl Desk {
-    fn put(&self, told: impl FnOnce() -> Told) {
+impl Recorder {
+    fn put(&self, told: impl FnOnce() -> Occurrence) {
         if self.is_wanted.load(Ordering::Relaxed) && self.news.try_send(told()).is_err() {
             self.numbers.dropped.inc();
             self.has_lost.store(true, Ordering::Relaxed);
@@ -138,34 +138,34 @@ impl Desk {
     }
 }
 
-impl Observer for Desk {
-    fn hear(&self, news: &News<'_>) {
-        match *news {
-            News::Subscribers { channel, subscribers } if !channel.is_reserved() => {
-                self.put(|| Told::Subscribers(channel.clone(), subscribers));
+impl Observer for Recorder {
+    fn on_event(&self, event: &HubEvent<'_>) {
+        match *event {
+            HubEvent::Subscribers { channel, subscribers } if !channel.is_reserved() => {
+                self.put(|| Occurrence::Subscribers(channel.clone(), subscribers));
             }
-            News::Came { channel, member } if !channel.is_reserved() => {
-                self.put(|| Told::Came(channel.clone(), Arc::clone(&member.key)));
+            HubEvent::Came { channel, member } if !channel.is_reserved() => {
+                self.put(|| Occurrence::Came(channel.clone(), Arc::clone(&member.key)));
             }
-            News::Went { channel, member } if !channel.is_reserved() => {
-                self.put(|| Told::Went(channel.clone(), Arc::clone(&member.key)));
+            HubEvent::Went { channel, member } if !channel.is_reserved() => {
+                self.put(|| Occurrence::Went(channel.clone(), Arc::clone(&member.key)));
             }
-            News::Subscribers { .. } | News::Came { .. } | News::Went { .. } => {}
+            HubEvent::Subscribers { .. } | HubEvent::Came { .. } | HubEvent::Went { .. } => {}
         }
     }
 }
 
-impl Ear for Desk {
+impl Ear for Recorder {
     fn notice(&self, notice: &Notice<'_>) {
         match *notice {
-            Notice::ClientEvent { channel, event, data, socket_id, user } => self.put(|| Told::ClientEvent {
+            Notice::ClientEvent { channel, event, data, socket_id, user } => self.put(|| Occurrence::ClientEvent {
                 channel: channel.clone(),
                 event: event.to_owned(),
                 data: form_of(data),
                 socket_id: socket_id.to_owned(),
                 user: user.map(str::to_owned),
             }),
-            Notice::CacheMiss { channel } => self.put(|| Told::CacheMiss(channel.clone())),
+            Notice::CacheMiss { channel } => self.put(|| Occurrence::CacheMiss(channel.clone())),
         }
     }
 }

@@ -5,7 +5,7 @@ pub mod transport;
 
 mod handshake;
 mod query;
-mod refusal;
+mod error_code;
 mod requests;
 
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::realtime::entrance::cors::{AllowedHeaders, Cors};
 use crate::realtime::entrance::origin::From;
 use crate::realtime::entrance::{self, facts};
 use crate::realtime::link::websocket;
+use error_code::ErrorCode;
 use query::Query;
-use refusal::Refusal;
-use transport::{Place, Shared, Sid, Transport};
+use transport::{Lookup, Shared, Sid, Transport};
 
 /// Cross-origin polling. What of a request's headers means something here can be sent from anywhere.
 const CORS: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, varies_by: None };
 
 /// What a request is for.
-enum Wish {
+enum RequestKind {
     Open(Transport),
     Read(Arc<Shared>),
     Write(Arc<Shared>),
@@ -45,21 +45,21 @@ impl SocketIoDoor {
         endpoint: &Endpoint,
         request: Request,
     ) -> Result<Response, Failure> {
-        let is_socket = websocket::asks(&request);
+        let is_socket = websocket::is_upgrade(&request);
         let is_http1 = request.version() < http::Version::HTTP_2;
-        let refuse = |refusal: Refusal| {
+        let refuse = |refusal: ErrorCode| {
             self.entrance.count_rejection(refusal.label());
             if is_socket && is_http1 { refusal.answer_upgrade() } else { refusal.answer() }
         };
         let (parts, body) = request.into_parts();
-        if !is_socket && refusal::asks_for_the_client(parts.uri.path()) {
-            return Ok(refusal::no_client());
+        if !is_socket && error_code::asks_for_the_client(parts.uri.path()) {
+            return Ok(error_code::no_client());
         }
         let facts = facts(&parts)?;
         let from = match endpoint.origins(config).check(&parts.headers, &facts) {
             Ok(from) => from,
             Err(_) => {
-                let mut response = refuse(Refusal::Forbidden);
+                let mut response = refuse(ErrorCode::Forbidden);
                 CORS.share(response.headers_mut(), &From::Here);
                 return Ok(response);
             }
@@ -68,18 +68,20 @@ impl SocketIoDoor {
             return Ok(answer);
         }
         let query = Query::read(parts.uri.query());
-        let outcome = match self.wish(endpoint, &parts, is_socket, &query) {
+        let outcome = match self.request_kind(endpoint, &parts, is_socket, &query) {
             Err(refusal) => Ok(refuse(refusal)),
-            Ok(Wish::Open(Transport::Polling)) => self.open_polling(config, endpoint, &parts, &facts).await,
-            Ok(Wish::Open(Transport::WebSocket)) => {
+            Ok(RequestKind::Open(Transport::Polling)) => self.open_polling(config, endpoint, &parts, &facts).await,
+            Ok(RequestKind::Open(Transport::WebSocket)) => {
                 self.open_socket(config, endpoint, Request::from_parts(parts, body), facts).await
             }
-            Ok(Wish::Upgrade(shared)) => match self.upgrade_session(config, shared, Request::from_parts(parts, body)) {
-                Some(answered) => answered,
-                None => Ok(refuse(Refusal::BadRequest)),
-            },
-            Ok(Wish::Read(shared)) => Ok(requests::read(&shared).await.unwrap_or_else(refuse)),
-            Ok(Wish::Write(shared)) => {
+            Ok(RequestKind::Upgrade(shared)) => {
+                match self.upgrade_session(config, shared, Request::from_parts(parts, body)) {
+                    Some(answered) => answered,
+                    None => Ok(refuse(ErrorCode::BadRequest)),
+                }
+            }
+            Ok(RequestKind::Read(shared)) => Ok(requests::read(&shared).await.unwrap_or_else(refuse)),
+            Ok(RequestKind::Write(shared)) => {
                 requests::write(&shared, &parts, body).await.map(|done| done.unwrap_or_else(refuse))
             }
         };
@@ -90,31 +92,41 @@ impl SocketIoDoor {
     }
 
     /// In the order in which the Node server looks, so that it says the same where several things are wrong.
-    fn wish(&self, endpoint: &Endpoint, request: &Parts, is_socket: bool, query: &Query) -> Result<Wish, Refusal> {
+    fn request_kind(
+        &self,
+        endpoint: &Endpoint,
+        request: &Parts,
+        is_socket: bool,
+        query: &Query,
+    ) -> Result<RequestKind, ErrorCode> {
         let transport = Transport::named(&query.transport).filter(|transport| endpoint.transport.allows(*transport));
-        let transport = transport.ok_or(Refusal::TransportUnknown)?;
+        let transport = transport.ok_or(ErrorCode::TransportUnknown)?;
         let is_fitting = is_socket == (transport == Transport::WebSocket);
         if query.sid.is_empty() {
             if request.method != Method::GET && !is_socket {
-                return Err(Refusal::BadHandshakeMethod);
+                return Err(ErrorCode::BadHandshakeMethod);
             }
             if !is_fitting {
-                return Err(Refusal::BadRequest);
+                return Err(ErrorCode::BadRequest);
             }
-            return if query.is_version_4 { Ok(Wish::Open(transport)) } else { Err(Refusal::UnsupportedVersion) };
+            return if query.is_version_4 {
+                Ok(RequestKind::Open(transport))
+            } else {
+                Err(ErrorCode::UnsupportedVersion)
+            };
         }
         let place = Sid::parse(&query.sid).and_then(|sid| self.transports.find(sid));
-        let Place::Polling(shared) = place.ok_or(Refusal::SessionUnknown)? else {
-            return Err(Refusal::BadRequest);
+        let Lookup::Polling(shared) = place.ok_or(ErrorCode::SessionUnknown)? else {
+            return Err(ErrorCode::BadRequest);
         };
         if !is_fitting || !query.is_version_4 {
-            return Err(Refusal::BadRequest);
+            return Err(ErrorCode::BadRequest);
         }
         match request.method {
-            _ if is_socket => Ok(Wish::Upgrade(shared)),
-            Method::GET => Ok(Wish::Read(shared)),
-            Method::POST => Ok(Wish::Write(shared)),
-            _ => Err(Refusal::BadRequest),
+            _ if is_socket => Ok(RequestKind::Upgrade(shared)),
+            Method::GET => Ok(RequestKind::Read(shared)),
+            Method::POST => Ok(RequestKind::Write(shared)),
+            _ => Err(ErrorCode::BadRequest),
         }
     }
 }

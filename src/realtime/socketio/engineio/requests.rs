@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, Version};
 use http_body_util::BodyExt;
 
 use super::bare;
-use super::refusal::Refusal;
+use super::error_code::ErrorCode;
 use super::transport::Shared;
 use crate::http::{Body, Failure, Response};
 use crate::realtime::link::polling::{Denied, Fault};
@@ -27,11 +27,11 @@ fn respond(kind: &'static str, body: Bytes) -> Response {
 /// Waits for what the session has to say.
 ///
 /// # Errors
-/// [`Refusal`] when it is over.
-pub async fn read(shared: &Shared) -> Result<Response, Refusal> {
+/// [`ErrorCode`] when it is over.
+pub async fn read(shared: &Shared) -> Result<Response, ErrorCode> {
     match shared.exchange.read() {
-        Ok(reader) => reader.only().await.map(packets).ok_or(Refusal::SessionUnknown),
-        Err(Denied::Over) => Err(Refusal::SessionUnknown),
+        Ok(reader) => reader.only().await.map(packets).ok_or(ErrorCode::SessionUnknown),
+        Err(Denied::Over) => Err(ErrorCode::SessionUnknown),
         Err(Denied::Overlap) => Ok(bare(StatusCode::BAD_REQUEST)),
     }
 }
@@ -39,11 +39,11 @@ pub async fn read(shared: &Shared) -> Result<Response, Refusal> {
 /// Gives the session what a request brings.
 ///
 /// # Errors
-/// [`Refusal`] when it is over, [`Failure`] when the body broke off.
-pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Result<Response, Refusal>, Failure> {
+/// [`ErrorCode`] when it is over, [`Failure`] when the body broke off.
+pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Result<Response, ErrorCode>, Failure> {
     let post = match shared.exchange.post() {
         Ok(post) => post,
-        Err(Denied::Over) => return Ok(Err(Refusal::SessionUnknown)),
+        Err(Denied::Over) => return Ok(Err(ErrorCode::SessionUnknown)),
         Err(Denied::Overlap) => return Ok(Ok(bare(StatusCode::BAD_REQUEST))),
     };
     // The third version's binary bodies.
@@ -53,7 +53,7 @@ pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Resul
     }
     let most = shared.config.max_payload.bytes();
     let Ok(body) = post.receive(collect(request, body, most)).await else {
-        return Ok(Err(Refusal::SessionUnknown));
+        return Ok(Err(ErrorCode::SessionUnknown));
     };
     let Some(body) = body? else {
         post.withdraw();
@@ -67,7 +67,7 @@ pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Resul
     Ok(match post.give(body).await {
         // Some browsers would offer plain text to be saved to a file.
         Ok(()) => Ok(respond("text/html", Bytes::from_static(b"ok"))),
-        Err(_) => Err(Refusal::BadRequest),
+        Err(_) => Err(ErrorCode::BadRequest),
     })
 }
 

@@ -10,12 +10,12 @@ use super::draft::{ARGS, attached};
 use super::packet::RESERVED;
 use super::rooms::{self, ROOT};
 use super::write;
-use crate::realtime::dialect::{Encode, Form};
-use crate::realtime::vocabulary::{Draft, Event, Frame, Parcel, Payload};
+use crate::realtime::dialect::{Encode, Encoded};
+use crate::realtime::vocabulary::{Draft, EncodedFrames, Event, Frame, Payload};
 
 /// How clients read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+pub struct SocketIoEncoder {
     pub parser: Parser,
     /// Events say where they are, so that their clients can come back to there.
     pub recovers: bool,
@@ -30,15 +30,15 @@ pub enum Place<'a> {
     Nowhere,
 }
 
-impl Encode for Shape {
-    fn encode(&self, event: &Event) -> Form {
+impl Encode for SocketIoEncoder {
+    fn encode(&self, event: &Event) -> Encoded {
         let Event::Message(message) = event else {
-            return if let Event::Presence { .. } = event { Form::Silent } else { Form::Individual };
+            return if let Event::Presence { .. } = event { Encoded::Skip } else { Encoded::PerClient };
         };
         let draft = &message.draft;
         let (scope, _) = rooms::place(&message.channel);
         let place = if is_kept(draft) { Place::At(&message.position) } else { Place::Nowhere };
-        self.event(scope, draft, place).map_or(Form::Silent, Form::Shared)
+        self.event(scope, draft, place).map_or(Encoded::Skip, Encoded::Shared)
     }
 
     fn answers(&self) -> bool {
@@ -46,9 +46,9 @@ impl Encode for Shape {
     }
 }
 
-impl Shape {
+impl SocketIoEncoder {
     /// An event as its frames; `None` for a name that clients keep to themselves.
-    pub fn event(&self, scope: &str, draft: &Draft, place: Place) -> Option<Parcel> {
+    pub fn event(&self, scope: &str, draft: &Draft, place: Place) -> Option<EncodedFrames> {
         let name = draft.name.as_deref().unwrap_or("message");
         if RESERVED.contains(&name) {
             return None;
@@ -71,7 +71,14 @@ impl Shape {
     }
 
     /// A packet with arguments: `array` is JSON with placeholders for `attachments`.
-    pub fn packet(&self, kind: u8, scope: &str, id: Option<u64>, array: &str, attachments: Vec<Bytes>) -> Parcel {
+    pub fn packet(
+        &self,
+        kind: u8,
+        scope: &str,
+        id: Option<u64>,
+        array: &str,
+        attachments: Vec<Bytes>,
+    ) -> EncodedFrames {
         if self.parser == Parser::Msgpack {
             return Frame::Binary(super::msgpack::packet(kind, scope, id, array, &attachments)).into();
         }
@@ -94,11 +101,13 @@ impl Shape {
         if attachments.is_empty() {
             return Frame::text(text).into();
         }
-        Parcel::several(std::iter::once(Frame::text(text)).chain(attachments.into_iter().map(Frame::Binary)).collect())
+        EncodedFrames::several(
+            std::iter::once(Frame::text(text)).chain(attachments.into_iter().map(Frame::Binary)).collect(),
+        )
     }
 
     /// A packet with an object or nothing.
-    pub fn notice(&self, kind: u8, scope: &str, object: Option<&str>) -> Parcel {
+    pub fn notice(&self, kind: u8, scope: &str, object: Option<&str>) -> EncodedFrames {
         match (self.parser, object) {
             (Parser::Json, object) => self.packet(kind, scope, None, object.unwrap_or_default(), Vec::new()),
             (Parser::Msgpack, Some(object)) => self.packet(kind, scope, None, object, Vec::new()),
@@ -166,11 +175,11 @@ mod tests {
     use super::super::packet::Args;
     use super::*;
 
-    const JSON: Shape = Shape { parser: Parser::Json, recovers: false };
+    const JSON: SocketIoEncoder = SocketIoEncoder { parser: Parser::Json, recovers: false };
 
-    fn shown(parcel: Option<Parcel>) -> Vec<String> {
+    fn shown(encoded: Option<EncodedFrames>) -> Vec<String> {
         let shown = |frame: &Frame| if let Frame::Text(text) = frame { text.to_string() } else { format!("{frame:?}") };
-        parcel.map_or(Vec::new(), |parcel| parcel.frames().iter().map(shown).collect())
+        encoded.map_or(Vec::new(), |encoded| encoded.frames().iter().map(shown).collect())
     }
 
     fn of(text: &str, attachments: &[&'static [u8]]) -> Draft {

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::config::Parser;
+use super::namespace::{Namespace, State};
 use super::packet::{Args, BadPacket, Kind, Packet};
 use super::recovery::Claim;
 use super::relay::{self, Task};
-use super::space::{Space, State};
 use super::{Machine, Pending, draft, msgpack, rooms, sid};
 use crate::realtime::dialect::Step;
-use crate::realtime::vocabulary::{Call, Command, Moment, Payload, Subscribe, Text};
+use crate::realtime::vocabulary::{Command, Moment, Payload, Rpc, Subscribe, Text};
 use std::sync::Arc;
 
 impl Machine {
@@ -65,7 +65,7 @@ impl Machine {
         match packet.kind {
             Kind::Connect => match self.place(&packet.scope) {
                 None => self.connect(&packet, step),
-                Some(place) if matches!(self.spaces[place].state, State::Away(_)) => {
+                Some(place) if matches!(self.namespaces[place].state, State::Away(_)) => {
                     self.come_back(place, &packet, step)
                 }
                 Some(_) => Err(BadPacket::State),
@@ -79,7 +79,7 @@ impl Machine {
                 let args = Args::read(packet.body, attachments, &self.shared.config)?;
                 if let Some(asks) = packet.id {
                     let extras = draft::attachments(&args.attachments);
-                    let alias = self.joined(&packet.scope).map(|space| Arc::clone(&space.sid));
+                    let alias = self.joined(&packet.scope).map(|namespace| Arc::clone(&namespace.sid));
                     let data = Some(Payload::Json(args.array(0)));
                     // The app may ask while it thinks about an event of this very client.
                     step.agreed(Command::Answer { asks, alias, data, extras });
@@ -106,19 +106,19 @@ impl Machine {
             self.refuse(scope, "Invalid namespace", None, step);
             return Ok(());
         }
-        if self.spaces.len() >= config.max_namespaces {
+        if self.namespaces.len() >= config.max_namespaces {
             self.refuse(scope, "too many namespaces", None, step);
             return Ok(());
         }
         let ticket = self.ticket();
-        let mut space = Space::new(self.shared.scope(scope), sid::sid(self.connection), ticket);
-        if let Some(trail) = &mut self.trail {
-            space.steps = Some(trail.begin(Claim::read(&packet.body).offset.as_deref()));
+        let mut namespace = Namespace::new(self.shared.scope(scope), sid::sid(self.connection), ticket);
+        if let Some(replay) = &mut self.replay {
+            namespace.cursor = Some(replay.begin(Claim::read(&packet.body).offset.as_deref()));
         }
         let credentials = (!packet.body.is_empty()).then(|| Payload::Json(packet.body.clone()));
-        let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
-        self.spaces.reserve_exact(usize::from(self.spaces.is_empty()));
-        self.spaces.push(space);
+        let (scope, alias) = (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)));
+        self.namespaces.reserve_exact(usize::from(self.namespaces.is_empty()));
+        self.namespaces.push(namespace);
         step.command(Command::Connect { ticket, scope, alias, credentials, recovered: false });
         Ok(())
     }
@@ -132,14 +132,14 @@ impl Machine {
         step: &mut Step,
     ) -> Result<(), BadPacket> {
         let name = args.name(self.shared.config.max_event_name.bytes())?;
-        let Some(space) = self.joined(scope) else { return Ok(()) };
-        let (scope, sid) = (Arc::clone(&space.scope), Arc::clone(&space.sid));
+        let Some(namespace) = self.joined(scope) else { return Ok(()) };
+        let (scope, sid) = (Arc::clone(&namespace.scope), Arc::clone(&namespace.sid));
         if self.asked {
             let extras = draft::attachments(&args.attachments);
             let data = Payload::Json(args.array(1));
             let ticket = id.map_or(0, |id| self.wait(Pending::Acknowledge { scope: Arc::clone(&scope), id }));
-            let call = Call { ticket, scope, alias: Some(sid), name, data, extras, answer: id.is_some() };
-            step.command(Command::Call(Box::new(call)));
+            let call = Rpc { ticket, scope, alias: Some(sid), name, data, extras, answer: id.is_some() };
+            step.command(Command::Rpc(Box::new(call)));
             return Ok(());
         }
         let Some(task) = relay::task(&self.shared.config.relay, &name) else { return Ok(()) };
@@ -161,7 +161,8 @@ impl Machine {
             step.command(Command::Unsubscribe { ticket, channel });
             return Ok(());
         }
-        let has_room = self.joined(&scope).is_some_and(|space| space.rooms.len() < self.shared.config.max_rooms);
+        let has_room =
+            self.joined(&scope).is_some_and(|namespace| namespace.rooms.len() < self.shared.config.max_rooms);
         if !has_room {
             self.fail(&scope, id, "too many rooms", step);
             return Ok(());

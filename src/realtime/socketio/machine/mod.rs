@@ -19,8 +19,8 @@ mod recovery;
 mod relay;
 mod shared;
 mod sid;
-mod space;
-mod trail;
+mod namespace;
+mod replay;
 mod write;
 
 #[cfg(test)]
@@ -40,27 +40,28 @@ pub use shared::SocketIo;
 
 use crate::realtime::dialect::{Dialect, Encoding, OnLeft, Resumable, Step};
 use crate::realtime::vocabulary::{
-    Breach, Channel, ConnectionId, DisconnectReason, Event, Extras, Frame, LeaveKind, Moment, Parcel, Ticket, Violation,
+    Breach, Channel, ConnectionId, DisconnectReason, EncodedFrames, Event, Extras, Frame, LeaveKind, Moment, Ref,
+    Violation,
 };
+use namespace::{Namespace, State};
 use packet::Packet;
-use space::{Space, State};
-use trail::Trail;
+use replay::ReplayBuffer;
 
 pub struct Machine {
     shared: Arc<SocketIo>,
     connection: ConnectionId,
     asked: bool,
     /// At most `max_namespaces`.
-    spaces: Vec<Space>,
+    namespaces: Vec<Namespace>,
     /// What waits for an outcome. Bounded by what a session lets wait.
-    pending: Vec<(Ticket, Pending)>,
-    next: Ticket,
+    pending: Vec<(Ref, Pending)>,
+    next: Ref,
     /// A packet whose attachments are still to come: at most `max_attachments`.
     assembly: Option<Box<(Packet, Vec<Bytes>)>>,
     /// In a namespace by then, or closed.
     deadline: Option<Instant>,
     /// Where clients may come back.
-    trail: Option<Box<Trail>>,
+    replay: Option<Box<ReplayBuffer>>,
 }
 
 /// What to do about the outcome of a command.
@@ -78,42 +79,44 @@ impl Machine {
             shared,
             connection,
             asked,
-            spaces: Vec::new(),
+            namespaces: Vec::new(),
             pending: Vec::new(),
             next: 0,
             assembly: None,
             deadline,
-            trail: None,
+            replay: None,
         }
     }
 
     #[cfg(test)]
     pub fn sids(&self) -> Vec<Arc<str>> {
-        self.spaces.iter().map(|space| Arc::clone(&space.sid)).collect()
+        self.namespaces.iter().map(|namespace| Arc::clone(&namespace.sid)).collect()
     }
 
-    fn ticket(&mut self) -> Ticket {
+    fn ticket(&mut self) -> Ref {
         self.next += 1;
         self.next
     }
 
-    fn wait(&mut self, what: Pending) -> Ticket {
+    fn wait(&mut self, what: Pending) -> Ref {
         let ticket = self.ticket();
         self.pending.push((ticket, what));
         ticket
     }
 
-    fn waiting(&mut self, ticket: Ticket) -> Option<Pending> {
+    fn waiting(&mut self, ticket: Ref) -> Option<Pending> {
         let place = self.pending.iter().position(|(known, _)| *known == ticket)?;
         Some(self.pending.swap_remove(place).1)
     }
 
     fn place(&self, scope: &str) -> Option<usize> {
-        self.spaces.iter().position(|space| &*space.scope == scope && !matches!(space.state, State::Leaving(_)))
+        self.namespaces
+            .iter()
+            .position(|namespace| &*namespace.scope == scope && !matches!(namespace.state, State::Leaving(_)))
     }
 
-    fn joined(&self, scope: &str) -> Option<&Space> {
-        self.spaces.iter().find(|space| &*space.scope == scope && space.state == State::Joined)
+    fn joined(&self, scope: &str) -> Option<&Namespace> {
+        self.namespaces.iter().find(|namespace| &*namespace.scope == scope && namespace.state == State::Joined)
     }
 }
 
@@ -136,7 +139,7 @@ impl Dialect for Machine {
             Event::Unsubscribed { ticket, channel, .. } => self.unsubscribed(*ticket, channel, step),
             Event::Refused { ticket, refusal, .. } => self.refused(*ticket, refusal, step),
             Event::Direct(draft) => self.direct(draft, step),
-            Event::Dismissed { scope } => self.dismiss(scope, step),
+            Event::Kicked { scope } => self.dismiss(scope, step),
             Event::Answered { ticket, data, extras } => {
                 // Without data the app has not answered, as a handler that never calls back.
                 if let Some(Pending::Acknowledge { scope, id }) = self.waiting(*ticket)
@@ -153,8 +156,8 @@ impl Dialect for Machine {
             }
             // It goes on without what it missed, as its channel has it; but it does not come back to before that.
             Event::Lost { .. } => {
-                if let Some(trail) = &mut self.trail {
-                    trail.gap();
+                if let Some(replay) = &mut self.replay {
+                    replay.gap();
                 }
             }
             // Presence, positions and histories have no words here.
@@ -175,7 +178,7 @@ impl Dialect for Machine {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let until = self.trail.as_ref().and_then(|trail| trail.until);
+        let until = self.replay.as_ref().and_then(|replay| replay.until);
         self.deadline.into_iter().chain(until).min()
     }
 
@@ -190,22 +193,22 @@ impl Dialect for Machine {
     fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
         // A client that is told so does not come back by itself; one that only loses its link does.
         if let DisconnectReason::Kicked { .. } = why {
-            for space in self.spaces.iter().filter(|space| space.state == State::Joined) {
-                step.send_parcel(self.shared.shape.notice(write::DISCONNECT, &space.scope, None));
+            for namespace in self.namespaces.iter().filter(|namespace| namespace.state == State::Joined) {
+                step.send_encoded(self.shared.encoder.notice(write::DISCONNECT, &namespace.scope, None));
             }
         }
         step.send(Frame::Close(Some(why.close())));
     }
 
     fn left_scopes(&mut self, word: &'static str, each: &mut OnLeft<'_>) {
-        for space in self.spaces.drain(..) {
-            let kind = match space.state {
+        for namespace in self.namespaces.drain(..) {
+            let kind = match namespace.state {
                 // Whoever was still at the door has not been here.
                 State::Asking(_) | State::Leaving(_) => continue,
                 State::Away(_) | State::Returning(_) => LeaveKind::Expired,
                 State::Joining(_) | State::Joined => LeaveKind::Final,
             };
-            each(space.scope, Some(space.sid), reason(word), kind);
+            each(namespace.scope, Some(namespace.sid), reason(word), kind);
         }
     }
 }
@@ -219,20 +222,20 @@ impl Resumable for Machine {
         self.lost(reason(label), now, step)
     }
 
-    fn record(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool {
-        self.passes(parcel, numbered, step)
+    fn record(&mut self, encoded: &EncodedFrames, numbered: bool, step: &mut Step) -> bool {
+        self.passes(encoded, numbered, step)
     }
 
     fn on_ping_sent(&mut self) {
-        if let Some(trail) = &mut self.trail {
-            trail.mark();
+        if let Some(replay) = &mut self.replay {
+            replay.mark();
         }
     }
 
     fn on_pong(&mut self) {
-        let Some(trail) = &mut self.trail else { return };
-        let spaces = self.spaces.iter_mut().filter(|space| space.state == State::Joined);
-        trail.confirm(spaces.filter_map(|space| Some((&*space.scope, space.steps.as_deref_mut()?))));
+        let Some(replay) = &mut self.replay else { return };
+        let namespaces = self.namespaces.iter_mut().filter(|namespace| namespace.state == State::Joined);
+        replay.confirm(namespaces.filter_map(|namespace| Some((&*namespace.scope, namespace.cursor.as_deref_mut()?))));
     }
 }
 

@@ -6,18 +6,18 @@ use bytes::Bytes;
 
 use super::draft::{SCOPE, TO};
 use super::encode::{self, Place};
+use super::namespace::{Namespace, State};
 use super::packet::BadPacket;
-use super::space::{Space, State};
 use super::{Machine, Pending, draft, relay, rooms, write};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
-    Audience, Channel, Command, Draft, Extras, LeaveKind, Payload, Publish, Refusal, Subscribe, Ticket,
+    Audience, Channel, Command, Draft, Extras, LeaveKind, Payload, Publish, Ref, Refusal, Subscribe,
 };
 
 impl Machine {
     pub(super) fn publish(
         &self,
-        ticket: Ticket,
+        ticket: Ref,
         channel: Result<Channel, impl Sized>,
         draft: Draft,
         echo: bool,
@@ -44,7 +44,7 @@ impl Machine {
             _ => {}
         }
         json.push('}');
-        step.send_parcel(self.shared.shape.notice(write::CONNECT_ERROR, scope, Some(&json)));
+        step.send_encoded(self.shared.encoder.notice(write::CONNECT_ERROR, scope, Some(&json)));
     }
 
     /// Answers a client that waits.
@@ -54,7 +54,7 @@ impl Machine {
             attachments = vec![bytes.clone()];
         }
         let array = encode::answer(data);
-        step.send_parcel(self.shared.shape.packet(write::ACK, scope, Some(id), &array, attachments));
+        step.send_encoded(self.shared.encoder.packet(write::ACK, scope, Some(id), &array, attachments));
     }
 
     /// Answers a client that waits with what went wrong.
@@ -63,24 +63,24 @@ impl Machine {
         let mut json = String::from("[{\"error\":");
         write::quote(&mut json, what);
         json.push_str("}]");
-        step.send_parcel(self.shared.shape.packet(write::ACK, scope, Some(id), &json, Vec::new()));
+        step.send_encoded(self.shared.encoder.packet(write::ACK, scope, Some(id), &json, Vec::new()));
     }
 
     /// The client is no longer in `scope`; the connection goes on.
     pub(super) fn leave(&mut self, scope: &str, reason: &'static str, step: &mut Step) -> Result<(), BadPacket> {
         let Some(place) = self.place(scope) else { return Ok(()) };
-        let space = self.spaces.remove(place);
-        self.unsubscribe(&space, step);
+        let namespace = self.namespaces.remove(place);
+        self.unsubscribe(&namespace, step);
         // After what it said before, which may still wait for the app. Of one that is away it was told before.
-        let is_away = matches!(space.state, State::Away(_) | State::Returning(_));
+        let is_away = matches!(namespace.state, State::Away(_) | State::Returning(_));
         let kind = if is_away { LeaveKind::Expired } else { LeaveKind::Final };
-        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason, kind });
+        step.command(Command::Left { scope: namespace.scope, alias: Some(namespace.sid), reason, kind });
         Ok(())
     }
 
-    pub(super) fn unsubscribe(&self, space: &Space, step: &mut Step) {
-        let everyone = rooms::everyone(&space.scope).ok();
-        for channel in everyone.into_iter().chain(space.rooms.iter().cloned()) {
+    pub(super) fn unsubscribe(&self, namespace: &Namespace, step: &mut Step) {
+        let everyone = rooms::everyone(&namespace.scope).ok();
+        for channel in everyone.into_iter().chain(namespace.rooms.iter().cloned()) {
             step.agreed(Command::Unsubscribe { ticket: 0, channel });
         }
     }
@@ -90,40 +90,41 @@ impl Machine {
         self.pending.retain(|(_, what)| !matches!(what, Pending::Acknowledge { .. }));
     }
 
-    pub(super) fn connected(&mut self, ticket: Ticket, step: &mut Step) {
-        if let Some(place) = self.spaces.iter().position(|space| space.state == State::Returning(ticket)) {
+    pub(super) fn connected(&mut self, ticket: Ref, step: &mut Step) {
+        if let Some(place) = self.namespaces.iter().position(|namespace| namespace.state == State::Returning(ticket)) {
             return self.returned(place, step);
         }
-        let Some(space) = self.spaces.iter_mut().find(|space| space.state == State::Asking(ticket)) else {
+        let Some(namespace) = self.namespaces.iter_mut().find(|namespace| namespace.state == State::Asking(ticket))
+        else {
             return self.answered_late(ticket, true, step);
         };
-        space.state = State::Joining(ticket);
-        if let Ok(channel) = rooms::everyone(&space.scope) {
+        namespace.state = State::Joining(ticket);
+        if let Ok(channel) = rooms::everyone(&namespace.scope) {
             step.agreed(Command::Subscribe(Subscribe { ticket, ..Subscribe::to(channel) }));
         }
     }
 
-    pub(super) fn subscribed(&mut self, ticket: Ticket, channel: &Channel, step: &mut Step) {
+    pub(super) fn subscribed(&mut self, ticket: Ref, channel: &Channel, step: &mut Step) {
         let (scope, room) = rooms::place(channel);
         let Some(place) = self.place(scope) else {
             // It left while that waited.
             step.agreed(Command::Unsubscribe { ticket: 0, channel: channel.clone() });
             return;
         };
-        let space = &mut self.spaces[place];
-        if space.state == State::Joining(ticket) && room.is_none() {
-            space.state = State::Joined;
+        let namespace = &mut self.namespaces[place];
+        if namespace.state == State::Joining(ticket) && room.is_none() {
+            namespace.state = State::Joined;
             self.deadline = None;
             self.welcome(place, step);
             return;
         }
         if room.is_some() {
-            space.entered(channel);
+            namespace.entered(channel);
         }
         if let Some(Pending::Join { scope, room, id }) = self.waiting(ticket)
-            && let Some(space) = self.joined(&scope)
+            && let Some(namespace) = self.joined(&scope)
         {
-            let draft = relay::notice("user-joined", &space.sid, &room);
+            let draft = relay::notice("user-joined", &namespace.sid, &room);
             self.publish(0, rooms::room(&scope, &room), draft, false, step);
             if let Some(id) = id {
                 self.acknowledge(&scope, id, None, &Extras::default(), step);
@@ -131,18 +132,18 @@ impl Machine {
         }
     }
 
-    pub(super) fn unsubscribed(&mut self, ticket: Ticket, channel: &Channel, step: &mut Step) {
+    pub(super) fn unsubscribed(&mut self, ticket: Ref, channel: &Channel, step: &mut Step) {
         let (scope, room) = rooms::place(channel);
         let Some(place) = self.place(scope) else { return };
-        self.spaces[place].left(channel);
-        if room.is_none() && self.spaces[place].hears() {
+        self.namespaces[place].left(channel);
+        if room.is_none() && self.namespaces[place].hears() {
             // Nobody is in a namespace without hearing it.
-            self.dismiss(&Arc::clone(&self.spaces[place].scope), step);
+            self.dismiss(&Arc::clone(&self.namespaces[place].scope), step);
         }
         if let Some(Pending::Leave { scope, room, id }) = self.waiting(ticket)
-            && let Some(space) = self.joined(&scope)
+            && let Some(namespace) = self.joined(&scope)
         {
-            let draft = relay::notice("user-left", &space.sid, &room);
+            let draft = relay::notice("user-left", &namespace.sid, &room);
             self.publish(0, rooms::room(&scope, &room), draft, false, step);
             if let Some(id) = id {
                 self.acknowledge(&scope, id, None, &Extras::default(), step);
@@ -151,8 +152,8 @@ impl Machine {
     }
 
     pub(super) fn dismiss(&mut self, scope: &str, step: &mut Step) {
-        match self.place(scope).map(|place| self.spaces[place].state) {
-            Some(State::Joined) => step.send_parcel(self.shared.shape.notice(write::DISCONNECT, scope, None)),
+        match self.place(scope).map(|place| self.namespaces[place].state) {
+            Some(State::Joined) => step.send_encoded(self.shared.encoder.notice(write::DISCONNECT, scope, None)),
             // It waits for an answer.
             Some(State::Returning(_)) => self.refuse(scope, "server namespace disconnect", None, step),
             _ => {}
@@ -160,24 +161,24 @@ impl Machine {
         let _ = self.leave(scope, "server namespace disconnect", step);
     }
 
-    pub(super) fn refused(&mut self, ticket: Ticket, refusal: &Refusal, step: &mut Step) {
-        let is_it = |space: &Space| matches!(space.state, State::Asking(known) | State::Joining(known) | State::Returning(known) if known == ticket);
+    pub(super) fn refused(&mut self, ticket: Ref, refusal: &Refusal, step: &mut Step) {
+        let is_it = |namespace: &Namespace| matches!(namespace.state, State::Asking(known) | State::Joining(known) | State::Returning(known) if known == ticket);
         if ticket != 0
-            && let Some(place) = self.spaces.iter().position(is_it)
+            && let Some(place) = self.namespaces.iter().position(is_it)
         {
-            if let State::Returning(_) = self.spaces[place].state {
-                let scope = Arc::clone(&self.spaces[place].scope);
+            if let State::Returning(_) = self.namespaces[place].state {
+                let scope = Arc::clone(&self.namespaces[place].scope);
                 self.forget(place, step);
                 let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
                 return self.refuse(&scope, &refusal.to_string(), data, step);
             }
-            let space = self.spaces.remove(place);
+            let namespace = self.namespaces.remove(place);
             let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
-            self.refuse(&space.scope, &refusal.to_string(), data, step);
-            if let State::Joining(_) = space.state {
+            self.refuse(&namespace.scope, &refusal.to_string(), data, step);
+            if let State::Joining(_) = namespace.state {
                 let reason = "server namespace disconnect";
-                let (scope, alias) = (space.scope, Some(space.sid));
-                step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Final });
+                let (scope, alias) = (namespace.scope, Some(namespace.sid));
+                step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Final });
             }
             return;
         }
@@ -194,33 +195,33 @@ impl Machine {
     /// What is for this client only.
     pub(super) fn direct(&mut self, draft: &Draft, step: &mut Step) {
         let text = |key| draft.extras.of(key).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let space = match text(SCOPE) {
-            Some(scope) => self.spaces.iter().find(|space| &*space.scope == scope && space.hears()),
+        let namespace = match text(SCOPE) {
+            Some(scope) => self.namespaces.iter().find(|namespace| &*namespace.scope == scope && namespace.hears()),
             None => {
-                let mut hearing = self.spaces.iter().filter(|space| space.hears());
-                hearing.clone().find(|space| &*space.scope == rooms::ROOT).or_else(|| hearing.next())
+                let mut hearing = self.namespaces.iter().filter(|namespace| namespace.hears());
+                hearing.clone().find(|namespace| &*namespace.scope == rooms::ROOT).or_else(|| hearing.next())
             }
         };
-        let is_meant = |space: &&Space| text(TO).is_none_or(|to| to.contains(&*space.sid));
-        let is_here = |space: &&Space| space.state == State::Joined || encode::is_kept(draft);
-        let Some(space) = space.filter(is_meant).filter(is_here) else {
+        let is_meant = |namespace: &&Namespace| text(TO).is_none_or(|to| to.contains(&*namespace.sid));
+        let is_here = |namespace: &&Namespace| namespace.state == State::Joined || encode::is_kept(draft);
+        let Some(namespace) = namespace.filter(is_meant).filter(is_here) else {
             if let Some(asks) = draft.asks {
                 step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
             }
             return;
         };
-        let is_joined = space.state == State::Joined;
-        let Some(trail) = self.trail.as_mut().filter(|_| encode::is_kept(draft)) else {
-            if let Some(parcel) = self.shared.shape.event(&space.scope, draft, Place::Nowhere) {
-                step.send_parcel(parcel);
+        let is_joined = namespace.state == State::Joined;
+        let Some(replay) = self.replay.as_mut().filter(|_| encode::is_kept(draft)) else {
+            if let Some(encoded) = self.shared.encoder.event(&namespace.scope, draft, Place::Nowhere) {
+                step.send_encoded(encoded);
             }
             return;
         };
-        let offset = trail.offset();
-        if let Some(parcel) = self.shared.shape.event(&space.scope, draft, Place::At(&offset)) {
-            trail.push(&parcel);
+        let offset = replay.offset();
+        if let Some(encoded) = self.shared.encoder.event(&namespace.scope, draft, Place::At(&offset)) {
+            replay.push(&encoded);
             if is_joined {
-                step.send_parcel(parcel);
+                step.send_encoded(encoded);
             }
         }
     }

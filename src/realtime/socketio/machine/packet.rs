@@ -187,7 +187,7 @@ impl Args {
         if index == 0 {
             return self.text.clone();
         }
-        // Up to the closing bracket, which is the last of the text but for white space.
+        // Up to the closing bracket, which is the last of the text but for white namespace.
         let rest = self.text.get(*from as usize..).unwrap_or_default();
         let mut array = String::with_capacity(rest.len() + 1);
         array.push('[');
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn arguments_are_told_apart_without_being_read() {
         let args = args(" [\"na\\u006de\" , {\"a\":[1, 2]} ,\"x\\\"y\", null ] ", 0);
-        // White space before the array is not sound, and is caught before.
+        // White namespace before the array is not sound, and is caught before.
         let args = args.unwrap();
         assert_eq!(args.len(), 4);
         assert_eq!(&*args.name(64).unwrap(), "name");

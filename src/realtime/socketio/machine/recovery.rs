@@ -12,14 +12,14 @@ use serde::Deserialize;
 
 use super::Machine;
 use super::config::Recovery;
+use super::namespace::{Namespace, State};
 use super::packet::{BadPacket, Kind, Packet};
+use super::replay::{self, ReplayBuffer, ReplayLimits};
 use super::sid::Pid;
-use super::space::{Space, State};
-use super::trail::{self, Bounds, Trail};
 use super::{msgpack, write};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
-    Command, DisconnectReason, Extras, Frame, LeaveKind, Moment, Parcel, Payload, Ticket,
+    Command, DisconnectReason, EncodedFrames, Extras, Frame, LeaveKind, Moment, Payload, Ref,
 };
 use crate::telemetry::Registry;
 
@@ -89,20 +89,20 @@ impl Machine {
             return None;
         }
         let key = Pid::key();
-        let bounds = Bounds {
+        let bounds = ReplayLimits {
             events: config.recovery_messages,
             bytes: config.recovery_bytes.bytes(),
             held: self.shared.numbers.held.clone(),
             total: config.recovery_bytes_total.bytes(),
         };
-        let trail = Trail::new(key, config.parser, bounds);
-        self.trail = Some(Box::new(trail));
+        let replay = ReplayBuffer::new(key, config.parser, bounds);
+        self.replay = Some(Box::new(replay));
         Some(key)
     }
 
     /// See [`crate::realtime::dialect::Dialect::claim`].
     pub(super) fn claimed(&self, frame: &Frame) -> Option<u128> {
-        let trail = self.trail.as_ref().filter(|_| self.spaces.is_empty() && self.assembly.is_none())?;
+        let replay = self.replay.as_ref().filter(|_| self.namespaces.is_empty() && self.assembly.is_none())?;
         let body = match frame {
             Frame::Text(text) => {
                 let packet = Packet::read(&text.slice(1..text.len())?, 0).ok()?;
@@ -117,7 +117,7 @@ impl Machine {
         if super::packet::is_deeper(&body, self.shared.config.max_nesting) {
             return None;
         }
-        Claim::read(&body).pid().map(|pid| pid.key).filter(|key| *key != trail.key)
+        Claim::read(&body).pid().map(|pid| pid.key).filter(|key| *key != replay.key)
     }
 
     /// A client of a namespace that is away has come back, or another one in its place.
@@ -125,11 +125,11 @@ impl Machine {
         self.check_connect(packet)?;
         let claim = Claim::read(&packet.body);
         let ticket = self.ticket();
-        let space = &mut self.spaces[place];
-        let is_known = match (&self.trail, &mut space.steps, claim.pid()) {
-            (Some(trail), Some(steps), Some(pid)) if (pid.key, pid.number) == (trail.key, steps.number) => {
-                steps.offset = claim.offset.map(Into::into);
-                trail.since(&space.scope, steps).is_some()
+        let namespace = &mut self.namespaces[place];
+        let is_known = match (&self.replay, &mut namespace.cursor, claim.pid()) {
+            (Some(replay), Some(cursor), Some(pid)) if (pid.key, pid.number) == (replay.key, cursor.number) => {
+                cursor.offset = claim.offset.map(Into::into);
+                replay.since(&namespace.scope, cursor).is_some()
             }
             _ => false,
         };
@@ -138,8 +138,8 @@ impl Machine {
             self.forget(place, step);
             return self.connect(packet, step);
         }
-        space.state = State::Returning(ticket);
-        let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
+        namespace.state = State::Returning(ticket);
+        let (scope, alias) = (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)));
         let credentials = Some(Payload::Json(packet.body.clone()));
         step.command(Command::Connect { ticket, scope, alias, credentials, recovered: true });
         Ok(())
@@ -147,9 +147,9 @@ impl Machine {
 
     /// It may be back: it is told what it missed.
     pub(super) fn returned(&mut self, place: usize, step: &mut Step) {
-        let space = &mut self.spaces[place];
-        let (Some(trail), Some(steps)) = (&self.trail, &mut space.steps) else { return };
-        let missed = trail.since(&space.scope, steps).map(|missed| missed.cloned().collect::<Vec<_>>());
+        let namespace = &mut self.namespaces[place];
+        let (Some(replay), Some(cursor)) = (&self.replay, &mut namespace.cursor) else { return };
+        let missed = replay.since(&namespace.scope, cursor).map(|missed| missed.cloned().collect::<Vec<_>>());
         let Some(missed) = missed else {
             // Too much came while the app was asked. It comes once more, and begins anew.
             self.shared.numbers.failed.inc();
@@ -157,51 +157,54 @@ impl Machine {
             step.close(DisconnectReason::Slow);
             return;
         };
-        steps.offset = None;
-        space.state = State::Joined;
+        cursor.offset = None;
+        namespace.state = State::Joined;
         self.shared.numbers.recovered.inc();
         self.shared.numbers.missed.inc_by(missed.len() as u64);
         // Before what it missed: else a client that loses this link too keeps that, and gets it twice.
         self.welcome(place, step);
-        missed.into_iter().for_each(|parcel| step.send_parcel(parcel));
+        missed.into_iter().for_each(|encoded| step.send_encoded(encoded));
     }
 
     /// `40{"sid":…,"pid":…}`.
     pub(super) fn welcome(&self, place: usize, step: &mut Step) {
-        let space = &self.spaces[place];
-        let mut json = format!("{{\"sid\":\"{}\"", space.sid);
-        if let (Some(trail), Some(steps)) = (&self.trail, &space.steps) {
-            let pid = Pid { key: trail.key, number: steps.number };
+        let namespace = &self.namespaces[place];
+        let mut json = format!("{{\"sid\":\"{}\"", namespace.sid);
+        if let (Some(replay), Some(cursor)) = (&self.replay, &namespace.cursor) {
+            let pid = Pid { key: replay.key, number: cursor.number };
             json.push_str(&format!(",\"pid\":\"{pid}\""));
         }
         json.push('}');
-        step.send_parcel(self.shared.shape.notice(write::CONNECT, &space.scope, Some(&json)));
+        step.send_encoded(self.shared.encoder.notice(write::CONNECT, &namespace.scope, Some(&json)));
     }
 
     /// A client that was away is waited for no more.
     pub(super) fn forget(&mut self, place: usize, step: &mut Step) {
-        let space = self.spaces.remove(place);
-        self.unsubscribe(&space, step);
+        let namespace = self.namespaces.remove(place);
+        self.unsubscribe(&namespace, step);
         let kind = LeaveKind::Expired;
-        step.command(Command::Depart { scope: space.scope, alias: Some(space.sid), reason: "", kind });
+        step.command(Command::Left { scope: namespace.scope, alias: Some(namespace.sid), reason: "", kind });
     }
 
     /// The app has answered for one whose link was lost while it was asked.
-    pub(super) fn answered_late(&mut self, ticket: Ticket, allows: bool, step: &mut Step) {
+    pub(super) fn answered_late(&mut self, ticket: Ref, allows: bool, step: &mut Step) {
         let is_it = |state| matches!(state, State::Away(known) | State::Leaving(known) if known == ticket);
-        let Some(place) = self.spaces.iter().position(|space| ticket != 0 && is_it(space.state)) else { return };
-        let space = &mut self.spaces[place];
-        let (scope, alias, reason) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)), "transport close");
-        match (space.state, allows) {
+        let Some(place) = self.namespaces.iter().position(|namespace| ticket != 0 && is_it(namespace.state)) else {
+            return;
+        };
+        let namespace = &mut self.namespaces[place];
+        let (scope, alias, reason) =
+            (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)), "transport close");
+        match (namespace.state, allows) {
             (State::Away(_), true) => {
-                space.state = State::Away(0);
-                step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Detached });
+                namespace.state = State::Away(0);
+                step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Detached });
             }
             (State::Away(_), false) => self.forget(place, step),
             (_, allows) => {
-                self.spaces.remove(place);
+                self.namespaces.remove(place);
                 if allows {
-                    step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Final });
+                    step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Final });
                 }
             }
         }
@@ -210,23 +213,24 @@ impl Machine {
     /// See [`crate::realtime::dialect::Dialect::lose`].
     pub(super) fn lost(&mut self, reason: &'static str, now: Moment, step: &mut Step) -> bool {
         let Recovery::Within(within) = self.shared.config.recovery else { return false };
-        let is_in = self.spaces.iter().any(|space| matches!(space.state, State::Joined | State::Returning(_)));
-        let Some(trail) = self.trail.as_mut().filter(|_| is_in && reason != "parse error") else { return false };
-        trail.until = Some(now.instant + within.max(Duration::from_millis(1)));
-        trail.unmark();
+        let is_in =
+            self.namespaces.iter().any(|namespace| matches!(namespace.state, State::Joined | State::Returning(_)));
+        let Some(replay) = self.replay.as_mut().filter(|_| is_in && reason != "parse error") else { return false };
+        replay.until = Some(now.instant + within.max(Duration::from_millis(1)));
+        replay.unmark();
         self.deadline = None;
         self.assembly = None;
         self.forget_questions();
-        for space in &mut self.spaces {
-            match space.state {
+        for namespace in &mut self.namespaces {
+            match namespace.state {
                 State::Joined => {
-                    space.state = State::Away(0);
-                    let (scope, alias) = (Arc::clone(&space.scope), Some(Arc::clone(&space.sid)));
+                    namespace.state = State::Away(0);
+                    let (scope, alias) = (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)));
                     // After what it said before, which may still wait for the app.
-                    step.command(Command::Depart { scope, alias, reason, kind: LeaveKind::Detached });
+                    step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Detached });
                 }
-                State::Returning(ticket) => space.state = State::Away(ticket),
-                State::Asking(ticket) | State::Joining(ticket) => space.state = State::Leaving(ticket),
+                State::Returning(ticket) => namespace.state = State::Away(ticket),
+                State::Asking(ticket) | State::Joining(ticket) => namespace.state = State::Leaving(ticket),
                 State::Away(_) | State::Leaving(_) => {}
             }
         }
@@ -235,32 +239,33 @@ impl Machine {
 
     /// Those that have not come back by now are waited for no more.
     pub(super) fn give_up(&mut self, now: Moment, step: &mut Step) {
-        let Some(trail) = self.trail.as_mut().filter(|trail| trail.until.is_some_and(|until| until <= now.instant))
+        let Some(replay) = self.replay.as_mut().filter(|replay| replay.until.is_some_and(|until| until <= now.instant))
         else {
             return;
         };
-        trail.until = None;
-        while let Some(place) = self.spaces.iter().position(|space| matches!(space.state, State::Away(_))) {
+        replay.until = None;
+        while let Some(place) = self.namespaces.iter().position(|namespace| matches!(namespace.state, State::Away(_))) {
             self.shared.numbers.expired.inc();
             self.forget(place, step);
         }
-        if self.spaces.is_empty() {
+        if self.namespaces.is_empty() {
             step.close(DisconnectReason::Done);
         }
     }
 
     /// See [`crate::realtime::dialect::Dialect::keep`].
-    pub(super) fn passes(&mut self, parcel: &Parcel, numbered: bool, step: &mut Step) -> bool {
-        let Some(trail) = &mut self.trail else { return true };
+    pub(super) fn passes(&mut self, encoded: &EncodedFrames, numbered: bool, step: &mut Step) -> bool {
+        let Some(replay) = &mut self.replay else { return true };
         if numbered {
-            trail.push(parcel);
+            replay.push(encoded);
         }
-        if self.spaces.iter().all(|space| space.state == State::Joined) {
+        if self.namespaces.iter().all(|namespace| namespace.state == State::Joined) {
             return true;
         }
-        let is_here = |space: &Space| space.state == State::Joined && trail.is_of(parcel, &space.scope);
-        let passes = self.spaces.iter().any(is_here);
-        if let (false, Some(asks)) = (passes, trail::question(parcel)) {
+        let is_here =
+            |namespace: &Namespace| namespace.state == State::Joined && replay.is_of(encoded, &namespace.scope);
+        let passes = self.namespaces.iter().any(is_here);
+        if let (false, Some(asks)) = (passes, replay::question(encoded)) {
             // Whoever asks need not wait for one that is away.
             step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
         }
@@ -284,8 +289,8 @@ mod tests {
     }
 
     fn pid(client: &Client) -> String {
-        let number = client.machine.spaces[0].steps.as_ref().unwrap().number;
-        Pid { key: client.machine.trail.as_ref().unwrap().key, number }.to_string()
+        let number = client.machine.namespaces[0].cursor.as_ref().unwrap().number;
+        Pid { key: client.machine.replay.as_ref().unwrap().key, number }.to_string()
     }
 
     fn lose(client: &mut Client) -> (bool, Vec<String>) {
@@ -304,8 +309,8 @@ mod tests {
     /// To all of its namespace.
     fn broadcast(client: &mut Client, name: &str, offset: &str) -> bool {
         let draft = Draft { name: Some(name.into()), ..Draft::new(Payload::Json("1".into())) };
-        let parcel = client.machine.shared.shape.event("/", &draft, Place::At(&offset)).unwrap();
-        client.machine.record(&parcel, true, &mut Step::default())
+        let encoded = client.machine.shared.encoder.event("/", &draft, Place::At(&offset)).unwrap();
+        client.machine.record(&encoded, true, &mut Step::default())
     }
 
     #[test]
@@ -389,11 +394,11 @@ mod tests {
     #[test]
     fn volatile_events_end_with_no_text() {
         let client = client();
-        let shape = client.machine.shared.shape;
+        let encoder = client.machine.shared.encoder;
         for (args, end) in [("[]", "[\"e\",null]"), ("[\"a\"]", "[\"e\",\"a\",null]"), ("[1]", "[\"e\",1]")] {
             let draft = event("e", args).unwrap();
-            let parcel = shape.event("/", &draft, Place::Nowhere).unwrap();
-            assert_eq!(parcel.frames(), [Frame::text(format!("42{end}"))]);
+            let encoded = encoder.event("/", &draft, Place::Nowhere).unwrap();
+            assert_eq!(encoded.frames(), [Frame::text(format!("42{end}"))]);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::config::{Config, Recovery};
-use super::encode::Shape;
+use super::encode::SocketIoEncoder;
 use super::recovery::Numbers;
 use super::{Machine, rooms};
 use crate::realtime::dialect::Encoding;
@@ -13,7 +13,7 @@ use crate::realtime::vocabulary::{ConnectionId, Moment};
 #[derive(Debug)]
 pub struct SocketIo {
     pub(super) config: Config,
-    pub(super) shape: Shape,
+    pub(super) encoder: SocketIoEncoder,
     pub(super) encoding: Encoding,
     /// The name of the usual namespace, which most clients are in.
     root: Arc<str>,
@@ -27,9 +27,9 @@ impl SocketIo {
 
     /// One that counts what it does.
     pub fn counted(config: Config, numbers: Numbers) -> Arc<SocketIo> {
-        let shape = Shape { parser: config.parser, recovers: config.recovery != Recovery::Off };
-        let encoding = Encoding::new(shape);
-        Arc::new(SocketIo { config, shape, encoding, root: rooms::ROOT.into(), numbers })
+        let encoder = SocketIoEncoder { parser: config.parser, recovers: config.recovery != Recovery::Off };
+        let encoding = Encoding::new(encoder);
+        Arc::new(SocketIo { config, encoder, encoding, root: rooms::ROOT.into(), numbers })
     }
 
     /// The machine of one client. `asked` where the app is asked about messages: then nothing is relayed without it.

@@ -7,7 +7,7 @@ use super::*;
 use crate::realtime::dialect::{Action, Dialect, Step};
 use crate::realtime::vocabulary::{
     Audience, Channel, Command, ConnectionId, DisconnectReason, Draft, Epoch, Event, Extras, Frame, Payload, Position,
-    Recovery, Refusal, Subscribed, Ticket,
+    Recovery, Ref, Refusal, Subscribed,
 };
 use crate::settings::Pattern;
 
@@ -52,7 +52,7 @@ impl Client {
         for action in step.actions {
             match action {
                 Action::Send(frame) => self.frames(&[frame]),
-                Action::SendParcel(parcel) => self.frames(parcel.frames()),
+                Action::SendEncoded(encoded) => self.frames(encoded.frames()),
                 Action::Do(command) | Action::Agreed(command) => self.command(command),
             }
         }
@@ -89,7 +89,7 @@ impl Client {
                 self.lines.push(format!("publish {channel} {name} {data} echo {}", publish.echo));
                 self.tell(&Event::Accepted { ticket: publish.ticket, position: None });
             }
-            Command::Call(call) => {
+            Command::Rpc(call) => {
                 let attachments = draft::attached(&call.extras).len();
                 let data = shown(Some(&call.data));
                 self.lines
@@ -98,7 +98,7 @@ impl Client {
                 self.tell(&Event::Answered { ticket: call.ticket, data, extras: Extras::default() });
             }
             Command::Answer { asks, data, .. } => self.lines.push(format!("answer {asks} {}", shown(data.as_ref()))),
-            Command::Depart { scope, reason, .. } => self.lines.push(format!("depart {scope}: {reason}")),
+            Command::Left { scope, reason, .. } => self.lines.push(format!("depart {scope}: {reason}")),
             Command::Close(why) => self.lines.push(format!("close {}", why.label())),
             other => self.lines.push(format!("{other:?}")),
         }
@@ -139,7 +139,7 @@ fn shown(payload: Option<&Payload>) -> String {
     }
 }
 
-fn subscribed(ticket: Ticket, channel: Channel) -> Event {
+fn subscribed(ticket: Ref, channel: Channel) -> Event {
     let top = Position { epoch: Epoch(1), offset: 0 };
     let members = Vec::new();
     Event::Subscribed(Box::new(Subscribed { ticket, channel, top, recovery: Recovery::Live, members, subscribers: 1 }))
@@ -235,7 +235,7 @@ fn a_client_leaves_a_namespace_and_its_rooms() {
 #[test]
 fn the_app_has_a_client_leave() {
     let mut client = Client::joined(false, |_| {});
-    let dismissed = Event::Dismissed { scope: "/".into() };
+    let dismissed = Event::Kicked { scope: "/".into() };
     assert_eq!(client.told(&dismissed), ["< 41", "unsubscribe /", "depart /: server namespace disconnect"]);
     assert_eq!(client.told(&dismissed), Vec::<String>::new());
 }

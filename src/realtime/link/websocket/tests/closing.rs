@@ -41,7 +41,7 @@ async fn our_close_waits_for_theirs_and_nothing_follows_it() {
     link.push(Frame::text("last words"));
     link.push(Frame::Close(Some(CloseFrame::new(1001, "going away"))));
     link.push(Frame::text("never said"));
-    link.push_parcel(Frame::text("never said either").into());
+    link.push_encoded(Frame::text("never said either").into());
     let closing = tokio::spawn(async move { close(&mut link).await });
     let mut heard = vec![0; 12 + 14];
     client.read_exact(&mut heard).await.unwrap();

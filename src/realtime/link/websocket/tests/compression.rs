@@ -100,23 +100,23 @@ async fn both_ways_with_and_without_context_and_with_small_windows() {
 async fn a_parcel_is_deflated_once_for_all_without_context() {
     let config = deflating(false);
     let agreed = agreed("permessage-deflate", &config);
-    let parcel = Parcel::new(Frame::text("all the same ".repeat(50)));
+    let encoded = EncodedFrames::new(Frame::text("all the same ".repeat(50)));
     let mut first = None;
     for _ in 0..3 {
         let (mut link, mut client) = pair_with(&config, Some(&agreed)).await;
-        link.push_parcel(parcel.clone());
+        link.push_encoded(encoded.clone());
         flush(&mut link).await;
         let (kind, payload) = frame(&mut client).await;
         assert_eq!(kind, 0xc1);
         assert_eq!(inflate(&mut Decompress::new(false), &payload), "all the same ".repeat(50).as_bytes());
         assert_eq!(first.get_or_insert(payload.clone()), &payload);
     }
-    assert!(parcel.deflated(15, |_| panic!("made again")).is_some());
+    assert!(encoded.deflated(15, |_| panic!("made again")).is_some());
     // Another window makes its own.
     let agreed =
         extension::negotiate(["permessage-deflate; server_max_window_bits=10"].into_iter(), config.offerable());
     let (mut link, mut client) = pair_with(&config, agreed.unwrap().as_ref()).await;
-    link.push_parcel(parcel);
+    link.push_encoded(encoded);
     flush(&mut link).await;
     let (kind, payload) = frame(&mut client).await;
     assert_eq!(kind, 0xc1);

@@ -49,7 +49,7 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 #[test]
 fn the_example_of_the_rfc_is_answered_as_the_rfc_says() {
     let request = request(&[]);
-    assert!(asks(&request));
+    assert!(is_upgrade(&request));
     let answer = read(&request).unwrap().accept(None);
     assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(header(&answer, "sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -70,7 +70,7 @@ fn what_clients_really_send_is_understood() {
         &[("sec-websocket-extensions", "x-unknown; a=b, permessage-deflate; client_max_window_bits")],
     ] {
         let request = request(changes);
-        assert!(asks(&request), "{changes:?}");
+        assert!(is_upgrade(&request), "{changes:?}");
         assert_eq!(read(&request).map(|_| ()).map_err(|failure| failure.reason), Ok(()), "{changes:?}");
     }
 }
@@ -154,7 +154,7 @@ fn compression_is_agreed_to_only_where_it_is_on() {
 fn a_stream_of_http_2_becomes_a_websocket_with_200() {
     let headers = [("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat")];
     let request = connect("websocket", &headers);
-    assert!(asks(&request));
+    assert!(is_upgrade(&request));
     let answer = read(&request).unwrap().accept(Some("chat"));
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "sec-websocket-protocol"), "chat");
@@ -174,5 +174,5 @@ fn wrong_streams_of_http_2_are_refused_without_connection_headers() {
         assert_eq!(answer.status().as_u16(), status);
         assert!(!answer.headers().contains_key("upgrade") && !answer.headers().contains_key("connection"));
     }
-    assert!(!asks(&Request::get("/").version(Version::HTTP_2).body(()).unwrap()));
+    assert!(!is_upgrade(&Request::get("/").version(Version::HTTP_2).body(()).unwrap()));
 }

@@ -7,17 +7,17 @@ use crate::settings::Size;
 
 #[tokio::test]
 async fn a_parcel_is_encoded_once_for_all() {
-    let parcel = Parcel::new(Frame::text("to everybody"));
+    let encoded = EncodedFrames::new(Frame::text("to everybody"));
     for _ in 0..3 {
         let (mut link, mut client) = pair().await;
-        link.push_parcel(parcel.clone());
+        link.push_encoded(encoded.clone());
         flush(&mut link).await;
         let mut heard = [0; 14];
         client.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"\x81\x0cto everybody");
     }
     let mut is_rendered_again = false;
-    parcel.wire(|_| {
+    encoded.wire(|_| {
         is_rendered_again = true;
         Bytes::new()
     });
@@ -32,7 +32,7 @@ async fn own_and_shared_frames_leave_in_order_however_many() {
     for number in 0..200 {
         link.push(Frame::text(format!("{number:03}")));
         expected.extend_from_slice(format!("\u{3}{number:03}").as_bytes());
-        link.push_parcel(Frame::text(long.clone()).into());
+        link.push_encoded(Frame::text(long.clone()).into());
         expected.extend_from_slice(long.as_bytes());
     }
     let reading = tokio::spawn(async move {
@@ -88,7 +88,7 @@ async fn streams_without_vectored_writes_get_few_large_ones() {
     let mut link = WebSocket::new(Recorded(ours, 0), &[], None, &Config::default());
     let mut expected = Vec::new();
     for number in 0..1000 {
-        link.push_parcel(Frame::text(format!("{number:0200}")).into());
+        link.push_encoded(Frame::text(format!("{number:0200}")).into());
         expected.extend_from_slice(format!("{number:0200}").as_bytes());
     }
     flush(&mut link).await;

@@ -4,13 +4,13 @@
 //! encoded once for many clients goes out by WebSocket as it is. All other packets stay in here: handshake, heartbeat,
 //! upgrade and close.
 
-mod beat;
-mod candidate;
+mod heartbeat;
+mod probe;
 mod config;
-mod over;
+mod close_reason;
 mod packet;
 mod payload;
-mod polled;
+mod polling_state;
 mod sessions;
 mod shared;
 mod sid;
@@ -20,49 +20,49 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use crate::realtime::link::{Beats, Link, LinkError, Traffic};
-use crate::realtime::vocabulary::{Frame, Parcel, Text};
-use beat::{Beat, Due};
-use candidate::{Candidate, Trial};
-use over::Over;
+use crate::realtime::link::{Link, LinkError, PingCount, Traffic};
+use crate::realtime::vocabulary::{EncodedFrames, Frame, Text};
+use close_reason::CloseReason;
+use heartbeat::{Due, Heartbeat};
 use packet::Packet;
-use polled::Polled;
-use sessions::Seat;
+use polling_state::PollingState;
+use probe::{Probe, Trial};
+use sessions::SessionEntry;
 
 pub use config::{Config, Transport};
 pub use payload::{Malformed, Payload, encode};
-pub use sessions::{Numbers, Place, Sessions};
+pub use sessions::{Lookup, Numbers, Sessions};
 pub use shared::Shared;
 pub use sid::Sid;
 
 /// One client's session.
 pub struct Engine {
-    way: Way,
-    beat: Beat,
-    beats: Beats,
+    current: CurrentTransport,
+    beat: Heartbeat,
+    pings: PingCount,
     config: Arc<Config>,
-    seat: Seat,
-    over: Option<Box<Over>>,
+    seat: SessionEntry,
+    over: Option<Box<CloseReason>>,
     /// What travelled before the present way, without the packets that are no messages.
     before: Traffic,
 }
 
-enum Way {
+enum CurrentTransport {
     Polling(Box<Polling>),
     Socket(Box<dyn Link>),
 }
 
 struct Polling {
-    polled: Polled,
-    candidate: Option<Candidate>,
+    polled: PollingState,
+    probe: Option<Probe>,
 }
 
 impl Engine {
     /// A session that polls, and its first packet.
     pub fn polling(sid: Sid, sessions: &Arc<Sessions>, config: &Arc<Config>, now: Instant) -> (Engine, String) {
         let shared = Arc::new(Shared::new(Arc::clone(config)));
-        let seat = sessions.enter(sid, Place::Polling(Arc::clone(&shared)));
-        let way = Way::Polling(Box::new(Polling { polled: Polled::new(shared), candidate: None }));
+        let seat = sessions.enter(sid, Lookup::Polling(Arc::clone(&shared)));
+        let way = CurrentTransport::Polling(Box::new(Polling { polled: PollingState::new(shared), probe: None }));
         (Engine::new(way, seat, config, now), packet::open(sid, Transport::Polling, config))
     }
 
@@ -74,19 +74,19 @@ impl Engine {
         config: &Arc<Config>,
         now: Instant,
     ) -> Engine {
-        let seat = sessions.enter(sid, Place::Socket);
+        let seat = sessions.enter(sid, Lookup::Socket);
         link.push(Frame::text(packet::open(sid, Transport::WebSocket, config)));
-        let mut engine = Engine::new(Way::Socket(link), seat, config, now);
+        let mut engine = Engine::new(CurrentTransport::Socket(link), seat, config, now);
         engine.uncount(0, 1);
         engine
     }
 
-    fn new(way: Way, seat: Seat, config: &Arc<Config>, now: Instant) -> Engine {
-        let beat = Beat::new(now, config.ping_interval);
+    fn new(current: CurrentTransport, seat: SessionEntry, config: &Arc<Config>, now: Instant) -> Engine {
+        let beat = Heartbeat::new(now, config.ping_interval);
         Engine {
-            way,
+            current,
             beat,
-            beats: Beats::default(),
+            pings: PingCount::default(),
             config: Arc::clone(config),
             seat,
             over: None,
@@ -100,18 +100,18 @@ impl Engine {
         self.before.messages_out = self.before.messages_out.wrapping_sub(sent);
     }
 
-    fn end(&mut self, over: Over) -> LinkError {
+    fn end(&mut self, over: CloseReason) -> LinkError {
         let error = over.error();
         self.over = Some(Box::new(over));
         error
     }
 
     /// The next frame by the present way, whatever packet it is.
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, Over>> {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, CloseReason>> {
         loop {
-            let Polling { polled, candidate } = match &mut self.way {
-                Way::Polling(polling) => polling.as_mut(),
-                Way::Socket(link) => return poll_socket(link.as_mut(), context),
+            let Polling { polled, probe } = match &mut self.current {
+                CurrentTransport::Polling(polling) => polling.as_mut(),
+                CurrentTransport::Socket(link) => return poll_socket(link.as_mut(), context),
             };
             match polled.poll_packet(context) {
                 Poll::Ready(Ok(frame)) => {
@@ -120,21 +120,23 @@ impl Engine {
                 }
                 Poll::Ready(Err(over)) => return Poll::Ready(Err(over)),
                 // All that came by the old way has been read: now the new one.
-                Poll::Pending if candidate.as_ref().is_some_and(Candidate::is_agreed) => self.go_over(),
+                Poll::Pending if probe.as_ref().is_some_and(Probe::is_agreed) => self.go_over(),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
     fn go_over(&mut self) {
-        let Way::Polling(polling) = &mut self.way else { return };
-        let Some(candidate) = polling.candidate.take() else { return };
-        let Way::Polling(polling) = std::mem::replace(&mut self.way, Way::Socket(candidate.into_link())) else {
+        let CurrentTransport::Polling(polling) = &mut self.current else { return };
+        let Some(probe) = polling.probe.take() else { return };
+        let CurrentTransport::Polling(polling) =
+            std::mem::replace(&mut self.current, CurrentTransport::Socket(probe.into_link()))
+        else {
             return;
         };
         let (frames, traffic) = polling.polled.leave();
-        let Way::Socket(link) = &mut self.way else { return };
-        // What it has said and heard as a candidate was no message.
+        let CurrentTransport::Socket(link) = &mut self.current else { return };
+        // What it has said and heard as a probe was no message.
         let tried = link.traffic();
         let sent = frames.len() as u64;
         frames.into_iter().for_each(|frame| link.push(frame));
@@ -146,9 +148,9 @@ impl Engine {
     /// By which way the end is said. A client that has seen its second transport work reads no more by the first: were
     /// both closed now, it would hear of it only when its pings stay away.
     fn poll_decision(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Way::Polling(polling) = &mut self.way else { return Poll::Ready(()) };
+        let CurrentTransport::Polling(polling) = &mut self.current else { return Poll::Ready(()) };
         polling.polled.disregard(context);
-        let Polling { polled, candidate: Some(trying) } = polling.as_mut() else { return Poll::Ready(()) };
+        let Polling { polled, probe: Some(trying) } = polling.as_mut() else { return Poll::Ready(()) };
         // What is left to say has a body of its own, and that may be the last that the client asks for here.
         let _ = polled.poll_flush(context);
         if polled.shared().exchange.has_reader(context) {
@@ -165,24 +167,24 @@ impl Engine {
 
     /// Tries the second transport, where there is one.
     fn poll_candidate(&mut self, context: &mut Context<'_>) {
-        let Way::Polling(polling) = &mut self.way else { return };
-        let Polling { polled, candidate } = polling.as_mut();
-        if candidate.is_none()
+        let CurrentTransport::Polling(polling) = &mut self.current else { return };
+        let Polling { polled, probe } = polling.as_mut();
+        if probe.is_none()
             && let Some(link) = polled.shared().take()
         {
             let now = clock();
-            *candidate = Some(Candidate::new(link, now, self.config.upgrade_timeout));
+            *probe = Some(Probe::new(link, now, self.config.upgrade_timeout));
         }
-        let Some(trying) = candidate else { return };
+        let Some(trying) = probe else { return };
         match trying.poll(context) {
             Trial::GoesOn => {}
             Trial::Probed => polled.release(),
             Trial::Agreed => context.waker().wake_by_ref(),
-            Trial::Failed => give_up(polled, candidate, context),
+            Trial::Failed => give_up(polled, probe, context),
         }
-        let is_late = |trying: &Candidate| !trying.is_agreed() && trying.is_late(clock());
-        if candidate.as_ref().is_some_and(is_late) {
-            give_up(polled, candidate, context);
+        let is_late = |trying: &Probe| !trying.is_agreed() && trying.is_late(clock());
+        if probe.as_ref().is_some_and(is_late) {
+            give_up(polled, probe, context);
         }
     }
 }
@@ -191,22 +193,22 @@ fn clock() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn give_up(polled: &Polled, candidate: &mut Option<Candidate>, context: &mut Context<'_>) {
-    if let Some(failed) = candidate.take() {
+fn give_up(polled: &PollingState, probe: &mut Option<Probe>, context: &mut Context<'_>) {
+    if let Some(failed) = probe.take() {
         failed.give_up(context);
         polled.shared().release();
     }
 }
 
 /// The next frame of a WebSocket, past what is its own affair.
-fn poll_socket(link: &mut dyn Link, context: &mut Context<'_>) -> Poll<Result<Frame, Over>> {
+fn poll_socket(link: &mut dyn Link, context: &mut Context<'_>) -> Poll<Result<Frame, CloseReason>> {
     loop {
         return Poll::Ready(match ready!(link.poll_receive(context)) {
             Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
-            Some(Ok(Frame::Close(_))) => Err(Over::closed("the client closed its WebSocket")),
+            Some(Ok(Frame::Close(_))) => Err(CloseReason::closed("the client closed its WebSocket")),
             Some(Ok(frame)) => Ok(frame),
-            Some(Err(error)) => Err(Over::transport_error(error.to_string())),
-            None => Err(Over::closed("the client is gone")),
+            Some(Err(error)) => Err(CloseReason::transport_error(error.to_string())),
+            None => Err(CloseReason::closed("the client is gone")),
         });
     }
 }
@@ -228,7 +230,7 @@ impl Link for Engine {
             };
             match packet {
                 Some(Packet::Pong(_)) => {
-                    self.beats.answered = self.beats.asked;
+                    self.pings.answered = self.pings.sent;
                     self.beat.answered(clock(), self.config.ping_interval);
                 }
                 _ if self.beat.listens() => self.beat.heard(clock(), self.config.ping_timeout),
@@ -240,43 +242,43 @@ impl Link for Engine {
                     self.uncount(1, 0);
                     continue;
                 }
-                Some(Packet::Ping(_)) => Over::transport_error("it is for the server to ping"),
+                Some(Packet::Ping(_)) => CloseReason::transport_error("it is for the server to ping"),
                 Some(Packet::Close) => {
-                    if let Way::Polling(polling) = &mut self.way {
+                    if let CurrentTransport::Polling(polling) = &mut self.current {
                         polling.polled.used();
                     }
-                    Over::closed("the client said so")
+                    CloseReason::closed("the client said so")
                 }
-                None => Over::parse_error("what came is no packet"),
+                None => CloseReason::parse_error("what came is no packet"),
             };
             return Poll::Ready(Some(Err(self.end(over))));
         }
     }
 
     fn push(&mut self, frame: Frame) {
-        match &mut self.way {
-            Way::Socket(link) => link.push(frame),
+        match &mut self.current {
+            CurrentTransport::Socket(link) => link.push(frame),
             // Its close is a packet, which `poll_close` says.
-            Way::Polling(_) if matches!(frame, Frame::Close(_)) => {}
-            Way::Polling(polling) => {
+            CurrentTransport::Polling(_) if matches!(frame, Frame::Close(_)) => {}
+            CurrentTransport::Polling(polling) => {
                 polling.polled.traffic.messages_out += 1;
                 polling.polled.push(frame);
             }
         }
     }
 
-    fn push_parcel(&mut self, parcel: Parcel) {
-        match &mut self.way {
-            Way::Socket(link) => link.push_parcel(parcel),
-            Way::Polling(_) => parcel.frames().iter().for_each(|frame| self.push(frame.clone())),
+    fn push_encoded(&mut self, encoded: EncodedFrames) {
+        match &mut self.current {
+            CurrentTransport::Socket(link) => link.push_encoded(encoded),
+            CurrentTransport::Polling(_) => encoded.frames().iter().for_each(|frame| self.push(frame.clone())),
         }
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_candidate(context);
-        match &mut self.way {
-            Way::Socket(link) => link.poll_flush(context),
-            Way::Polling(polling) => polling.polled.poll_flush(context),
+        match &mut self.current {
+            CurrentTransport::Socket(link) => link.poll_flush(context),
+            CurrentTransport::Polling(polling) => polling.polled.poll_flush(context),
         }
     }
 
@@ -284,53 +286,53 @@ impl Link for Engine {
         if self.over.is_none() {
             ready!(self.poll_decision(context));
         }
-        let Polling { polled, candidate } = match &mut self.way {
-            Way::Socket(link) => return link.poll_close(context),
-            Way::Polling(polling) => polling.as_mut(),
+        let Polling { polled, probe } = match &mut self.current {
+            CurrentTransport::Socket(link) => return link.poll_close(context),
+            CurrentTransport::Polling(polling) => polling.as_mut(),
         };
-        give_up(polled, candidate, context);
+        give_up(polled, probe, context);
         let (last, waits) = self.over.as_ref().map_or((packet::CLOSE, true), |over| (over.last, false));
         polled.poll_last(last, waits, context).map(Ok)
     }
 
     fn traffic(&self) -> Traffic {
-        match &self.way {
-            Way::Socket(link) => sum(self.before, link.traffic()),
-            Way::Polling(polling) => sum(self.before, polling.polled.traffic),
+        match &self.current {
+            CurrentTransport::Socket(link) => sum(self.before, link.traffic()),
+            CurrentTransport::Polling(polling) => sum(self.before, polling.polled.traffic),
         }
     }
 
     fn is_quiet(&self) -> bool {
-        matches!(&self.way, Way::Socket(link) if self.over.is_none() && link.is_quiet())
+        matches!(&self.current, CurrentTransport::Socket(link) if self.over.is_none() && link.is_quiet())
     }
 
-    fn beats(&self) -> Beats {
-        self.beats
+    fn ping_count(&self) -> PingCount {
+        self.pings
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let candidate = match &self.way {
-            Way::Polling(polling) => polling.candidate.as_ref().map(Candidate::next_wake),
-            Way::Socket(_) => None,
+        let probe = match &self.current {
+            CurrentTransport::Polling(polling) => polling.probe.as_ref().map(Probe::next_wake),
+            CurrentTransport::Socket(_) => None,
         };
-        if self.over.is_some() { None } else { candidate.into_iter().chain([self.beat.due()]).min() }
+        if self.over.is_some() { None } else { probe.into_iter().chain([self.beat.due()]).min() }
     }
 
     fn wake(&mut self, now: Instant) -> Result<(), LinkError> {
-        if let Way::Polling(polling) = &mut self.way
-            && let Some(candidate) = &mut polling.candidate
-            && candidate.wake(now)
+        if let CurrentTransport::Polling(polling) = &mut self.current
+            && let Some(probe) = &mut polling.probe
+            && probe.wake(now)
         {
             polling.polled.release();
         }
         match self.beat.wake(now, self.config.ping_timeout) {
             Due::Nothing => {}
-            Due::Over => return Err(self.end(Over::ping_timeout())),
+            Due::CloseReason => return Err(self.end(CloseReason::ping_timeout())),
             Due::Ping => {
-                self.beats.asked = self.beats.asked.wrapping_add(1);
-                match &mut self.way {
-                    Way::Polling(polling) => polling.polled.ping(),
-                    Way::Socket(link) => {
+                self.pings.sent = self.pings.sent.wrapping_add(1);
+                match &mut self.current {
+                    CurrentTransport::Polling(polling) => polling.polled.ping(),
+                    CurrentTransport::Socket(link) => {
                         link.push(Frame::Text(Text::from_static(packet::PING)));
                         self.uncount(0, 1);
                     }

@@ -14,7 +14,7 @@ use crate::telemetry::Registry;
 /// All of one door.
 #[derive(Debug)]
 pub struct Sessions {
-    places: Mutex<HashMap<Sid, Place>>,
+    places: Mutex<HashMap<Sid, Lookup>>,
     numbers: Numbers,
 }
 
@@ -40,7 +40,7 @@ impl Numbers {
 
 /// How a session is reached.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum Lookup {
     /// By requests that name it.
     Polling(Arc<Shared>),
     /// By its WebSocket only.
@@ -52,36 +52,36 @@ impl Sessions {
         Sessions { places: Mutex::default(), numbers }
     }
 
-    pub fn find(&self, sid: Sid) -> Option<Place> {
+    pub fn find(&self, sid: Sid) -> Option<Lookup> {
         self.places.lock().get(&sid).cloned()
     }
 
-    pub(super) fn enter(self: &Arc<Self>, sid: Sid, place: Place) -> Seat {
-        if matches!(place, Place::Polling(_)) {
+    pub(super) fn enter(self: &Arc<Self>, sid: Sid, place: Lookup) -> SessionEntry {
+        if matches!(place, Lookup::Polling(_)) {
             self.numbers.polling.inc();
         }
         self.places.lock().insert(sid, place);
-        Seat { sessions: Arc::clone(self), sid }
+        SessionEntry { sessions: Arc::clone(self), sid }
     }
 }
 
 /// A session's entry; dropped, nobody finds it any more.
 #[derive(Debug)]
-pub struct Seat {
+pub struct SessionEntry {
     sessions: Arc<Sessions>,
     sid: Sid,
 }
 
-impl Seat {
+impl SessionEntry {
     /// From now on it is reached by its WebSocket only.
     pub fn upgraded(&self) {
-        self.sessions.places.lock().insert(self.sid, Place::Socket);
+        self.sessions.places.lock().insert(self.sid, Lookup::Socket);
         self.sessions.numbers.polling.dec();
         self.sessions.numbers.upgraded.inc();
     }
 }
 
-impl Drop for Seat {
+impl Drop for SessionEntry {
     fn drop(&mut self) {
         let mut places = self.sessions.places.lock();
         let gone = places.remove(&self.sid);
@@ -91,7 +91,7 @@ impl Drop for Seat {
             places.shrink_to(keep);
         }
         drop(places);
-        if matches!(gone, Some(Place::Polling(_))) {
+        if matches!(gone, Some(Lookup::Polling(_))) {
             self.sessions.numbers.polling.dec();
         }
     }

@@ -11,11 +11,11 @@ use crate::realtime::link::polling::Exchange;
 pub struct Shared {
     pub exchange: Arc<Exchange>,
     pub config: Arc<Config>,
-    second: Mutex<Second>,
+    second: Mutex<UpgradeSlot>,
 }
 
 /// A second transport, which the session may go over to.
-enum Second {
+enum UpgradeSlot {
     Nothing,
     /// A request for it is under way, or the session tries it.
     Claimed,
@@ -24,35 +24,35 @@ enum Second {
 
 impl Shared {
     pub fn new(config: Arc<Config>) -> Shared {
-        Shared { exchange: Arc::default(), config, second: Mutex::new(Second::Nothing) }
+        Shared { exchange: Arc::default(), config, second: Mutex::new(UpgradeSlot::Nothing) }
     }
 
     /// Whether this may be the second transport: there is one at a time.
     pub fn claim(&self) -> bool {
         let mut second = self.second.lock();
-        let is_free = matches!(*second, Second::Nothing);
+        let is_free = matches!(*second, UpgradeSlot::Nothing);
         if is_free {
-            *second = Second::Claimed;
+            *second = UpgradeSlot::Claimed;
         }
         is_free
     }
 
     /// It is open, and the session's to try.
     pub fn hand_over(&self, link: Box<dyn Link>) {
-        *self.second.lock() = Second::Open(link);
+        *self.second.lock() = UpgradeSlot::Open(link);
         self.exchange.wake();
     }
 
     /// It came to nothing: another may be tried.
     pub fn release(&self) {
-        *self.second.lock() = Second::Nothing;
+        *self.second.lock() = UpgradeSlot::Nothing;
     }
 
     /// For the session.
     pub(super) fn take(&self) -> Option<Box<dyn Link>> {
         let mut second = self.second.lock();
-        match std::mem::replace(&mut *second, Second::Claimed) {
-            Second::Open(link) => Some(link),
+        match std::mem::replace(&mut *second, UpgradeSlot::Claimed) {
+            UpgradeSlot::Open(link) => Some(link),
             other => {
                 *second = other;
                 None

@@ -26,7 +26,7 @@ impl Client {
         let sid = Sid::random().unwrap();
         let (link, open) = Engine::polling(sid, &sessions, &Arc::new(config), clock());
         assert!(open.starts_with("0{\"sid\":\""), "{open}");
-        let Some(Place::Polling(shared)) = sessions.find(sid) else { panic!("it cannot be found") };
+        let Some(Lookup::Polling(shared)) = sessions.find(sid) else { panic!("it cannot be found") };
         let (close, closing) = watch::channel(false);
         let timer = Box::pin(tokio::time::sleep(SECOND));
         let says = talks.map(tokio::time::interval);
@@ -144,8 +144,8 @@ impl Link for Wire {
         }
     }
 
-    fn push_parcel(&mut self, parcel: Parcel) {
-        parcel.frames().iter().for_each(|frame| self.push(frame.clone()));
+    fn push_encoded(&mut self, encoded: EncodedFrames) {
+        encoded.frames().iter().for_each(|frame| self.push(frame.clone()));
     }
 
     fn poll_flush(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {

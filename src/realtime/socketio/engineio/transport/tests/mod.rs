@@ -49,7 +49,7 @@ impl Server {
         }
         if let Some(says) = &mut self.says {
             while says.poll_tick(context).is_ready() {
-                self.link.push_parcel(Parcel::new(Frame::text(format!("4s{}", self.said))));
+                self.link.push_encoded(EncodedFrames::new(Frame::text(format!("4s{}", self.said))));
                 self.said += 1;
             }
         }

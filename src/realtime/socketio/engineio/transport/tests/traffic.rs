@@ -24,7 +24,7 @@ async fn only_messages_are_counted() {
     let sid = Sid::random().unwrap();
     let wire = client::Wire::default();
     let mut link = Engine::socket(Box::new(wire.clone()), sid, &sessions, &Arc::default(), clock());
-    assert!(matches!(sessions.find(sid), Some(Place::Socket)));
+    assert!(matches!(sessions.find(sid), Some(Lookup::Socket)));
     assert!(wire.hear().await.unwrap().starts_with("0{"));
     wire.say("3");
     wire.say("4a");

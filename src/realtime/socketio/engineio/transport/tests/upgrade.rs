@@ -20,7 +20,7 @@ async fn a_reader_is_released_and_the_rest_comes_by_the_new_way() {
     assert_eq!(wire.hear().await.as_deref(), Some("4a"), "what nobody had read");
     wire.say("4b");
     assert_eq!(wire.hear().await.as_deref(), Some("4b"));
-    assert!(matches!(client.sessions.find(client.sid), Some(Place::Socket)));
+    assert!(matches!(client.sessions.find(client.sid), Some(Lookup::Socket)));
     assert_eq!(client.poll().await, None, "the old way is closed");
     wire.say("1");
     assert_eq!(client.end().await, "transport close");

@@ -36,8 +36,8 @@ fn read_until(reader: &mut Reader, world: &World, lines: usize) {
             continue;
         }
         while let Some(entry) = client.next_entry() {
-            let Item::Parcel(parcel) = entry.item else { panic!("{:?}", entry.item) };
-            let [Frame::Text(text)] = parcel.frames() else { panic!("one text") };
+            let Item::Encoded(encoded) = entry.item else { panic!("{:?}", entry.item) };
+            let [Frame::Text(text)] = encoded.frames() else { panic!("one text") };
             reader.told.push(text.to_string());
         }
         assert!(client.closing().is_none());

@@ -34,19 +34,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The queue of one receiver.
-pub struct Post {
+pub struct DeliveryQueue {
     queue: mpsc::Sender<Value>,
     numbers: Numbers,
     receiver: Receiver,
 }
 
-impl Post {
-    /// Begins to deliver to `receiver` what is [`put`](Post::put); ends when it is dropped and all is delivered.
-    pub fn start(app: Arc<App>, receiver: Receiver, way: (Arc<NextApp>, Signal), numbers: Numbers) -> Arc<Post> {
+impl DeliveryQueue {
+    /// Begins to deliver to `receiver` what is [`put`](DeliveryQueue::put); ends when it is dropped and all is delivered.
+    pub fn start(
+        app: Arc<App>,
+        receiver: Receiver,
+        way: (Arc<NextApp>, Signal),
+        numbers: Numbers,
+    ) -> Arc<DeliveryQueue> {
         let (queue, events) = mpsc::channel(WAITING);
-        let courier = Courier { app, receiver: receiver.clone(), next: way.0, drain: way.1, numbers: numbers.clone() };
-        tokio::spawn(courier.run(events));
-        Arc::new(Post { queue, numbers, receiver })
+        let worker =
+            DeliveryWorker { app, receiver: receiver.clone(), next: way.0, drain: way.1, numbers: numbers.clone() };
+        tokio::spawn(worker.run(events));
+        Arc::new(DeliveryQueue { queue, numbers, receiver })
     }
 
     pub fn put(&self, event: Value) {
@@ -61,7 +67,7 @@ impl Post {
     }
 }
 
-struct Courier {
+struct DeliveryWorker {
     app: Arc<App>,
     receiver: Receiver,
     next: Arc<NextApp>,
@@ -69,7 +75,7 @@ struct Courier {
     numbers: Numbers,
 }
 
-impl Courier {
+impl DeliveryWorker {
     async fn run(self, mut events: mpsc::Receiver<Value>) {
         // The drain waits for it (until its deadline): it ends when the ledger has put what it knows and let go.
         let _herald = self.drain.herald();

@@ -8,11 +8,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::config::Parser;
 use super::rooms::ROOT;
 use super::{msgpack, write};
-use crate::realtime::vocabulary::{Frame, Parcel};
+use crate::realtime::vocabulary::{EncodedFrames, Frame};
 
-/// How much a trail may hold.
+/// How much a replay may hold.
 #[derive(Debug, Clone)]
-pub struct Bounds {
+pub struct ReplayLimits {
     /// Events.
     pub events: usize,
     /// The same in bytes.
@@ -26,11 +26,11 @@ pub struct Bounds {
 /// All that a connection may have to say again: events with their offsets, in the order in which they went out.
 /// Bounded: with more, the oldest are forgotten.
 #[derive(Debug)]
-pub struct Trail {
+pub struct ReplayBuffer {
     pub key: u128,
     parser: Parser,
-    bounds: Bounds,
-    parcels: VecDeque<Parcel>,
+    bounds: ReplayLimits,
+    encoded: VecDeque<EncodedFrames>,
     bytes: usize,
     /// The number of the first of them. Numbers count from 1.
     first: u64,
@@ -45,9 +45,9 @@ pub struct Trail {
     direct: u64,
 }
 
-/// One client's part of the trail.
+/// One client's part of the replay.
 #[derive(Debug)]
-pub struct Steps {
+pub struct Cursor {
     pub number: u32,
     /// The first that can be its.
     since: u64,
@@ -60,8 +60,8 @@ pub struct Steps {
 }
 
 /// The number of the question that it is, if it is one.
-pub fn question(parcel: &Parcel) -> Option<u64> {
-    match parcel.frames().first()? {
+pub fn question(encoded: &EncodedFrames) -> Option<u64> {
+    match encoded.frames().first()? {
         // It stands before the arguments.
         Frame::Text(text) => {
             let head = text.get(2..)?.split('[').next()?;
@@ -85,13 +85,13 @@ fn is_of_offset(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b'-'
 }
 
-impl Trail {
-    pub fn new(key: u128, parser: Parser, bounds: Bounds) -> Trail {
-        Trail {
+impl ReplayBuffer {
+    pub fn new(key: u128, parser: Parser, bounds: ReplayLimits) -> ReplayBuffer {
+        ReplayBuffer {
             key,
             parser,
             bounds,
-            parcels: VecDeque::new(),
+            encoded: VecDeque::new(),
             bytes: 0,
             first: 1,
             lost: 1,
@@ -103,15 +103,15 @@ impl Trail {
     }
 
     /// A new client's part, which begins now.
-    pub fn begin(&mut self, before: Option<&str>) -> Box<Steps> {
+    pub fn begin(&mut self, before: Option<&str>) -> Box<Cursor> {
         self.count = self.count.wrapping_add(1);
         let before = before.filter(|text| text.len() <= LONGEST).map(Box::from);
-        Box::new(Steps { number: self.count, since: self.next(), arrived: None, before, offset: None })
+        Box::new(Cursor { number: self.count, since: self.next(), arrived: None, before, offset: None })
     }
 
     /// The number of the next.
     fn next(&self) -> u64 {
-        self.first + self.parcels.len() as u64
+        self.first + self.encoded.len() as u64
     }
 
     /// An offset that no other event of this connection has: positions have a hyphen.
@@ -121,27 +121,27 @@ impl Trail {
     }
 
     /// Takes what goes out, but for questions, which have no offset.
-    pub fn push(&mut self, parcel: &Parcel) {
-        if question(parcel).is_some() {
+    pub fn push(&mut self, encoded: &EncodedFrames) {
+        if question(encoded).is_some() {
             return;
         }
-        self.bytes += parcel.bytes();
-        self.bounds.held.inc_by(amount(parcel.keep()));
-        self.parcels.push_back(parcel.clone());
+        self.bytes += encoded.bytes();
+        self.bounds.held.inc_by(amount(encoded.keep()));
+        self.encoded.push_back(encoded.clone());
         while self.is_too_much() && self.pop() {
             self.lost = self.first;
         }
     }
 
     fn is_too_much(&self) -> bool {
-        let Bounds { events, bytes, held, total } = &self.bounds;
-        self.parcels.len() > *events || self.bytes > *bytes || held.get() > amount(*total)
+        let ReplayLimits { events, bytes, held, total } = &self.bounds;
+        self.encoded.len() > *events || self.bytes > *bytes || held.get() > amount(*total)
     }
 
     fn pop(&mut self) -> bool {
-        let Some(parcel) = self.parcels.pop_front() else { return false };
-        self.bytes -= parcel.bytes();
-        self.bounds.held.dec_by(amount(parcel.let_go()));
+        let Some(encoded) = self.encoded.pop_front() else { return false };
+        self.bytes -= encoded.bytes();
+        self.bounds.held.dec_by(amount(encoded.let_go()));
         self.first += 1;
         true
     }
@@ -163,64 +163,68 @@ impl Trail {
     }
 
     /// What went out before the mark has arrived.
-    pub fn confirm<'a>(&mut self, clients: impl Iterator<Item = (&'a str, &'a mut Steps)>) {
-        let count = usize::try_from(self.mark.saturating_sub(self.first)).unwrap_or_default().min(self.parcels.len());
+    pub fn confirm<'a>(&mut self, clients: impl Iterator<Item = (&'a str, &'a mut Cursor)>) {
+        let count = usize::try_from(self.mark.saturating_sub(self.first)).unwrap_or_default().min(self.encoded.len());
         if count == 0 {
             return;
         }
-        for (scope, steps) in clients {
-            let last = self.parcels.iter().take(count).rposition(|parcel| self.is_of(parcel, scope));
+        for (scope, cursor) in clients {
+            let last = self.encoded.iter().take(count).rposition(|encoded| self.is_of(encoded, scope));
             if let Some(place) = last
-                && self.first + place as u64 >= steps.since
+                && self.first + place as u64 >= cursor.since
             {
-                let offset = self.offset_of(&self.parcels[place]).unwrap_or_default();
-                steps.arrived = Some((self.first + place as u64, offset.into()));
+                let offset = self.offset_of(&self.encoded[place]).unwrap_or_default();
+                cursor.arrived = Some((self.first + place as u64, offset.into()));
             }
         }
         for _ in 0..count {
             self.pop();
         }
-        if self.parcels.is_empty() {
+        if self.encoded.is_empty() {
             // A silent client keeps no memory for it.
-            self.parcels = VecDeque::new();
-        } else if self.parcels.len() < self.parcels.capacity() / 4 {
-            self.parcels.shrink_to(self.parcels.len() * 2);
+            self.encoded = VecDeque::new();
+        } else if self.encoded.len() < self.encoded.capacity() / 4 {
+            self.encoded.shrink_to(self.encoded.len() * 2);
         }
     }
 
     /// The number of the first event that a client of `scope` has missed, by the offset that it names; `None` where
     /// that cannot be told, or what it missed is no longer known.
-    fn missed(&self, scope: &str, steps: &Steps, offset: Option<&str>) -> Option<u64> {
+    fn missed(&self, scope: &str, cursor: &Cursor, offset: Option<&str>) -> Option<u64> {
         let from = match offset {
             // What it once heard in another life says nothing of this one.
-            None => (steps.arrived.is_none()).then_some(steps.since),
-            offset if offset == steps.before.as_deref() => (steps.arrived.is_none()).then_some(steps.since),
-            Some(offset) => self.place_of(scope, steps, offset).map(|place| place + 1),
+            None => (cursor.arrived.is_none()).then_some(cursor.since),
+            offset if offset == cursor.before.as_deref() => (cursor.arrived.is_none()).then_some(cursor.since),
+            Some(offset) => self.place_of(scope, cursor, offset).map(|place| place + 1),
         }?;
         (self.lost <= from).then_some(from)
     }
 
-    fn place_of(&self, scope: &str, steps: &Steps, offset: &str) -> Option<u64> {
+    fn place_of(&self, scope: &str, cursor: &Cursor, offset: &str) -> Option<u64> {
         if offset.is_empty() || offset.len() > LONGEST || !offset.bytes().all(is_of_offset) {
             return None;
         }
         // It is most likely near the end.
-        let is_it = |parcel: &Parcel| self.offset_of(parcel) == Some(offset) && self.is_of(parcel, scope);
-        let place = self.parcels.iter().rposition(is_it).map(|place| self.first + place as u64);
-        let arrived = || steps.arrived.as_ref().filter(|(_, last)| **last == *offset).map(|(at, _)| *at);
-        place.filter(|place| *place >= steps.since).or_else(arrived)
+        let is_it = |encoded: &EncodedFrames| self.offset_of(encoded) == Some(offset) && self.is_of(encoded, scope);
+        let place = self.encoded.iter().rposition(is_it).map(|place| self.first + place as u64);
+        let arrived = || cursor.arrived.as_ref().filter(|(_, last)| **last == *offset).map(|(at, _)| *at);
+        place.filter(|place| *place >= cursor.since).or_else(arrived)
     }
 
-    /// What a client of `scope` has missed, see [`Steps::offset`]; `None` where not all of it is known.
-    pub fn since<'a>(&'a self, scope: &'a str, steps: &Steps) -> Option<impl Iterator<Item = &'a Parcel> + 'a> {
-        let from = self.missed(scope, steps, steps.offset.as_deref())?;
+    /// What a client of `scope` has missed, see [`Cursor::offset`]; `None` where not all of it is known.
+    pub fn since<'a>(
+        &'a self,
+        scope: &'a str,
+        cursor: &Cursor,
+    ) -> Option<impl Iterator<Item = &'a EncodedFrames> + 'a> {
+        let from = self.missed(scope, cursor, cursor.offset.as_deref())?;
         let skipped = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        Some(self.parcels.iter().skip(skipped).filter(move |parcel| self.is_of(parcel, scope)))
+        Some(self.encoded.iter().skip(skipped).filter(move |encoded| self.is_of(encoded, scope)))
     }
 
     /// Whether an event is of this namespace.
-    pub fn is_of(&self, parcel: &Parcel, scope: &str) -> bool {
-        match parcel.frames().first() {
+    pub fn is_of(&self, encoded: &EncodedFrames, scope: &str) -> bool {
+        match encoded.frames().first() {
             Some(Frame::Text(text)) => {
                 let rest = text.get(2..).unwrap_or_default();
                 let rest = match rest.split_once('-') {
@@ -241,8 +245,8 @@ impl Trail {
     }
 
     /// Its last argument, where that looks like an offset.
-    fn offset_of<'a>(&self, parcel: &'a Parcel) -> Option<&'a str> {
-        let bytes = match (parcel.frames().first()?, self.parser) {
+    fn offset_of<'a>(&self, encoded: &'a EncodedFrames) -> Option<&'a str> {
+        let bytes = match (encoded.frames().first()?, self.parser) {
             (Frame::Text(text), _) => text.strip_suffix("\"]")?.as_bytes(),
             (Frame::Binary(bytes), Parser::Msgpack) => bytes,
             _ => return None,
@@ -260,7 +264,7 @@ impl Trail {
     }
 }
 
-impl Drop for Trail {
+impl Drop for ReplayBuffer {
     fn drop(&mut self) {
         while self.pop() {}
     }
@@ -269,109 +273,109 @@ impl Drop for Trail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::realtime::socketio::machine::encode::{Place, Shape};
+    use crate::realtime::socketio::machine::encode::{Place, SocketIoEncoder};
     use crate::realtime::vocabulary::{Draft, Payload};
 
-    fn bounds(events: usize, bytes: usize) -> Bounds {
-        Bounds { events, bytes, held: Gauge::default(), total: usize::MAX }
+    fn bounds(events: usize, bytes: usize) -> ReplayLimits {
+        ReplayLimits { events, bytes, held: Gauge::default(), total: usize::MAX }
     }
 
-    fn trail(parser: Parser, events: usize, bytes: usize) -> Trail {
-        Trail::new(1, parser, bounds(events, bytes))
+    fn replay(parser: Parser, events: usize, bytes: usize) -> ReplayBuffer {
+        ReplayBuffer::new(1, parser, bounds(events, bytes))
     }
 
-    fn said(scope: &str, parser: Parser, offset: &str) -> Parcel {
+    fn said(scope: &str, parser: Parser, offset: &str) -> EncodedFrames {
         let draft = Draft { name: Some("e".into()), ..Draft::new(Payload::Text("a-b".into())) };
-        Shape { parser, recovers: true }.event(scope, &draft, Place::At(&offset)).unwrap()
+        SocketIoEncoder { parser, recovers: true }.event(scope, &draft, Place::At(&offset)).unwrap()
     }
 
-    fn missed(trail: &Trail, scope: &str, steps: &mut Steps, offset: Option<&str>) -> Option<usize> {
-        steps.offset = offset.map(Into::into);
-        trail.since(scope, steps).map(Iterator::count)
+    fn missed(replay: &ReplayBuffer, scope: &str, cursor: &mut Cursor, offset: Option<&str>) -> Option<usize> {
+        cursor.offset = offset.map(Into::into);
+        replay.since(scope, cursor).map(Iterator::count)
     }
 
     #[test]
     fn an_offset_says_what_was_missed() {
         for parser in [Parser::Json, Parser::Msgpack] {
-            let mut trail = trail(parser, 10, 10_000);
-            let (mut root, mut other) = (trail.begin(None), trail.begin(None));
+            let mut replay = replay(parser, 10, 10_000);
+            let (mut root, mut other) = (replay.begin(None), replay.begin(None));
             let long = "ffffffffffffffff-18446744073709551615";
             for (scope, offset) in [("/", "a-1"), ("/x-1", "b-1"), ("/", "a-11"), ("/x-1", "2"), ("/", long)] {
-                trail.push(&said(scope, parser, offset));
+                replay.push(&said(scope, parser, offset));
             }
             for (offset, count) in [(None, 3), (Some("a-1"), 2), (Some("a-11"), 1), (Some(long), 0)] {
-                assert_eq!(missed(&trail, "/", &mut root, offset), Some(count), "{offset:?}");
+                assert_eq!(missed(&replay, "/", &mut root, offset), Some(count), "{offset:?}");
             }
             for offset in ["", "1", "-1", "b-1", "2", "a-2", "\"", "e", &"a".repeat(1000)] {
-                assert_eq!(missed(&trail, "/", &mut root, Some(offset)), None, "{offset:?}");
+                assert_eq!(missed(&replay, "/", &mut root, Some(offset)), None, "{offset:?}");
             }
-            assert_eq!(missed(&trail, "/x-1", &mut other, Some("b-1")), Some(1));
-            assert_eq!(missed(&trail, "/x-1", &mut other, Some("2")), Some(0));
+            assert_eq!(missed(&replay, "/x-1", &mut other, Some("b-1")), Some(1));
+            assert_eq!(missed(&replay, "/x-1", &mut other, Some("2")), Some(0));
         }
     }
 
     #[test]
     fn what_was_before_a_client_is_none_of_its() {
-        let mut trail = trail(Parser::Json, 10, 10_000);
-        trail.push(&said("/", Parser::Json, "a-1"));
-        let mut steps = trail.begin(Some("a-1"));
-        trail.push(&said("/", Parser::Json, "a-2"));
-        assert_eq!(missed(&trail, "/", &mut steps, None), Some(1));
-        assert_eq!(missed(&trail, "/", &mut steps, Some("a-1")), Some(1), "what it held to be its offset before");
-        assert_eq!(missed(&trail, "/", &mut steps, Some("a-2")), Some(0));
+        let mut replay = replay(Parser::Json, 10, 10_000);
+        replay.push(&said("/", Parser::Json, "a-1"));
+        let mut cursor = replay.begin(Some("a-1"));
+        replay.push(&said("/", Parser::Json, "a-2"));
+        assert_eq!(missed(&replay, "/", &mut cursor, None), Some(1));
+        assert_eq!(missed(&replay, "/", &mut cursor, Some("a-1")), Some(1), "what it held to be its offset before");
+        assert_eq!(missed(&replay, "/", &mut cursor, Some("a-2")), Some(0));
     }
 
     #[test]
     fn what_has_arrived_is_not_kept() {
-        let mut trail = trail(Parser::Json, 10, 10_000);
-        let (mut root, mut other) = (trail.begin(None), trail.begin(None));
+        let mut replay = replay(Parser::Json, 10, 10_000);
+        let (mut root, mut other) = (replay.begin(None), replay.begin(None));
         for (scope, offset) in [("/", "a-1"), ("/", "a-2"), ("/x", "b-1")] {
-            trail.push(&said(scope, Parser::Json, offset));
+            replay.push(&said(scope, Parser::Json, offset));
         }
-        trail.mark();
-        trail.push(&said("/", Parser::Json, "a-3"));
-        trail.confirm([("/", &mut *root), ("/x", &mut *other)].into_iter());
-        assert_eq!(trail.parcels.len(), 1);
-        assert_eq!(missed(&trail, "/", &mut root, Some("a-2")), Some(1));
-        assert_eq!(missed(&trail, "/", &mut root, Some("a-3")), Some(0));
-        assert_eq!(missed(&trail, "/", &mut root, Some("a-1")), None, "it has said that it has more");
-        assert_eq!(missed(&trail, "/", &mut root, None), None);
-        assert_eq!(missed(&trail, "/x", &mut other, Some("b-1")), Some(0));
-        trail.mark();
-        trail.unmark();
-        trail.confirm([("/", &mut *root)].into_iter());
-        assert_eq!(trail.parcels.len(), 1, "asked on a link that is gone");
+        replay.mark();
+        replay.push(&said("/", Parser::Json, "a-3"));
+        replay.confirm([("/", &mut *root), ("/x", &mut *other)].into_iter());
+        assert_eq!(replay.encoded.len(), 1);
+        assert_eq!(missed(&replay, "/", &mut root, Some("a-2")), Some(1));
+        assert_eq!(missed(&replay, "/", &mut root, Some("a-3")), Some(0));
+        assert_eq!(missed(&replay, "/", &mut root, Some("a-1")), None, "it has said that it has more");
+        assert_eq!(missed(&replay, "/", &mut root, None), None);
+        assert_eq!(missed(&replay, "/x", &mut other, Some("b-1")), Some(0));
+        replay.mark();
+        replay.unmark();
+        replay.confirm([("/", &mut *root)].into_iter());
+        assert_eq!(replay.encoded.len(), 1, "asked on a link that is gone");
     }
 
     #[test]
     fn it_is_bounded_and_knows_what_it_forgot() {
-        for mut trail in [trail(Parser::Json, 3, 10_000), trail(Parser::Json, 100, 66)] {
-            let mut steps = trail.begin(None);
+        for mut replay in [replay(Parser::Json, 3, 10_000), replay(Parser::Json, 100, 66)] {
+            let mut cursor = replay.begin(None);
             let mut late = None;
             for number in 1..=5 {
                 if number == 5 {
-                    late = Some(trail.begin(None));
+                    late = Some(replay.begin(None));
                 }
-                trail.push(&said("/", Parser::Json, &format!("a-{number}")));
+                replay.push(&said("/", Parser::Json, &format!("a-{number}")));
             }
-            assert_eq!((trail.parcels.len(), trail.bytes), (3, 3 * 19));
-            assert_eq!(missed(&trail, "/", &mut steps, None), None);
-            assert_eq!(missed(&trail, "/", &mut steps, Some("a-1")), None);
-            assert_eq!(missed(&trail, "/", &mut steps, Some("a-3")), Some(2));
-            assert_eq!(missed(&trail, "/", &mut late.unwrap(), None), Some(1), "who came later has missed nothing");
+            assert_eq!((replay.encoded.len(), replay.bytes), (3, 3 * 19));
+            assert_eq!(missed(&replay, "/", &mut cursor, None), None);
+            assert_eq!(missed(&replay, "/", &mut cursor, Some("a-1")), None);
+            assert_eq!(missed(&replay, "/", &mut cursor, Some("a-3")), Some(2));
+            assert_eq!(missed(&replay, "/", &mut late.unwrap(), None), Some(1), "who came later has missed nothing");
         }
     }
 
     #[test]
     fn questions_are_not_asked_again() {
         for parser in [Parser::Json, Parser::Msgpack] {
-            let mut trail = trail(parser, 10, 10_000);
+            let mut replay = replay(parser, 10, 10_000);
             let draft = Draft { asks: Some(7), ..Draft::new(Payload::Text("1".into())) };
             for scope in ["/", "/x7"] {
-                trail.push(&Shape { parser, recovers: true }.event(scope, &draft, Place::Nowhere).unwrap());
-                assert_eq!(trail.parcels.len(), 0);
-                trail.push(&said(scope, parser, "a-1"));
-                assert!(trail.pop());
+                replay.push(&SocketIoEncoder { parser, recovers: true }.event(scope, &draft, Place::Nowhere).unwrap());
+                assert_eq!(replay.encoded.len(), 0);
+                replay.push(&said(scope, parser, "a-1"));
+                assert!(replay.pop());
             }
         }
     }
@@ -379,7 +383,7 @@ mod tests {
     #[test]
     fn what_several_hold_counts_once_and_is_given_back() {
         let held = Gauge::default();
-        let new = || Trail::new(1, Parser::Json, Bounds { held: held.clone(), ..bounds(3, 10_000) });
+        let new = || ReplayBuffer::new(1, Parser::Json, ReplayLimits { held: held.clone(), ..bounds(3, 10_000) });
         let (mut one, mut two) = (new(), new());
         let event = said("/", Parser::Json, "a-1");
         one.push(&event);
@@ -400,17 +404,19 @@ mod tests {
     #[test]
     fn together_they_hold_no_more_than_they_may() {
         let held = Gauge::default();
-        let new = || Trail::new(1, Parser::Json, Bounds { held: held.clone(), total: 1000, ..bounds(100, 10_000) });
+        let new = || {
+            ReplayBuffer::new(1, Parser::Json, ReplayLimits { held: held.clone(), total: 1000, ..bounds(100, 10_000) })
+        };
         let mut trails = [new(), new(), new()];
-        let mut clients = trails.each_mut().map(|trail| trail.begin(None));
+        let mut clients = trails.each_mut().map(|replay| replay.begin(None));
         for number in 1..=50 {
-            for trail in &mut trails {
-                trail.push(&said("/", Parser::Json, &format!("a-{number}")));
+            for replay in &mut trails {
+                replay.push(&said("/", Parser::Json, &format!("a-{number}")));
                 assert!(held.get() <= 1000, "{}", held.get());
             }
         }
-        for (trail, steps) in trails.iter().zip(&mut clients) {
-            assert_eq!(missed(trail, "/", steps, None), None, "none of them has all");
+        for (replay, cursor) in trails.iter().zip(&mut clients) {
+            assert_eq!(missed(replay, "/", cursor, None), None, "none of them has all");
         }
         drop(trails);
         assert_eq!(held.get(), 0);
@@ -418,14 +424,14 @@ mod tests {
 
     #[test]
     fn a_gap_is_not_passed_over() {
-        let mut trail = trail(Parser::Json, 10, 10_000);
-        let mut steps = trail.begin(None);
-        trail.push(&said("/", Parser::Json, "a-1"));
-        trail.gap();
-        assert_eq!(missed(&trail, "/", &mut steps, Some("a-1")), None);
-        assert_eq!(missed(&trail, "/", &mut steps, None), None);
-        trail.push(&said("/", Parser::Json, "a-3"));
-        trail.push(&said("/", Parser::Json, "a-4"));
-        assert_eq!(missed(&trail, "/", &mut steps, Some("a-3")), Some(1));
+        let mut replay = replay(Parser::Json, 10, 10_000);
+        let mut cursor = replay.begin(None);
+        replay.push(&said("/", Parser::Json, "a-1"));
+        replay.gap();
+        assert_eq!(missed(&replay, "/", &mut cursor, Some("a-1")), None);
+        assert_eq!(missed(&replay, "/", &mut cursor, None), None);
+        replay.push(&said("/", Parser::Json, "a-3"));
+        replay.push(&said("/", Parser::Json, "a-4"));
+        assert_eq!(missed(&replay, "/", &mut cursor, Some("a-3")), Some(1));
     }
 }

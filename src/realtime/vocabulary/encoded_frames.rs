@@ -10,7 +10,7 @@ use super::Frame;
 
 /// What one event looks like in one encoding, shared by every client of that encoding. Cheap to clone.
 #[derive(Clone)]
-pub struct Parcel(Arc<Inner>);
+pub struct EncodedFrames(Arc<Inner>);
 
 struct Inner {
     frames: Frames,
@@ -27,21 +27,21 @@ enum Frames {
     Many(Box<[Frame]>),
 }
 
-impl Parcel {
-    pub fn new(frame: Frame) -> Parcel {
+impl EncodedFrames {
+    pub fn new(frame: Frame) -> EncodedFrames {
         let bytes = frame.len();
-        Parcel::of(Frames::One(frame), bytes)
+        EncodedFrames::of(Frames::One(frame), bytes)
     }
 
     /// Several frames that travel together.
-    pub fn several(frames: Vec<Frame>) -> Parcel {
+    pub fn several(frames: Vec<Frame>) -> EncodedFrames {
         let bytes = frames.iter().map(Frame::len).sum();
-        Parcel::of(Frames::Many(frames.into()), bytes)
+        EncodedFrames::of(Frames::Many(frames.into()), bytes)
     }
 
-    fn of(frames: Frames, bytes: usize) -> Parcel {
+    fn of(frames: Frames, bytes: usize) -> EncodedFrames {
         let keepers = AtomicU32::new(0);
-        Parcel(Arc::new(Inner { frames, bytes, keepers, wire: OnceLock::new(), deflated: OnceLock::new() }))
+        EncodedFrames(Arc::new(Inner { frames, bytes, keepers, wire: OnceLock::new(), deflated: OnceLock::new() }))
     }
 
     pub fn frames(&self) -> &[Frame] {
@@ -58,12 +58,12 @@ impl Parcel {
 
     /// One more keeps it. What that costs in memory, in bytes: all of it is the first's.
     pub fn keep(&self) -> usize {
-        size_of::<Parcel>() + if self.0.keepers.fetch_add(1, Ordering::Relaxed) == 0 { self.cost() } else { 0 }
+        size_of::<EncodedFrames>() + if self.0.keepers.fetch_add(1, Ordering::Relaxed) == 0 { self.cost() } else { 0 }
     }
 
     /// One of those lets it go. What that gives back.
     pub fn let_go(&self) -> usize {
-        size_of::<Parcel>() + if self.0.keepers.fetch_sub(1, Ordering::Relaxed) == 1 { self.cost() } else { 0 }
+        size_of::<EncodedFrames>() + if self.0.keepers.fetch_sub(1, Ordering::Relaxed) == 1 { self.cost() } else { 0 }
     }
 
     fn cost(&self) -> usize {
@@ -76,7 +76,7 @@ impl Parcel {
         self.0.wire.get_or_init(|| render(self.frames()))
     }
 
-    /// As [`Parcel::wire`], of a WebSocket that compresses each message by itself with a window of 2 to the `window`.
+    /// As [`EncodedFrames::wire`], of a WebSocket that compresses each message by itself with a window of 2 to the `window`.
     /// `None` where it was made for another window: those links are few, and each makes its own.
     pub fn deflated(&self, window: u8, render: impl FnOnce(&[Frame]) -> Bytes) -> Option<&Bytes> {
         let (made_for, bytes) = self.0.deflated.get_or_init(|| (window, render(self.frames())));
@@ -84,13 +84,13 @@ impl Parcel {
     }
 }
 
-impl From<Frame> for Parcel {
-    fn from(frame: Frame) -> Parcel {
-        Parcel::new(frame)
+impl From<Frame> for EncodedFrames {
+    fn from(frame: Frame) -> EncodedFrames {
+        EncodedFrames::new(frame)
     }
 }
 
-impl fmt::Debug for Parcel {
+impl fmt::Debug for EncodedFrames {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.frames()).finish()
     }

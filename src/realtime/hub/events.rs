@@ -7,7 +7,7 @@ use crate::realtime::vocabulary::{Channel, Member};
 
 /// One thing that happened.
 #[derive(Debug, Clone, Copy)]
-pub enum News<'a> {
+pub enum HubEvent<'a> {
     /// So many subscribe to the channel now.
     Subscribers { channel: &'a Channel, subscribers: usize },
     /// A member has come into a channel's presence.
@@ -16,21 +16,21 @@ pub enum News<'a> {
     Went { channel: &'a Channel, member: &'a Arc<Member> },
 }
 
-/// Hears news. It is called under the channel's lock, so that it hears them in the order in which they happen: it must
+/// Hears events. It is called under the channel's lock, so that it hears them in the order in which they happen: it must
 /// return at once, and must not call the hub. What it keeps of them it bounds itself.
 pub trait Observer: Send + Sync {
-    fn hear(&self, news: &News<'_>);
+    fn on_event(&self, event: &HubEvent<'_>);
 }
 
 impl Hub {
-    /// Has `observers` hear all news from now on. Only the first call counts.
+    /// Has `observers` hear all events from now on. Only the first call counts.
     pub fn observe(&self, observers: Vec<Arc<dyn Observer>>) {
         let _ = self.observers.set(observers);
     }
 
-    pub(super) fn report(&self, news: &News<'_>) {
+    pub(super) fn report(&self, event: &HubEvent<'_>) {
         for observer in self.observers.get().into_iter().flatten() {
-            observer.hear(news);
+            observer.on_event(event);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::realtime::vocabulary::{Frame, Text};
 /// How often whoever reads is released while the client waits for that, to read no more.
 const RELEASE: Duration = Duration::from_millis(100);
 
-pub struct Candidate {
+pub struct Probe {
     link: Box<dyn Link>,
     /// When it has taken too long.
     deadline: Instant,
@@ -31,9 +31,9 @@ pub enum Trial {
     Failed,
 }
 
-impl Candidate {
-    pub fn new(link: Box<dyn Link>, now: Instant, timeout: Duration) -> Candidate {
-        Candidate { link, deadline: now + timeout, release: None, is_agreed: false }
+impl Probe {
+    pub fn new(link: Box<dyn Link>, now: Instant, timeout: Duration) -> Probe {
+        Probe { link, deadline: now + timeout, release: None, is_agreed: false }
     }
 
     pub fn is_agreed(&self) -> bool {

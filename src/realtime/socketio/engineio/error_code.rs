@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use crate::http::{Body, Response};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ErrorCode {
     TransportUnknown,
     SessionUnknown,
     BadHandshakeMethod,
@@ -15,43 +15,43 @@ pub enum Refusal {
     UnsupportedVersion,
 }
 
-impl Refusal {
+impl ErrorCode {
     fn code(self) -> u8 {
         match self {
-            Refusal::TransportUnknown => 0,
-            Refusal::SessionUnknown => 1,
-            Refusal::BadHandshakeMethod => 2,
-            Refusal::BadRequest => 3,
-            Refusal::Forbidden => 4,
-            Refusal::UnsupportedVersion => 5,
+            ErrorCode::TransportUnknown => 0,
+            ErrorCode::SessionUnknown => 1,
+            ErrorCode::BadHandshakeMethod => 2,
+            ErrorCode::BadRequest => 3,
+            ErrorCode::Forbidden => 4,
+            ErrorCode::UnsupportedVersion => 5,
         }
     }
 
     fn message(self) -> &'static str {
         match self {
-            Refusal::TransportUnknown => "Transport unknown",
-            Refusal::SessionUnknown => "Session ID unknown",
-            Refusal::BadHandshakeMethod => "Bad handshake method",
-            Refusal::BadRequest => "Bad request",
-            Refusal::Forbidden => "Forbidden",
-            Refusal::UnsupportedVersion => "Unsupported protocol version",
+            ErrorCode::TransportUnknown => "Transport unknown",
+            ErrorCode::SessionUnknown => "Session ID unknown",
+            ErrorCode::BadHandshakeMethod => "Bad handshake method",
+            ErrorCode::BadRequest => "Bad request",
+            ErrorCode::Forbidden => "Forbidden",
+            ErrorCode::UnsupportedVersion => "Unsupported protocol version",
         }
     }
 
     /// The value of the label `reason` in the numbers.
     pub fn label(self) -> &'static str {
         match self {
-            Refusal::TransportUnknown => "transport_unknown",
-            Refusal::SessionUnknown => "session_unknown",
-            Refusal::BadHandshakeMethod => "handshake_method",
-            Refusal::BadRequest => "bad_request",
-            Refusal::Forbidden => "origin",
-            Refusal::UnsupportedVersion => "protocol_version",
+            ErrorCode::TransportUnknown => "transport_unknown",
+            ErrorCode::SessionUnknown => "session_unknown",
+            ErrorCode::BadHandshakeMethod => "handshake_method",
+            ErrorCode::BadRequest => "bad_request",
+            ErrorCode::Forbidden => "origin",
+            ErrorCode::UnsupportedVersion => "protocol_version",
         }
     }
 
     fn status(self) -> StatusCode {
-        if self == Refusal::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST }
+        if self == ErrorCode::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST }
     }
 
     /// To an ordinary request.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Asks an interval after the last answer, and gives up a time-out after the question.
 #[derive(Debug, Clone, Copy)]
-pub struct Beat {
+pub struct Heartbeat {
     due: Instant,
     asked: Asked,
 }
@@ -23,12 +23,12 @@ pub enum Due {
     Nothing,
     Ping,
     /// It never answered.
-    Over,
+    CloseReason,
 }
 
-impl Beat {
-    pub fn new(now: Instant, interval: Duration) -> Beat {
-        Beat { due: now + interval, asked: Asked::No }
+impl Heartbeat {
+    pub fn new(now: Instant, interval: Duration) -> Heartbeat {
+        Heartbeat { due: now + interval, asked: Asked::No }
     }
 
     pub fn due(&self) -> Instant {
@@ -41,7 +41,7 @@ impl Beat {
             return Due::Nothing;
         }
         if self.asked != Asked::No {
-            return Due::Over;
+            return Due::CloseReason;
         }
         self.asked = Asked::Yes;
         self.due = now + timeout;
@@ -50,10 +50,10 @@ impl Beat {
 
     /// The answer has come.
     pub fn answered(&mut self, now: Instant, interval: Duration) {
-        *self = Beat::new(now, interval);
+        *self = Heartbeat::new(now, interval);
     }
 
-    /// Whether [`Beat::heard`] makes a difference: if not, no clock need be read for it.
+    /// Whether [`Heartbeat::heard`] makes a difference: if not, no clock need be read for it.
     pub fn listens(&self) -> bool {
         self.asked == Asked::Yes
     }
@@ -61,7 +61,7 @@ impl Beat {
     /// Something else has come while the answer is awaited.
     pub fn heard(&mut self, now: Instant, timeout: Duration) {
         if self.listens() {
-            *self = Beat { due: now + timeout, asked: Asked::AndHeard };
+            *self = Heartbeat { due: now + timeout, asked: Asked::AndHeard };
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_client_that_answers_is_asked_again_an_interval_later() {
         let start = Instant::now();
-        let mut beat = Beat::new(start, 25 * SECOND);
+        let mut beat = Heartbeat::new(start, 25 * SECOND);
         assert_eq!(beat.wake(start + 24 * SECOND, 20 * SECOND), Due::Nothing);
         assert_eq!(beat.wake(start + 25 * SECOND, 20 * SECOND), Due::Ping);
         assert_eq!(beat.due(), start + 45 * SECOND);
@@ -83,19 +83,19 @@ mod tests {
         assert_eq!(beat.due(), start + 55 * SECOND);
         assert_eq!(beat.wake(start + 55 * SECOND, 20 * SECOND), Due::Ping);
         assert_eq!(beat.wake(start + 74 * SECOND, 20 * SECOND), Due::Nothing);
-        assert_eq!(beat.wake(start + 75 * SECOND, 20 * SECOND), Due::Over);
+        assert_eq!(beat.wake(start + 75 * SECOND, 20 * SECOND), Due::CloseReason);
     }
 
     #[test]
     fn other_packets_are_worth_one_more_time_out() {
         let start = Instant::now();
-        let mut beat = Beat::new(start, 25 * SECOND);
+        let mut beat = Heartbeat::new(start, 25 * SECOND);
         beat.heard(start + 10 * SECOND, 20 * SECOND);
         assert_eq!(beat.due(), start + 25 * SECOND, "before the question they mean nothing");
         beat.wake(start + 25 * SECOND, 20 * SECOND);
         beat.heard(start + 40 * SECOND, 20 * SECOND);
         beat.heard(start + 50 * SECOND, 20 * SECOND);
         assert_eq!(beat.due(), start + 60 * SECOND);
-        assert_eq!(beat.wake(start + 60 * SECOND, 20 * SECOND), Due::Over);
+        assert_eq!(beat.wake(start + 60 * SECOND, 20 * SECOND), Due::CloseReason);
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::over::Over;
+use super::close_reason::CloseReason;
 use super::packet;
 use super::payload::{self, Malformed, Payload};
 use super::shared::Shared;
@@ -16,7 +16,7 @@ use crate::realtime::vocabulary::{Frame, Text};
 /// socket's buffers in the kernel would take of a client whose reads are as far apart.
 const BUFFER: usize = 256 * 1024;
 
-pub struct Polled {
+pub struct PollingState {
     shared: Arc<Shared>,
     /// The body that is read at the moment.
     payload: Option<Payload>,
@@ -28,9 +28,16 @@ pub struct Polled {
     pub traffic: Traffic,
 }
 
-impl Polled {
-    pub fn new(shared: Arc<Shared>) -> Polled {
-        Polled { shared, payload: None, frames: Vec::new(), bytes: 0, releases: false, traffic: Traffic::default() }
+impl PollingState {
+    pub fn new(shared: Arc<Shared>) -> PollingState {
+        PollingState {
+            shared,
+            payload: None,
+            frames: Vec::new(),
+            bytes: 0,
+            releases: false,
+            traffic: Traffic::default(),
+        }
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -52,7 +59,7 @@ impl Polled {
     }
 
     /// The next packet that was posted.
-    pub fn poll_packet(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, Over>> {
+    pub fn poll_packet(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, CloseReason>> {
         loop {
             if let Some(payload) = &mut self.payload {
                 match payload.next() {
@@ -79,9 +86,9 @@ impl Polled {
         self.shared.exchange.used();
     }
 
-    fn malformed(&mut self, malformed: Malformed) -> Over {
+    fn malformed(&mut self, malformed: Malformed) -> CloseReason {
         self.payload = None;
-        Over::parse_error(malformed.to_string())
+        CloseReason::parse_error(malformed.to_string())
     }
 
     /// Ready while little waits.
@@ -137,14 +144,14 @@ impl Polled {
     }
 }
 
-impl Drop for Polled {
+impl Drop for PollingState {
     fn drop(&mut self) {
         self.shared.exchange.end();
     }
 }
 
-fn fault(fault: Fault) -> Over {
-    Over::transport_error(match fault {
+fn fault(fault: Fault) -> CloseReason {
+    CloseReason::transport_error(match fault {
         Fault::Overlap => "two requests of a kind at the same time",
         Fault::BrokenOff => "a request broke off",
         Fault::Content => "a body that is not text",

@@ -2,41 +2,41 @@
 
 use std::sync::Arc;
 
-use super::trail::Steps;
+use super::replay::Cursor;
 
-use crate::realtime::vocabulary::{Channel, Ticket};
+use crate::realtime::vocabulary::{Channel, Ref};
 
 /// What Socket.IO calls a socket.
 #[derive(Debug)]
-pub struct Space {
+pub struct Namespace {
     pub scope: Arc<str>,
     pub sid: Arc<str>,
     pub state: State,
     /// The rooms it is in, but for that of all.
     pub rooms: Vec<Channel>,
     /// With which it can come back, where it can.
-    pub steps: Option<Box<Steps>>,
+    pub cursor: Option<Box<Cursor>>,
 }
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It asked to be let in.
-    Asking(Ticket),
+    Asking(Ref),
     /// It may be here, and is being made to hear what all of the namespace hear.
-    Joining(Ticket),
+    Joining(Ref),
     Joined,
     /// Its link is lost. The outcome of this may still come: it was asked when the client had come back once before.
-    Away(Ticket),
+    Away(Ref),
     /// It is back on another link, and asks whether it may be.
-    Returning(Ticket),
+    Returning(Ref),
     /// Its link was lost when it asked to be let in; if it is, it has left.
-    Leaving(Ticket),
+    Leaving(Ref),
 }
 
-impl Space {
-    pub fn new(scope: Arc<str>, sid: Arc<str>, ticket: Ticket) -> Space {
-        Space { scope, sid, state: State::Asking(ticket), rooms: Vec::new(), steps: None }
+impl Namespace {
+    pub fn new(scope: Arc<str>, sid: Arc<str>, ticket: Ref) -> Namespace {
+        Namespace { scope, sid, state: State::Asking(ticket), rooms: Vec::new(), cursor: None }
     }
 
     /// What is for it is said, or kept to be said when it is back.

@@ -1,4 +1,4 @@
-//! Mailboxes, a lane of them under one lock: fan-out takes the lock once a lane, not once a client.
+//! Mailboxes, a shard of them under one lock: fan-out takes the lock once a shard, not once a client.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,44 +15,44 @@ use crate::realtime::vocabulary::{ConnectionId, DisconnectReason};
 /// Where a mailbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address {
-    pub lane: u8,
+    pub shard: u8,
     pub slot: u32,
 }
 
-/// A connection's id says where its mailbox is, so that no directory is needed: 8 bits lane, 24 bits slot, and a
+/// A connection's id says where its mailbox is, so that no directory is needed: 8 bits shard, 24 bits slot, and a
 /// generation that tells one use of a slot from the next.
 impl Address {
     pub const MOST_SLOTS: usize = 1 << 24;
 
     fn id(self, generation: u32) -> ConnectionId {
-        ConnectionId(u64::from(generation) << 32 | u64::from(self.slot) << 8 | u64::from(self.lane))
+        ConnectionId(u64::from(generation) << 32 | u64::from(self.slot) << 8 | u64::from(self.shard))
     }
 
     pub fn of(id: ConnectionId) -> Address {
         let bytes = id.0.to_le_bytes();
-        Address { lane: bytes[0], slot: u32::from_le_bytes([bytes[1], bytes[2], bytes[3], 0]) }
+        Address { shard: bytes[0], slot: u32::from_le_bytes([bytes[1], bytes[2], bytes[3], 0]) }
     }
 }
 
 /// How much is taken from a mailbox at a time, in bytes: what is taken can no longer be dropped.
 pub const BATCH_BYTES: usize = 64 * 1024;
 
-/// What a lane may keep allocated for those that are due while none is, in mailboxes.
+/// What a shard may keep allocated for those that are due while none is, in mailboxes.
 const SPARE: usize = 4096;
 
-pub struct Lane {
+pub struct MailboxShard {
     number: u8,
     inner: Mutex<Mailboxes>,
     /// Mailboxes that fill up while their sessions have not yet had their turn: who publishes should let them.
     crowded: Arc<AtomicUsize>,
 }
 
-/// The mailboxes of a lane, locked.
+/// The mailboxes of a shard, locked.
 pub struct Mailboxes {
     slots: Slab<Mailbox>,
     generation: u32,
     crowded: Arc<AtomicUsize>,
-    /// Whose post is to be written, each once: bounded by the mailboxes.
+    /// Whose delivery is to be written, each once: bounded by the mailboxes.
     due: VecDeque<u32>,
     flusher: Option<Waker>,
 }
@@ -88,7 +88,7 @@ enum Turn {
 
 /// What a session finds in its mailbox.
 #[derive(Debug, Default)]
-pub struct Post {
+pub struct Delivery {
     pub entries: VecDeque<Entry>,
     pub behind: Vec<(u32, u64)>,
     pub closing: Option<Box<DisconnectReason>>,
@@ -96,7 +96,7 @@ pub struct Post {
     pub is_all: bool,
 }
 
-impl Post {
+impl Delivery {
     /// Drops what was taken of a channel that the client has left.
     pub fn forget(&mut self, channel: u32) {
         self.entries.retain(|entry| entry.channel != channel);
@@ -104,8 +104,8 @@ impl Post {
     }
 }
 
-impl Lane {
-    pub fn new(number: u8, generation: u32, crowded: Arc<AtomicUsize>) -> Lane {
+impl MailboxShard {
+    pub fn new(number: u8, generation: u32, crowded: Arc<AtomicUsize>) -> MailboxShard {
         let inner = Mutex::new(Mailboxes {
             slots: Slab::new(),
             generation,
@@ -113,7 +113,7 @@ impl Lane {
             due: VecDeque::new(),
             flusher: None,
         });
-        Lane { number, inner, crowded }
+        MailboxShard { number, inner, crowded }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Mailboxes> {
@@ -122,10 +122,10 @@ impl Lane {
 
     /// The address of its first slot.
     pub fn address(&self) -> Address {
-        Address { lane: self.number, slot: 0 }
+        Address { shard: self.number, slot: 0 }
     }
 
-    /// A new mailbox; `None` when the lane is full.
+    /// A new mailbox; `None` when the shard is full.
     pub fn open(&self) -> Option<(ConnectionId, Address)> {
         let mut inner = self.lock();
         if inner.slots.len() >= Address::MOST_SLOTS {
@@ -134,7 +134,7 @@ impl Lane {
         inner.generation = inner.generation.wrapping_add(1);
         let generation = inner.generation;
         let entry = inner.slots.vacant_entry();
-        let address = Address { lane: self.number, slot: u32::try_from(entry.key()).ok()? };
+        let address = Address { shard: self.number, slot: u32::try_from(entry.key()).ok()? };
         let id = address.id(generation);
         entry.insert(Mailbox {
             id,
@@ -162,7 +162,7 @@ impl Lane {
         drop(inner);
     }
 
-    /// Up to `most` of those whose post is to be written; where there are none, the flusher is woken when there are.
+    /// Up to `most` of those whose delivery is to be written; where there are none, the flusher is woken when there are.
     pub fn due(
         &self,
         due: &mut Vec<(ConnectionId, Arc<dyn DirectWriter>)>,
@@ -206,23 +206,23 @@ impl Lane {
         }
     }
 
-    /// Takes what waits, about `most` bytes of it, into `post`; sleeps when there is nothing.
-    pub fn take(&self, address: Address, post: &mut Post, most: usize, context: &mut Context<'_>) -> Poll<()> {
+    /// Takes what waits, about `most` bytes of it, into `delivery`; sleeps when there is nothing.
+    pub fn take(&self, address: Address, delivery: &mut Delivery, most: usize, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
         let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return Poll::Pending };
         if std::mem::take(&mut mailbox.crowded) {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
         let is_empty = mailbox.outbox.is_empty() && mailbox.behind.is_empty() && mailbox.closing.is_none();
-        mailbox.outbox.take(&mut post.entries, most);
-        post.behind.append(&mut mailbox.behind);
-        post.is_all = mailbox.outbox.is_empty();
+        mailbox.outbox.take(&mut delivery.entries, most);
+        delivery.behind.append(&mut mailbox.behind);
+        delivery.is_all = mailbox.outbox.is_empty();
         // Last words come before the end, but for who reads too slowly: it may come back for them.
         let is_slow = mailbox.closing.as_deref() == Some(&DisconnectReason::Slow);
-        post.closing = if post.is_all || is_slow { mailbox.closing.take() } else { None };
+        delivery.closing = if delivery.is_all || is_slow { mailbox.closing.take() } else { None };
         // What comes from now on wakes it: it need not look again before that.
-        mailbox.turn = if post.is_all { Turn::Asleep } else { Turn::Busy };
-        if post.is_all && !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        mailbox.turn = if delivery.is_all { Turn::Asleep } else { Turn::Busy };
+        if delivery.is_all && !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             mailbox.waker = Some(context.waker().clone());
         }
         if is_empty { Poll::Pending } else { Poll::Ready(()) }
@@ -262,7 +262,7 @@ impl Mailboxes {
     }
 
     /// Has its session look into the mailbox, whoever was told before.
-    pub fn rouse(&mut self, id: ConnectionId) {
+    pub fn wake_session(&mut self, id: ConnectionId) {
         if let Some(mailbox) = self.slots.get_mut(Address::of(id).slot as usize)
             && mailbox.id == id
             && mailbox.turn != Turn::Busy
@@ -278,12 +278,12 @@ impl Mailboxes {
         }
     }
 
-    /// Takes what waits where it is parcels and nothing else, and no more than one batch; the session sleeps on.
-    pub fn take_parcels(&mut self, id: ConnectionId, entries: &mut VecDeque<Entry>) -> bool {
+    /// Takes what waits where it is encoded and nothing else, and no more than one batch; the session sleeps on.
+    pub fn take_encoded(&mut self, id: ConnectionId, entries: &mut VecDeque<Entry>) -> bool {
         let mailbox = self.slots.get_mut(Address::of(id).slot as usize).filter(|mailbox| mailbox.id == id);
         let Some(mailbox) = mailbox else { return false };
         let is_open = mailbox.behind.is_empty() && mailbox.closing.is_none() && mailbox.turn != Turn::Busy;
-        if !is_open || !mailbox.outbox.take_parcels(entries, BATCH_BYTES) {
+        if !is_open || !mailbox.outbox.take_encoded(entries, BATCH_BYTES) {
             return false;
         }
         mailbox.turn = Turn::Asleep;

@@ -1,0 +1,38 @@
+//! Why a session's transport is over, in the words of the Node server.
+
+use std::borrow::Cow;
+
+use super::packet;
+use crate::realtime::link::LinkError;
+
+#[derive(Debug, Clone)]
+pub struct CloseReason {
+    word: &'static str,
+    detail: Cow<'static, str>,
+    /// What whoever still reads is told.
+    pub last: &'static str,
+}
+
+impl CloseReason {
+    /// The client has closed it.
+    pub fn closed(detail: &'static str) -> CloseReason {
+        CloseReason { word: "transport close", detail: detail.into(), last: packet::NOOP }
+    }
+
+    pub fn transport_error(detail: impl Into<Cow<'static, str>>) -> CloseReason {
+        CloseReason { word: "transport error", detail: detail.into(), last: packet::CLOSE }
+    }
+
+    pub fn parse_error(detail: impl Into<Cow<'static, str>>) -> CloseReason {
+        CloseReason { word: "parse error", detail: detail.into(), last: packet::CLOSE }
+    }
+
+    pub fn ping_timeout() -> CloseReason {
+        CloseReason { word: "ping timeout", detail: "the client answered no ping".into(), last: packet::CLOSE }
+    }
+
+    /// For the session.
+    pub fn error(&self) -> LinkError {
+        LinkError::Ended { word: self.word, detail: self.detail.clone() }
+    }
+}
