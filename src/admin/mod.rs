@@ -19,7 +19,7 @@ use serve::Served;
 use crate::drain::Signal;
 use crate::listen::{self, BindError, Inherited};
 use crate::realtime::Realtime;
-use crate::realtime::api::{Api, Door};
+use crate::realtime::api::{Api, Listener};
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 
@@ -95,7 +95,7 @@ impl Admin {
                 }
                 let bound = listener.local_addr().unwrap_or(address);
                 // Whoever is elsewhere must show a token, as on any other listener.
-                let door = if bound.ip().is_loopback() { Door::Operator } else { Door::Outside };
+                let door = if bound.ip().is_loopback() { Listener::Admin } else { Listener::Public };
                 admin.serve(listener, Served::Everything(door));
             }
             Place::Off if has_app => {

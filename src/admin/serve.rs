@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::Inner;
 use super::answer::{answer, nothing, starting, told};
 use crate::http::{Body, Request, Response};
-use crate::realtime::api::Door;
+use crate::realtime::api::Listener;
 
 /// Connections at once. Further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -29,7 +29,7 @@ const HEAD_SIZE: usize = 8 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Served {
     /// All that operators may ask, and the API.
-    Everything(Door),
+    Everything(Listener),
     /// What the app's server may ask, alone.
     Api,
 }
@@ -63,7 +63,7 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served
 }
 
 async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
-    let door = if let Served::Everything(door) = served { door } else { Door::Outside };
+    let door = if let Served::Everything(door) = served { door } else { Listener::Public };
     if let Some(realtime) = admin.realtime.get()
         && let Some(found) = realtime.find_from_app(&request)
     {
@@ -72,7 +72,7 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
     }
     let path = request.uri().path();
     match admin.api.get() {
-        Some(api) if api.serves(path, Door::Operator) => api.answer(request, door).await,
+        Some(api) if api.serves(path, Listener::Admin) => api.answer(request, door).await,
         None if served == Served::Api => starting(&request),
         _ if served == Served::Api => nothing(&request),
         _ => answer(admin, request.method(), path, request.headers()).await,

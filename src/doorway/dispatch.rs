@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::files::{Files, Reply};
 use crate::http::{Answer, Failure, Request, Response};
 use crate::realtime::Realtime;
-use crate::realtime::api::{Api, Door};
+use crate::realtime::api::{Api, Listener};
 use crate::upstream::Upstream;
 
 /// The rooms that answer requests.
@@ -34,9 +34,9 @@ impl Service<Request> for Dispatch {
     }
 
     fn call(&mut self, request: Request) -> Answer {
-        if self.api.serves(request.uri().path(), Door::Outside) {
+        if self.api.serves(request.uri().path(), Listener::Public) {
             let api = Arc::clone(&self.api);
-            return Box::pin(async move { Ok(api.answer(request, Door::Outside).await) });
+            return Box::pin(async move { Ok(api.answer(request, Listener::Public).await) });
         }
         // Before the callbacks, whose route has the hub's own path by default: nothing of this reaches the app.
         if let Some(found) = self.realtime.find(&request) {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::entrance::authorizer::{self, Allow, Authorizer, ConnectionInfo, Decision, Left};
-use super::hub::{Answers, Asking, Given, Hub};
+use super::hub::{AckReply, Answers, Hub, PendingAck};
 use super::socketio::app_format;
 use super::vocabulary::{
     Audience, Channel, Command, ConnectionId, DisconnectReason, Draft, Extras, Identity, Inquiry, LeaveKind, Moment,
@@ -31,7 +31,7 @@ use crate::shares::{Count, Counts, Holder, Share, Shares};
 pub struct AppAuthorizer {
     app: Arc<App>,
     hub: Arc<Hub>,
-    kept: Arc<Kept>,
+    kept: Arc<ConnectionData>,
     /// Questions of handlers that are open, by whose events they were asked for.
     of_connection: Arc<Counts<ConnectionId>>,
     of_client: Arc<Shares>,
@@ -43,11 +43,11 @@ const CONNECTIONS_SHARE: usize = 16;
 /// What the app gave each connection, or each scope of one, to keep. One entry for each that was given something,
 /// until it is gone.
 #[derive(Default)]
-struct Kept(Mutex<HashMap<Key, Box<RawValue>>>);
+struct ConnectionData(Mutex<HashMap<Key, Box<RawValue>>>);
 
 type Key = (ConnectionId, Arc<str>);
 
-impl Kept {
+impl ConnectionData {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Box<RawValue>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,7 +215,7 @@ impl AppAuthorizer {
     ///
     /// # Errors
     /// One sentence for the handler.
-    fn open(&self, connection: &ConnectionInfo, publish: Publish) -> Result<(Asking, Held), String> {
+    fn open(&self, connection: &ConnectionInfo, publish: Publish) -> Result<(PendingAck, Held), String> {
         let most = self.hub.max_questions();
         let full = || "as many questions are open as realtime.max_questions allows".to_owned();
         let own = self.of_connection.take(connection.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
@@ -306,7 +306,7 @@ fn settle_at_the_end(turn: &Turn, hub: &Arc<Hub>) {
     });
 }
 
-fn reply(from: ConnectionId, given: &Given) -> app::Reply {
+fn reply(from: ConnectionId, given: &AckReply) -> app::Reply {
     let args = match &given.data {
         Payload::Json(json) => app_format::inline(json, &app_format::attached(&given.extras)).to_string(),
         Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),

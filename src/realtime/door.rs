@@ -66,7 +66,7 @@ impl<C: 'static> Doors<C> {
 
     /// One more, behind those that are there; `section` is where its config is.
     pub fn with<D: Door>(mut self, door: D, section: fn(&C) -> &D::Config) -> Doors<C> {
-        self.0.push(Box::new(Entry { door: Arc::new(door), section }));
+        self.0.push(Box::new(DoorEntry { door: Arc::new(door), section }));
         self
     }
 
@@ -93,12 +93,12 @@ trait Listed<C>: Send + Sync {
     fn reload(&self, config: &C);
 }
 
-struct Entry<D: Door, C> {
+struct DoorEntry<D: Door, C> {
     door: Arc<D>,
     section: fn(&C) -> &D::Config,
 }
 
-impl<D: Door, C> Listed<C> for Entry<D, C> {
+impl<D: Door, C> Listed<C> for DoorEntry<D, C> {
     fn find(&self, request: &Request) -> Option<Found> {
         self.door.find(request)
     }

@@ -20,7 +20,7 @@ const LONGEST: usize = 512;
 
 /// The tokens that are good, at least one. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Tokens(Vec<String>);
+pub struct BearerTokens(Vec<String>);
 
 /// Not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,15 +33,15 @@ pub enum BadToken {
     Character,
 }
 
-static GENERATED: LazyLock<Tokens> =
-    LazyLock::new(|| Tokens::given().and_then(Result::ok).unwrap_or_else(Tokens::generate));
+static GENERATED: LazyLock<BearerTokens> =
+    LazyLock::new(|| BearerTokens::given().and_then(Result::ok).unwrap_or_else(BearerTokens::generate));
 
-impl Tokens {
+impl BearerTokens {
     /// These, the first of which is the one to hand out.
     ///
     /// # Errors
     /// [`BadToken`].
-    pub fn new(texts: &[String]) -> Result<Tokens, BadToken> {
+    pub fn new(texts: &[String]) -> Result<BearerTokens, BadToken> {
         // RFC 6750 section 2.1.
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         for text in texts {
@@ -52,27 +52,27 @@ impl Tokens {
                 return Err(BadToken::Character);
             }
         }
-        if texts.is_empty() { Err(BadToken::None) } else { Ok(Tokens(texts.to_vec())) }
+        if texts.is_empty() { Err(BadToken::None) } else { Ok(BearerTokens(texts.to_vec())) }
     }
 
-    fn given() -> Option<Result<Tokens, BadToken>> {
-        std::env::var(VARIABLE).ok().map(|text| Tokens::new(&[text.trim().to_owned()]))
+    fn given() -> Option<Result<BearerTokens, BadToken>> {
+        std::env::var(VARIABLE).ok().map(|text| BearerTokens::new(&[text.trim().to_owned()]))
     }
 
     /// What is wrong with the token that this process was given, if it was given one.
     pub fn wrong_in_environment() -> Option<BadToken> {
-        Tokens::given()?.err()
+        BearerTokens::given()?.err()
     }
 
     /// That of the environment, or one that is made once a run.
-    pub fn of_this_run() -> &'static Tokens {
+    pub fn of_this_run() -> &'static BearerTokens {
         &GENERATED
     }
 
-    fn generate() -> Tokens {
+    fn generate() -> BearerTokens {
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
-        Tokens(vec![format!("dwt_{}", URL_SAFE_NO_PAD.encode(bytes))])
+        BearerTokens(vec![format!("dwt_{}", URL_SAFE_NO_PAD.encode(bytes))])
     }
 
     /// The one that the app gets.
@@ -91,9 +91,9 @@ impl Tokens {
     }
 }
 
-impl fmt::Debug for Tokens {
+impl fmt::Debug for BearerTokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Tokens({})", self.0.len())
+        write!(formatter, "BearerTokens({})", self.0.len())
     }
 }
 
@@ -114,19 +114,19 @@ mod tests {
     #[test]
     fn any_of_them_is_accepted_and_nothing_else() {
         let (one, two) = ("a".repeat(32), "b".repeat(40));
-        let tokens = Tokens::new(&[one.clone(), two.clone()]).unwrap();
+        let tokens = BearerTokens::new(&[one.clone(), two.clone()]).unwrap();
         assert_eq!(tokens.reveal(), one);
         assert!(tokens.accept(&one) && tokens.accept(&two));
         for wrong in ["", "a", &one[1..], &two[1..]] {
             assert!(!tokens.accept(wrong), "{wrong}");
         }
-        assert_eq!(format!("{tokens:?}"), "Tokens(2)");
+        assert_eq!(format!("{tokens:?}"), "BearerTokens(2)");
     }
 
     #[test]
     fn what_can_be_guessed_or_cannot_be_sent_is_no_token() {
-        let new = |text: &str| Tokens::new(&[text.to_owned()]).unwrap_err();
-        assert_eq!(Tokens::new(&[]), Err(BadToken::None));
+        let new = |text: &str| BearerTokens::new(&[text.to_owned()]).unwrap_err();
+        assert_eq!(BearerTokens::new(&[]), Err(BadToken::None));
         assert_eq!(new("short"), BadToken::Length);
         assert_eq!(new(&"x".repeat(513)), BadToken::Length);
         assert_eq!(new(&" ".repeat(32)), BadToken::Character);
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn generated_ones_differ() {
-        let (one, other) = (Tokens::generate(), Tokens::generate());
+        let (one, other) = (BearerTokens::generate(), BearerTokens::generate());
         assert_ne!(one, other);
         assert!(one.accept(one.reveal()) && !one.accept(other.reveal()));
-        assert_eq!(Tokens::new(&[one.reveal().to_owned()]), Ok(one));
+        assert_eq!(BearerTokens::new(&[one.reveal().to_owned()]), Ok(one));
     }
 
     #[test]

@@ -6,33 +6,33 @@ use std::net::IpAddr;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
 
-use super::bearer::{Tokens, shown};
-use super::problem::Problem;
+use super::bearer::{BearerTokens, shown};
+use super::problem::ApiProblem;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The listener that a request came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Listener {
     /// One that only this machine reaches, where operators ask without a password.
-    Operator,
+    Admin,
     /// Any other: a token is needed.
-    Outside,
+    Public,
 }
 
 /// Lets a caller in.
 ///
 /// # Errors
 /// 401 without a good token where one is needed, or with a bad one anywhere; 403 for a web page without one.
-pub fn admit(door: Door, headers: &HeaderMap, tokens: &Tokens) -> Result<(), Problem> {
+pub fn admit(door: Listener, headers: &HeaderMap, tokens: &BearerTokens) -> Result<(), ApiProblem> {
     match (shown(headers), door) {
         (Some(token), _) if tokens.accept(token) => Ok(()),
-        (Some(_), _) => Err(Problem::unauthorized("this token is not (or no longer) good here")),
-        (None, Door::Outside) => Err(Problem::unauthorized("a token is needed: Authorization: Bearer TOKEN")),
-        (None, Door::Operator) if is_from_a_page(headers) => {
-            Err(Problem::forbidden("web pages may not ask here without a token"))
+        (Some(_), _) => Err(ApiProblem::unauthorized("this token is not (or no longer) good here")),
+        (None, Listener::Public) => Err(ApiProblem::unauthorized("a token is needed: Authorization: Bearer TOKEN")),
+        (None, Listener::Admin) if is_from_a_page(headers) => {
+            Err(ApiProblem::forbidden("web pages may not ask here without a token"))
         }
-        (None, Door::Operator) => Ok(()),
+        (None, Listener::Admin) => Ok(()),
     }
 }
 
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn status(door: Door, headers: &[(&'static str, &'static str)]) -> u16 {
-        let tokens = Tokens::new(&["t".repeat(32)]).unwrap();
+    fn status(door: Listener, headers: &[(&'static str, &'static str)]) -> u16 {
+        let tokens = BearerTokens::new(&["t".repeat(32)]).unwrap();
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
@@ -69,19 +69,19 @@ mod tests {
     fn operators_need_no_token_but_pages_do() {
         let good = ("authorization", "Bearer tttttttttttttttttttttttttttttttt");
         for host in ["127.0.0.1:9080", "localhost:9080", "LOCALHOST", "[::1]:9080"] {
-            assert_eq!(status(Door::Operator, &[("host", host)]), 200, "{host}");
+            assert_eq!(status(Listener::Admin, &[("host", host)]), 200, "{host}");
         }
         for host in ["evil.test:9080", "localhost.evil.test", "", "127.0.0.1.evil.test", "localhost@evil.test"] {
-            assert_eq!(status(Door::Operator, &[("host", host)]), 403, "{host}");
-            assert_eq!(status(Door::Operator, &[("host", host), good]), 200, "{host}");
+            assert_eq!(status(Listener::Admin, &[("host", host)]), 403, "{host}");
+            assert_eq!(status(Listener::Admin, &[("host", host), good]), 200, "{host}");
         }
         let here = ("host", "localhost");
-        assert_eq!(status(Door::Operator, &[here, ("origin", "null")]), 403);
-        assert_eq!(status(Door::Operator, &[here, ("origin", "http://localhost")]), 403);
-        assert_eq!(status(Door::Operator, &[here, ("sec-fetch-site", "same-origin")]), 403);
-        assert_eq!(status(Door::Operator, &[here, ("sec-fetch-site", "none")]), 200);
+        assert_eq!(status(Listener::Admin, &[here, ("origin", "null")]), 403);
+        assert_eq!(status(Listener::Admin, &[here, ("origin", "http://localhost")]), 403);
+        assert_eq!(status(Listener::Admin, &[here, ("sec-fetch-site", "same-origin")]), 403);
+        assert_eq!(status(Listener::Admin, &[here, ("sec-fetch-site", "none")]), 200);
         assert_eq!(
-            status(Door::Operator, &[here, ("authorization", "Bearer x")]),
+            status(Listener::Admin, &[here, ("authorization", "Bearer x")]),
             401,
             "a bad one is no better than none"
         );
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn outside_only_a_token_counts() {
-        assert_eq!(status(Door::Outside, &[("host", "localhost")]), 401);
-        assert_eq!(status(Door::Outside, &[("authorization", "Bearer wrong")]), 401);
-        assert_eq!(status(Door::Outside, &[("authorization", "Bearer tttttttttttttttttttttttttttttttt")]), 200);
+        assert_eq!(status(Listener::Public, &[("host", "localhost")]), 401);
+        assert_eq!(status(Listener::Public, &[("authorization", "Bearer wrong")]), 401);
+        assert_eq!(status(Listener::Public, &[("authorization", "Bearer tttttttttttttttttttttttttttttttt")]), 200);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bearer::{Tokens, VARIABLE};
+use super::bearer::{BearerTokens, VARIABLE};
 use crate::http::canonical::path::misspelt;
 use crate::settings::{Section, Size};
 
@@ -16,7 +16,7 @@ pub struct Config {
     pub public: bool,
     /// What callers must show. Default: `DOORWAY_TOKEN`, else one made at every start, which only an app that Doorway
     /// itself starts gets to know.
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<BearerTokens>,
     /// The longest body. Default 4 MiB.
     pub max_body: Size,
     /// Messages in one batch. Default 1,000.
@@ -82,18 +82,18 @@ impl Config {
     }
 
     /// The tokens in use.
-    pub fn tokens(&self) -> &Tokens {
-        self.tokens.as_ref().unwrap_or_else(|| Tokens::of_this_run())
+    pub fn tokens(&self) -> &BearerTokens {
+        self.tokens.as_ref().unwrap_or_else(|| BearerTokens::of_this_run())
     }
 }
 
 /// `token`, or the lines of `token_file`.
-fn tokens(section: &Section) -> Option<Tokens> {
+fn tokens(section: &Section) -> Option<BearerTokens> {
     let inline: Option<Vec<String>> = section.optional("token");
     let file: Option<PathBuf> = section.optional("token_file");
     let (key, texts) = match (inline, file) {
         (None, None) => {
-            if let Some(error) = Tokens::wrong_in_environment() {
+            if let Some(error) = BearerTokens::wrong_in_environment() {
                 section.problem("token", format!("{VARIABLE} in the environment: {error}"), None);
             }
             return None;
@@ -114,7 +114,7 @@ fn tokens(section: &Section) -> Option<Tokens> {
             return None;
         }
     };
-    let tokens = Tokens::new(&texts);
+    let tokens = BearerTokens::new(&texts);
     if let Err(error) = &tokens {
         let help = format!("make one with: openssl rand -hex 32; or give it in {VARIABLE}");
         section.problem(key, format!("api.{key}: {error}"), Some(&help));

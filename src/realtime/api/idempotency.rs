@@ -17,7 +17,7 @@ const OVERHEAD: usize = 160;
 
 /// How much is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct MemoryLimits {
     pub keys: usize,
     pub age: Duration,
     pub bytes: usize,
@@ -25,7 +25,7 @@ pub struct Limits {
 
 /// An answer that can be given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredResponse {
     pub status: StatusCode,
     pub body: Bytes,
 }
@@ -33,34 +33,34 @@ pub struct Kept {
 /// What a request is, so that another one under the same key is noticed.
 pub type Fingerprint = [u8; 32];
 
-/// What is remembered: bounded by [`Limits`], and the oldest go first.
+/// What is remembered: bounded by [`MemoryLimits`], and the oldest go first.
 #[derive(Default)]
-pub struct Memory(Mutex<State>);
+pub struct IdempotencyMemory(Mutex<MemoryState>);
 
 #[derive(Default)]
-struct State {
-    entries: HashMap<Arc<str>, Entry>,
+struct MemoryState {
+    entries: HashMap<Arc<str>, MemoryEntry>,
     /// In the order of their arrival. Those given up since are skipped by their number.
     order: VecDeque<(Arc<str>, u64)>,
     next: u64,
     bytes: usize,
 }
 
-struct Entry {
+struct MemoryEntry {
     number: u64,
     fingerprint: Fingerprint,
     at: Instant,
     /// None while it is under way.
-    answer: Option<Kept>,
+    answer: Option<StoredResponse>,
     bytes: usize,
 }
 
 /// What a key means for a request.
 pub enum Begun<'a> {
     /// It is new: carry it out, and say what it was answered.
-    First(Place<'a>),
+    First(Reservation<'a>),
     /// It was carried out already.
-    Again(Kept),
+    Again(StoredResponse),
     /// It is being carried out just now.
     UnderWay,
     /// The key belongs to another request.
@@ -70,16 +70,16 @@ pub enum Begun<'a> {
 }
 
 /// A key that was taken. Dropped without an answer it is free again.
-pub struct Place<'a> {
-    memory: &'a Memory,
+pub struct Reservation<'a> {
+    memory: &'a IdempotencyMemory,
     key: Arc<str>,
     number: u64,
-    limits: Limits,
+    limits: MemoryLimits,
 }
 
-impl Memory {
+impl IdempotencyMemory {
     /// Takes `key` for a request.
-    pub fn begin(&self, key: &str, fingerprint: Fingerprint, limits: Limits, now: Instant) -> Begun<'_> {
+    pub fn begin(&self, key: &str, fingerprint: Fingerprint, limits: MemoryLimits, now: Instant) -> Begun<'_> {
         let mut state = self.0.lock();
         state.forget_old(limits.age, now);
         if let Some(known) = state.entries.get(key) {
@@ -98,8 +98,8 @@ impl Memory {
         state.next += 1;
         state.bytes += bytes;
         state.order.push_back((Arc::clone(&key), number));
-        state.entries.insert(Arc::clone(&key), Entry { number, fingerprint, at: now, answer: None, bytes });
-        Begun::First(Place { memory: self, key, number, limits })
+        state.entries.insert(Arc::clone(&key), MemoryEntry { number, fingerprint, at: now, answer: None, bytes });
+        Begun::First(Reservation { memory: self, key, number, limits })
     }
 
     pub fn len(&self) -> usize {
@@ -107,7 +107,7 @@ impl Memory {
     }
 }
 
-impl State {
+impl MemoryState {
     fn forget_old(&mut self, age: Duration, now: Instant) {
         while let Some((key, number)) = self.order.front() {
             let is_over = match self.entries.get(key).filter(|entry| entry.number == *number) {
@@ -150,9 +150,9 @@ impl State {
     }
 }
 
-impl Place<'_> {
+impl Reservation<'_> {
     /// Remembers what the request was answered.
-    pub fn answered(self, answer: Kept) {
+    pub fn answered(self, answer: StoredResponse) {
         let mut state = self.memory.0.lock();
         let bytes = answer.body.len();
         if let Some(entry) = state.entries.get_mut(&self.key) {
@@ -165,7 +165,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         let mut state = self.memory.0.lock();
         if state.entries.get(&self.key).is_some_and(|entry| entry.number == self.number && entry.answer.is_none()) {
@@ -186,13 +186,13 @@ pub fn key(value: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { keys: 2, age: Duration::from_secs(60), bytes: 10_000 };
+    const LIMITS: MemoryLimits = MemoryLimits { keys: 2, age: Duration::from_secs(60), bytes: 10_000 };
 
-    fn kept(text: &'static str) -> Kept {
-        Kept { status: StatusCode::OK, body: Bytes::from_static(text.as_bytes()) }
+    fn kept(text: &'static str) -> StoredResponse {
+        StoredResponse { status: StatusCode::OK, body: Bytes::from_static(text.as_bytes()) }
     }
 
-    fn first<'a>(memory: &'a Memory, key: &str, limits: Limits, now: Instant) -> Place<'a> {
+    fn first<'a>(memory: &'a IdempotencyMemory, key: &str, limits: MemoryLimits, now: Instant) -> Reservation<'a> {
         match memory.begin(key, [0; 32], limits, now) {
             Begun::First(place) => place,
             _ => panic!("{key} is known"),
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_request_is_carried_out_once() {
-        let (memory, now) = (Memory::default(), Instant::now());
+        let (memory, now) = (IdempotencyMemory::default(), Instant::now());
         let place = first(&memory, "a", LIMITS, now);
         assert!(matches!(memory.begin("a", [0; 32], LIMITS, now), Begun::UnderWay));
         assert!(matches!(memory.begin("a", [1; 32], LIMITS, now), Begun::Reused));
@@ -214,25 +214,25 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_oldest_go_first() {
-        let (memory, now) = (Memory::default(), Instant::now());
+        let (memory, now) = (IdempotencyMemory::default(), Instant::now());
         for key in ["a", "b", "c"] {
             first(&memory, key, LIMITS, now).answered(kept("x"));
         }
         assert_eq!(memory.len(), 2);
         assert!(matches!(memory.begin("b", [0; 32], LIMITS, now), Begun::Again(_)));
         first(&memory, "a", LIMITS, now).answered(kept("x"));
-        let few = Limits { bytes: 2 * OVERHEAD, ..LIMITS };
+        let few = MemoryLimits { bytes: 2 * OVERHEAD, ..LIMITS };
         first(&memory, "d", few, now).answered(kept("x"));
         assert_eq!(memory.len(), 1);
         assert!(matches!(memory.begin("d", [0; 32], few, now), Begun::Again(_)));
-        let big = Limits { bytes: OVERHEAD + 1, ..LIMITS };
+        let big = MemoryLimits { bytes: OVERHEAD + 1, ..LIMITS };
         first(&memory, "e", big, now).answered(kept("xx"));
         assert_eq!(memory.0.lock().bytes, 0, "an answer that does not fit is not kept");
     }
 
     #[test]
     fn what_is_under_way_is_never_forgotten() {
-        let (memory, now) = (Memory::default(), Instant::now());
+        let (memory, now) = (IdempotencyMemory::default(), Instant::now());
         let one = first(&memory, "a", LIMITS, now);
         let two = first(&memory, "b", LIMITS, now);
         assert!(matches!(memory.begin("c", [0; 32], LIMITS, now + 2 * LIMITS.age), Begun::Full));

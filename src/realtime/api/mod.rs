@@ -12,7 +12,6 @@ mod idempotency;
 mod numbers;
 pub mod operation;
 mod problem;
-mod rate;
 mod route;
 
 use std::sync::Arc;
@@ -23,28 +22,28 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 pub use bearer::VARIABLE as TOKEN_VARIABLE;
-pub use caller::Door;
+pub use caller::Listener;
 pub use config::Config;
 
 use super::hub::Hub;
-use super::vocabulary::{Moment, Refusal, Since};
+use super::vocabulary::{Moment, Refusal, Since, TokenBucket};
 use crate::http::query::parameter;
 use crate::http::{Body, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use body::Room;
 use form::Emission;
-use idempotency::{Begun, Kept, Limits, Memory};
+use idempotency::{Begun, IdempotencyMemory, MemoryLimits, StoredResponse};
 use numbers::Numbers;
-use problem::Problem;
-use rate::Rate;
-use route::Route;
+use problem::ApiProblem;
+use route::ApiRoute;
 
 /// The variable in which the app finds where all this is.
 pub const URL_VARIABLE: &str = "DOORWAY_URL";
@@ -65,31 +64,31 @@ const DESCRIPTION: &str = include_str!("openapi.json");
 pub struct Api {
     config: Live<Config>,
     hub: Arc<Hub>,
-    memory: Memory,
-    rate: Rate,
+    memory: IdempotencyMemory,
+    rate: Mutex<TokenBucket>,
     room: Room,
     numbers: Numbers,
 }
 
 /// What a request came to, also where that is a problem: then something was done all the same.
-struct Done {
-    kept: Kept,
+struct Completed {
+    kept: StoredResponse,
     was_kept: bool,
 }
 
-impl Done {
-    fn new(body: impl Into<Bytes>) -> Done {
-        Done { kept: Kept { status: StatusCode::OK, body: body.into() }, was_kept: false }
+impl Completed {
+    fn new(body: impl Into<Bytes>) -> Completed {
+        Completed { kept: StoredResponse { status: StatusCode::OK, body: body.into() }, was_kept: false }
     }
 }
 
 impl Api {
     pub fn new(config: &Config, hub: Arc<Hub>, registry: &mut Registry) -> Api {
         Api {
-            rate: Rate::new(config.rate, Instant::now()),
+            rate: Mutex::new(TokenBucket::full(f64::from(config.rate), Instant::now())),
             config: Live::new(config.clone()),
             hub,
-            memory: Memory::default(),
+            memory: IdempotencyMemory::default(),
             room: Room::default(),
             numbers: Numbers::new(registry),
         }
@@ -101,25 +100,25 @@ impl Api {
     }
 
     /// True when a request for `path` that came in by `door` is the API's.
-    pub fn serves(&self, path: &str, door: Door) -> bool {
+    pub fn serves(&self, path: &str, door: Listener) -> bool {
         let config = self.config.get();
-        (config.public || door == Door::Operator) && below(&config.path, path).is_some()
+        (config.public || door == Listener::Admin) && below(&config.path, path).is_some()
     }
 
     /// Answers a request. What is wrong with it is a problem of RFC 9457.
-    pub async fn answer(&self, request: Request, door: Door) -> Response {
+    pub async fn answer(&self, request: Request, door: Listener) -> Response {
         let config = self.config.get();
         let (head, body) = request.into_parts();
         let route = caller::admit(door, &head.headers, config.tokens())
-            .and_then(|()| Route::find(&head.method, below(&config.path, head.uri.path()).unwrap_or_default()));
-        let name = route.as_ref().map_or("none", Route::name);
+            .and_then(|()| ApiRoute::find(&head.method, below(&config.path, head.uri.path()).unwrap_or_default()));
+        let name = route.as_ref().map_or("none", ApiRoute::name);
         let done = match route {
             Ok(route) => self.carry_out(route, &head, body, &config).await,
             Err(problem) => Err(problem),
         };
         let mut response = match done {
             Ok(done) => {
-                let Kept { status, body } = done.kept;
+                let StoredResponse { status, body } = done.kept;
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
                 let kind = if status == StatusCode::OK { JSON } else { problem::MEDIA_TYPE };
@@ -142,18 +141,25 @@ impl Api {
         response
     }
 
-    async fn carry_out(&self, route: Route, head: &Parts, body: Body, config: &Config) -> Result<Done, Problem> {
+    async fn carry_out(
+        &self,
+        route: ApiRoute,
+        head: &Parts,
+        body: Body,
+        config: &Config,
+    ) -> Result<Completed, ApiProblem> {
         if head.method != Method::POST {
             let body = self.look(route, head.uri.query(), config)?;
-            return Ok(Done::new(body));
+            return Ok(Completed::new(body));
         }
         let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
         let Some(value) = head.headers.get(IDEMPOTENCY_KEY) else {
             return self.act(route, &body, config).await;
         };
-        let bad = || Problem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::LONGEST));
+        let bad =
+            || ApiProblem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::LONGEST));
         let key = value.to_str().ok().and_then(idempotency::key).ok_or_else(bad)?;
-        let limits = Limits {
+        let limits = MemoryLimits {
             keys: config.idempotency_keys,
             age: config.idempotency_age,
             bytes: config.idempotency_memory.bytes(),
@@ -164,10 +170,10 @@ impl Api {
         request.extend_from_slice(&body);
         let fingerprint = digest(&SHA256, &request).as_ref().try_into().unwrap_or_default();
         match self.memory.begin(key, fingerprint, limits, Instant::now()) {
-            Begun::Again(kept) => Ok(Done { kept, was_kept: true }),
-            Begun::UnderWay => Err(Problem::under_way()),
-            Begun::Reused => Err(Problem::key_reused()),
-            Begun::Full => Err(Problem::unavailable("too many requests with an Idempotency-Key are under way")),
+            Begun::Again(kept) => Ok(Completed { kept, was_kept: true }),
+            Begun::UnderWay => Err(ApiProblem::under_way()),
+            Begun::Reused => Err(ApiProblem::key_reused()),
+            Begun::Full => Err(ApiProblem::unavailable("too many requests with an Idempotency-Key are under way")),
             // A request that was refused has done nothing: sent again, it is judged again.
             Begun::First(place) => {
                 let done = self.act(route, &body, config).await?;
@@ -178,14 +184,14 @@ impl Api {
     }
 
     /// What changes something.
-    async fn act(&self, route: Route, body: &[u8], config: &Config) -> Result<Done, Problem> {
+    async fn act(&self, route: ApiRoute, body: &[u8], config: &Config) -> Result<Completed, ApiProblem> {
         let json = match route {
-            Route::Publish => {
+            ApiRoute::Publish => {
                 let publication = form::publication(body)?;
                 self.take(1, config)?;
                 Value::Object(form::published(publication.perform(&self.hub, Moment::now())?))
             }
-            Route::Batch => {
+            ApiRoute::Batch => {
                 let publications = form::batch(body, config.max_batch)?;
                 self.take(publications.len(), config)?;
                 let mut results = Vec::with_capacity(publications.len());
@@ -195,52 +201,55 @@ impl Api {
                 }
                 json!({ "results": results })
             }
-            Route::Emit => {
+            ApiRoute::Emit => {
                 let emission = form::emission(body)?;
                 self.take(1, config)?;
                 return self.emit(emission).await;
             }
-            Route::Disconnect => {
+            ApiRoute::Disconnect => {
                 let disconnect = form::disconnect(body)?;
                 let connections = disconnect.clone().perform(&self.hub)?;
                 info!(whom = ?disconnect.whom, code = disconnect.code, connections, "disconnected by the API");
                 json!({ "connections": connections })
             }
-            _ => return Err(Problem::not_found("there is no such operation")),
+            _ => return Err(ApiProblem::not_found("there is no such operation")),
         };
-        Ok(Done::new(json.to_string() + "\n"))
+        Ok(Completed::new(json.to_string() + "\n"))
     }
 
-    async fn emit(&self, Emission { publish, patience }: Emission) -> Result<Done, Problem> {
+    async fn emit(&self, Emission { publish, patience }: Emission) -> Result<Completed, ApiProblem> {
         let Some(patience) = patience else {
             return match self.hub.publish(publish, Moment::now()) {
                 // Whoever is not there hears nothing, as with any room.
-                Ok(_) | Err(Refusal::Unknown) => Ok(Done::new("{}\n")),
+                Ok(_) | Err(Refusal::Unknown) => Ok(Completed::new("{}\n")),
                 Err(refusal) => Err(refusal.into()),
             };
         };
         let full = "as many questions are open as realtime.max_questions allows, or channels as realtime.max_channels";
         let mut asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
-            Refusal::Unavailable => Problem::unavailable(full),
+            Refusal::Unavailable => ApiProblem::unavailable(full),
             refusal => refusal.into(),
         })?;
         let _ = timeout(patience, asking.answered()).await;
         let answers = form::acknowledged(asking.close());
         if answers.missing.is_empty() {
-            return Ok(Done::new(text(&answers) + "\n"));
+            return Ok(Completed::new(text(&answers) + "\n"));
         }
-        let problem = Problem::unanswered(answers.missing.len()).value();
+        let problem = ApiProblem::unanswered(answers.missing.len()).value();
         let body = text(&Both { problem, answers }) + "\n";
-        Ok(Done { kept: Kept { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() }, was_kept: false })
+        Ok(Completed {
+            kept: StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() },
+            was_kept: false,
+        })
     }
 
-    fn take(&self, messages: usize, config: &Config) -> Result<(), Problem> {
-        self.rate.take(messages, config.rate, Instant::now()).map_err(Problem::too_many)?;
+    fn take(&self, messages: usize, config: &Config) -> Result<(), ApiProblem> {
+        self.rate.lock().take(messages as f64, f64::from(config.rate), Instant::now()).map_err(ApiProblem::too_many)?;
         self.numbers.messages.inc_by(messages as u64);
         Ok(())
     }
 
-    fn one_of_many(&self, read: Result<operation::Publication, Problem>) -> Value {
+    fn one_of_many(&self, read: Result<operation::Publication, ApiProblem>) -> Value {
         let said = read.and_then(|publication| Ok(publication.perform(&self.hub, Moment::now())?));
         match said {
             Ok(published) => {
@@ -253,40 +262,44 @@ impl Api {
     }
 
     /// What changes nothing.
-    fn look(&self, route: Route, query: Option<&str>, config: &Config) -> Result<String, Problem> {
+    fn look(&self, route: ApiRoute, query: Option<&str>, config: &Config) -> Result<String, ApiProblem> {
         let parameter = |key| parameter(query, key);
-        let number = |text: String| text.parse().map_err(|_| Problem::bad("limit is a number"));
+        let number = |text: String| text.parse().map_err(|_| ApiProblem::bad("limit is a number"));
         let limit = parameter("limit").map(number).transpose()?.unwrap_or(MOST_BY_DEFAULT).clamp(1, MOST);
         let json = match route {
-            Route::Channels => {
+            ApiRoute::Channels => {
                 let prefix = parameter("prefix").unwrap_or_default();
                 form::page(&operation::channels(&self.hub, &prefix, parameter("after").as_deref(), limit))
             }
-            Route::Channel(name) => form::standing(&operation::channel(&self.hub, &name)),
-            Route::Members(name) => return Ok(form::members(&operation::members(&self.hub, &name)) + "\n"),
-            Route::History(name) => {
+            ApiRoute::Channel(name) => form::standing(&operation::channel(&self.hub, &name)),
+            ApiRoute::Members(name) => return Ok(form::members(&operation::members(&self.hub, &name)) + "\n"),
+            ApiRoute::History(name) => {
                 let since = match parameter("since").as_deref() {
                     None => Since::Last(limit),
                     Some("start") => Since::Start,
-                    Some(text) => Since::After(text.parse().map_err(|error| Problem::bad(format!("since: {error}")))?),
+                    Some(text) => {
+                        Since::After(text.parse().map_err(|error| ApiProblem::bad(format!("since: {error}")))?)
+                    }
                 };
                 let past = operation::history(&self.hub, &name, since, limit, Moment::now());
-                let gone = |_: Refusal| Problem::gone("what came after this position is no longer kept");
+                let gone = |_: Refusal| ApiProblem::gone("what came after this position is no longer kept");
                 return Ok(form::past(past.map_err(gone)?.as_ref()) + "\n");
             }
-            Route::Connections => form::connections(self.hub.census()),
-            Route::Connection(id) => {
+            ApiRoute::Connections => form::connections(self.hub.census()),
+            ApiRoute::Connection(id) => {
                 let user = operation::connection(&self.hub, id)?;
                 json!({ "connection": id.to_string(), "user": user })
             }
-            Route::User(user) => form::user(&user, &self.hub.connections_of(&user)),
-            Route::Description => {
+            ApiRoute::User(user) => form::user(&user, &self.hub.connections_of(&user)),
+            ApiRoute::Description => {
                 let mut description: Value = serde_json::from_str(DESCRIPTION).expect("it is JSON: a test reads it");
                 description["servers"][0]["url"] = config.path.as_str().into();
                 description["info"]["version"] = env!("CARGO_PKG_VERSION").into();
                 description
             }
-            Route::Publish | Route::Batch | Route::Emit | Route::Disconnect => return Err(Problem::method("POST")),
+            ApiRoute::Publish | ApiRoute::Batch | ApiRoute::Emit | ApiRoute::Disconnect => {
+                return Err(ApiProblem::method("POST"));
+            }
         };
         Ok(json.to_string() + "\n")
     }

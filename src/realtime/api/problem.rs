@@ -15,7 +15,7 @@ pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/proble
 
 /// A request that was not carried out.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct ApiProblem {
     pub status: StatusCode,
     /// One word for programs; the last part of `type`.
     pub word: &'static str,
@@ -34,88 +34,90 @@ pub struct Wrong {
     pub detail: String,
 }
 
-impl Problem {
-    fn new(status: StatusCode, word: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { status, word, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+impl ApiProblem {
+    fn new(status: StatusCode, word: &'static str, detail: impl Into<Cow<'static, str>>) -> ApiProblem {
+        ApiProblem { status, word, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     /// The body, or a parameter, is not what it should be.
-    pub fn malformed(errors: Vec<Wrong>) -> Problem {
+    pub fn malformed(errors: Vec<Wrong>) -> ApiProblem {
         let detail = errors.first().map_or(String::new(), |wrong| format!("{}: {}", wrong.pointer, wrong.detail));
-        Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "malformed", detail) }
+        ApiProblem { errors, ..ApiProblem::new(StatusCode::BAD_REQUEST, "malformed", detail) }
     }
 
-    pub fn bad(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    pub fn bad(detail: impl Into<Cow<'static, str>>) -> ApiProblem {
+        ApiProblem::new(StatusCode::BAD_REQUEST, "malformed", detail)
     }
 
-    pub fn unauthorized(detail: &'static str) -> Problem {
+    pub fn unauthorized(detail: &'static str) -> ApiProblem {
         let challenge = HeaderValue::from_static("Bearer realm=\"doorway\"");
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).header(WWW_AUTHENTICATE, challenge)
+        ApiProblem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).header(WWW_AUTHENTICATE, challenge)
     }
 
-    pub fn forbidden(detail: &'static str) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    pub fn forbidden(detail: &'static str) -> ApiProblem {
+        ApiProblem::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> ApiProblem {
+        ApiProblem::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
-    pub fn method(allowed: &'static str) -> Problem {
+    pub fn method(allowed: &'static str) -> ApiProblem {
         let detail = format!("this operation has the method {allowed}");
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail).header(ALLOW, HeaderValue::from_static(allowed))
+        ApiProblem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
+            .header(ALLOW, HeaderValue::from_static(allowed))
     }
 
-    pub fn timeout() -> Problem {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
+    pub fn timeout() -> ApiProblem {
+        ApiProblem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
     }
 
     /// An event has gone out, and not all who heard it have acknowledged it in time.
-    pub fn unanswered(clients: usize) -> Problem {
+    pub fn unanswered(clients: usize) -> ApiProblem {
         let detail = format!("{clients} of those who were asked have not answered in time");
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "unanswered", detail)
+        ApiProblem::new(StatusCode::GATEWAY_TIMEOUT, "unanswered", detail)
     }
 
-    pub fn gone(detail: &'static str) -> Problem {
-        Problem::new(StatusCode::GONE, "gone", detail)
+    pub fn gone(detail: &'static str) -> ApiProblem {
+        ApiProblem::new(StatusCode::GONE, "gone", detail)
     }
 
-    pub fn too_big(most: usize) -> Problem {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-big", format!("longer than {most} bytes"))
+    pub fn too_big(most: usize) -> ApiProblem {
+        ApiProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-big", format!("longer than {most} bytes"))
     }
 
-    pub fn not_json() -> Problem {
+    pub fn not_json() -> ApiProblem {
         let detail = "the body must be JSON, with Content-Type: application/json";
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+        ApiProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
     }
 
     /// The key is that of a request that is under way.
-    pub fn under_way() -> Problem {
+    pub fn under_way() -> ApiProblem {
         let detail = "a request with this Idempotency-Key is under way";
-        Problem::new(StatusCode::CONFLICT, "under-way", detail).retry_after(Duration::from_secs(1))
+        ApiProblem::new(StatusCode::CONFLICT, "under-way", detail).retry_after(Duration::from_secs(1))
     }
 
     /// The key is that of another request.
-    pub fn key_reused() -> Problem {
+    pub fn key_reused() -> ApiProblem {
         let detail = "this Idempotency-Key was used for another request";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
+        ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
     }
 
-    pub fn too_many(wait: Duration) -> Problem {
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "too many messages; come back later").retry_after(wait)
+    pub fn too_many(wait: Duration) -> ApiProblem {
+        ApiProblem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "too many messages; come back later")
+            .retry_after(wait)
     }
 
-    pub fn unavailable(detail: &'static str) -> Problem {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(Duration::from_secs(1))
+    pub fn unavailable(detail: &'static str) -> ApiProblem {
+        ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(Duration::from_secs(1))
     }
 
     /// In whole seconds, at least one.
-    fn retry_after(self, wait: Duration) -> Problem {
+    fn retry_after(self, wait: Duration) -> ApiProblem {
         self.header(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64))
     }
 
-    fn header(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> ApiProblem {
         self.headers.push((name, value));
         self
     }
@@ -144,16 +146,18 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Problem {
+impl From<Refusal> for ApiProblem {
+    fn from(refusal: Refusal) -> ApiProblem {
         match refusal {
-            Refusal::Forbidden | Refusal::Closed => Problem::forbidden("this channel does not allow it"),
-            Refusal::TooMany { wait } => Problem::too_many(wait),
-            Refusal::TooBig { most } => Problem::too_big(most),
-            Refusal::Malformed(what) => Problem::bad(what),
-            Refusal::Unknown => Problem::not_found("there is no such connection"),
-            Refusal::Unavailable => Problem::unavailable("there are as many channels as realtime.max_channels allows"),
-            Refusal::App { reason, .. } => Problem::bad(reason.to_string()),
+            Refusal::Forbidden | Refusal::Closed => ApiProblem::forbidden("this channel does not allow it"),
+            Refusal::TooMany { wait } => ApiProblem::too_many(wait),
+            Refusal::TooBig { most } => ApiProblem::too_big(most),
+            Refusal::Malformed(what) => ApiProblem::bad(what),
+            Refusal::Unknown => ApiProblem::not_found("there is no such connection"),
+            Refusal::Unavailable => {
+                ApiProblem::unavailable("there are as many channels as realtime.max_channels allows")
+            }
+            Refusal::App { reason, .. } => ApiProblem::bad(reason.to_string()),
         }
     }
 }

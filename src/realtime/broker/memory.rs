@@ -23,12 +23,12 @@ pub struct Keep {
 pub struct Log {
     epoch: Epoch,
     top: u64,
-    kept: VecDeque<Kept>,
+    kept: VecDeque<StoredMessage>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct StoredMessage {
     message: Arc<Message>,
     at: Instant,
     size: usize,
@@ -100,7 +100,7 @@ impl Log {
             self.forget(self.kept.len());
             return Arc::new(message);
         }
-        // Kept on its own: as it came it would hold on to the buffer that it was read into.
+        // StoredMessage on its own: as it came it would hold on to the buffer that it was read into.
         let (data, extras) = (message.draft.data.detached(), message.draft.extras.detached());
         let draft = Draft { data, extras, ..message.draft };
         let message = Arc::new(Message { draft, ..message });
@@ -116,7 +116,13 @@ impl Log {
             if let Some(held) = &owned {
                 held.fetch_add(size, Ordering::Relaxed);
             }
-            self.kept.push_back(Kept { message: Arc::clone(&message), at: now, size, owned, forms: Vec::new() });
+            self.kept.push_back(StoredMessage {
+                message: Arc::clone(&message),
+                at: now,
+                size,
+                owned,
+                forms: Vec::new(),
+            });
         }
         self.trim(keep, now);
         message
@@ -154,7 +160,7 @@ impl Log {
             Since::Start => from(self.oldest()),
             Since::Last(most) => from(self.oldest().max((self.top + 1).saturating_sub(most as u64))),
             Since::Within(age) => {
-                let young = |kept: &&Kept| now.saturating_duration_since(kept.at) <= age;
+                let young = |kept: &&StoredMessage| now.saturating_duration_since(kept.at) <= age;
                 from(self.kept.iter().find(young).map_or(self.top + 1, |kept| kept.message.position.offset))
             }
             Since::After(position) => {

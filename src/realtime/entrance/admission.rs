@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use crate::settings::Section;
 use crate::shares::Holder;
 
-/// Limits of `[realtime]`.
+/// AdmissionLimits of `[realtime]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
+pub struct AdmissionLimits {
     /// Connections in all. Default 100,000.
     pub max_connections: usize,
     /// Connections of one address (one /64 of IPv6). Default 20,000.
@@ -23,9 +23,9 @@ pub struct Limits {
     pub admission_wait: Duration,
 }
 
-impl Default for Limits {
+impl Default for AdmissionLimits {
     fn default() -> Self {
-        Limits {
+        AdmissionLimits {
             max_connections: 100_000,
             max_connections_per_address: 20_000,
             admission_rate: 5_000,
@@ -34,14 +34,14 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    pub fn read(section: &Section) -> Limits {
-        let default = Limits::default();
+impl AdmissionLimits {
+    pub fn read(section: &Section) -> AdmissionLimits {
+        let default = AdmissionLimits::default();
         let admission_rate = section.value("admission_rate", default.admission_rate);
         if admission_rate == 0 {
             section.problem("admission_rate", "nobody would ever be let in", Some("give at least 1"));
         }
-        Limits {
+        AdmissionLimits {
             max_connections: section.value("max_connections", default.max_connections),
             max_connections_per_address: section
                 .value("max_connections_per_address", default.max_connections_per_address),
@@ -53,10 +53,10 @@ impl Limits {
 
 /// Counts who is in, and spreads out who wants in. As many may wait as are let in within the longest wait.
 #[derive(Debug, Default)]
-pub struct Admission(Mutex<State>);
+pub struct Admission(Mutex<AdmissionState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct AdmissionState {
     open: usize,
     by_address: HashMap<Holder, usize>,
     /// When the next place is free, were all of them spread evenly.
@@ -76,7 +76,7 @@ pub enum AdmissionError {
 
 /// A place for one client, until it is dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionPermit {
     admission: Arc<Admission>,
     address: Holder,
 }
@@ -89,9 +89,9 @@ impl Admission {
     pub fn admit(
         self: &Arc<Self>,
         address: IpAddr,
-        limits: &Limits,
+        limits: &AdmissionLimits,
         now: Instant,
-    ) -> Result<(Permit, Duration), AdmissionError> {
+    ) -> Result<(ConnectionPermit, Duration), AdmissionError> {
         let address = Holder::of(address);
         let mut state = self.0.lock();
         if state.open >= limits.max_connections {
@@ -111,11 +111,11 @@ impl Admission {
         state.next = Some(next + step);
         state.open += 1;
         *state.by_address.entry(address).or_default() += 1;
-        Ok((Permit { admission: Arc::clone(self), address }, wait))
+        Ok((ConnectionPermit { admission: Arc::clone(self), address }, wait))
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut state = self.admission.0.lock();
         state.open -= 1;
@@ -135,14 +135,19 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn limits() -> Limits {
-        Limits { max_connections: 100, max_connections_per_address: 90, admission_rate: 10, admission_wait: 2 * SECOND }
+    fn limits() -> AdmissionLimits {
+        AdmissionLimits {
+            max_connections: 100,
+            max_connections_per_address: 90,
+            admission_rate: 10,
+            admission_wait: 2 * SECOND,
+        }
     }
 
     #[test]
     fn places_are_limited_and_given_back() {
         let admission = Arc::new(Admission::default());
-        let limits = Limits { max_connections: 3, max_connections_per_address: 2, ..limits() };
+        let limits = AdmissionLimits { max_connections: 3, max_connections_per_address: 2, ..limits() };
         let now = Instant::now();
         let first = admission.admit(HERE, &limits, now).unwrap();
         let _second = admission.admit(HERE, &limits, now).unwrap();

@@ -10,7 +10,7 @@ pub struct Config {
     /// Where WebSocket upgrades end in the hub. Default `/api/ws`.
     pub path: String,
     pub origins: Origins,
-    pub admission: admission::Limits,
+    pub admission: admission::AdmissionLimits,
     pub websocket: websocket::Config,
     pub tokens: token::Config,
 }
@@ -20,7 +20,7 @@ impl Default for Config {
         Config {
             path: "/api/ws".into(),
             origins: Origins::default(),
-            admission: admission::Limits::default(),
+            admission: admission::AdmissionLimits::default(),
             websocket: websocket::Config::default(),
             tokens: token::Config::default(),
         }
@@ -39,7 +39,7 @@ impl Config {
         Config {
             path,
             origins: Origins::read(section),
-            admission: admission::Limits::read(section),
+            admission: admission::AdmissionLimits::read(section),
             websocket: websocket::Config::read(&section.section("websocket")),
             tokens: token::read(&section.section("tokens")),
         }

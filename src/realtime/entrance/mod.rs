@@ -22,7 +22,7 @@ use hyper::upgrade::OnUpgrade;
 
 pub use config::Config;
 
-use self::admission::{Admission, AdmissionError, Permit};
+use self::admission::{Admission, AdmissionError, ConnectionPermit};
 use self::authorizer::{Authorizer, ConnectionInfo, Left};
 use self::origin::{From, Origins};
 use self::rejection::{Rejection, RejectionClose, Rejections};
@@ -52,7 +52,7 @@ pub enum AuthorizeAt<'a> {
 /// A client that was let in, and whose session has yet to begin.
 pub struct Admitted {
     pub client: Client,
-    pub permit: Permit,
+    pub permit: ConnectionPermit,
     pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     /// What the app has it do first.
     pub first: Vec<Command>,

@@ -66,13 +66,13 @@ impl From<Rejection> for Failure {
 /// Counts who is not let in, and tells it to them on a socket where that says more than a status.
 #[derive(Debug)]
 pub struct Rejections {
-    by_reason: Family<Reason, Counter>,
+    by_reason: Family<RejectionReason, Counter>,
     sockets: Arc<Semaphore>,
     drain: Signal,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct RejectionReason {
     reason: &'static str,
 }
 
@@ -85,7 +85,7 @@ impl Rejections {
     }
 
     pub fn count(&self, reason: &'static str) {
-        self.by_reason.get_or_create(&Reason { reason }).inc();
+        self.by_reason.get_or_create(&RejectionReason { reason }).inc();
     }
 
     /// Opens a socket to close it, where that says more than a status.

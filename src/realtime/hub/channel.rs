@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::sync::Mutex;
 use slab::Slab;
 
-use super::mailboxes::Address;
+use super::mailboxes::MailboxAddress;
 use super::policy::Policy;
 use super::presence::Members;
 use crate::realtime::broker::memory::Log;
@@ -19,10 +19,10 @@ pub struct ChannelEntry {
     pub name: Channel,
     /// Its name among the channels of this run, for entries in outboxes; never 0.
     pub number: u32,
-    pub state: Mutex<State>,
+    pub state: Mutex<ChannelState>,
 }
 
-pub struct State {
+pub struct ChannelState {
     pub policy: Arc<Policy>,
     pub log: Log,
     pub members: Members,
@@ -69,7 +69,7 @@ impl ChannelEntry {
         share: Share,
         now: Instant,
     ) -> ChannelEntry {
-        let state = State {
+        let state = ChannelState {
             policy,
             log: Log::new(epoch),
             members: Members::default(),
@@ -85,7 +85,7 @@ impl ChannelEntry {
     }
 }
 
-impl State {
+impl ChannelState {
     pub fn subscribers(&self) -> usize {
         self.subscribers
     }
@@ -126,7 +126,13 @@ impl State {
     }
 
     /// Adds a subscriber; says where it sits.
-    pub fn add_subscriber(&mut self, address: Address, encoding: &Encoding, notices: bool, behind: bool) -> usize {
+    pub fn add_subscriber(
+        &mut self,
+        address: MailboxAddress,
+        encoding: &Encoding,
+        notices: bool,
+        behind: bool,
+    ) -> usize {
         let place = self.groups.iter().position(|group| group.encoding == *encoding);
         let group = match place {
             Some(place) => &mut self.groups[place],
@@ -170,11 +176,11 @@ impl State {
     }
 
     /// The addresses of all subscribers.
-    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
+    pub fn addresses(&self) -> impl Iterator<Item = MailboxAddress> + '_ {
         self.groups.iter().flat_map(|group| {
             group.shards.iter().enumerate().flat_map(|(shard, seats)| {
                 let shard = u8::try_from(shard).unwrap_or(u8::MAX);
-                seats.iter().map(move |(_, subscriber)| Address { shard, slot: subscriber.slot })
+                seats.iter().map(move |(_, subscriber)| MailboxAddress { shard, slot: subscriber.slot })
             })
         })
     }

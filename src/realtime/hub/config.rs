@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::outbox::Limits;
+use super::outbox::OutboxLimits;
 use super::policy::{Demand, Policy, Rule, open, policy};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, Size};
@@ -16,7 +16,7 @@ pub struct Config {
     /// A channel that no section names is the app's: where the app is asked anything, or a token is required, which the
     /// whole file says. Default false.
     pub is_apps: bool,
-    pub outbox: Limits,
+    pub outbox: OutboxLimits,
     /// How many channels there may be at a time; one client address opens no more of them than it leaves free. Default
     /// 100,000.
     pub max_channels: usize,
@@ -39,7 +39,7 @@ impl Default for Config {
             channels: Vec::new(),
             demands: Vec::new(),
             is_apps: false,
-            outbox: Limits::default(),
+            outbox: OutboxLimits::default(),
             max_channels: 100_000,
             max_subscriptions: 1_000,
             max_history: Size::mib(256),
@@ -67,7 +67,7 @@ impl Config {
             channels: section.sections("channel").iter().map(Rule::read).collect(),
             demands: Vec::new(),
             is_apps: default.is_apps,
-            outbox: Limits::read(&section.section("outbox")),
+            outbox: OutboxLimits::read(&section.section("outbox")),
             max_channels: section.value("max_channels", default.max_channels),
             max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),
             max_history: section.value("max_history", default.max_history),

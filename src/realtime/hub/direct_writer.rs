@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::outbox::{Entry, Item};
+use super::outbox::{Item, OutboxEntry};
 use crate::realtime::vocabulary::EncodedFrames;
 
 /// The way to a client past its session. It belongs to the mailbox for as long as the session lives.
@@ -26,8 +26,8 @@ pub struct Written {
 /// What waits in a mailbox, until it is taken.
 pub struct Queued<'a> {
     /// Moves it out of the mailbox where it is nothing but encoded frames, and says whether it did.
-    pub(super) take: &'a mut dyn FnMut(&mut VecDeque<Entry>) -> bool,
-    pub(super) entries: &'a mut VecDeque<Entry>,
+    pub(super) take: &'a mut dyn FnMut(&mut VecDeque<OutboxEntry>) -> bool,
+    pub(super) entries: &'a mut VecDeque<OutboxEntry>,
 }
 
 impl<'a> Queued<'a> {

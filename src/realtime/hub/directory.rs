@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::sync::Mutex;
 
-use super::channel::{ChannelEntry, State};
+use super::channel::{ChannelEntry, ChannelState};
 use super::policy::Policy;
 use crate::realtime::vocabulary::{Channel, Epoch};
 use crate::shares::{Holder, Shares};
@@ -120,14 +120,15 @@ impl Directory {
     pub fn forget(&self, entry: &Arc<ChannelEntry>, long: Duration, now: Instant) {
         let mut shard = self.shard(&entry.name).lock();
         let mut state = entry.state.lock();
-        let is_due = |state: &State| state.is_empty() && now.saturating_duration_since(state.quiet_since) >= long;
+        let is_due =
+            |state: &ChannelState| state.is_empty() && now.saturating_duration_since(state.quiet_since) >= long;
         if !state.is_gone && is_due(&state) {
             state.go();
             shard.remove(&entry.name);
         }
     }
 
-    /// Puts an empty channel among those that give way; see [`State::begins_rest`].
+    /// Puts an empty channel among those that give way; see [`ChannelState::begins_rest`].
     pub fn rest(&self, entry: &Arc<ChannelEntry>) {
         let mut resting = self.resting.lock();
         if resting.len() > 2 * self.len() + SHARDS {

@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::channel::{ChannelEntry, State};
-use super::mailboxes::{Address, MailboxShard};
+use super::channel::{ChannelEntry, ChannelState};
+use super::mailboxes::{MailboxAddress, MailboxShard};
 use super::numbers::Numbers;
-use super::outbox::{Entry, Item, Limits, Pushed, Slow};
+use super::outbox::{Item, OutboxEntry, OutboxLimits, Pushed, Slow};
 use super::sync::Mutex;
 use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Encoded, EncodedFrames, Encoding, Event};
 
 /// What fan-out needs of the hub.
 pub struct FanOut<'a> {
     pub shards: &'a [MailboxShard],
-    pub limits: &'a Limits,
+    pub limits: &'a OutboxLimits,
     pub numbers: &'a Numbers,
 }
 
@@ -21,9 +21,9 @@ pub struct FanOut<'a> {
 #[derive(Clone, Copy, Default)]
 pub struct Recipients<'a> {
     /// Not this one: the sender.
-    pub but: Option<Address>,
+    pub but: Option<MailboxAddress>,
     /// Nor these.
-    pub except: Option<&'a HashSet<Address>>,
+    pub except: Option<&'a HashSet<MailboxAddress>>,
     /// Only those who want notices.
     pub notices: bool,
     /// Where those are noted who hear it and can answer.
@@ -46,7 +46,7 @@ impl FanOut<'_> {
     pub fn fan_out(
         &self,
         channel: &ChannelEntry,
-        state: &mut State,
+        state: &mut ChannelState,
         event: &Event,
         kind: DeliveryKind,
         recipients: Recipients,
@@ -70,7 +70,7 @@ impl FanOut<'_> {
                 }
                 let mut mailboxes = shard.lock();
                 for (_, subscriber) in subscribers.iter_mut() {
-                    let address = Address { slot: subscriber.slot, ..shard.address() };
+                    let address = MailboxAddress { slot: subscriber.slot, ..shard.address() };
                     if subscriber.behind && kind != DeliveryKind::Notice
                         || recipients.notices && !subscriber.notices
                         || recipients.but == Some(address)
@@ -78,7 +78,7 @@ impl FanOut<'_> {
                     {
                         continue;
                     }
-                    let entry = Entry { item: item.share(), channel: channel.number, bytes, offset };
+                    let entry = OutboxEntry { item: item.share(), channel: channel.number, bytes, offset };
                     let pushed = match kind {
                         DeliveryKind::Volatile => mailboxes.push_volatile(subscriber.slot, entry, self.limits),
                         _ if recovers => mailboxes.push(subscriber.slot, entry, Slow::Disconnect, self.limits),
@@ -118,29 +118,29 @@ impl FanOut<'_> {
 }
 
 /// What goes into outboxes of one encoding, by reference.
-enum Shared {
+enum SharedItem {
     EncodedFrames(EncodedFrames),
     Event(Arc<Event>),
 }
 
-impl Shared {
+impl SharedItem {
     fn share(&self) -> Item {
         match self {
-            Shared::EncodedFrames(encoded) => Item::Encoded(encoded.clone()),
-            Shared::Event(event) => Item::Event(Arc::clone(event)),
+            SharedItem::EncodedFrames(encoded) => Item::Encoded(encoded.clone()),
+            SharedItem::Event(event) => Item::Event(Arc::clone(event)),
         }
     }
 }
 
-fn item(encoding: &Encoding, event: &Event, individual: &mut Option<Arc<Event>>) -> Option<(Shared, u32)> {
+fn item(encoding: &Encoding, event: &Event, individual: &mut Option<Arc<Event>>) -> Option<(SharedItem, u32)> {
     let (shared, bytes) = match encoding.encode(event) {
         Encoded::Shared(encoded) => {
             let bytes = encoded.bytes();
-            (Shared::EncodedFrames(encoded), bytes)
+            (SharedItem::EncodedFrames(encoded), bytes)
         }
         Encoded::PerClient => {
             let bytes = if let Event::Message(message) = event { message.draft.data.len() } else { 0 };
-            (Shared::Event(Arc::clone(individual.get_or_insert_with(|| Arc::new(event.clone())))), bytes)
+            (SharedItem::Event(Arc::clone(individual.get_or_insert_with(|| Arc::new(event.clone())))), bytes)
         }
         Encoded::Skip => return None,
     };

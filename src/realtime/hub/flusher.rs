@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use super::Hub;
 use super::direct_writer::{DirectWriter, Queued, Written};
-use super::outbox::Entry;
+use super::outbox::OutboxEntry;
 use crate::realtime::vocabulary::ConnectionId;
 
 /// The clients that a flusher serves in one go. Memory that is used again and again.
 #[derive(Default)]
 pub struct FlushBatch {
     due: Vec<(ConnectionId, Arc<dyn DirectWriter>)>,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<OutboxEntry>,
 }
 
 /// How many clients get theirs before other tasks have a turn.
@@ -45,7 +45,7 @@ impl Hub {
         let mut sum = Written::default();
         for (id, writer) in batch.due.drain(..) {
             batch.entries.clear();
-            let mut take = |entries: &mut VecDeque<Entry>| shard.lock().take_encoded(id, entries);
+            let mut take = |entries: &mut VecDeque<OutboxEntry>| shard.lock().take_encoded(id, entries);
             let written = writer.write_queued(Queued { take: &mut take, entries: &mut batch.entries });
             if written.is_none_or(|written| written.is_stuck) {
                 shard.lock().wake_session(id);

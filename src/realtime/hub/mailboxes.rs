@@ -9,28 +9,28 @@ use super::sync::{Mutex, MutexGuard};
 use slab::Slab;
 
 use super::direct_writer::DirectWriter;
-use super::outbox::{Entry, Limits, Outbox, Pushed, Slow};
+use super::outbox::{Outbox, OutboxEntry, OutboxLimits, Pushed, Slow};
 use crate::realtime::vocabulary::{ConnectionId, DisconnectReason};
 
 /// Where a mailbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Address {
+pub struct MailboxAddress {
     pub shard: u8,
     pub slot: u32,
 }
 
 /// A connection's id says where its mailbox is, so that no directory is needed: 8 bits shard, 24 bits slot, and a
 /// generation that tells one use of a slot from the next.
-impl Address {
+impl MailboxAddress {
     pub const MOST_SLOTS: usize = 1 << 24;
 
     fn id(self, generation: u32) -> ConnectionId {
         ConnectionId(u64::from(generation) << 32 | u64::from(self.slot) << 8 | u64::from(self.shard))
     }
 
-    pub fn of(id: ConnectionId) -> Address {
+    pub fn of(id: ConnectionId) -> MailboxAddress {
         let bytes = id.0.to_le_bytes();
-        Address { shard: bytes[0], slot: u32::from_le_bytes([bytes[1], bytes[2], bytes[3], 0]) }
+        MailboxAddress { shard: bytes[0], slot: u32::from_le_bytes([bytes[1], bytes[2], bytes[3], 0]) }
     }
 }
 
@@ -65,7 +65,7 @@ struct Mailbox {
     waker: Option<Waker>,
     /// Who may be told in place of the session that something came.
     writer: Option<Arc<dyn DirectWriter>>,
-    turn: Turn,
+    turn: SessionTurn,
     is_due: bool,
     crowded: bool,
     closing: Option<Box<DisconnectReason>>,
@@ -77,7 +77,7 @@ struct Mailbox {
 
 /// Whose move it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum SessionTurn {
     /// The session sleeps until something comes.
     Asleep,
     /// Something came, and the session was woken or the flusher was told.
@@ -89,7 +89,7 @@ enum Turn {
 /// What a session finds in its mailbox.
 #[derive(Debug, Default)]
 pub struct Delivery {
-    pub entries: VecDeque<Entry>,
+    pub entries: VecDeque<OutboxEntry>,
     pub behind: Vec<(u32, u64)>,
     pub closing: Option<Box<DisconnectReason>>,
     /// Nothing was left behind.
@@ -121,20 +121,20 @@ impl MailboxShard {
     }
 
     /// The address of its first slot.
-    pub fn address(&self) -> Address {
-        Address { shard: self.number, slot: 0 }
+    pub fn address(&self) -> MailboxAddress {
+        MailboxAddress { shard: self.number, slot: 0 }
     }
 
     /// A new mailbox; `None` when the shard is full.
-    pub fn open(&self) -> Option<(ConnectionId, Address)> {
+    pub fn open(&self) -> Option<(ConnectionId, MailboxAddress)> {
         let mut inner = self.lock();
-        if inner.slots.len() >= Address::MOST_SLOTS {
+        if inner.slots.len() >= MailboxAddress::MOST_SLOTS {
             return None;
         }
         inner.generation = inner.generation.wrapping_add(1);
         let generation = inner.generation;
         let entry = inner.slots.vacant_entry();
-        let address = Address { shard: self.number, slot: u32::try_from(entry.key()).ok()? };
+        let address = MailboxAddress { shard: self.number, slot: u32::try_from(entry.key()).ok()? };
         let id = address.id(generation);
         entry.insert(Mailbox {
             id,
@@ -142,7 +142,7 @@ impl MailboxShard {
             user: None,
             waker: None,
             writer: None,
-            turn: Turn::Busy,
+            turn: SessionTurn::Busy,
             is_due: false,
             crowded: false,
             closing: None,
@@ -153,7 +153,7 @@ impl MailboxShard {
     }
 
     /// Takes the mailbox away, with what still waits in it. Nothing may be addressed to it any more.
-    pub fn close(&self, address: Address) {
+    pub fn close(&self, address: MailboxAddress) {
         let mut inner = self.lock();
         let mailbox = inner.slots.remove(address.slot as usize);
         if mailbox.crowded {
@@ -188,17 +188,17 @@ impl MailboxShard {
     }
 
     /// The session writes, and takes no more before that is done: it need not be woken or waited for.
-    pub fn busy(&self, address: Address) {
+    pub fn busy(&self, address: MailboxAddress) {
         let mut inner = self.lock();
         let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return };
-        mailbox.turn = Turn::Busy;
+        mailbox.turn = SessionTurn::Busy;
         if std::mem::take(&mut mailbox.crowded) {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// The session takes no more, ever.
-    pub fn retire(&self, address: Address) {
+    pub fn retire(&self, address: MailboxAddress) {
         self.busy(address);
         if let Some(mailbox) = self.lock().slots.get_mut(address.slot as usize) {
             mailbox.is_ended = true;
@@ -207,7 +207,13 @@ impl MailboxShard {
     }
 
     /// Takes what waits, about `most` bytes of it, into `delivery`; sleeps when there is nothing.
-    pub fn take(&self, address: Address, delivery: &mut Delivery, most: usize, context: &mut Context<'_>) -> Poll<()> {
+    pub fn take(
+        &self,
+        address: MailboxAddress,
+        delivery: &mut Delivery,
+        most: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut inner = self.lock();
         let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return Poll::Pending };
         if std::mem::take(&mut mailbox.crowded) {
@@ -221,7 +227,7 @@ impl MailboxShard {
         let is_slow = mailbox.closing.as_deref() == Some(&DisconnectReason::Slow);
         delivery.closing = if delivery.is_all || is_slow { mailbox.closing.take() } else { None };
         // What comes from now on wakes it: it need not look again before that.
-        mailbox.turn = if delivery.is_all { Turn::Asleep } else { Turn::Busy };
+        mailbox.turn = if delivery.is_all { SessionTurn::Asleep } else { SessionTurn::Busy };
         if delivery.is_all && !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             mailbox.waker = Some(context.waker().clone());
         }
@@ -231,17 +237,17 @@ impl MailboxShard {
 
 impl Mailboxes {
     /// Puts an entry into a mailbox, and wakes its session if it sleeps.
-    pub fn push(&mut self, slot: u32, entry: Entry, slow: Slow, limits: &Limits) -> Pushed {
+    pub fn push(&mut self, slot: u32, entry: OutboxEntry, slow: Slow, limits: &OutboxLimits) -> Pushed {
         let Some(mailbox) = self.slots.get_mut(slot as usize).filter(|mailbox| !mailbox.is_ended) else {
             return Pushed::Gone;
         };
         let pushed = mailbox.outbox.push(entry, slow, limits);
-        if mailbox.turn == Turn::Woken && !mailbox.crowded && mailbox.outbox.len() * 2 > limits.messages {
+        if mailbox.turn == SessionTurn::Woken && !mailbox.crowded && mailbox.outbox.len() * 2 > limits.messages {
             mailbox.crowded = true;
             self.crowded.fetch_add(1, Ordering::Relaxed);
         }
-        if mailbox.turn == Turn::Asleep && mailbox.writer.is_some() {
-            mailbox.turn = Turn::Woken;
+        if mailbox.turn == SessionTurn::Asleep && mailbox.writer.is_some() {
+            mailbox.turn = SessionTurn::Woken;
             self.make_due(slot);
         } else {
             mailbox.wake();
@@ -263,11 +269,11 @@ impl Mailboxes {
 
     /// Has its session look into the mailbox, whoever was told before.
     pub fn wake_session(&mut self, id: ConnectionId) {
-        if let Some(mailbox) = self.slots.get_mut(Address::of(id).slot as usize)
+        if let Some(mailbox) = self.slots.get_mut(MailboxAddress::of(id).slot as usize)
             && mailbox.id == id
-            && mailbox.turn != Turn::Busy
+            && mailbox.turn != SessionTurn::Busy
         {
-            mailbox.turn = Turn::Asleep;
+            mailbox.turn = SessionTurn::Asleep;
             mailbox.wake();
         }
     }
@@ -279,14 +285,14 @@ impl Mailboxes {
     }
 
     /// Takes what waits where it is encoded and nothing else, and no more than one batch; the session sleeps on.
-    pub fn take_encoded(&mut self, id: ConnectionId, entries: &mut VecDeque<Entry>) -> bool {
-        let mailbox = self.slots.get_mut(Address::of(id).slot as usize).filter(|mailbox| mailbox.id == id);
+    pub fn take_encoded(&mut self, id: ConnectionId, entries: &mut VecDeque<OutboxEntry>) -> bool {
+        let mailbox = self.slots.get_mut(MailboxAddress::of(id).slot as usize).filter(|mailbox| mailbox.id == id);
         let Some(mailbox) = mailbox else { return false };
-        let is_open = mailbox.behind.is_empty() && mailbox.closing.is_none() && mailbox.turn != Turn::Busy;
+        let is_open = mailbox.behind.is_empty() && mailbox.closing.is_none() && mailbox.turn != SessionTurn::Busy;
         if !is_open || !mailbox.outbox.take_encoded(entries, BATCH_BYTES) {
             return false;
         }
-        mailbox.turn = Turn::Asleep;
+        mailbox.turn = SessionTurn::Asleep;
         if std::mem::take(&mut mailbox.crowded) {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
@@ -294,7 +300,7 @@ impl Mailboxes {
     }
 
     /// Like [`Mailboxes::push`], but only where nothing waits.
-    pub fn push_volatile(&mut self, slot: u32, entry: Entry, limits: &Limits) -> Pushed {
+    pub fn push_volatile(&mut self, slot: u32, entry: OutboxEntry, limits: &OutboxLimits) -> Pushed {
         match self.slots.get(slot as usize) {
             Some(mailbox) if mailbox.outbox.is_empty() => self.push(slot, entry, Slow::Disconnect, limits),
             _ => Pushed::Dropped(1),
@@ -335,7 +341,7 @@ impl Mailboxes {
         }
     }
 
-    pub fn is_half_full(&self, slot: u32, limits: &Limits) -> bool {
+    pub fn is_half_full(&self, slot: u32, limits: &OutboxLimits) -> bool {
         self.slots.get(slot as usize).is_some_and(|mailbox| mailbox.outbox.is_half_full(limits))
     }
 
@@ -364,8 +370,8 @@ impl Mailboxes {
 
 impl Mailbox {
     fn wake(&mut self) {
-        if self.turn == Turn::Asleep {
-            self.turn = Turn::Woken;
+        if self.turn == SessionTurn::Asleep {
+            self.turn = SessionTurn::Woken;
             if let Some(waker) = &self.waker {
                 waker.wake_by_ref();
             }

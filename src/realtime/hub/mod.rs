@@ -46,14 +46,14 @@ pub use events::{HubEvent, Observer};
 pub use flusher::FlushBatch;
 pub use mailboxes::Delivery;
 pub use numbers::Numbers;
-pub use questions::{Answers, Asking, Given};
+pub use questions::{AckReply, Answers, PendingAck};
 pub use reading::{ChannelOverview, Past};
 
-use channel::{ChannelEntry, State};
+use channel::{ChannelEntry, ChannelState};
 use directory::Directory;
 use fanout::{DeliveryKind, FanOut, Recipients};
-use mailboxes::{Address, MailboxShard};
-use outbox::{Entry, Item, Pushed, Slow};
+use mailboxes::{MailboxAddress, MailboxShard};
+use outbox::{Item, OutboxEntry, Pushed, Slow};
 use owners::Owners;
 use policy::Allowed;
 use questions::Questions;
@@ -237,7 +237,7 @@ impl Hub {
     fn hand(&self, id: ConnectionId, item: Item, bytes: u32) -> bool {
         let limits = self.config().outbox;
         let pushed = self.at(id, |mailboxes, slot| {
-            let entry = Entry { item, channel: 0, bytes, offset: 0 };
+            let entry = OutboxEntry { item, channel: 0, bytes, offset: 0 };
             let pushed = mailboxes.push(slot, entry, Slow::Disconnect, &limits);
             if pushed == Pushed::Full {
                 self.numbers.dropped(Slow::Disconnect, 1);
@@ -249,17 +249,21 @@ impl Hub {
     }
 
     fn at<T>(&self, id: ConnectionId, act: impl FnOnce(&mut mailboxes::Mailboxes, u32) -> T) -> Option<T> {
-        let address = Address::of(id);
+        let address = MailboxAddress::of(id);
         let mut mailboxes = self.shards.get(usize::from(address.shard))?.lock();
         mailboxes.is_at(address.slot, id).then(|| act(&mut mailboxes, address.slot))
     }
 
-    fn shard(&self, address: Address) -> &MailboxShard {
+    fn shard(&self, address: MailboxAddress) -> &MailboxShard {
         &self.shards[usize::from(address.shard)]
     }
 
     /// The channel `name` as it is, locked, if there is one.
-    fn existing<T>(&self, name: &Channel, act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<State>) -> T) -> Option<T> {
+    fn existing<T>(
+        &self,
+        name: &Channel,
+        act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<ChannelState>) -> T,
+    ) -> Option<T> {
         let entry = self.directory.find(name)?;
         let state = entry.state.lock();
         (!state.is_gone).then(|| act(&entry, state))
@@ -272,7 +276,7 @@ impl Hub {
         name: &Channel,
         holder: Holder,
         now: Instant,
-        act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<State>) -> T,
+        act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<ChannelState>) -> T,
     ) -> Option<T> {
         let config = self.config();
         let policy = || Arc::new(config.policy(name));
@@ -306,7 +310,7 @@ impl Hub {
         }
     }
 
-    fn trim(&self, state: &mut State, now: Instant) {
+    fn trim(&self, state: &mut ChannelState, now: Instant) {
         let before = state.log.bytes();
         let keep = state.policy.keep();
         state.log.trim(keep, now);
@@ -323,7 +327,7 @@ impl Hub {
     }
 
     /// Tells those who want to know what became of a member.
-    fn tell(&self, entry: &ChannelEntry, state: &mut State, change: Presence, member: &Arc<Member>) {
+    fn tell(&self, entry: &ChannelEntry, state: &mut ChannelState, change: Presence, member: &Arc<Member>) {
         match change {
             Presence::Joined => self.report(&HubEvent::Came { channel: &entry.name, member }),
             Presence::Left => self.report(&HubEvent::Went { channel: &entry.name, member }),
@@ -338,7 +342,7 @@ impl Hub {
         self.fan_out_with(&limits).fan_out(entry, state, &event, DeliveryKind::Notice, hearing);
     }
 
-    fn fan_out_with<'a>(&'a self, limits: &'a outbox::Limits) -> FanOut<'a> {
+    fn fan_out_with<'a>(&'a self, limits: &'a outbox::OutboxLimits) -> FanOut<'a> {
         FanOut { shards: &self.shards, limits, numbers: &self.numbers }
     }
 }

@@ -8,27 +8,27 @@ use crate::settings::{Section, Size, keywords};
 
 /// The section `[realtime.outbox]`: what may wait for one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct OutboxLimits {
     /// Default 256 messages.
     pub messages: usize,
     /// Default 1 MiB. A single message may always wait.
     pub bytes: Size,
 }
 
-impl Default for Limits {
+impl Default for OutboxLimits {
     fn default() -> Self {
-        Limits { messages: 256, bytes: Size::mib(1) }
+        OutboxLimits { messages: 256, bytes: Size::mib(1) }
     }
 }
 
-impl Limits {
-    pub fn read(section: &Section) -> Limits {
-        let default = Limits::default();
+impl OutboxLimits {
+    pub fn read(section: &Section) -> OutboxLimits {
+        let default = OutboxLimits::default();
         let messages = section.value("messages", default.messages);
         if messages == 0 {
             section.problem("messages", "an outbox without room sends nothing", Some("give at least 1"));
         }
-        Limits { messages: messages.max(1), bytes: section.value("bytes", default.bytes) }
+        OutboxLimits { messages: messages.max(1), bytes: section.value("bytes", default.bytes) }
     }
 }
 
@@ -60,7 +60,7 @@ pub enum Item {
 
 /// An item, and what the queue must know of it.
 #[derive(Debug)]
-pub struct Entry {
+pub struct OutboxEntry {
     pub item: Item,
     /// The number of the channel that it comes from; 0 for none.
     pub channel: u32,
@@ -69,7 +69,7 @@ pub struct Entry {
     pub offset: u64,
 }
 
-impl Entry {
+impl OutboxEntry {
     fn is_message_of(&self, channel: u32) -> bool {
         self.channel == channel && self.offset > 0 && !matches!(self.item, Item::Lost { .. })
     }
@@ -91,10 +91,10 @@ pub enum Pushed {
     Gone,
 }
 
-/// Bounded by [`Limits`]. When full, [`Slow`] says what gives way. Holds no memory while empty for long.
+/// Bounded by [`OutboxLimits`]. When full, [`Slow`] says what gives way. Holds no memory while empty for long.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: VecDeque<Entry>,
+    queue: VecDeque<OutboxEntry>,
     bytes: usize,
     /// Marks of what was lost, at most one a channel; they do not count as messages.
     marks: usize,
@@ -113,16 +113,16 @@ impl Outbox {
         self.queue.len() - self.marks
     }
 
-    pub fn is_half_full(&self, limits: &Limits) -> bool {
+    pub fn is_half_full(&self, limits: &OutboxLimits) -> bool {
         self.len() * 2 >= limits.messages.max(2) || self.bytes * 2 >= limits.bytes.bytes()
     }
 
-    fn has_room(&self, bytes: u32, limits: &Limits) -> bool {
+    fn has_room(&self, bytes: u32, limits: &OutboxLimits) -> bool {
         let messages = self.len();
         messages == 0 || messages < limits.messages && self.bytes + bytes as usize <= limits.bytes.bytes()
     }
 
-    pub fn push(&mut self, entry: Entry, slow: Slow, limits: &Limits) -> Pushed {
+    pub fn push(&mut self, entry: OutboxEntry, slow: Slow, limits: &OutboxLimits) -> Pushed {
         if self.has_room(entry.bytes, limits) {
             self.append(entry);
             return Pushed::Queued;
@@ -142,7 +142,7 @@ impl Outbox {
         }
     }
 
-    fn drop_oldest_for(&mut self, entry: Entry, limits: &Limits) -> Pushed {
+    fn drop_oldest_for(&mut self, entry: OutboxEntry, limits: &OutboxLimits) -> Pushed {
         let mut dropped = 0;
         while !self.has_room(entry.bytes, limits) {
             match self.queue.iter().position(|known| known.is_message_of(entry.channel)) {
@@ -160,7 +160,7 @@ impl Outbox {
         Pushed::Dropped(dropped)
     }
 
-    fn append(&mut self, entry: Entry) {
+    fn append(&mut self, entry: OutboxEntry) {
         self.bytes += entry.bytes as usize;
         self.queue.push_back(entry);
     }
@@ -179,12 +179,12 @@ impl Outbox {
         }
     }
 
-    fn lose(&mut self, entry: Entry) {
-        let Entry { channel, offset, .. } = entry;
+    fn lose(&mut self, entry: OutboxEntry) {
+        let OutboxEntry { channel, offset, .. } = entry;
         if let Some(mark) = self.mark_of(channel) {
             self.queue[mark].offset = offset;
         } else {
-            self.queue.push_back(Entry {
+            self.queue.push_back(OutboxEntry {
                 item: Item::Lost { after: offset.saturating_sub(1) },
                 channel,
                 bytes: 0,
@@ -208,7 +208,7 @@ impl Outbox {
         self.forget_where(|entry| entry.channel == channel)
     }
 
-    fn forget_where(&mut self, condition: impl Fn(&Entry) -> bool) -> u64 {
+    fn forget_where(&mut self, condition: impl Fn(&OutboxEntry) -> bool) -> u64 {
         let before = self.len();
         let (bytes, marks) = (&mut self.bytes, &mut self.marks);
         self.queue.retain(|entry| {
@@ -223,7 +223,7 @@ impl Outbox {
     }
 
     /// Moves what waits to the empty `batch`, all of it, where that is nothing but encoded and at most `most` bytes.
-    pub fn take_encoded(&mut self, batch: &mut VecDeque<Entry>, most: usize) -> bool {
+    pub fn take_encoded(&mut self, batch: &mut VecDeque<OutboxEntry>, most: usize) -> bool {
         let fits = self.bytes <= most && self.queue.iter().all(|entry| matches!(entry.item, Item::Encoded(_)));
         if fits {
             self.take(batch, most);
@@ -232,7 +232,7 @@ impl Outbox {
     }
 
     /// Moves what waits to `batch`, about `most` bytes of it, at least one entry where there is one.
-    pub fn take(&mut self, batch: &mut VecDeque<Entry>, most: usize) {
+    pub fn take(&mut self, batch: &mut VecDeque<OutboxEntry>, most: usize) {
         if self.bytes <= most && batch.is_empty() {
             std::mem::swap(&mut self.queue, batch);
             (self.bytes, self.marks) = (0, 0);
@@ -258,10 +258,10 @@ mod tests {
     use super::*;
     use crate::realtime::vocabulary::Frame;
 
-    const LIMITS: Limits = Limits { messages: 3, bytes: Size(100) };
+    const LIMITS: OutboxLimits = OutboxLimits { messages: 3, bytes: Size(100) };
 
-    fn entry(channel: u32, offset: u64, bytes: u32) -> Entry {
-        Entry { item: Item::Encoded(Frame::text("x").into()), channel, bytes, offset }
+    fn entry(channel: u32, offset: u64, bytes: u32) -> OutboxEntry {
+        OutboxEntry { item: Item::Encoded(Frame::text("x").into()), channel, bytes, offset }
     }
 
     fn content(outbox: &mut Outbox) -> Vec<String> {
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_large_outbox_is_taken_in_pieces() {
         let mut outbox = Outbox::default();
-        let limits = Limits { messages: 10, bytes: Size(1000) };
+        let limits = OutboxLimits { messages: 10, bytes: Size(1000) };
         for offset in 1..=5 {
             outbox.push(entry(1, offset, 40), Slow::Disconnect, &limits);
         }

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use super::sync::{Mutex, MutexGuard};
 
 use super::Hub;
-use super::channel::{ChannelEntry, State};
+use super::channel::{ChannelEntry, ChannelState};
 use super::fanout::{DeliveryKind, Recipients};
-use super::mailboxes::Address;
+use super::mailboxes::MailboxAddress;
 use super::outbox::Item;
 use crate::realtime::broker::memory::Owner;
 use crate::realtime::vocabulary::{
@@ -21,7 +21,7 @@ use crate::shares::Holder;
 #[derive(Clone, Default)]
 pub struct Sender<'a> {
     pub origin: Option<Origin>,
-    pub address: Option<Address>,
+    pub address: Option<MailboxAddress>,
     /// Against whom a channel counts that is opened for its message, and what is kept of it; nobody where it is the app.
     pub holder: Option<Holder>,
     /// Who was asked, where it is a question.
@@ -34,7 +34,7 @@ struct Publishing<'a> {
     draft: Draft,
     /// The sender hears it too, where a channel's policy leaves that to it.
     echo: bool,
-    except: Option<&'a HashSet<Address>>,
+    except: Option<&'a HashSet<MailboxAddress>>,
 }
 
 impl Hub {
@@ -59,10 +59,10 @@ impl Hub {
             Audience::Channel(channel) => self.say(&channel, Publishing { sender, draft, echo, except: None }, now),
             Audience::Several { channels, connections, except, but } => {
                 let mut except = self.subscribers_of(&except);
-                except.extend(but.into_iter().map(Address::of));
+                except.extend(but.into_iter().map(MailboxAddress::of));
                 // Directly first: whom a channel reaches too has heard it.
                 let connections: Vec<_> =
-                    connections.into_iter().filter(|id| except.insert(Address::of(*id))).collect();
+                    connections.into_iter().filter(|id| except.insert(MailboxAddress::of(*id))).collect();
                 let nobody = channels.is_empty();
                 match self.whisper(sender, connections, draft.clone()) {
                     Err(refusal) if nobody => return Err(refusal),
@@ -120,7 +120,7 @@ impl Hub {
         but: Option<ConnectionId>,
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
-        let address = but.filter(|id| self.at(*id, |_, _| ()).is_some()).map(Address::of);
+        let address = but.filter(|id| self.at(*id, |_, _| ()).is_some()).map(MailboxAddress::of);
         let sender = Sender { address, ..Sender::default() };
         self.say(channel, Publishing { sender: &sender, draft, echo: address.is_none(), except: None }, now)
     }
@@ -134,7 +134,7 @@ impl Hub {
         });
     }
 
-    fn subscribers_of(&self, channels: &[Channel]) -> HashSet<Address> {
+    fn subscribers_of(&self, channels: &[Channel]) -> HashSet<MailboxAddress> {
         let addresses = |channel| self.existing(channel, |_, state| state.addresses().collect::<Vec<_>>());
         channels.iter().filter_map(addresses).flatten().collect()
     }
@@ -152,7 +152,7 @@ impl Hub {
     fn say(&self, channel: &Channel, saying: Publishing, now: Moment) -> Result<Option<Position>, Refusal> {
         let holder = saying.sender.holder.unwrap_or(Holder::Trusted);
         let mut saying = Some(saying);
-        let mut accept = |entry: &Arc<ChannelEntry>, mut state: MutexGuard<State>| {
+        let mut accept = |entry: &Arc<ChannelEntry>, mut state: MutexGuard<ChannelState>| {
             let saying = saying.take().expect("a message is accepted once");
             self.accept(entry, &mut state, saying, now)
         };
@@ -175,7 +175,7 @@ impl Hub {
     fn accept(
         &self,
         entry: &ChannelEntry,
-        state: &mut State,
+        state: &mut ChannelState,
         saying: Publishing,
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {

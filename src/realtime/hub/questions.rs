@@ -27,7 +27,7 @@ struct Open {
     /// Those who were asked and have not answered; unknown while the question is on its way out.
     missing: Option<HashSet<ConnectionId>>,
     /// In the order in which they came. Nothing, where there was nobody to answer.
-    given: Vec<(ConnectionId, Option<Given>)>,
+    given: Vec<(ConnectionId, Option<AckReply>)>,
     /// Those who answered while the question was on its way out.
     early: HashSet<ConnectionId>,
     done: Option<oneshot::Sender<()>>,
@@ -35,7 +35,7 @@ struct Open {
 
 /// One client's answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Given {
+pub struct AckReply {
     /// What its dialect calls the client.
     pub alias: Option<Arc<str>>,
     pub data: Payload,
@@ -45,13 +45,13 @@ pub struct Given {
 /// What came of a question.
 #[derive(Debug, Default)]
 pub struct Answers {
-    pub given: Vec<(ConnectionId, Given)>,
+    pub given: Vec<(ConnectionId, AckReply)>,
     /// Who was asked, and has not answered.
     pub missing: Vec<ConnectionId>,
 }
 
 /// A question that is open. Dropped, it is no longer.
-pub struct Asking {
+pub struct PendingAck {
     hub: Arc<Hub>,
     number: u64,
     done: oneshot::Receiver<()>,
@@ -62,10 +62,10 @@ impl Hub {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] with too many questions open, else as [`Hub::publish`]. Nobody there is no error.
-    pub fn ask(self: &Arc<Self>, mut publish: Publish, now: Moment) -> Result<Asking, Refusal> {
+    pub fn ask(self: &Arc<Self>, mut publish: Publish, now: Moment) -> Result<PendingAck, Refusal> {
         let (done, is_done) = oneshot::channel();
         let number = self.questions.open(done, self.config().max_questions).ok_or(Refusal::Unavailable)?;
-        let asking = Asking { hub: Arc::clone(self), number, done: is_done };
+        let asking = PendingAck { hub: Arc::clone(self), number, done: is_done };
         self.numbers.questions.inc();
         publish.draft.asks = Some(number);
         publish.draft.passing = true;
@@ -86,12 +86,12 @@ impl Hub {
     }
 
     /// A client's answer to question `number`; without one, there is nobody who could answer. The first counts.
-    pub fn answer(&self, number: u64, from: ConnectionId, given: Option<Given>) {
+    pub fn answer(&self, number: u64, from: ConnectionId, given: Option<AckReply>) {
         self.questions.answer(number, from, given, self.config().max_answers.bytes());
     }
 }
 
-impl Asking {
+impl PendingAck {
     /// Waits until everyone has answered.
     pub async fn answered(&mut self) {
         let _ = (&mut self.done).await;
@@ -103,22 +103,22 @@ impl Asking {
     }
 }
 
-impl Drop for Asking {
+impl Drop for PendingAck {
     fn drop(&mut self) {
         self.hub.questions.close(self.number);
         self.hub.numbers.questions.dec();
     }
 }
 
-impl Given {
-    fn detached(self) -> Given {
-        Given { data: self.data.detached(), extras: self.extras.detached(), ..self }
+impl AckReply {
+    fn detached(self) -> AckReply {
+        AckReply { data: self.data.detached(), extras: self.extras.detached(), ..self }
     }
 }
 
-fn size(given: &Option<Given>) -> usize {
+fn size(given: &Option<AckReply>) -> usize {
     let carried = given.as_ref().map_or(0, |given| given.data.len() + given.extras.size());
-    size_of::<(ConnectionId, Option<Given>)>() + carried
+    size_of::<(ConnectionId, Option<AckReply>)>() + carried
 }
 
 impl Open {
@@ -160,7 +160,7 @@ impl Questions {
         open.settle();
     }
 
-    fn answer(&self, number: u64, from: ConnectionId, given: Option<Given>, most: usize) {
+    fn answer(&self, number: u64, from: ConnectionId, given: Option<AckReply>, most: usize) {
         let mut board = self.0.lock();
         let Board { open, bytes, .. } = &mut *board;
         let Some(open) = open.get_mut(&number) else { return };
@@ -177,7 +177,7 @@ impl Questions {
         }
         *bytes += size;
         // Kept for as long as the others take: as it came it would hold on to the buffer that it was read into.
-        open.given.push((from, given.map(Given::detached)));
+        open.given.push((from, given.map(AckReply::detached)));
         match &mut open.missing {
             Some(missing) => missing.remove(&from),
             None => open.early.insert(from),

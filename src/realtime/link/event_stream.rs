@@ -14,19 +14,19 @@ use crate::realtime::vocabulary::{EncodedFrames, Frame};
 
 /// The writing end. Text frames are written as they are: whoever makes them writes `data:` and `id:`.
 pub struct EventStream {
-    slot: Arc<Mutex<Slot>>,
+    slot: Arc<Mutex<EventSlot>>,
     waiting: BytesMut,
     traffic: Traffic,
 }
 
 /// The reading end, for the response.
-pub struct Body {
-    slot: Arc<Mutex<Slot>>,
+pub struct EventStreamBody {
+    slot: Arc<Mutex<EventSlot>>,
 }
 
 /// What is between them: one chunk at most. A client that does not read leaves it there, and the link is not flushed.
 #[derive(Default)]
-struct Slot {
+struct EventSlot {
     chunk: Option<Bytes>,
     is_over: bool,
     is_gone: bool,
@@ -35,10 +35,10 @@ struct Slot {
 }
 
 /// Both ends of a stream.
-pub fn open() -> (EventStream, Body) {
-    let slot = Arc::new(Mutex::new(Slot::default()));
+pub fn open() -> (EventStream, EventStreamBody) {
+    let slot = Arc::new(Mutex::new(EventSlot::default()));
     let link = EventStream { slot: Arc::clone(&slot), waiting: BytesMut::new(), traffic: Traffic::default() };
-    (link, Body { slot })
+    (link, EventStreamBody { slot })
 }
 
 impl Link for EventStream {
@@ -108,7 +108,7 @@ impl Drop for EventStream {
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for EventStreamBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -131,7 +131,7 @@ impl http_body::Body for Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for EventStreamBody {
     fn drop(&mut self) {
         let mut slot = self.slot.lock();
         slot.is_gone = true;

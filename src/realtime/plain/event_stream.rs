@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::{DIALECT, PlainDoor, Settings};
+use super::{DIALECT, PlainDoor, RequestConfig};
 use crate::http::{Body, Facts, Failure, Response};
 use crate::realtime::entrance::AuthorizeAt;
 use crate::realtime::link::event_stream;
@@ -22,7 +22,12 @@ impl PlainDoor {
     ///
     /// # Errors
     /// 400, 403, 404, 429, 503.
-    pub(super) async fn listen(&self, config: &Settings, request: Parts, facts: Facts) -> Result<Response, Failure> {
+    pub(super) async fn listen(
+        &self,
+        config: &RequestConfig,
+        request: Parts,
+        facts: Facts,
+    ) -> Result<Response, Failure> {
         let (channel, since) = config.wanted(&request)?;
         let when = AuthorizeAt::Upgrade(&channel);
         let admitted = self.entrance.admit(&config.entrance, &request, &facts, DIALECT, when).await?;

@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use super::{DIALECT, PlainDoor, Settings};
+use super::{DIALECT, PlainDoor, RequestConfig};
 use crate::http::query::parameter;
 use crate::http::{Body, Facts, Failure, Response};
 use crate::realtime::dialect::Encoded;
@@ -20,7 +20,12 @@ impl PlainDoor {
     ///
     /// # Errors
     /// 400, 403, 404, 429, 503; 410 when what came after `since` is no longer kept.
-    pub(super) async fn look_back(&self, config: &Settings, request: Parts, facts: Facts) -> Result<Response, Failure> {
+    pub(super) async fn look_back(
+        &self,
+        config: &RequestConfig,
+        request: Parts,
+        facts: Facts,
+    ) -> Result<Response, Failure> {
         let (channel, since) = config.wanted(&request)?;
         let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "limit is a number of messages.");
         let limit = parameter(request.uri.query(), "limit").map(|text| text.parse().map_err(bad)).transpose()?;
@@ -43,7 +48,7 @@ impl PlainDoor {
         Ok(response)
     }
 
-    fn past(&self, config: &Settings, channel: &Channel, since: Since, limit: usize) -> Result<String, Failure> {
+    fn past(&self, config: &RequestConfig, channel: &Channel, since: Since, limit: usize) -> Result<String, Failure> {
         let past = self.hub.history(channel, since, limit, Moment::now());
         let is_position = matches!(since, Since::After(_));
         let Some(past) = past else {

@@ -61,7 +61,7 @@ impl PlainDoor {
     /// # Errors
     /// [`Failure`] for what is not for the hub to answer: 400, 403, 404, 405, 426 (RFC 6455 section 4.4), and 503 with
     /// `Retry-After` when there is no place.
-    async fn answer(&self, config: &Settings, request: Request) -> Result<Response, Failure> {
+    async fn answer(&self, config: &RequestConfig, request: Request) -> Result<Response, Failure> {
         if websocket::is_upgrade(&request) {
             return self.upgrade(config, request).await;
         }
@@ -80,7 +80,7 @@ impl PlainDoor {
         }
     }
 
-    async fn one_way(&self, config: &Settings, request: Parts, facts: Facts) -> Result<Response, Failure> {
+    async fn one_way(&self, config: &RequestConfig, request: Parts, facts: Facts) -> Result<Response, Failure> {
         let (is_get, is_head) = (request.method == Method::GET, request.method == Method::HEAD);
         if !is_get && !is_head {
             let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address is read, or speaks WebSocket.");
@@ -103,7 +103,7 @@ impl Door for PlainDoor {
         let entrance = self.entrance.config();
         entrance.below(request.uri().path())?;
         let door = Arc::clone(self);
-        let config = Settings { entrance, plain: self.plain.get() };
+        let config = RequestConfig { entrance, plain: self.plain.get() };
         Some(Found::new(move |request| async move { door.answer(&config, request).await }))
     }
 
@@ -113,12 +113,12 @@ impl Door for PlainDoor {
 }
 
 /// What one request is answered by.
-struct Settings {
+struct RequestConfig {
     entrance: Arc<entrance::Config>,
     plain: Arc<Plain>,
 }
 
-impl Settings {
+impl RequestConfig {
     /// Which channel, and from where: the query's `since`, or else what an event stream was at.
     fn wanted(&self, request: &Parts) -> Result<(Channel, Option<Since>), Failure> {
         let uri = &request.uri;

@@ -1,6 +1,6 @@
 //! From an upgrade to an open socket in a channel.
 
-use super::{DIALECT, PlainDoor, Settings, path};
+use super::{DIALECT, PlainDoor, RequestConfig, path};
 use crate::http::{Failure, Request, Response};
 use crate::realtime::entrance::token::subprotocol;
 use crate::realtime::entrance::{AuthorizeAt, facts};
@@ -12,8 +12,8 @@ impl PlainDoor {
     ///
     /// # Errors
     /// 400, 405, 426 for what is no right upgrade; 403, 404, 429, 503 for who is not let in.
-    pub(super) async fn upgrade(&self, config: &Settings, mut request: Request) -> Result<Response, Failure> {
-        let Settings { entrance, plain } = config;
+    pub(super) async fn upgrade(&self, config: &RequestConfig, mut request: Request) -> Result<Response, Failure> {
+        let RequestConfig { entrance, plain } = config;
         let offer = Offer::read(&request, &entrance.websocket)?;
         let upgrade = hyper::upgrade::on(&mut request);
         let (request, _) = request.into_parts();

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use tracing::warn;
 
 use super::Config;
-use super::machine::{App, Auth, Ear};
+use super::machine::{Auth, Ear, PusherApp};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 
@@ -27,10 +27,10 @@ struct Status {
 
 #[derive(Default)]
 struct Index {
-    by_id: HashMap<String, Arc<App>>,
-    by_key: HashMap<String, Arc<App>>,
+    by_id: HashMap<String, Arc<PusherApp>>,
+    by_key: HashMap<String, Arc<PusherApp>>,
     /// In the order of the file.
-    apps: Vec<Arc<App>>,
+    apps: Vec<Arc<PusherApp>>,
 }
 
 impl Apps {
@@ -56,7 +56,7 @@ impl Apps {
                     app.reload(Some(section));
                     Arc::clone(app)
                 }
-                None => App::new(section.clone()),
+                None => PusherApp::new(section.clone()),
             };
             if let Some(ear) = self.ear.get() {
                 app.listen(Arc::clone(ear));
@@ -104,15 +104,15 @@ impl Apps {
     }
 
     /// In the order of the file.
-    pub fn all(&self) -> Vec<Arc<App>> {
+    pub fn all(&self) -> Vec<Arc<PusherApp>> {
         self.index.get().apps.clone()
     }
 
-    pub fn by_id(&self, id: &str) -> Option<Arc<App>> {
+    pub fn by_id(&self, id: &str) -> Option<Arc<PusherApp>> {
         self.index.get().by_id.get(id).map(Arc::clone)
     }
 
-    pub fn by_key(&self, key: &str) -> Option<Arc<App>> {
+    pub fn by_key(&self, key: &str) -> Option<Arc<PusherApp>> {
         self.index.get().by_key.get(key).map(Arc::clone)
     }
 }

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
-use super::machine::{App, Auth, name, quoted, value};
+use super::machine::{Auth, PusherApp, name, quoted, value};
 use super::{CORS, DIALECT, PusherDoor};
 use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};
@@ -106,7 +106,7 @@ impl PusherDoor {
     }
 
     /// The app of `key` if Doorway signs for it; the first such without a key.
-    fn signer(&self, key: Option<&str>) -> Option<Arc<App>> {
+    fn signer(&self, key: Option<&str>) -> Option<Arc<PusherApp>> {
         match key {
             Some(key) => self.apps.by_key(key).filter(|app| app.settings().auth == Auth::Doorway),
             None => self.apps.all().into_iter().find(|app| app.settings().auth == Auth::Doorway),

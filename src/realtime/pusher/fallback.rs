@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use super::machine::Code;
 use super::route::Fallback;
 use super::socket::version;
-use super::sockjs::{self, Session};
+use super::sockjs::{self, SockJsSession};
 use super::{CORS, DIALECT, PusherDoor};
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, AuthorizeAt, facts};
@@ -26,7 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a request that listens gets.
 enum Opened {
-    Session(Arc<Session>),
+    Session(Arc<SockJsSession>),
     Refused(Code),
 }
 
@@ -102,7 +102,7 @@ impl PusherDoor {
     }
 }
 
-async fn send(config: &entrance::Config, session: &Session, body: Body) -> Result<Response, Failure> {
+async fn send(config: &entrance::Config, session: &SockJsSession, body: Body) -> Result<Response, Failure> {
     let most = config.websocket.max_message.bytes();
     let body = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),
@@ -124,7 +124,7 @@ async fn send(config: &entrance::Config, session: &Session, body: Body) -> Resul
     Ok(response)
 }
 
-fn listening(session: &Arc<Session>, what: Fallback) -> Response {
+fn listening(session: &Arc<SockJsSession>, what: Fallback) -> Response {
     said(Body::boxed(session.listen(what == Fallback::Stream)))
 }
 

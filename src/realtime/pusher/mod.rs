@@ -28,7 +28,7 @@ use crate::http::{Failure, Request, Response};
 use apps::Apps;
 use fallback::SessionKey;
 use machine::Code;
-use route::{RequestInfo, Route};
+use route::{PusherRoute, RequestInfo};
 use webhooks::Webhooks;
 
 const DIALECT: &str = "pusher";
@@ -46,7 +46,7 @@ pub struct PusherDoor {
     apps: Arc<Apps>,
     webhooks: Webhooks,
     /// The sessions of clients without WebSockets.
-    fallbacks: Arc<sockjs::Sessions<SessionKey>>,
+    fallbacks: Arc<sockjs::SockJsSessions<SessionKey>>,
 }
 
 impl PusherDoor {
@@ -73,19 +73,24 @@ impl PusherDoor {
         }
     }
 
-    fn route(&self, entrance: &entrance::Config, request: &Request) -> Option<Route> {
+    fn route(&self, entrance: &entrance::Config, request: &Request) -> Option<PusherRoute> {
         let uri = request.uri();
         let info = RequestInfo { path: uri.path(), query: uri.query(), is_upgrade: websocket::is_upgrade(request) };
-        Route::find(&entrance.path, &self.apps, info)
+        PusherRoute::find(&entrance.path, &self.apps, info)
     }
 
-    async fn answer(&self, config: &entrance::Config, request: Request, route: Route) -> Result<Response, Failure> {
+    async fn answer(
+        &self,
+        config: &entrance::Config,
+        request: Request,
+        route: PusherRoute,
+    ) -> Result<Response, Failure> {
         match route {
-            Route::Socket { key } => self.socket(config, request, &key, Ok(())).await,
-            Route::Nowhere { key } => self.socket(config, request, &key, Err(Code::NoPath)).await,
-            Route::Fallback { key, session, what } => self.fallback(config, request, (key, session), what).await,
-            Route::Rest { id, path } => Ok(self.rest(request, &id, &path).await),
-            Route::Auth { is_user } => self.auth(config, request, is_user).await,
+            PusherRoute::Socket { key } => self.socket(config, request, &key, Ok(())).await,
+            PusherRoute::Nowhere { key } => self.socket(config, request, &key, Err(Code::NoPath)).await,
+            PusherRoute::Fallback { key, session, what } => self.fallback(config, request, (key, session), what).await,
+            PusherRoute::Rest { id, path } => Ok(self.rest(request, &id, &path).await),
+            PusherRoute::Auth { is_user } => self.auth(config, request, is_user).await,
         }
     }
 }
@@ -108,7 +113,7 @@ impl Door for PusherDoor {
         if self.apps.is_empty() {
             return None;
         }
-        let Route::Rest { id, path } = self.route(&self.entrance.config(), request)? else { return None };
+        let PusherRoute::Rest { id, path } = self.route(&self.entrance.config(), request)? else { return None };
         let door = Arc::clone(self);
         Some(Found::new(move |request| async move { Ok(door.rest(request, &id, &path).await) }))
     }

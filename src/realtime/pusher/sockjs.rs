@@ -41,22 +41,22 @@ const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sessions of all clients, by what `K` tells them apart. As many as were let in.
-pub struct Sessions<K>(Mutex<HashMap<K, Arc<Session>>>);
+pub struct SockJsSessions<K>(Mutex<HashMap<K, Arc<SockJsSession>>>);
 
-impl<K> Default for Sessions<K> {
+impl<K> Default for SockJsSessions<K> {
     fn default() -> Self {
-        Sessions(Mutex::new(HashMap::new()))
+        SockJsSessions(Mutex::new(HashMap::new()))
     }
 }
 
-impl<K: Hash + Eq + Clone> Sessions<K> {
-    pub fn find(&self, key: &K) -> Option<Arc<Session>> {
+impl<K: Hash + Eq + Clone> SockJsSessions<K> {
+    pub fn find(&self, key: &K) -> Option<Arc<SockJsSession>> {
         self.0.lock().get(key).map(Arc::clone)
     }
 
     /// A new session under `key`; `None` where there is one.
-    pub fn open(self: &Arc<Self>, key: K) -> Option<(SockJs<K>, Arc<Session>)> {
-        let session = Arc::new(Session::default());
+    pub fn open(self: &Arc<Self>, key: K) -> Option<(SockJs<K>, Arc<SockJsSession>)> {
+        let session = Arc::new(SockJsSession::default());
         session.state.lock().chunk = Some(Bytes::from_static(b"o\n"));
         let mut sessions = self.0.lock();
         if sessions.contains_key(&key) {
@@ -80,13 +80,13 @@ impl<K: Hash + Eq + Clone> Sessions<K> {
 
 /// Where the requests of a client and its session meet.
 #[derive(Debug, Default)]
-pub struct Session {
-    state: Mutex<State>,
+pub struct SockJsSession {
+    state: Mutex<SockJsState>,
     room: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SockJsState {
     /// At most about [`WAITING`] messages.
     posted: VecDeque<Text>,
     /// It has shown that it lives, without a message.
@@ -108,7 +108,7 @@ struct State {
     listener: Option<Waker>,
 }
 
-impl State {
+impl SockJsState {
     /// When the client counts as gone, if nothing comes from it.
     fn gone_by(&self) -> Option<Instant> {
         let unanswered = self.asked.map(|since| since + AWAY);
@@ -141,7 +141,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl Session {
+impl SockJsSession {
     /// The body of a request that listens, in place of any that did.
     pub fn listen(self: &Arc<Self>, is_stream: bool) -> Listening {
         let mut state = self.state.lock();
@@ -195,8 +195,8 @@ impl Session {
 
 /// The session's side.
 pub struct SockJs<K: Hash + Eq> {
-    session: Arc<Session>,
-    sessions: Arc<Sessions<K>>,
+    session: Arc<SockJsSession>,
+    sessions: Arc<SockJsSessions<K>>,
     key: K,
     waiting: Vec<Text>,
     waiting_bytes: usize,
@@ -347,7 +347,7 @@ impl<K: Hash + Eq> Drop for SockJs<K> {
 
 /// The body of a request that listens.
 pub struct Listening {
-    session: Arc<Session>,
+    session: Arc<SockJsSession>,
     number: u64,
     is_stream: bool,
     /// One that polls has had its answer, and one that streams all that its client reads of one response.
@@ -429,10 +429,10 @@ mod tests {
     use super::*;
     use crate::realtime::vocabulary::CloseFrame;
 
-    type Pair = (SockJs<u8>, Arc<Session>, Arc<Sessions<u8>>);
+    type Pair = (SockJs<u8>, Arc<SockJsSession>, Arc<SockJsSessions<u8>>);
 
     fn open() -> Pair {
-        let sessions = Arc::new(Sessions::default());
+        let sessions = Arc::new(SockJsSessions::default());
         let (link, session) = sessions.open(1).expect("none is there");
         assert!(sessions.open(1).is_none(), "one of a name");
         (link, session, sessions)

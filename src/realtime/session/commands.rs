@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::Session;
 use crate::realtime::entrance::authorizer::{Allow, Deciding, Decision, Left};
-use crate::realtime::hub::{Authority, Given};
+use crate::realtime::hub::{AckReply, Authority};
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref, Refusal};
 
 /// Commands that may wait while the authorizer thinks about an earlier one; with more, nothing is read.
@@ -219,7 +219,7 @@ impl Session {
             // Without a authorizer there is nobody to call, and nobody who asked.
             Command::Rpc(_) => Err(Refusal::Unknown),
             Command::Answer { asks, alias, data, extras } => {
-                let given = data.map(|data| Given { alias, data, extras });
+                let given = data.map(|data| AckReply { alias, data, extras });
                 return self.client.hub().answer(asks, self.client.id(), given);
             }
             Command::Left { scope, alias, reason, kind } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use super::{End, Session};
+use super::{Session, SessionEnd};
 use crate::realtime::dialect::Step;
 use crate::realtime::link::Link;
 use crate::realtime::vocabulary::{DisconnectReason as Why, Frame, Moment};
@@ -52,7 +52,7 @@ impl Session {
         self.dialect.close_frames(&why, now, &mut step);
         self.perform(step, now);
         let close = why.close();
-        self.ended(End::Us { word: why.label(), code: close.code });
+        self.ended(SessionEnd::Us { word: why.label(), code: close.code });
         // Taken only where the dialect had no close of its own.
         self.link_state.push(Frame::Close(Some(close)));
     }
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    fn ended(&mut self, end: End) {
+    fn ended(&mut self, end: SessionEnd) {
         if let Some(record) = &mut self.record {
             record.ended(end);
         }
@@ -80,13 +80,13 @@ impl Session {
     pub(super) fn closed_by_client(&mut self, code: Option<u16>) {
         if self.close_timer.is_none() {
             self.go(false);
-            self.ended(End::Client { code });
+            self.ended(SessionEnd::Client { code });
         }
     }
 
     /// The link has ended the conversation by its own rules, and closes itself.
     pub(super) fn ended_by_link(&mut self, word: &'static str, detail: String, now: Moment) {
-        let end = End::Link { word, detail };
+        let end = SessionEnd::Link { word, detail };
         if self.close_timer.is_none() && !self.stays(&end, true, now) {
             self.go(false);
             self.ended(end);
@@ -99,7 +99,7 @@ impl Session {
             close_timer.is_closed = true;
             return;
         }
-        let end = End::Lost { detail };
+        let end = SessionEnd::Lost { detail };
         if !self.stays(&end, false, now) {
             self.go(true);
             self.ended(end);

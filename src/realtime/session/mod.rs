@@ -20,7 +20,7 @@ use tokio::time::Sleep;
 
 use super::dialect::{Action, Dialect, Step};
 use super::entrance::authorizer::{Authorizer, ConnectionInfo, Left};
-use super::hub::outbox::{Entry, Item};
+use super::hub::outbox::{Item, OutboxEntry};
 use super::hub::{Authority, Client};
 use super::link::{Link, LinkError};
 use super::vocabulary::{Command, DisconnectReason, Event, Frame, Moment, Position};
@@ -31,13 +31,13 @@ use ending::CloseTimer;
 use link_state::LinkState;
 
 pub use open::Sessions;
-pub use record::{End, Numbers, Record};
+pub use record::{Numbers, SessionEnd, SessionRecord};
 pub use resume::{ResumeHandle, ResumeLimits, ResumeRegistry};
 
 /// A session that talks. A future by hand: one that the compiler makes of it is twice as large, for each open socket.
-pub struct Running(Session);
+pub struct RunningSession(Session);
 
-impl Future for Running {
+impl Future for RunningSession {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -62,14 +62,14 @@ const UNWRITTEN: usize = 64 * 1024;
 
 /// How far one way of a conversation went in a turn.
 #[derive(Debug, Clone, Copy)]
-struct Went {
+struct Progress {
     any: bool,
     /// Whatever comes next wakes the session.
     is_all: bool,
 }
 
-impl Went {
-    const NOWHERE: Went = Went { any: false, is_all: false };
+impl Progress {
+    const NOWHERE: Progress = Progress { any: false, is_all: false };
 }
 
 /// One client's conversation, from its first word to its last.
@@ -89,7 +89,7 @@ pub struct Session {
     timer: Option<Pin<Box<Sleep>>>,
     close_timer: Option<Box<CloseTimer>>,
     /// Of the present link; none while there is none.
-    record: Option<Record>,
+    record: Option<SessionRecord>,
     /// Where the client may come back to it.
     resume: Option<Box<ResumeHandle>>,
     /// How long the link may take to close.
@@ -105,7 +105,7 @@ impl Session {
         client: Client,
         authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
         first: Vec<Command>,
-        record: Record,
+        record: SessionRecord,
         guard: Guard,
     ) -> Session {
         let mut session = Session {
@@ -137,10 +137,10 @@ impl Session {
     }
 
     /// Talks over `link` until it is over. `patience` is how long the link may take to close.
-    pub fn run(mut self, link: Box<dyn Link>, patience: Duration) -> Running {
+    pub fn run(mut self, link: Box<dyn Link>, patience: Duration) -> RunningSession {
         self.link_state.open(link);
         self.patience = patience;
-        Running(self)
+        RunningSession(self)
     }
 
     /// The client left before there was a link.
@@ -190,7 +190,7 @@ impl Session {
             let read = self.read(&mut left, now, context);
             // A link that was lost just now leaves nothing to wait for: what it could not take is to be kept.
             let hears = is_written || self.link_state.link().is_none();
-            let heard = if hears { self.hear(now, context) } else { Went::NOWHERE };
+            let heard = if hears { self.hear(now, context) } else { Progress::NOWHERE };
             if self.close_timer.is_some() {
                 let _ = self.poll_pending(now, context);
                 return self.poll_ending(context);
@@ -226,17 +226,17 @@ impl Session {
     }
 
     /// Reads what has come, as far as this turn goes.
-    fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> Went {
+    fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> Progress {
         let before = *left;
         while *left > 0 && self.close_timer.is_none() && self.unwritten < UNWRITTEN && self.has_room_for_commands() {
             if self.client.hub().is_crowded() {
                 // Those whose mailboxes fill up come first.
                 *left = 0;
-                return Went { any: true, is_all: false };
+                return Progress { any: true, is_all: false };
             }
             let Some(link) = self.link_state.link() else { break };
             match link.poll_receive(context) {
-                Poll::Pending => return Went { any: before != *left, is_all: true },
+                Poll::Pending => return Progress { any: before != *left, is_all: true },
                 Poll::Ready(Some(Ok(frame))) => {
                     *left -= 1;
                     self.receive(frame, now);
@@ -251,7 +251,7 @@ impl Session {
                 Poll::Ready(None) => self.lost("the client is gone".to_owned(), now),
             }
         }
-        Went { any: before != *left, is_all: false }
+        Progress { any: before != *left, is_all: false }
     }
 
     fn receive(&mut self, frame: Frame, now: Moment) {
@@ -287,11 +287,11 @@ impl Session {
     }
 
     /// Hands on what waits for the client, as much as may be unwritten.
-    fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> Went {
+    fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> Progress {
         let mut any = false;
         while self.unwritten < UNWRITTEN && self.close_timer.is_none() {
             if self.client.poll_fill(now, context).is_pending() {
-                return Went { any, is_all: true };
+                return Progress { any, is_all: true };
             }
             any = true;
             while let Some(entry) = self.client.next_entry() {
@@ -301,13 +301,13 @@ impl Session {
             if let Some(why) = self.client.closing() {
                 self.end(why, now);
             } else if self.client.has_all() {
-                return Went { any, is_all: true };
+                return Progress { any, is_all: true };
             }
         }
-        Went { any, is_all: false }
+        Progress { any, is_all: false }
     }
 
-    fn hand_on(&mut self, entry: Entry, now: Moment) {
+    fn hand_on(&mut self, entry: OutboxEntry, now: Moment) {
         match entry.item {
             Item::Encoded(encoded) => {
                 if self.resume.is_some() && !self.keep(&encoded, entry.offset > 0, now) {
@@ -413,6 +413,6 @@ mod tests {
     fn a_silent_client_costs_little() {
         // With what the runtime adds, 512 bytes: the next size that the allocator has is 640. What a session points to
         // is about three times as much.
-        assert!(size_of::<Running>() <= 408, "{}", size_of::<Running>());
+        assert!(size_of::<RunningSession>() <= 408, "{}", size_of::<RunningSession>());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::upgrade::OnUpgrade;
 
-use super::{Numbers, Record, Session, direct_write};
+use super::{Numbers, Session, SessionRecord, direct_write};
 use crate::drain::Signal;
 use crate::realtime::dialect::Dialect;
 use crate::realtime::entrance::Admitted;
@@ -36,7 +36,7 @@ impl Sessions {
     /// its first channels, or the app has said that it may not be.
     pub async fn begin(&self, admitted: Admitted, machine: Box<dyn Dialect>) -> Session {
         let Admitted { client, permit, authorizer, first, arrival } = admitted;
-        let record = Record::new(arrival, permit, Arc::clone(&self.numbers));
+        let record = SessionRecord::new(arrival, permit, Arc::clone(&self.numbers));
         Session::begin(machine, client, authorizer, first, record, self.drain.guard()).await
     }
 }

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tracing::info;
 
 use crate::realtime::entrance::Arrival;
-use crate::realtime::entrance::admission::Permit;
+use crate::realtime::entrance::admission::ConnectionPermit;
 use crate::realtime::hub::Written;
 use crate::realtime::link::Traffic;
 use crate::telemetry::Registry;
@@ -80,7 +80,7 @@ impl Numbers {
 
 /// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum SessionEnd {
     /// It was cut short: a panic, or the end of the process.
     Cut,
     Client {
@@ -100,36 +100,36 @@ pub enum End {
     },
 }
 
-impl End {
+impl SessionEnd {
     pub fn label(&self) -> &'static str {
         match self {
-            End::Cut => "cut",
-            End::Client { .. } => "closed",
-            End::Us { word, .. } | End::Link { word, .. } => word,
-            End::Lost { .. } => "lost",
+            SessionEnd::Cut => "cut",
+            SessionEnd::Client { .. } => "closed",
+            SessionEnd::Us { word, .. } | SessionEnd::Link { word, .. } => word,
+            SessionEnd::Lost { .. } => "lost",
         }
     }
 
     fn by(&self) -> &'static str {
         match self {
-            End::Cut | End::Us { .. } => "door",
-            End::Client { .. } => "client",
-            End::Link { .. } | End::Lost { .. } => "network",
+            SessionEnd::Cut | SessionEnd::Us { .. } => "door",
+            SessionEnd::Client { .. } => "client",
+            SessionEnd::Link { .. } | SessionEnd::Lost { .. } => "network",
         }
     }
 
     fn code(&self) -> u16 {
         match self {
             // RFC 6455 section 7.1.5: 1005 none was given, 1006 there was no close.
-            End::Cut | End::Link { .. } | End::Lost { .. } => 1006,
-            End::Client { code } => code.unwrap_or(1005),
-            End::Us { code, .. } => *code,
+            SessionEnd::Cut | SessionEnd::Link { .. } | SessionEnd::Lost { .. } => 1006,
+            SessionEnd::Client { code } => code.unwrap_or(1005),
+            SessionEnd::Us { code, .. } => *code,
         }
     }
 }
 
 /// What is kept of it, for as long as it is open.
-struct Kept {
+struct RecordData {
     dialect: &'static str,
     client: IpAddr,
     path: Box<str>,
@@ -139,25 +139,25 @@ struct Kept {
 }
 
 /// One socket's life. Written down when it is dropped, however it ended.
-pub struct Record {
-    who: Box<Kept>,
-    /// Given back when the socket has ended.
-    _permit: Permit,
+pub struct SessionRecord {
+    who: Box<RecordData>,
+    /// AckReply back when the socket has ended.
+    _permit: ConnectionPermit,
     traffic: Traffic,
     /// None while it is open: dropped so, it was cut.
-    end: Option<Box<End>>,
+    end: Option<Box<SessionEnd>>,
 }
 
-impl Record {
-    pub fn new(arrival: Arrival, permit: Permit, numbers: Arc<Numbers>) -> Record {
+impl SessionRecord {
+    pub fn new(arrival: Arrival, permit: ConnectionPermit, numbers: Arc<Numbers>) -> SessionRecord {
         let label = DialectLabel { dialect: arrival.dialect };
         numbers.open.get_or_create(&label).inc();
         numbers.note(&label);
         numbers.opened.get_or_create(&label).inc();
         let Arrival { dialect, client, path, request_id } = arrival;
         let request_id = request_id.as_str().into();
-        let kept = Kept { dialect, client, path, request_id, numbers, opened: Instant::now() };
-        Record { who: Box::new(kept), _permit: permit, traffic: Traffic::default(), end: None }
+        let kept = RecordData { dialect, client, path, request_id, numbers, opened: Instant::now() };
+        SessionRecord { who: Box::new(kept), _permit: permit, traffic: Traffic::default(), end: None }
     }
 
     /// Counts what has travelled since it was last told.
@@ -179,25 +179,25 @@ impl Record {
         self.traffic = traffic;
     }
 
-    pub fn ended(&mut self, end: End) {
+    pub fn ended(&mut self, end: SessionEnd) {
         self.end = Some(Box::new(end));
     }
 
-    pub fn end(&self) -> &End {
-        self.end.as_deref().unwrap_or(&End::Cut)
+    pub fn end(&self) -> &SessionEnd {
+        self.end.as_deref().unwrap_or(&SessionEnd::Cut)
     }
 }
 
-impl Drop for Record {
+impl Drop for SessionRecord {
     fn drop(&mut self) {
-        let Record { who, traffic, .. } = &*self;
+        let SessionRecord { who, traffic, .. } = &*self;
         let end = self.end();
         let numbers = &who.numbers;
         numbers.open.get_or_create(&DialectLabel { dialect: who.dialect }).dec();
-        let is_strange = matches!(end, End::Client { code: Some(..1000 | 1016..) });
+        let is_strange = matches!(end, SessionEnd::Client { code: Some(..1000 | 1016..) });
         let code = if is_strange { 0 } else { end.code() };
         numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.label(), code }).inc();
-        let detail = if let End::Link { detail, .. } | End::Lost { detail } = end { detail } else { "" };
+        let detail = if let SessionEnd::Link { detail, .. } | SessionEnd::Lost { detail } = end { detail } else { "" };
         info!(
             target: "access",
             request_id = &*who.request_id,

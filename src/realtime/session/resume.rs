@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Record;
+use super::SessionRecord;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
 use crate::realtime::link::{Link, PingCount};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
@@ -21,7 +21,7 @@ use crate::telemetry::Registry;
 #[derive(Debug)]
 pub struct ResumeRegistry {
     places: Mutex<HashMap<u128, Arc<ResumeSlot>>>,
-    away: Mutex<Away>,
+    away: Mutex<AwayClients>,
     /// Those that were told to give way and have not yet done so.
     leaving: AtomicUsize,
     /// What is kept for all of them, in bytes.
@@ -32,14 +32,14 @@ pub struct ResumeRegistry {
 /// Those whose connections have no link. Bounded by [`Most`]: with more, the first gives way; and of one client address,
 /// who has no more of them than it leaves free, its own first.
 #[derive(Debug, Default)]
-struct Away {
+struct AwayClients {
     /// In the order in which they lost it.
     slots: BTreeMap<u64, Arc<ResumeSlot>>,
     by_holder: HashMap<Holder, BTreeSet<u64>>,
     next: u64,
 }
 
-impl Away {
+impl AwayClients {
     fn remove(&mut self, place: u64) -> Option<Arc<ResumeSlot>> {
         let slot = self.slots.remove(&place)?;
         if let Some(own) = self.by_holder.get_mut(&slot.holder) {
@@ -120,7 +120,7 @@ impl ResumeRegistry {
     }
 
     /// The client at `place` is forgotten.
-    fn forget(&self, away: &mut Away, place: Option<u64>) {
+    fn forget(&self, away: &mut AwayClients, place: Option<u64>) {
         let Some(slot) = place.and_then(|place| away.remove(place)) else { return };
         self.numbers.away.dec();
         self.numbers.full.inc();
@@ -165,7 +165,7 @@ impl std::fmt::Debug for Handed {
 /// A client that comes back: its new link, and what is known of it.
 pub struct Resumption {
     pub link: Box<dyn Link>,
-    pub record: Option<Record>,
+    pub record: Option<SessionRecord>,
     pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     pub rights: Option<Rights>,
     /// What it said.

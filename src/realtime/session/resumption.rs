@@ -6,7 +6,7 @@ use std::task::Context;
 use super::ending::LastWords;
 use super::link_state::LinkState;
 use super::resume::{ResumeHandle, Resumption};
-use super::{End, Session};
+use super::{Session, SessionEnd};
 use crate::realtime::dialect::Step;
 use crate::realtime::entrance::authorizer::ConnectionInfo;
 use crate::realtime::vocabulary::{EncodedFrames, Frame, Moment};
@@ -19,7 +19,7 @@ impl Session {
     }
 
     /// The link is lost. True where the session goes on without it. A link that `speaks` has last words.
-    pub(super) fn stays(&mut self, end: &End, speaks: bool, now: Moment) -> bool {
+    pub(super) fn stays(&mut self, end: &SessionEnd, speaks: bool, now: Moment) -> bool {
         if self.close_timer.is_some() || self.link_state.link().is_none() {
             return false;
         }
@@ -113,7 +113,8 @@ impl Session {
         if self.close_timer.is_some() {
             return;
         }
-        let end = End::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
+        let end =
+            SessionEnd::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
         if self.link_state.link().is_some() && !self.stays(&end, false, now) {
             // Nothing to come back to: the client finds its new link closed, and begins anew.
             self.lost("the client came back by another link".to_owned(), now);

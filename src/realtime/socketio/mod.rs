@@ -31,7 +31,7 @@ pub struct SocketIoDoor {
     drain: Signal,
     endpoints: Live<Vec<Arc<Endpoint>>>,
     /// How the frames of all endpoints' clients travel, by their session ids.
-    transports: Arc<transport::Sessions>,
+    transports: Arc<transport::PollingSessions>,
     /// Where those lie that may come back by another link.
     resume_registry: Arc<ResumeRegistry>,
     recovered: Numbers,
@@ -72,7 +72,7 @@ impl SocketIoDoor {
             app: Arc::clone(ground.app),
             drain: ground.drain.clone(),
             endpoints: Live::new(Endpoint::all(config, &recovered)),
-            transports: Arc::new(transport::Sessions::new(transports)),
+            transports: Arc::new(transport::PollingSessions::new(transports)),
             resume_registry: Arc::new(ResumeRegistry::new(recovered.held().clone(), ground.registry)),
             recovered,
         }

@@ -14,6 +14,7 @@ mod encoded_frames;
 mod position;
 mod request;
 mod rights;
+mod token_bucket;
 mod who;
 
 pub use channel::{BadName, Channel};
@@ -30,4 +31,5 @@ pub use moment::Moment;
 pub use position::{BadPosition, Epoch, Position, Since};
 pub use request::{Audience, Publish, Ref, Rpc, Subscribe};
 pub use rights::Rights;
+pub use token_bucket::TokenBucket;
 pub use who::{Identity, Member};

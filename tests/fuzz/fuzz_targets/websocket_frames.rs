@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use doorway::realtime::link::websocket::{Agreed, Config, Decoder, Limits, Offer};
+use doorway::realtime::link::websocket::{Agreed, Config, FrameDecoder, FrameLimits, Offer};
 use doorway::realtime::vocabulary::Frame;
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits { message: 4096, frame: 3000 };
+const LIMITS: FrameLimits = FrameLimits { message: 4096, frame: 3000 };
 
 fn agreed(context: bool) -> Option<Agreed> {
     let config = Config { deflate: true, deflate_context: context, ..Config::default() };
@@ -21,7 +21,7 @@ fn agreed(context: bool) -> Option<Agreed> {
 
 /// The frames in `bytes`, cut by `cuts` in turn, and the code of the violation that ended them.
 fn decode(bytes: &[u8], agreed: Option<&Agreed>, cuts: &[u8]) -> (Vec<Frame>, Option<u16>) {
-    let mut decoder = Decoder::new(LIMITS, agreed);
+    let mut decoder = FrameDecoder::new(LIMITS, agreed);
     let mut bytes = bytes.to_vec();
     let mut frames = Vec::new();
     let mut rest = &mut bytes[..];

@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use doorway::realtime::dialect::{Action, Dialect, Step};
-use doorway::realtime::pusher::machine::{App, Config, Key, name};
+use doorway::realtime::pusher::machine::{AppKey, Config, PusherApp, name};
 use doorway::realtime::vocabulary::{
     CloseFrame, Command, ConnectionId, Epoch, Event, Frame, Member, Moment, Payload, Position, Publish, Recovery,
     Subscribed,
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 
 const ID: ConnectionId = ConnectionId(5 << 32 | 6);
 
-static APP: LazyLock<Arc<App>> = LazyLock::new(|| {
+static APP: LazyLock<Arc<PusherApp>> = LazyLock::new(|| {
     let source = "[[pusher]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\nprefix = \"p/\"\nmax_event = \"100B\"\n";
     let config = settings::read("app", source, |root| Config::read(&root.sections("pusher")[0], true));
-    App::new(config.expect("a right section"))
+    PusherApp::new(config.expect("a right section"))
 });
 
 fn sign(text: &str) -> String {
-    format!("k:{}", Key::new("k", "s").sign(&[text.as_bytes()]))
+    format!("k:{}", AppKey::new("k", "s").sign(&[text.as_bytes()]))
 }
 
 /// A client, and whether its conversation is over.

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::Object;
 use super::read::whole;
-use crate::realtime::api::problem::Problem;
-use crate::realtime::hub::{Answers, Given};
+use crate::realtime::api::problem::ApiProblem;
+use crate::realtime::hub::{AckReply, Answers};
 use crate::realtime::socketio::app_format;
 use crate::realtime::vocabulary::{ConnectionId, Payload, Publish};
 
@@ -29,7 +29,7 @@ pub struct Emission {
 ///
 /// # Errors
 /// 400 with all that is wrong.
-pub fn emission(body: &[u8]) -> Result<Emission, Problem> {
+pub fn emission(body: &[u8]) -> Result<Emission, ApiProblem> {
     whole(|wrongs| {
         let object = Object::read(body, "#".to_owned(), wrongs)?;
         let name = object.text("name");
@@ -91,7 +91,7 @@ pub fn acknowledged(answers: Answers) -> Acknowledged {
     }
 }
 
-fn acknowledgement(from: ConnectionId, given: &Given) -> Acknowledgement {
+fn acknowledgement(from: ConnectionId, given: &AckReply) -> Acknowledgement {
     let args = match &given.data {
         Payload::Json(json) => app_format::inline(json, &app_format::attached(&given.extras)).to_string(),
         Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),

@@ -13,18 +13,18 @@ use crate::realtime::api::problem::Wrong;
 /// One object, and where it is.
 pub struct Object<'a, 'w> {
     pointer: String,
-    fields: Fields<'a>,
+    fields: ObjectFields<'a>,
     asked: RefCell<Vec<&'static str>>,
     wrongs: &'w RefCell<Vec<Wrong>>,
 }
 
 /// The fields in their order; a field that is there twice is two.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct ObjectFields<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectFields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
+        struct ObjectReader;
+        impl<'de> Visitor<'de> for ObjectReader {
             type Value = Vec<(String, &'de RawValue)>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -39,7 +39,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                 Ok(fields)
             }
         }
-        deserializer.deserialize_map(Reader).map(Fields)
+        deserializer.deserialize_map(ObjectReader).map(ObjectFields)
     }
 }
 

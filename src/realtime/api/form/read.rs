@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Object;
 use crate::realtime::api::operation::{Disconnect, Publication, To, Whom};
-use crate::realtime::api::problem::{Problem, Wrong};
+use crate::realtime::api::problem::{ApiProblem, Wrong};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Payload, Text};
 
 /// Channels that one publication may name.
@@ -26,13 +26,13 @@ const LONGEST_REASON: usize = 123;
 type Wrongs = RefCell<Vec<Wrong>>;
 
 /// Reads with `read`, and gives either what it made or everything that it found wrong.
-pub(super) fn whole<T>(read: impl FnOnce(&Wrongs) -> Option<T>) -> Result<T, Problem> {
+pub(super) fn whole<T>(read: impl FnOnce(&Wrongs) -> Option<T>) -> Result<T, ApiProblem> {
     let wrongs = Wrongs::default();
     let value = read(&wrongs);
     let wrongs = wrongs.into_inner();
     match value {
         Some(value) if wrongs.is_empty() => Ok(value),
-        _ => Err(Problem::malformed(wrongs)),
+        _ => Err(ApiProblem::malformed(wrongs)),
     }
 }
 
@@ -40,11 +40,11 @@ pub(super) fn whole<T>(read: impl FnOnce(&Wrongs) -> Option<T>) -> Result<T, Pro
 ///
 /// # Errors
 /// 400 with all that is wrong.
-pub fn publication(body: &[u8]) -> Result<Publication, Problem> {
+pub fn publication(body: &[u8]) -> Result<Publication, ApiProblem> {
     publication_at(body, "#".to_owned())
 }
 
-fn publication_at(text: &[u8], pointer: String) -> Result<Publication, Problem> {
+fn publication_at(text: &[u8], pointer: String) -> Result<Publication, ApiProblem> {
     whole(|wrongs| {
         let object = Object::read(text, pointer, wrongs)?;
         let to = audience(&object);
@@ -64,7 +64,7 @@ fn publication_at(text: &[u8], pointer: String) -> Result<Publication, Problem> 
 ///
 /// # Errors
 /// 400 when it is no batch at all.
-pub fn batch(body: &[u8], most: usize) -> Result<Vec<Result<Publication, Problem>>, Problem> {
+pub fn batch(body: &[u8], most: usize) -> Result<Vec<Result<Publication, ApiProblem>>, ApiProblem> {
     let messages = whole(|wrongs| {
         let object = Object::read(body, "#".to_owned(), wrongs)?;
         let messages = object.list("messages");
@@ -86,7 +86,7 @@ pub fn batch(body: &[u8], most: usize) -> Result<Vec<Result<Publication, Problem
 ///
 /// # Errors
 /// 400 with all that is wrong.
-pub fn disconnect(body: &[u8]) -> Result<Disconnect, Problem> {
+pub fn disconnect(body: &[u8]) -> Result<Disconnect, ApiProblem> {
     whole(|wrongs| {
         let object = Object::read(body, "#".to_owned(), wrongs)?;
         let connection = object.raw("connection").map(|_| named::<ConnectionId>(&object, "connection"));
@@ -206,7 +206,7 @@ fn content(object: &Object) -> Option<Payload> {
 mod tests {
     use super::*;
 
-    fn wrongs<T: std::fmt::Debug>(read: Result<T, Problem>) -> Vec<(String, String)> {
+    fn wrongs<T: std::fmt::Debug>(read: Result<T, ApiProblem>) -> Vec<(String, String)> {
         let errors = read.expect_err("something is wrong").errors;
         errors.into_iter().map(|wrong| (wrong.pointer, wrong.detail)).collect()
     }

@@ -15,11 +15,11 @@ const SHORTEST_SECRET: usize = 32;
 
 /// Keys that are ready to check with.
 pub struct Keys {
-    keys: Vec<Key>,
+    keys: Vec<VerificationKey>,
     validation: Validation,
 }
 
-struct Key {
+struct VerificationKey {
     id: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
@@ -51,7 +51,7 @@ impl Keys {
                 let why = format!("a secret for HS256 has at least {SHORTEST_SECRET} bytes, this one {}", secret.len());
                 return Err(BadKey { setting: "secret", why });
             }
-            keys.push(Key { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) });
+            keys.push(VerificationKey { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) });
         }
         if let Some(pem) = &config.public_key {
             keys.push(public_key(pem.as_bytes())?);
@@ -121,7 +121,7 @@ impl Keys {
     }
 }
 
-fn public_key(pem: &[u8]) -> Result<Key, BadKey> {
+fn public_key(pem: &[u8]) -> Result<VerificationKey, BadKey> {
     let found = [
         (Algorithm::RS256, DecodingKey::from_rsa_pem(pem)),
         (Algorithm::ES256, DecodingKey::from_ec_pem(pem)),
@@ -129,11 +129,11 @@ fn public_key(pem: &[u8]) -> Result<Key, BadKey> {
     ];
     found
         .into_iter()
-        .find_map(|(algorithm, key)| Some(Key { id: None, algorithm, key: key.ok()? }))
+        .find_map(|(algorithm, key)| Some(VerificationKey { id: None, algorithm, key: key.ok()? }))
         .ok_or_else(|| BadKey { setting: "public_key", why: "not a PEM public key for RS256, ES256 or EdDSA".into() })
 }
 
-fn from_jwk(jwk: &Jwk) -> Option<Key> {
+fn from_jwk(jwk: &Jwk) -> Option<VerificationKey> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,
         AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => Algorithm::ES256,
@@ -142,7 +142,7 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
         _ => return None,
     };
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    Some(Key { id: jwk.common.key_id.clone(), algorithm, key })
+    Some(VerificationKey { id: jwk.common.key_id.clone(), algorithm, key })
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Checks the tokens of clients.
 pub struct Tokens {
-    state: Live<State>,
+    state: Live<TokenState>,
     pub numbers: Numbers,
 }
 
-struct State {
+struct TokenState {
     config: Config,
     keys: Keys,
     marks: Marks,
@@ -31,18 +31,18 @@ struct State {
 /// What tells one state of the files from another without reading them.
 type Marks = [Option<(u64, u64, Option<SystemTime>)>; 3];
 
-impl State {
-    fn new(config: &Config) -> Result<State, String> {
+impl TokenState {
+    fn new(config: &Config) -> Result<TokenState, String> {
         // Before they are read: a change in between is seen the next time.
         let marks = marks(config);
         let keys = Keys::new(config).map_err(|bad| format!("{}: {}", bad.setting, bad.why))?;
-        Ok(State { config: config.clone(), keys, marks })
+        Ok(TokenState { config: config.clone(), keys, marks })
     }
 }
 
 impl Tokens {
     pub fn new(config: &Config, registry: &mut Registry) -> Arc<Tokens> {
-        let tokens = Tokens { state: Live::new(State::none()), numbers: Numbers::new(registry) };
+        let tokens = Tokens { state: Live::new(TokenState::none()), numbers: Numbers::new(registry) };
         tokens.reload(config);
         Arc::new(tokens)
     }
@@ -50,7 +50,7 @@ impl Tokens {
     /// Takes over another section of the config (SIGHUP), whose keys were checked when it was read. Who is in stays in,
     /// until his token expires.
     pub fn reload(&self, config: &Config) {
-        match State::new(config) {
+        match TokenState::new(config) {
             Ok(state) => self.state.set(state),
             Err(why) => error!(why, "the keys for tokens are refused, those before stay"),
         }
@@ -95,7 +95,7 @@ impl Tokens {
                 continue;
             }
             let again = state.config.again().map_err(|error| error.to_string());
-            match again.and_then(|config| State::new(&config)) {
+            match again.and_then(|config| TokenState::new(&config)) {
                 Ok(fresh) => {
                     self.numbers.keys_taken.inc();
                     info!("the keys for tokens have changed and are taken");
@@ -112,9 +112,9 @@ impl Tokens {
     }
 }
 
-impl State {
-    fn none() -> State {
-        State { config: Config::default(), keys: Keys::none(), marks: Marks::default() }
+impl TokenState {
+    fn none() -> TokenState {
+        TokenState { config: Config::default(), keys: Keys::none(), marks: Marks::default() }
     }
 }
 

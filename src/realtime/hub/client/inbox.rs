@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::Client;
 use crate::realtime::hub::direct_writer::DirectWriter;
 use crate::realtime::hub::mailboxes::BATCH_BYTES;
-use crate::realtime::hub::outbox::{Entry, Item};
+use crate::realtime::hub::outbox::{Item, OutboxEntry};
 use crate::realtime::vocabulary::{Channel, DisconnectReason, Encoded, Event, Moment, Position};
 
 /// How much is replayed at a time: the rest waits until this is written.
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// The next of what was taken.
-    pub fn next_entry(&mut self) -> Option<Entry> {
+    pub fn next_entry(&mut self) -> Option<OutboxEntry> {
         self.delivery.entries.pop_front()
     }
 
@@ -88,7 +88,12 @@ impl Client {
         let first = state.log.first_kept(next);
         if first > next {
             let lost = first - next;
-            entries.push_back(Entry { item: Item::Lost { after: next - 1 }, channel, bytes: 0, offset: first - 1 });
+            entries.push_back(OutboxEntry {
+                item: Item::Lost { after: next - 1 },
+                channel,
+                bytes: 0,
+                offset: first - 1,
+            });
             self.hub.numbers.lost.inc_by(lost);
             next = first;
         }
@@ -106,7 +111,7 @@ impl Client {
             };
             messages += 1;
             bytes += message.draft.data.len();
-            entries.push_back(Entry { item, channel, bytes: 0, offset: next });
+            entries.push_back(OutboxEntry { item, channel, bytes: 0, offset: next });
             next += 1;
         }
         self.hub.account(before, state.log.bytes());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Authority, Client, Memberships};
-use crate::realtime::hub::channel::{ChannelEntry, State};
+use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::policy::{Members, Policy};
 use crate::realtime::vocabulary::{Channel, Extras, Member, Moment, Presence, Refusal};
 
@@ -50,7 +50,7 @@ impl Client {
     pub(super) fn enter_in(
         &mut self,
         entry: &Arc<ChannelEntry>,
-        state: &mut State,
+        state: &mut ChannelState,
         member: Member,
     ) -> Result<(), Refusal> {
         let is_one = |known: &Arc<ChannelEntry>, key: &str| Arc::ptr_eq(known, entry) && *key == *member.key;

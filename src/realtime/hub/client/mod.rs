@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Hub;
 use super::channel::ChannelEntry;
 use super::events::HubEvent;
-use super::mailboxes::{Address, Delivery};
+use super::mailboxes::{Delivery, MailboxAddress};
 use super::policy::{Allowed, Policy};
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::hub::remedy::Verb;
@@ -20,7 +20,7 @@ use crate::realtime::vocabulary::{
     Subscribe, Subscribed,
 };
 use crate::shares::Holder;
-use publishing::Bucket;
+use publishing::PublishRate;
 
 /// On whose word a command is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Client {
 
 #[derive(Default)]
 struct Rare {
-    buckets: Vec<Bucket>,
+    rates: Vec<PublishRate>,
     /// The channel that the app let it into before it was there to subscribe.
     admitted: Option<Channel>,
 }
@@ -120,8 +120,8 @@ impl Client {
         self.id
     }
 
-    fn address(&self) -> Address {
-        Address::of(self.id)
+    fn address(&self) -> MailboxAddress {
+        MailboxAddress::of(self.id)
     }
 
     fn holder(&self) -> Holder {

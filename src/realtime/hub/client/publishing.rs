@@ -1,19 +1,18 @@
 //! What a client may publish, and how often.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Authority, Client};
 use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
 use crate::realtime::hub::remedy::Verb;
-use crate::realtime::vocabulary::{Audience, Channel, Moment, Origin, Position, Publish, Refusal};
+use crate::realtime::vocabulary::{Audience, Channel, Moment, Origin, Position, Publish, Refusal, TokenBucket};
 
 /// What is left of a channel's publish rate.
-pub struct Bucket {
+pub struct PublishRate {
     channel: u32,
-    left: f64,
-    at: Instant,
+    bucket: TokenBucket,
 }
 
 impl Client {
@@ -121,21 +120,14 @@ impl Client {
             return Ok(());
         }
         let rate = f64::from(policy.publish_rate);
-        let buckets = &mut self.rare.get_or_insert_default().buckets;
-        let place = buckets.iter().position(|bucket| bucket.channel == channel);
-        let place = place.unwrap_or_else(|| {
+        let rates = &mut self.rare.get_or_insert_default().rates;
+        let index = rates.iter().position(|known| known.channel == channel);
+        let index = index.unwrap_or_else(|| {
             // One that has filled up again is as good as none.
-            buckets.retain(|bucket| now.saturating_duration_since(bucket.at) < Duration::from_secs(1));
-            buckets.push(Bucket { channel, left: rate, at: now });
-            buckets.len() - 1
+            rates.retain(|known| !known.bucket.is_full(rate, now));
+            rates.push(PublishRate { channel, bucket: TokenBucket::full(rate, now) });
+            rates.len() - 1
         });
-        let bucket = &mut buckets[place];
-        bucket.left = (bucket.left + now.saturating_duration_since(bucket.at).as_secs_f64() * rate).min(rate);
-        bucket.at = now;
-        if bucket.left < 1.0 {
-            return Err(Refusal::TooMany { wait: Duration::from_secs_f64((1.0 - bucket.left) / rate) });
-        }
-        bucket.left -= 1.0;
-        Ok(())
+        rates[index].bucket.take(1.0, rate, now).map_err(|wait| Refusal::TooMany { wait })
     }
 }

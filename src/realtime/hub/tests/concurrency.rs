@@ -7,7 +7,7 @@ use std::task::{Context, Wake};
 use shuttle::thread;
 
 use super::*;
-use crate::realtime::hub::outbox::{Limits, Slow};
+use crate::realtime::hub::outbox::{OutboxLimits, Slow};
 use crate::realtime::hub::sync::model;
 
 const PUBLISHERS: usize = 2;
@@ -52,7 +52,7 @@ fn offsets(told: &[String]) -> Vec<u64> {
 fn every_reader_hears_all_of_it_in_the_one_order() {
     model(300, || {
         let world = Arc::new(World::new(|config| {
-            config.outbox = Limits { messages: 2, bytes: Size(1000) };
+            config.outbox = OutboxLimits { messages: 2, bytes: Size(1000) };
             config.channels = vec![rule("*", |policy| (policy.slow, policy.history) = (Slow::DropOldest, 100))];
         }));
         let mut readers: Vec<_> = (0..2).map(|_| world.reader()).collect();
@@ -90,7 +90,7 @@ fn every_reader_hears_all_of_it_in_the_one_order() {
 fn who_comes_back_while_others_speak_misses_nothing_and_hears_nothing_twice() {
     model(300, || {
         let world = Arc::new(World::new(|config| {
-            config.outbox = Limits { messages: 2, bytes: Size(1000) };
+            config.outbox = OutboxLimits { messages: 2, bytes: Size(1000) };
             config.channels = vec![rule("*", |policy| (policy.slow, policy.history) = (Slow::DropOldest, 100))];
         }));
         let publisher = {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use shuttle::thread;
 
 use super::*;
-use crate::realtime::hub::outbox::{Limits, Slow};
+use crate::realtime::hub::outbox::{OutboxLimits, Slow};
 use crate::realtime::hub::sync::{Mutex, model};
 use crate::realtime::hub::{DirectWriter, FlushBatch, Queued, Written};
 
@@ -75,7 +75,7 @@ fn turn(client: &mut Client, lent: &Lent, world: &World, context: &mut Context<'
 
 fn world(messages: usize) -> World {
     World::new(|config| {
-        config.outbox = Limits { messages, bytes: Size(1000) };
+        config.outbox = OutboxLimits { messages, bytes: Size(1000) };
         config.channels = vec![rule("*", |policy| (policy.slow, policy.history) = (Slow::DropOldest, 100))];
     })
 }

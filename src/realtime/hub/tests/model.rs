@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::realtime::hub::outbox::{Limits, Slow};
+use crate::realtime::hub::outbox::{OutboxLimits, Slow};
 
 const CHANNELS: [&str; 3] = ["drops", "recovers", "closes"];
 const CLIENTS: usize = 4;
@@ -46,7 +46,7 @@ fn config(history: usize) -> Config {
             channel("recovers", Slow::DropOldest, history),
             channel("closes", Slow::Disconnect, history),
         ],
-        outbox: Limits { messages: 4, bytes: Size(1000) },
+        outbox: OutboxLimits { messages: 4, bytes: Size(1000) },
         forget_after: Duration::from_secs(20),
         ..Config::default()
     }

@@ -1,7 +1,7 @@
 //! One promise a test.
 
 use super::*;
-use crate::realtime::hub::outbox::{Limits, Slow};
+use crate::realtime::hub::outbox::{OutboxLimits, Slow};
 use crate::realtime::hub::policy::{Allowed, Members};
 use crate::realtime::vocabulary::{Identity, Member};
 
@@ -162,7 +162,7 @@ fn a_reload_of_the_config_keeps_positions() {
 
 fn tight(slow: Slow, messages: usize) -> World {
     World::new(|config| {
-        config.outbox = Limits { messages: 3, bytes: Size(10_000) };
+        config.outbox = OutboxLimits { messages: 3, bytes: Size(10_000) };
         config.channels = vec![rule("*", |policy| (policy.slow, policy.history) = (slow, messages))];
     })
 }

@@ -1,7 +1,7 @@
 //! A question goes to many, and each answers once.
 
 use super::*;
-use crate::realtime::hub::Given;
+use crate::realtime::hub::AckReply;
 use crate::realtime::vocabulary::Extras;
 
 #[test]
@@ -13,7 +13,8 @@ fn a_question_is_answered_by_those_who_were_asked_even_before_it_is_all_said() {
         reader.client().subscribe(&to("room"), encoding, Authority::Client, world.now).unwrap();
     }
     let ids: Vec<_> = readers.iter_mut().map(|reader| reader.client().id()).collect();
-    let given = |text: &str| Some(Given { alias: None, data: Payload::Json(text.into()), extras: Extras::default() });
+    let given =
+        |text: &str| Some(AckReply { alias: None, data: Payload::Json(text.into()), extras: Extras::default() });
     let asking = world.hub.ask(publish("room", "?"), world.now).unwrap();
     assert_eq!(world.hub.ask(publish("room", "?"), world.now).err(), Some(Refusal::Unavailable));
     world.hub.answer(1, ids[2], given("\"I cannot be asked\""));

@@ -13,24 +13,24 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use post::Post;
-pub use reader::Reader;
+pub use post::ExchangePost;
+pub use reader::ExchangeReader;
 
 /// The place where both sides of one session meet.
 #[derive(Debug, Default)]
-pub struct Exchange(Mutex<State>);
+pub struct Exchange(Mutex<ExchangeState>);
 
 #[derive(Debug, Default)]
-struct State {
-    reading: Reading,
+struct ExchangeState {
+    reading: ReadingSide,
     posted: Posted,
-    fault: Option<Fault>,
+    fault: Option<ExchangeFault>,
     is_over: bool,
     session: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
-enum Reading {
+enum ReadingSide {
     #[default]
     Nobody,
     Waits(Option<Waker>),
@@ -50,7 +50,7 @@ enum Posted {
 
 /// What went wrong among a client's requests; its session ends for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum ExchangeFault {
     /// Two of a kind at the same time.
     Overlap,
     /// One broke off before it was answered.
@@ -71,39 +71,39 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Denied`]; an overlap ends the session too.
-    pub fn read(self: &Arc<Self>) -> Result<Reader, Denied> {
+    pub fn read(self: &Arc<Self>) -> Result<ExchangeReader, Denied> {
         let mut state = self.0.lock();
         if state.ends() {
             return Err(Denied::Over);
         }
-        if !matches!(state.reading, Reading::Nobody) {
-            state.fail(Fault::Overlap);
+        if !matches!(state.reading, ReadingSide::Nobody) {
+            state.fail(ExchangeFault::Overlap);
             return Err(Denied::Overlap);
         }
-        state.reading = Reading::Waits(None);
+        state.reading = ReadingSide::Waits(None);
         state.wake();
-        Ok(Reader::new(Arc::clone(self)))
+        Ok(ExchangeReader::new(Arc::clone(self)))
     }
 
     /// For a request that writes.
     ///
     /// # Errors
     /// [`Denied`]; an overlap ends the session too.
-    pub fn post(self: &Arc<Self>) -> Result<Post, Denied> {
+    pub fn post(self: &Arc<Self>) -> Result<ExchangePost, Denied> {
         let mut state = self.0.lock();
         if state.ends() {
             return Err(Denied::Over);
         }
         if !matches!(state.posted, Posted::Nothing) {
-            state.fail(Fault::Overlap);
+            state.fail(ExchangeFault::Overlap);
             return Err(Denied::Overlap);
         }
         state.posted = Posted::Coming(None);
-        Ok(Post::new(Arc::clone(self)))
+        Ok(ExchangePost::new(Arc::clone(self)))
     }
 
     /// The session ends for this, if it is the first that goes wrong.
-    pub fn fail(&self, fault: Fault) {
+    pub fn fail(&self, fault: ExchangeFault) {
         self.0.lock().fail(fault);
     }
 
@@ -116,7 +116,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The fault that the session ends for.
-    pub fn poll_posted(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, Fault>> {
+    pub fn poll_posted(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, ExchangeFault>> {
         let mut state = self.0.lock();
         if let Some(fault) = state.fault {
             return Poll::Ready(Err(fault));
@@ -144,7 +144,7 @@ impl Exchange {
     /// Whether somebody waits for an answer. If not, the session is woken when somebody does.
     pub fn has_reader(&self, context: &mut Context<'_>) -> bool {
         let mut state = self.0.lock();
-        let waits = matches!(state.reading, Reading::Waits(_));
+        let waits = matches!(state.reading, ReadingSide::Waits(_));
         if !waits {
             state.register(context);
         }
@@ -154,9 +154,9 @@ impl Exchange {
     /// Gives it to whoever reads; where nobody does, to nobody.
     pub fn answer(&self, chunk: Bytes) {
         let mut state = self.0.lock();
-        if let Reading::Waits(reader) = &mut state.reading {
+        if let ReadingSide::Waits(reader) = &mut state.reading {
             let reader = reader.take();
-            state.reading = Reading::Answered(chunk);
+            state.reading = ReadingSide::Answered(chunk);
             drop(state);
             wake(reader);
         }
@@ -167,7 +167,7 @@ impl Exchange {
         let mut state = self.0.lock();
         state.is_over = true;
         state.session = None;
-        let reader = if let Reading::Waits(reader) = &mut state.reading { reader.take() } else { None };
+        let reader = if let ReadingSide::Waits(reader) = &mut state.reading { reader.take() } else { None };
         let writer = match &mut state.posted {
             Posted::Coming(writer) | Posted::Whole(_, writer) | Posted::InUse(writer) => writer.take(),
             Posted::Nothing | Posted::Used => None,
@@ -178,7 +178,7 @@ impl Exchange {
     }
 }
 
-impl State {
+impl ExchangeState {
     fn register(&mut self, context: &Context<'_>) {
         if !self.session.as_ref().is_some_and(|session| session.will_wake(context.waker())) {
             self.session = Some(context.waker().clone());
@@ -190,7 +190,7 @@ impl State {
         self.is_over || self.fault.is_some()
     }
 
-    fn fail(&mut self, fault: Fault) {
+    fn fail(&mut self, fault: ExchangeFault) {
         self.fault.get_or_insert(fault);
         self.wake();
     }

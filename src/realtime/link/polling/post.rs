@@ -6,18 +6,18 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use super::{Denied, Exchange, Fault, Posted};
+use super::{Denied, Exchange, ExchangeFault, Posted};
 
 /// Dropped before its body was given or withdrawn, the request has broken off, and the session ends for it.
 #[derive(Debug)]
-pub struct Post {
+pub struct ExchangePost {
     exchange: Arc<Exchange>,
     is_finished: bool,
 }
 
-impl Post {
-    pub(super) fn new(exchange: Arc<Exchange>) -> Post {
-        Post { exchange, is_finished: false }
+impl ExchangePost {
+    pub(super) fn new(exchange: Arc<Exchange>) -> ExchangePost {
+        ExchangePost { exchange, is_finished: false }
     }
 
     /// Waits for `body`, as long as there is a session to give it to.
@@ -76,11 +76,11 @@ impl Post {
     }
 }
 
-impl Drop for Post {
+impl Drop for ExchangePost {
     fn drop(&mut self) {
         let mut state = self.exchange.0.lock();
         if !self.is_finished {
-            state.fail(Fault::BrokenOff);
+            state.fail(ExchangeFault::BrokenOff);
         }
         state.posted = Posted::Nothing;
     }

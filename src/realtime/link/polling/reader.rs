@@ -5,18 +5,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::{Exchange, Fault, Reading};
+use super::{Exchange, ExchangeFault, ReadingSide};
 
 /// Dropped before it is finished, the request has broken off, and the session ends for it.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ExchangeReader {
     exchange: Arc<Exchange>,
     is_finished: bool,
 }
 
-impl Reader {
-    pub(super) fn new(exchange: Arc<Exchange>) -> Reader {
-        Reader { exchange, is_finished: false }
+impl ExchangeReader {
+    pub(super) fn new(exchange: Arc<Exchange>) -> ExchangeReader {
+        ExchangeReader { exchange, is_finished: false }
     }
 
     /// The next chunk; `None` when the session is over.
@@ -24,16 +24,16 @@ impl Reader {
         let mut state = self.exchange.0.lock();
         let is_over = state.is_over;
         match &mut state.reading {
-            Reading::Answered(chunk) => {
+            ReadingSide::Answered(chunk) => {
                 let chunk = std::mem::take(chunk);
-                state.reading = Reading::Waits(None);
+                state.reading = ReadingSide::Waits(None);
                 state.wake();
                 Poll::Ready(Some(chunk))
             }
             _ if is_over => Poll::Ready(None),
-            Reading::Waits(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
+            ReadingSide::Waits(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
             reading => {
-                *reading = Reading::Waits(Some(context.waker().clone()));
+                *reading = ReadingSide::Waits(Some(context.waker().clone()));
                 Poll::Pending
             }
         }
@@ -49,7 +49,7 @@ impl Reader {
         let chunk = std::future::poll_fn(|context| {
             let mut state = self.exchange.0.lock();
             // It stays answered until it is dropped: nobody is told of a reader that has read all it wants.
-            if let Reading::Answered(chunk) = &mut state.reading {
+            if let ReadingSide::Answered(chunk) = &mut state.reading {
                 return Poll::Ready(Some(std::mem::take(chunk)));
             }
             drop(state);
@@ -61,12 +61,12 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for ExchangeReader {
     fn drop(&mut self) {
         let mut state = self.exchange.0.lock();
         if !self.is_finished {
-            state.fail(Fault::BrokenOff);
+            state.fail(ExchangeFault::BrokenOff);
         }
-        state.reading = Reading::Nobody;
+        state.reading = ReadingSide::Nobody;
     }
 }

@@ -11,7 +11,7 @@ fn exchange() -> Arc<Exchange> {
     Arc::default()
 }
 
-async fn posted(exchange: &Exchange) -> Result<Bytes, Fault> {
+async fn posted(exchange: &Exchange) -> Result<Bytes, ExchangeFault> {
     poll_fn(|context| exchange.poll_posted(context)).await
 }
 
@@ -62,21 +62,21 @@ async fn two_of_a_kind_at_the_same_time_end_the_session() {
     let one = exchange();
     let _reader = one.read().unwrap();
     assert_eq!(one.read().unwrap_err(), Denied::Overlap);
-    assert_eq!(posted(&one).await, Err(Fault::Overlap));
+    assert_eq!(posted(&one).await, Err(ExchangeFault::Overlap));
     let other = exchange();
     let _post = other.post().unwrap();
     assert_eq!(other.post().unwrap_err(), Denied::Overlap);
-    assert_eq!(posted(&other).await, Err(Fault::Overlap));
+    assert_eq!(posted(&other).await, Err(ExchangeFault::Overlap));
 }
 
 #[tokio::test]
 async fn a_request_that_breaks_off_ends_the_session() {
     let one = exchange();
     drop(one.read().unwrap());
-    assert_eq!(posted(&one).await, Err(Fault::BrokenOff));
+    assert_eq!(posted(&one).await, Err(ExchangeFault::BrokenOff));
     let other = exchange();
     drop(other.post().unwrap());
-    assert_eq!(posted(&other).await, Err(Fault::BrokenOff));
+    assert_eq!(posted(&other).await, Err(ExchangeFault::BrokenOff));
     let third = exchange();
     third.post().unwrap().withdraw();
     assert!(third.post().is_ok(), "one that was withdrawn does not");
@@ -86,7 +86,7 @@ async fn a_request_that_breaks_off_ends_the_session() {
 async fn whoever_comes_after_a_fault_comes_too_late() {
     // The session's task has not run since.
     let exchange = exchange();
-    exchange.fail(Fault::Content);
+    exchange.fail(ExchangeFault::Content);
     assert_eq!(exchange.read().unwrap_err(), Denied::Over);
     assert_eq!(exchange.post().unwrap_err(), Denied::Over);
 }

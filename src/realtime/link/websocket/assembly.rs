@@ -10,7 +10,7 @@ use crate::realtime::vocabulary::{Frame, Text, Violation};
 const TRUST: usize = 16 * 1024;
 
 #[derive(Debug)]
-pub struct Message {
+pub struct AssembledMessage {
     is_text: bool,
     is_compressed: bool,
     bytes: Vec<u8>,
@@ -18,9 +18,9 @@ pub struct Message {
     checked: usize,
 }
 
-impl Message {
-    pub fn new(is_text: bool, is_compressed: bool) -> Message {
-        Message { is_text, is_compressed, bytes: Vec::new(), checked: 0 }
+impl AssembledMessage {
+    pub fn new(is_text: bool, is_compressed: bool) -> AssembledMessage {
+        AssembledMessage { is_text, is_compressed, bytes: Vec::new(), checked: 0 }
     }
 
     pub fn is_compressed(&self) -> bool {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::assembly::Message;
+use super::assembly::AssembledMessage;
 use super::inflate::Inflater;
 use super::{Agreed, mask, violation};
 use crate::realtime::vocabulary::{CloseFrame, Frame, Text, Violation};
@@ -18,7 +18,7 @@ const LONGEST_CONTROL: u64 = 125;
 
 /// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct FrameLimits {
     /// Of a message, inflated, in bytes.
     pub message: usize,
     /// Of a frame, as it travels, in bytes.
@@ -27,15 +27,15 @@ pub struct Limits {
 
 /// One connection's decoder. Holds memory only while a frame or message is incomplete.
 #[derive(Debug)]
-pub struct Decoder {
-    limits: Limits,
+pub struct FrameDecoder {
+    limits: FrameLimits,
     /// The beginning of a header that is not complete yet.
     head: [u8; HEADER],
     head_length: u8,
     /// The frame whose payload is being read.
-    current: Option<Payload>,
+    current: Option<PayloadPart>,
     /// What has come of a message.
-    message: Option<Box<Message>>,
+    message: Option<Box<AssembledMessage>>,
     /// What has come of a control frame. Boxed: hardly ever there, and a session is held by the ten thousand.
     #[expect(clippy::box_collection)]
     control: Option<Box<Vec<u8>>>,
@@ -44,7 +44,7 @@ pub struct Decoder {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Payload {
+struct PayloadPart {
     opcode: OpCode,
     is_final: bool,
     key: [u8; 4],
@@ -53,16 +53,16 @@ struct Payload {
 
 /// How far a call came.
 #[derive(Debug, PartialEq)]
-pub struct Decoded {
+pub struct DecodedFrame {
     /// How many bytes of the input were used. The rest belongs to the next call.
     pub used: usize,
     /// `None`: the input is used up and the next frame is not complete.
     pub frame: Option<Frame>,
 }
 
-impl Decoder {
-    pub fn new(limits: Limits, deflate: Option<&Agreed>) -> Decoder {
-        Decoder {
+impl FrameDecoder {
+    pub fn new(limits: FrameLimits, deflate: Option<&Agreed>) -> FrameDecoder {
+        FrameDecoder {
             limits,
             head: [0; HEADER],
             head_length: 0,
@@ -79,9 +79,9 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Violation`] as soon as the bytes that have come break a rule, whole frame or not.
-    pub fn decode(&mut self, input: &mut [u8]) -> Result<Decoded, Violation> {
+    pub fn decode(&mut self, input: &mut [u8]) -> Result<DecodedFrame, Violation> {
         if self.violated {
-            return Ok(Decoded { used: input.len(), frame: None });
+            return Ok(DecodedFrame { used: input.len(), frame: None });
         }
         let decoded = self.decode_next(input);
         if decoded.is_err() {
@@ -100,7 +100,7 @@ impl Decoder {
             + if inflating { 48 * 1024 } else { 0 }
     }
 
-    fn decode_next(&mut self, input: &mut [u8]) -> Result<Decoded, Violation> {
+    fn decode_next(&mut self, input: &mut [u8]) -> Result<DecodedFrame, Violation> {
         let mut used = 0;
         while used < input.len() {
             let mut payload = match self.current.take() {
@@ -123,17 +123,17 @@ impl Decoder {
             payload.left -= length as u64;
             used += length;
             if let Some(frame) = self.payload(payload, bytes)? {
-                return Ok(Decoded { used, frame: Some(frame) });
+                return Ok(DecodedFrame { used, frame: Some(frame) });
             }
             if payload.left > 0 {
                 self.current = Some(payload);
             }
         }
-        Ok(Decoded { used, frame: None })
+        Ok(DecodedFrame { used, frame: None })
     }
 
     /// Reads a header: how many bytes of `input` it took, and what it announces once it is complete.
-    fn header(&mut self, input: &[u8]) -> Result<(usize, Option<Payload>), Violation> {
+    fn header(&mut self, input: &[u8]) -> Result<(usize, Option<PayloadPart>), Violation> {
         if self.head_length == 0 {
             if let Some((payload, taken)) = self.parse(input)? {
                 return Ok((taken, Some(payload)));
@@ -156,7 +156,7 @@ impl Decoder {
     }
 
     /// A complete header, checked, and its length.
-    fn parse(&mut self, head: &[u8]) -> Result<Option<(Payload, usize)>, Violation> {
+    fn parse(&mut self, head: &[u8]) -> Result<Option<(PayloadPart, usize)>, Violation> {
         let mut cursor = Cursor::new(head);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| violation::reserved_opcode())?;
         let Some((header, length)) = parsed else { return Ok(None) };
@@ -175,7 +175,7 @@ impl Decoder {
             OpCode::Control(_) => self.begin_control(&header, length)?,
             OpCode::Data(data) => self.begin_data(&header, data, length)?,
         }
-        Ok(Some((Payload { opcode: header.opcode, is_final: header.is_final, key, left: length }, taken)))
+        Ok(Some((PayloadPart { opcode: header.opcode, is_final: header.is_final, key, left: length }, taken)))
     }
 
     fn begin_control(&mut self, header: &FrameHeader, length: u64) -> Result<(), Violation> {
@@ -210,7 +210,7 @@ impl Decoder {
             }
             // A message that may come in one piece needs no place to be kept: see `whole`.
             if !header.is_final || header.rsv1 {
-                self.message = Some(Box::new(Message::new(data == Data::Text, header.rsv1)));
+                self.message = Some(Box::new(AssembledMessage::new(data == Data::Text, header.rsv1)));
             }
         } else if let Some(message) = &self.message
             && !message.is_compressed()
@@ -222,26 +222,26 @@ impl Decoder {
     }
 
     /// Takes unmasked bytes of a frame; its last ones when `payload.left` is 0.
-    fn payload(&mut self, payload: Payload, bytes: &[u8]) -> Result<Option<Frame>, Violation> {
+    fn payload(&mut self, payload: PayloadPart, bytes: &[u8]) -> Result<Option<Frame>, Violation> {
         let ends = payload.left == 0;
         match payload.opcode {
             OpCode::Control(control) => {
                 if ends && self.control.is_none() {
-                    return Decoder::control(control, bytes).map(Some);
+                    return FrameDecoder::control(control, bytes).map(Some);
                 }
                 self.control.get_or_insert_default().extend_from_slice(bytes);
                 if !ends {
                     return Ok(None);
                 }
                 let collected = self.control.take().unwrap_or_default();
-                Decoder::control(control, &collected).map(Some)
+                FrameDecoder::control(control, &collected).map(Some)
             }
             OpCode::Data(data) => {
                 if self.message.is_none() {
                     if ends {
-                        return Decoder::whole(data, bytes).map(Some);
+                        return FrameDecoder::whole(data, bytes).map(Some);
                     }
-                    self.message = Some(Box::new(Message::new(data == Data::Text, false)));
+                    self.message = Some(Box::new(AssembledMessage::new(data == Data::Text, false)));
                 }
                 let Some(message) = &mut self.message else { return Ok(None) };
                 message.extend(bytes, payload.left, self.inflater.as_deref_mut(), self.limits.message)?;

@@ -63,7 +63,7 @@ pub fn negotiate<'a>(
 ) -> Result<Option<Agreed>, Unreadable> {
     let mut agreed = None;
     for value in values {
-        let mut rest = Reader(value);
+        let mut rest = ParameterReader(value);
         loop {
             rest.space();
             if rest.take(',') {
@@ -73,7 +73,7 @@ pub fn negotiate<'a>(
                 break;
             }
             let name = rest.token()?;
-            let mut offer = Offer::new(name.eq_ignore_ascii_case(NAME));
+            let mut offer = ExtensionOffer::new(name.eq_ignore_ascii_case(NAME));
             while rest.take(';') {
                 let parameter = rest.token()?;
                 let value = if rest.take('=') { Some(rest.value()?) } else { None };
@@ -91,7 +91,7 @@ pub fn negotiate<'a>(
 }
 
 /// One offer of the client. What cannot be understood makes it unacceptable, not wrong.
-struct Offer {
+struct ExtensionOffer {
     acceptable: bool,
     server_no_context: bool,
     client_no_context: bool,
@@ -100,9 +100,9 @@ struct Offer {
     client_window: Option<Option<u8>>,
 }
 
-impl Offer {
-    fn new(acceptable: bool) -> Offer {
-        Offer {
+impl ExtensionOffer {
+    fn new(acceptable: bool) -> ExtensionOffer {
+        ExtensionOffer {
             acceptable,
             server_no_context: false,
             client_no_context: false,
@@ -155,9 +155,9 @@ fn window(text: &str) -> Option<u8> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-struct Reader<'a>(&'a str);
+struct ParameterReader<'a>(&'a str);
 
-impl<'a> Reader<'a> {
+impl<'a> ParameterReader<'a> {
     fn space(&mut self) {
         self.0 = self.0.trim_start_matches([' ', '\t']);
     }

@@ -29,10 +29,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 use super::{Link, LinkError, Traffic};
 use crate::realtime::vocabulary::{CloseFrame, EncodedFrames, Frame, Violation};
 use deflate::Deflater;
-use outgoing::Outgoing;
+use outgoing::OutgoingFrames;
 
 pub use config::Config;
-pub use decode::{Decoded, Decoder, Limits};
+pub use decode::{DecodedFrame, FrameDecoder, FrameLimits};
 pub use extension::Agreed;
 pub use handshake::{Offer, is_upgrade, not_asked};
 pub use stream::open;
@@ -41,11 +41,11 @@ pub use stream::open;
 #[derive(Debug)]
 pub struct WebSocket<S> {
     stream: S,
-    decoder: Decoder,
+    decoder: FrameDecoder,
     deflater: Option<Box<Deflater>>,
     /// What was read behind a frame that was given out: at most one read's worth.
     carried: BytesMut,
-    outgoing: Outgoing,
+    outgoing: OutgoingFrames,
     heard: Heard,
     /// Our close frame is written or waits to be. Nothing follows it.
     said_close: bool,
@@ -70,13 +70,13 @@ enum Heard {
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> WebSocket<S> {
     /// A server's side of `stream`, after the handshake; `first` was read with it.
     pub fn new(stream: S, first: &[u8], agreed: Option<&Agreed>, config: &Config) -> WebSocket<S> {
-        let limits = Limits { message: config.max_message.bytes(), frame: config.max_frame.bytes() };
+        let limits = FrameLimits { message: config.max_message.bytes(), frame: config.max_frame.bytes() };
         WebSocket {
             stream,
-            decoder: Decoder::new(limits, agreed),
+            decoder: FrameDecoder::new(limits, agreed),
             deflater: agreed.and_then(|agreed| Deflater::new(agreed, config.deflate_threshold.bytes())).map(Box::new),
             carried: BytesMut::from(first),
-            outgoing: Outgoing::default(),
+            outgoing: OutgoingFrames::default(),
             heard: Heard::Open,
             said_close: false,
             owes: false,

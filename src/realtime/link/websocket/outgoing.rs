@@ -19,7 +19,7 @@ const PIECES: usize = 64;
 
 /// Pieces in order. Its bound is the caller's: see `Link::push`. Empty, it holds no memory.
 #[derive(Debug, Default)]
-pub struct Outgoing {
+pub struct OutgoingFrames {
     /// The first of the shared pieces, or none at all.
     first: Bytes,
     /// Boxed: hardly ever more than one piece waits, and sockets are held by the ten thousand.
@@ -33,7 +33,7 @@ pub struct Outgoing {
     unflushed: bool,
 }
 
-impl Outgoing {
+impl OutgoingFrames {
     fn is_empty(&self) -> bool {
         self.first.is_empty() && self.own.is_empty()
     }
@@ -152,6 +152,6 @@ impl Outgoing {
             return;
         }
         // Given back, because most sockets are silent most of the time.
-        *self = Outgoing { unflushed: self.unflushed, ..Outgoing::default() };
+        *self = OutgoingFrames { unflushed: self.unflushed, ..OutgoingFrames::default() };
     }
 }

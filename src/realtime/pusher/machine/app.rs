@@ -13,7 +13,7 @@ use crate::realtime::vocabulary::{Channel, ConnectionId, Moment};
 use crate::settings::Live;
 
 /// One app while Doorway runs: what its clients share. Its settings may change under them, its name and prefix may not.
-pub struct App {
+pub struct PusherApp {
     id: Arc<str>,
     prefix: Arc<str>,
     /// Of its reserved channels.
@@ -26,12 +26,12 @@ pub struct App {
     ear: OnceLock<Arc<dyn Ear>>,
 }
 
-impl App {
-    pub fn new(config: Config) -> Arc<App> {
+impl PusherApp {
+    pub fn new(config: Config) -> Arc<PusherApp> {
         let owner: Arc<str> = format!("pusher:{}", config.id).into();
         let prefix: Arc<str> = config.prefix.as_str().into();
         let encoder = encode::PusherEncoder { owner: Arc::clone(&owner), prefix: Arc::clone(&prefix) };
-        Arc::new(App {
+        Arc::new(PusherApp {
             id: config.id.as_str().into(),
             prefix,
             owner,

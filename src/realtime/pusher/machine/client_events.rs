@@ -6,17 +6,11 @@ use bytes::Bytes;
 
 use super::code::error;
 use super::encode::SENDER;
-use super::name::{self, Access, Kind};
+use super::name::{self, ChannelAccess, ChannelKind};
 use super::notice::Notice;
 use super::{Machine, PUBLISH};
 use crate::realtime::dialect::Step;
-use crate::realtime::vocabulary::{Audience, Command, Draft, Extras, Moment, Payload, Publish};
-
-/// What is left of a connection's rate.
-pub struct Bucket {
-    left: f64,
-    at: Instant,
-}
+use crate::realtime::vocabulary::{Audience, Command, Draft, Extras, Moment, Payload, Publish, TokenBucket};
 
 impl Machine {
     pub(super) fn client_event(&mut self, event: &str, name: &str, data: Payload, now: Moment, step: &mut Step) {
@@ -35,8 +29,8 @@ impl Machine {
         if !settings.client_events {
             return Err("client events are not enabled for this app".into());
         }
-        let kind = Kind::of(name);
-        if !matches!(kind.access, Access::Private | Access::Presence) {
+        let kind = ChannelKind::of(name);
+        if !matches!(kind.access, ChannelAccess::Private | ChannelAccess::Presence) {
             return Err("only private and presence channels have them".into());
         }
         let channel = self.app.channel(name);
@@ -72,13 +66,7 @@ impl Machine {
 
     fn is_within_rate(&mut self, rate: u32, now: Instant) -> bool {
         let rate = f64::from(rate);
-        let bucket = self.bucket.get_or_insert_with(|| Box::new(Bucket { left: rate, at: now }));
-        let filled = now.saturating_duration_since(bucket.at).as_secs_f64() * rate;
-        (bucket.left, bucket.at) = ((bucket.left + filled).min(rate), now);
-        let is_within = bucket.left >= 1.0;
-        if is_within {
-            bucket.left -= 1.0;
-        }
-        is_within
+        let bucket = self.bucket.get_or_insert_with(|| Box::new(TokenBucket::full(rate, now)));
+        bucket.take(1.0, rate, now).is_ok()
     }
 }

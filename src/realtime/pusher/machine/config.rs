@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::hook::Hook;
-use super::key::Key;
+use super::key::AppKey;
 use super::name;
 use crate::settings::{Pattern, Section, Size, keywords};
 
@@ -14,7 +14,7 @@ pub struct Config {
     /// What the server library calls `appId`. No default.
     pub id: String,
     /// The first is the one that Doorway signs with; all of them are accepted. No default.
-    pub keys: Vec<Key>,
+    pub keys: Vec<AppKey>,
     /// An app that is not enabled refuses clients with 4003. Default true.
     pub enabled: bool,
     /// What stands before the names of its channels in the hub. Default nothing for the first app, so that its channels
@@ -74,7 +74,7 @@ impl Config {
         if id.is_empty() || !id.bytes().all(name::is_plain) {
             section.problem("id", "an app needs an id of letters, digits, - and _", Some("as in id = \"1\""));
         }
-        let mut keys: Vec<Key> = read_key(section).into_iter().collect();
+        let mut keys: Vec<AppKey> = read_key(section).into_iter().collect();
         keys.extend(section.sections("more_keys").iter().filter_map(read_key));
         let prefix = section.optional("prefix");
         let prefix = prefix.unwrap_or_else(|| if is_first { String::new() } else { format!("{id}/") });
@@ -124,7 +124,7 @@ impl Config {
 const LONGEST_PREFIX: usize = 64;
 
 /// The key that `section` gives in one of three ways.
-fn read_key(section: &Section) -> Option<Key> {
+fn read_key(section: &Section) -> Option<AppKey> {
     let id: String = section.value("key", String::new());
     if id.is_empty() || !id.bytes().all(name::is_plain) {
         section.problem("key", "an app needs a key of letters, digits, - and _", None);
@@ -162,5 +162,5 @@ fn read_key(section: &Section) -> Option<Key> {
         section.problem("secret", "a secret is not empty", None);
         return None;
     }
-    Some(Key::new(&id, &secret))
+    Some(AppKey::new(&id, &secret))
 }

@@ -7,15 +7,15 @@ use aws_lc_rs::hmac;
 
 /// A key of an app. `Debug` does not show its secret.
 #[derive(Clone)]
-pub struct Key {
+pub struct AppKey {
     id: Arc<str>,
     secret: Arc<str>,
     hmac: hmac::Key,
 }
 
-impl Key {
-    pub fn new(id: &str, secret: &str) -> Key {
-        Key { id: id.into(), secret: secret.into(), hmac: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()) }
+impl AppKey {
+    pub fn new(id: &str, secret: &str) -> AppKey {
+        AppKey { id: id.into(), secret: secret.into(), hmac: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()) }
     }
 
     /// What clients call the app's key: no secret.
@@ -43,15 +43,15 @@ impl Key {
     }
 }
 
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
+impl PartialEq for AppKey {
+    fn eq(&self, other: &AppKey) -> bool {
         (&self.id, &self.secret) == (&other.id, &other.secret)
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for AppKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Key({}, …)", self.id)
+        write!(formatter, "AppKey({}, …)", self.id)
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     /// The example of Pusher's own documentation.
     #[test]
     fn it_signs_as_the_documentation_does() {
-        let key = Key::new("278d425bdf160c739803", "7ad3773142a6692b25b8");
+        let key = AppKey::new("278d425bdf160c739803", "7ad3773142a6692b25b8");
         let signature = "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4";
         assert_eq!(key.sign(&[b"1234.1234:private-foobar"]), signature);
         assert!(key.verify(&[b"1234.1234", b":", b"private-foobar"], signature));
@@ -91,6 +91,6 @@ mod tests {
             assert!(!key.verify(&[b"1234.1234:private-foobar"], wrong), "{wrong}");
         }
         assert!(!key.verify(&[b"1234.1235:private-foobar"], signature));
-        assert_eq!(format!("{key:?}"), "Key(278d425bdf160c739803, …)");
+        assert_eq!(format!("{key:?}"), "AppKey(278d425bdf160c739803, …)");
     }
 }

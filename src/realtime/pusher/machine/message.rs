@@ -84,37 +84,39 @@ struct Credentials<'a> {
 
 /// Not a message; the words are for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+pub struct MalformedMessage(pub &'static str);
 
 impl<'a> Said<'a> {
     /// Reads a message.
     ///
     /// # Errors
-    /// `Malformed`: not JSON, no event, or an event without what it needs.
-    pub fn read(text: &'a str) -> Result<Said<'a>, Malformed> {
-        let message: Envelope = serde_json::from_str(text).map_err(|_| Malformed("Could not parse the message."))?;
+    /// `MalformedMessage`: not JSON, no event, or an event without what it needs.
+    pub fn read(text: &'a str) -> Result<Said<'a>, MalformedMessage> {
+        let message: Envelope =
+            serde_json::from_str(text).map_err(|_| MalformedMessage("Could not parse the message."))?;
         let Envelope { event, channel, data } = message;
         match &*event {
             "pusher:ping" => return Ok(Said::Ping),
             "pusher:pong" => return Ok(Said::Pong),
             "pusher:subscribe" => {
-                let subscription = inner(data).ok_or(Malformed("pusher:subscribe needs data with a channel."))?;
+                let subscription =
+                    inner(data).ok_or(MalformedMessage("pusher:subscribe needs data with a channel."))?;
                 return Ok(Said::Subscribe(subscription));
             }
             "pusher:unsubscribe" => {
                 let Named { channel } =
-                    inner(data).ok_or(Malformed("pusher:unsubscribe needs data with a channel."))?;
+                    inner(data).ok_or(MalformedMessage("pusher:unsubscribe needs data with a channel."))?;
                 return Ok(Said::Unsubscribe { channel });
             }
             "pusher:signin" => {
-                let missing = Malformed("pusher:signin needs data with auth and user_data.");
+                let missing = MalformedMessage("pusher:signin needs data with auth and user_data.");
                 let Credentials { auth, user_data } = inner(data).ok_or(missing)?;
                 return Ok(Said::SignIn { auth, user_data });
             }
             event if !event.starts_with("client-") => return Ok(Said::Other),
             _ => {}
         }
-        let channel = channel.ok_or(Malformed("A client event needs a channel."))?;
+        let channel = channel.ok_or(MalformedMessage("A client event needs a channel."))?;
         Ok(Said::Client { event, channel, data: payload(data) })
     }
 }

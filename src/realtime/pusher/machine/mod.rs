@@ -24,23 +24,22 @@ use std::time::Instant;
 
 use serde_json::json;
 
-pub use app::{App, demands};
+pub use app::{PusherApp, demands};
 pub use code::Code;
 pub use config::{Auth, Config};
 pub use encode::{form_of, quoted, value};
 pub use hook::{Hook, HookEvent};
-pub use key::{Key, hex};
+pub use key::{AppKey, hex};
 pub use message::Said;
 pub use notice::{Ear, Notice};
 
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
-    Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ref, Violation,
+    Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ref, TokenBucket, Violation,
 };
-use client_events::Bucket;
 use encode::frame;
-use signing_in::User;
+use signing_in::SignedInUser;
 use subscribing::Subscription;
 
 const SUBSCRIBE: Ref = 1;
@@ -50,19 +49,19 @@ const WATCH: Ref = 4;
 
 /// One client of an app.
 pub struct Machine {
-    app: Arc<App>,
+    app: Arc<PusherApp>,
     connection: ConnectionId,
     heartbeat: Heartbeat,
     /// In the order of the channels' names. As many as the hub allows.
     subscriptions: Vec<Subscription>,
     /// Who has signed in, and who was about to.
-    user: Option<Box<User>>,
-    signing_in: Option<Box<User>>,
-    bucket: Option<Box<Bucket>>,
+    user: Option<Box<SignedInUser>>,
+    signing_in: Option<Box<SignedInUser>>,
+    bucket: Option<Box<TokenBucket>>,
 }
 
 impl Machine {
-    fn new(app: Arc<App>, connection: ConnectionId, now: Moment) -> Machine {
+    fn new(app: Arc<PusherApp>, connection: ConnectionId, now: Moment) -> Machine {
         let settings = app.settings();
         let heartbeat = Heartbeat::new(settings.activity_timeout, settings.pong_timeout, now.instant);
         Machine { app, connection, heartbeat, subscriptions: Vec::new(), user: None, signing_in: None, bucket: None }

@@ -15,7 +15,7 @@ pub const CACHED: [&str; 4] = ["cache-", "private-cache-", "presence-cache-", "p
 
 /// Who may hear a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum ChannelAccess {
     Public,
     /// Whom the app has signed a subscription for.
     Private,
@@ -24,31 +24,31 @@ pub enum Access {
     /// Whom the app has signed a membership for.
     Presence,
     /// The user of this id.
-    User,
+    SignedInUser,
 }
 
 /// What a channel's name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    pub access: Access,
+pub struct ChannelKind {
+    pub access: ChannelAccess,
     /// Its last event is told to whoever subscribes.
     pub is_cache: bool,
 }
 
-impl Kind {
-    pub fn of(name: &str) -> Kind {
+impl ChannelKind {
+    pub fn of(name: &str) -> ChannelKind {
         let (access, rest) = if let Some(rest) = name.strip_prefix("private-encrypted-") {
-            (Access::Encrypted, rest)
+            (ChannelAccess::Encrypted, rest)
         } else if let Some(rest) = name.strip_prefix("private-") {
-            (Access::Private, rest)
+            (ChannelAccess::Private, rest)
         } else if let Some(rest) = name.strip_prefix("presence-") {
-            (Access::Presence, rest)
+            (ChannelAccess::Presence, rest)
         } else if name.starts_with(USER) {
-            (Access::User, "")
+            (ChannelAccess::SignedInUser, "")
         } else {
-            (Access::Public, name)
+            (ChannelAccess::Public, name)
         };
-        Kind { access, is_cache: rest.starts_with("cache-") }
+        ChannelKind { access, is_cache: rest.starts_with("cache-") }
     }
 }
 
@@ -114,21 +114,21 @@ mod tests {
     #[test]
     fn names_say_who_may_hear() {
         for (name, access, is_cache) in [
-            ("chat", Access::Public, false),
-            ("cache-chat", Access::Public, true),
-            ("private-chat", Access::Private, false),
-            ("private-cache-chat", Access::Private, true),
-            ("private-encrypted-chat", Access::Encrypted, false),
-            ("private-encrypted-cache-chat", Access::Encrypted, true),
-            ("presence-chat", Access::Presence, false),
-            ("presence-cache-chat", Access::Presence, true),
-            ("#server-to-user-7", Access::User, false),
-            ("privately", Access::Public, false),
+            ("chat", ChannelAccess::Public, false),
+            ("cache-chat", ChannelAccess::Public, true),
+            ("private-chat", ChannelAccess::Private, false),
+            ("private-cache-chat", ChannelAccess::Private, true),
+            ("private-encrypted-chat", ChannelAccess::Encrypted, false),
+            ("private-encrypted-cache-chat", ChannelAccess::Encrypted, true),
+            ("presence-chat", ChannelAccess::Presence, false),
+            ("presence-cache-chat", ChannelAccess::Presence, true),
+            ("#server-to-user-7", ChannelAccess::SignedInUser, false),
+            ("privately", ChannelAccess::Public, false),
         ] {
-            assert_eq!(Kind::of(name), Kind { access, is_cache }, "{name}");
+            assert_eq!(ChannelKind::of(name), ChannelKind { access, is_cache }, "{name}");
             assert_eq!(CACHED.iter().any(|cached| name.starts_with(cached)), is_cache, "{name}");
             let is_guarded = GUARDED.iter().any(|guarded| name.starts_with(guarded));
-            assert_eq!(is_guarded, access != Access::Public, "{name}");
+            assert_eq!(is_guarded, access != ChannelAccess::Public, "{name}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{Command, Extras, Identity, Member, Payload, Subscribe, Subscribed, Text};
 
 /// Who has signed in.
-pub struct User {
+pub struct SignedInUser {
     pub id: String,
     pub info: Option<Box<str>>,
     /// As it was signed.
@@ -43,7 +43,7 @@ impl Machine {
         let identity =
             Identity { user: self.app.user(&id), info: info.as_ref().map(|info| Payload::Json(info.as_ref().into())) };
         let data = data.into();
-        let user = User { id, info, data, watchlist, unknown: 0, online: Vec::new(), offline: Vec::new() };
+        let user = SignedInUser { id, info, data, watchlist, unknown: 0, online: Vec::new(), offline: Vec::new() };
         self.signing_in = Some(Box::new(user));
         step.command(Command::Identify { ticket: SIGN_IN, identity });
     }

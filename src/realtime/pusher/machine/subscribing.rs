@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::code::{error, subscription_error};
 use super::encode::{frame, members, quoted};
 use super::message::{self, Membership};
-use super::name::{self, Access, Kind};
+use super::name::{self, ChannelAccess, ChannelKind};
 use super::notice::Notice;
 use super::{Machine, SUBSCRIBE};
 use crate::realtime::dialect::Step;
@@ -45,7 +45,7 @@ impl Machine {
             step.send(error(None, &message, Some(&wish.channel)));
             return;
         }
-        let kind = Kind::of(&wish.channel);
+        let kind = ChannelKind::of(&wish.channel);
         let member = match self.admit(kind.access, wish) {
             Ok(member) => member,
             Err(No(kind, status, words)) => {
@@ -73,23 +73,23 @@ impl Machine {
             ..Subscribe::to(channel)
         });
         step.command(match kind.access {
-            Access::Public => command,
+            ChannelAccess::Public => command,
             _ => Command::Authorized(Box::new(command)),
         });
     }
 
     /// Checks what the client shows; in a presence channel it says who it is.
-    fn admit(&self, access: Access, wish: &message::Subscription) -> Result<Option<Member>, No> {
+    fn admit(&self, access: ChannelAccess, wish: &message::Subscription) -> Result<Option<Member>, No> {
         match access {
-            Access::Public => return Ok(None),
-            Access::User => {
+            ChannelAccess::Public => return Ok(None),
+            ChannelAccess::SignedInUser => {
                 let user = self.user.as_ref().map(|user| user.id.as_str());
                 if user == name::user(&wish.channel) {
                     return Ok(None);
                 }
                 return Err(No(UNAUTHORISED, 401, "Only the user of this channel who has signed in may hear it."));
             }
-            Access::Private | Access::Encrypted | Access::Presence => {}
+            ChannelAccess::Private | ChannelAccess::Encrypted | ChannelAccess::Presence => {}
         }
         let data = wish.channel_data.as_deref();
         let socket_id = self.socket_id();
@@ -101,7 +101,7 @@ impl Machine {
             data.unwrap_or_default().as_bytes(),
         ];
         self.check_auth(wish.auth.as_deref().unwrap_or_default(), &signed)?;
-        if access != Access::Presence {
+        if access != ChannelAccess::Presence {
             return Ok(None);
         }
         let (id, info) = match (data, &self.user) {
@@ -157,9 +157,9 @@ impl Machine {
             }
         }
         let name = self.app.name(&subscribed.channel).unwrap_or(subscribed.channel.as_str());
-        let kind = Kind::of(name);
+        let kind = ChannelKind::of(name);
         let data = match kind.access {
-            Access::Presence => quoted(&members(&subscribed.members)),
+            ChannelAccess::Presence => quoted(&members(&subscribed.members)),
             _ => "\"{}\"".to_owned(),
         };
         step.send(frame("pusher_internal:subscription_succeeded", Some(name), Some(&data), None));

@@ -14,10 +14,10 @@ use crate::realtime::vocabulary::{
 use crate::settings;
 
 /// An app with more lines in its section.
-fn app(more: &str) -> Arc<App> {
+fn app(more: &str) -> Arc<PusherApp> {
     let source = format!("[[pusher]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n{more}\n");
     let config = settings::read("test", &source, |root| Config::read(&root.sections("pusher")[0], true));
-    App::new(config.unwrap_or_else(|problems| panic!("{problems}")))
+    PusherApp::new(config.unwrap_or_else(|problems| panic!("{problems}")))
 }
 
 /// One client, and its clock.
@@ -48,7 +48,7 @@ impl Talk {
 
     /// Subscribes, and the hub agrees.
     fn enter(&mut self, channel: &str, recovery: Recovery, members: &[(&str, &str)]) -> Vec<String> {
-        let key = Key::new("k", "s");
+        let key = AppKey::new("k", "s");
         let data = json!({ "user_id": "me" }).to_string();
         let is_presence = channel.starts_with("presence-");
         let more = if is_presence { format!(":{data}") } else { String::new() };
@@ -205,7 +205,7 @@ fn places_are_given_back() {
     assert!(app.connect(ID, Moment::now()).is_ok());
 }
 
-fn encoded(app: &App, event: &Event) -> Option<String> {
+fn encoded(app: &PusherApp, event: &Event) -> Option<String> {
     match app.encoding().encode(event) {
         Encoded::Shared(encoded) => match encoded.frames() {
             [Frame::Text(text)] => Some(text.to_string()),
@@ -269,7 +269,7 @@ fn presence_and_watchlists_are_the_same_words_for_all() {
 fn a_user_hears_their_own_channel_only() {
     let mut talk = Talk::new("");
     let user_data = json!({ "id": "ann", "watchlist": ["bob", "bob"] }).to_string();
-    let auth = format!("k:{}", Key::new("k", "s").sign(&[format!("5.6::user::{user_data}").as_bytes()]));
+    let auth = format!("k:{}", AppKey::new("k", "s").sign(&[format!("5.6::user::{user_data}").as_bytes()]));
     let said = json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": user_data } });
     assert!(talk.say(&said.to_string())[0].contains("Identify"));
     let connected = Event::Connected { ticket: 3, connection: ID, identity: None, data: None };

@@ -8,7 +8,7 @@ use super::ApiError;
 use super::signature::Parameters;
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::{App, name};
+use crate::realtime::pusher::machine::{PusherApp, name};
 use crate::realtime::vocabulary::{Channel, Moment, Payload, Since};
 
 /// What is asked of a channel: `info=user_count,subscription_count,cache`.
@@ -44,7 +44,7 @@ impl Info {
     }
 
     /// What there is to say of a channel.
-    pub fn of(self, hub: &Hub, app: &App, name: &str, channel: &Channel, now: Moment) -> Map<String, Value> {
+    pub fn of(self, hub: &Hub, app: &PusherApp, name: &str, channel: &Channel, now: Moment) -> Map<String, Value> {
         let mut told = Map::new();
         if self.users && name.starts_with("presence-") {
             told.insert("user_count".into(), hub.members(channel).len().into());
@@ -52,7 +52,7 @@ impl Info {
         if self.subscriptions {
             told.insert("subscription_count".into(), hub.subscribers(channel).into());
         }
-        if self.cache && name::Kind::of(name).is_cache {
+        if self.cache && name::ChannelKind::of(name).is_cache {
             told.insert("cache".into(), cached(hub, app, channel, now));
         }
         told
@@ -60,7 +60,7 @@ impl Info {
 }
 
 /// The event that a cache channel remembers, and for how many seconds more.
-fn cached(hub: &Hub, app: &App, channel: &Channel, now: Moment) -> Value {
+fn cached(hub: &Hub, app: &PusherApp, channel: &Channel, now: Moment) -> Value {
     let past = hub.history(channel, Since::Last(1), 1, now);
     let Some(message) = past.and_then(|past| past.messages.into_iter().next()) else { return Value::Null };
     let data = match &message.draft.data {
@@ -72,7 +72,7 @@ fn cached(hub: &Hub, app: &App, channel: &Channel, now: Moment) -> Value {
 }
 
 impl PusherDoor {
-    pub(super) fn list_channels(&self, app: &Arc<App>, query: &Parameters) -> Result<String, ApiError> {
+    pub(super) fn list_channels(&self, app: &Arc<PusherApp>, query: &Parameters) -> Result<String, ApiError> {
         let info = Info::read(query.get("info").map(String::as_str))?;
         let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
         if info.users && !prefix.starts_with("presence-") {
@@ -89,7 +89,12 @@ impl PusherDoor {
         Ok(json!({ "channels": told }).to_string())
     }
 
-    pub(super) fn look_at_channel(&self, app: &Arc<App>, name: &str, query: &Parameters) -> Result<String, ApiError> {
+    pub(super) fn look_at_channel(
+        &self,
+        app: &Arc<PusherApp>,
+        name: &str,
+        query: &Parameters,
+    ) -> Result<String, ApiError> {
         let channel = app.channel(name).ok_or_else(|| ApiError::bad(format!("Invalid channel name: {name:?}")))?;
         let info = Info::read(query.get("info").map(String::as_str))?;
         if info.users && !name.starts_with("presence-") {
@@ -100,7 +105,7 @@ impl PusherDoor {
         Ok(Value::Object(told).to_string())
     }
 
-    pub(super) fn list_members(&self, app: &Arc<App>, name: &str) -> Result<String, ApiError> {
+    pub(super) fn list_members(&self, app: &Arc<PusherApp>, name: &str) -> Result<String, ApiError> {
         let channel = app.channel(name).ok_or_else(|| ApiError::bad(format!("Invalid channel name: {name:?}")))?;
         if !name.starts_with("presence-") {
             return Err(ApiError::bad("Users are known of presence channels only"));

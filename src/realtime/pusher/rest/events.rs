@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use super::ApiError;
 use super::channels::Info;
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::{App, name};
+use crate::realtime::pusher::machine::{PusherApp, name};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Moment, Payload};
 
 #[derive(Deserialize)]
-struct Wire<'a> {
+struct EventBody<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
@@ -33,7 +33,7 @@ struct Wire<'a> {
 #[derive(Deserialize)]
 struct Batch<'a> {
     #[serde(borrow)]
-    batch: Vec<Wire<'a>>,
+    batch: Vec<EventBody<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
 }
 
 impl PusherDoor {
-    pub(super) async fn publish_event(&self, app: &Arc<App>, body: &[u8]) -> Result<String, ApiError> {
+    pub(super) async fn publish_event(&self, app: &Arc<PusherApp>, body: &[u8]) -> Result<String, ApiError> {
         let ready = Ready::new(app, parse(body)?)?;
         let told = self.publish_ready(app, &ready).await?;
         if !ready.info.is_asked() {
@@ -70,7 +70,7 @@ impl PusherDoor {
         Ok(serde_json::json!({ "channels": channels }).to_string())
     }
 
-    pub(super) async fn publish_batch(&self, app: &Arc<App>, body: &[u8]) -> Result<String, ApiError> {
+    pub(super) async fn publish_batch(&self, app: &Arc<PusherApp>, body: &[u8]) -> Result<String, ApiError> {
         let Batch { batch } = parse(body)?;
         let most = app.settings().max_batch;
         if batch.len() > most {
@@ -86,16 +86,21 @@ impl PusherDoor {
         Ok(if is_asked { serde_json::json!({ "batch": told }).to_string() } else { "{}".to_owned() })
     }
 
-    pub(super) async fn publish_to_user(&self, app: &Arc<App>, user: &str, body: &[u8]) -> Result<String, ApiError> {
+    pub(super) async fn publish_to_user(
+        &self,
+        app: &Arc<PusherApp>,
+        user: &str,
+        body: &[u8],
+    ) -> Result<String, ApiError> {
         let UserEvent { name, data } = parse(body)?;
         let channels = Some(vec![name::channel_of(user)]);
-        let wire = Wire { name, data, channel: None, channels, socket_id: None, info: None };
+        let wire = EventBody { name, data, channel: None, channels, socket_id: None, info: None };
         self.publish_ready(app, &Ready::new(app, wire)?).await?;
         Ok("{}".to_owned())
     }
 
     /// Says it in each of its channels, and what was asked of them.
-    async fn publish_ready(&self, app: &App, event: &Ready) -> Result<Vec<Named>, ApiError> {
+    async fn publish_ready(&self, app: &PusherApp, event: &Ready) -> Result<Vec<Named>, ApiError> {
         let mut told = Vec::new();
         for (name, channel) in &event.channels {
             // A client may be in all of them.
@@ -109,9 +114,9 @@ impl PusherDoor {
 }
 
 impl Ready {
-    fn new(app: &App, wire: Wire) -> Result<Ready, ApiError> {
+    fn new(app: &PusherApp, wire: EventBody) -> Result<Ready, ApiError> {
         let settings = app.settings();
-        let Wire { name: event, data, channel, channels, socket_id, info } = wire;
+        let EventBody { name: event, data, channel, channels, socket_id, info } = wire;
         if event.is_empty() || event.chars().count() > name::LONGEST {
             return Err(ApiError::bad(format!("The event's name has 1 to {} characters", name::LONGEST)));
         }

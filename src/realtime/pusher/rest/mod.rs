@@ -14,7 +14,7 @@ pub use answer::ApiError;
 
 use crate::http::{Body, Request, Response};
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::App;
+use crate::realtime::pusher::machine::PusherApp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn decoded(segment: &str) -> Result<String, ApiError> {
 }
 
 /// Reads a body no longer than the app's limits can need: an escape may double a byte.
-async fn read(app: &Arc<App>, body: Body) -> Result<bytes::Bytes, ApiError> {
+async fn read(app: &Arc<PusherApp>, body: Body) -> Result<bytes::Bytes, ApiError> {
     let settings = app.settings();
     let most = ENVELOPE + 2 * settings.max_event.bytes().saturating_mul(settings.max_batch.max(1));
     match timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {

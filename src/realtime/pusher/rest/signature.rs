@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use percent_encoding::percent_decode_str;
 
 use super::ApiError;
-use crate::realtime::pusher::machine::{Key, hex};
+use crate::realtime::pusher::machine::{AppKey, hex};
 
 /// How far the two clocks may differ, in seconds: for so long a request can be sent again.
 const WINDOW: u64 = 600;
@@ -39,12 +39,12 @@ impl Signed {
 ///
 /// # Errors
 /// 400 and 401.
-pub fn check(keys: &[Key], head: &Parts, path: &str) -> Result<Signed, ApiError> {
+pub fn check(keys: &[AppKey], head: &Parts, path: &str) -> Result<Signed, ApiError> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     check_at(keys, head.method.as_str(), [path, head.uri.path()], head.uri.query().unwrap_or_default(), seconds)
 }
 
-fn check_at(keys: &[Key], method: &str, paths: [&str; 2], query: &str, now: u64) -> Result<Signed, ApiError> {
+fn check_at(keys: &[AppKey], method: &str, paths: [&str; 2], query: &str, now: u64) -> Result<Signed, ApiError> {
     let raw: Parameters = query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -102,8 +102,8 @@ mod tests {
                          body_md5=ec365a775a4cd0599faeb73354201b6f&\
                          auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c";
 
-    fn keys() -> [Key; 2] {
-        [Key::new("other", "x"), Key::new("278d425bdf160c739803", "7ad3773142a6692b25b8")]
+    fn keys() -> [AppKey; 2] {
+        [AppKey::new("other", "x"), AppKey::new("278d425bdf160c739803", "7ad3773142a6692b25b8")]
     }
 
     fn status(method: &str, path: &str, query: &str, now: u64) -> Result<(), u16> {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn values_may_be_signed_as_they_are_or_as_they_travel() {
-        let key = Key::new("k", "s");
+        let key = AppKey::new("k", "s");
         for info in ["a,b", "a%2Cb"] {
             let signed = format!("auth_key=k&auth_timestamp=1&auth_version=1.0&info={info}");
             let signature = key.sign(&[format!("GET\n/apps/1/channels\n{signed}").as_bytes()]);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::ApiError;
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::{App, Code, name};
+use crate::realtime::pusher::machine::{Code, PusherApp, name};
 use crate::realtime::vocabulary::Text;
 
 impl PusherDoor {
     /// Ends all connections of a user, for good.
-    pub(super) fn terminate_connections(&self, app: &Arc<App>, user: &str) -> Result<String, ApiError> {
+    pub(super) fn terminate_connections(&self, app: &Arc<PusherApp>, user: &str) -> Result<String, ApiError> {
         if !name::is_user(user) {
             return Err(ApiError::bad("This is no id of a user"));
         }

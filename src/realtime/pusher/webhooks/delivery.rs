@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Numbers;
 use crate::app::{App as NextApp, Receiver};
 use crate::drain::Signal;
-use crate::realtime::pusher::machine::App;
+use crate::realtime::pusher::machine::PusherApp;
 
 /// Events that may wait for one receiver; one more is dropped, counted and logged.
 const WAITING: usize = 10_000;
@@ -43,7 +43,7 @@ pub struct DeliveryQueue {
 impl DeliveryQueue {
     /// Begins to deliver to `receiver` what is [`put`](DeliveryQueue::put); ends when it is dropped and all is delivered.
     pub fn start(
-        app: Arc<App>,
+        app: Arc<PusherApp>,
         receiver: Receiver,
         way: (Arc<NextApp>, Signal),
         numbers: Numbers,
@@ -68,7 +68,7 @@ impl DeliveryQueue {
 }
 
 struct DeliveryWorker {
-    app: Arc<App>,
+    app: Arc<PusherApp>,
     receiver: Receiver,
     next: Arc<NextApp>,
     drain: Signal,

@@ -15,7 +15,7 @@ use super::{DeliveryQueues, Occurrence, Recorder};
 use crate::drain::Signal;
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::Apps;
-use crate::realtime::pusher::machine::{App, HookEvent};
+use crate::realtime::pusher::machine::{HookEvent, PusherApp};
 use crate::realtime::vocabulary::Channel;
 
 /// How often what waits is looked at.
@@ -161,7 +161,7 @@ impl Ledger {
             }
         }
         let is_due = |ledger: &Ledger, channel: &Channel, since: Instant| {
-            let is_quiet = |(app, _): (Arc<App>, _)| now >= since + app.settings().webhook_quiet;
+            let is_quiet = |(app, _): (Arc<PusherApp>, _)| now >= since + app.settings().webhook_quiet;
             what == Settle::All || ledger.app(channel).is_none_or(is_quiet)
         };
         let due = self.leaving.iter().filter(|((channel, _), since)| is_due(self, channel, **since));
@@ -179,7 +179,7 @@ impl Ledger {
     }
 
     /// Whose channel it is, and what they call it.
-    fn app(&self, channel: &Channel) -> Option<(Arc<App>, String)> {
+    fn app(&self, channel: &Channel) -> Option<(Arc<PusherApp>, String)> {
         self.apps.all().into_iter().find_map(|app| {
             let name = app.name(channel)?.to_owned();
             Some((app, name))

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::requests;
-use super::transport::{self, Engine, Shared, Sid};
+use super::transport::{self, Engine, PollingSession, Sid};
 use crate::app::EventKind;
 use crate::drain::Guard;
 use crate::http::{Facts, Failure, Request, Response};
@@ -102,7 +102,7 @@ impl SocketIoDoor {
     pub(super) fn upgrade_session(
         &self,
         config: &entrance::Config,
-        shared: Arc<Shared>,
+        shared: Arc<PollingSession>,
         mut request: Request,
     ) -> Option<Result<Response, Failure>> {
         let limits = limits(config, &shared.config);
@@ -131,7 +131,7 @@ async fn open(
     opening: Opening,
     session: Session,
     sid: Sid,
-    sessions: Arc<transport::Sessions>,
+    sessions: Arc<transport::PollingSessions>,
     config: Arc<transport::Config>,
 ) {
     match opening.upgrade.await {
@@ -147,7 +147,7 @@ async fn open(
 
 /// Waits until the connection is the socket's, and gives it to the session. Its deadline begins only then; before,
 /// the connection's own time-outs hold.
-async fn hand_over(opening: Opening, shared: Arc<Shared>, _guard: Guard) {
+async fn hand_over(opening: Opening, shared: Arc<PollingSession>, _guard: Guard) {
     match opening.upgrade.await {
         Ok(upgraded) => shared.hand_over(websocket::open(upgraded, opening.agreed.as_ref(), &opening.limits)),
         Err(_) => shared.release(),

@@ -21,7 +21,7 @@ use crate::realtime::entrance::{self, facts};
 use crate::realtime::link::websocket;
 use error_code::ErrorCode;
 use query::Query;
-use transport::{Lookup, Shared, Sid, Transport};
+use transport::{Lookup, PollingSession, Sid, Transport};
 
 /// Cross-origin polling. What of a request's headers means something here can be sent from anywhere.
 const CORS: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, varies_by: None };
@@ -29,9 +29,9 @@ const CORS: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, va
 /// What a request is for.
 enum RequestKind {
     Open(Transport),
-    Read(Arc<Shared>),
-    Write(Arc<Shared>),
-    Upgrade(Arc<Shared>),
+    Read(Arc<PollingSession>),
+    Write(Arc<PollingSession>),
+    Upgrade(Arc<PollingSession>),
 }
 
 impl SocketIoDoor {

@@ -8,9 +8,9 @@ use http_body_util::BodyExt;
 
 use super::bare;
 use super::error_code::ErrorCode;
-use super::transport::Shared;
+use super::transport::PollingSession;
 use crate::http::{Body, Failure, Response};
-use crate::realtime::link::polling::{Denied, Fault};
+use crate::realtime::link::polling::{Denied, ExchangeFault};
 
 /// Packets, as a browser shows none of them and keeps none of them.
 pub fn packets(body: impl Into<Bytes>) -> Response {
@@ -28,7 +28,7 @@ fn respond(kind: &'static str, body: Bytes) -> Response {
 ///
 /// # Errors
 /// [`ErrorCode`] when it is over.
-pub async fn read(shared: &Shared) -> Result<Response, ErrorCode> {
+pub async fn read(shared: &PollingSession) -> Result<Response, ErrorCode> {
     match shared.exchange.read() {
         Ok(reader) => reader.only().await.map(packets).ok_or(ErrorCode::SessionUnknown),
         Err(Denied::Over) => Err(ErrorCode::SessionUnknown),
@@ -40,7 +40,11 @@ pub async fn read(shared: &Shared) -> Result<Response, ErrorCode> {
 ///
 /// # Errors
 /// [`ErrorCode`] when it is over, [`Failure`] when the body broke off.
-pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Result<Response, ErrorCode>, Failure> {
+pub async fn write(
+    shared: &PollingSession,
+    request: &Parts,
+    body: Body,
+) -> Result<Result<Response, ErrorCode>, Failure> {
     let post = match shared.exchange.post() {
         Ok(post) => post,
         Err(Denied::Over) => return Ok(Err(ErrorCode::SessionUnknown)),
@@ -48,7 +52,7 @@ pub async fn write(shared: &Shared, request: &Parts, body: Body) -> Result<Resul
     };
     // The third version's binary bodies.
     if request.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream") {
-        shared.exchange.fail(Fault::Content);
+        shared.exchange.fail(ExchangeFault::Content);
         return Ok(Ok(bare(StatusCode::BAD_REQUEST)));
     }
     let most = shared.config.max_payload.bytes();

@@ -23,7 +23,7 @@ pub struct SocketIoEncoder {
 
 /// What the last argument of an event says to a client that can come back.
 #[derive(Clone, Copy)]
-pub enum Place<'a> {
+pub enum OffsetSlot<'a> {
     /// It has this event, and all before it.
     At(&'a dyn std::fmt::Display),
     /// Nothing.
@@ -37,7 +37,7 @@ impl Encode for SocketIoEncoder {
         };
         let draft = &message.draft;
         let (scope, _) = rooms::place(&message.channel);
-        let place = if is_kept(draft) { Place::At(&message.position) } else { Place::Nowhere };
+        let place = if is_kept(draft) { OffsetSlot::At(&message.position) } else { OffsetSlot::Nowhere };
         self.event(scope, draft, place).map_or(Encoded::Skip, Encoded::Shared)
     }
 
@@ -48,7 +48,7 @@ impl Encode for SocketIoEncoder {
 
 impl SocketIoEncoder {
     /// An event as its frames; `None` for a name that clients keep to themselves.
-    pub fn event(&self, scope: &str, draft: &Draft, place: Place) -> Option<EncodedFrames> {
+    pub fn event(&self, scope: &str, draft: &Draft, place: OffsetSlot) -> Option<EncodedFrames> {
         let name = draft.name.as_deref().unwrap_or("message");
         if RESERVED.contains(&name) {
             return None;
@@ -60,10 +60,10 @@ impl SocketIoEncoder {
         array.push_str(&args);
         if self.recovers {
             match place {
-                Place::At(offset) => _ = write!(array, ",\"{offset}\""),
+                OffsetSlot::At(offset) => _ = write!(array, ",\"{offset}\""),
                 // A client takes any text there for its place; with a question, its callback stands last.
-                Place::Nowhere if draft.asks.is_none() && array.ends_with('"') => array.push_str(",null"),
-                Place::Nowhere => {}
+                OffsetSlot::Nowhere if draft.asks.is_none() && array.ends_with('"') => array.push_str(",null"),
+                OffsetSlot::Nowhere => {}
             }
         }
         array.push(']');
@@ -191,31 +191,31 @@ mod tests {
     #[test]
     fn what_came_in_goes_out() {
         for text in [r#"["a"]"#, r#"["a","b"]"#, r#"["a",[1],{"b":null}]"#, r#"["a",""]"#, r#"["a\"b",[]]"#] {
-            assert_eq!(shown(JSON.event("/", &of(text, &[]), Place::Nowhere)), [format!("42{text}")]);
-            assert_eq!(shown(JSON.event("/x", &of(text, &[]), Place::Nowhere)), [format!("42/x,{text}")]);
+            assert_eq!(shown(JSON.event("/", &of(text, &[]), OffsetSlot::Nowhere)), [format!("42{text}")]);
+            assert_eq!(shown(JSON.event("/x", &of(text, &[]), OffsetSlot::Nowhere)), [format!("42/x,{text}")]);
         }
         let text = r#"["a",{"_placeholder":true,"num":0}]"#;
         assert_eq!(
-            shown(JSON.event("/x", &of(text, &[b"z"]), Place::Nowhere)),
+            shown(JSON.event("/x", &of(text, &[b"z"]), OffsetSlot::Nowhere)),
             [format!("451-/x,{text}"), "Binary(b\"z\")".into()]
         );
         let text = r#"["a",{"b":{"_placeholder":true,"num":0}},1,{"_placeholder":true,"num":1}]"#;
-        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"]), Place::Nowhere))[0], format!("452-{text}"));
+        assert_eq!(shown(JSON.event("/", &of(text, &[b"y", b"z"]), OffsetSlot::Nowhere))[0], format!("452-{text}"));
     }
 
     #[test]
     fn a_question_has_its_number() {
         let asking = Draft { asks: Some(7), ..of(r#"["a","b"]"#, &[]) };
-        assert_eq!(shown(JSON.event("/x", &asking, Place::Nowhere)), [r#"42/x,7["a","b"]"#]);
+        assert_eq!(shown(JSON.event("/x", &asking, OffsetSlot::Nowhere)), [r#"42/x,7["a","b"]"#]);
     }
 
     #[test]
     fn messages_of_other_dialects_are_events() {
         assert_eq!(
-            shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())), Place::Nowhere)),
+            shown(JSON.event("/", &Draft::new(Payload::Text("a\"\n".into())), OffsetSlot::Nowhere)),
             [r#"42["message","a\"\n"]"#]
         );
         let named = Draft { name: Some("connect".into()), ..Draft::new(Payload::Json("{}".into())) };
-        assert!(JSON.event("/", &named, Place::Nowhere).is_none());
+        assert!(JSON.event("/", &named, OffsetSlot::Nowhere).is_none());
     }
 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::config::Parser;
-use super::namespace::{Namespace, State};
-use super::packet::{Args, BadPacket, Kind, Packet};
+use super::namespace::{Namespace, NamespaceState};
+use super::packet::{Args, BadPacket, Packet, PacketKind};
 use super::recovery::Claim;
-use super::relay::{self, Task};
+use super::relay::{self, RelayTask};
 use super::{Machine, Pending, draft, msgpack, rooms, sid};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{Command, Moment, Payload, Rpc, Subscribe, Text};
@@ -20,7 +20,7 @@ impl Machine {
         if self.assembly.is_some() {
             return Err(BadPacket::Attachments);
         }
-        let text = text.strip_prefix('4').and_then(|_| text.slice(1..text.len())).ok_or(BadPacket::Kind)?;
+        let text = text.strip_prefix('4').and_then(|_| text.slice(1..text.len())).ok_or(BadPacket::PacketKind)?;
         let packet = Packet::read(&text, self.shared.config.max_attachments)?;
         if packet.attachments > 0 {
             self.assembly = Some(Box::new((packet, Vec::new())));
@@ -33,7 +33,13 @@ impl Machine {
         let config = &self.shared.config;
         if config.parser == Parser::Msgpack {
             let decoded = msgpack::read(&bytes, config.max_nesting + 1, config.max_attachments)?;
-            let kinds = [Kind::Connect, Kind::Disconnect, Kind::Event, Kind::Ack, Kind::ConnectError];
+            let kinds = [
+                PacketKind::Connect,
+                PacketKind::Disconnect,
+                PacketKind::Event,
+                PacketKind::Ack,
+                PacketKind::ConnectError,
+            ];
             let packet = Packet {
                 kind: kinds[usize::from(decoded.kind)],
                 scope: decoded.scope,
@@ -63,19 +69,19 @@ impl Machine {
     ) -> Result<(), BadPacket> {
         let joined = self.joined(&packet.scope).is_some();
         match packet.kind {
-            Kind::Connect => match self.place(&packet.scope) {
+            PacketKind::Connect => match self.place(&packet.scope) {
                 None => self.connect(&packet, step),
-                Some(place) if matches!(self.namespaces[place].state, State::Away(_)) => {
+                Some(place) if matches!(self.namespaces[place].state, NamespaceState::Away(_)) => {
                     self.come_back(place, &packet, step)
                 }
-                Some(_) => Err(BadPacket::State),
+                Some(_) => Err(BadPacket::NamespaceState),
             },
-            Kind::Disconnect if joined => self.leave(&packet.scope, "client namespace disconnect", step),
-            Kind::Event if joined => {
+            PacketKind::Disconnect if joined => self.leave(&packet.scope, "client namespace disconnect", step),
+            PacketKind::Event if joined => {
                 let args = Args::read(packet.body, attachments, &self.shared.config)?;
                 self.event(&packet.scope, packet.id, &args, now, step)
             }
-            Kind::Ack if joined => {
+            PacketKind::Ack if joined => {
                 let args = Args::read(packet.body, attachments, &self.shared.config)?;
                 if let Some(asks) = packet.id {
                     let extras = draft::attachments(&args.attachments);
@@ -86,7 +92,7 @@ impl Machine {
                 }
                 Ok(())
             }
-            _ => Err(BadPacket::State),
+            _ => Err(BadPacket::NamespaceState),
         }
     }
 
@@ -143,7 +149,7 @@ impl Machine {
             return Ok(());
         }
         let Some(task) = relay::task(&self.shared.config.relay, &name) else { return Ok(()) };
-        if task == Task::Say {
+        if task == RelayTask::Say {
             let draft = relay::message(name, &sid, args, now);
             let ticket = id.map_or(0, |id| self.wait(Pending::Acknowledge { scope: Arc::clone(&scope), id }));
             self.publish(ticket, rooms::everyone(&scope), draft, true, step);
@@ -156,7 +162,7 @@ impl Machine {
                 return Ok(());
             }
         };
-        if task == Task::Leave {
+        if task == RelayTask::Leave {
             let ticket = self.wait(Pending::Leave { scope, room, id });
             step.command(Command::Unsubscribe { ticket, channel });
             return Ok(());

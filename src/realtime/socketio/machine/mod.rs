@@ -43,7 +43,7 @@ use crate::realtime::vocabulary::{
     Breach, Channel, ConnectionId, DisconnectReason, EncodedFrames, Event, Extras, Frame, LeaveKind, Moment, Ref,
     Violation,
 };
-use namespace::{Namespace, State};
+use namespace::{Namespace, NamespaceState};
 use packet::Packet;
 use replay::ReplayBuffer;
 
@@ -112,11 +112,11 @@ impl Machine {
     fn place(&self, scope: &str) -> Option<usize> {
         self.namespaces
             .iter()
-            .position(|namespace| &*namespace.scope == scope && !matches!(namespace.state, State::Leaving(_)))
+            .position(|namespace| &*namespace.scope == scope && !matches!(namespace.state, NamespaceState::Leaving(_)))
     }
 
     fn joined(&self, scope: &str) -> Option<&Namespace> {
-        self.namespaces.iter().find(|namespace| &*namespace.scope == scope && namespace.state == State::Joined)
+        self.namespaces.iter().find(|namespace| &*namespace.scope == scope && namespace.state == NamespaceState::Joined)
     }
 }
 
@@ -193,7 +193,7 @@ impl Dialect for Machine {
     fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
         // A client that is told so does not come back by itself; one that only loses its link does.
         if let DisconnectReason::Kicked { .. } = why {
-            for namespace in self.namespaces.iter().filter(|namespace| namespace.state == State::Joined) {
+            for namespace in self.namespaces.iter().filter(|namespace| namespace.state == NamespaceState::Joined) {
                 step.send_encoded(self.shared.encoder.notice(write::DISCONNECT, &namespace.scope, None));
             }
         }
@@ -204,9 +204,9 @@ impl Dialect for Machine {
         for namespace in self.namespaces.drain(..) {
             let kind = match namespace.state {
                 // Whoever was still at the door has not been here.
-                State::Asking(_) | State::Leaving(_) => continue,
-                State::Away(_) | State::Returning(_) => LeaveKind::Expired,
-                State::Joining(_) | State::Joined => LeaveKind::Final,
+                NamespaceState::Asking(_) | NamespaceState::Leaving(_) => continue,
+                NamespaceState::Away(_) | NamespaceState::Returning(_) => LeaveKind::Expired,
+                NamespaceState::Joining(_) | NamespaceState::Joined => LeaveKind::Final,
             };
             each(namespace.scope, Some(namespace.sid), reason(word), kind);
         }
@@ -234,7 +234,7 @@ impl Resumable for Machine {
 
     fn on_pong(&mut self) {
         let Some(replay) = &mut self.replay else { return };
-        let namespaces = self.namespaces.iter_mut().filter(|namespace| namespace.state == State::Joined);
+        let namespaces = self.namespaces.iter_mut().filter(|namespace| namespace.state == NamespaceState::Joined);
         replay.confirm(namespaces.filter_map(|namespace| Some((&*namespace.scope, namespace.cursor.as_deref_mut()?))));
     }
 }

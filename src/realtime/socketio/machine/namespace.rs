@@ -11,7 +11,7 @@ use crate::realtime::vocabulary::{Channel, Ref};
 pub struct Namespace {
     pub scope: Arc<str>,
     pub sid: Arc<str>,
-    pub state: State,
+    pub state: NamespaceState,
     /// The rooms it is in, but for that of all.
     pub rooms: Vec<Channel>,
     /// With which it can come back, where it can.
@@ -20,7 +20,7 @@ pub struct Namespace {
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum NamespaceState {
     /// It asked to be let in.
     Asking(Ref),
     /// It may be here, and is being made to hear what all of the namespace hear.
@@ -36,12 +36,12 @@ pub enum State {
 
 impl Namespace {
     pub fn new(scope: Arc<str>, sid: Arc<str>, ticket: Ref) -> Namespace {
-        Namespace { scope, sid, state: State::Asking(ticket), rooms: Vec::new(), cursor: None }
+        Namespace { scope, sid, state: NamespaceState::Asking(ticket), rooms: Vec::new(), cursor: None }
     }
 
     /// What is for it is said, or kept to be said when it is back.
     pub fn hears(&self) -> bool {
-        matches!(self.state, State::Joined | State::Away(_) | State::Returning(_))
+        matches!(self.state, NamespaceState::Joined | NamespaceState::Away(_) | NamespaceState::Returning(_))
     }
 
     pub fn entered(&mut self, room: &Channel) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::draft::{SCOPE, TO};
-use super::encode::{self, Place};
-use super::namespace::{Namespace, State};
+use super::encode::{self, OffsetSlot};
+use super::namespace::{Namespace, NamespaceState};
 use super::packet::BadPacket;
 use super::{Machine, Pending, draft, relay, rooms, write};
 use crate::realtime::dialect::Step;
@@ -72,7 +72,7 @@ impl Machine {
         let namespace = self.namespaces.remove(place);
         self.unsubscribe(&namespace, step);
         // After what it said before, which may still wait for the app. Of one that is away it was told before.
-        let is_away = matches!(namespace.state, State::Away(_) | State::Returning(_));
+        let is_away = matches!(namespace.state, NamespaceState::Away(_) | NamespaceState::Returning(_));
         let kind = if is_away { LeaveKind::Expired } else { LeaveKind::Final };
         step.command(Command::Left { scope: namespace.scope, alias: Some(namespace.sid), reason, kind });
         Ok(())
@@ -91,14 +91,17 @@ impl Machine {
     }
 
     pub(super) fn connected(&mut self, ticket: Ref, step: &mut Step) {
-        if let Some(place) = self.namespaces.iter().position(|namespace| namespace.state == State::Returning(ticket)) {
+        if let Some(place) =
+            self.namespaces.iter().position(|namespace| namespace.state == NamespaceState::Returning(ticket))
+        {
             return self.returned(place, step);
         }
-        let Some(namespace) = self.namespaces.iter_mut().find(|namespace| namespace.state == State::Asking(ticket))
+        let Some(namespace) =
+            self.namespaces.iter_mut().find(|namespace| namespace.state == NamespaceState::Asking(ticket))
         else {
             return self.answered_late(ticket, true, step);
         };
-        namespace.state = State::Joining(ticket);
+        namespace.state = NamespaceState::Joining(ticket);
         if let Ok(channel) = rooms::everyone(&namespace.scope) {
             step.agreed(Command::Subscribe(Subscribe { ticket, ..Subscribe::to(channel) }));
         }
@@ -112,8 +115,8 @@ impl Machine {
             return;
         };
         let namespace = &mut self.namespaces[place];
-        if namespace.state == State::Joining(ticket) && room.is_none() {
-            namespace.state = State::Joined;
+        if namespace.state == NamespaceState::Joining(ticket) && room.is_none() {
+            namespace.state = NamespaceState::Joined;
             self.deadline = None;
             self.welcome(place, step);
             return;
@@ -153,20 +156,22 @@ impl Machine {
 
     pub(super) fn dismiss(&mut self, scope: &str, step: &mut Step) {
         match self.place(scope).map(|place| self.namespaces[place].state) {
-            Some(State::Joined) => step.send_encoded(self.shared.encoder.notice(write::DISCONNECT, scope, None)),
+            Some(NamespaceState::Joined) => {
+                step.send_encoded(self.shared.encoder.notice(write::DISCONNECT, scope, None))
+            }
             // It waits for an answer.
-            Some(State::Returning(_)) => self.refuse(scope, "server namespace disconnect", None, step),
+            Some(NamespaceState::Returning(_)) => self.refuse(scope, "server namespace disconnect", None, step),
             _ => {}
         }
         let _ = self.leave(scope, "server namespace disconnect", step);
     }
 
     pub(super) fn refused(&mut self, ticket: Ref, refusal: &Refusal, step: &mut Step) {
-        let is_it = |namespace: &Namespace| matches!(namespace.state, State::Asking(known) | State::Joining(known) | State::Returning(known) if known == ticket);
+        let is_it = |namespace: &Namespace| matches!(namespace.state, NamespaceState::Asking(known) | NamespaceState::Joining(known) | NamespaceState::Returning(known) if known == ticket);
         if ticket != 0
             && let Some(place) = self.namespaces.iter().position(is_it)
         {
-            if let State::Returning(_) = self.namespaces[place].state {
+            if let NamespaceState::Returning(_) = self.namespaces[place].state {
                 let scope = Arc::clone(&self.namespaces[place].scope);
                 self.forget(place, step);
                 let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
@@ -175,7 +180,7 @@ impl Machine {
             let namespace = self.namespaces.remove(place);
             let data = if let Refusal::App { data, .. } = refusal { data.as_ref() } else { None };
             self.refuse(&namespace.scope, &refusal.to_string(), data, step);
-            if let State::Joining(_) = namespace.state {
+            if let NamespaceState::Joining(_) = namespace.state {
                 let reason = "server namespace disconnect";
                 let (scope, alias) = (namespace.scope, Some(namespace.sid));
                 step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Final });
@@ -203,22 +208,22 @@ impl Machine {
             }
         };
         let is_meant = |namespace: &&Namespace| text(TO).is_none_or(|to| to.contains(&*namespace.sid));
-        let is_here = |namespace: &&Namespace| namespace.state == State::Joined || encode::is_kept(draft);
+        let is_here = |namespace: &&Namespace| namespace.state == NamespaceState::Joined || encode::is_kept(draft);
         let Some(namespace) = namespace.filter(is_meant).filter(is_here) else {
             if let Some(asks) = draft.asks {
                 step.agreed(Command::Answer { asks, alias: None, data: None, extras: Extras::default() });
             }
             return;
         };
-        let is_joined = namespace.state == State::Joined;
+        let is_joined = namespace.state == NamespaceState::Joined;
         let Some(replay) = self.replay.as_mut().filter(|_| encode::is_kept(draft)) else {
-            if let Some(encoded) = self.shared.encoder.event(&namespace.scope, draft, Place::Nowhere) {
+            if let Some(encoded) = self.shared.encoder.event(&namespace.scope, draft, OffsetSlot::Nowhere) {
                 step.send_encoded(encoded);
             }
             return;
         };
         let offset = replay.offset();
-        if let Some(encoded) = self.shared.encoder.event(&namespace.scope, draft, Place::At(&offset)) {
+        if let Some(encoded) = self.shared.encoder.event(&namespace.scope, draft, OffsetSlot::At(&offset)) {
             replay.push(&encoded);
             if is_joined {
                 step.send_encoded(encoded);

@@ -10,7 +10,7 @@ use crate::realtime::vocabulary::Text;
 
 /// What kind of packet it is, whether it has attachments or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PacketKind {
     Connect,
     Disconnect,
     Event,
@@ -21,7 +21,7 @@ pub enum Kind {
 /// The parts of a packet, its body unread.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packet {
-    pub kind: Kind,
+    pub kind: PacketKind,
     pub scope: Text,
     pub id: Option<u64>,
     /// How many frames with bytes follow.
@@ -33,7 +33,7 @@ pub struct Packet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPacket {
     #[error("unknown packet type")]
-    Kind,
+    PacketKind,
     #[error("illegal attachments")]
     Attachments,
     #[error("too many attachments")]
@@ -49,7 +49,7 @@ pub enum BadPacket {
     #[error("event name too long")]
     NameTooLong,
     #[error("not expected in this state")]
-    State,
+    NamespaceState,
     #[error("not MessagePack")]
     Msgpack,
 }
@@ -66,14 +66,14 @@ impl Packet {
     pub fn read(text: &Text, most_attachments: usize) -> Result<Packet, BadPacket> {
         let whole = text.as_str();
         let (kind, is_binary) = match whole.as_bytes().first() {
-            Some(b'0') => (Kind::Connect, false),
-            Some(b'1') => (Kind::Disconnect, false),
-            Some(b'2') => (Kind::Event, false),
-            Some(b'3') => (Kind::Ack, false),
-            Some(b'4') => (Kind::ConnectError, false),
-            Some(b'5') => (Kind::Event, true),
-            Some(b'6') => (Kind::Ack, true),
-            _ => return Err(BadPacket::Kind),
+            Some(b'0') => (PacketKind::Connect, false),
+            Some(b'1') => (PacketKind::Disconnect, false),
+            Some(b'2') => (PacketKind::Event, false),
+            Some(b'3') => (PacketKind::Ack, false),
+            Some(b'4') => (PacketKind::ConnectError, false),
+            Some(b'5') => (PacketKind::Event, true),
+            Some(b'6') => (PacketKind::Ack, true),
+            _ => return Err(BadPacket::PacketKind),
         };
         let mut at = 1;
         let mut attachments = 0;
@@ -111,10 +111,10 @@ impl Packet {
     /// What can be said of a body without reading all of it.
     fn is_sound(&self) -> bool {
         match self.kind {
-            Kind::Connect => self.body.is_empty() || self.body.starts_with('{'),
-            Kind::Disconnect => self.body.is_empty(),
-            Kind::Event | Kind::Ack => self.body.starts_with('['),
-            Kind::ConnectError => true,
+            PacketKind::Connect => self.body.is_empty() || self.body.starts_with('{'),
+            PacketKind::Disconnect => self.body.is_empty(),
+            PacketKind::Event | PacketKind::Ack => self.body.starts_with('['),
+            PacketKind::ConnectError => true,
         }
     }
 }
@@ -292,7 +292,13 @@ mod tests {
         Packet::read(&text.into(), 10)
     }
 
-    fn packet(kind: Kind, scope: &str, id: Option<u64>, attachments: usize, body: &str) -> Result<Packet, BadPacket> {
+    fn packet(
+        kind: PacketKind,
+        scope: &str,
+        id: Option<u64>,
+        attachments: usize,
+        body: &str,
+    ) -> Result<Packet, BadPacket> {
         Ok(Packet { kind, scope: scope.into(), id, attachments, body: body.into() })
     }
 
@@ -302,24 +308,24 @@ mod tests {
 
     #[test]
     fn packets_of_every_kind() {
-        assert_eq!(read("0"), packet(Kind::Connect, "/", None, 0, ""));
-        assert_eq!(read("0{\"token\":1}"), packet(Kind::Connect, "/", None, 0, "{\"token\":1}"));
-        assert_eq!(read("0/admin,"), packet(Kind::Connect, "/admin", None, 0, ""));
-        assert_eq!(read("0/admin"), packet(Kind::Connect, "/admin", None, 0, ""));
-        assert_eq!(read("1/admin,"), packet(Kind::Disconnect, "/admin", None, 0, ""));
-        assert_eq!(read("2[\"a\"]"), packet(Kind::Event, "/", None, 0, "[\"a\"]"));
-        assert_eq!(read("2/x,12[\"ä\",{}]"), packet(Kind::Event, "/x", Some(12), 0, "[\"ä\",{}]"));
-        assert_eq!(read("313[]"), packet(Kind::Ack, "/", Some(13), 0, "[]"));
-        assert_eq!(read("52-/x,7[\"a\"]"), packet(Kind::Event, "/x", Some(7), 2, "[\"a\"]"));
-        assert_eq!(read("61-7[1]"), packet(Kind::Ack, "/", Some(7), 1, "[1]"));
+        assert_eq!(read("0"), packet(PacketKind::Connect, "/", None, 0, ""));
+        assert_eq!(read("0{\"token\":1}"), packet(PacketKind::Connect, "/", None, 0, "{\"token\":1}"));
+        assert_eq!(read("0/admin,"), packet(PacketKind::Connect, "/admin", None, 0, ""));
+        assert_eq!(read("0/admin"), packet(PacketKind::Connect, "/admin", None, 0, ""));
+        assert_eq!(read("1/admin,"), packet(PacketKind::Disconnect, "/admin", None, 0, ""));
+        assert_eq!(read("2[\"a\"]"), packet(PacketKind::Event, "/", None, 0, "[\"a\"]"));
+        assert_eq!(read("2/x,12[\"ä\",{}]"), packet(PacketKind::Event, "/x", Some(12), 0, "[\"ä\",{}]"));
+        assert_eq!(read("313[]"), packet(PacketKind::Ack, "/", Some(13), 0, "[]"));
+        assert_eq!(read("52-/x,7[\"a\"]"), packet(PacketKind::Event, "/x", Some(7), 2, "[\"a\"]"));
+        assert_eq!(read("61-7[1]"), packet(PacketKind::Ack, "/", Some(7), 1, "[1]"));
     }
 
     #[test]
     fn what_is_no_packet_is_refused() {
         for (text, why) in [
-            ("", BadPacket::Kind),
-            ("7", BadPacket::Kind),
-            ("ä", BadPacket::Kind),
+            ("", BadPacket::PacketKind),
+            ("7", BadPacket::PacketKind),
+            ("ä", BadPacket::PacketKind),
             ("5[\"a\"]", BadPacket::Attachments),
             ("50-[\"a\"]", BadPacket::Attachments),
             ("5x-[\"a\"]", BadPacket::Attachments),

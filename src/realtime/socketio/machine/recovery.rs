@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::Machine;
 use super::config::Recovery;
-use super::namespace::{Namespace, State};
-use super::packet::{BadPacket, Kind, Packet};
+use super::namespace::{Namespace, NamespaceState};
+use super::packet::{BadPacket, Packet, PacketKind};
 use super::replay::{self, ReplayBuffer, ReplayLimits};
 use super::sid::Pid;
 use super::{msgpack, write};
@@ -106,7 +106,7 @@ impl Machine {
         let body = match frame {
             Frame::Text(text) => {
                 let packet = Packet::read(&text.slice(1..text.len())?, 0).ok()?;
-                (packet.kind == Kind::Connect).then_some(packet.body)?
+                (packet.kind == PacketKind::Connect).then_some(packet.body)?
             }
             Frame::Binary(bytes) => {
                 let packet = msgpack::read(bytes, self.shared.config.max_nesting + 1, 0).ok()?;
@@ -138,7 +138,7 @@ impl Machine {
             self.forget(place, step);
             return self.connect(packet, step);
         }
-        namespace.state = State::Returning(ticket);
+        namespace.state = NamespaceState::Returning(ticket);
         let (scope, alias) = (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)));
         let credentials = Some(Payload::Json(packet.body.clone()));
         step.command(Command::Connect { ticket, scope, alias, credentials, recovered: true });
@@ -158,7 +158,7 @@ impl Machine {
             return;
         };
         cursor.offset = None;
-        namespace.state = State::Joined;
+        namespace.state = NamespaceState::Joined;
         self.shared.numbers.recovered.inc();
         self.shared.numbers.missed.inc_by(missed.len() as u64);
         // Before what it missed: else a client that loses this link too keeps that, and gets it twice.
@@ -188,7 +188,8 @@ impl Machine {
 
     /// The app has answered for one whose link was lost while it was asked.
     pub(super) fn answered_late(&mut self, ticket: Ref, allows: bool, step: &mut Step) {
-        let is_it = |state| matches!(state, State::Away(known) | State::Leaving(known) if known == ticket);
+        let is_it =
+            |state| matches!(state, NamespaceState::Away(known) | NamespaceState::Leaving(known) if known == ticket);
         let Some(place) = self.namespaces.iter().position(|namespace| ticket != 0 && is_it(namespace.state)) else {
             return;
         };
@@ -196,11 +197,11 @@ impl Machine {
         let (scope, alias, reason) =
             (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)), "transport close");
         match (namespace.state, allows) {
-            (State::Away(_), true) => {
-                namespace.state = State::Away(0);
+            (NamespaceState::Away(_), true) => {
+                namespace.state = NamespaceState::Away(0);
                 step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Detached });
             }
-            (State::Away(_), false) => self.forget(place, step),
+            (NamespaceState::Away(_), false) => self.forget(place, step),
             (_, allows) => {
                 self.namespaces.remove(place);
                 if allows {
@@ -213,8 +214,10 @@ impl Machine {
     /// See [`crate::realtime::dialect::Dialect::lose`].
     pub(super) fn lost(&mut self, reason: &'static str, now: Moment, step: &mut Step) -> bool {
         let Recovery::Within(within) = self.shared.config.recovery else { return false };
-        let is_in =
-            self.namespaces.iter().any(|namespace| matches!(namespace.state, State::Joined | State::Returning(_)));
+        let is_in = self
+            .namespaces
+            .iter()
+            .any(|namespace| matches!(namespace.state, NamespaceState::Joined | NamespaceState::Returning(_)));
         let Some(replay) = self.replay.as_mut().filter(|_| is_in && reason != "parse error") else { return false };
         replay.until = Some(now.instant + within.max(Duration::from_millis(1)));
         replay.unmark();
@@ -223,15 +226,17 @@ impl Machine {
         self.forget_questions();
         for namespace in &mut self.namespaces {
             match namespace.state {
-                State::Joined => {
-                    namespace.state = State::Away(0);
+                NamespaceState::Joined => {
+                    namespace.state = NamespaceState::Away(0);
                     let (scope, alias) = (Arc::clone(&namespace.scope), Some(Arc::clone(&namespace.sid)));
                     // After what it said before, which may still wait for the app.
                     step.command(Command::Left { scope, alias, reason, kind: LeaveKind::Detached });
                 }
-                State::Returning(ticket) => namespace.state = State::Away(ticket),
-                State::Asking(ticket) | State::Joining(ticket) => namespace.state = State::Leaving(ticket),
-                State::Away(_) | State::Leaving(_) => {}
+                NamespaceState::Returning(ticket) => namespace.state = NamespaceState::Away(ticket),
+                NamespaceState::Asking(ticket) | NamespaceState::Joining(ticket) => {
+                    namespace.state = NamespaceState::Leaving(ticket)
+                }
+                NamespaceState::Away(_) | NamespaceState::Leaving(_) => {}
             }
         }
         true
@@ -244,7 +249,9 @@ impl Machine {
             return;
         };
         replay.until = None;
-        while let Some(place) = self.namespaces.iter().position(|namespace| matches!(namespace.state, State::Away(_))) {
+        while let Some(place) =
+            self.namespaces.iter().position(|namespace| matches!(namespace.state, NamespaceState::Away(_)))
+        {
             self.shared.numbers.expired.inc();
             self.forget(place, step);
         }
@@ -259,11 +266,12 @@ impl Machine {
         if numbered {
             replay.push(encoded);
         }
-        if self.namespaces.iter().all(|namespace| namespace.state == State::Joined) {
+        if self.namespaces.iter().all(|namespace| namespace.state == NamespaceState::Joined) {
             return true;
         }
-        let is_here =
-            |namespace: &Namespace| namespace.state == State::Joined && replay.is_of(encoded, &namespace.scope);
+        let is_here = |namespace: &Namespace| {
+            namespace.state == NamespaceState::Joined && replay.is_of(encoded, &namespace.scope)
+        };
         let passes = self.namespaces.iter().any(is_here);
         if let (false, Some(asks)) = (passes, replay::question(encoded)) {
             // Whoever asks need not wait for one that is away.
@@ -275,7 +283,7 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::Place;
+    use super::super::encode::OffsetSlot;
     use super::super::tests::Client;
     use super::*;
     use crate::realtime::dialect::{Dialect, Resumable};
@@ -309,7 +317,7 @@ mod tests {
     /// To all of its namespace.
     fn broadcast(client: &mut Client, name: &str, offset: &str) -> bool {
         let draft = Draft { name: Some(name.into()), ..Draft::new(Payload::Json("1".into())) };
-        let encoded = client.machine.shared.encoder.event("/", &draft, Place::At(&offset)).unwrap();
+        let encoded = client.machine.shared.encoder.event("/", &draft, OffsetSlot::At(&offset)).unwrap();
         client.machine.record(&encoded, true, &mut Step::default())
     }
 
@@ -397,7 +405,7 @@ mod tests {
         let encoder = client.machine.shared.encoder;
         for (args, end) in [("[]", "[\"e\",null]"), ("[\"a\"]", "[\"e\",\"a\",null]"), ("[1]", "[\"e\",1]")] {
             let draft = event("e", args).unwrap();
-            let encoded = encoder.event("/", &draft, Place::Nowhere).unwrap();
+            let encoded = encoder.event("/", &draft, OffsetSlot::Nowhere).unwrap();
             assert_eq!(encoded.frames(), [Frame::text(format!("42{end}"))]);
         }
     }

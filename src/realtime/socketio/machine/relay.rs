@@ -11,21 +11,21 @@ use crate::realtime::vocabulary::{BadName, Channel, Draft, Moment, Payload};
 
 /// What an event is relayed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
+pub enum RelayTask {
     Say,
     Join,
     Leave,
 }
 
 /// What is to be done about an event, if anything.
-pub fn task(relay: &Relay, name: &str) -> Option<Task> {
+pub fn task(relay: &Relay, name: &str) -> Option<RelayTask> {
     let is_in = |names: &[String]| names.iter().any(|known| known == name);
     if is_in(&relay.messages) {
-        Some(Task::Say)
+        Some(RelayTask::Say)
     } else if is_in(&relay.joins) {
-        Some(Task::Join)
+        Some(RelayTask::Join)
     } else if is_in(&relay.leaves) {
-        Some(Task::Leave)
+        Some(RelayTask::Leave)
     } else {
         None
     }

@@ -273,7 +273,7 @@ impl Drop for ReplayBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::realtime::socketio::machine::encode::{Place, SocketIoEncoder};
+    use crate::realtime::socketio::machine::encode::{OffsetSlot, SocketIoEncoder};
     use crate::realtime::vocabulary::{Draft, Payload};
 
     fn bounds(events: usize, bytes: usize) -> ReplayLimits {
@@ -286,7 +286,7 @@ mod tests {
 
     fn said(scope: &str, parser: Parser, offset: &str) -> EncodedFrames {
         let draft = Draft { name: Some("e".into()), ..Draft::new(Payload::Text("a-b".into())) };
-        SocketIoEncoder { parser, recovers: true }.event(scope, &draft, Place::At(&offset)).unwrap()
+        SocketIoEncoder { parser, recovers: true }.event(scope, &draft, OffsetSlot::At(&offset)).unwrap()
     }
 
     fn missed(replay: &ReplayBuffer, scope: &str, cursor: &mut Cursor, offset: Option<&str>) -> Option<usize> {
@@ -372,7 +372,9 @@ mod tests {
             let mut replay = replay(parser, 10, 10_000);
             let draft = Draft { asks: Some(7), ..Draft::new(Payload::Text("1".into())) };
             for scope in ["/", "/x7"] {
-                replay.push(&SocketIoEncoder { parser, recovers: true }.event(scope, &draft, Place::Nowhere).unwrap());
+                replay.push(
+                    &SocketIoEncoder { parser, recovers: true }.event(scope, &draft, OffsetSlot::Nowhere).unwrap(),
+                );
                 assert_eq!(replay.encoded.len(), 0);
                 replay.push(&said(scope, parser, "a-1"));
                 assert!(replay.pop());

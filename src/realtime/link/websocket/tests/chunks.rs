@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::settings::Size;
 
-const LIMITS: Limits = Limits { message: 2000, frame: 1500 };
+const LIMITS: FrameLimits = FrameLimits { message: 2000, frame: 1500 };
 
 fn agreed() -> Agreed {
     let config = Config { deflate: true, deflate_context: true, max_message: Size(2000), ..Config::default() };
@@ -15,7 +15,7 @@ fn agreed() -> Agreed {
 
 /// Everything in `bytes`, cut after each of `lengths` in turn.
 fn decode(bytes: &[u8], agreed: Option<&Agreed>, lengths: &[usize]) -> (Vec<Frame>, Option<u16>) {
-    let mut decoder = Decoder::new(LIMITS, agreed);
+    let mut decoder = FrameDecoder::new(LIMITS, agreed);
     let mut frames = Vec::new();
     let mut bytes = bytes.to_vec();
     let mut rest = &mut bytes[..];
@@ -34,7 +34,7 @@ fn decode(bytes: &[u8], agreed: Option<&Agreed>, lengths: &[usize]) -> (Vec<Fram
                 }
                 Err(violation) => {
                     // And nothing after it.
-                    assert_eq!(decoder.decode(rest), Ok(Decoded { used: rest.len(), frame: None }));
+                    assert_eq!(decoder.decode(rest), Ok(DecodedFrame { used: rest.len(), frame: None }));
                     return (frames, Some(violation.breach.code()));
                 }
             }

@@ -29,8 +29,8 @@ pub const WRONG: &[&[u8]] = &[
 
 const TEXT: &str = "a κόσμε \u{7f}\u{80}\u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff} z";
 
-fn decoder() -> Decoder {
-    Decoder::new(Limits { message: 1 << 20, frame: 1 << 20 }, None)
+fn decoder() -> FrameDecoder {
+    FrameDecoder::new(FrameLimits { message: 1 << 20, frame: 1 << 20 }, None)
 }
 
 /// The frames in `bytes`, or the violation and how many bytes it took to see it.

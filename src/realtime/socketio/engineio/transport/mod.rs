@@ -4,7 +4,7 @@
 //! encoded once for many clients goes out by WebSocket as it is. All other packets stay in here: handshake, heartbeat,
 //! upgrade and close.
 
-mod heartbeat;
+mod ping_timer;
 mod probe;
 mod config;
 mod close_reason;
@@ -12,7 +12,7 @@ mod packet;
 mod payload;
 mod polling_state;
 mod sessions;
-mod shared;
+mod session;
 mod sid;
 
 use std::io;
@@ -23,22 +23,22 @@ use std::time::Instant;
 use crate::realtime::link::{Link, LinkError, PingCount, Traffic};
 use crate::realtime::vocabulary::{EncodedFrames, Frame, Text};
 use close_reason::CloseReason;
-use heartbeat::{Due, Heartbeat};
-use packet::Packet;
+use packet::EnginePacket;
+use ping_timer::{Due, PingTimer};
 use polling_state::PollingState;
 use probe::{Probe, Trial};
 use sessions::SessionEntry;
 
 pub use config::{Config, Transport};
-pub use payload::{Malformed, Payload, encode};
-pub use sessions::{Lookup, Numbers, Sessions};
-pub use shared::Shared;
+pub use payload::{MalformedPayload, PollingPayload, encode};
+pub use session::PollingSession;
+pub use sessions::{Lookup, Numbers, PollingSessions};
 pub use sid::Sid;
 
 /// One client's session.
 pub struct Engine {
     current: CurrentTransport,
-    beat: Heartbeat,
+    beat: PingTimer,
     pings: PingCount,
     config: Arc<Config>,
     seat: SessionEntry,
@@ -59,8 +59,8 @@ struct Polling {
 
 impl Engine {
     /// A session that polls, and its first packet.
-    pub fn polling(sid: Sid, sessions: &Arc<Sessions>, config: &Arc<Config>, now: Instant) -> (Engine, String) {
-        let shared = Arc::new(Shared::new(Arc::clone(config)));
+    pub fn polling(sid: Sid, sessions: &Arc<PollingSessions>, config: &Arc<Config>, now: Instant) -> (Engine, String) {
+        let shared = Arc::new(PollingSession::new(Arc::clone(config)));
         let seat = sessions.enter(sid, Lookup::Polling(Arc::clone(&shared)));
         let way = CurrentTransport::Polling(Box::new(Polling { polled: PollingState::new(shared), probe: None }));
         (Engine::new(way, seat, config, now), packet::open(sid, Transport::Polling, config))
@@ -70,7 +70,7 @@ impl Engine {
     pub fn socket(
         mut link: Box<dyn Link>,
         sid: Sid,
-        sessions: &Arc<Sessions>,
+        sessions: &Arc<PollingSessions>,
         config: &Arc<Config>,
         now: Instant,
     ) -> Engine {
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     fn new(current: CurrentTransport, seat: SessionEntry, config: &Arc<Config>, now: Instant) -> Engine {
-        let beat = Heartbeat::new(now, config.ping_interval);
+        let beat = PingTimer::new(now, config.ping_interval);
         Engine {
             current,
             beat,
@@ -225,11 +225,11 @@ impl Link for Engine {
                 Err(over) => return Poll::Ready(Some(Err(self.end(over)))),
             };
             let packet = match &frame {
-                Frame::Text(text) => Packet::read(text),
-                _ => Some(Packet::Message),
+                Frame::Text(text) => EnginePacket::read(text),
+                _ => Some(EnginePacket::Message),
             };
             match packet {
-                Some(Packet::Pong(_)) => {
+                Some(EnginePacket::Pong(_)) => {
                     self.pings.answered = self.pings.sent;
                     self.beat.answered(clock(), self.config.ping_interval);
                 }
@@ -237,13 +237,13 @@ impl Link for Engine {
                 _ => {}
             }
             let over = match packet {
-                Some(Packet::Message) => return Poll::Ready(Some(Ok(frame))),
-                Some(Packet::Open | Packet::Upgrade | Packet::Noop | Packet::Pong(_)) => {
+                Some(EnginePacket::Message) => return Poll::Ready(Some(Ok(frame))),
+                Some(EnginePacket::Open | EnginePacket::Upgrade | EnginePacket::Noop | EnginePacket::Pong(_)) => {
                     self.uncount(1, 0);
                     continue;
                 }
-                Some(Packet::Ping(_)) => CloseReason::transport_error("it is for the server to ping"),
-                Some(Packet::Close) => {
+                Some(EnginePacket::Ping(_)) => CloseReason::transport_error("it is for the server to ping"),
+                Some(EnginePacket::Close) => {
                     if let CurrentTransport::Polling(polling) = &mut self.current {
                         polling.polled.used();
                     }

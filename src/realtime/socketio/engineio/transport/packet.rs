@@ -5,7 +5,7 @@ use super::sid::Sid;
 
 /// What a text of a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packet<'a> {
+pub enum EnginePacket<'a> {
     Open,
     Close,
     Ping(&'a str),
@@ -16,18 +16,18 @@ pub enum Packet<'a> {
     Noop,
 }
 
-impl Packet<'_> {
+impl EnginePacket<'_> {
     /// `None` for what is no packet.
-    pub fn read(text: &str) -> Option<Packet<'_>> {
+    pub fn read(text: &str) -> Option<EnginePacket<'_>> {
         let (kind, data) = text.split_at_checked(1)?;
         Some(match kind {
-            "0" => Packet::Open,
-            "1" => Packet::Close,
-            "2" => Packet::Ping(data),
-            "3" => Packet::Pong(data),
-            "4" => Packet::Message,
-            "5" => Packet::Upgrade,
-            "6" => Packet::Noop,
+            "0" => EnginePacket::Open,
+            "1" => EnginePacket::Close,
+            "2" => EnginePacket::Ping(data),
+            "3" => EnginePacket::Pong(data),
+            "4" => EnginePacket::Message,
+            "5" => EnginePacket::Upgrade,
+            "6" => EnginePacket::Noop,
             _ => return None,
         })
     }
@@ -70,11 +70,11 @@ mod tests {
 
     #[test]
     fn a_packet_is_known_by_its_first_character() {
-        assert_eq!(Packet::read("2probe"), Some(Packet::Ping("probe")));
-        assert_eq!(Packet::read("3"), Some(Packet::Pong("")));
-        assert_eq!(Packet::read("42[\"a\"]"), Some(Packet::Message));
+        assert_eq!(EnginePacket::read("2probe"), Some(EnginePacket::Ping("probe")));
+        assert_eq!(EnginePacket::read("3"), Some(EnginePacket::Pong("")));
+        assert_eq!(EnginePacket::read("42[\"a\"]"), Some(EnginePacket::Message));
         for text in ["", "7", "b", "é", "\u{1e}", " 4"] {
-            assert_eq!(Packet::read(text), None, "{text:?}");
+            assert_eq!(EnginePacket::read(text), None, "{text:?}");
         }
     }
 }

@@ -20,7 +20,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum MalformedPayload {
     #[error("the body is not UTF-8")]
     NotUtf8,
     #[error("bytes of the body are not base64")]
@@ -31,31 +31,31 @@ pub enum Malformed {
 
 /// A body that is read packet by packet: nothing is made of a packet before its turn.
 #[derive(Debug)]
-pub struct Payload {
+pub struct PollingPayload {
     body: Bytes,
     at: usize,
     is_at_end: bool,
 }
 
-impl Payload {
+impl PollingPayload {
     /// # Errors
-    /// [`Malformed`] where that can be told beforehand: then nothing of it is heard.
-    pub fn new(body: Bytes, most: usize) -> Result<Payload, Malformed> {
+    /// [`MalformedPayload`] where that can be told beforehand: then nothing of it is heard.
+    pub fn new(body: Bytes, most: usize) -> Result<PollingPayload, MalformedPayload> {
         if memchr::memchr_iter(SEPARATOR, &body).count() >= most {
-            return Err(Malformed::TooMany);
+            return Err(MalformedPayload::TooMany);
         }
         if std::str::from_utf8(&body).is_err() {
-            return Err(Malformed::NotUtf8);
+            return Err(MalformedPayload::NotUtf8);
         }
-        Ok(Payload { body, at: 0, is_at_end: false })
+        Ok(PollingPayload { body, at: 0, is_at_end: false })
     }
 }
 
-impl Iterator for Payload {
-    type Item = Result<Frame, Malformed>;
+impl Iterator for PollingPayload {
+    type Item = Result<Frame, MalformedPayload>;
 
     /// The next packet. An empty body has one, which is empty, and so has what is between two separators.
-    fn next(&mut self) -> Option<Result<Frame, Malformed>> {
+    fn next(&mut self) -> Option<Result<Frame, MalformedPayload>> {
         if self.is_at_end {
             return None;
         }
@@ -65,10 +65,10 @@ impl Iterator for Payload {
         let packet = &rest[..end.unwrap_or(rest.len())];
         self.at += packet.len() + 1;
         Some(if let Some(base64) = packet.strip_prefix(&[BINARY]) {
-            LENIENT.decode(base64).map(|bytes| Frame::Binary(bytes.into())).map_err(|_| Malformed::NotBase64)
+            LENIENT.decode(base64).map(|bytes| Frame::Binary(bytes.into())).map_err(|_| MalformedPayload::NotBase64)
         } else {
             // Copied: what is kept of a packet must not keep the whole body.
-            std::str::from_utf8(packet).map(|text| Frame::Text(Text::from(text))).map_err(|_| Malformed::NotUtf8)
+            std::str::from_utf8(packet).map(|text| Frame::Text(Text::from(text))).map_err(|_| MalformedPayload::NotUtf8)
         })
     }
 }
@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &str) -> Result<Vec<Frame>, Malformed> {
-        Payload::new(Bytes::copy_from_slice(body.as_bytes()), 1000)?.collect()
+    fn read(body: &str) -> Result<Vec<Frame>, MalformedPayload> {
+        PollingPayload::new(Bytes::copy_from_slice(body.as_bytes()), 1000)?.collect()
     }
 
     fn text(text: &str) -> Frame {
@@ -132,10 +132,10 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_told_beforehand_where_it_can_be() {
-        assert_eq!(read("b*"), Err(Malformed::NotBase64));
-        assert_eq!(Payload::new(Bytes::from_static(b"4\xff"), 10).unwrap_err(), Malformed::NotUtf8);
-        assert!(Payload::new(Bytes::from_static(b"4\x1e4\x1e4"), 3).is_ok());
-        assert_eq!(Payload::new(Bytes::from_static(b"4\x1e4\x1e4"), 2).unwrap_err(), Malformed::TooMany);
+        assert_eq!(read("b*"), Err(MalformedPayload::NotBase64));
+        assert_eq!(PollingPayload::new(Bytes::from_static(b"4\xff"), 10).unwrap_err(), MalformedPayload::NotUtf8);
+        assert!(PollingPayload::new(Bytes::from_static(b"4\x1e4\x1e4"), 3).is_ok());
+        assert_eq!(PollingPayload::new(Bytes::from_static(b"4\x1e4\x1e4"), 2).unwrap_err(), MalformedPayload::TooMany);
     }
 
     #[test]
@@ -156,14 +156,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_can_be_read(frames in prop::collection::vec(frame(), 1..20)) {
-            let read: Result<Vec<_>, _> = Payload::new(encode(frames.iter(), None), 1000).unwrap().collect();
+            let read: Result<Vec<_>, _> = PollingPayload::new(encode(frames.iter(), None), 1000).unwrap().collect();
             prop_assert_eq!(read, Ok(frames));
         }
 
         #[test]
         fn no_body_makes_it_panic_or_go_on_for_ever(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let most = body.len() + 1;
-            if let Ok(payload) = Payload::new(body.into(), most + 1) {
+            if let Ok(payload) = PollingPayload::new(body.into(), most + 1) {
                 prop_assert!(payload.count() <= most);
             }
         }

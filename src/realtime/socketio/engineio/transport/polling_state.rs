@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use super::close_reason::CloseReason;
 use super::packet;
-use super::payload::{self, Malformed, Payload};
-use super::shared::Shared;
+use super::payload::{self, MalformedPayload, PollingPayload};
+use super::session::PollingSession;
 use crate::realtime::link::Traffic;
-use crate::realtime::link::polling::Fault;
+use crate::realtime::link::polling::ExchangeFault;
 use crate::realtime::vocabulary::{Frame, Text};
 
 /// What may wait between two reads, in bytes, before the session keeps it back, and its outbox fills up: as much as a
@@ -17,9 +17,9 @@ use crate::realtime::vocabulary::{Frame, Text};
 const BUFFER: usize = 256 * 1024;
 
 pub struct PollingState {
-    shared: Arc<Shared>,
+    shared: Arc<PollingSession>,
     /// The body that is read at the moment.
-    payload: Option<Payload>,
+    payload: Option<PollingPayload>,
     /// What nobody has read yet. Bounded as [`crate::realtime::link::Link::push`] says.
     frames: Vec<Frame>,
     bytes: usize,
@@ -29,7 +29,7 @@ pub struct PollingState {
 }
 
 impl PollingState {
-    pub fn new(shared: Arc<Shared>) -> PollingState {
+    pub fn new(shared: Arc<PollingSession>) -> PollingState {
         PollingState {
             shared,
             payload: None,
@@ -40,7 +40,7 @@ impl PollingState {
         }
     }
 
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<PollingSession> {
         &self.shared
     }
 
@@ -73,7 +73,7 @@ impl PollingState {
                 Err(fault) => return Poll::Ready(Err(self::fault(fault))),
             };
             self.traffic.bytes_in += body.len() as u64;
-            match Payload::new(body, self.shared.config.max_packets) {
+            match PollingPayload::new(body, self.shared.config.max_packets) {
                 Ok(payload) => self.payload = Some(payload),
                 Err(malformed) => return Poll::Ready(Err(self.malformed(malformed))),
             }
@@ -86,7 +86,7 @@ impl PollingState {
         self.shared.exchange.used();
     }
 
-    fn malformed(&mut self, malformed: Malformed) -> CloseReason {
+    fn malformed(&mut self, malformed: MalformedPayload) -> CloseReason {
         self.payload = None;
         CloseReason::parse_error(malformed.to_string())
     }
@@ -150,10 +150,10 @@ impl Drop for PollingState {
     }
 }
 
-fn fault(fault: Fault) -> CloseReason {
+fn fault(fault: ExchangeFault) -> CloseReason {
     CloseReason::transport_error(match fault {
-        Fault::Overlap => "two requests of a kind at the same time",
-        Fault::BrokenOff => "a request broke off",
-        Fault::Content => "a body that is not text",
+        ExchangeFault::Overlap => "two requests of a kind at the same time",
+        ExchangeFault::BrokenOff => "a request broke off",
+        ExchangeFault::Content => "a body that is not text",
     })
 }

@@ -4,7 +4,7 @@
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::packet::{self, Packet};
+use super::packet::{self, EnginePacket};
 use crate::realtime::link::Link;
 use crate::realtime::vocabulary::{Frame, Text};
 
@@ -67,17 +67,17 @@ impl Probe {
         while !self.is_agreed {
             let Poll::Ready(received) = self.link.poll_receive(context) else { break };
             let packet = match &received {
-                Some(Ok(Frame::Text(text))) => Packet::read(text),
+                Some(Ok(Frame::Text(text))) => EnginePacket::read(text),
                 Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
                 _ => None,
             };
             match packet {
-                Some(Packet::Ping("probe")) => {
+                Some(EnginePacket::Ping("probe")) => {
                     self.link.push(Frame::Text(Text::from_static(packet::PROBED)));
                     self.release = Some(tokio::time::Instant::now().into_std() + RELEASE);
                     trial = Trial::Probed;
                 }
-                Some(Packet::Upgrade) => {
+                Some(EnginePacket::Upgrade) => {
                     self.is_agreed = true;
                     trial = Trial::Agreed;
                 }

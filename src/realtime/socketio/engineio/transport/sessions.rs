@@ -7,13 +7,13 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::shared::Shared;
+use super::session::PollingSession;
 use super::sid::Sid;
 use crate::telemetry::Registry;
 
 /// All of one door.
 #[derive(Debug)]
-pub struct Sessions {
+pub struct PollingSessions {
     places: Mutex<HashMap<Sid, Lookup>>,
     numbers: Numbers,
 }
@@ -42,14 +42,14 @@ impl Numbers {
 #[derive(Debug, Clone)]
 pub enum Lookup {
     /// By requests that name it.
-    Polling(Arc<Shared>),
+    Polling(Arc<PollingSession>),
     /// By its WebSocket only.
     Socket,
 }
 
-impl Sessions {
-    pub fn new(numbers: Numbers) -> Sessions {
-        Sessions { places: Mutex::default(), numbers }
+impl PollingSessions {
+    pub fn new(numbers: Numbers) -> PollingSessions {
+        PollingSessions { places: Mutex::default(), numbers }
     }
 
     pub fn find(&self, sid: Sid) -> Option<Lookup> {
@@ -68,7 +68,7 @@ impl Sessions {
 /// A session's entry; dropped, nobody finds it any more.
 #[derive(Debug)]
 pub struct SessionEntry {
-    sessions: Arc<Sessions>,
+    sessions: Arc<PollingSessions>,
     sid: Sid,
 }
 

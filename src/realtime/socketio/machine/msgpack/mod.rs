@@ -9,7 +9,7 @@ mod write;
 pub use read::read;
 
 #[cfg(test)]
-use read::Decoded;
+use read::MsgpackPacket;
 
 use bytes::Bytes;
 
@@ -46,7 +46,7 @@ fn head(out: &mut Vec<u8>, kind: u8, scope: &str) {
 mod tests {
     use super::*;
 
-    fn there_and_back(json: &str, attachments: &[Bytes]) -> Decoded {
+    fn there_and_back(json: &str, attachments: &[Bytes]) -> MsgpackPacket {
         read(&packet(2, "/x", Some(300), json, attachments), 64, 10).unwrap()
     }
 

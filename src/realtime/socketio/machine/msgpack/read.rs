@@ -12,7 +12,7 @@ use crate::realtime::vocabulary::Text;
 
 /// A packet as it came.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decoded {
+pub struct MsgpackPacket {
     pub kind: u8,
     pub scope: Text,
     pub id: Option<u64>,
@@ -25,8 +25,8 @@ pub struct Decoded {
 ///
 /// # Errors
 /// [`BadPacket`].
-pub fn read(bytes: &Bytes, depth: usize, most_attachments: usize) -> Result<Decoded, BadPacket> {
-    let mut reader = Reader { bytes, at: 0, attachments: Vec::new(), most_attachments };
+pub fn read(bytes: &Bytes, depth: usize, most_attachments: usize) -> Result<MsgpackPacket, BadPacket> {
+    let mut reader = MsgpackReader { bytes, at: 0, attachments: Vec::new(), most_attachments };
     let fields = reader.map_head()?.ok_or(BadPacket::Msgpack)?;
     let (mut kind, mut scope, mut id, mut data) = (None, None, None, None);
     for _ in 0..fields {
@@ -45,19 +45,19 @@ pub fn read(bytes: &Bytes, depth: usize, most_attachments: usize) -> Result<Deco
     if reader.at != bytes.len() {
         return Err(BadPacket::Msgpack);
     }
-    let kind = kind.ok_or(BadPacket::Kind)?;
+    let kind = kind.ok_or(BadPacket::PacketKind)?;
     let scope = Text::from(scope.ok_or(BadPacket::Payload)?);
-    Ok(Decoded { kind, scope, id, data, attachments: reader.attachments })
+    Ok(MsgpackPacket { kind, scope, id, data, attachments: reader.attachments })
 }
 
-struct Reader<'a> {
+struct MsgpackReader<'a> {
     bytes: &'a Bytes,
     at: usize,
     attachments: Vec<Bytes>,
     most_attachments: usize,
 }
 
-impl Reader<'_> {
+impl MsgpackReader<'_> {
     fn take(&mut self, length: usize) -> Result<&[u8], BadPacket> {
         let end = self.at.checked_add(length).ok_or(BadPacket::Msgpack)?;
         let taken = self.bytes.get(self.at..end).ok_or(BadPacket::Msgpack)?;
@@ -248,7 +248,7 @@ fn float(out: &mut String, number: f64) {
 mod tests {
     use super::*;
 
-    fn of(bytes: &[u8]) -> Result<Decoded, BadPacket> {
+    fn of(bytes: &[u8]) -> Result<MsgpackPacket, BadPacket> {
         read(&Bytes::copy_from_slice(bytes), 4, 2)
     }
 
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(event(b"\x91\x91\x91\x91\x91\x90"), Err(BadPacket::Nesting));
         assert_eq!(event(b"\x93\xc4\x00\xc4\x00\xc4\x00"), Err(BadPacket::TooManyAttachments));
         assert_eq!(of(b"\x81\xa4type\x02"), Err(BadPacket::Payload), "no namespace");
-        assert_eq!(of(b"\x82\xa4type\x05\xa3nsp\xa1/"), Err(BadPacket::Kind));
+        assert_eq!(of(b"\x82\xa4type\x05\xa3nsp\xa1/"), Err(BadPacket::PacketKind));
         assert_eq!(of(b""), Err(BadPacket::Msgpack));
         assert_eq!(of(b"\x83\xa4type\x02\xa3nsp\xa1/\xa2id\xff"), Err(BadPacket::Id));
     }

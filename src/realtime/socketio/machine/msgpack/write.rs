@@ -16,7 +16,7 @@ pub fn json(out: &mut Vec<u8>, json: &str, attachments: &[Bytes]) {
         return;
     }
     let start = out.len();
-    if Writer(out).deserialize(&mut serde_json::Deserializer::from_str(json)).is_err() {
+    if MsgpackWriter(out).deserialize(&mut serde_json::Deserializer::from_str(json)).is_err() {
         out.truncate(start);
         out.push(0xc0);
     }
@@ -146,9 +146,9 @@ fn float(out: &mut Vec<u8>, number: f64) {
 }
 
 /// Writes what it is given to read.
-struct Writer<'a>(&'a mut Vec<u8>);
+struct MsgpackWriter<'a>(&'a mut Vec<u8>);
 
-impl<'de> DeserializeSeed<'de> for Writer<'_> {
+impl<'de> DeserializeSeed<'de> for MsgpackWriter<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -156,7 +156,7 @@ impl<'de> DeserializeSeed<'de> for Writer<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Writer<'_> {
+impl<'de> Visitor<'de> for MsgpackWriter<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -197,7 +197,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
         let start = self.0.len();
         self.0.push(0x90);
         let mut count = 0;
-        while items.next_element_seed(Writer(&mut *self.0))?.is_some() {
+        while items.next_element_seed(MsgpackWriter(&mut *self.0))?.is_some() {
             count += 1;
         }
         counted(self.0, start, count, 0x90, 0xdc);
@@ -208,8 +208,8 @@ impl<'de> Visitor<'de> for Writer<'_> {
         let start = self.0.len();
         self.0.push(0x80);
         let mut count = 0;
-        while fields.next_key_seed(Writer(&mut *self.0))?.is_some() {
-            fields.next_value_seed(Writer(&mut *self.0))?;
+        while fields.next_key_seed(MsgpackWriter(&mut *self.0))?.is_some() {
+            fields.next_value_seed(MsgpackWriter(&mut *self.0))?;
             count += 1;
         }
         counted(self.0, start, count, 0x80, 0xde);

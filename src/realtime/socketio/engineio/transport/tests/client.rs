@@ -12,9 +12,9 @@ use super::*;
 use crate::realtime::link::polling::Denied;
 
 pub struct Client {
-    pub sessions: Arc<Sessions>,
+    pub sessions: Arc<PollingSessions>,
     pub sid: Sid,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<PollingSession>,
     close: watch::Sender<bool>,
     server: JoinHandle<&'static str>,
 }
@@ -22,7 +22,7 @@ pub struct Client {
 impl Client {
     /// A session that polls; `talks` where the server says something by itself, that often.
     pub fn open(config: Config, talks: Option<Duration>) -> Client {
-        let sessions = Arc::new(Sessions::new(Numbers::default()));
+        let sessions = Arc::new(PollingSessions::new(Numbers::default()));
         let sid = Sid::random().unwrap();
         let (link, open) = Engine::polling(sid, &sessions, &Arc::new(config), clock());
         assert!(open.starts_with("0{\"sid\":\""), "{open}");

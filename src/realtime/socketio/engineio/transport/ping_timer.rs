@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Asks an interval after the last answer, and gives up a time-out after the question.
 #[derive(Debug, Clone, Copy)]
-pub struct Heartbeat {
+pub struct PingTimer {
     due: Instant,
     asked: Asked,
 }
@@ -26,9 +26,9 @@ pub enum Due {
     CloseReason,
 }
 
-impl Heartbeat {
-    pub fn new(now: Instant, interval: Duration) -> Heartbeat {
-        Heartbeat { due: now + interval, asked: Asked::No }
+impl PingTimer {
+    pub fn new(now: Instant, interval: Duration) -> PingTimer {
+        PingTimer { due: now + interval, asked: Asked::No }
     }
 
     pub fn due(&self) -> Instant {
@@ -50,10 +50,10 @@ impl Heartbeat {
 
     /// The answer has come.
     pub fn answered(&mut self, now: Instant, interval: Duration) {
-        *self = Heartbeat::new(now, interval);
+        *self = PingTimer::new(now, interval);
     }
 
-    /// Whether [`Heartbeat::heard`] makes a difference: if not, no clock need be read for it.
+    /// Whether [`PingTimer::heard`] makes a difference: if not, no clock need be read for it.
     pub fn listens(&self) -> bool {
         self.asked == Asked::Yes
     }
@@ -61,7 +61,7 @@ impl Heartbeat {
     /// Something else has come while the answer is awaited.
     pub fn heard(&mut self, now: Instant, timeout: Duration) {
         if self.listens() {
-            *self = Heartbeat { due: now + timeout, asked: Asked::AndHeard };
+            *self = PingTimer { due: now + timeout, asked: Asked::AndHeard };
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_client_that_answers_is_asked_again_an_interval_later() {
         let start = Instant::now();
-        let mut beat = Heartbeat::new(start, 25 * SECOND);
+        let mut beat = PingTimer::new(start, 25 * SECOND);
         assert_eq!(beat.wake(start + 24 * SECOND, 20 * SECOND), Due::Nothing);
         assert_eq!(beat.wake(start + 25 * SECOND, 20 * SECOND), Due::Ping);
         assert_eq!(beat.due(), start + 45 * SECOND);
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn other_packets_are_worth_one_more_time_out() {
         let start = Instant::now();
-        let mut beat = Heartbeat::new(start, 25 * SECOND);
+        let mut beat = PingTimer::new(start, 25 * SECOND);
         beat.heard(start + 10 * SECOND, 20 * SECOND);
         assert_eq!(beat.due(), start + 25 * SECOND, "before the question they mean nothing");
         beat.wake(start + 25 * SECOND, 20 * SECOND);

@@ -8,7 +8,7 @@ use super::config::Config;
 use crate::realtime::link::Link;
 use crate::realtime::link::polling::Exchange;
 
-pub struct Shared {
+pub struct PollingSession {
     pub exchange: Arc<Exchange>,
     pub config: Arc<Config>,
     second: Mutex<UpgradeSlot>,
@@ -22,9 +22,9 @@ enum UpgradeSlot {
     Open(Box<dyn Link>),
 }
 
-impl Shared {
-    pub fn new(config: Arc<Config>) -> Shared {
-        Shared { exchange: Arc::default(), config, second: Mutex::new(UpgradeSlot::Nothing) }
+impl PollingSession {
+    pub fn new(config: Arc<Config>) -> PollingSession {
+        PollingSession { exchange: Arc::default(), config, second: Mutex::new(UpgradeSlot::Nothing) }
     }
 
     /// Whether this may be the second transport: there is one at a time.
@@ -61,8 +61,8 @@ impl Shared {
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for PollingSession {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Shared").finish_non_exhaustive()
+        formatter.debug_struct("PollingSession").finish_non_exhaustive()
     }
 }
