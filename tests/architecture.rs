@@ -1,32 +1,96 @@
-//! The house rules that rustc does not hold: a room imports only rooms below it.
+//! The house rules that rustc does not hold: who may import whom, what is pure, and that names say what they are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the roof down, as in `src/lib.rs`.
-const ROOMS: &[&str] = &[
-    "doorway",
-    "config",
-    "admin",
-    "realtime",
-    "cache",
-    "files",
-    "app",
-    "upstream",
-    "http",
-    "listen",
-    "tls",
-    "shares",
-    "telemetry",
-    "drain",
-    "settings",
+/// What a folder holds, from the roof down: whoever is in the list imports only what stands behind it. Entries in one
+/// string are on one level, and do not know each other.
+const ORDER: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "doorway",
+            "config",
+            "admin",
+            "realtime",
+            "files",
+            "app",
+            "upstream",
+            "http",
+            "listen",
+            "tls",
+            "shares",
+            "telemetry",
+            "drain",
+            "settings",
+        ],
+    ),
+    (
+        "realtime",
+        &[
+            "config drain sweeper api token_authorizer",
+            "app_authorizer",
+            "plain socketio pusher",
+            "door",
+            "session",
+            "entrance",
+            "dialect",
+            "link",
+            "hub",
+            "broker",
+            "vocabulary",
+        ],
+    ),
 ];
 
-/// Within `realtime`, from the doors down. The files beside them (upgrade, session, …) hold them together.
-const REALTIME: &[&str] = &["link", "dialect", "hub", "broker", "vocabulary"];
+/// The folders of the protocols. Only `realtime/mod.rs` and `realtime/config.rs` know them.
+const PROTOCOLS: &[&str] = &["plain", "socketio", "pusher"];
 
-/// Words of dialects that hub and broker must never learn.
-const DIALECTS: &[&str] = &["plain", "pusher", "socketio", "socket.io", "ably", "liveblocks"];
+/// What of a protocol others may know: how the app writes its events, by those who speak with the app.
+const SHARED: &[(&str, &[&str])] =
+    &[("realtime::socketio::app_format", &["realtime::app_authorizer", "realtime::api"])];
+
+/// Without socket, clock or runtime in it: a state machine whose tests are conversations on a clock of their own.
+const PURE: &[&str] = &[
+    "src/realtime/plain/machine",
+    "src/realtime/socketio/machine",
+    "src/realtime/pusher/machine",
+    "src/realtime/vocabulary",
+    "src/http/http1/guard.rs",
+    "src/http/http1/chunked.rs",
+    "src/http/http1/head.rs",
+    "src/http/http2/frames.rs",
+    "src/http/http2/budget.rs",
+    "src/upstream/protocol",
+    "src/files/range.rs",
+    "src/files/conditional.rs",
+];
+
+/// What is not pure.
+const IMPURE: &[&str] =
+    &["tokio::", "hyper::", "std::net::", "Instant::now", "SystemTime::now", "async fn", "std::fs", "std::thread"];
+
+/// Where the clock is read for all that is pure.
+const CLOCK: &str = "src/realtime/vocabulary/moment.rs";
+
+/// Lines of a file without its tests, at most.
+const LONGEST_FILE: usize = 450;
+
+/// Fields of a struct, at most; but for those that list keys, metrics, or the names of a format.
+const MAX_FIELDS: usize = 14;
+
+/// All modules of the crate, by name (`realtime::hub::outbox`), with their code: without comments and tests.
+struct Crate {
+    modules: BTreeMap<String, Module>,
+}
+
+struct Module {
+    path: PathBuf,
+    code: String,
+    /// What the names that it imports mean, by the last segment.
+    imports: BTreeMap<String, String>,
+}
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -39,77 +103,342 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
             found.push(path);
         }
     }
+    found.sort();
     found
 }
 
-/// The code of a file without its comments.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
 }
 
-fn room_of(path: &Path) -> String {
-    let relative = path.strip_prefix("src").unwrap();
-    let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-    first.trim_end_matches(".rs").to_owned()
-}
-
-/// Every `prefix::name` that `code` mentions, also inside `prefix::{a, b}`.
-fn mentions(code: &str, prefix: &str, name: &str) -> bool {
-    if code.contains(&format!("{prefix}::{name}::")) || code.contains(&format!("{prefix}::{name};")) {
-        return true;
+/// The code of a file without comments, the contents of strings, and the tests at its end.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut code = String::with_capacity(text.len());
+    for line in text.lines() {
+        let (mut in_string, mut previous) = (false, ' ');
+        for (index, char) in line.char_indices() {
+            if !in_string && line[index..].starts_with("//") {
+                break;
+            }
+            if char == '"' && previous != '\\' && previous != '\'' {
+                in_string = !in_string;
+            }
+            if !in_string || char == '"' {
+                code.push(char);
+            }
+            previous = char;
+        }
+        code.push('\n');
     }
-    code.split(&format!("{prefix}::{{")).skip(1).any(|rest| {
-        let list = rest.split("};").next().unwrap_or_default();
-        list.split([',', '{', '}', '\n']).any(|item| {
-            let item = item.trim();
-            item == name || item.starts_with(&format!("{name}::"))
-        })
-    })
+    code
+}
+
+/// `a::{b, c::{d}}` as `a::b` and `a::c::d`.
+fn expanded(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some(open) = tree.find('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        return vec![path.chars().filter(|char| !char.is_whitespace()).collect()];
+    };
+    let (prefix, rest) = (tree[..open].trim(), &tree[open + 1..tree.rfind('}').unwrap_or(tree.len())]);
+    let (mut depth, mut items, mut item) = (0, Vec::new(), String::new());
+    for char in rest.chars() {
+        match char {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(std::mem::take(&mut item));
+                continue;
+            }
+            _ => {}
+        }
+        item.push(char);
+    }
+    items.push(item);
+    let items = items.iter().filter(|item| !item.trim().is_empty());
+    items.flat_map(|item| expanded(item)).map(|path| format!("{prefix}{path}")).collect()
+}
+
+impl Crate {
+    fn read() -> Crate {
+        let mut modules = BTreeMap::new();
+        for path in sources(Path::new("src")) {
+            let relative = path.strip_prefix("src").unwrap().with_extension("");
+            let mut name: Vec<_> =
+                relative.components().map(|part| part.as_os_str().to_str().unwrap().to_owned()).collect();
+            match name.last().map(String::as_str) {
+                Some("main") => continue,
+                Some("mod" | "lib") => drop(name.pop()),
+                _ => {}
+            }
+            let code = code(&fs::read_to_string(&path).unwrap());
+            modules.insert(name.join("::"), Module { path, code, imports: BTreeMap::new() });
+        }
+        let mut house = Crate { modules };
+        let imports: Vec<_> = house.modules.keys().map(|name| (name.clone(), house.imports_of(name))).collect();
+        for (name, imports) in imports {
+            let named = imports.into_iter().filter_map(|path| Some((path.rsplit("::").next()?.to_owned(), path)));
+            house.modules.get_mut(&name).unwrap().imports = named.collect();
+        }
+        house
+    }
+
+    /// What `use` brings into a module, as paths from the root of the crate.
+    fn imports_of(&self, name: &str) -> Vec<String> {
+        let uses = self.modules[name].code.split_inclusive(';').filter_map(|statement| {
+            let start = statement.rfind("use ").filter(|at| {
+                statement[..*at].ends_with(|char: char| char.is_whitespace())
+                    || *at == 0
+                    || statement[..*at].ends_with(") ")
+            })?;
+            Some(statement[start + 4..].trim_end_matches(';'))
+        });
+        uses.flat_map(expanded).filter_map(|path| self.absolute(name, &path)).collect()
+    }
+
+    /// `path` as `name` means it, from the root of the crate; `None` where it is another crate's.
+    fn absolute(&self, name: &str, path: &str) -> Option<String> {
+        let mut segments: Vec<&str> = path.split("::").collect();
+        let mut base: Vec<&str> = name.split("::").filter(|segment| !segment.is_empty()).collect();
+        match segments[0] {
+            "crate" => {
+                base.clear();
+                segments.remove(0);
+            }
+            "self" => drop(segments.remove(0)),
+            "super" => {
+                while segments.first() == Some(&"super") {
+                    base.pop();
+                    segments.remove(0);
+                }
+            }
+            first => {
+                let child = base.iter().copied().chain([first]).collect::<Vec<_>>().join("::");
+                self.modules.contains_key(&child).then_some(())?;
+            }
+        }
+        base.extend(segments);
+        Some(base.join("::"))
+    }
+
+    /// Every path into this crate that a module mentions, in `use` or elsewhere.
+    fn mentions(&self, name: &str) -> Vec<String> {
+        let module = &self.modules[name];
+        let mut all: Vec<String> = module.imports.values().cloned().collect();
+        for root in ["crate::", "super::", "self::"] {
+            for (at, _) in module.code.match_indices(root) {
+                let is_start =
+                    !module.code[..at].ends_with(|char: char| char.is_alphanumeric() || char == '_' || char == ':');
+                if is_start {
+                    let rest = &module.code[at..];
+                    let end = rest.find(|char: char| !char.is_alphanumeric() && char != '_' && char != ':');
+                    let path = rest[..end.unwrap_or(rest.len())].trim_end_matches(':');
+                    all.extend(self.absolute(name, path));
+                }
+            }
+        }
+        all
+    }
+
+    /// The module in which what `path` names is defined: re-exports are followed.
+    fn home(&self, path: &str) -> String {
+        let mut path = path.to_owned();
+        for _ in 0..8 {
+            let segments: Vec<&str> = path.split("::").collect();
+            let known = (0..=segments.len()).rev().map(|length| (length, segments[..length].join("::")));
+            let Some((length, module)) = known.into_iter().find(|(_, name)| self.modules.contains_key(name)) else {
+                break;
+            };
+            let next = segments.get(length).and_then(|item| self.modules[&module].imports.get(*item));
+            match next {
+                Some(next) if *next != path => {
+                    let rest: String = segments[length + 1..].iter().map(|segment| format!("::{segment}")).collect();
+                    path = format!("{next}{rest}");
+                }
+                _ => return module,
+            }
+        }
+        path
+    }
+
+    /// Who imports whom among the children of each folder, with an example of each.
+    fn arrows(&self) -> BTreeMap<String, BTreeMap<(String, String), String>> {
+        let mut arrows: BTreeMap<String, BTreeMap<(String, String), String>> = BTreeMap::new();
+        for (name, module) in &self.modules {
+            if is_test(&module.path) {
+                continue;
+            }
+            for path in self.mentions(name) {
+                let home = self.home(&path);
+                if self.modules.get(&home).is_none_or(|module| is_test(&module.path)) {
+                    continue;
+                }
+                let (from, to): (Vec<&str>, Vec<&str>) = (name.split("::").collect(), home.split("::").collect());
+                let shared = from.iter().zip(&to).take_while(|(from, to)| from == to).count();
+                if let (Some(one), Some(other)) = (from.get(shared), to.get(shared))
+                    && !one.is_empty()
+                    && !other.is_empty()
+                {
+                    let arrow = ((*one).to_owned(), (*other).to_owned());
+                    let example = format!("{} mentions {path}", module.path.display());
+                    arrows.entry(from[..shared].join("::")).or_default().entry(arrow).or_insert(example);
+                }
+            }
+        }
+        arrows
+    }
+}
+
+fn report(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn a_room_imports_only_rooms_below_it() {
+    let arrows = Crate::read().arrows();
     let mut wrong = Vec::new();
-    for path in sources(Path::new("src")) {
-        let room = room_of(&path);
-        if room == "lib" || room == "main" {
-            continue;
-        }
-        let place = ROOMS.iter().position(|known| *known == room);
-        let place = place.unwrap_or_else(|| panic!("{} is in no known room: add it to the order", path.display()));
-        let code = code(&path);
-        for above in &ROOMS[..place] {
-            if mentions(&code, "crate", above) {
-                wrong.push(format!("{} imports {above}, which is above {room}", path.display()));
+    for (folder, order) in ORDER {
+        let level = |child: &str| order.iter().position(|level| level.split(' ').any(|known| known == child));
+        for ((from, to), example) in arrows.get(*folder).into_iter().flatten() {
+            let (Some(one), Some(other)) = (level(from), level(to)) else {
+                wrong.push(format!("{folder:?}: {from} or {to} is in no known place: add it to the order"));
+                continue;
+            };
+            // The first line of `realtime` is what its mod.rs is made of.
+            if other < one || (other == one && PROTOCOLS.contains(&from.as_str())) {
+                wrong.push(format!("{example}: {to} is not below {from} in {folder:?}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    report(&wrong);
 }
 
 #[test]
-fn the_seam_of_realtime_holds() {
+fn no_folder_has_a_circle_of_imports() {
     let mut wrong = Vec::new();
-    for (place, room) in REALTIME.iter().enumerate() {
-        for path in sources(&Path::new("src/realtime").join(room)) {
-            let code = code(&path);
-            for above in &REALTIME[..place] {
-                if mentions(&code, "crate::realtime", above) {
-                    wrong.push(format!("{} imports realtime::{above}", path.display()));
-                }
+    let knotted = ["app", "http", "telemetry", "tls", "upstream"];
+    for (folder, arrows) in Crate::read().arrows().into_iter().filter(|(folder, _)| !knotted.contains(&folder.as_str()))
+    {
+        let mut next: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (from, to) in arrows.keys() {
+            next.entry(from).or_default().insert(to);
+        }
+        for start in next.keys() {
+            let (mut seen, mut open) = (BTreeSet::new(), vec![*start]);
+            while let Some(child) = open.pop() {
+                open.extend(next.get(child).into_iter().flatten().filter(|child| seen.insert(**child)));
             }
-            if matches!(*room, "hub" | "broker") {
-                let lower = code.to_lowercase();
-                for dialect in DIALECTS {
-                    if lower.split(|c: char| !c.is_alphanumeric() && c != '.').any(|word| word == *dialect) {
-                        wrong.push(format!("{} names the dialect {dialect}", path.display()));
-                    }
+            if seen.contains(start) {
+                let through = arrows.iter().filter(|((from, to), _)| from == start && seen.contains(to.as_str()));
+                let examples: Vec<_> = through.map(|(_, example)| example.as_str()).collect();
+                wrong.push(format!("{folder}: {start} imports itself by way of its siblings: {}", examples.join("; ")));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn protocols_are_known_by_their_list_alone() {
+    let house = Crate::read();
+    let mut wrong = Vec::new();
+    for (name, module) in &house.modules {
+        for protocol in PROTOCOLS {
+            let own = format!("realtime::{protocol}");
+            let is_inside = *name == own || name.starts_with(&format!("{own}::"));
+            if is_inside || matches!(name.as_str(), "realtime" | "realtime::config") {
+                continue;
+            }
+            for path in house.mentions(name) {
+                let is_its = path == own || path.starts_with(&format!("{own}::"));
+                let may = SHARED.iter().any(|(shared, users)| {
+                    path.starts_with(shared)
+                        && users.iter().any(|user| name == user || name.starts_with(&format!("{user}::")))
+                });
+                if is_its && !may {
+                    wrong.push(format!("{} mentions {path}", module.path.display()));
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    report(&wrong);
+}
+
+#[test]
+fn hub_and_broker_know_no_protocol_by_name() {
+    let words = ["plain", "pusher", "socketio", "socket.io", "engineio", "ably", "liveblocks"];
+    let mut wrong = Vec::new();
+    for folder in ["src/realtime/hub", "src/realtime/broker"] {
+        for path in sources(Path::new(folder)) {
+            let text = fs::read_to_string(&path).unwrap().to_lowercase();
+            let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+            for word in words {
+                if code.split(|char: char| !char.is_alphanumeric() && char != '.').any(|found| found == word) {
+                    wrong.push(format!("{} names the protocol {word}", path.display()));
+                }
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn what_is_pure_has_no_socket_clock_or_runtime() {
+    let mut wrong = Vec::new();
+    for pure in PURE {
+        let path = Path::new(pure);
+        let files = if path.is_dir() { sources(path) } else { vec![path.to_owned()] };
+        assert!(files.iter().all(|file| file.exists()) && !files.is_empty(), "there is no {pure}");
+        for file in files.iter().filter(|file| !is_test(file) && **file != Path::new(CLOCK)) {
+            let code = code(&fs::read_to_string(file).unwrap());
+            for impure in IMPURE.iter().filter(|impure| code.contains(**impure)) {
+                wrong.push(format!("{} has {impure}", file.display()));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn every_protocol_has_the_same_entries() {
+    for protocol in PROTOCOLS {
+        for entry in ["mod.rs", "config.rs", "machine/mod.rs"] {
+            let path = Path::new("src/realtime").join(protocol).join(entry);
+            assert!(path.exists(), "there is no {}", path.display());
+        }
+    }
+    let blocks = sources(Path::new("src/realtime")).into_iter().map(|path| fs::read_to_string(path).unwrap());
+    let blocks: usize = blocks.map(|text| text.matches("\nimpl Realtime {").count()).sum();
+    assert_eq!(blocks, 1, "what is a door's own belongs to its door");
+}
+
+#[test]
+fn files_and_structs_stay_small() {
+    let mut wrong = Vec::new();
+    for path in sources(Path::new("src")).into_iter().filter(|path| !is_test(path)) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = code(&text);
+        let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
+        if lines > LONGEST_FILE {
+            wrong.push(format!("{} has {lines} lines", path.display()));
+        }
+        for (at, _) in code.match_indices("struct ") {
+            let Some(name) = code[at + 7..].split(|char: char| !char.is_alphanumeric()).next() else { continue };
+            let rest = &code[at..];
+            let Some(open) = rest.find(['{', ';', '(']).filter(|open| rest[*open..].starts_with('{')) else { continue };
+            let body = &rest[open..rest.find("\n}").unwrap_or(rest.len())];
+            let fields = body.lines().filter(|line| line.starts_with("    ") && line.trim_end().ends_with(',')).count();
+            // As many as there are keys, metrics, or names in a format.
+            let before: String = code[..at].lines().rev().take(4).collect();
+            let is_list =
+                path.ends_with("config.rs") || matches!(name, "Metrics" | "Numbers") || before.contains("erialize");
+            if fields > MAX_FIELDS && !is_list {
+                wrong.push(format!("{}: {name} has {fields} fields", path.display()));
+            }
+        }
+    }
+    report(&wrong);
 }
 
 #[test]
@@ -125,6 +454,26 @@ fn every_file_says_what_it_is_for() {
 fn the_map_names_the_rooms_in_order() {
     let map = fs::read_to_string("src/lib.rs").unwrap();
     let named: Vec<_> = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let expected: Vec<_> = ROOMS.iter().copied().filter(|room| named.contains(room)).collect();
-    assert_eq!(named, expected);
+    assert_eq!(named, ORDER[0].1);
+}
+
+#[test]
+fn the_top_level_is_closed() {
+    let known = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "proxy.toml",
+        "src",
+        "systemd",
+        "target",
+        "tests",
+        "proptest-regressions",
+        "rustfmt.toml",
+    ];
+    let entries = fs::read_dir(".").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let strange: Vec<_> = entries.filter(|name| !name.starts_with('.') && !known.contains(&name.as_str())).collect();
+    assert!(strange.is_empty(), "the top level has {strange:?}: what it holds is agreed on");
 }

@@ -9,7 +9,8 @@ use prometheus_client::metrics::family::Family;
 use tracing::warn;
 
 use super::Config;
-use super::machine::{Auth, Ear, PusherApp};
+use super::config::Auth;
+use super::machine::{Ear, PusherApp};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 

@@ -8,7 +8,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
-use super::machine::{Auth, PusherApp, name, quoted, value};
+use super::config::Auth;
+use super::machine::{PusherApp, quoted, value};
+use super::name;
 use super::{CORS, DIALECT, PusherDoor};
 use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};

@@ -1,12 +1,15 @@
 //! Pusher Channels: sockets at `/app/KEY` and the REST API at `/apps/ID/…`, both also below the hub's path.
 
+pub mod key;
 pub mod machine;
+pub mod name;
 pub mod sockjs;
 
 mod apps;
 mod auth;
 mod config;
 mod fallback;
+mod hook;
 mod rest;
 mod route;
 mod socket;
@@ -14,7 +17,7 @@ mod webhooks;
 
 use std::sync::Arc;
 
-pub use config::Config;
+pub use config::{AppConfig, Config};
 
 use super::door::{Door, Found, Ground};
 use super::entrance::cors::{AllowedHeaders, Cors};

@@ -5,7 +5,9 @@
 use std::sync::{Arc, LazyLock};
 
 use doorway::realtime::dialect::{Action, Dialect, Step};
-use doorway::realtime::pusher::machine::{AppKey, Config, PusherApp, name};
+use doorway::realtime::pusher::key::AppKey;
+use doorway::realtime::pusher::machine::PusherApp;
+use doorway::realtime::pusher::{AppConfig, name};
 use doorway::realtime::vocabulary::{
     CloseFrame, Command, ConnectionId, Epoch, Event, Frame, Member, Moment, Payload, Position, Publish, Recovery,
     Subscribed,
@@ -17,7 +19,7 @@ const ID: ConnectionId = ConnectionId(5 << 32 | 6);
 
 static APP: LazyLock<Arc<PusherApp>> = LazyLock::new(|| {
     let source = "[[pusher]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\nprefix = \"p/\"\nmax_event = \"100B\"\n";
-    let config = settings::read("app", source, |root| Config::read(&root.sections("pusher")[0], true));
+    let config = settings::read("app", source, |root| AppConfig::read(&root.sections("pusher")[0], true));
     PusherApp::new(config.expect("a right section"))
 });
 

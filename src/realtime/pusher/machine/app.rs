@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::code::Code;
-use super::config::Config;
 use super::notice::{Ear, Notice};
-use super::{Machine, encode, name};
+use super::{Machine, encode};
 use crate::realtime::dialect::Encoding;
-use crate::realtime::hub::policy::{Allowed, Demand};
+use crate::realtime::pusher::config::AppConfig;
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Moment};
 use crate::settings::Live;
 
@@ -19,7 +19,7 @@ pub struct PusherApp {
     /// Of its reserved channels.
     pub(super) owner: Arc<str>,
     encoding: Encoding,
-    settings: Live<Config>,
+    settings: Live<AppConfig>,
     /// The config has it no longer.
     is_gone: AtomicBool,
     pub(super) connected: AtomicUsize,
@@ -27,7 +27,7 @@ pub struct PusherApp {
 }
 
 impl PusherApp {
-    pub fn new(config: Config) -> Arc<PusherApp> {
+    pub fn new(config: AppConfig) -> Arc<PusherApp> {
         let owner: Arc<str> = format!("pusher:{}", config.id).into();
         let prefix: Arc<str> = config.prefix.as_str().into();
         let encoder = encode::PusherEncoder { owner: Arc::clone(&owner), prefix: Arc::clone(&prefix) };
@@ -47,12 +47,12 @@ impl PusherApp {
         &self.id
     }
 
-    pub fn settings(&self) -> Arc<Config> {
+    pub fn settings(&self) -> Arc<AppConfig> {
         self.settings.get()
     }
 
     /// Takes over another section, `None` where there is none any more. Sockets stay open, and are under it at once.
-    pub fn reload(&self, config: Option<Config>) {
+    pub fn reload(&self, config: Option<AppConfig>) {
         self.is_gone.store(config.is_none(), Ordering::Relaxed);
         if let Some(config) = config {
             self.settings.set(config);
@@ -123,20 +123,4 @@ impl PusherApp {
     pub fn encoding(&self) -> &Encoding {
         &self.encoding
     }
-}
-
-/// What an app needs of the hub's channels: nobody hears a private one without the app's word, whatever they speak, and
-/// cache channels keep their last event.
-pub fn demands(config: &Config) -> Vec<Demand> {
-    let demand = |kind: &str| Demand {
-        pattern: config.pattern(kind),
-        least: Allowed::Anyone,
-        history: 0,
-        history_age: config.cache_age,
-        max_members: 0,
-    };
-    let guarded = name::GUARDED.iter().map(|kind| Demand { least: Allowed::Reserved, ..demand(kind) });
-    let cached = name::CACHED.iter().map(|kind| Demand { history: 1, ..demand(kind) });
-    let presence = Demand { max_members: config.max_members, ..demand("presence-") };
-    guarded.chain(cached).chain([presence]).collect()
 }

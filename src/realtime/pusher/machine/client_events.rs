@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::code::error;
 use super::encode::SENDER;
-use super::name::{self, ChannelAccess, ChannelKind};
 use super::notice::Notice;
 use super::{Machine, PUBLISH};
 use crate::realtime::dialect::Step;
+use crate::realtime::pusher::name::{self, ChannelAccess, ChannelKind};
 use crate::realtime::vocabulary::{Audience, Command, Draft, Extras, Moment, Payload, Publish, TokenBucket};
 
 impl Machine {

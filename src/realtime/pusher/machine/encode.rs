@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::name;
 use crate::realtime::dialect::{Encode, Encoded};
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, EncodedFrames, Event, Frame, Member, Message, Payload, Presence};
 
 /// The key of what a draft carries that only this dialect reads: the id of the member who sent a client event.

@@ -5,12 +5,8 @@
 mod app;
 mod client_events;
 mod code;
-mod config;
 mod encode;
-mod hook;
-mod key;
 mod message;
-pub mod name;
 mod notice;
 mod signing_in;
 mod subscribing;
@@ -24,17 +20,15 @@ use std::time::Instant;
 
 use serde_json::json;
 
-pub use app::{PusherApp, demands};
+pub use app::PusherApp;
 pub use code::Code;
-pub use config::{Auth, Config};
 pub use encode::{form_of, quoted, value};
-pub use hook::{Hook, HookEvent};
-pub use key::{AppKey, hex};
 pub use message::Said;
 pub use notice::{Ear, Notice};
 
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{
     Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ref, TokenBucket, Violation,
 };

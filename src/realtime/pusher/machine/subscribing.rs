@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::code::{error, subscription_error};
 use super::encode::{frame, members, quoted};
 use super::message::{self, Membership};
-use super::name::{self, ChannelAccess, ChannelKind};
 use super::notice::Notice;
 use super::{Machine, SUBSCRIBE};
 use crate::realtime::dialect::Step;
+use crate::realtime::pusher::name::{self, ChannelAccess, ChannelKind};
 use crate::realtime::vocabulary::{
     Channel, Command, Extras, Member, Payload, Recovery, Refusal, Since, Subscribe, Subscribed,
 };

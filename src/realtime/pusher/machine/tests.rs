@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::realtime::dialect::{Action, Dialect, Encoded, Step};
 use crate::realtime::hub::policy::Allowed;
+use crate::realtime::pusher::config::AppConfig;
+use crate::realtime::pusher::key::AppKey;
 use crate::realtime::vocabulary::{
     Command, DisconnectReason, Draft, Epoch, Event, Extras, Member, Message, Payload, Position, Presence, Recovery,
     Subscribe, Subscribed,
@@ -16,7 +18,7 @@ use crate::settings;
 /// An app with more lines in its section.
 fn app(more: &str) -> Arc<PusherApp> {
     let source = format!("[[pusher]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n{more}\n");
-    let config = settings::read("test", &source, |root| Config::read(&root.sections("pusher")[0], true));
+    let config = settings::read("test", &source, |root| AppConfig::read(&root.sections("pusher")[0], true));
     PusherApp::new(config.unwrap_or_else(|problems| panic!("{problems}")))
 }
 
@@ -284,7 +286,7 @@ fn a_user_hears_their_own_channel_only() {
 #[test]
 fn what_an_app_demands_of_its_channels() {
     let app = app("prefix = \"p/\"\nmax_members = 7\ncache_age = \"1m\"");
-    let demands = demands(&app.settings());
+    let demands = app.settings().demands();
     let policy = |name: &str| crate::realtime::hub::policy::policy(&[], &demands, false, &Channel::new(name).unwrap());
     assert_eq!(policy("p/news"), policy("elsewhere"));
     assert_eq!(policy("private-x"), policy("elsewhere"), "not this app's");

@@ -8,7 +8,8 @@ use super::ApiError;
 use super::signature::Parameters;
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::{PusherApp, name};
+use crate::realtime::pusher::machine::PusherApp;
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, Moment, Payload, Since};
 
 /// What is asked of a channel: `info=user_count,subscription_count,cache`.

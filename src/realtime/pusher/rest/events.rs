@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::ApiError;
 use super::channels::Info;
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::{PusherApp, name};
+use crate::realtime::pusher::machine::PusherApp;
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Moment, Payload};
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use percent_encoding::percent_decode_str;
 
 use super::ApiError;
-use crate::realtime::pusher::machine::{AppKey, hex};
+use crate::realtime::pusher::key::{AppKey, hex};
 
 /// How far the two clocks may differ, in seconds: for so long a request can be sent again.
 const WINDOW: u64 = 600;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::ApiError;
 use crate::realtime::pusher::PusherDoor;
-use crate::realtime::pusher::machine::{Code, PusherApp, name};
+use crate::realtime::pusher::machine::{Code, PusherApp};
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::Text;
 
 impl PusherDoor {

@@ -15,7 +15,8 @@ use super::{DeliveryQueues, Occurrence, Recorder};
 use crate::drain::Signal;
 use crate::realtime::hub::Hub;
 use crate::realtime::pusher::Apps;
-use crate::realtime::pusher::machine::{HookEvent, PusherApp};
+use crate::realtime::pusher::hook::HookEvent;
+use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::vocabulary::Channel;
 
 /// How often what waits is looked at.
