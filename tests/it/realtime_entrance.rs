@@ -92,10 +92,11 @@ async fn the_hubs_path_is_configurable_and_the_old_one_is_the_apps() {
 
 #[tokio::test]
 async fn connections_are_limited_in_all_and_by_address() {
-    let door = door().config("[realtime]\nmax_connections = 3\n").start();
+    let door = door().config("[listen]\ntrusted_proxies = \"127.0.0.1\"\n[realtime]\nmax_connections = 3\n").start();
     let mut inside = Vec::new();
-    for _ in 0..3 {
-        inside.push(connect(&door, "/api/ws").await);
+    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        let socket = connect_to(door.http(), "/api/ws", &[("x-forwarded-for", client)]).await;
+        inside.push(socket.expect("a place"));
     }
     assert_eq!(refused(&door, "/api/ws", &[]).await, 503);
     inside.pop().unwrap().close(1000).await;
@@ -107,6 +108,23 @@ async fn connections_are_limited_in_all_and_by_address() {
     assert_eq!(refused(&door, "/api/ws", &[]).await, 429);
     let answer = get(door.http(), "/api/ws", &[("accept", "text/event-stream")]).await;
     assert_eq!((answer.status, answer.header("retry-after").is_empty()), (429, false));
+}
+
+#[tokio::test]
+async fn many_connections_of_one_address_leave_places_for_another() {
+    let trust = "[listen]\ntrusted_proxies = \"127.0.0.1\"\n";
+    let door = door().config(format!("{trust}[realtime]\nmax_connections = 8\n")).start();
+    let client = |address| [("x-forwarded-for", address)];
+    let mut held = Vec::new();
+    while held.len() < 8
+        && let Ok(socket) = connect_to(door.http(), "/api/ws", &client("192.0.2.1")).await
+    {
+        held.push(socket);
+    }
+    assert_eq!(held.len(), 4, "a half");
+    assert_eq!(refused(&door, "/api/ws", &client("192.0.2.1")).await, 429);
+    let mut other = connect_to(door.http(), "/api/ws", &client("192.0.2.2")).await.expect("a place");
+    other.is_quiet().await;
 }
 
 #[tokio::test]

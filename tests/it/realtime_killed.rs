@@ -80,7 +80,7 @@ fn torn(nth: usize) -> Vec<u8> {
 async fn thousands_torn_off_in_the_middle_of_a_frame_leave_nothing_behind() {
     const AT_ONCE: usize = 250;
     const ROUNDS: usize = 16;
-    let limits = format!("[realtime]\nmax_connections = {}\n", AT_ONCE + 1);
+    let limits = format!("[realtime]\nmax_connections = {}\n", 2 * (AT_ONCE + 1));
     let door = door().config(format!("{limits}{ROOM}[realtime.plain]\necho = false\n")).start();
     let address = door.http();
     let mut witness = connect(&door, "/api/ws/room").await;
