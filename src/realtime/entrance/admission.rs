@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::settings::Section;
 use crate::shares::{Holder, may_take};
 
-/// AdmissionLimits of `[realtime]`.
+/// Limits of `[realtime]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdmissionLimits {
     /// Connections in all. Default 100,000.
