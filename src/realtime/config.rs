@@ -35,7 +35,7 @@ impl Config {
         let pusher = pusher::Config::read(section);
         Config {
             restarts: section.value("restarts", false),
-            hub: hub::Config { demands: pusher.demands(), ..hub::Config::read(section) },
+            hub: hub::Config { demands: pusher.demands(), parts: pusher.parts(), ..hub::Config::read(section) },
             plain: plain::Config::read(&section.section("plain")),
             socketio: socketio::Config::read(section, &entrance.path),
             pusher,

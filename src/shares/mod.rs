@@ -7,6 +7,7 @@
 mod counts;
 mod holder;
 mod line;
+mod owners;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -17,6 +18,7 @@ use tracing::warn;
 pub use counts::{Count, Counts};
 pub use holder::Holder;
 use line::Line;
+pub use owners::{Owners, most_of_one};
 
 use crate::telemetry::Seldom;
 
@@ -41,6 +43,15 @@ pub struct Shares {
     /// Bounded by whoever calls [`take`](Shares::take): each waits once.
     line: Mutex<Line>,
     said: Seldom,
+}
+
+/// Why somebody gets none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// There is none left.
+    Full,
+    /// It has its share.
+    Share,
 }
 
 /// One of them, until dropped.
@@ -79,13 +90,45 @@ impl Shares {
         self.taken.load(Ordering::SeqCst)
     }
 
+    /// How many nobody has.
+    pub fn free(&self) -> usize {
+        self.most.load(Ordering::SeqCst).saturating_sub(self.taken())
+    }
+
     /// One for `holder`, if it may have one now.
     pub fn try_take(self: &Arc<Self>, holder: Holder) -> Option<Share> {
-        let taken = self.count(holder);
-        if taken.is_none() && self.taken() < self.most.load(Ordering::SeqCst) {
+        let taken = self.ask(holder, 0);
+        if let Err(Lack::Share) = taken {
             self.say(holder);
         }
-        taken
+        taken.ok()
+    }
+
+    /// As [`Shares::try_take`] where `idle` of those that are taken count as if they were free: they would be given up
+    /// for others. Says nothing in the log.
+    ///
+    /// # Errors
+    /// [`Lack`]: where all are taken, and the holder might have one in the place of an idle one, it is `Full`.
+    pub fn ask(self: &Arc<Self>, holder: Holder, idle: usize) -> Result<Share, Lack> {
+        let mut shard = self.shard(holder);
+        let held = shard.get(&holder).copied().unwrap_or(0);
+        let most = self.most.load(Ordering::SeqCst);
+        let free = |taken: usize| most.saturating_sub(taken);
+        let may = |free: usize| match holder {
+            Holder::House => true,
+            Holder::Trusted => free > 0,
+            Holder::V4(_) | Holder::V6(_) => may_take(held, free),
+        };
+        let is_left = |taken: usize| free(taken) > 0 || holder == Holder::House;
+        let one_more = |taken: usize| (is_left(taken) && may(free(taken) + idle)).then_some(taken + 1);
+        match self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more) {
+            Ok(_) => {
+                shard.insert(holder, held + 1);
+                Ok(Share { shares: Arc::clone(self), holder })
+            }
+            Err(taken) if is_left(taken) || (idle > 0 && !may(free(taken) + idle)) => Err(Lack::Share),
+            Err(_) => Err(Lack::Full),
+        }
     }
 
     /// One for `holder` as soon as it may have one. Holders take turns, and within one who came first goes first.
@@ -97,28 +140,10 @@ impl Shares {
         let mut place = line::stand(self, holder);
         fence(Ordering::SeqCst);
         // Something may have become free before this stood in line: one of the two sees the other.
-        if let Some(share) = self.count(holder) {
+        if let Ok(share) = self.ask(holder, 0) {
             return share;
         }
         place.turn().await
-    }
-
-    fn count(self: &Arc<Self>, holder: Holder) -> Option<Share> {
-        let mut shard = self.shard(holder);
-        let held = shard.get(&holder).copied().unwrap_or(0);
-        let most = self.most.load(Ordering::SeqCst);
-        let one_more = |taken: usize| {
-            let free = most.saturating_sub(taken);
-            let may = match holder {
-                Holder::House => true,
-                Holder::Trusted => free > 0,
-                Holder::V4(_) | Holder::V6(_) => may_take(held, free),
-            };
-            may.then_some(taken + 1)
-        };
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
-        shard.insert(holder, held + 1);
-        Some(Share { shares: Arc::clone(self), holder })
     }
 
     /// Gives what is free to those in line who may have it.
@@ -129,7 +154,7 @@ impl Shares {
         let mut in_vain = 0;
         while in_vain < LOOKED_AT.min(line.holders()) {
             let Some(holder) = line.next_holder() else { break };
-            let mut offered = self.count(holder);
+            let mut offered = self.ask(holder, 0).ok();
             in_vain = if offered.is_some() { 0 } else { in_vain + 1 };
             while let Some(share) = offered.take() {
                 match line.next_of(holder) {
@@ -146,11 +171,18 @@ impl Shares {
         lock(&self.held[holder.shard(SHARDS)])
     }
 
-    fn say(&self, holder: Holder) {
+    /// Says in the log, now and then, that a holder was refused one more than its share.
+    pub fn say(&self, holder: Holder) {
         if self.said.may() {
             let help = "a load balancer belongs into listen.trusted_proxies";
             warn!(client = %holder, bound = self.name, help, "a client has its share");
         }
+    }
+}
+
+impl Share {
+    pub fn holder(&self) -> Holder {
+        self.holder
     }
 }
 

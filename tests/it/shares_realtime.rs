@@ -1,40 +1,46 @@
 //! Promise: one address cannot take all channels, histories or places of those who are away: while it fills what it can,
 //! another is served.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::harness::client::ask;
 use crate::harness::socket::{Socket, connect_to};
 use crate::harness::{Door, door};
 
-const GREEDY: &str = "192.0.2.1";
-const OTHER: &str = "192.0.2.2";
+pub const GREEDY: &str = "192.0.2.1";
+pub const OTHER: &str = "192.0.2.2";
 
 const PUSHER: &str = "[[realtime.pusher]]\nid = \"1\"\nkey = \"app-key\"\nsecret = \"app-secret\"\n";
 
-fn start(realtime: &str) -> Door {
+pub fn start(realtime: &str) -> Door {
     door().config(format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[realtime]\n{realtime}\n{PUSHER}")).start()
 }
 
 /// A socket of a client at this address.
-async fn open(door: &Door, client: &str, path: &str) -> Socket {
+pub async fn open(door: &Door, client: &str, path: &str) -> Socket {
     let headers = [("x-forwarded-for", client)];
     connect_to(door.http(), path, &headers).await.unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-async fn pusher(door: &Door, client: &str) -> Socket {
-    let mut socket = open(door, client, "/app/app-key?protocol=7").await;
+pub async fn pusher(door: &Door, client: &str) -> Socket {
+    opened(door, client, "/app/app-key?protocol=7").await
+}
+
+/// A socket of a Pusher app.
+pub async fn opened(door: &Door, client: &str, path: &str) -> Socket {
+    let mut socket = open(door, client, path).await;
     assert_eq!(socket.hear_json().await["event"], "pusher:connection_established");
     socket
 }
 
 /// Whether it is let into a channel.
-async fn subscribes(socket: &mut Socket, channel: &str) -> bool {
+pub async fn subscribes(socket: &mut Socket, channel: &str) -> bool {
     socket.say(&format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}"}}}}"#)).await;
     socket.hear_json().await["event"] == "pusher_internal:subscription_succeeded"
 }
 
 /// It hears what it says itself, in a channel of its own.
-async fn is_served(door: &Door, client: &str, path: &str) -> Socket {
+pub async fn is_served(door: &Door, client: &str, path: &str) -> Socket {
     let mut socket = open(door, client, path).await;
     socket.say("hello").await;
     loop {
@@ -154,4 +160,37 @@ async fn those_of_one_address_that_are_away_push_nobody_else_out() {
     }
     let (_socket, back, _) = recoverable(&door, OTHER, &format!(r#"{{"pid":"{pid}"}}"#)).await;
     assert_eq!(back, sid, "it was not forgotten");
+}
+
+async fn emit(door: &Door, to: &str, bytes: usize) {
+    let body = json!({ "name": "e", "to": to, "args": ["x".repeat(bytes)] }).to_string();
+    let headers = [("host", "localhost"), ("content-type", "application/json")];
+    let answer = ask(door.admin(), "POST", "/_doorway/api/v1/emit", &headers, body).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn what_one_address_does_not_confirm_pushes_nobody_else_out() {
+    let limits = "recovery_bytes = \"1MiB\"\nrecovery_bytes_total = \"64KiB\"";
+    let door = start(&format!("[[realtime.socketio]]\nrecovery = \"2m\"\nping_interval = \"10m\"\n{limits}"));
+    let (mut socket, sid, pid) = recoverable(&door, OTHER, "").await;
+    emit(&door, &sid, 1).await;
+    let heard = socket.hear().await;
+    let offset = heard.rsplit('"').nth(1).expect("an offset").to_owned();
+    drop(socket);
+    door.wait_for_metric("realtime_recovery_kept_total", 1.0).await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let (mut socket, sid, _) = recoverable(&door, GREEDY, "").await;
+        for _ in 0..10 {
+            emit(&door, &sid, 1000).await;
+            socket.hear().await;
+        }
+        silent.push(socket);
+    }
+    assert!(door.metric("realtime_socketio_recovery_bytes").await <= 48.0 * 1024.0, "no more than it leaves");
+    emit(&door, &sid, 2).await;
+    let (mut socket, back, _) = recoverable(&door, OTHER, &json!({ "pid": pid, "offset": offset }).to_string()).await;
+    assert_eq!(back, sid, "it was not forgotten");
+    assert!(socket.hear().await.contains("\"xx\""), "and misses nothing");
 }

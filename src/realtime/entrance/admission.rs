@@ -83,6 +83,11 @@ pub struct ConnectionPermit {
 }
 
 impl Admission {
+    /// How many places nobody has.
+    pub fn free(&self, limits: &AdmissionLimits) -> usize {
+        limits.max_connections.saturating_sub(self.0.lock().open)
+    }
+
     /// A place for a client at `address`, and how long it waits before it may take it.
     ///
     /// # Errors
@@ -156,9 +161,15 @@ mod tests {
         let second = admission.admit(HERE, &limits, now).unwrap();
         assert_eq!(admission.admit(HERE, &limits, now).unwrap_err(), AdmissionError::FullForAddress);
         let _third = admission.admit("2001:db8::1".parse().unwrap(), &limits, now).unwrap();
-        assert_eq!(admission.admit("2001:db8::2".parse().unwrap(), &limits, now).unwrap_err(), AdmissionError::FullForAddress);
+        assert_eq!(
+            admission.admit("2001:db8::2".parse().unwrap(), &limits, now).unwrap_err(),
+            AdmissionError::FullForAddress
+        );
         let _fourth = admission.admit("2001:db8:0:1::1".parse().unwrap(), &limits, now).unwrap();
-        assert_eq!(admission.admit("2001:db8:0:2::1".parse().unwrap(), &limits, now).unwrap_err(), AdmissionError::Full);
+        assert_eq!(
+            admission.admit("2001:db8:0:2::1".parse().unwrap(), &limits, now).unwrap_err(),
+            AdmissionError::Full
+        );
         drop((first, second));
         assert!(admission.admit("::ffff:127.0.0.1".parse().unwrap(), &limits, now).is_ok());
     }

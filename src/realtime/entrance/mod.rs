@@ -146,6 +146,11 @@ impl Entrance {
         &self.authorizer
     }
 
+    /// How many more clients there are places for.
+    pub fn free_places(&self, config: &Config) -> usize {
+        self.admission.free(&config.admission)
+    }
+
     /// Counts a client that was not let in, for a reason of its protocol's own.
     pub fn count_rejection(&self, reason: &'static str) {
         self.rejections.count(reason);

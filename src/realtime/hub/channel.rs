@@ -12,7 +12,7 @@ use super::policy::Policy;
 use super::presence::Members;
 use crate::realtime::broker::memory::Log;
 use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Position};
-use crate::shares::Share;
+use crate::shares::{Count, Holder, Share};
 
 /// A channel, shared by the directory and its subscribers.
 pub struct ChannelEntry {
@@ -36,8 +36,10 @@ pub struct ChannelState {
     pub is_gone: bool,
     /// It counts against whoever opened it, until it is gone.
     pub share: Option<Share>,
-    /// It is among those that give way to others, where it is empty.
-    pub rests: bool,
+    /// And against the app whose it is, where several share the hub.
+    pub part: Option<Count<Arc<str>>>,
+    /// Its number among those that are empty and give way to others ([`super::resting`]), while it is one.
+    pub rests: Option<u64>,
 }
 
 /// How many named messages a channel remembers, so that one that is sent again is not said again.
@@ -60,13 +62,16 @@ pub struct Subscriber {
     pub behind: bool,
 }
 
+/// What a channel counts against.
+pub type Place = (Share, Option<Count<Arc<str>>>);
+
 impl ChannelEntry {
     pub fn new(
         name: Channel,
         number: u32,
         epoch: Epoch,
         policy: Arc<Policy>,
-        share: Share,
+        place: Place,
         now: Instant,
     ) -> ChannelEntry {
         let state = ChannelState {
@@ -78,8 +83,9 @@ impl ChannelEntry {
             subscribers: 0,
             quiet_since: now,
             is_gone: false,
-            share: Some(share),
-            rests: false,
+            share: Some(place.0),
+            part: place.1,
+            rests: None,
         };
         ChannelEntry { name, number, state: Mutex::new(state) }
     }
@@ -95,17 +101,9 @@ impl ChannelState {
         self.subscribers == 0 && self.members.is_empty() && self.log.is_empty()
     }
 
-    /// True once it is empty and has yet to be put among those that give way.
-    pub fn begins_rest(&mut self) -> bool {
-        let begins = !self.rests && !self.is_gone && self.is_empty();
-        self.rests |= begins;
-        begins
-    }
-
-    /// Nobody finds it any more.
-    pub fn go(&mut self) {
-        self.is_gone = true;
-        self.share = None;
+    /// Whoever opened it; nobody once it is gone.
+    pub fn holder(&self) -> Option<Holder> {
+        self.share.as_ref().map(Share::holder)
     }
 
     pub fn groups(&mut self) -> &mut [EncodingGroup] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::outbox::OutboxLimits;
+use super::parts::Part;
 use super::policy::{Demand, Policy, Rule, open, policy};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, Size};
@@ -13,6 +14,8 @@ pub struct Config {
     pub channels: Vec<Rule>,
     /// What dialects that are in use need of their channels, which the section above fills in. Default nothing.
     pub demands: Vec<Demand>,
+    /// Apps that share the hub, none of which opens more channels than it leaves free. Default none: all are one.
+    pub parts: Vec<Part>,
     /// A channel that no section names is the app's: where the app is asked anything, or a token is required, which the
     /// whole file says. Default false.
     pub is_apps: bool,
@@ -38,6 +41,7 @@ impl Default for Config {
         Config {
             channels: Vec::new(),
             demands: Vec::new(),
+            parts: Vec::new(),
             is_apps: false,
             outbox: OutboxLimits::default(),
             max_channels: 100_000,
@@ -66,6 +70,7 @@ impl Config {
         Config {
             channels: section.sections("channel").iter().map(Rule::read).collect(),
             demands: Vec::new(),
+            parts: Vec::new(),
             is_apps: default.is_apps,
             outbox: OutboxLimits::read(&section.section("outbox")),
             max_channels: section.value("max_channels", default.max_channels),

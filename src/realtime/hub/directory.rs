@@ -1,19 +1,24 @@
 //! Channels by name, in shards, so that finding one rarely waits for another.
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::sync::Mutex;
 
-use super::channel::{ChannelEntry, ChannelState};
+use super::channel::{ChannelEntry, ChannelState, Place};
+use super::parts::{Part, Parts};
 use super::policy::Policy;
+use super::resting::Resting;
 use crate::realtime::vocabulary::{Channel, Epoch};
-use crate::shares::{Holder, Shares};
+use crate::shares::{Holder, Lack, Share, Shares};
 
 const SHARDS: usize = 64;
+
+/// How often a channel's place is looked for: others may take what an empty one has left.
+const TRIES: usize = 16;
 
 /// Never holds a shard's lock and a channel's at once, but to remove a channel: shard first, then channel.
 pub struct Directory {
@@ -21,8 +26,10 @@ pub struct Directory {
     hasher: RandomState,
     /// How many there may be, and who opened them.
     shares: Arc<Shares>,
-    /// Channels that were empty when they came here, each once; taken alone. What is gone is cleared out as it doubles.
-    resting: Mutex<VecDeque<Weak<ChannelEntry>>>,
+    /// And whose they are, where several apps share the hub.
+    parts: Parts,
+    /// The last lock of all.
+    resting: Resting,
     number: AtomicU32,
     /// The upper half of every epoch: another in each run of Doorway.
     run: u32,
@@ -34,7 +41,8 @@ impl Directory {
             shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
             shares: Shares::new("realtime.max_channels", most),
-            resting: Mutex::new(VecDeque::new()),
+            parts: Parts::default(),
+            resting: Resting::default(),
             number: AtomicU32::new(0),
             run,
         }
@@ -58,19 +66,25 @@ impl Directory {
         self.shard(name).lock().get(name).map(Arc::clone)
     }
 
-    /// Finds `name`, or makes it for `holder` and says so; `None` when there are too many, or too many of this holder.
-    pub fn find_or_make(
+    /// Finds `name`, or makes it for `holder` and for the app that `terms` say; `None` when there are too many that do
+    /// not give way, or too many of this holder or app.
+    pub fn find_or_make<'a>(
         &self,
         name: &Channel,
         holder: Holder,
         now: Instant,
-        policy: impl FnOnce() -> Arc<Policy>,
-    ) -> Option<(Arc<ChannelEntry>, bool)> {
+        terms: impl Fn() -> (Arc<Policy>, Option<&'a Part>),
+    ) -> Option<Arc<ChannelEntry>> {
+        if let Some(entry) = self.find(name) {
+            return Some(entry);
+        }
+        // Under no lock: another channel may have to go for it.
+        let (policy, part) = terms();
+        let place = self.place(holder, part)?;
         let mut shard = self.shard(name).lock();
         if let Some(entry) = shard.get(name) {
-            return Some((Arc::clone(entry), false));
+            return Some(Arc::clone(entry));
         }
-        let share = self.shares.try_take(holder)?;
         let number = loop {
             let number = self.number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             if number != 0 {
@@ -78,9 +92,40 @@ impl Directory {
             }
         };
         let epoch = Epoch(u64::from(self.run) << 32 | u64::from(number));
-        let entry = Arc::new(ChannelEntry::new(name.clone(), number, epoch, policy(), share, now));
+        let entry = Arc::new(ChannelEntry::new(name.clone(), number, epoch, policy, place, now));
         shard.insert(name.clone(), Arc::clone(&entry));
-        Some((entry, true))
+        Some(entry)
+    }
+
+    fn place(&self, holder: Holder, part: Option<&Part>) -> Option<Place> {
+        let part = match part {
+            Some(part) => Some(self.parts.take(part, self.shares.free() + self.resting.len())?),
+            None => None,
+        };
+        Some((self.share(holder)?, part))
+    }
+
+    /// A place for one more channel of `holder`: what is free, within its share; else that of an empty one that it has
+    /// opened itself. Empty ones of others count as free, but only where all are taken does one go, and only for who
+    /// has no more than it leaves: whoever has its share takes nobody's positions away.
+    fn share(&self, holder: Holder) -> Option<Share> {
+        for _ in 0..TRIES {
+            if let Ok(share) = self.shares.ask(holder, 0) {
+                return Some(share);
+            }
+            if let Some(share) = self.give_way(Some(holder)) {
+                return Some(share);
+            }
+            match self.shares.ask(holder, self.resting.len()) {
+                Ok(share) => return Some(share),
+                Err(Lack::Share) => {
+                    self.shares.say(holder);
+                    return None;
+                }
+                Err(Lack::Full) => drop(self.give_way(None)?),
+            }
+        }
+        None
     }
 
     /// The first `most` names, in their order, that begin with `prefix` and come after `after`; no reserved ones.
@@ -120,38 +165,46 @@ impl Directory {
     pub fn forget(&self, entry: &Arc<ChannelEntry>, long: Duration, now: Instant) {
         let mut shard = self.shard(&entry.name).lock();
         let mut state = entry.state.lock();
-        let is_due =
-            |state: &ChannelState| state.is_empty() && now.saturating_duration_since(state.quiet_since) >= long;
-        if !state.is_gone && is_due(&state) {
-            state.go();
-            shard.remove(&entry.name);
+        if state.is_empty() && now.saturating_duration_since(state.quiet_since) >= long {
+            self.remove(&mut shard, entry, &mut state);
         }
     }
 
-    /// Puts an empty channel among those that give way; see [`ChannelState::begins_rest`].
-    pub fn rest(&self, entry: &Arc<ChannelEntry>) {
-        let mut resting = self.resting.lock();
-        if resting.len() > 2 * self.len() + SHARDS {
-            resting.retain(|entry| entry.strong_count() > 0);
-            let keep = resting.len() * 2;
-            resting.shrink_to(keep);
-        }
-        resting.push_back(Arc::downgrade(entry));
+    /// Something has happened in `entry`; see [`Resting::settle`].
+    pub fn settle(&self, entry: &Arc<ChannelEntry>, state: &mut ChannelState) {
+        self.resting.settle(entry, state);
     }
 
-    /// Forgets a channel that is empty, whichever came to rest first. False where there is none.
-    pub fn give_way(&self) -> bool {
-        loop {
-            let Some(first) = self.resting.lock().pop_front() else { return false };
-            let Some(entry) = first.upgrade() else { continue };
+    /// Forgets the channel that has been empty for longest, of those of `holder` where that is said; gives what it
+    /// took. `None` where there is none.
+    fn give_way(&self, holder: Option<Holder>) -> Option<Share> {
+        for _ in 0..TRIES {
+            let entry = self.resting.first(holder)?;
             let mut shard = self.shard(&entry.name).lock();
             let mut state = entry.state.lock();
-            state.rests = false;
-            if !state.is_gone && state.is_empty() {
-                state.go();
-                shard.remove(&entry.name);
-                return true;
+            // Somebody may have come in between.
+            if state.is_empty()
+                && let Some(share) = self.remove(&mut shard, &entry, &mut state)
+            {
+                return Some(share);
             }
         }
+        None
+    }
+
+    /// Nobody finds it any more. What it took, where it was not gone before.
+    fn remove(
+        &self,
+        shard: &mut HashMap<Channel, Arc<ChannelEntry>>,
+        entry: &ChannelEntry,
+        state: &mut ChannelState,
+    ) -> Option<Share> {
+        self.resting.wake(state);
+        if std::mem::replace(&mut state.is_gone, true) {
+            return None;
+        }
+        shard.remove(&entry.name);
+        state.part = None;
+        state.share.take()
     }
 }

@@ -1,12 +1,13 @@
 //! Who hears what: channels and their subscribers, fan-out, presence, history, slow clients.
 //!
 //! Locks, in the order in which they may be taken: a shard of the directory, a channel, a shard of mailboxes. The
-//! board of questions and the line of empty channels are taken alone, the owners of
-//! histories last. None is held across an await, and none is a client's own; what a [`DirectWriter`]
+//! board of questions is taken alone, the order of empty channels last. None is held across an await, and none is a
+//! client's own; what a [`DirectWriter`]
 //! locks it locks before a shard. The hub has no clock and no task: whoever calls says what time it
 //! is, and calls [`Hub::sweep`] now and then.
 
 pub mod outbox;
+pub mod parts;
 pub mod policy;
 
 mod direct_writer;
@@ -19,12 +20,12 @@ mod fanout;
 mod mailboxes;
 mod events;
 mod numbers;
-mod owners;
 mod presence;
 mod publish;
 mod questions;
 mod reading;
 mod remedy;
+mod resting;
 mod sync;
 
 #[cfg(test)]
@@ -54,12 +55,11 @@ use directory::Directory;
 use fanout::{DeliveryKind, FanOut, Recipients};
 use mailboxes::{MailboxAddress, MailboxShard};
 use outbox::{Item, OutboxEntry, Pushed, Slow};
-use owners::Owners;
 use policy::Allowed;
 use questions::Questions;
 use remedy::Remedy;
 
-use crate::shares::Holder;
+use crate::shares::{Holder, Owners};
 
 use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Presence};
 
@@ -67,9 +67,6 @@ use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event,
 /// than this thread must be at it.
 const WAYS_GIVEN: usize = 100;
 const WAY: Duration = Duration::from_millis(1);
-
-/// How many empty channels give way to a new one at most: so many can stand between a client and its share.
-const GIVE_WAY: usize = 1024;
 
 /// The hub. Shared by every session and by the doors of the app and the operator.
 pub struct Hub {
@@ -85,6 +82,7 @@ pub struct Hub {
     identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
+    /// Of what the histories keep.
     owners: Owners,
     questions: Questions,
     remedy: Remedy,
@@ -160,11 +158,9 @@ impl Hub {
                 self.numbers.members.dec();
                 self.tell(&entry, &mut state, Presence::Left, &member);
             }
-            let (is_empty, rests) = (state.is_empty(), state.begins_rest());
+            let is_empty = state.is_empty();
+            self.directory.settle(&entry, &mut state);
             drop(state);
-            if rests {
-                self.directory.rest(&entry);
-            }
             if is_empty {
                 self.directory.forget(&entry, config.forget_after, now);
             }
@@ -276,37 +272,20 @@ impl Hub {
         name: &Channel,
         holder: Holder,
         now: Instant,
-        act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<ChannelState>) -> T,
+        act: impl FnOnce(&Arc<ChannelEntry>, &mut ChannelState) -> T,
     ) -> Option<T> {
         let config = self.config();
-        let policy = || Arc::new(config.policy(name));
-        let mut given = 0;
+        let terms = || (Arc::new(config.policy(name)), parts::part_of(&config.parts, name));
         loop {
-            let Some((entry, is_new)) = self.directory.find_or_make(name, holder, now, policy) else {
-                given += 1;
-                if given <= GIVE_WAY && self.directory.give_way() {
-                    continue;
-                }
-                return None;
-            };
-            let state = entry.state.lock();
+            let entry = self.directory.find_or_make(name, holder, now, terms)?;
+            let mut state = entry.state.lock();
             if state.is_gone {
                 continue;
             }
-            let done = act(&entry, state);
-            if is_new {
-                // Nobody may have come into it after all.
-                self.rest(&entry);
-            }
+            let done = act(&entry, &mut state);
+            // A new one that nobody came into after all is empty as any other.
+            self.directory.settle(&entry, &mut state);
             return Some(done);
-        }
-    }
-
-    /// Nobody may be left in a channel: where that is so, it gives way to others from now on. Under no lock.
-    fn rest(&self, entry: &Arc<ChannelEntry>) {
-        let begins = entry.state.lock().begins_rest();
-        if begins {
-            self.directory.rest(entry);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::sync::{Mutex, MutexGuard};
+use super::sync::Mutex;
 
 use super::Hub;
 use super::channel::{ChannelEntry, ChannelState};
@@ -15,7 +15,7 @@ use crate::realtime::broker::memory::Owner;
 use crate::realtime::vocabulary::{
     Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, Refusal,
 };
-use crate::shares::Holder;
+use crate::shares::{Holder, most_of_one};
 
 /// Who publishes.
 #[derive(Clone, Default)]
@@ -152,11 +152,17 @@ impl Hub {
     fn say(&self, channel: &Channel, saying: Publishing, now: Moment) -> Result<Option<Position>, Refusal> {
         let holder = saying.sender.holder.unwrap_or(Holder::Trusted);
         let mut saying = Some(saying);
-        let mut accept = |entry: &Arc<ChannelEntry>, mut state: MutexGuard<ChannelState>| {
+        let mut accept = |entry: &Arc<ChannelEntry>, state: &mut ChannelState| {
             let saying = saying.take().expect("a message is accepted once");
-            self.accept(entry, &mut state, saying, now)
+            self.accept(entry, state, saying, now)
         };
-        if let Some(said) = self.existing(channel, &mut accept) {
+        let said = self.existing(channel, |entry, mut state| {
+            let said = accept(entry, &mut state);
+            // What is kept of it, or no longer, may make the difference.
+            self.directory.settle(entry, &mut state);
+            said
+        });
+        if let Some(said) = said {
             return said;
         }
         let policy = self.config().policy(channel);
@@ -216,8 +222,9 @@ impl Hub {
         // A client keeps no more than it leaves free. What is under way elsewhere is at most a message a thread.
         let owner = sender.holder.filter(|_| keep.messages > 0).map(|holder| {
             let held = self.owners.held(holder);
-            let of_others = self.history.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed));
-            Owner { most: config.max_history.bytes().saturating_sub(of_others) / 2, held }
+            let kept = self.history.load(Ordering::Relaxed);
+            let most = most_of_one(config.max_history.bytes(), kept, held.load(Ordering::Relaxed));
+            Owner { most, held }
         });
         let message = state.log.append(message, keep, room, owner, now.instant);
         self.account(before, state.log.bytes());
@@ -239,6 +246,8 @@ impl Hub {
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
         let mut state = entry.state.lock();
-        self.accept(entry, &mut state, Publishing { sender, draft, echo, except: None }, now)
+        let said = self.accept(entry, &mut state, Publishing { sender, draft, echo, except: None }, now);
+        self.directory.settle(entry, &mut state);
+        said
     }
 }

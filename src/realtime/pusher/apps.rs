@@ -81,6 +81,11 @@ impl Apps {
         self.index.get().apps.is_empty()
     }
 
+    /// True when more than one shares the hub.
+    pub fn are_several(&self) -> bool {
+        self.index.get().apps.len() > 1
+    }
+
     /// Has `ear` hear what the clients of all apps do, also of those to come.
     pub fn listen(&self, ear: Arc<dyn Ear>) {
         for app in self.all() {

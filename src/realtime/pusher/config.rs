@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::hook::Hook;
 use super::key::AppKey;
 use super::name;
+use crate::realtime::hub::parts::Part;
 use crate::realtime::hub::policy::{Allowed, Demand};
 use crate::settings::{Pattern, Section, Size, keywords};
 
@@ -41,6 +42,11 @@ impl Config {
         config
     }
 
+    /// Whose channels are whose, where there are several apps.
+    pub fn parts(&self) -> Vec<Part> {
+        if self.apps.len() > 1 { self.apps.iter().map(AppConfig::part).collect() } else { Vec::new() }
+    }
+
     /// What the apps need of the hub's channels.
     pub fn demands(&self) -> Vec<Demand> {
         self.apps.iter().flat_map(AppConfig::demands).collect()
@@ -71,7 +77,7 @@ pub struct AppConfig {
     pub activity_timeout: Duration,
     /// How long after that it may stay silent. Default 30 s.
     pub pong_timeout: Duration,
-    /// Clients connected at a time; 0: any number. Default 0.
+    /// Clients connected at a time, of one address no more than it leaves free; 0: any number. Default 0.
     pub max_connections: usize,
     /// The longest data of one event. Default 10 KiB.
     pub max_event: Size,
@@ -151,6 +157,16 @@ impl AppConfig {
             section.problem("activity_timeout", "clients count it in whole seconds: at least 1s", None);
         }
         config
+    }
+
+    /// How many clients may be connected.
+    pub fn connections(&self) -> usize {
+        if self.max_connections == 0 { usize::MAX } else { self.max_connections }
+    }
+
+    /// Which of the hub's channels are the app's.
+    pub fn part(&self) -> Part {
+        Part { prefix: self.prefix.as_str().into(), owner: format!("pusher:{}", self.id).into() }
     }
 
     /// What an app needs of the hub's channels: nobody hears a private one without the app's word, whatever they speak, and

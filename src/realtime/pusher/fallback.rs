@@ -17,6 +17,7 @@ use super::{CORS, DIALECT, PusherDoor};
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, AuthorizeAt, facts};
 use crate::realtime::vocabulary::{Frame, Moment};
+use crate::shares::Holder;
 
 /// What tells sessions apart: the client chooses its session's name, so whose it is counts too.
 pub type SessionKey = (IpAddr, String, String);
@@ -90,7 +91,12 @@ impl PusherDoor {
             }
             Err(failure) => return Err(failure),
         };
-        let machine = match app.connect(admitted.client.id(), Moment::now()) {
+        let machine = match app.connect(
+            admitted.client.id(),
+            Holder::of(facts.client),
+            self.free_places(config),
+            Moment::now(),
+        ) {
             Ok(machine) => machine,
             Err(code) => return Ok(Opened::Refused(code)),
         };

@@ -76,6 +76,11 @@ impl PusherDoor {
         }
     }
 
+    /// How many places the hub has left for a client that has one of them already; `None` where one app has it alone.
+    fn free_places(&self, config: &entrance::Config) -> Option<usize> {
+        self.apps.are_several().then(|| self.entrance.free_places(config) + 1)
+    }
+
     fn route(&self, entrance: &entrance::Config, request: &Request) -> Option<PusherRoute> {
         let uri = request.uri();
         let info = RequestInfo { path: uri.path(), query: uri.query(), is_upgrade: websocket::is_upgrade(request) };

@@ -11,6 +11,7 @@ use crate::http::{Failure, Request, Response};
 use crate::realtime::entrance::{self, AuthorizeAt, facts};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
 use crate::realtime::vocabulary::Moment;
+use crate::shares::Holder;
 
 /// The versions of the protocol that are spoken: those that close with codes.
 const VERSIONS: std::ops::RangeInclusive<u32> = 5..=7;
@@ -62,7 +63,12 @@ impl PusherDoor {
             }
             Err(failure) => return Err(failure),
         };
-        let machine = match app.connect(admitted.client.id(), Moment::now()) {
+        let machine = match app.connect(
+            admitted.client.id(),
+            Holder::of(facts.client),
+            self.free_places(config),
+            Moment::now(),
+        ) {
             Ok(machine) => machine,
             Err(code) => {
                 self.entrance.count_rejection("pusher");

@@ -14,7 +14,7 @@ use super::SessionRecord;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
 use crate::realtime::link::{Link, PingCount};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
-use crate::shares::{Holder, may_take};
+use crate::shares::{Holder, Owners, may_take, most_of_one};
 use crate::telemetry::Registry;
 
 /// The resumable connections of this process. One for each connection that can be recovered, until it is over.
@@ -24,8 +24,9 @@ pub struct ResumeRegistry {
     away: Mutex<AwayClients>,
     /// Those that were told to give way and have not yet done so.
     leaving: AtomicUsize,
-    /// What is kept for all of them, in bytes.
+    /// What is kept for all of them, in bytes, and how much of that for each address.
     held: Gauge,
+    owners: Arc<Owners>,
     numbers: Numbers,
 }
 
@@ -78,8 +79,8 @@ struct Numbers {
 }
 
 impl ResumeRegistry {
-    /// `held` says how much is kept for all of them, in bytes.
-    pub fn new(held: Gauge, registry: &mut Registry) -> ResumeRegistry {
+    /// `held` says how much is kept for all of them, in bytes, and `owners` how much for each address.
+    pub fn new(held: Gauge, owners: Arc<Owners>, registry: &mut Registry) -> ResumeRegistry {
         let numbers = Numbers::default();
         let registry = registry.sub_registry_with_prefix("realtime");
         registry.register("recovery_away", "Clients without a link that may come back", numbers.away.clone());
@@ -87,7 +88,14 @@ impl ResumeRegistry {
         registry.register("recovery_returned", "Clients that came back by another link", numbers.returned.clone());
         let full = "Clients that were forgotten before their time: too many are away, or too much is kept";
         registry.register("recovery_full", full, numbers.full.clone());
-        ResumeRegistry { places: Mutex::default(), away: Mutex::default(), leaving: AtomicUsize::new(0), held, numbers }
+        ResumeRegistry {
+            places: Mutex::default(),
+            away: Mutex::default(),
+            leaving: AtomicUsize::new(0),
+            held,
+            owners,
+            numbers,
+        }
     }
 
     /// A slot for a connection of `client`, that whoever knows `key` finds at the same `place`.
@@ -109,10 +117,12 @@ impl ResumeRegistry {
             waker: AtomicWaker::new(),
         });
         self.places.lock().insert(key, Arc::clone(&slot));
+        let owned = self.owners.held(client.1);
         ResumeHandle {
             registry: Arc::clone(self),
             slot,
             limits,
+            owned,
             away: None,
             pings: PingCount::default(),
             closing: None,
@@ -199,6 +209,8 @@ pub struct ResumeHandle {
     registry: Arc<ResumeRegistry>,
     slot: Arc<ResumeSlot>,
     limits: ResumeLimits,
+    /// What is kept for all of its address, in bytes.
+    owned: Arc<AtomicUsize>,
     /// Its place among those that are away.
     away: Option<u64>,
     pub pings: PingCount,
@@ -240,16 +252,20 @@ impl ResumeHandle {
         }
     }
 
-    /// Its client is about to be told something that may have to be kept. Near the most that is kept for all, the
-    /// oldest of the address with the most is forgotten, one at a time: only when it is gone can be known what that gave back.
+    /// Its client is about to be told something that may have to be kept. Near the most that is kept for its address, the
+    /// oldest of that is forgotten, and near the most for all the oldest of the address with the most of them; one at a
+    /// time: only when it is gone can be known what that gave back.
     pub fn make_room(&self) {
         let registry = &self.registry;
-        let near = self.limits.held / 8 * 7;
-        if registry.held.get() > i64::try_from(near).unwrap_or(i64::MAX)
-            && registry.leaving.load(Ordering::Relaxed) == 0
-        {
+        let kept = usize::try_from(registry.held.get()).unwrap_or_default();
+        let owned = self.owned.load(Ordering::Relaxed);
+        let is_near = |held: usize, most: usize| held > most / 8 * 7;
+        let of_all = is_near(kept, self.limits.held);
+        let of_own = is_near(owned, most_of_one(self.limits.held, kept, owned));
+        if (of_all || of_own) && registry.leaving.load(Ordering::Relaxed) == 0 {
             let mut away = registry.away.lock();
-            let first = away.first_of_most();
+            let own = if of_own { away.first_of(self.slot.holder) } else { None };
+            let first = own.or_else(|| if of_all { away.first_of_most() } else { None });
             registry.forget(&mut away, first);
         }
     }

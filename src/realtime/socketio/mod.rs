@@ -73,7 +73,11 @@ impl SocketIoDoor {
             drain: ground.drain.clone(),
             endpoints: Live::new(Endpoint::all(config, &recovered)),
             transports: Arc::new(transport::PollingSessions::new(transports)),
-            resume_registry: Arc::new(ResumeRegistry::new(recovered.held().clone(), ground.registry)),
+            resume_registry: Arc::new(ResumeRegistry::new(
+                recovered.held().clone(),
+                recovered.owners(),
+                ground.registry,
+            )),
             recovered,
         }
     }

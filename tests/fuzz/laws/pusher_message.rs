@@ -13,6 +13,7 @@ use doorway::realtime::vocabulary::{
     Subscribed,
 };
 use doorway::settings;
+use doorway::shares::Holder;
 use serde_json::{Value, json};
 
 const ID: ConnectionId = ConnectionId(5 << 32 | 6);
@@ -129,7 +130,7 @@ fn heed(frame: &Frame) {
 
 pub fn holds(input: &[u8]) {
     let now = Moment::now();
-    let machine = APP.connect(ID, now).unwrap_or_else(|code| panic!("{code:?}"));
+    let machine = APP.connect(ID, Holder::Trusted, None, now).unwrap_or_else(|code| panic!("{code:?}"));
     let mut talk = Talk { machine: Box::new(machine), now, is_over: false };
     let mut step = Step::default();
     talk.machine.open(now, &mut step);

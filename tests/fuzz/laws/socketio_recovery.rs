@@ -14,6 +14,7 @@ use doorway::realtime::vocabulary::{
     Position, Recovery as Replay, Ref, Refusal, Subscribed,
 };
 use doorway::settings::Pattern;
+use doorway::shares::Holder;
 
 const MOST: u64 = 6;
 const SCOPES: [&str; 2] = ["/", "/x"];
@@ -79,7 +80,7 @@ struct World {
 
 fn machine(now: Moment) -> Machine {
     let mut machine = SHARED.machine(ConnectionId(1), true, now);
-    machine.recoverable().expect("recovery is on");
+    machine.recoverable(Holder::Trusted).expect("recovery is on");
     machine
 }
 

@@ -219,7 +219,8 @@ async fn with_too_many_away_the_first_is_forgotten() {
 
 #[tokio::test]
 async fn with_too_much_kept_the_first_is_forgotten() {
-    let door = start("recovery_bytes_total = \"64KiB\"");
+    // One address has a half of it.
+    let door = start("recovery_bytes_total = \"128KiB\"");
     let first = client(&door).await.lose(&door).await;
     let second = client(&door).await.lose(&door).await;
     // What both are told counts once.

@@ -265,6 +265,8 @@ mod tests {
         assert!(check(&config, &token("old", 1)).is_ok());
         assert!(check(&config, &token("new", 2)).is_ok());
         assert_eq!(check(&config, &token("new", 1)), Err(TokenError::Invalid));
+        // A name that nobody gave is no reason to look elsewhere.
+        assert_eq!(check(&config, &token("made up", 1)), Err(TokenError::Invalid));
     }
 
     #[test]

@@ -36,13 +36,13 @@ impl Client {
         now: Moment,
     ) -> Result<(), Refusal> {
         let hub = Arc::clone(&self.hub);
-        let entered = hub.channel(channel, self.holder(), now.instant, |entry, mut state| {
+        let entered = hub.channel(channel, self.holder(), now.instant, |entry, state| {
             self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
             if state.policy.presence == Members::Off {
                 return Err(Refusal::Forbidden);
             }
             state.quiet_since = now.instant;
-            self.enter_in(entry, &mut state, member)
+            self.enter_in(entry, state, member)
         });
         entered.unwrap_or(Err(Refusal::Unavailable))
     }
@@ -134,10 +134,6 @@ impl Client {
             self.hub.numbers.members.dec();
             self.hub.tell(entry, &mut state, Presence::Left, &member);
         }
-        let rests = state.begins_rest();
-        drop(state);
-        if rests {
-            self.hub.directory.rest(entry);
-        }
+        self.hub.directory.settle(entry, &mut state);
     }
 }

@@ -251,7 +251,7 @@ impl Client {
         if place.is_err() && self.subscriptions.len() >= hub.config().max_subscriptions {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
-        let subscribed = hub.channel(&wish.channel, self.holder(), now.instant, |entry, mut state| {
+        let subscribed = hub.channel(&wish.channel, self.holder(), now.instant, |entry, state| {
             let policy = Arc::clone(&state.policy);
             // Whoever is in is in, and does not come in again.
             if place.is_err() {
@@ -261,9 +261,9 @@ impl Client {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
             }
             if let Some(member) = self.membership(wish.member.as_ref(), &policy)? {
-                self.enter_in(entry, &mut state, member)?;
+                self.enter_in(entry, state, member)?;
             }
-            hub.trim(&mut state, now.instant);
+            hub.trim(state, now.instant);
             let since = if place.is_ok() { Since::Now } else { wish.since };
             let (recovery, behind) = match (since, state.log.replay(since, now.instant)) {
                 (Since::Now, _) => (Recovery::Live, None),
@@ -322,11 +322,7 @@ impl Client {
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
         self.hub.numbers.subscriptions.dec();
-        let rests = state.begins_rest();
-        drop(state);
-        if rests {
-            self.hub.directory.rest(entry);
-        }
+        self.hub.directory.settle(entry, &mut state);
     }
 
     /// May it read what is in a channel without subscribing?

@@ -1,16 +1,18 @@
 //! One app: what its clients share.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::code::Code;
 use super::notice::{Ear, Notice};
 use super::{Machine, encode};
 use crate::realtime::dialect::Encoding;
+use crate::realtime::hub::parts::Part;
 use crate::realtime::pusher::config::AppConfig;
 use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Moment};
 use crate::settings::Live;
+use crate::shares::{Holder, Shares, may_take};
 
 /// One app while Doorway runs: what its clients share. Its settings may change under them, its name and prefix may not.
 pub struct PusherApp {
@@ -22,23 +24,23 @@ pub struct PusherApp {
     settings: Live<AppConfig>,
     /// The config has it no longer.
     is_gone: AtomicBool,
-    pub(super) connected: AtomicUsize,
+    /// Its clients, by their addresses.
+    connected: Arc<Shares>,
     ear: OnceLock<Arc<dyn Ear>>,
 }
 
 impl PusherApp {
     pub fn new(config: AppConfig) -> Arc<PusherApp> {
-        let owner: Arc<str> = format!("pusher:{}", config.id).into();
-        let prefix: Arc<str> = config.prefix.as_str().into();
+        let Part { prefix, owner } = config.part();
         let encoder = encode::PusherEncoder { owner: Arc::clone(&owner), prefix: Arc::clone(&prefix) };
         Arc::new(PusherApp {
             id: config.id.as_str().into(),
             prefix,
             owner,
             encoding: Encoding::new(encoder),
+            connected: Shares::new("realtime.pusher.max_connections", config.connections()),
             settings: Live::new(config),
             is_gone: AtomicBool::new(false),
-            connected: AtomicUsize::new(0),
             ear: OnceLock::new(),
         })
     }
@@ -55,6 +57,7 @@ impl PusherApp {
     pub fn reload(&self, config: Option<AppConfig>) {
         self.is_gone.store(config.is_none(), Ordering::Relaxed);
         if let Some(config) = config {
+            self.connected.limit(config.connections());
             self.settings.set(config);
         }
     }
@@ -78,19 +81,27 @@ impl PusherApp {
         (!self.settings().enabled).then_some(Code::Disabled)
     }
 
-    /// The machine of one more client.
+    /// The machine of one more client, who is `holder`. Where apps share the hub, `free` says how many places that has
+    /// left, this one among them.
     ///
     /// # Errors
-    /// [`Code`], for the client: the app takes none now.
-    pub fn connect(self: &Arc<Self>, connection: ConnectionId, now: Moment) -> Result<Machine, Code> {
+    /// [`Code`], for the client: the app takes none now, or none of this holder, or has no more than it leaves free.
+    pub fn connect(
+        self: &Arc<Self>,
+        connection: ConnectionId,
+        holder: Holder,
+        free: Option<usize>,
+        now: Moment,
+    ) -> Result<Machine, Code> {
         if let Some(code) = self.closed() {
             return Err(code);
         }
-        let most = self.settings().max_connections;
-        let before = self.connected.fetch_add(1, Ordering::AcqRel);
-        // From here on the machine's end gives the place back.
-        let machine = Machine::new(Arc::clone(self), connection, now);
-        if most > 0 && before >= most { Err(Code::Full) } else { Ok(machine) }
+        let before = self.connected.taken();
+        if free.is_some_and(|free| !may_take(before, free)) {
+            return Err(Code::Full);
+        }
+        let place = self.connected.try_take(holder).ok_or(Code::Full)?;
+        Ok(Machine::new(Arc::clone(self), connection, place, now))
     }
 
     /// Its channel `name` as the hub knows it; `None` for what is no name.

@@ -15,7 +15,6 @@ mod subscribing;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::json;
@@ -32,6 +31,7 @@ use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{
     Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ref, TokenBucket, Violation,
 };
+use crate::shares::Share;
 use encode::frame;
 use signing_in::SignedInUser;
 use subscribing::Subscription;
@@ -45,6 +45,8 @@ const WATCH: Ref = 4;
 pub struct Machine {
     app: Arc<PusherApp>,
     connection: ConnectionId,
+    /// Among the app's clients; given back when it ends.
+    _place: Share,
     heartbeat: Heartbeat,
     /// In the order of the channels' names. As many as the hub allows.
     subscriptions: Vec<Subscription>,
@@ -55,10 +57,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    fn new(app: Arc<PusherApp>, connection: ConnectionId, now: Moment) -> Machine {
+    fn new(app: Arc<PusherApp>, connection: ConnectionId, place: Share, now: Moment) -> Machine {
         let settings = app.settings();
         let heartbeat = Heartbeat::new(settings.activity_timeout, settings.pong_timeout, now.instant);
-        Machine { app, connection, heartbeat, subscriptions: Vec::new(), user: None, signing_in: None, bucket: None }
+        Machine {
+            app,
+            connection,
+            _place: place,
+            heartbeat,
+            subscriptions: Vec::new(),
+            user: None,
+            signing_in: None,
+            bucket: None,
+        }
     }
 
     fn socket_id(&self) -> String {
@@ -153,12 +164,6 @@ impl Dialect for Machine {
         if let Some(code) = Code::of(why) {
             refusal(code).into_iter().for_each(|frame| step.send(frame));
         }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.app.connected.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::realtime::vocabulary::{
     Subscribe, Subscribed,
 };
 use crate::settings;
+use crate::shares::Holder;
 
 /// An app with more lines in its section.
 fn app(more: &str) -> Arc<PusherApp> {
@@ -33,7 +34,10 @@ const ID: ConnectionId = ConnectionId(5 << 32 | 6);
 impl Talk {
     fn new(more: &str) -> Talk {
         let now = Moment::now();
-        Talk { machine: app(more).connect(ID, now).unwrap_or_else(|code| panic!("{code:?}")), now }
+        Talk {
+            machine: app(more).connect(ID, Holder::Trusted, None, now).unwrap_or_else(|code| panic!("{code:?}")),
+            now,
+        }
     }
 
     fn say(&mut self, text: &str) -> Vec<String> {
@@ -200,11 +204,11 @@ fn an_app_that_is_gone_sends_its_clients_away() {
 #[test]
 fn places_are_given_back() {
     let app = app("max_connections = 1");
-    let first = app.connect(ID, Moment::now());
+    let first = app.connect(ID, Holder::Trusted, None, Moment::now());
     assert!(first.is_ok());
-    assert_eq!(app.connect(ID, Moment::now()).err(), Some(Code::Full));
+    assert_eq!(app.connect(ID, Holder::Trusted, None, Moment::now()).err(), Some(Code::Full));
     drop(first);
-    assert!(app.connect(ID, Moment::now()).is_ok());
+    assert!(app.connect(ID, Holder::Trusted, None, Moment::now()).is_ok());
 }
 
 fn encoded(app: &PusherApp, event: &Event) -> Option<String> {

@@ -92,8 +92,8 @@ impl SocketIoDoor {
         let mut machine = Box::new(endpoint.dialect.machine(id, asked, Moment::now()));
         let Config { recovery_clients: clients, recovery_bytes_total, .. } = &endpoint.config.dialect;
         let most = ResumeLimits { clients: *clients, held: recovery_bytes_total.bytes() };
-        let key = machine.recoverable();
         let holder = Holder::of(facts.client);
+        let key = machine.recoverable(holder);
         let resume = key.map(|key| self.resume_registry.register(key, &endpoint.place, (id, holder), most));
         Ok(self.sessions.begin(admitted, machine).await.resumable_by(resume))
     }

@@ -21,6 +21,7 @@ use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
     Command, DisconnectReason, EncodedFrames, Extras, Frame, LeaveKind, Moment, Payload, Ref,
 };
+use crate::shares::{Holder, Owners};
 use crate::telemetry::Registry;
 
 /// What all clients of all endpoints count.
@@ -31,6 +32,7 @@ pub struct Numbers {
     failed: Counter,
     expired: Counter,
     held: Gauge,
+    owners: Arc<Owners>,
 }
 
 impl Numbers {
@@ -49,6 +51,11 @@ impl Numbers {
     /// What is kept for all clients that may have missed it, in bytes.
     pub fn held(&self) -> &Gauge {
         &self.held
+    }
+
+    /// How much of that for each client address.
+    pub fn owners(&self) -> Arc<Owners> {
+        Arc::clone(&self.owners)
     }
 }
 
@@ -82,8 +89,9 @@ impl Claim {
 }
 
 impl Machine {
-    /// Its clients may come back, where the config says so: then the session has a berth with this key.
-    pub fn recoverable(&mut self) -> Option<u128> {
+    /// Its clients may come back, where the config says so: then the session has a berth with this key. What is kept for
+    /// them is `holder`'s.
+    pub fn recoverable(&mut self, holder: Holder) -> Option<u128> {
         let config = &self.shared.config;
         if config.recovery == Recovery::Off {
             return None;
@@ -93,6 +101,7 @@ impl Machine {
             events: config.recovery_messages,
             bytes: config.recovery_bytes.bytes(),
             held: self.shared.numbers.held.clone(),
+            owned: self.shared.numbers.owners.held(holder),
             total: config.recovery_bytes_total.bytes(),
         };
         let replay = ReplayBuffer::new(key, config.parser, bounds);

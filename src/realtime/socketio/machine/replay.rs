@@ -1,6 +1,8 @@
 //! What went out to a client and is not known to have arrived, so that it can be said again.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
@@ -9,6 +11,7 @@ use super::config::Parser;
 use super::rooms::ROOT;
 use super::{msgpack, write};
 use crate::realtime::vocabulary::{EncodedFrames, Frame};
+use crate::shares::most_of_one;
 
 /// How much a replay may hold.
 #[derive(Debug, Clone)]
@@ -19,7 +22,9 @@ pub struct ReplayLimits {
     pub bytes: usize,
     /// What all trails hold together, in bytes of memory: what several share counts once.
     pub held: Gauge,
-    /// The most of that. Clients that are away give way before ([`crate::realtime::session::ResumeRegistry`]).
+    /// What the trails of the same client address hold, of which each has what it was the first to keep.
+    pub owned: Arc<AtomicUsize>,
+    /// The most of that: of all, and of one address no more than it leaves free. Clients that are away give way before ([`crate::realtime::session::ResumeRegistry`]).
     pub total: usize,
 }
 
@@ -30,7 +35,7 @@ pub struct ReplayBuffer {
     pub key: u128,
     parser: Parser,
     bounds: ReplayLimits,
-    encoded: VecDeque<EncodedFrames>,
+    encoded: VecDeque<Kept>,
     bytes: usize,
     /// The number of the first of them. Numbers count from 1.
     first: u64,
@@ -43,6 +48,13 @@ pub struct ReplayBuffer {
     /// Numbers of clients, and offsets of what was said to one client only.
     count: u32,
     direct: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    encoded: EncodedFrames,
+    /// What that costs its address, in bytes.
+    owned: usize,
 }
 
 /// One client's part of the replay.
@@ -126,22 +138,27 @@ impl ReplayBuffer {
             return;
         }
         self.bytes += encoded.bytes();
-        self.bounds.held.inc_by(amount(encoded.keep()));
-        self.encoded.push_back(encoded.clone());
+        let owned = encoded.keep();
+        self.bounds.held.inc_by(amount(owned));
+        self.bounds.owned.fetch_add(owned, Ordering::Relaxed);
+        self.encoded.push_back(Kept { encoded: encoded.clone(), owned });
         while self.is_too_much() && self.pop() {
             self.lost = self.first;
         }
     }
 
     fn is_too_much(&self) -> bool {
-        let ReplayLimits { events, bytes, held, total } = &self.bounds;
-        self.encoded.len() > *events || self.bytes > *bytes || held.get() > amount(*total)
+        let ReplayLimits { events, bytes, held, owned, total } = &self.bounds;
+        let (kept, owned) = (usize::try_from(held.get()).unwrap_or_default(), owned.load(Ordering::Relaxed));
+        let is_too_much = kept > *total || owned > most_of_one(*total, kept, owned);
+        self.encoded.len() > *events || self.bytes > *bytes || is_too_much
     }
 
     fn pop(&mut self) -> bool {
-        let Some(encoded) = self.encoded.pop_front() else { return false };
+        let Some(Kept { encoded, owned }) = self.encoded.pop_front() else { return false };
         self.bytes -= encoded.bytes();
         self.bounds.held.dec_by(amount(encoded.let_go()));
+        self.bounds.owned.fetch_sub(owned, Ordering::Relaxed);
         self.first += 1;
         true
     }
@@ -169,11 +186,11 @@ impl ReplayBuffer {
             return;
         }
         for (scope, cursor) in clients {
-            let last = self.encoded.iter().take(count).rposition(|encoded| self.is_of(encoded, scope));
+            let last = self.encoded.iter().take(count).rposition(|kept| self.is_of(&kept.encoded, scope));
             if let Some(place) = last
                 && self.first + place as u64 >= cursor.since
             {
-                let offset = self.offset_of(&self.encoded[place]).unwrap_or_default();
+                let offset = self.offset_of(&self.encoded[place].encoded).unwrap_or_default();
                 cursor.arrived = Some((self.first + place as u64, offset.into()));
             }
         }
@@ -205,7 +222,7 @@ impl ReplayBuffer {
             return None;
         }
         // It is most likely near the end.
-        let is_it = |encoded: &EncodedFrames| self.offset_of(encoded) == Some(offset) && self.is_of(encoded, scope);
+        let is_it = |kept: &Kept| self.offset_of(&kept.encoded) == Some(offset) && self.is_of(&kept.encoded, scope);
         let place = self.encoded.iter().rposition(is_it).map(|place| self.first + place as u64);
         let arrived = || cursor.arrived.as_ref().filter(|(_, last)| **last == *offset).map(|(at, _)| *at);
         place.filter(|place| *place >= cursor.since).or_else(arrived)
@@ -219,7 +236,13 @@ impl ReplayBuffer {
     ) -> Option<impl Iterator<Item = &'a EncodedFrames> + 'a> {
         let from = self.missed(scope, cursor, cursor.offset.as_deref())?;
         let skipped = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        Some(self.encoded.iter().skip(skipped).filter(move |encoded| self.is_of(encoded, scope)))
+        Some(
+            self.encoded
+                .iter()
+                .skip(skipped)
+                .map(|kept| &kept.encoded)
+                .filter(move |encoded| self.is_of(encoded, scope)),
+        )
     }
 
     /// Whether an event is of this namespace.
@@ -277,7 +300,7 @@ mod tests {
     use crate::realtime::vocabulary::{Draft, Payload};
 
     fn bounds(events: usize, bytes: usize) -> ReplayLimits {
-        ReplayLimits { events, bytes, held: Gauge::default(), total: usize::MAX }
+        ReplayLimits { events, bytes, held: Gauge::default(), owned: Arc::default(), total: usize::MAX }
     }
 
     fn replay(parser: Parser, events: usize, bytes: usize) -> ReplayBuffer {

@@ -10,6 +10,7 @@ use crate::realtime::vocabulary::{
     Recovery, Ref, Refusal, Subscribed,
 };
 use crate::settings::Pattern;
+use crate::shares::Holder;
 
 /// A client, and a hub of paper that lets it do everything.
 pub(super) struct Client {
@@ -28,7 +29,7 @@ impl Client {
         change(&mut config);
         let now = Moment { unix_ms: 1_700_000_000_000, ..Moment::now() };
         let mut machine = SocketIo::new(config).machine(ID, asked, now);
-        machine.recoverable();
+        machine.recoverable(Holder::Trusted);
         Client { machine, now, refusal: None, lines: Vec::new() }
     }
 
