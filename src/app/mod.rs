@@ -35,7 +35,7 @@ use crate::drain::Signal;
 use crate::http::canonical::routed::may_reach;
 use crate::http::{Body, Facts, Failure};
 use crate::shares::{Holder, Shares};
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, Seldom};
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;
@@ -56,6 +56,9 @@ pub struct App {
     waiting: Arc<Shares>,
     /// Reports that nobody waits for. At most `max_waiting`: one more is dropped, counted and logged.
     reports: mpsc::Sender<report::Report>,
+    /// Of the places for those that wait.
+    reported: Arc<Shares>,
+    said_lost: Seldom,
     metrics: Metrics,
 }
 
@@ -85,6 +88,8 @@ impl App {
             upstream,
             away: Away::default(),
             reports,
+            reported: Shares::new("callbacks.max_waiting", config.max_waiting),
+            said_lost: Seldom::default(),
             metrics: Metrics::register(registry),
         });
         report::start(&app, queue, drain);
@@ -142,10 +147,16 @@ impl App {
     }
 
     /// Reports what has happened, to be delivered at least once; nobody waits for it. `then` is told what the app answers.
+    /// Where too many wait, of all or of one client address, it is lost, and counted.
     pub fn report(&self, question: Question, then: impl FnOnce(Answer) + Send + 'static) {
-        if let Err(error) = self.reports.try_send(report::Report::new(question, Box::new(then))) {
+        let place = self.reported.try_take(Holder::of(question.asker().facts.client));
+        let sent = place
+            .is_some_and(|place| self.reports.try_send(report::Report::new(question, Box::new(then), place)).is_ok());
+        if !sent {
             self.metrics.reports_lost.inc();
-            warn!(%error, "a report to the app is dropped: too many wait");
+            if self.said_lost.may() {
+                warn!("a report to the app is dropped: too many wait, of all or of its client's address");
+            }
         }
     }
 

@@ -8,19 +8,22 @@ use tracing::warn;
 
 use super::{Answer, App, AskError, Question};
 use crate::drain::Signal;
+use crate::shares::Share;
 
 pub struct Report {
     question: Question,
     /// What is done about the app's answer.
     then: Then,
     since: Instant,
+    /// Until it is delivered or given up.
+    _place: Share,
 }
 
 pub type Then = Box<dyn FnOnce(Answer) + Send>;
 
 impl Report {
-    pub fn new(question: Question, then: Then) -> Report {
-        Report { question, then, since: Instant::now() }
+    pub fn new(question: Question, then: Then, place: Share) -> Report {
+        Report { question, then, since: Instant::now(), _place: place }
     }
 }
 

@@ -52,6 +52,7 @@ mod realtime_streams;
 mod realtime_survival;
 mod realtime_websocket;
 mod reload;
+mod shares_callbacks;
 mod shares_channels;
 mod shares_http;
 mod shares_realtime;
