@@ -130,15 +130,17 @@ async fn what_one_address_says_fills_half_of_the_histories_at_most() {
     let mut own = is_served(&door, OTHER, "/api/ws/kept-own?since=now").await;
     own.say("first").await;
     let position = own.hear_json().await["id"].as_str().expect("a position").to_owned();
-    own.say("second").await;
+    // More than what is left where one message of the other no longer fits.
+    let second = "y".repeat(4000);
+    own.say(&second).await;
     own.hear().await;
     let mut back = open(&door, OTHER, &format!("/api/ws/kept-own?since={position}")).await;
     assert_eq!(back.hear_json().await["recovered"], true);
-    assert_eq!(back.hear_json().await["data"], "second");
+    assert_eq!(back.hear_json().await["data"], *second);
 }
 
 /// A client of Socket.IO that can come back: its socket, its id, and what it comes back with.
-async fn recoverable(door: &Door, client: &str, auth: &str) -> (Socket, String, String) {
+pub async fn recoverable(door: &Door, client: &str, auth: &str) -> (Socket, String, String) {
     let mut socket = open(door, client, "/socket.io/?EIO=4&transport=websocket").await;
     assert!(socket.hear().await.starts_with("0{"));
     socket.say(&format!("40{auth}")).await;
