@@ -43,6 +43,8 @@ pub mod listen;
 pub mod tls;
 /// Who holds how much of what is bounded: no client alone can take it all.
 pub mod shares;
+/// A build of the app on disk: which one it is, and whether it is whole.
+pub mod build;
 /// Logs and metrics: the mechanisms; each room declares its own numbers.
 pub mod telemetry;
 /// Stopping as a value.

@@ -21,6 +21,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "listen",
             "tls",
             "shares",
+            "build",
             "telemetry",
             "drain",
             "settings",

@@ -60,7 +60,7 @@ impl Rooms {
         let rescue = Rescue::new(registry);
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::start(&supervised(config, api_at), drain.clone(), registry).await?);
-        let files = Arc::new(Files::start(&config.files, upstream.directory(), config.app.dir.clone(), registry));
+        let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));

@@ -13,15 +13,16 @@ use tracing::{debug, info, warn};
 
 use super::FRESH;
 use super::config::Config;
-use super::previous::Previous;
+use super::previous::{Previous, folder_name};
 use super::site::{Found, Kind, Site};
+use crate::build::{Build, Home};
 use crate::settings::Live;
 
 /// The builds of one app.
 pub struct Builds {
     config: Live<Config>,
-    /// The app's folder as the upstream knows it.
-    directory: Live<Option<PathBuf>>,
+    /// Where the upstream says that the app is, and which build answers.
+    home: Live<Option<Home>>,
     /// The same as the config wrote it: perhaps a link.
     written: Option<PathBuf>,
     site: Live<Option<Arc<Site>>>,
@@ -33,12 +34,12 @@ pub struct Builds {
 }
 
 impl Builds {
-    /// Reads the build that is there. Earlier ones follow behind the caller's back, and so does another `directory`.
-    pub fn new(config: Live<Config>, directory: Live<Option<PathBuf>>, written: Option<PathBuf>) -> Arc<Builds> {
-        let moves = directory.changes();
+    /// Reads the build that is there. Earlier ones follow behind the caller's back, and so does another `home`.
+    pub fn new(config: Live<Config>, home: Live<Option<Home>>, written: Option<PathBuf>) -> Arc<Builds> {
+        let moves = home.changes();
         let builds = Arc::new(Builds {
             config,
-            directory,
+            home,
             written,
             site: Live::new(None),
             kept: Live::new(Vec::new()),
@@ -60,14 +61,21 @@ impl Builds {
 
     /// Looks for the file in `site` and then in what was kept. Blocks.
     pub fn find(&self, site: &Site, kind: Kind, name: &str) -> Option<Found> {
-        site.find(kind, name, &self.kept.get())
+        let (kept, own) = (self.kept.get(), folder_name(&site.build.identity()));
+        let own = kept.iter().find(|folder| folder.file_name().is_some_and(|name| name == own.as_str()));
+        site.find(kind, name, own.map(PathBuf::as_path), &kept)
     }
 
     /// Takes the config as it is now.
     pub fn reload(self: &Arc<Self>) {
+        let (config, before) = (self.config.get(), self.current());
         self.site.set(None);
-        if let Some((app, dist)) = self.folders() {
-            self.read(&app, &dist);
+        if let Some((app, dist)) = self.folders()
+            && !self.read(&app, &dist)
+            && let Some(site) = before.filter(|site| self.answering().as_ref() == Some(&site.build))
+        {
+            // Its files are elsewhere by now; its process still answers.
+            self.site.set(Some(Arc::new(site.with_public(&config.public))));
         }
         self.keep_behind();
     }
@@ -89,7 +97,12 @@ impl Builds {
     /// Blocks.
     fn look_now(&self) {
         let Some((app, dist)) = self.folders() else { return };
-        if self.current().is_some_and(|site| site.is_current(&dist)) {
+        let is_current = self.current().is_some_and(|site| match self.answering() {
+            Some(build) => site.build == build,
+            // A build under way, which has no `BUILD_ID` yet, is none.
+            None => Build::read(&dist).is_none_or(|build| build == site.build),
+        });
+        if is_current {
             return;
         }
         if self.read(&app, &dist) {
@@ -101,22 +114,34 @@ impl Builds {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The build that a process of ours answers from. Pages name the files of theirs, so that files follow the process,
+    /// not the disk. `None` where whatever is on disk counts.
+    fn answering(&self) -> Option<Build> {
+        let is_elsewhere = self.config.get().dir.is_some();
+        self.home.get().as_ref().as_ref().filter(|_| !is_elsewhere)?.build.clone()
+    }
+
     /// The app's folder and that of its build, without links, so that all files are of one build even when a link leads
     /// elsewhere a moment later; `None` where nobody named one.
     fn folders(&self) -> Option<(PathBuf, PathBuf)> {
         let config = self.config.get();
-        let app = config.dir.clone().or_else(|| self.directory.get().as_ref().clone()).filter(|_| config.enabled)?;
+        let app = config.dir.clone().or_else(|| self.home.get().as_ref().as_ref().map(|home| home.directory.clone()));
+        let app = app.filter(|_| config.enabled)?;
         let app = app.canonicalize().unwrap_or(app);
         let dist = app.join(&config.dist);
         let dist = dist.canonicalize().unwrap_or(dist);
         Some((app, dist))
     }
 
-    /// Reads the build in `dist`; false where there is none that is whole: then the last one stays.
+    /// Reads the build in `dist`; false where there is none, or not the one that answers: then the last one stays.
     fn read(&self, app: &Path, dist: &Path) -> bool {
         match Site::read(app, dist, &self.config.get().public) {
+            Ok(site) if self.answering().is_some_and(|build| build != site.build) => {
+                debug!(build = %site.build, "this build is not the one that answers");
+                false
+            }
             Ok(site) => {
-                info!(build = site.build, folder = %site.folder.display(), "static files are answered from disk");
+                info!(build = site.build.name, folder = %site.folder.display(), "static files are answered from disk");
                 self.site.set(Some(Arc::new(site)));
                 true
             }
@@ -135,6 +160,10 @@ impl Builds {
     /// Keeps the files of this build for when it is replaced. Blocks.
     fn keep(&self) {
         let (config, site) = (self.config.get(), self.current());
+        if !config.keep_previous.is_zero() && site.as_ref().is_some_and(|site| !site.build.is_there()) {
+            // What lies there is another build's: not to be kept under this one's name.
+            return;
+        }
         let Some((site, places)) = site.zip(self.places()).filter(|_| !config.keep_previous.is_zero()) else {
             self.kept.set(Vec::new());
             return;
@@ -142,7 +171,7 @@ impl Builds {
         let mut refused = None;
         for folder in places {
             let previous = Previous { folder, keep: config.keep_previous };
-            match previous.adopt(&site.identity(), &site.folder) {
+            match previous.adopt(&site.build.identity(), &site.folder) {
                 Ok(kept) => {
                     let folder = previous.folder.display();
                     debug!(builds = kept.len(), %folder, "static files are kept for open tabs");
@@ -181,8 +210,8 @@ impl Builds {
     }
 }
 
-/// Looks at once when the upstream says that the app is in another folder.
-async fn follow(builds: Weak<Builds>, mut moves: watch::Receiver<Arc<Option<PathBuf>>>) {
+/// Looks at once when the upstream says that another build answers, or that it is elsewhere.
+async fn follow(builds: Weak<Builds>, mut moves: watch::Receiver<Arc<Option<Home>>>) {
     while moves.changed().await.is_ok() {
         let Some(builds) = builds.upgrade() else { return };
         let _ = spawn_blocking(move || builds.look_now()).await;

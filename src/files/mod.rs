@@ -27,6 +27,7 @@ use http::{Method, StatusCode};
 
 pub use config::Config;
 
+use crate::build::Home;
 use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
@@ -54,11 +55,12 @@ pub enum Reply {
 }
 
 impl Files {
-    /// Looks for the app in the folder that the config names, or else in `directory`, whichever that is at the time.
+    /// Looks for the app in the folder that the config names, or else where `home` says that it runs, and then for the
+    /// build of its process alone.
     /// `written` is the same as the config wrote it.
     pub fn start(
         config: &Config,
-        directory: Live<Option<PathBuf>>,
+        home: Live<Option<Home>>,
         written: Option<PathBuf>,
         registry: &mut Registry,
     ) -> Files {
@@ -66,7 +68,7 @@ impl Files {
         let store = Arc::new(Store::new(config.memory));
         let numbers = Numbers::new(registry, Arc::clone(&store));
         let press = Press::start(numbers.compressed.clone());
-        Files { builds: Builds::new(live.clone(), directory, written), config: live, store, press, numbers }
+        Files { builds: Builds::new(live.clone(), home, written), config: live, store, press, numbers }
     }
 
     /// Takes over another section of the config (SIGHUP).

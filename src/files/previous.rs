@@ -75,7 +75,7 @@ impl Previous {
 }
 
 /// A build's name may be anything that `generateBuildId` says; a folder's may not.
-fn folder_name(build: &str) -> String {
+pub fn folder_name(build: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
     let name: String = build.chars().take(100).map(|char| if is_plain(char) { char } else { '_' }).collect();
     format!("build-{name}")

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::path;
 use super::rules::{Manifest, Rules};
+use crate::build::Build;
 
 /// Which of the app's folders a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,24 +43,18 @@ pub struct Found {
 }
 
 /// A build.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Site {
-    /// The build's own name, from `BUILD_ID`.
-    pub build: String,
+    pub build: Build,
     pub base_path: String,
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// `/_next/static/` behind the base path and behind the path of the asset prefix.
     prefixes: Vec<String>,
     public: Vec<String>,
     /// `.next/static`.
     pub folder: PathBuf,
     public_folder: PathBuf,
-    signature: Signature,
 }
-
-/// Changes with every build: the folder, and of its files the inode and the time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature(PathBuf, Vec<Option<(u64, SystemTime)>>);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -75,27 +69,13 @@ struct NextConfig {
     asset_prefix: Option<String>,
 }
 
-impl Signature {
-    /// Of what is in the folder `dist` now.
-    pub fn of(dist: &Path) -> Signature {
-        let time = |name: &str| {
-            let metadata = fs::metadata(dist.join(name)).ok()?;
-            Some((metadata.ino(), metadata.modified().ok()?))
-        };
-        // A build writes BUILD_ID before it is done; the others come after it.
-        let files = ["BUILD_ID", "static", "routes-manifest.json", "images-manifest.json"];
-        Signature(dist.to_owned(), files.map(time).to_vec())
-    }
-}
-
 impl Site {
     /// Reads the build in `dist` of the app in `app`.
     ///
     /// # Errors
-    /// When there is no whole build.
+    /// When there is none, or its manifests cannot be read.
     pub fn read(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
-        let signature = Signature::of(dist);
-        let build = fs::read_to_string(dist.join("BUILD_ID"))?.trim().to_owned();
+        let build = Build::read(dist).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no BUILD_ID"))?;
         let manifest: Manifest = json(&dist.join("routes-manifest.json"))?;
         let NextConfig { base_path, asset_prefix } =
             json::<ServerFiles>(&dist.join("required-server-files.json"))?.config;
@@ -107,26 +87,18 @@ impl Site {
         }
         Ok(Site {
             build,
-            rules: Rules::new(&manifest),
+            rules: Arc::new(Rules::new(&manifest)),
             prefixes,
             public: public.to_vec(),
             folder: dist.join("static"),
             public_folder: app.join("public"),
             base_path,
-            signature,
         })
     }
 
-    /// Its name, and when it was made: builds with a `deploymentId` all have the same name.
-    pub fn identity(&self) -> String {
-        let made = self.signature.1[0].and_then(|(_, time)| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        format!("{}-{}", made.unwrap_or_default().as_millis(), self.build)
-    }
-
-    /// Whether the build on disk is still this one. A build under way, which has no `BUILD_ID` yet, is none.
-    pub fn is_current(&self, dist: &Path) -> bool {
-        let now = Signature::of(dist);
-        now.1[0].is_none() || now == self.signature
+    /// The same build with another list of what is answered of `public`.
+    pub fn with_public(&self, public: &[String]) -> Site {
+        Site { public: public.to_vec(), ..self.clone() }
     }
 
     /// What `url_path` means here, if it means a file at all.
@@ -160,13 +132,19 @@ impl Site {
             || (!self.public.is_empty() && self.place(url_path).is_some())
     }
 
-    /// Looks for the file on disk, in this build and then in those that were `kept`. Blocks.
-    pub fn find(&self, kind: Kind, name: &str, kept: &[PathBuf]) -> Option<Found> {
-        let here = match kind {
+    /// Looks for the file on disk, in this build and then in those that were `kept`. `own` is where this build itself is
+    /// kept: once another lies in its place it comes first, since a name may be in both, with other content. Blocks.
+    pub fn find(&self, kind: Kind, name: &str, own: Option<&Path>, kept: &[PathBuf]) -> Option<Found> {
+        let is_replaced = !self.build.is_there();
+        let is_kept = is_replaced && kind != Kind::Public;
+        let ours = own.filter(|_| is_kept).and_then(|folder| find_below(folder, name));
+        let here = || match kind {
+            // Its name stays, and what lies there is another build's.
+            Kind::ServiceWorker if is_replaced => None,
             Kind::Static | Kind::ServiceWorker => find_below(&self.folder, name),
             Kind::Public => find_below(&self.public_folder, name),
         };
-        if let Some((path, metadata)) = here {
+        if let Some((path, metadata)) = ours.or_else(here) {
             return Some(Found { path, metadata, from_earlier_build: false });
         }
         // Of these alone the name says that the content is the one that is asked for.

@@ -43,6 +43,8 @@ pub struct Metrics {
 pub struct Reloads {
     pub replaced: Counter,
     pub unchanged: Counter,
+    /// There was no whole build to take over.
+    pub unfinished: Counter,
     pub failed: Counter,
 }
 
@@ -86,7 +88,12 @@ impl Metrics {
                 unavailable: failure("unavailable"),
                 cut_short: failure("cut_short"),
             },
-            reloads: Reloads { replaced: reload("replaced"), unchanged: reload("unchanged"), failed: reload("failed") },
+            reloads: Reloads {
+                replaced: reload("replaced"),
+                unchanged: reload("unchanged"),
+                unfinished: reload("unfinished"),
+                failed: reload("failed"),
+            },
         };
         registry.register("connections", "Connections to the app", metrics.open.clone());
         registry.register("idle_connections", "Connections to the app that wait for a request", metrics.idle.clone());

@@ -19,7 +19,6 @@ mod socket;
 mod tunnel;
 mod upload;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +29,7 @@ pub use address::Address;
 pub use config::Config;
 pub use rewrite::{CALLBACK, FromTheDoor};
 
+use crate::build::Home;
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response, UpstreamTime};
 use crate::settings::Live;
@@ -46,7 +46,7 @@ pub struct Upstream {
     drain: Signal,
     metrics: Metrics,
     tunnels: tunnel::Places,
-    directory: Live<Option<PathBuf>>,
+    home: Live<Option<Home>>,
     /// `None` when the app is somebody else's process.
     supervisor: Option<Supervisor>,
 }
@@ -83,15 +83,15 @@ impl Upstream {
         let config = Live::new(config.clone());
         let gate = Arc::new(Gate::new(config.clone(), metrics.clone()));
         let section = config.get();
-        let directory = Live::new(section.dir.clone());
+        let home = Live::new(section.dir.clone().map(|directory| Home { directory, build: None }));
         let supervisor = if section.is_supervised() {
-            let (config, gate, home) = (config.clone(), Arc::clone(&gate), directory.clone());
+            let (config, gate, home) = (config.clone(), Arc::clone(&gate), home.clone());
             Some(Supervisor::start(config, gate, metrics.clone(), drain.clone(), home).await?)
         } else {
             None
         };
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
-        let upstream = Upstream { config, gate, drain, metrics, tunnels, directory, supervisor };
+        let upstream = Upstream { config, gate, drain, metrics, tunnels, home, supervisor };
         if upstream.supervisor.is_none() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
@@ -99,9 +99,9 @@ impl Upstream {
     }
 
     /// The folder of the app, where it is known. Of a supervised one it is the real folder in which the process runs
-    /// that is asked, and another from the moment that another is.
-    pub fn directory(&self) -> Live<Option<PathBuf>> {
-        self.directory.clone()
+    /// that is asked, and its build; both are others from the moment that another process is asked.
+    pub fn home(&self) -> Live<Option<Home>> {
+        self.home.clone()
     }
 
     /// True while the app answers, or where there is none.

@@ -35,7 +35,9 @@ fn build(project: &Stub, chunk: &str) {
     project.write(".next/required-server-files.json", r#"{ "config": { "basePath": "", "assetPrefix": "" } }"#);
     project.write(&format!(".next/static/chunks/{chunk}.js"), chunk);
     project.write(".next/static/service-worker/sw.js", &format!("worker of {chunk}"));
+    project.write(".next/prerender-manifest.json", "{}");
     project.write(".next/BUILD_ID", NAME);
+    project.write(".next/export-marker.json", "{}");
 }
 
 /// Releases in folders of their own, and `current`, which leads to one of them.
@@ -254,4 +256,85 @@ async fn old_chunks_outlive_a_release_that_is_deleted() {
 fn has(folder: &Path, chunk: &str) -> bool {
     let builds = fs::read_dir(folder).into_iter().flatten().flatten();
     builds.into_iter().any(|build| build.path().join(format!("chunks/{chunk}.js")).exists())
+}
+
+#[tokio::test]
+async fn half_a_build_is_not_taken_over() {
+    let project = Stub::new();
+    build(&project, "one");
+    let door = door().config(project.config()).start();
+    let first = pid(&door).await;
+    fs::remove_dir_all(project.path().join(".next")).unwrap();
+    build(&project, "two");
+    let files = ["export-marker.json", "prerender-manifest.json", "routes-manifest.json"];
+    for (reloads, file) in files.into_iter().enumerate() {
+        let text = project.read(&format!(".next/{file}"));
+        project.remove(&format!(".next/{file}"));
+        let (code, said) = doorway_reload(&door).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("is not whole: it has no {file}")), "{said}");
+        #[expect(clippy::cast_precision_loss, reason = "three")]
+        let count = (reloads + 1) as f64;
+        door.wait_for_metric("upstream_reloads_total{outcome=\"unfinished\"}", count).await;
+        project.write(&format!(".next/{file}"), &text);
+    }
+    door.wait_for_log(|line| line["message"] == "the new build is not whole, the old app stays");
+    assert_eq!(pid(&door).await, first);
+    let (code, said) = doorway_reload(&door).await;
+    assert!(code == Some(0) && said.contains("app replaced"), "{said}");
+}
+
+#[tokio::test]
+async fn files_follow_the_process_where_a_build_is_replaced_in_place() {
+    let project = Stub::new();
+    build(&project, "one");
+    let door = door().config(project.config()).start();
+    let kept = project.path().join(".doorway");
+    eventually("the first build is kept", || has(&kept, "one")).await;
+    fs::remove_dir_all(project.path().join(".next")).unwrap();
+    build(&project, "two");
+    let worker = "/_next/static/service-worker/sw.js";
+    // A page of the new build may have been read from the disk by the old process.
+    eventually_text(&door, "/_next/static/chunks/two.js", "two").await;
+    for _ in 0..2 {
+        assert_eq!(text(&door, "/_next/static/chunks/one.js").await, "one");
+        assert_eq!(text(&door, worker).await, "worker of one", "a name that stays is the process's");
+        // A config that is refused by the app's half of it changes nothing of that either.
+        project.remove(".next/export-marker.json");
+        assert_eq!(doorway_reload(&door).await.0, Some(1));
+        project.write(".next/export-marker.json", "{}");
+    }
+    assert_eq!(doorway_reload(&door).await.0, Some(0));
+    eventually_text(&door, worker, "worker of two").await;
+    assert_eq!(text(&door, "/_next/static/chunks/one.js").await, "one");
+}
+
+#[tokio::test]
+async fn two_reloads_at_once_start_one_process() {
+    let project = Stub::new();
+    build(&project, "one");
+    project.write("slow", "");
+    let door = door().config(project.config()).start();
+    build(&project, "two");
+    let (one, two) = tokio::join!(doorway_reload(&door), doorway_reload(&door));
+    assert_eq!((one.0, two.0), (Some(0), Some(0)), "{one:?} {two:?}");
+    let replaced = [one, two].iter().filter(|(_, said)| said.contains("app replaced")).count();
+    assert_eq!(replaced, 1);
+    eventually("two starts are in the log", || said(&door, "app started") == 2).await;
+    assert_eq!(door.metric("upstream_starts_total").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_link_to_a_link_is_followed() {
+    let (one, two) = (Stub::new(), Stub::new());
+    build(&one, "one");
+    build(&two, "two");
+    let releases = Releases::leading_to(&one);
+    let link = releases.folder.path().join("site");
+    std::os::unix::fs::symlink("current", &link).unwrap();
+    let door = door().config(format!("[app]\ndir = {link:?}\n")).start();
+    assert_eq!(page(&door).await["cwd"], real(one.path()));
+    releases.lead_to(&two);
+    assert_eq!(doorway_reload(&door).await.0, Some(0));
+    assert_eq!(page(&door).await["cwd"], real(two.path()));
 }

@@ -9,6 +9,7 @@ mod compress_codings;
 mod compress_streaming;
 mod config;
 mod deploys;
+mod deploys_next;
 mod drain;
 mod files_builds;
 mod files_large;

@@ -117,7 +117,7 @@ fn a_failed_step_ends_the_door_with_its_name() {
     }
     let project = Stub::new();
     project.write("nothing", "");
-    refused(&project, &project.search_path(), &["left no .next/BUILD_ID"]);
+    refused(&project, &project.search_path(), &["left no whole .next", "BUILD_ID"]);
     let project = Stub::new();
     project.write("crash", "");
     refused(&project, &project.search_path(), &["ended before it answered", "exit status: 3"]);
@@ -326,6 +326,9 @@ async fn a_standalone_build_runs_with_its_static_files() {
     let described = r#"{ "config": { "output": "standalone" }, "relativeAppDir": "apps/web" }"#;
     project.write(".next/BUILD_ID", "first");
     project.write(".next/required-server-files.json", described);
+    for name in ["routes-manifest", "prerender-manifest", "export-marker"] {
+        project.write(&format!(".next/{name}.json"), "{}");
+    }
     project.write(".next/static/chunk.js", "chunk");
     project.write("public/robots.txt", "robots");
     let server = "process.chdir(__dirname); const fs = require('fs');\n\
@@ -340,6 +343,9 @@ async fn a_standalone_build_runs_with_its_static_files() {
 #[tokio::test]
 async fn a_folder_that_is_a_standalone_build_runs_too() {
     let project = Stub::new();
+    for name in ["required-server-files", "routes-manifest", "prerender-manifest"] {
+        project.write(&format!(".next/{name}.json"), "{}");
+    }
     project.write(".next/BUILD_ID", "image");
     project.remove("node_modules/next/dist/bin/next");
     let server = "require('http').createServer((_, answer) => answer.end('from an image'))\

@@ -23,6 +23,8 @@ pub struct Program {
     /// What its lines in the log say they belong to: `install`, `build` or `run`.
     pub step: &'static str,
     pub program: PathBuf,
+    /// JavaScript that runs before the program that the arguments name. For Node.js alone.
+    pub before: Option<String>,
     pub arguments: Vec<OsString>,
     pub directory: PathBuf,
     /// Over the environment of this process; `None` takes a variable away.
@@ -50,6 +52,9 @@ impl Program {
     /// Those of the system: most often that there is no such program.
     pub fn spawn(&self) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
+        if let Some(code) = &self.before {
+            command.args(["-e", code, "--"]);
+        }
         command.args(&self.arguments).current_dir(&self.directory);
         for name in NOT_INHERITED {
             command.env_remove(name);

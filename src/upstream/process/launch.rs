@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tracing::warn;
 
 use super::child::Program;
+use super::guard::guard;
 use super::project::{Next, Project};
 use crate::upstream::{Address, Config, StartError};
 
@@ -61,6 +62,7 @@ pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Re
     Ok(Program {
         step: "run",
         program: config.node.clone(),
+        before: if config.dev || !is_node(&config.node) { None } else { guard(&project.served()) },
         arguments,
         directory: project.directory.clone(),
         environment,
@@ -133,4 +135,9 @@ fn link_static_files(project: &Project, server: &Path) {
             warn!(from = %from.display(), to = %to.display(), %error, "cannot link the static files of the standalone build");
         }
     }
+}
+
+/// Whether a program is Node.js by its name, and no other runtime that is told what to run in another way.
+fn is_node(program: &Path) -> bool {
+    program.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("node"))
 }

@@ -45,15 +45,18 @@ pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartEr
     if let Some(warning) = next.warning() {
         warn!("{warning}");
     }
-    if !config.dev && project.build_id().is_none() {
+    if !config.dev
+        && let Err(why) = project.build()
+    {
+        info!("{why}: it is built now");
         // Next.js names a build before its pages are made: one that fails or is broken off must not pass for whole.
         let mut unfinished = Unfinished(Some(project));
         build(project, &next, config).await?;
         unfinished.0 = None;
-        if project.build_id().is_none() {
+        if let Err(why) = project.build() {
             let dist = config.dist.display();
             let what =
-                format!("the build of {directory} left no {dist}/BUILD_ID: is its distDir another than app.dist?");
+                format!("the build of {directory} left no whole {dist}: is its distDir another than app.dist? ({why})");
             return Err(StartError(what));
         }
     }
@@ -123,6 +126,7 @@ fn program_of(project: &Project, config: &Config, step: &'static str, program: &
     Program {
         step,
         program: program.to_owned(),
+        before: None,
         arguments: Vec::new(),
         directory: project.directory.clone(),
         environment,

@@ -1,10 +1,10 @@
 //! What lies in the project's folder: is it Next.js, is it installed, is it built, and in which shape.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::build::{self, Build};
 use crate::upstream::StartError;
 
 /// The newest known-good releases of the lines that are maintained (November 2026).
@@ -23,20 +23,6 @@ pub struct Project {
     /// `distDir`, absolute.
     pub dist: PathBuf,
     package: Value,
-}
-
-/// One build, told from every other. The text of `BUILD_ID` alone does not: with `deploymentId` every build has the same.
-/// Each build writes the file anew, and nothing else does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Build {
-    /// What `BUILD_ID` says.
-    pub name: String,
-    /// The real path of `distDir`.
-    pub dist: PathBuf,
-    device: u64,
-    inode: u64,
-    /// When `BUILD_ID` was written: s and ns since 1970.
-    written: (i64, i64),
 }
 
 /// The package `next` as it is installed.
@@ -86,14 +72,27 @@ impl Project {
         })
     }
 
-    /// The build that is there now, once there is one.
-    pub fn build_id(&self) -> Option<Build> {
-        let dist = self.dist.canonicalize().ok()?;
-        let file = dist.join("BUILD_ID");
-        let (metadata, name) = (std::fs::metadata(&file).ok()?, std::fs::read_to_string(&file).ok()?);
-        let (device, inode) = (metadata.dev(), metadata.ino());
-        let written = (metadata.mtime(), metadata.mtime_nsec());
-        Some(Build { name: name.trim().to_owned(), dist, device, inode, written })
+    /// The build that is there now, if it is whole.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub fn build(&self) -> Result<Build, StartError> {
+        let place = self.dist.display();
+        Build::whole(&self.dist).map_err(|why| match Build::read(&self.dist) {
+            Some(_) => StartError(format!(
+                "the build in {place} is not whole: {why}; `next build` is still at work, or was broken off"
+            )),
+            None => StartError(format!("there is no build in {place}: {why}")),
+        })
+    }
+
+    /// The folder that a process reads the build from, and writes pages into.
+    pub fn served(&self) -> PathBuf {
+        let inside = self.standalone().and_then(|server| {
+            let dist = self.dist.strip_prefix(&self.directory).ok()?;
+            Some(server.parent()?.join(dist))
+        });
+        inside.unwrap_or_else(|| self.dist.clone())
     }
 
     /// What is there of a build is not to be taken for one.
@@ -120,27 +119,12 @@ impl Project {
 
     /// The `server.js` of a build with `output: "standalone"`.
     pub fn standalone(&self) -> Option<PathBuf> {
-        let described = std::fs::read(self.dist.join("required-server-files.json")).ok()?;
-        let described: Value = serde_json::from_slice(&described).ok()?;
-        if described["config"]["output"] != "standalone" {
-            return None;
-        }
-        // In a workspace it lies as deep as the project does.
-        let inside = described["relativeAppDir"].as_str().unwrap_or_default();
-        Some(self.dist.join("standalone").join(inside).join("server.js")).filter(|server| server.is_file())
+        build::standalone(&self.dist).filter(|server| server.is_file())
     }
 
     /// The `server.js` of a folder that *is* such a build, as container images have it.
     pub fn unpacked(&self) -> Option<PathBuf> {
-        Some(self.directory.join("server.js")).filter(|server| server.is_file() && self.build_id().is_some())
-    }
-}
-
-impl std::fmt::Display for Build {
-    /// With what tells it from a build of the same name.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Build { name, dist, written: (seconds, nanoseconds), .. } = self;
-        write!(f, "{name} in {}, written {seconds}.{:03}", dist.display(), nanoseconds / 1_000_000)
+        Some(self.directory.join("server.js")).filter(|server| server.is_file() && Build::read(&self.dist).is_some())
     }
 }
 

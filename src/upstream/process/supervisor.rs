@@ -13,7 +13,8 @@ use tracing::{error, info, warn};
 use super::child::Child;
 use super::launch;
 use super::prepare::prepare;
-use super::project::{Build, Next, Project};
+use super::project::{Next, Project};
+use crate::build::{Build, Home};
 use crate::drain::Signal;
 use crate::settings::Live;
 use crate::upstream::gate::Gate;
@@ -29,6 +30,8 @@ const SOON: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 /// How often a start is tried on another port when the first was taken meanwhile.
 const PORTS: usize = 3;
+/// How often, when another build was put into its place meanwhile.
+const BUILDS: usize = 3;
 
 /// The way to the task that keeps the app running. Dropped, the app ends at once.
 pub struct Supervisor {
@@ -59,8 +62,8 @@ struct Running {
 struct Task {
     /// The app's folder as the config wrote it: a link in it is followed at each look.
     directory: PathBuf,
-    /// Where the app runs that runs.
-    home: Live<Option<PathBuf>>,
+    /// Where the app runs that answers, and which build it is.
+    home: Live<Option<Home>>,
     /// What lay there when it was last started.
     project: Project,
     next: Next,
@@ -74,8 +77,8 @@ struct Task {
 }
 
 impl Supervisor {
-    /// Makes the project ready, starts it, and waits for its first answer. `home` is told the real folder of the app
-    /// that is asked, whenever it is another.
+    /// Makes the project ready, starts it, and waits for its first answer. `home` is told the real folder and the build of
+    /// the app that is asked, whenever it is another.
     ///
     /// # Errors
     /// A sentence: not a Next.js project, a failed build, an app that ends or never answers.
@@ -84,7 +87,7 @@ impl Supervisor {
         gate: Arc<Gate>,
         metrics: Metrics,
         drain: Signal,
-        home: Live<Option<PathBuf>>,
+        home: Live<Option<Home>>,
     ) -> Result<Supervisor, StartError> {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
@@ -220,8 +223,13 @@ impl Task {
     /// Another build or other settings of the process want another process; all else only another pool.
     async fn reload(&mut self, running: &mut Running) -> Result<Reloaded, StartError> {
         let config = self.config.get();
-        let is_new_build = !config.dev && self.look().is_none_or(|(_, build)| build != running.build);
+        let is_new_build = !config.dev && self.look() != running.build;
         let is_new_process = config.env != running.config.env || config.node != running.config.node;
+        if is_new_build && let Err(why) = self.whole() {
+            error!(%why, "the new build is not whole, the old app stays");
+            self.metrics.reloads.unfinished.inc();
+            return Err(why);
+        }
         if is_new_build || is_new_process {
             let before = running.build.clone();
             if let Err(why) = self.replace(running).await {
@@ -291,7 +299,7 @@ impl Task {
                     }
                 },
             }
-            let is_there = build.is_some() && self.project.build_id() == build;
+            let is_there = build.as_ref().is_some_and(Build::is_there);
             let started = if is_there { self.start().await } else { self.start_anew().await };
             match started {
                 Ok(running) => {
@@ -321,8 +329,9 @@ impl Task {
     fn install(&self, running: &Running) {
         info!(pid = running.child.id(), address = %running.pool.address, "app started");
         // Files first: those of the new build are there when its first page is.
-        if self.home.get().as_ref().as_ref() != Some(&self.project.directory) {
-            self.home.set(Some(self.project.directory.clone()));
+        let home = Home { directory: self.project.directory.clone(), build: running.build.clone() };
+        if self.home.get().as_ref().as_ref() != Some(&home) {
+            self.home.set(Some(home));
         }
         self.install_pool(&running.pool);
         self.gate.hear();
@@ -333,11 +342,14 @@ impl Task {
         tokio::spawn(keep(Arc::clone(pool), Arc::clone(&self.gate), self.drain.clone()));
     }
 
-    /// What lies in the app's folder now, and which build.
-    fn look(&self) -> Option<(Project, Option<Build>)> {
-        let project = Project::inspect(&self.directory, &self.config.get().dist).ok()?;
-        let build = project.build_id();
-        Some((project, build))
+    /// The build that lies in the app's folder now, whole or not.
+    fn look(&self) -> Option<Build> {
+        Build::read(&Project::inspect(&self.directory, &self.config.get().dist).ok()?.dist)
+    }
+
+    /// Whether what lies there can be started at all.
+    fn whole(&self) -> Result<Build, StartError> {
+        Project::inspect(&self.directory, &self.config.get().dist)?.build()
     }
 
     /// Starts what lies in the app's folder now, which may be another than before.
@@ -346,11 +358,8 @@ impl Task {
         let project = Project::inspect(&self.directory, &config.dist)?;
         let place = project.directory.display();
         let next = project.next().ok_or_else(|| StartError(format!("next is not installed in {place}")))?;
-        if !config.dev && project.build_id().is_none() {
-            return Err(StartError(format!(
-                "there is no build in {place}: it has no {}/BUILD_ID",
-                config.dist.display()
-            )));
+        if !config.dev {
+            project.build()?;
         }
         let (project, next) = (std::mem::replace(&mut self.project, project), std::mem::replace(&mut self.next, next));
         let started = self.start().await;
@@ -363,19 +372,35 @@ impl Task {
 
     /// Starts the app and waits for its first answer.
     async fn start(&self) -> Result<Running, StartError> {
-        let mut ports = 1;
+        let (mut ports, mut builds) = (1, 1);
         loop {
             let port = launch::free_port().map_err(|error| StartError(format!("there is no free port: {error}")))?;
             match self.start_on(port).await {
                 Err(_) if ports < PORTS && launch::is_taken(port) => ports += 1,
+                Ok(running) if running.build.as_ref().is_some_and(|build| !build.is_there()) => {
+                    // It may have read files of both.
+                    self.give_up(running).await;
+                    if builds == BUILDS {
+                        let place = self.project.dist.display();
+                        return Err(StartError(format!("the build in {place} changes while the app starts")));
+                    }
+                    builds += 1;
+                    self.project.build()?;
+                }
                 outcome => return outcome,
             }
         }
     }
 
+    /// Ends an app that was never asked anything.
+    async fn give_up(&self, running: Running) {
+        running.pool.retire();
+        running.child.stop(self.config.get().stop_timeout).await;
+    }
+
     async fn start_on(&self, port: u16) -> Result<Running, StartError> {
         let config = self.config.get();
-        let build = self.project.build_id();
+        let build = if config.dev { None } else { Build::read(&self.project.dist) };
         let program = launch::program(&self.project, &self.next, &config, port)?;
         let line = program.command_line();
         info!(command = line, "starting the app");

@@ -16,7 +16,7 @@ if (command === 'build') {
   console.log('Creating an optimized production build ...');
   if (said('broken-late')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', 'half'); console.error('Error occurred prerendering'); process.exit(1); }
   if (said('broken')) { console.error('Type error: the test broke it'); process.exit(1); }
-  if (!said('nothing')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', fs.readFileSync('source')); }
+  if (!said('nothing')) { fs.mkdirSync('.next', { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`.next/${name}.json`, '{}'); fs.writeFileSync('.next/BUILD_ID', fs.readFileSync('source')); }
   process.exit(0);
 }
 const option = (name) => rest[rest.indexOf(name) + 1];

@@ -1,0 +1,204 @@
+//! A build of the app on disk: which one it is, told from every other, and whether it is whole.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Files that every build writes anew, and that nothing else writes: each by itself tells two builds apart, and a build
+/// that goes on changes one of them. In the order in which they are written last by Next.js 15.5 and 16.4 (seen), but for
+/// `required-server-files.json`, which 16 writes before `BUILD_ID` and 15 after it.
+const WRITTEN: [&str; 6] = [
+    NAME,
+    "required-server-files.json",
+    "routes-manifest.json",
+    "prerender-manifest.json",
+    "images-manifest.json",
+    LAST,
+];
+
+const NAME: &str = "BUILD_ID";
+
+/// The last file of `next build`, before what `output: "standalone"` adds to it. Pages are made before it, `BUILD_ID`
+/// long before that.
+const LAST: &str = "export-marker.json";
+
+/// What `next start` cannot do without.
+const NEEDED: [&str; 4] = [NAME, "required-server-files.json", "routes-manifest.json", "prerender-manifest.json"];
+
+/// One build, told from every other. The text of `BUILD_ID` alone does not: with `deploymentId` every build of Next.js
+/// 16.4 has the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// What `BUILD_ID` says.
+    pub name: String,
+    /// The real path of `distDir`.
+    pub dist: PathBuf,
+    stamps: [Option<Stamp>; WRITTEN.len()],
+}
+
+/// Where the app is that is asked, and of which build it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The project's folder.
+    pub directory: PathBuf,
+    /// `None` where no process of ours runs it, and in development: then it is whichever is there.
+    pub build: Option<Build>,
+}
+
+/// Of a file: which, and when it was written, in s and ns since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Build {
+    /// The build in `dist` as it is now, whole or not; `None` where there is not even a `BUILD_ID`. Blocks.
+    pub fn read(dist: &Path) -> Option<Build> {
+        let dist = dist.canonicalize().ok()?;
+        let stamps = WRITTEN.map(|file| Stamp::of(&dist.join(file)));
+        let name = fs::read_to_string(dist.join(NAME)).ok()?.trim().to_owned();
+        Some(Build { name, dist, stamps })
+    }
+
+    /// The build in `dist`, if nothing is missing that `next build` makes. Blocks.
+    ///
+    /// # Errors
+    /// A clause that says what is missing: there is no build, one is being made, or one was broken off.
+    pub fn whole(dist: &Path) -> Result<Build, String> {
+        // A folder that *is* a standalone build came without the marker, which nothing reads at run time.
+        let is_unpacked = dist.parent().is_some_and(|app| app.join("server.js").is_file());
+        let last = (!is_unpacked).then_some(LAST);
+        for file in NEEDED.into_iter().chain(last) {
+            let path = dist.join(file);
+            if let Err(error) = fs::metadata(&path) {
+                return Err(match error.kind() {
+                    ErrorKind::NotFound => format!("it has no {file}"),
+                    _ => format!("cannot read {}: {error}", path.display()),
+                });
+            }
+        }
+        // After the marker `output: "standalone"` copies what the server needs, and writes the server last.
+        let inside = standalone(dist);
+        let copies = dist.join("standalone");
+        if let Some(server) = inside.filter(|server| copies.is_dir() && !server.is_file()) {
+            return Err(format!("it has no {} yet", server.strip_prefix(dist).unwrap_or(&server).display()));
+        }
+        Build::read(dist).ok_or_else(|| format!("cannot read {}", dist.join(NAME).display()))
+    }
+
+    /// Its name, and when it was made, in ms since 1970: builds with a `deploymentId` all have the same name.
+    pub fn identity(&self) -> String {
+        let made = self.stamps[0].map(|Stamp { seconds, nanoseconds, .. }| {
+            let (seconds, nanoseconds) = (u64::try_from(seconds).unwrap_or(0), u64::try_from(nanoseconds).unwrap_or(0));
+            Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
+        });
+        format!("{}-{}", made.unwrap_or_default().as_millis(), self.name)
+    }
+
+    /// Whether it is the one that is there now. Blocks.
+    pub fn is_there(&self) -> bool {
+        Build::read(&self.dist).as_ref() == Some(self)
+    }
+}
+
+impl fmt::Display for Build {
+    /// With what tells it from a build of the same name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Build { name, dist, stamps } = self;
+        write!(f, "{name} in {}", dist.display())?;
+        match stamps[0] {
+            Some(Stamp { seconds, nanoseconds, .. }) => write!(f, ", written {seconds}.{:03}", nanoseconds / 1_000_000),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Stamp {
+    fn of(file: &Path) -> Option<Stamp> {
+        let metadata = fs::metadata(file).ok()?;
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        Some(Stamp { device, inode, seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() })
+    }
+}
+
+/// Where the `server.js` of a build with `output: "standalone"` in `dist` is, or will be; `None` for other builds.
+pub fn standalone(dist: &Path) -> Option<PathBuf> {
+    let described = fs::read(dist.join("required-server-files.json")).ok()?;
+    let described: Value = serde_json::from_slice(&described).ok()?;
+    if described["config"]["output"] != "standalone" {
+        return None;
+    }
+    // In a workspace it lies as deep as the project does.
+    let inside = described["relativeAppDir"].as_str().unwrap_or_default();
+    Some(dist.join("standalone").join(inside).join("server.js"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn write(dist: &Path, file: &str, text: &str) {
+        let file = dist.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn a_build_is_whole_when_its_last_file_is_there() {
+        let app = tempfile::tempdir().unwrap();
+        let dist = app.path().join(".next");
+        for file in ["BUILD_ID", "required-server-files.json", "routes-manifest.json", "prerender-manifest.json", LAST]
+        {
+            assert_eq!(Build::whole(&dist), Err(format!("it has no {file}")));
+            write(&dist, file, "{}");
+        }
+        assert!(Build::whole(&dist).is_ok());
+        fs::remove_file(dist.join(LAST)).unwrap();
+        assert!(Build::whole(&dist).is_err());
+        write(app.path(), "server.js", "");
+        assert!(Build::whole(&dist).is_ok(), "it was unpacked here");
+    }
+
+    #[test]
+    fn a_standalone_build_ends_with_its_server() {
+        let app = tempfile::tempdir().unwrap();
+        let dist = app.path().join(".next");
+        for file in ["BUILD_ID", "routes-manifest.json", "prerender-manifest.json", LAST] {
+            write(&dist, file, "{}");
+        }
+        let described = r#"{ "config": { "output": "standalone" }, "relativeAppDir": "apps/web" }"#;
+        write(&dist, "required-server-files.json", described);
+        assert!(Build::whole(&dist).is_ok(), "who takes the copies away wants `next start`");
+        write(&dist, "standalone/package.json", "{}");
+        assert_eq!(Build::whole(&dist), Err("it has no standalone/apps/web/server.js yet".into()));
+        write(&dist, "standalone/apps/web/server.js", "");
+        assert!(Build::whole(&dist).is_ok());
+    }
+
+    #[test]
+    fn a_build_of_the_same_name_is_another() {
+        let app = tempfile::tempdir().unwrap();
+        for file in WRITTEN {
+            write(app.path(), file, "{}");
+        }
+        let one = Build::read(app.path()).unwrap();
+        assert!(one.is_there());
+        for file in WRITTEN {
+            let before = Build::read(app.path()).unwrap();
+            let later = SystemTime::now() + Duration::from_secs(60);
+            fs::File::options().write(true).open(app.path().join(file)).unwrap().set_modified(later).unwrap();
+            assert_ne!(Build::read(app.path()).unwrap(), before, "{file}");
+        }
+        assert!(!one.is_there());
+    }
+}
