@@ -52,6 +52,182 @@ fn paths(prefix: &str, table: &toml::Table, found: &mut Vec<String>) {
     }
 }
 
+/// The keys at which `proxy.toml` says "(restart)", on their own line or on one that goes on from it.
+fn marked() -> Vec<String> {
+    let (mut section, mut key, mut marked) = (String::new(), String::new(), Vec::new());
+    for line in DOCUMENTED.lines() {
+        let text = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(name) = text.strip_prefix('[') {
+            section = name.trim_start_matches('[').split(']').next().unwrap().to_owned();
+        } else if let Some((name, _)) = text.split_once(" = ")
+            && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        {
+            key = format!("{section}.{name}");
+        }
+        // The words at the top say what the mark means.
+        if line.contains("(restart)") && !section.is_empty() {
+            marked.push(key.clone());
+        }
+    }
+    marked.sort();
+    marked
+}
+
+/// A file that gives `key` another value than its default, and nothing else that matters.
+fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
+    let (section, name) = key.rsplit_once('.').expect("a key of a section");
+    let special = match key {
+        // What must stand beside others.
+        "listen.https" => Some("[listen]\nhttps = \"127.0.0.1:443\"\n[tls]\nself_signed = true".to_owned()),
+        // A process of its own; what the paths lead to is not looked at here.
+        "app.dir" => Some("[app]\ndir = \"somewhere\"".to_owned()),
+        "listen.proxy_protocol" => {
+            Some("[listen]\nproxy_protocol = \"accept\"\ntrusted_proxies = \"10.0.0.0/8\"".to_owned())
+        }
+        "realtime.tokens.required" => {
+            let secret = "secret = \"a secret of at least thirty-two bytes\"";
+            Some(format!("[realtime.tokens]\nrequired = true\n{secret}"))
+        }
+        "app.dev" => Some("[app]\ndir = \"somewhere\"\ndev = true".to_owned()),
+        _ => None,
+    };
+    let candidates = match default {
+        Some(toml::Value::Boolean(value)) => vec![(!value).to_string()],
+        Some(toml::Value::Integer(value)) => {
+            vec![(value + 1).to_string(), (value - 1).to_string(), "\"12345\"".into(), "\"7s\"".into()]
+        }
+        Some(toml::Value::Float(value)) => vec![(value + 1.0).to_string()],
+        _ => OTHERS.iter().map(|value| (*value).to_owned()).collect(),
+    };
+    let files = candidates.iter().map(|value| format!("[{section}]\n{name} = {value}\n"));
+    special
+        .into_iter()
+        .chain(files)
+        .find(|text| Config::parse("other", text).is_ok_and(|other| other != Config::default()))
+}
+
+/// Values of every kind that a key can have.
+const OTHERS: &[&str] = &[
+    "\"7s\"",
+    "\"300KiB\"",
+    "\"2MiB\"",
+    "\"9KiB\"",
+    "\"127.0.0.1:9\"",
+    "\"unix:/somewhere\"",
+    "\"off\"",
+    "\"others\"",
+    "\"json\"",
+    "\"1.3\"",
+    "\"accept\"",
+    "\"/other\"",
+    "\"other\"",
+    "\"10.0.0.0/8\"",
+    "\"gzip\"",
+    "\"connect\"",
+    "\"https://other.test\"",
+    "{ OTHER = \"value\" }",
+    "7",
+    "\"a token of at least thirty-two characters\"",
+    "\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
+    "\"text/html\"",
+];
+
+#[test]
+fn restart_stands_at_the_keys_that_need_one_and_at_no_other() {
+    let text = uncommented();
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    let mut needing = Vec::new();
+    let mut untried = Vec::new();
+    for key in Config::keys("").into_iter().filter(|key| key.contains('.')) {
+        let documented =
+            key.split('.').try_fold(&toml::Value::Table(table.clone()), |value, part| value.get(part)).cloned();
+        if documented.as_ref().is_some_and(|value| value.is_table() && key != "app.env") {
+            continue; // a section, whose keys come by themselves
+        }
+        match other_value(&key, documented.as_ref()) {
+            Some(other) => {
+                let other = Config::parse("other", &other).unwrap_or_else(|problems| panic!("{problems}"));
+                needing.extend(other.needs_restart(&Config::default()).into_iter().map(str::to_owned));
+            }
+            None => untried.push(key),
+        }
+    }
+    needing.sort();
+    needing.dedup();
+    assert_eq!(needing, marked());
+    assert_eq!(untried, UNTRIED);
+}
+
+/// Keys that no text alone can change: lists of tables, names of files that are read at once, and one that needs those.
+const UNTRIED: &[&str] = &[
+    "realtime.socketio",
+    "realtime.pusher",
+    "realtime.channel",
+    "realtime.tokens.secret_file",
+    "realtime.tokens.public_key",
+    "realtime.tokens.jwks",
+    "callbacks.url",
+    "callbacks.secret_file",
+    "tls.certificate",
+    "tls.key",
+    "tls.certificates",
+    "api.token_file",
+];
+
+#[test]
+fn a_section_is_handed_over_at_a_reload_unless_all_its_keys_need_a_restart() {
+    let reload = [
+        include_str!("../../src/doorway/rooms.rs"),
+        include_str!("../../src/doorway/reload.rs"),
+        include_str!("../../src/doorway/run.rs"),
+    ];
+    let (_, after) = reload[0].split_once("pub fn reload").expect("Rooms::reload");
+    let (rooms, _) = after.split_once("\n    }\n").expect("its end");
+    let marked = marked();
+    let text = uncommented();
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    for (section, keys) in &table {
+        let is_all_marked = keys.as_table().unwrap().keys().all(|key| marked.contains(&format!("{section}.{key}")));
+        let is_handed_over = rooms.contains(&format!("config.{section}"))
+            || reload[1].contains(&format!("log::reload(&config.{section})"))
+            // Rooms take these with others, and the drain asks for the config of the day.
+            || match section.as_str() {
+                "http" => rooms.contains("settings(config)"),
+                "app" => rooms.contains("supervised(config"),
+                "drain" => reload[2].contains("self.config.drain.timeout") && reload[2].contains("self.config = config"),
+                _ => false,
+            };
+        assert!(
+            is_all_marked || is_handed_over,
+            "[{section}] is not handed to its room: mark its keys or hand it over"
+        );
+    }
+}
+
+#[test]
+fn the_documented_file_begins_with_its_sections_and_fits_a_screen() {
+    let (contents, rest) = DOCUMENTED.split_once("\n\n").expect("a head");
+    let named = |text: &str| -> Vec<String> {
+        let opening = text.match_indices('[').filter(|(at, _)| !text[..*at].ends_with('['));
+        opening.map(|(at, _)| text[at..].trim_start_matches('[').split(']').next().unwrap().to_owned()).collect()
+    };
+    let listed: Vec<String> = contents.lines().skip_while(|line| *line != "#").flat_map(named).collect();
+    let is_header = |line: &&str| {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        line.starts_with('[') && line.split('#').next().is_some_and(|line| line.trim_end().ends_with(']'))
+    };
+    let inner = ["tls.certificates", "realtime.pusher.webhooks", "realtime.pusher.more_keys"];
+    let headers = rest.lines().filter(is_header).map(|line| line.strip_prefix("# ").unwrap_or(line));
+    let there: Vec<String> = headers
+        .flat_map(|line| named(line.split('#').next().unwrap()))
+        .filter(|name| !inner.contains(&name.as_str()))
+        .collect();
+    assert_eq!(listed, there);
+    for line in DOCUMENTED.lines() {
+        assert!(line.chars().count() <= 120, "longer than 120 characters: {line}");
+    }
+}
+
 /// Every problem of `text`, as "line:column what (help)".
 fn problems(text: &str) -> Vec<String> {
     let Err(problems) = Config::parse("proxy.toml", text) else { return Vec::new() };
