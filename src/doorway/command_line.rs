@@ -1,6 +1,7 @@
 //! What a user types, and what the process exits with.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::Doorway;
 use super::ask;
+use super::defaults;
 use super::source::{DEFAULT_FILE, Source};
 use crate::config::Config;
 use crate::telemetry::log;
@@ -43,6 +45,12 @@ enum Command {
         /// The file [default: proxy.toml]
         file: Option<PathBuf>,
     },
+    /// Print the default configuration, every key with its unit and a line of why
+    Config {
+        /// Print instead what FILE changes of it: key, value, default; exit 1 if FILE is wrong [default: proxy.toml]
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_FILE)]
+        diff: Option<PathBuf>,
+    },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
         /// The config file of the running door, for `[admin] listen` [default: proxy.toml, if there is one]
@@ -74,6 +82,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match command_line.command {
         Some(Command::Check { file }) => check(file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))),
+        Some(Command::Config { diff }) => print_config(diff.as_deref()),
         Some(Command::Reload { config }) => ask::reload(config),
         None => serve(command_line.serve),
     };
@@ -99,6 +108,19 @@ fn check(file: &Path) -> Result<ExitCode, String> {
         println!("no channel is open to anyone");
     }
     open.iter().for_each(|line| println!("{line}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_config(diff: Option<&Path>) -> Result<ExitCode, String> {
+    let text = match diff {
+        Some(file) => defaults::differences(file).map_err(|error| error.to_string())?,
+        None => defaults::DOCUMENTED.to_owned(),
+    };
+    // A reader that has seen enough (`head`) is no error.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if text.is_empty() {
+        eprintln!("nothing differs from the defaults");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,6 +4,7 @@ pub mod command_line;
 
 mod ask;
 mod banner;
+mod defaults;
 mod dispatch;
 mod numbers;
 mod reload;

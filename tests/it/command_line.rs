@@ -34,7 +34,7 @@ fn help_and_version() {
     let here = folder(&[]);
     let help = doorway(here.path(), &["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for word in ["check", "--config", "--version", "[DIR]", "Exit codes", "SIGHUP"] {
+    for word in ["check", "config", "--config", "--version", "[DIR]", "Exit codes", "SIGHUP"] {
         assert!(stdout(&help).contains(word), "{word} in {}", stdout(&help));
     }
     let version = doorway(here.path(), &["--version"]);
@@ -122,6 +122,82 @@ fn check_of_a_file_that_is_not_there() {
         assert!(stderr(&output).starts_with("doorway: cannot read "), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 1, "one sentence: {}", stderr(&output));
     }
+}
+
+#[test]
+fn config_prints_the_documented_file_which_changes_nothing() {
+    let here = folder(&[]);
+    let output = doorway(here.path(), &["config"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+    assert_eq!(stdout(&output), include_str!("../../proxy.toml"));
+
+    std::fs::write(here.path().join("proxy.toml"), &output.stdout).unwrap();
+    let check = doorway(here.path(), &["check"]);
+    assert_eq!(check.status.code(), Some(0), "{}", stderr(&check));
+    for arguments in [&["config", "--diff"][..], &["config", "--diff", "proxy.toml"]] {
+        let diff = doorway(here.path(), arguments);
+        assert_eq!((diff.status.code(), stdout(&diff)), (Some(0), String::new()), "{}", stderr(&diff));
+        assert_eq!(stderr(&diff), "nothing differs from the defaults\n");
+    }
+}
+
+#[test]
+fn config_diff_says_key_value_and_default_of_what_differs() {
+    let text = r#"
+[listen]
+http = ["127.0.0.1:8081", "[::1]:8081"]
+tcp_keepalive = "1m"           # the default, in other words
+backlog = 4096
+[app]
+dir = "."
+url = "http://127.0.0.1:3000"  # the default, but beside dir there is none
+env = { DATABASE_URL = "postgres://user:password@db/app" }
+[callbacks]
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+[[realtime.channel]]
+match = "room-*"
+history = 0
+[[realtime.channel]]
+match = "news"
+publish = "app"
+history = 10
+[realtime.plain]
+echo = false
+"#;
+    let here = folder(&[("mine.toml", text)]);
+    let output = doorway(here.path(), &["config", "--diff", "mine.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stdout(&output);
+    let mut lines: Vec<_> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            r#"app.dir = "."  # no default"#,
+            r#"app.env = "(not shown)"  # default: {}"#,
+            r#"app.url = "http://127.0.0.1:3000"  # no default"#,
+            r#"callbacks.secret = "(not shown)"  # no default"#,
+            r#"listen.http = ["127.0.0.1:8081", "[::1]:8081"]  # default: "0.0.0.0:8080""#,
+            r#"realtime.channel[0].match = "room-*"  # no default"#,
+            r#"realtime.channel[1].history = 10  # default: 0"#,
+            r#"realtime.channel[1].match = "news"  # no default"#,
+            r#"realtime.channel[1].publish = "app"  # default: "anyone""#,
+            r#"realtime.plain.echo = false  # default: true"#,
+        ]
+    );
+}
+
+#[test]
+fn config_diff_of_a_wrong_file_says_what_check_says() {
+    let here = folder(&[("mine.toml", "[drain]\ntimeout = \"soon\"\n[app]\ndir = \"nowhere\"\n")]);
+    let check = doorway(here.path(), &["check", "mine.toml"]);
+    for (file, expected) in
+        [("mine.toml", stderr(&check)), ("none.toml", stderr(&doorway(here.path(), &["check", "none.toml"])))]
+    {
+        let diff = doorway(here.path(), &["config", "--diff", file]);
+        assert_eq!((diff.status.code(), stdout(&diff), stderr(&diff)), (Some(1), String::new(), expected));
+    }
+    assert!(stderr(&check).contains("2 problems"), "{}", stderr(&check));
 }
 
 #[test]
