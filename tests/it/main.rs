@@ -35,6 +35,7 @@ mod listen_config;
 mod listen_inherited;
 mod listen_limits;
 mod listen_proxy_protocol;
+mod lists;
 mod logs;
 mod pusher;
 mod realtime_callbacks;
