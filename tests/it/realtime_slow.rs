@@ -59,6 +59,29 @@ async fn it_is_closed() {
     assert_eq!(slow.closed().await.0, 1013);
     let line = door.wait_for_log(|line| line["message"] == "socket closed" && line["reason"] == "slow");
     assert_eq!(line["code"], 1013);
+    assert_eq!(line["channel"], "room", "{line}");
+    let (messages, bytes) = (line["waiting_messages"].as_u64().unwrap(), line["waiting_bytes"].as_u64().unwrap());
+    // Full of either: a megabyte, or twenty messages of 60 KB.
+    assert!((10..=20).contains(&messages) && bytes > messages * 60_000, "{line}");
+}
+
+#[tokio::test]
+async fn without_words_for_a_loss_it_is_closed_and_the_log_says_what_waited() {
+    let door = door().config(config("slow = \"drop-oldest\"") + "verbatim = true\nbroadcast = \"others\"\n").start();
+    let mut slow = connect_narrow(&door, "/api/ws/room").await;
+    let mut fast = connect(&door, "/api/ws/room").await;
+    let mut speaker = connect(&door, "/api/ws/room").await;
+    let filler = "x".repeat(60_000);
+    for _ in 0..FLOOD {
+        speaker.say(&filler).await;
+        assert_eq!(fast.hear().await, filler);
+    }
+    assert_eq!(slow.closed().await.0, 1013);
+    let line = door.wait_for_log(|line| line["message"] == "socket closed" && line["reason"] == "slow");
+    assert_eq!((&line["channel"], line["waiting_bytes"].is_u64()), (&"room".into(), true), "{line}");
+    speaker.close(1000).await;
+    let line = door.wait_for_log(|line| line["message"] == "socket closed" && line["by"] == "client");
+    assert!(line["channel"].is_null() && line["waiting_bytes"].is_null(), "only of slow clients: {line}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::mailboxes::{MailboxAddress, MailboxShard};
 use super::numbers::Numbers;
 use super::outbox::{Item, OutboxEntry, OutboxLimits, Pushed, Slow};
 use super::sync::Mutex;
-use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Encoded, EncodedFrames, Encoding, Event};
+use crate::realtime::vocabulary::{ConnectionId, Encoded, EncodedFrames, Encoding, Event};
 
 /// What fan-out needs of the hub.
 pub struct FanOut<'a> {
@@ -107,7 +107,7 @@ impl FanOut<'_> {
                         }
                         Pushed::Full => {
                             self.numbers.dropped(Slow::Disconnect, 1);
-                            mailboxes.end(subscriber.slot, DisconnectReason::Slow);
+                            mailboxes.end_slow(subscriber.slot, Some(&entry.name));
                         }
                     }
                 }

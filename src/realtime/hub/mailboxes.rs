@@ -9,8 +9,8 @@ use super::sync::{Mutex, MutexGuard};
 use slab::Slab;
 
 use super::direct_writer::DirectWriter;
-use super::outbox::{Outbox, OutboxEntry, OutboxLimits, Pushed, Slow};
-use crate::realtime::vocabulary::{ConnectionId, DisconnectReason};
+use super::outbox::{Backlog, Outbox, OutboxEntry, OutboxLimits, Pushed, Slow};
+use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason};
 
 /// Where a mailbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,11 +68,18 @@ struct Mailbox {
     turn: SessionTurn,
     is_due: bool,
     crowded: bool,
-    closing: Option<Box<DisconnectReason>>,
+    closing: Option<Box<Ordered>>,
     /// It was told to close: after what it was not told before that, nothing more may come.
     is_ended: bool,
     /// Channels that go on in the history, from which offset. Bounded by the client's subscriptions.
     behind: Vec<(u32, u64)>,
+}
+
+/// The order to close, and what had waited where that is the reason.
+#[derive(Debug)]
+pub struct Ordered {
+    pub why: DisconnectReason,
+    pub backlog: Option<Backlog>,
 }
 
 /// Whose move it is.
@@ -91,7 +98,7 @@ enum SessionTurn {
 pub struct Delivery {
     pub entries: VecDeque<OutboxEntry>,
     pub behind: Vec<(u32, u64)>,
-    pub closing: Option<Box<DisconnectReason>>,
+    pub closing: Option<Box<Ordered>>,
     /// Nothing was left behind.
     pub is_all: bool,
 }
@@ -224,7 +231,7 @@ impl MailboxShard {
         delivery.behind.append(&mut mailbox.behind);
         delivery.is_all = mailbox.outbox.is_empty();
         // Last words come before the end, but for who reads too slowly: it may come back for them.
-        let is_slow = mailbox.closing.as_deref() == Some(&DisconnectReason::Slow);
+        let is_slow = mailbox.closing.as_deref().is_some_and(|ordered| ordered.why == DisconnectReason::Slow);
         delivery.closing = if delivery.is_all || is_slow { mailbox.closing.take() } else { None };
         // What comes from now on wakes it: it need not look again before that.
         mailbox.turn = if delivery.is_all { SessionTurn::Asleep } else { SessionTurn::Busy };
@@ -317,13 +324,30 @@ impl Mailboxes {
 
     /// The connection is to end. The first reason stands.
     pub fn end(&mut self, slot: u32, why: DisconnectReason) {
+        self.order(slot, |_| Ordered { why, backlog: None });
+    }
+
+    /// The same for a client that reads too slowly: something of `channel` did not fit beside what waits.
+    pub fn end_slow(&mut self, slot: u32, channel: Option<&Channel>) {
+        self.order(slot, |outbox| Ordered {
+            why: DisconnectReason::Slow,
+            backlog: Some(outbox.backlog(channel.cloned())),
+        });
+    }
+
+    fn order(&mut self, slot: u32, ordered: impl FnOnce(&Outbox) -> Ordered) {
         if let Some(mailbox) = self.slots.get_mut(slot as usize) {
             if !mailbox.is_ended {
                 mailbox.is_ended = true;
-                mailbox.closing = Some(Box::new(why));
+                mailbox.closing = Some(Box::new(ordered(&mailbox.outbox)));
             }
             mailbox.wake();
         }
+    }
+
+    /// What waits in a mailbox, where something of `channel` did not fit.
+    pub fn backlog(&self, slot: u32, channel: Channel) -> Option<Backlog> {
+        Some(self.slots.get(slot as usize)?.outbox.backlog(Some(channel)))
     }
 
     /// Drops what waits of a channel that the client has left.

@@ -47,6 +47,7 @@ pub use events::{HubEvent, Observer};
 pub use flusher::FlushBatch;
 pub use mailboxes::Delivery;
 pub use numbers::Numbers;
+pub use outbox::Backlog;
 pub use questions::{AckReply, Answers, PendingAck};
 pub use reading::{ChannelOverview, Past};
 
@@ -237,7 +238,7 @@ impl Hub {
             let pushed = mailboxes.push(slot, entry, Slow::Disconnect, &limits);
             if pushed == Pushed::Full {
                 self.numbers.dropped(Slow::Disconnect, 1);
-                mailboxes.end(slot, DisconnectReason::Slow);
+                mailboxes.end_slow(slot, None);
             }
             pushed
         });

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::realtime::vocabulary::{Command, EncodedFrames, Event};
+use crate::realtime::vocabulary::{Channel, Command, EncodedFrames, Event};
 use crate::settings::{Section, Size, keywords};
 
 /// The section `[realtime.outbox]`: what may wait for one client.
@@ -79,6 +79,15 @@ impl OutboxEntry {
     }
 }
 
+/// What had waited for a client when it was found to read too slowly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// Where the message came from that did not fit; `None` for what is of no channel.
+    pub channel: Option<Channel>,
+    pub messages: usize,
+    pub bytes: usize,
+}
+
 /// What came of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
@@ -111,6 +120,11 @@ impl Outbox {
     /// Messages that wait.
     pub fn len(&self) -> usize {
         self.queue.len() - self.marks
+    }
+
+    /// What waits now, where the next message of `channel` did not fit.
+    pub fn backlog(&self, channel: Option<Channel>) -> Backlog {
+        Backlog { channel, messages: self.len(), bytes: self.bytes }
     }
 
     pub fn is_half_full(&self, limits: &OutboxLimits) -> bool {

@@ -52,7 +52,8 @@ impl Session {
         self.dialect.close_frames(&why, now, &mut step);
         self.perform(step, now);
         let close = why.close();
-        self.ended(SessionEnd::Us { word: why.label(), code: close.code });
+        let backlog = if why == Why::Slow { self.client.backlog() } else { None };
+        self.ended(SessionEnd::Us { word: why.label(), code: close.code, backlog });
         // Taken only where the dialect had no close of its own.
         self.link_state.push(Frame::Close(Some(close)));
     }

@@ -326,6 +326,7 @@ impl Session {
             Item::Lost { after } => {
                 if let Some((channel, after)) = self.client.position(entry.channel, after) {
                     let upto = Position { offset: entry.offset, ..after };
+                    self.client.lags(&channel);
                     self.deliver(&Event::Lost { channel, after, upto }, now);
                 }
             }

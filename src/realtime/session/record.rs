@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::realtime::entrance::Arrival;
 use crate::realtime::entrance::admission::ConnectionPermit;
-use crate::realtime::hub::Written;
+use crate::realtime::hub::{Backlog, Written};
 use crate::realtime::link::Traffic;
 use crate::telemetry::Registry;
 
@@ -89,6 +89,8 @@ pub enum SessionEnd {
     Us {
         word: &'static str,
         code: u16,
+        /// What had waited for a client that read too slowly, where that is why.
+        backlog: Option<Backlog>,
     },
     /// By the link's own rules, in its own word.
     Link {
@@ -197,6 +199,8 @@ impl Drop for SessionRecord {
         let is_strange = matches!(end, SessionEnd::Client { code: Some(..1000 | 1016..) });
         let code = if is_strange { 0 } else { end.code() };
         numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.label(), code }).inc();
+        let backlog = if let SessionEnd::Us { backlog, .. } = end { backlog.as_ref() } else { None };
+        let channel = backlog.and_then(|backlog| backlog.channel.as_ref()).map(tracing::field::display);
         let detail = if let SessionEnd::Link { detail, .. } | SessionEnd::Lost { detail } = end { detail } else { "" };
         info!(
             target: "access",
@@ -208,6 +212,9 @@ impl Drop for SessionRecord {
             reason = end.label(),
             code = end.code(),
             detail,
+            channel,
+            waiting_messages = backlog.map(|backlog| backlog.messages),
+            waiting_bytes = backlog.map(|backlog| backlog.bytes),
             seconds = who.opened.elapsed().as_secs_f64(),
             messages_in = traffic.messages_in,
             messages_out = traffic.messages_out,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::Client;
 use crate::realtime::hub::direct_writer::DirectWriter;
 use crate::realtime::hub::mailboxes::BATCH_BYTES;
-use crate::realtime::hub::outbox::{Item, OutboxEntry};
+use crate::realtime::hub::outbox::{Backlog, Item, OutboxEntry};
 use crate::realtime::vocabulary::{Channel, DisconnectReason, Encoded, Event, Moment, Position};
 
 /// How much is replayed at a time: the rest waits until this is written.
@@ -75,7 +75,22 @@ impl Client {
 
     /// Why it is to be closed, if it is.
     pub fn closing(&mut self) -> Option<DisconnectReason> {
-        self.delivery.closing.take().map(|why| *why)
+        let ordered = *self.delivery.closing.take()?;
+        if ordered.backlog.is_some() {
+            self.rare.get_or_insert_default().backlog = ordered.backlog;
+        }
+        Some(ordered.why)
+    }
+
+    /// Notes that messages of `channel` were dropped: its dialect may end it for that.
+    pub fn lags(&mut self, channel: &Channel) {
+        let backlog = self.hub.shard(self.address()).lock().backlog(self.address().slot, channel.clone());
+        self.rare.get_or_insert_default().backlog = backlog;
+    }
+
+    /// What had waited for it when it was last found to read too slowly.
+    pub fn backlog(&mut self) -> Option<Backlog> {
+        self.rare.as_mut()?.backlog.take()
     }
 
     /// The next part of what is in the history from `next` on, to deliver now. `None` when that was all and the

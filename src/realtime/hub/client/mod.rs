@@ -12,6 +12,7 @@ use super::Hub;
 use super::channel::ChannelEntry;
 use super::events::HubEvent;
 use super::mailboxes::{Delivery, MailboxAddress};
+use super::outbox::Backlog;
 use super::policy::{Allowed, Policy};
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::hub::remedy::Verb;
@@ -61,6 +62,8 @@ struct Rare {
     rates: Vec<PublishRate>,
     /// The channel that the app let it into before it was there to subscribe.
     admitted: Option<Channel>,
+    /// What had waited for it when it was found to read too slowly.
+    backlog: Option<Backlog>,
 }
 
 /// The members that a client stands behind, and where. Bounded like subscriptions.
