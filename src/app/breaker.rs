@@ -1,9 +1,9 @@
 //! A circuit breaker: an app that fails again and again is left alone for a while, then tried with one question.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::shares::Holder;
@@ -91,13 +91,12 @@ impl Breaker {
         opens
     }
 
-    fn silent(&self) -> std::sync::MutexGuard<'_, HashSet<Holder>> {
-        self.hung.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn silent(&self) -> MutexGuard<'_, HashSet<Holder>> {
+        self.hung.lock()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing under this lock can panic.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 

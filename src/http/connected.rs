@@ -1,10 +1,11 @@
 //! One client's connection, as those who serve its requests share it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
+use parking_lot::Mutex;
 
 use super::{Refusal, Settings};
 use crate::listen::Peer;
@@ -63,7 +64,7 @@ impl Connected {
 
     /// The authority `text` stands for: the last one where it is the same, else what `parse` makes of it.
     pub fn authority<E>(&self, text: &[u8], parse: impl FnOnce() -> Result<Authority, E>) -> Result<Authority, E> {
-        let mut last = self.authority.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.authority.lock();
         if let Some(known) = last.as_ref().filter(|known| known.as_str().as_bytes() == text) {
             return Ok(known.clone());
         }

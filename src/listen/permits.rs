@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
@@ -81,7 +82,7 @@ impl Permits {
     }
 
     fn shard(&self, holder: Holder) -> MutexGuard<'_, HashMap<Holder, usize>> {
-        self.by_holder[holder.shard(SHARDS)].lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_holder[holder.shard(SHARDS)].lock()
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
         drop(first);
         assert!(permits.take().charge(address, Some(2)));
         drop((second, third));
-        assert!(permits.by_holder.iter().all(|shard| shard.lock().unwrap().is_empty()), "nothing is left behind");
+        assert!(permits.by_holder.iter().all(|shard| shard.lock().is_empty()), "nothing is left behind");
     }
 
     #[test]

@@ -13,8 +13,8 @@ fn all(shares: &Arc<Shares>, holder: Holder) -> Vec<Share> {
 
 fn nothing_is_left(shares: &Arc<Shares>) {
     assert_eq!(shares.taken(), 0);
-    assert!(shares.held.iter().all(|shard| shard.lock().unwrap().is_empty()));
-    let line = shares.line.lock().unwrap();
+    assert!(shares.held.iter().all(|shard| shard.lock().is_empty()));
+    let line = shares.line.lock();
     assert_eq!((line.len(), line.holders()), (0, 0));
 }
 
@@ -73,7 +73,7 @@ async fn holders_take_turns() {
         let (shares, order) = (Arc::clone(&shares), Arc::clone(&order));
         waiting.push(tokio::spawn(async move {
             let share = shares.take(holder(number)).await;
-            order.lock().unwrap().push(number);
+            order.lock().push(number);
             drop(share);
         }));
         tokio::task::yield_now().await;
@@ -82,7 +82,7 @@ async fn holders_take_turns() {
     for waiting in waiting {
         waiting.await.unwrap();
     }
-    assert_eq!(*order.lock().unwrap(), [1, 2, 1, 1]);
+    assert_eq!(*order.lock(), [1, 2, 1, 1]);
     nothing_is_left(&shares);
 }
 

@@ -238,7 +238,8 @@ impl Visit for Human<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use parking_lot::Mutex;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
     use serde_json::Value;
@@ -254,7 +255,7 @@ mod tests {
             true
         }
         fn event(&self, event: &Event<'_>) {
-            render(self.0, event, &mut self.1.lock().unwrap());
+            render(self.0, event, &mut self.1.lock());
         }
         fn new_span(&self, _span: &Attributes<'_>) -> Id {
             Id::from_u64(1)
@@ -268,7 +269,7 @@ mod tests {
     fn captured(look: Look, log: impl FnOnce()) -> String {
         let line = Arc::default();
         tracing::subscriber::with_default(Capture(look, Arc::clone(&line)), log);
-        String::from_utf8(line.lock().unwrap().clone()).unwrap()
+        String::from_utf8(line.lock().clone()).unwrap()
     }
 
     fn parsed(line: &str) -> Value {

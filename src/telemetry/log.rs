@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -70,7 +71,7 @@ fn filter(config: &Config) -> Result<Targets, String> {
 }
 
 fn set(filter: Targets) {
-    *FILTER.write().unwrap_or_else(PoisonError::into_inner) = Some(filter);
+    *FILTER.write() = Some(filter);
 }
 
 fn look(format: Format, terminal: bool) -> Look {
@@ -97,13 +98,13 @@ impl Subscriber for Lines {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let filter = FILTER.read().unwrap_or_else(PoisonError::into_inner);
+        let filter = FILTER.read();
         metadata.is_event()
             && filter.as_ref().is_some_and(|filter| filter.would_enable(metadata.target(), metadata.level()))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let filter = FILTER.read().unwrap_or_else(PoisonError::into_inner);
+        let filter = FILTER.read();
         filter.as_ref().and_then(|filter| filter.iter().map(|(_, level)| level).chain(filter.default_level()).max())
     }
 

@@ -2,8 +2,9 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Lines that wait to be written, in bytes. When it is full, further lines are dropped and counted; the log says how
 /// many as soon as it moves again.
@@ -40,7 +41,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 
@@ -71,7 +72,7 @@ pub fn lost() -> u64 {
 /// Waits until everything is written, at most for `patience`: nobody may be reading.
 pub fn flush(patience: Duration) {
     let unfinished = |waiting: &mut Waiting| !waiting.bytes.is_empty() || waiting.in_hand;
-    let _ = QUEUE.written.wait_timeout_while(QUEUE.lock(), patience, unfinished);
+    let _ = QUEUE.written.wait_while_for(&mut QUEUE.lock(), unfinished, patience);
 }
 
 fn work(lines_lost: fn(u64) -> Vec<u8>) {
@@ -80,7 +81,7 @@ fn work(lines_lost: fn(u64) -> Vec<u8>) {
         let mut waiting = QUEUE.lock();
         while waiting.bytes.is_empty() {
             waiting.asleep = true;
-            waiting = QUEUE.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            QUEUE.arrived.wait(&mut waiting);
         }
         waiting.asleep = false;
         drop(waiting);

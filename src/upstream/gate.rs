@@ -1,10 +1,11 @@
 //! Whether the app can be asked, and where; requests wait here while it cannot.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
@@ -20,6 +21,7 @@ use crate::shares::{Holder, Shares};
 /// What a client is told with a 503. An app starts within seconds; people come back by themselves.
 const COME_BACK: Duration = Duration::from_secs(3);
 
+/// The pool that requests go to, if there is one: requests wait here, `wait_timeout` at most, while there is none.
 pub struct Gate {
     config: Live<Config>,
     /// The one that requests go to once it has been found.
@@ -140,7 +142,7 @@ impl Gate {
     }
 
     fn appointed(&self) -> MutexGuard<'_, Option<Arc<Pool>>> {
-        self.appointed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.appointed.lock()
     }
 
     /// `pool` gave no connection: nobody is asked until its keeper finds it again. Says whether it still stood here.

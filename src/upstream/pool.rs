@@ -3,10 +3,11 @@
 //! Sharded by thread, so that workers do not meet at one lock. Last in, first out: few connections stay warm and
 //! the rest grow old. A new one is dialled only when no idle one is there.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -20,6 +21,7 @@ use crate::telemetry::Seldom;
 /// An idle connection is dropped this long before the app says that it closes it, or at half of a shorter time.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// The connections to one address of the app: at most `connections` open, at most `idle_connections` of them idle.
 pub struct Pool {
     pub address: Address,
     /// That the app does not know itself by this address.
@@ -241,5 +243,5 @@ fn shard_of_thread() -> usize {
 
 /// No code here panics while it holds a lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }

@@ -3,12 +3,13 @@
 mod answer;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -49,7 +50,7 @@ type Key = (ConnectionId, Arc<str>);
 
 impl ConnectionData {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Box<RawValue>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a handler of the app asks clients, and who it is at work for.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{ConnectionId, Publish, Ref};
 
@@ -37,13 +39,13 @@ impl Turn {
 
     /// What happens when it is over, perhaps under some lock.
     pub fn at_the_end(&self, over: impl FnOnce() + Send + 'static) {
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(over));
+        *self.over.lock() = Some(Box::new(over));
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(over) = self.over.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(over) = self.over.get_mut().take() {
             over();
         }
     }

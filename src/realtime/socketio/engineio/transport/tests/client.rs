@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::realtime::link::polling::Denied;
 
+/// The other side of a link: an Engine.IO client that polls and may go over to a WebSocket.
 pub struct Client {
     pub sessions: Arc<PollingSessions>,
     pub sid: Sid,
@@ -81,7 +83,7 @@ struct Ends {
 
 impl Wire {
     pub fn say(&self, text: impl Into<String>) {
-        let mut ends = self.0.lock().unwrap();
+        let mut ends = self.0.lock();
         ends.in_.push_back(Frame::text(text.into()));
         if let Some(server) = ends.server.take() {
             server.wake();
@@ -90,7 +92,7 @@ impl Wire {
 
     /// The connection is gone.
     pub fn cut(&self) {
-        let mut ends = self.0.lock().unwrap();
+        let mut ends = self.0.lock();
         ends.is_cut = true;
         if let Some(server) = ends.server.take() {
             server.wake();
@@ -100,7 +102,7 @@ impl Wire {
     /// The next text; `None` when the server has closed.
     pub async fn hear(&self) -> Option<String> {
         poll_fn(|context| {
-            let mut ends = self.0.lock().unwrap();
+            let mut ends = self.0.lock();
             match ends.out.pop_front() {
                 Some(Frame::Text(text)) => Poll::Ready(Some(text.to_string())),
                 Some(frame) => panic!("{frame:?}"),
@@ -115,7 +117,7 @@ impl Wire {
     }
 
     fn close(&self) {
-        let mut ends = self.0.lock().unwrap();
+        let mut ends = self.0.lock();
         ends.is_closed = true;
         if let Some(client) = ends.client.take() {
             client.wake();
@@ -125,7 +127,7 @@ impl Wire {
 
 impl Link for Wire {
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
-        let mut ends = self.0.lock().unwrap();
+        let mut ends = self.0.lock();
         if let Some(frame) = ends.in_.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -137,7 +139,7 @@ impl Link for Wire {
     }
 
     fn push(&mut self, frame: Frame) {
-        let mut ends = self.0.lock().unwrap();
+        let mut ends = self.0.lock();
         ends.out.push_back(frame);
         if let Some(client) = ends.client.take() {
             client.wake();
