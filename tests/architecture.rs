@@ -1,4 +1,5 @@
 //! The house rules that rustc does not hold: who may import whom, what is pure, and that names say what they are.
+#![allow(clippy::unwrap_used, reason = "a test that panics says so")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -477,4 +478,28 @@ fn the_top_level_is_closed() {
     let entries = fs::read_dir(".").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let strange: Vec<_> = entries.filter(|name| !name.starts_with('.') && !known.contains(&name.as_str())).collect();
     assert!(strange.is_empty(), "the top level has {strange:?}: what it holds is agreed on");
+}
+
+/// A type that others may use is documented. The lint `missing_docs` asks the same of every field, variant and one-line
+/// getter: some seven hundred, most of which would repeat their names.
+#[test]
+fn every_public_type_says_what_it_is() {
+    let mut silent = Vec::new();
+    for path in sources(Path::new("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut is_documented = false;
+        for line in text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).map(str::trim) {
+            let item =
+                line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(")?.split_once(") ").map(|(_, rest)| rest));
+            if let Some(item) = item
+                && ["struct ", "enum ", "trait ", "type "].iter().any(|kind| item.starts_with(kind))
+                && !is_documented
+            {
+                silent.push(format!("{}: {line}", path.display()));
+            }
+            // Attributes may stand between, over several lines.
+            is_documented = line.starts_with("///") || is_documented && !line.is_empty() && !line.ends_with(['}', ';']);
+        }
+    }
+    assert!(silent.is_empty(), "no `///` line above:\n{}", silent.join("\n"));
 }

@@ -1,5 +1,6 @@
 //! What must hold for the parsers that are ours (tests/fuzz/laws), held against the inputs that fuzzing found worth
 //! keeping (tests/fuzz/seeds).
+#![allow(clippy::disallowed_types, clippy::unwrap_used, reason = "a test that panics says so")]
 
 use std::path::Path;
 

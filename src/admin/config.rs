@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use crate::settings::{Expected, Section, Setting};
 
+/// The section `[admin]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where health and metrics are served; keep it on loopback. Default `127.0.0.1:9080`.

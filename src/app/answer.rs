@@ -104,6 +104,7 @@ pub struct Do {
     pub act: Act,
 }
 
+/// A thing that the app has the hub do, in its answer to a callback.
 #[derive(Debug)]
 pub enum Act {
     /// To this client only.

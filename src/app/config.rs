@@ -43,6 +43,7 @@ impl EventKind {
     }
 }
 
+/// The section `[callbacks]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// What the app is asked about. Default nothing: the hub does it all alone.

@@ -23,6 +23,7 @@ enum Word {
     TooMany,
 }
 
+/// Metrics of callbacks: `doorway_callbacks_…`.
 pub struct Metrics {
     answers: Family<Outcome, Counter>,
     pub retries: Counter,

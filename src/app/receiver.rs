@@ -10,6 +10,7 @@ use super::remote::Remote;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Receiver(pub(super) Place);
 
+/// The place of a receiver: a route of the app, or an absolute URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// Of the app behind the door.

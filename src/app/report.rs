@@ -10,6 +10,7 @@ use super::{Answer, App, AskError, Question};
 use crate::drain::Signal;
 use crate::shares::Share;
 
+/// A callback whose answer no client waits for, and when it came about.
 pub struct Report {
     question: Question,
     /// What is done about the app's answer.
@@ -19,6 +20,7 @@ pub struct Report {
     _place: Share,
 }
 
+/// The use that is made of the app's answer to a report.
 pub type Then = Box<dyn FnOnce(Answer) + Send>;
 
 impl Report {

@@ -24,6 +24,7 @@ impl Sent {
     }
 }
 
+/// A callback's body, which notes when it has left for the app.
 pub struct Watched {
     body: Full<Bytes>,
     sent: Sent,

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use crate::drain::Signal;
 use crate::telemetry::Registry;
 
+/// Metrics of the process's life: `doorway_config_…`, `doorway_draining`, `doorway_under_way`.
 pub struct Numbers {
     reloads: Counter,
     refused: Counter,

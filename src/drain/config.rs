@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::settings::Section;
 
+/// The section `[drain]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// From SIGTERM to the end of whatever has not finished by itself. Default 25 s.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::http::encoding::Encoding;
 use crate::settings::{Section, Size};
 
+/// The section `[files]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Answer `/_next/static` from disk where the app's folder is known. Default true.

@@ -51,6 +51,7 @@ pub struct Representation {
     pub content: Content,
 }
 
+/// The bytes of a file, or where they lie.
 #[derive(Debug)]
 pub enum Content {
     Memory(Bytes),

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::store::Store;
 use crate::telemetry::Registry;
 
+/// Metrics of answers from disk: `doorway_files_…`.
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     pub answers: Counter,

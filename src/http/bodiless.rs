@@ -25,6 +25,7 @@ impl<S> Layer<S> for Bodiless {
     }
 }
 
+/// The service of the layer that takes the content off answers which have none.
 #[derive(Debug, Clone)]
 pub struct Relieved<S> {
     inner: S,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::canonical::HostPattern;
 use crate::settings::{Section, Size};
 
+/// The section `[http]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The site's names; a request for another one gets 421. Default none: every name is served.

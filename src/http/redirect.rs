@@ -78,6 +78,7 @@ impl<S> Layer<S> for Redirect {
     }
 }
 
+/// The service of [`Redirect`].
 #[derive(Clone)]
 pub struct Redirected<S> {
     inner: S,

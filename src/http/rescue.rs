@@ -58,6 +58,7 @@ impl<S> Layer<S> for Rescue {
     }
 }
 
+/// The service of [`Rescue`].
 #[derive(Debug, Clone)]
 pub struct Rescued<S> {
     inner: S,

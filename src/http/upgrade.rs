@@ -25,6 +25,7 @@ impl<S> Layer<S> for Upgrades {
     }
 }
 
+/// The service of the layer that holds back what a client sends before its upgrade is answered.
 #[derive(Debug, Clone)]
 pub struct Upgrading<S> {
     inner: S,

@@ -141,6 +141,7 @@ impl<S> Layer<S> for Uploads {
     }
 }
 
+/// The service of the layer that bounds a request's body in time and length.
 #[derive(Debug, Clone)]
 pub struct Uploading<S> {
     inner: S,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::settings::{Section, keywords};
 
+/// The section `[listen]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Addresses for plain HTTP. Default `0.0.0.0:8080`.

@@ -45,6 +45,7 @@ impl Inherited {
         for (descriptor, name) in sd_notify::listen_fds_with_names().map_err(InheritedError::Environment)? {
             let name = if name == NAMELESS { "http".to_owned() } else { name };
             // SAFETY: the service manager opened it for this process alone, and nobody else takes it: see RECEIVED.
+            #[expect(unsafe_code, reason = "a descriptor comes as a number, and only we can say that it is ours")]
             let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
             if !NAMES.contains(&name.as_str()) {
                 return Err(InheritedError::Name { name });

@@ -3,6 +3,7 @@
 use super::{entrance, hub, plain, pusher, socketio};
 use crate::settings::Section;
 
+/// The section `[realtime]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Sockets that are closed when Doorway stops are told 1012 (service restart) in place of 1001 (going away).

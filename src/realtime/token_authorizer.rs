@@ -7,6 +7,7 @@ use super::entrance::authorizer::{Allow, Authorizer, ConnectionInfo, Deciding, D
 use super::entrance::token::{TokenError, Tokens};
 use super::vocabulary::{Command, Identity, Inquiry, Moment, Refusal};
 
+/// The authorizer of all clients: it checks tokens itself, and asks the app by callbacks about all else.
 pub struct TokenAuthorizer {
     tokens: Arc<Tokens>,
     app: AppAuthorizer,

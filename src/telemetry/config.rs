@@ -2,6 +2,7 @@
 
 use crate::settings::{Section, keywords};
 
+/// The section `[log]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// How lines look. Default `auto`.
@@ -10,6 +11,7 @@ pub struct Config {
     pub level: String,
 }
 
+/// The look of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people on a terminal, JSON otherwise.

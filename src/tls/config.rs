@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::identity::Identity;
 use crate::settings::{Section, keywords};
 
+/// The section `[tls]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// PEM file with the certificate chain, leaf first: shown where no other one fits. No default: TLS is off without

@@ -10,6 +10,7 @@ use super::address::Address;
 use crate::http::canonical::path::misspelt;
 use crate::settings::{Expected, Section, Setting};
 
+/// The section `[app]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// An app that runs already. Default `http://127.0.0.1:3000`, unless `dir` is given.

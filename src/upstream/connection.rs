@@ -18,6 +18,7 @@ const BLOCK: usize = 8 * 1024;
 /// And while a long body streams through; about the most memory that one answer holds here.
 const BLOCK_MAX: usize = 64 * 1024;
 
+/// A connection to the app, its two halves, and its place among those that may be open.
 #[derive(Debug)]
 pub struct Connection {
     pub reader: Reader,

@@ -20,6 +20,7 @@ pub struct NoAnswer {
     pub had_begun: bool,
 }
 
+/// The reason why one request came to no answer on one connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     #[error("the app closed the connection")]

@@ -7,12 +7,14 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{tcp, unix};
 
+/// The half of a connection to the app that is read.
 #[derive(Debug)]
 pub enum Reader {
     Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
 }
 
+/// The half of a connection to the app that is written.
 #[derive(Debug)]
 pub enum Writer {
     Tcp(tcp::OwnedWriteHalf),

@@ -53,6 +53,7 @@ impl<S> Layer<S> for Access {
     }
 }
 
+/// The service of [`Access`].
 #[derive(Clone)]
 pub struct Accessed<S> {
     inner: S,

@@ -27,6 +27,7 @@ struct Labels {
     status: &'static str,
 }
 
+/// Metrics of requests: `doorway_http_…`.
 pub struct Numbers {
     requests: [[Counter; CLASSES.len()]; METHODS.len() + 1],
     pub in_flight: Gauge,

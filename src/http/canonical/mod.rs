@@ -35,6 +35,7 @@ impl<S> Layer<S> for Canonical {
     }
 }
 
+/// The service of the layer that gives each request one meaning.
 #[derive(Debug, Clone)]
 pub struct Canonicalised<S> {
     inner: S,

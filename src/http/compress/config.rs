@@ -6,6 +6,7 @@ use crate::settings::{Section, Size};
 
 use super::kind::Kind;
 
+/// The section `[compress]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Compress answers of the app. The app is then asked for plain ones. Default true.

@@ -106,6 +106,7 @@ impl<S> Layer<S> for Compress {
     }
 }
 
+/// The service of [`Compress`].
 #[derive(Clone)]
 pub struct Compressed<S> {
     inner: S,

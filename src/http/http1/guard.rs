@@ -38,6 +38,7 @@ pub struct Verdict {
     pub then: Then,
 }
 
+/// The next step, after the bytes that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// The rest, if any, is the beginning of a head: show it again with more.

@@ -7,6 +7,7 @@ use super::bearer::{BearerTokens, VARIABLE};
 use crate::http::canonical::path::misspelt;
 use crate::settings::{Section, Size};
 
+/// The section `[api]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where the operations are. Default `/_doorway/api/v1`: Next.js has no routes that begin with an underscore, so that

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::telemetry::Registry;
 
+/// Metrics of the API: `doorway_api_…`.
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     requests: Family<Request, Counter>,

@@ -91,6 +91,7 @@ pub struct Step {
     pub actions: Vec<Action>,
 }
 
+/// An action that a dialect's machine wants done.
 #[derive(Debug)]
 pub enum Action {
     Send(Frame),

@@ -22,6 +22,7 @@ pub struct ChannelEntry {
     pub state: Mutex<ChannelState>,
 }
 
+/// The state of a channel: its policy, history, members and subscribers. Guarded by the channel's lock.
 pub struct ChannelState {
     pub policy: Arc<Policy>,
     pub log: Log,

@@ -8,6 +8,7 @@ use super::policy::{Demand, Policy, Rule, open, policy};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, Size};
 
+/// The keys of `[realtime]` that bound the hub, and the policies of `[[realtime.channel]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[[realtime.channel]]`, in the order of the file: the first that fits a name is its policy. Default none.

@@ -40,6 +40,7 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 /// What a shard may keep allocated for those that are due while none is, in mailboxes.
 const SPARE: usize = 4096;
 
+/// A shard of the mailboxes, under one lock; there are about as many shards as threads.
 pub struct MailboxShard {
     number: u8,
     inner: Mutex<Mailboxes>,

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::outbox::Slow;
 use crate::telemetry::Registry;
 
+/// Metrics of the hub: `doorway_hub_…`.
 #[derive(Debug, Clone)]
 pub struct Numbers {
     pub connections: Gauge,

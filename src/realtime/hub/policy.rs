@@ -14,6 +14,7 @@ pub struct Rule {
     pub policy: Policy,
 }
 
+/// The policy of a channel: who may do what there, and what is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Default anyone.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, keywords};
 
+/// The section `[realtime.plain]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The channel of a client that names none. Default `default`.

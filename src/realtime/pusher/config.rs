@@ -11,7 +11,7 @@ use crate::realtime::hub::parts::Part;
 use crate::realtime::hub::policy::{Allowed, Demand};
 use crate::settings::{Pattern, Section, Size, keywords};
 
-/// All apps.
+/// All apps of Pusher Channels, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// In the order of the file; the first shares the names of its channels with the other dialects. Default none: the

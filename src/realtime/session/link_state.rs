@@ -4,6 +4,7 @@
 use crate::realtime::link::Link;
 use crate::realtime::vocabulary::{EncodedFrames, Frame};
 
+/// Where a session's link is.
 pub enum LinkState {
     /// What the first step of a conversation says, at most.
     Early(Vec<EncodedFrames>),

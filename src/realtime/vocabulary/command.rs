@@ -7,6 +7,7 @@ use super::{
     Subscribe, Text,
 };
 
+/// A command of one client to the hub, in no dialect's words.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// May this client be here, in `scope`? Comes back as `Connected` or `Refused`.

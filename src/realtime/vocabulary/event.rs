@@ -6,6 +6,7 @@ use super::{
     Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Payload, Position, Ref, Refusal,
 };
 
+/// An event that a client is told of, in no dialect's words.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     // To every subscriber of a channel: encoded once a form.

@@ -21,6 +21,7 @@ pub struct Rpc {
     pub answer: bool,
 }
 
+/// A wish to hear a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {
     pub ticket: Ref,
@@ -40,6 +41,7 @@ impl Subscribe {
     }
 }
 
+/// A message for others, and who is to hear it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publish {
     pub ticket: Ref,

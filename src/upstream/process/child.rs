@@ -87,7 +87,10 @@ impl Program {
 fn ends_with_us(command: &mut Command) {
     let ask = || rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from);
     // SAFETY: between fork and exec it makes one system call and touches no memory of ours.
-    unsafe { command.pre_exec(ask) };
+    #[expect(unsafe_code, reason = "std offers no safe way to run something in the child before exec")]
+    unsafe {
+        command.pre_exec(ask)
+    };
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -13,6 +13,7 @@ const FLOORS: &[(u64, Version)] = &[(15, Version(15, 5, 29)), (16, Version(16, 4
 /// For who meant another kind of app.
 const ELSE: &str = "to put Doorway in front of another server, start that and name it as [app] url";
 
+/// A version of Node.js or Next.js: major, minor, patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u64, u64, u64);
 

@@ -6,6 +6,7 @@ use super::chunked::Chunked;
 pub use super::chunked::Piece;
 use super::{Framing, Misbehaviour};
 
+/// The framing of an answer's body (RFC 9112 section 6), and how far it has been read.
 #[derive(Debug)]
 pub enum Decoder {
     /// Bytes that are still to come.

@@ -31,6 +31,7 @@ const NEVER_TRAILERS: &[HeaderName] = &[
     UPGRADE,
 ];
 
+/// A decoder of chunked bodies: which part of the framing comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Chunked {
     #[default]

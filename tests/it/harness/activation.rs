@@ -32,6 +32,7 @@ pub fn command(sockets: Vec<(String, TcpListener)>, open_files: Option<u32>) -> 
         command.env("LISTEN_FDNAMES", names.join(":"));
     }
     // SAFETY: between fork and exec only `dup2` and `fcntl` are called, and both are safe there.
+    #[expect(unsafe_code, reason = "std offers no safe way to run something in the child before exec")]
     unsafe {
         command.pre_exec(move || {
             // First out of the way of each other, then in their places, open for what is executed.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::realtime::hub::Hub;
 use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Refusal, Text};
 
+/// A request of the API to close connections.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disconnect {
     pub whom: Whom,
@@ -14,6 +15,7 @@ pub struct Disconnect {
     pub reason: Text,
 }
 
+/// The connections that are to be closed: one, or all of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whom {
     Connection(ConnectionId),

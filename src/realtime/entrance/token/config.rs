@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::settings::Section;
 
+/// The section `[realtime.tokens]`.
 #[derive(Clone, PartialEq)]
 pub struct Config {
     /// Refuse clients without a token. Default false.

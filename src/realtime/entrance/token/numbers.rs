@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use super::TokenError;
 use crate::telemetry::Registry;
 
+/// Metrics of tokens: `doorway_tokens_…`.
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     checked: Family<Outcome, Counter>,

@@ -9,6 +9,7 @@ use crate::realtime::vocabulary::{Frame, Text, Violation};
 /// What is set aside at once for a frame whose header announces more than has come: an announcement costs nothing.
 const TRUST: usize = 16 * 1024;
 
+/// A message of which some frames have come (RFC 6455 section 5.4).
 #[derive(Debug)]
 pub struct AssembledMessage {
     is_text: bool,

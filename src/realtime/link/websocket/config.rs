@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::extension::Offerable;
 use crate::settings::{Section, Size};
 
+/// The section `[realtime.websocket]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
     /// The longest message taken; a longer one closes its socket with 1009, compressed or not. Default 1 MiB.

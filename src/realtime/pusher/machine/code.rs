@@ -6,6 +6,7 @@ use serde_json::json;
 use super::encode::frame;
 use crate::realtime::vocabulary::{CloseFrame, DisconnectReason, Frame, Text};
 
+/// An error code of the protocol, with its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Code {
     /// 4001

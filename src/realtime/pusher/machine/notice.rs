@@ -2,6 +2,7 @@
 
 use crate::realtime::vocabulary::{Channel, Payload};
 
+/// An occurrence that webhooks may tell of and only the machine sees.
 #[derive(Debug, Clone, Copy)]
 pub enum Notice<'a> {
     /// A client sent an event to the others.

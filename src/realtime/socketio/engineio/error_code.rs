@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::http::{Body, Response};
 
+/// An error of Engine.IO: a code and a message, as the Node server has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     TransportUnknown,

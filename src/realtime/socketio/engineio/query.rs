@@ -2,6 +2,7 @@
 
 use crate::http::query::parameter;
 
+/// The parameters of a request to an endpoint of Engine.IO.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Query {
     pub transport: String,

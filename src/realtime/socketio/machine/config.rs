@@ -8,6 +8,7 @@ use crate::settings::{Expected, Pattern, Section, Setting, Size, keywords};
 
 use super::rooms;
 
+/// The keys of `[[realtime.socketio]]` that are Socket.IO's: namespaces, parser, limits, recovery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Which namespaces there are; `*` stands for any characters. Default only `/`.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::packet;
 use crate::realtime::link::LinkError;
 
+/// The reason why a session's transport is over: a word of Engine.IO's, and a detail for the log.
 #[derive(Debug, Clone)]
 pub struct CloseReason {
     word: &'static str,

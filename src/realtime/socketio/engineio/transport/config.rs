@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::settings::{Section, Size, keywords};
 
+/// The keys of `[[realtime.socketio]]` that are Engine.IO's: transports, heartbeat, sizes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// How clients may come. Default both ways.

@@ -16,6 +16,7 @@ use crate::realtime::vocabulary::{Frame, Text};
 /// socket's buffers in the kernel would take of a client whose reads are as far apart.
 const BUFFER: usize = 256 * 1024;
 
+/// The polling transport of one session, as the session sees it.
 pub struct PollingState {
     shared: Arc<PollingSession>,
     /// The body that is read at the moment.

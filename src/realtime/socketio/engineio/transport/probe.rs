@@ -11,6 +11,7 @@ use crate::realtime::vocabulary::{Frame, Text};
 /// How often whoever reads is released while the client waits for that, to read no more.
 const RELEASE: Duration = Duration::from_millis(100);
 
+/// A WebSocket that is being probed before a polling session goes over to it.
 pub struct Probe {
     link: Box<dyn Link>,
     /// When it has taken too long.

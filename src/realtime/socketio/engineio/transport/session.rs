@@ -8,6 +8,7 @@ use super::config::Config;
 use crate::realtime::link::Link;
 use crate::realtime::link::polling::Exchange;
 
+/// The part of a polling session that requests reach by its id.
 pub struct PollingSession {
     pub exchange: Arc<Exchange>,
     pub config: Arc<Config>,

@@ -6,6 +6,7 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+/// A session's id, of 128 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sid(u128);
 
