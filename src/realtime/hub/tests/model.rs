@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::FileFailurePersistence;
 
 use super::*;
 use crate::realtime::hub::outbox::{OutboxLimits, Slow};
@@ -189,7 +190,11 @@ fn run(acts: Vec<Act>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/regressions/hub_model.txt"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_run_keeps_the_promises(acts in acts()) {
