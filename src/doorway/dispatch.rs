@@ -53,7 +53,10 @@ impl Service<Request> for Dispatch {
             _ if upstream.tunnels(request.uri().path()) => Box::pin(async move { upstream.tunnel(request).await }),
             // Next would leave it hanging (nextjs.md), and nobody else is there to answer.
             Upgrade::WebSocket => {
-                let failure = Failure::client(StatusCode::NOT_FOUND, "Nothing here speaks WebSocket.");
+                let failure = Failure::client(
+                    StatusCode::NOT_FOUND,
+                    "No WebSocket is spoken at this address: [realtime] path and [app] tunnel say where.",
+                );
                 Box::pin(std::future::ready(Err(failure)))
             }
             // A server may ignore the offer (RFC 9110 section 7.8); the header ends here.

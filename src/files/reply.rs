@@ -29,7 +29,7 @@ pub async fn reply(
 ) -> Result<Response, Failure> {
     let is_head = method == Method::HEAD;
     if !is_head && method != Method::GET {
-        return Err(Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address can only be read.")
+        return Err(Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address can only be read: use GET or HEAD.")
             .header(ALLOW, HeaderValue::from_static("GET, HEAD")));
     }
     let accepted = Accepted::of(headers);
@@ -39,7 +39,10 @@ pub async fn reply(
             Verdict::Proceed => {}
             Verdict::NotModified(tag) => return Ok(not_modified(form, tag)),
             Verdict::Failed => {
-                return Err(Failure::client(StatusCode::PRECONDITION_FAILED, "It is not what you believe it is."));
+                return Err(Failure::client(
+                    StatusCode::PRECONDITION_FAILED,
+                    "The file is not the version that If-Match or If-Unmodified-Since names: fetch it again.",
+                ));
             }
         }
     }
@@ -55,8 +58,11 @@ pub async fn reply(
         Wanted::Part(part) => partial(form, part).await?,
         Wanted::Nothing => {
             let unsatisfied = HeaderValue::try_from(format!("bytes */{length}")).map_err(|error| broken(&error))?;
-            return Err(Failure::client(StatusCode::RANGE_NOT_SATISFIABLE, "It has no such part.")
-                .header(CONTENT_RANGE, unsatisfied));
+            return Err(Failure::client(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "The file has no such range: Content-Range says how long it is.",
+            )
+            .header(CONTENT_RANGE, unsatisfied));
         }
     };
     if settled {

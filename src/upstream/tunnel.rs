@@ -104,15 +104,27 @@ fn wanted(parts: &Parts) -> Result<Upgrade, Failure> {
     if parts.method == Method::CONNECT {
         let protocol = parts.extensions.get::<hyper::ext::Protocol>().map(hyper::ext::Protocol::as_str);
         let protocol = protocol.and_then(|name| HeaderValue::from_str(name).ok());
-        let protocol = protocol.ok_or_else(|| Failure::client(StatusCode::BAD_REQUEST, "CONNECT to what?"))?;
+        let protocol = protocol.ok_or_else(|| {
+            Failure::client(
+                StatusCode::BAD_REQUEST,
+                "CONNECT is for WebSockets here (RFC 8441): name one in :protocol.",
+            )
+        })?;
         let mut key = [0; 16];
-        aws_lc_rs::rand::fill(&mut key)
-            .map_err(|_| Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "There is no randomness."))?;
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| {
+            Failure::us(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Internal error: the system gives no random numbers. Try again.",
+            )
+        })?;
         return Ok(Upgrade { protocol, key: Some(BASE64_STANDARD.encode(key)) });
     }
     match parts.headers.get(UPGRADE) {
         Some(protocol) => Ok(Upgrade { protocol: protocol.clone(), key: None }),
-        None => Err(Failure::client(StatusCode::UPGRADE_REQUIRED, "This address wants an upgrade.")),
+        None => Err(Failure::client(
+            StatusCode::UPGRADE_REQUIRED,
+            "This address is for upgrades only, as to WebSocket: send Upgrade.",
+        )),
     }
 }
 

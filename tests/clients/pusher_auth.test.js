@@ -44,7 +44,9 @@ test("a client that the app has named enters private and presence channels and i
     await heardBy(ann, "pusher:signin_success");
 
     const stranger = await open();
-    assert.equal((await sign("/pusher/auth", { socket_id: stranger.id, channel_name: "private-room" })).status, 403);
+    const refused = await sign("/pusher/auth", { socket_id: stranger.id, channel_name: "private-room" });
+    assert.equal(refused.status, 403);
+    assert.match(await refused.text(), /No identity for this connection: answer `connect` with a user, or send a token/);
     assert.equal((await sign("/pusher/user-auth", { socket_id: "1.1" })).status, 403);
     assert.equal((await sign("/pusher/auth", { socket_id: ann.id, channel_name: "private-encrypted-x" })).status, 403);
     assert.equal((await sign("/pusher/auth", { socket_id: ann.id })).status, 400);

@@ -93,7 +93,13 @@ impl Admitted {
 /// # Errors
 /// Our own fault: the layer that finds it out is missing.
 pub fn facts(request: &Parts) -> Result<Facts, Failure> {
-    let missing = || Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The door is not in order.").detail("no facts");
+    let missing = || {
+        Failure::us(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal error: nothing is known of this request. This is a bug of Doorway: please report it.",
+        )
+        .detail("no facts")
+    };
     request.extensions.get::<Facts>().cloned().ok_or_else(missing)
 }
 
@@ -346,9 +352,9 @@ impl Entrance {
                 let close = code.map(|code| RejectionClose { close: CloseFrame::new(code, reason), pages_only: false });
                 Rejection { failure, close }
             }
-            Refusal::Unavailable => {
-                self.come_back("unavailable", "The app cannot be asked.", Duration::from_secs(1)).into()
-            }
+            Refusal::Unavailable => self
+                .come_back("unavailable", "The app cannot be asked just now: try again.", Duration::from_secs(1))
+                .into(),
             refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()).into(),
         }
     }

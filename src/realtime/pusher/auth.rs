@@ -39,7 +39,7 @@ impl PusherDoor {
             return Ok(response);
         }
         if request.method != Method::POST {
-            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This is asked with POST.");
+            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "Use POST for this.");
             return Err(failure.header(ALLOW, HeaderValue::from_static("POST, OPTIONS")));
         }
         let bad = |what: &'static str| Failure::client(StatusCode::BAD_REQUEST, what);
@@ -53,7 +53,8 @@ impl PusherDoor {
         let socket_id = field("socket_id").ok_or_else(|| bad("The form has no socket_id."))?;
         let connection = name::connection(&socket_id).ok_or_else(|| bad("This is no socket_id."))?;
         let identity = self.hub.identity_of(connection);
-        let identity = identity.ok_or_else(|| no("Nobody has said who this connection is."))?;
+        let identity = identity
+            .ok_or_else(|| no("No identity for this connection: answer `connect` with a user, or send a token."))?;
         let app_settings = app.settings();
         let key = app_settings.keys.first().ok_or_else(|| no("The app has no key."))?;
         let prefix = &*app_settings.prefix;
@@ -87,7 +88,7 @@ impl PusherDoor {
                 if let Some(asking) = self.entrance.authorizer().authorize(&info, Some(&identity), &wish) {
                     asking.await.outcome.map_err(|refusal| match refusal {
                         Refusal::Unavailable | Refusal::TooMany { .. } => {
-                            Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked.")
+                            Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked just now: try again.")
                         }
                         refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
                     })?;

@@ -50,7 +50,7 @@ impl PusherDoor {
             return Ok(response);
         }
         if request.method != Method::POST {
-            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This is asked with POST.");
+            let failure = Failure::client(StatusCode::METHOD_NOT_ALLOWED, "Use POST for this.");
             return Err(failure.header(ALLOW, HeaderValue::from_static("POST, OPTIONS")));
         }
         let id = (facts.client, key, session);
@@ -118,7 +118,7 @@ async fn send(config: &entrance::Config, session: &SockJsSession, body: Body) ->
         Err(_) => return Err(Failure::client(StatusCode::BAD_REQUEST, "The body broke off.")),
     };
     let messages: Vec<String> = serde_json::from_slice(&body)
-        .map_err(|_| Failure::client(StatusCode::BAD_REQUEST, "A list of messages is expected."))?;
+        .map_err(|_| Failure::client(StatusCode::BAD_REQUEST, "The body must be a JSON list of messages."))?;
     if messages.is_empty() {
         session.heartbeat();
     } else if !session.post(messages).await {

@@ -27,8 +27,10 @@ fn limits(config: &entrance::Config, transport: &transport::Config) -> websocket
 }
 
 fn sid() -> Result<Sid, Failure> {
-    let missing =
-        || Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "The door is not in order.").detail("no randomness");
+    let missing = || {
+        Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "Internal error: the system gives no random numbers. Try again.")
+            .detail("no randomness")
+    };
     Sid::random().ok_or_else(missing)
 }
 
