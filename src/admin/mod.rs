@@ -1,4 +1,5 @@
 //! The operator's door: health, metrics, connections, drain, reload and the API, on a listener of its own.
+#![expect(clippy::disallowed_methods, reason = "the operator is answered until the very end: no drain waits for that")]
 
 mod answer;
 mod config;

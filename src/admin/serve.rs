@@ -1,4 +1,5 @@
 //! The operator's connections: few, small, HTTP/1.1. They hold no drain guard: they outlive the drain to tell of it.
+#![expect(clippy::disallowed_methods, reason = "the operator is answered until the very end: no drain waits for that")]
 
 use std::convert::Infallible;
 use std::sync::Arc;

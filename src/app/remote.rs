@@ -1,4 +1,5 @@
 //! An app elsewhere: asked, or told something, over TLS at an address of its own, on a few connections that are kept.
+#![expect(clippy::disallowed_methods, reason = "a connection ends with its sender; those who ask by it hold guards")]
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,5 @@
 //! News that nobody waits for: kept in order of arrival, tried until the app has it or its time is over.
+#![expect(clippy::disallowed_methods, reason = "reports hold heralds: they are waited for after all else")]
 
 use std::sync::{Arc, Weak};
 

@@ -1,4 +1,8 @@
 //! From a config to open doors, and from a signal to closed ones.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "accepting ends with the drain's signal, and what becomes of a reload is only told"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

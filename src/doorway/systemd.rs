@@ -1,4 +1,5 @@
 //! What the service manager hears: ready, reloading, stopping, alive. Silent where there is none.
+#![expect(clippy::disallowed_methods, reason = "the sign of life is the last to go")]
 
 use std::time::Duration;
 

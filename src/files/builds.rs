@@ -1,5 +1,6 @@
 //! Which build is on disk now, and which earlier ones are kept: looked at again as time passes, so that a deploy needs
 //! no word to the door.
+#![expect(clippy::disallowed_methods, reason = "it follows the app's folder for as long as there are files")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

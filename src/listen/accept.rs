@@ -1,4 +1,5 @@
 //! Accepting, one task a connection, until the door drains.
+#![expect(clippy::disallowed_methods, reason = "each connection holds a guard")]
 
 use tracing::debug;
 

@@ -3,6 +3,7 @@
 //! Each protocol is a folder with a [`door`]; all of them are in the list in [`Realtime::new`]. Every client passes the
 //! [`entrance`]. Behind it a [`session`] holds together how frames travel ([`link`]), how the client speaks
 //! ([`dialect`]) and who hears what ([`hub`]).
+#![expect(clippy::disallowed_methods, reason = "sweeper, drain and the watch on key files end with the drain's signal")]
 
 pub mod api;
 pub mod broker;

@@ -1,4 +1,5 @@
 //! The app as a server: where it is, whether it answers, and how a request reaches it.
+#![expect(clippy::disallowed_methods, reason = "the health check ends with its pool, or with the drain's signal")]
 
 pub mod protocol;
 

@@ -1,5 +1,6 @@
 //! Upgrades that are the app's own: hot reloading of `next dev`, and paths that the config names. Bytes flow only after
 //! the app's own 101.
+#![expect(clippy::disallowed_methods, reason = "a tunnel holds a guard until both sides are done")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

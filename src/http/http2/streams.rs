@@ -1,5 +1,6 @@
 //! One task a stream of HTTP/2, counted, and ended when its client takes nothing of the answer for too long: hyper
 //! would hold the answer, and the app's connection with it, for as long as the client likes.
+#![expect(clippy::disallowed_methods, reason = "each stream holds a guard")]
 
 use std::cell::Cell;
 use std::pin::Pin;

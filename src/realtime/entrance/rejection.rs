@@ -2,6 +2,7 @@
 //!
 //! A page is told nothing of an upgrade that is refused with a status: its socket closes with 1006. Where there is a
 //! close code to tell it, the socket is opened, and closed with that.
+#![expect(clippy::disallowed_methods, reason = "a socket that is rejected holds a guard")]
 
 use std::sync::Arc;
 use std::time::Duration;

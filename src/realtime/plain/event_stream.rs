@@ -1,4 +1,5 @@
 //! A channel as Server-Sent Events.
+#![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! From an upgrade to an open socket in a channel.
+#![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use super::{DIALECT, PlainDoor, RequestConfig, path};
 use crate::http::{Failure, Request, Response};

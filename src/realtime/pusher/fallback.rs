@@ -1,4 +1,5 @@
 //! Clients that a proxy keeps from WebSockets: `xhr_streaming` and `xhr_polling` of `pusher-js`.
+#![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use std::net::IpAddr;
 use std::sync::Arc;

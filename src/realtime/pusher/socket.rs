@@ -1,4 +1,5 @@
 //! `/app/KEY`: from an upgrade to a session, or to the protocol's own word for why not.
+#![expect(clippy::disallowed_methods, reason = "sessions and refusing sockets hold guards")]
 
 use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;

@@ -1,5 +1,6 @@
 //! A sleeping session's link, lent to whoever fans out: a message that is the same for everybody is written without
 //! waking the session.
+#![expect(clippy::disallowed_methods, reason = "flushers end with the runtime, after all sessions")]
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

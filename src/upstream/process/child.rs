@@ -1,4 +1,5 @@
 //! One process with all its descendants: a group of its own, its output in the log, its end certain.
+#![expect(clippy::disallowed_methods, reason = "the log of a process is read until the process closes it")]
 
 use std::ffi::OsString;
 use std::io;

@@ -1,4 +1,8 @@
 //! Keeps the app running: starts it again when it ends, and puts a new one in its place without a gap.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the app outlives the drain: who stops it waits for it, see Upstream::stop"
+)]
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -3,6 +3,7 @@
 //! ```text
 //! hub, machines → Recorder (a bounded queue) → ledger (what has been told, what waits for quiet) → queue (one queue a hook)
 //! ```
+#![expect(clippy::disallowed_methods, reason = "what is put down is bounded, and ends with the drain's signal")]
 
 mod ledger;
 mod delivery;

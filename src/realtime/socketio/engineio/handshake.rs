@@ -1,4 +1,5 @@
 //! How a session begins, and how one that polls gets a WebSocket.
+#![expect(clippy::disallowed_methods, reason = "a session holds a guard, and so does what opens one")]
 
 use std::sync::Arc;
 
