@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::lock;
-
 /// How much each holds. One entry for each that holds something.
 #[derive(Debug)]
 pub struct Counts<K: Hash + Eq + Clone>(Arc<Mutex<HashMap<K, usize>>>);
@@ -28,7 +26,7 @@ pub struct Count<K: Hash + Eq + Clone> {
 impl<K: Hash + Eq + Clone> Counts<K> {
     /// One more for `key`, unless that would be more than `most`.
     pub fn take(&self, key: K, most: usize) -> Option<Count<K>> {
-        let mut held = lock(&self.0);
+        let mut held = self.0.lock();
         let count = held.entry(key.clone()).or_insert(0);
         if *count >= most {
             return None;
@@ -40,7 +38,7 @@ impl<K: Hash + Eq + Clone> Counts<K> {
 
 impl<K: Hash + Eq + Clone> Drop for Count<K> {
     fn drop(&mut self) {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         if let Some(count) = held.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
@@ -64,6 +62,6 @@ mod tests {
         assert!(counts.take("b", 1).is_none());
         drop((first, other));
         assert!(counts.take("a", 2).is_some());
-        assert!(!lock(&counts.0).contains_key("b"));
+        assert!(!counts.0.lock().contains_key("b"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use super::{Holder, Share, Shares, lock};
+use super::{Holder, Share, Shares};
 
 /// Everything is found by number, so that whoever leaves leaves nothing behind.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Place<'a> {
 /// Takes the last place among those of `holder`.
 pub fn stand(shares: &Arc<Shares>, holder: Holder) -> Place<'_> {
     let (sender, turn) = oneshot::channel();
-    let mut line = lock(&shares.line);
+    let mut line = shares.line.lock();
     let number = line.push(holder, sender);
     shares.waiting.store(line.len(), Ordering::SeqCst);
     Place { shares, holder, number, turn }
@@ -54,7 +54,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut line = lock(&self.shares.line);
+        let mut line = self.shares.line.lock();
         line.remove(self.holder, self.number);
         self.shares.waiting.store(line.len(), Ordering::SeqCst);
     }

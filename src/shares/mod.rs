@@ -151,7 +151,7 @@ impl Shares {
     fn serve_line(self: &Arc<Self>) {
         // Dropped after the lock: what nobody took serves the line again.
         let mut unused = Vec::new();
-        let mut line = lock(&self.line);
+        let mut line = self.line.lock();
         let mut in_vain = 0;
         while in_vain < LOOKED_AT.min(line.holders()) {
             let Some(holder) = line.next_holder() else { break };
@@ -169,7 +169,7 @@ impl Shares {
     }
 
     fn shard(&self, holder: Holder) -> MutexGuard<'_, HashMap<Holder, usize>> {
-        lock(&self.held[holder.shard(SHARDS)])
+        self.held[holder.shard(SHARDS)].lock()
     }
 
     /// Says in the log, now and then, that a holder was refused one more than its share.
@@ -203,11 +203,6 @@ impl Drop for Share {
             self.shares.serve_line();
         }
     }
-}
-
-/// No code here panics while it holds a lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
-use super::{Holder, SHARDS, lock};
+use parking_lot::Mutex;
+
+use super::{Holder, SHARDS};
 
 /// By client. What is kept holds its owner's count; with the last of it that goes, and its entry as these double.
 #[derive(Debug, Default)]
@@ -23,7 +25,7 @@ const FEW: usize = 16;
 impl Owners {
     /// How much is kept on account of `holder`.
     pub fn held(&self, holder: Holder) -> Arc<AtomicUsize> {
-        let mut counts = lock(&self.0[holder.shard(SHARDS)]);
+        let mut counts = self.0[holder.shard(SHARDS)].lock();
         if let Some(held) = counts.by_holder.get(&holder).and_then(Weak::upgrade) {
             return held;
         }
@@ -61,7 +63,7 @@ mod tests {
             drop(owners.held(holder(number)));
         }
         assert_eq!(owners.held(holder(0)).load(Ordering::Relaxed), 7);
-        let entries: usize = owners.0.iter().map(|shard| lock(shard).by_holder.len()).sum();
+        let entries: usize = owners.0.iter().map(|shard| shard.lock().by_holder.len()).sum();
         assert!(entries <= FEW * SHARDS, "{entries}");
     }
 

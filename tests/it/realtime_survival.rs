@@ -143,7 +143,7 @@ async fn a_thousand_sockets_chat_through_an_app_that_is_killed_and_replaced_by_a
     let dir = project.path();
     let own = std::fs::read_to_string(test_app().join("proxy.toml")).expect("the app's config");
     // Room for a machine that has other things to do; none of it is needed on an idle one.
-    let patience = "[callbacks]\nadmission_patience = \"1m\"\nmessage_patience = \"2m\"\n";
+    let patience = "[callbacks]\ntimeout = \"1m\"\nadmission_patience = \"1m\"\nmessage_patience = \"2m\"\n";
     let config =
         format!("[app]\ndir = {dir:?}\n[realtime.plain]\necho = false\n{}", own.replace("[callbacks]", patience));
     let door = door().config(config).env("SESSION_SECRET", SECRET).start();

@@ -107,7 +107,7 @@ impl FanOut<'_> {
                         }
                         Pushed::Full => {
                             self.numbers.dropped(Slow::Disconnect, 1);
-                            mailboxes.end_slow(subscriber.slot, Some(&entry.name));
+                            mailboxes.end_slow(subscriber.slot, Some(&channel.name));
                         }
                     }
                 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use doorway::realtime::dialect::pusher::Code;
-use doorway::realtime::vocabulary::{Breach, Closing, Violation};
+use doorway::realtime::pusher::machine::Code;
+use doorway::realtime::vocabulary::{Breach, DisconnectReason, Violation};
 
 use super::{hold, sources};
 
@@ -28,66 +28,66 @@ ends with `{\"type\":\"closing\",\"reason\":REASON}`, and EventSource comes back
 ";
 
 /// Every reason. A new one fails to compile in `explained` until it stands there, and must be added here too.
-fn reasons() -> Vec<Closing> {
+fn reasons() -> Vec<DisconnectReason> {
     let breaches = [Breach::Protocol, Breach::Unsupported, Breach::NotUtf8, Breach::Policy, Breach::TooBig];
     let mut all = vec![
-        Closing::Done,
-        Closing::GoingAway,
-        Closing::Restarting,
-        Closing::Kicked { code: None, reason: "".into() },
-        Closing::Slow,
-        Closing::Idle,
-        Closing::Expired,
-        Closing::Overloaded,
-        Closing::Failed,
+        DisconnectReason::Done,
+        DisconnectReason::GoingAway,
+        DisconnectReason::Restarting,
+        DisconnectReason::Kicked { code: None, reason: "".into() },
+        DisconnectReason::Slow,
+        DisconnectReason::Idle,
+        DisconnectReason::Expired,
+        DisconnectReason::Overloaded,
+        DisconnectReason::Failed,
     ];
-    all.extend(breaches.map(|breach| Closing::Violation(Violation::new(breach, "what was wrong"))));
+    all.extend(breaches.map(|breach| DisconnectReason::Violation(Violation::new(breach, "what was wrong"))));
     all.sort_by_key(|closing| closing.close().code);
     all
 }
 
 /// The cause, and what to do.
-fn explained(closing: &Closing) -> (&'static str, &'static str) {
+fn explained(closing: &DisconnectReason) -> (&'static str, &'static str) {
     match closing {
-        Closing::Done => (
+        DisconnectReason::Done => (
             "the conversation is over: the app took a plain client out of its channel, or a Socket.IO client came back \
              over another connection",
             "nothing",
         ),
-        Closing::GoingAway => (
+        DisconnectReason::GoingAway => (
             "the door is being stopped (SIGTERM, `POST /drain`)",
             "clients come back; they are spread over `[drain] timeout`. `[realtime] restarts` says 1012 instead",
         ),
-        Closing::Restarting => (
+        DisconnectReason::Restarting => (
             "the door is being stopped, and another takes its place at once (`[realtime] restarts`)",
             "clients come back",
         ),
-        Closing::Kicked { .. } => (
+        DisconnectReason::Kicked { .. } => (
             "the app or an operator said so; also, where plain clients may not enter a channel or publish for the app's \
              word. The app may give a code of its own, 3000 to 4999 (of Pusher's, 4000 to 4299)",
             "what answers `[callbacks]`, or who calls the API's disconnect",
         ),
-        Closing::Slow => (
+        DisconnectReason::Slow => (
             "the client reads more slowly than its channels speak; the log line names `channel` and what waited: \
              `waiting_messages`, `waiting_bytes`",
             "`[realtime.outbox]` `messages` and `bytes`; `slow` of the `[[realtime.channel]]`: \"drop-oldest\" or \
              \"keep-latest\" in place of closing; with `history` it can come back for what it missed",
         ),
-        Closing::Idle => (
+        DisconnectReason::Idle => (
             "no answer to a ping in time, or nothing said for too long",
             "`ping_interval`, `ping_timeout` and `idle_timeout` of `[realtime.plain]`; `ping_*` and `connect_timeout` of \
              `[[realtime.socketio]]`; `activity_timeout` and `pong_timeout` of `[[realtime.pusher]]`",
         ),
-        Closing::Expired => (
+        DisconnectReason::Expired => (
             "the token it came with has expired",
             "send a new one in time (`{\"type\":\"token\",\"token\":...}`); longer `exp`; `leeway` of `[realtime.tokens]`",
         ),
-        Closing::Overloaded => (
+        DisconnectReason::Overloaded => (
             "a plain client's channel cannot be opened or asked for now: `max_channels` are there, or the app is away",
             "`[realtime] max_channels`, `[callbacks]` time-outs and `max_waiting`; clients come back later",
         ),
-        Closing::Failed => ("an error of Doorway's own; the log says more", "report it"),
-        Closing::Violation(violation) => match violation.breach {
+        DisconnectReason::Failed => ("an error of Doorway's own; the log says more", "report it"),
+        DisconnectReason::Violation(violation) => match violation.breach {
             Breach::Protocol => {
                 ("the frames break RFC 6455, or the protocol's own grammar", "the client, or what is between")
             }
@@ -166,12 +166,12 @@ fn close_codes_are_those_of_the_code() {
     for closing in reasons() {
         let close = closing.close();
         let code = match &closing {
-            Closing::Kicked { .. } => format!("{}, or the app's", close.code),
+            DisconnectReason::Kicked { .. } => format!("{}, or the app's", close.code),
             _ => close.code.to_string(),
         };
         let pusher = Code::of(&closing).map_or_else(|| format!("{}", close.code), |code| code.number().to_string());
         let (cause, remedy) = explained(&closing);
-        writeln!(text, "| {code} | {pusher} | `{}` | {cause} | {remedy} |", closing.word()).unwrap();
+        writeln!(text, "| {code} | {pusher} | `{}` | {cause} | {remedy} |", closing.label()).unwrap();
     }
     text.push_str(
         "\n## Somebody else closes it\n\n\
