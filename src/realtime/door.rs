@@ -59,11 +59,13 @@ pub struct Ground<'a> {
 /// The doors in order; `C` is the config that has a section for each.
 pub struct Doors<C>(Vec<Box<dyn Listed<C>>>);
 
-impl<C: 'static> Doors<C> {
-    pub fn new() -> Doors<C> {
+impl<C> Default for Doors<C> {
+    fn default() -> Self {
         Doors(Vec::new())
     }
+}
 
+impl<C: 'static> Doors<C> {
     /// One more, behind those that are there; `section` is where its config is.
     pub fn with<D: Door>(mut self, door: D, section: fn(&C) -> &D::Config) -> Doors<C> {
         self.0.push(Box::new(DoorEntry { door: Arc::new(door), section }));

@@ -72,7 +72,7 @@ impl Realtime {
         let ground =
             &mut Ground { hub: &hub, entrance: &entrance, sessions: &sessions, app: &app, drain: &drain, registry };
         // Every path below the hub's own may name a channel of the plain door: it comes last.
-        let doors = Doors::<Config>::new()
+        let doors = Doors::<Config>::default()
             .with(socketio::SocketIoDoor::new(&config.socketio, ground), |config| &config.socketio)
             .with(pusher::PusherDoor::new(&config.pusher, ground), |config| &config.pusher)
             .with(plain::PlainDoor::new(&config.plain, ground), |config| &config.plain);
