@@ -6,44 +6,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::question::Question;
+use super::question::EventKind;
 use super::remote::Remote;
 use super::signature::Secret;
-use crate::keywords;
 use crate::settings::{Pattern, Section, Size};
 
-/// What the app can be asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    Connect,
-    Subscribe,
-    Message,
-    /// What clients answered when a handler asked them. Not chosen in the config: who asks hears it.
-    Replies,
-    Disconnect,
-}
-
-keywords!(EventKind {
-    "connect" => Connect,
-    "subscribe" => Subscribe,
-    "message" => Message,
-    "publish" => Message,
-    "disconnect" => Disconnect,
-});
-
-impl EventKind {
-    pub fn word(self) -> &'static str {
-        match self {
-            EventKind::Connect => "connect",
-            EventKind::Subscribe => "subscribe",
-            EventKind::Message => "message",
-            EventKind::Replies => "replies",
-            EventKind::Disconnect => "disconnect",
-        }
-    }
-}
-
-/// The section `[callbacks]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// What the app is asked about. Default nothing: the hub does it all alone.
@@ -219,11 +186,11 @@ impl Config {
     }
 
     /// Where a question goes, for the log.
-    pub(super) fn place_of(&self, question: &Question) -> String {
-        self.url.as_ref().map_or_else(|| self.path_of(question).to_owned(), ToString::to_string)
+    pub(super) fn place_of(&self) -> String {
+        self.url.as_ref().map_or_else(|| self.path_of().to_owned(), ToString::to_string)
     }
 
-    pub(super) fn path_of(&self, _question: &Question) -> &str {
+    pub(super) fn path_of(&self) -> &str {
         self.path.as_deref().unwrap_or(&self.default_path)
     }
 }

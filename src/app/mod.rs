@@ -26,13 +26,13 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 pub use answer::{Act, Answer, Ask, Audience, Content, Do, Emit, Place, Target, User};
-pub use config::{Config, EventKind, SECRET_VARIABLE};
-pub use question::{Asker, Event, Question, Reply};
+pub use config::{Config, SECRET_VARIABLE};
+pub use question::{Asker, Event, EventKind, Question, Reply};
 pub use receiver::Receiver;
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
-use crate::http::canonical::routed::may_reach;
+use crate::http::routed::may_reach;
 use crate::http::{Body, Facts, Failure};
 use crate::shares::{Holder, Shares};
 use crate::telemetry::{Registry, Seldom};
@@ -221,7 +221,7 @@ impl App {
             let repeats = may_repeat(&failure, question.kind());
             let why = match failure {
                 NoAnswer::Nonsense(error) => {
-                    warn!(kind = question.kind().word(), path = config.place_of(question), %error, "callback failed");
+                    warn!(kind = question.kind().word(), path = config.place_of(), %error, "callback failed");
                     return Err(error);
                 }
                 NoAnswer::Away(why) | NoAnswer::Late(why) | NoAnswer::Failed(why) => why,
@@ -233,7 +233,7 @@ impl App {
             }
             last = AskError::Unavailable(why.clone());
             if !repeats {
-                warn!(kind = question.kind().word(), path = config.place_of(question), error = %last, "callback failed");
+                warn!(kind = question.kind().word(), path = config.place_of(), error = %last, "callback failed");
                 return Err(last);
             }
             self.metrics.retries.inc();
@@ -341,7 +341,7 @@ impl App {
         put(upstream::CALLBACK, &config.secret().badge())?;
         let mut request = http::Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = config.path_of(question).parse::<Uri>().map_err(|error| error.to_string())?;
+        *request.uri_mut() = config.path_of().parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
         request.extensions_mut().insert(Facts::clone(&asker.facts));
         request.extensions_mut().insert(FromTheDoor);

@@ -7,8 +7,39 @@ use http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::config::EventKind;
 use crate::http::Facts;
+use crate::settings::keywords;
+
+/// What the app can be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    Connect,
+    Subscribe,
+    Message,
+    /// What clients answered when a handler asked them. Not chosen in the config: who asks hears it.
+    Replies,
+    Disconnect,
+}
+
+keywords!(EventKind {
+    "connect" => Connect,
+    "subscribe" => Subscribe,
+    "message" => Message,
+    "publish" => Message,
+    "disconnect" => Disconnect,
+});
+
+impl EventKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            EventKind::Connect => "connect",
+            EventKind::Subscribe => "subscribe",
+            EventKind::Message => "message",
+            EventKind::Replies => "replies",
+            EventKind::Disconnect => "disconnect",
+        }
+    }
+}
 
 /// The client a question is about: what its upgrade said, and what is known of it since.
 #[derive(Debug, Clone)]

@@ -20,10 +20,10 @@ use crate::admin::{Admin, Report};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
-use crate::http::redirect::Redirect;
+use crate::http::layer::redirect::Redirect;
 use crate::listen::{self, BindError, Entrance, Inherited, InheritedError, Listener};
 use crate::telemetry::{Registry, registry};
-use crate::tls::{Acceptor, TlsError};
+use crate::tls::{self, Acceptor, TlsError};
 use crate::upstream;
 
 /// How long what the deadline cut may take to say so to its clients.
@@ -88,8 +88,8 @@ impl Doorway {
 
     /// None where `[tls]` has nothing to show.
     fn acceptor(&self, registry: &mut Registry) -> Result<Option<Acceptor>, StartError> {
-        let tls = &self.config.tls;
-        Ok(if tls.is_configured() { Some(Acceptor::build(tls, &self.drain.signal(), registry)?) } else { None })
+        let config = &self.config.tls;
+        Ok(if config.is_configured() { Some(tls::start(config, &self.drain.signal(), registry)?) } else { None })
     }
 
     /// Before anything slow: a port that cannot be had is said at once, and early clients wait instead of being refused.

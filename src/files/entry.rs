@@ -17,8 +17,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::media;
 use super::site::{Found, Kind, Site};
-use crate::http::compress::vary_on_encoding;
 use crate::http::encoding::Encoding;
+use crate::http::layer::compress::vary_on_encoding;
 
 /// Below this a compressed form is not worth its own existence: head and packet stay as they are.
 const WORTH_COMPRESSING: u64 = 512;

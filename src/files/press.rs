@@ -9,8 +9,8 @@ use prometheus_client::metrics::counter::Counter;
 use tracing::{debug, warn};
 
 use super::entry::Entry;
-use crate::http::compress::{Config, Contexts, Encoder, Use};
 use crate::http::encoding::Encoding;
+use crate::http::layer::compress::{Config, Contexts, Encoder, Use};
 
 /// Forms that wait to be made. When it is full the next one is not asked for; whoever wants it later asks again.
 const QUEUE: usize = 1024;

@@ -12,8 +12,8 @@ use super::disk::Part;
 use super::entry::{Content, Entry, Representation};
 use super::press::Press;
 use super::range::{self, Wanted};
-use crate::http::compress::Settled;
 use crate::http::encoding::{Accepted, Encoding};
+use crate::http::layer::compress::Settled;
 use crate::http::{Body, Failure, Response};
 
 /// The answer about `entry`.

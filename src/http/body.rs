@@ -8,8 +8,6 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 
-use super::access::{Logged, Uploaded};
-
 /// Why a body ended before its end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,10 +19,6 @@ pub enum Body {
     Full(Full<Bytes>),
     Incoming(Incoming),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
-    /// An answer's, told of in the access log when it ends.
-    Logged(Box<Logged>),
-    /// A request's, whose bytes are counted.
-    Uploaded(Box<Uploaded>),
 }
 
 impl Body {
@@ -53,8 +47,6 @@ impl http_body::Body for Body {
             Body::Full(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
             Body::Incoming(incoming) => Pin::new(incoming).poll_frame(context).map_err(Into::into),
             Body::Boxed(boxed) => boxed.as_mut().poll_frame(context),
-            Body::Logged(logged) => logged.poll_frame(context),
-            Body::Uploaded(uploaded) => uploaded.poll_frame(context),
         }
     }
 
@@ -64,8 +56,6 @@ impl http_body::Body for Body {
             Body::Full(full) => full.is_end_stream(),
             Body::Incoming(incoming) => incoming.is_end_stream(),
             Body::Boxed(boxed) => boxed.is_end_stream(),
-            Body::Logged(logged) => logged.is_end_stream(),
-            Body::Uploaded(uploaded) => uploaded.is_end_stream(),
         }
     }
 
@@ -75,8 +65,6 @@ impl http_body::Body for Body {
             Body::Full(full) => full.size_hint(),
             Body::Incoming(incoming) => incoming.size_hint(),
             Body::Boxed(boxed) => boxed.size_hint(),
-            Body::Logged(logged) => logged.size_hint(),
-            Body::Uploaded(uploaded) => uploaded.size_hint(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::canonical::HostPattern;
+use super::host_pattern::HostPattern;
 use crate::settings::{Section, Size};
 
 /// The section `[http]`.

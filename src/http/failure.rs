@@ -114,3 +114,13 @@ impl Failure {
         response
     }
 }
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let mut failure = Failure::client(refusal.status(), refusal.sentence());
+        failure.headers = refusal.headers();
+        failure.close = refusal.closes();
+        failure.refusal = Some(refusal);
+        failure
+    }
+}

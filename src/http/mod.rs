@@ -1,37 +1,29 @@
 //! One request: the types that every room shares, the connection it came on, and the layers around the answer.
 
-pub mod access;
-pub mod alarm;
-pub mod bodiless;
+pub mod authority;
 pub mod body;
-pub mod canonical;
-pub mod compress;
 pub mod connection;
 pub mod encoding;
 pub mod facts;
 pub mod failure;
-pub mod http1;
-pub mod http2;
+pub mod layer;
+pub mod path;
 pub mod query;
-pub mod redirect;
-pub mod rescue;
+pub mod routed;
 pub mod target;
-pub mod upgrade;
-pub mod upload;
 
 mod config;
-mod connected;
 mod error_page;
+mod host_pattern;
 mod refusal;
-mod stall;
 
 use std::pin::Pin;
 
-pub use access::UpstreamTime;
 pub use body::Body;
 pub use config::{Config, Settings};
 pub use facts::Facts;
 pub use failure::{Failure, Fault};
+pub use layer::access::UpstreamTime;
 pub use refusal::Refusal;
 
 /// The one request type of the house.

@@ -3,8 +3,6 @@
 use http::header::{ALLOW, HeaderValue};
 use http::{HeaderName, StatusCode};
 
-use super::Failure;
-
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $status:ident $label:literal $sentence:literal),+ $(,)?) => {
         /// A request that is refused before any room sees it; the client is at fault.
@@ -84,25 +82,15 @@ pub const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT,
 impl Refusal {
     /// 421 means that the same client may well be served on this connection under another name; everything else is
     /// taken for an attempt to be understood differently by somebody behind the door.
-    fn closes(self) -> bool {
+    pub fn closes(self) -> bool {
         self.status() != StatusCode::MISDIRECTED_REQUEST
     }
 
     /// Further headers of the answer.
-    fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
+    pub fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Refusal::Method => vec![(ALLOW, ALLOWED)],
             _ => Vec::new(),
         }
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        let mut failure = Failure::client(refusal.status(), refusal.sentence());
-        failure.headers = refusal.headers();
-        failure.close = refusal.closes();
-        failure.refusal = Some(refusal);
-        failure
     }
 }

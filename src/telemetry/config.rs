@@ -1,5 +1,7 @@
 //! The section `[log]`.
 
+use tracing_subscriber::filter::Targets;
+
 use crate::settings::{Section, keywords};
 
 /// The section `[log]`.
@@ -32,8 +34,8 @@ impl Config {
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
         let level: String = section.value("level", default.level.clone());
-        let level = match super::log::directives(&level) {
-            Ok(()) => level,
+        let level = match parse(&level) {
+            Ok(_) => level,
             Err(why) => {
                 let help = "a level (error, warn, info, debug, trace, off), or directives as in \"info,access=off\"";
                 section.problem("level", format!("log.level cannot be understood: {why}"), Some(help));
@@ -47,4 +49,9 @@ impl Config {
     pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
         if self.format == started.format { Vec::new() } else { vec!["log.format"] }
     }
+}
+
+/// Reads a level or directives.
+pub(super) fn parse(text: &str) -> Result<Targets, String> {
+    text.parse().map_err(|error| format!("{error}"))
 }

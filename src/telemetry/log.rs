@@ -12,8 +12,9 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, callsite, error};
 use tracing_subscriber::filter::Targets;
 
+use super::config::{Config, Format, parse};
 use super::line::{self, Look};
-use super::{Config, Format, writer};
+use super::writer;
 
 /// Overrides `log.level` where it is set.
 const VARIABLE: &str = "RUST_LOG";
@@ -50,15 +51,6 @@ pub fn reload(config: &Config) {
 /// Waits until what was logged is written, at most for `patience`.
 pub fn flush(patience: Duration) {
     writer::flush(patience);
-}
-
-/// What is wrong with a level or with directives, if anything.
-pub(super) fn directives(text: &str) -> Result<(), String> {
-    parse(text).map(drop)
-}
-
-fn parse(text: &str) -> Result<Targets, String> {
-    text.parse().map_err(|error| format!("{error}"))
 }
 
 fn filter(config: &Config) -> Result<Targets, String> {

@@ -14,14 +14,13 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use super::certificates::Certificates;
-use super::files::Fingerprint;
+use super::fingerprint::Fingerprint;
 use super::handshake::{self, Failed};
 use super::identity::{Identity, IdentityError};
 use super::numbers::Numbers;
 use super::self_signed::{self, SelfSignedError};
 use super::stream::TlsStream;
 use super::{Config, MinVersion, Session};
-use crate::drain::Signal;
 use crate::shares::{Holder, Shares};
 use crate::telemetry::Registry;
 
@@ -70,11 +69,11 @@ pub enum TlsError {
 }
 
 impl Acceptor {
-    /// Reads the certificates, and follows their files from then on until the door drains. Needs a runtime.
+    /// Reads the certificates.
     ///
     /// # Errors
     /// [`TlsError`], naming the file at fault. An expired certificate is only logged: an old one is better than none.
-    pub fn build(config: &Config, drain: &Signal, registry: &mut Registry) -> Result<Acceptor, TlsError> {
+    pub(super) fn build(config: &Config, registry: &mut Registry) -> Result<Acceptor, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tickets = Ticketer::new()?;
         let sessions: Arc<dyn StoresServerSessions> = ServerSessionMemoryCache::new(SESSIONS);
@@ -89,7 +88,6 @@ impl Acceptor {
         };
         let acceptor = Acceptor(Arc::new(shared));
         acceptor.taken(&acceptor.serving());
-        tokio::spawn(super::files::follow(acceptor.clone(), drain.clone()));
         Ok(acceptor)
     }
 

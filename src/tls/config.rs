@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::identity::Identity;
+use super::identity::{Identity, Pair, is_name};
 use crate::settings::{Section, keywords};
 
 /// The section `[tls]`.
@@ -27,13 +27,6 @@ pub struct Config {
     /// Handshakes under way at the same time, each from a client's first whole message on; more wait in line, within
     /// their time-out. One client has no more than it leaves free ([`shares`](crate::shares)). Default 1024.
     pub max_handshakes: usize,
-}
-
-/// A certificate chain and its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// The oldest version of TLS that is spoken. Older ones than these are broken (RFC 8996) and not to be had.
@@ -99,7 +92,7 @@ impl Config {
             section.problem("handshake_timeout", "tls.handshake_timeout must be longer than 0", None);
         }
         for name in &self.self_signed_names {
-            if !super::self_signed::is_name(name) {
+            if !is_name(name) {
                 let what = format!("{name:?} in tls.self_signed_names is neither a host name nor an address");
                 section.problem(
                     "self_signed_names",

@@ -1,7 +1,6 @@
 //! Certificates renewed on disk: noticed, and taken without a restart.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 
+use super::fingerprint::Fingerprint;
 use super::{Acceptor, Config};
 use crate::drain::Signal;
 
@@ -22,23 +22,6 @@ const RESTLESS: Duration = Duration::from_secs(3);
 /// For file systems that tell nobody of their changes, and links that are swapped further up the path.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
-
-/// What tells one state of the files from another, without reading them. Links are followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint(Vec<Option<[i64; 6]>>);
-
-impl Fingerprint {
-    pub fn of(config: &Config) -> Fingerprint {
-        let files = config.pairs().into_iter().flat_map(|pair| [pair.certificate, pair.key]);
-        Fingerprint(files.map(|file| std::fs::metadata(file).ok().map(|found| marks(&found))).collect())
-    }
-}
-
-fn marks(found: &std::fs::Metadata) -> [i64; 6] {
-    let signed = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
-    let (device, inode, size) = (signed(found.dev()), signed(found.ino()), signed(found.size()));
-    [device, inode, size, found.mtime(), found.mtime_nsec(), found.ctime_nsec()]
-}
 
 /// Takes new certificates as they appear, until the door drains.
 pub async fn follow(acceptor: Acceptor, mut drain: Signal) {

@@ -1,6 +1,7 @@
 //! One certificate with its key, read from PEM files, and what can be wrong with them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,10 +12,15 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::config::Pair;
-
 /// Whoever renews a month ahead, as most do, has failed for two weeks by then.
 const LITTLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
 
 /// What the door shows to prove who it is.
 #[derive(Debug, Clone)]
@@ -212,7 +218,7 @@ fn read_leaf(der: &[u8]) -> Result<Leaf, String> {
     if names.is_empty() {
         // Certificates from before 2000, and many made by hand, have their name only here.
         let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-        names.extend(common.filter(|name| super::self_signed::is_name(name)).map(str::to_ascii_lowercase));
+        names.extend(common.filter(|name| is_name(name)).map(str::to_ascii_lowercase));
     }
     let validity = leaf.validity();
     Ok(Leaf {
@@ -233,4 +239,33 @@ fn time(seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let time = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
     time.unwrap_or(UNIX_EPOCH)
+}
+
+/// Is `name` a host name (also with `*.` before it) or an address?
+pub fn is_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && host.split('.').all(is_label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for name in ["localhost", "app.test", "*.app.test", "10.0.0.1", "fe80::1", "a-b.c_d"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "*", "*.", "a..b", "-a.test", "a b", "https://app.test", "app.test:443", "a*.test", "ä.test"]
+        {
+            assert!(!is_name(name), "{name}");
+        }
+    }
 }

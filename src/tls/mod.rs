@@ -7,6 +7,7 @@ mod acceptor;
 mod certificates;
 mod config;
 mod files;
+mod fingerprint;
 mod handshake;
 mod hello;
 mod identity;
@@ -15,11 +16,24 @@ mod self_signed;
 mod stream;
 
 pub use acceptor::{Acceptor, TlsError};
-pub use config::{Config, MinVersion, Pair};
+pub use config::{Config, MinVersion};
 pub use handshake::Failed;
-pub use identity::IdentityError;
+pub use identity::{IdentityError, Pair};
 pub use self_signed::{SelfSignedError, trusted_file};
 pub use stream::TlsStream;
+
+use crate::drain::Signal;
+use crate::telemetry::Registry;
+
+/// Reads the certificates, and follows their files from then on until the door drains. Needs a runtime.
+///
+/// # Errors
+/// [`TlsError`], naming the file at fault. An expired certificate is only logged: an old one is better than none.
+pub fn start(config: &Config, drain: &Signal, registry: &mut Registry) -> Result<Acceptor, TlsError> {
+    let acceptor = Acceptor::build(config, registry)?;
+    tokio::spawn(files::follow(acceptor.clone(), drain.clone()));
+    Ok(acceptor)
+}
 
 /// What the handshake agreed on.
 #[derive(Debug, Clone)]

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -10,8 +9,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use tracing::{debug, warn};
 
-use super::config::Pair;
-use super::identity::{Identity, IdentityError};
+use super::identity::{Identity, IdentityError, Pair};
 
 /// Browsers refuse more than 398 days from those they trust; a developer's should not need more.
 const LIFETIME: Duration = Duration::from_secs(397 * DAY);
@@ -89,19 +87,6 @@ const LABEL: &str = "self-signed";
 /// Stands for the files of what was never in one.
 fn nowhere() -> Pair {
     Pair { certificate: LABEL.into(), key: LABEL.into() }
-}
-
-/// Is `name` a host name (also with `*.` before it) or an address?
-pub fn is_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let host = name.strip_prefix("*.").unwrap_or(name);
-    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && host.split('.').all(is_label))
 }
 
 fn all(names: &[String]) -> Vec<String> {
@@ -196,16 +181,5 @@ mod tests {
         assert!(kept(&file, &names, now + LIFETIME - RENEW_BEFORE / 2).is_none(), "old");
         std::fs::write(&file, format!("{}nonsense", header(&names))).unwrap();
         assert!(kept(&file, &names, now).is_none(), "broken");
-    }
-
-    #[test]
-    fn names() {
-        for name in ["localhost", "app.test", "*.app.test", "10.0.0.1", "fe80::1", "a-b.c_d"] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "*", "*.", "a..b", "-a.test", "a b", "https://app.test", "app.test:443", "a*.test", "ä.test"]
-        {
-            assert!(!is_name(name), "{name}");
-        }
     }
 }

@@ -14,6 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::connection::Connection;
+use super::pool::Pool;
 use super::protocol::{Decoder, Framing, Head, Misbehaviour, Piece};
 use super::socket::Writer;
 use super::upload::Upload;
@@ -23,6 +24,8 @@ use crate::http::body::BodyError;
 struct AnswerBody {
     /// `None` once the body has ended, well or not.
     connection: Option<Connection>,
+    /// Where it goes then.
+    pool: Arc<Pool>,
     decoder: Decoder,
     is_reusable: bool,
     upload: Option<Uploading>,
@@ -43,7 +46,7 @@ impl Drop for Uploading {
 ///
 /// # Errors
 /// [`Misbehaviour::BodyWhereNone`] when the app sent one all the same.
-pub fn body(mut connection: Connection, head: &Head, upload: Upload) -> Result<Body, Misbehaviour> {
+pub fn body(mut connection: Connection, head: &Head, upload: Upload, pool: &Arc<Pool>) -> Result<Body, Misbehaviour> {
     connection.keep_alive = head.keep_alive;
     let mut decoder = Decoder::new(head.framing);
     let is_reusable = head.is_persistent && upload.is_sent();
@@ -51,7 +54,9 @@ pub fn body(mut connection: Connection, head: &Head, upload: Upload) -> Result<B
         return Err(Misbehaviour::BodyWhereNone);
     }
     if decoder.is_done() {
-        give_back(connection, is_reusable);
+        if is_reusable {
+            pool.give_back(connection);
+        }
         return Ok(Body::Empty);
     }
     let uploading = match connection.writer.take() {
@@ -64,11 +69,14 @@ pub fn body(mut connection: Connection, head: &Head, upload: Upload) -> Result<B
     if uploading.is_none()
         && let Some(whole) = whole(&mut connection, &mut decoder)?
     {
-        give_back(connection, is_reusable);
+        if is_reusable {
+            pool.give_back(connection);
+        }
         return Ok(Body::from(whole));
     }
     Ok(Body::Boxed(Box::pin(AnswerBody {
         connection: Some(connection),
+        pool: Arc::clone(pool),
         decoder,
         is_reusable,
         upload: uploading,
@@ -88,18 +96,11 @@ fn whole(connection: &mut Connection, decoder: &mut Decoder) -> Result<Option<By
     }
 }
 
-fn give_back(connection: Connection, is_reusable: bool) {
-    if is_reusable {
-        let pool = Arc::clone(connection.slot().pool());
-        pool.give_back(connection);
-    }
-}
-
 impl AnswerBody {
     fn finish(&mut self) {
         self.upload = None;
-        if let Some(connection) = self.connection.take() {
-            give_back(connection, self.is_reusable);
+        if let Some(connection) = self.connection.take().filter(|_| self.is_reusable) {
+            self.pool.give_back(connection);
         }
     }
 
@@ -139,8 +140,8 @@ impl http_body::Body for AnswerBody {
         match ready!(this.poll_next(context)) {
             Ok(frame) => Poll::Ready(frame.map(Ok)),
             Err(failure) => {
-                if let Some(connection) = this.connection.take() {
-                    connection.slot().pool().metrics.failures.cut_short.inc();
+                if this.connection.take().is_some() {
+                    this.pool.metrics.failures.cut_short.inc();
                 }
                 this.upload = None;
                 this.failure = Some(failure);

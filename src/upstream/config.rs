@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::address::Address;
-use crate::http::canonical::path::misspelt;
+use crate::http::path::misspelt;
 use crate::settings::{Expected, Section, Setting};
 
 /// The section `[app]`.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio_util::io::poll_read_buf;
 
-use super::pool::Slot;
+use super::slot::Slot;
 use super::socket::{Reader, Writer};
-use crate::http::alarm::Alarm;
+use crate::http::connection::alarm::Alarm;
 use crate::shares::Share;
 
 /// What is asked of the kernel at once: enough for most answers whole.
@@ -72,10 +72,6 @@ impl Connection {
             self.input = BytesMut::new();
         }
         self.block = BLOCK;
-    }
-
-    pub fn slot(&self) -> &Slot {
-        &self.slot
     }
 
     /// The last is its place, to be kept for as long as the halves are.

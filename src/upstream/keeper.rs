@@ -103,7 +103,7 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
         };
         let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| error.to_string())?;
         let status = head.status;
-        answer::body(connection, &head, upload).map_err(|error| error.to_string())?;
+        answer::body(connection, &head, upload, pool).map_err(|error| error.to_string())?;
         Ok::<StatusCode, String>(status)
     };
     let status = timeout(config.connect_timeout + config.health_timeout, asked).await;

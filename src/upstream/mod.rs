@@ -16,6 +16,7 @@ mod pool;
 mod process;
 mod rewrite;
 mod send;
+mod slot;
 mod socket;
 mod tunnel;
 mod upload;

@@ -15,6 +15,7 @@ use super::address::Address;
 use super::config::Config;
 use super::connection::Connection;
 use super::metrics::{Metrics, Waiting};
+use super::slot::OpenConnections;
 use crate::shares::{Holder, Share, Shares};
 use crate::telemetry::Seldom;
 
@@ -36,8 +37,7 @@ pub struct Pool {
     in_use: Arc<Shares>,
     /// Those who wait for one. Full, or as many as one client may have: refused ([`NoConnection::Crowded`]).
     places: Arc<Shares>,
-    /// Idle ones too.
-    open: AtomicUsize,
+    open: OpenConnections,
     is_retired: AtomicBool,
 }
 
@@ -45,9 +45,6 @@ struct Idle {
     connection: Connection,
     until: Instant,
 }
-
-/// One connection that is open, until dropped.
-pub struct Slot(Arc<Pool>);
 
 /// There is no connection to be had.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +65,12 @@ impl Pool {
         Arc::new(Pool {
             address,
             said_misnamed: Seldom::default(),
+            open: OpenConnections::new(metrics.open.clone()),
             metrics,
             lost: Notify::new(),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             in_use: Shares::new("app.connections", config.connections),
             places: Shares::new("app.wait_limit", config.wait_limit),
-            open: AtomicUsize::new(0),
             config,
             is_retired: AtomicBool::new(false),
         })
@@ -120,12 +117,12 @@ impl Pool {
     }
 
     async fn dial(self: &Arc<Self>, share: Share) -> Result<Connection, NoConnection> {
-        if self.open.load(Ordering::SeqCst) >= self.config.connections {
+        if self.open.count() >= self.config.connections {
             // Those in use are fewer, so one is idle: it makes room.
             drop(self.take_idle());
         }
         self.metrics.dials.inc();
-        let slot = Slot::new(self);
+        let slot = self.open.add();
         let address = || self.address.clone();
         match timeout(self.config.connect_timeout, self.address.dial()).await {
             Ok(Ok(halves)) => Ok(Connection::new(halves, slot, share)),
@@ -206,31 +203,6 @@ impl Pool {
     /// How many connections carry a request now.
     pub fn in_use(&self) -> usize {
         self.in_use.taken()
-    }
-}
-
-impl Slot {
-    fn new(pool: &Arc<Pool>) -> Slot {
-        pool.open.fetch_add(1, Ordering::SeqCst);
-        pool.metrics.open.inc();
-        Slot(Arc::clone(pool))
-    }
-
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
-        self.0.metrics.open.dec();
     }
 }
 

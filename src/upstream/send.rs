@@ -133,7 +133,7 @@ pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
     if let Some(facts) = parts.extensions.get::<Facts>() {
         rewrite::mend(&mut head.headers, &pool.address, facts);
     }
-    let body = answer::body(connection, &head, upload)
+    let body = answer::body(connection, &head, upload, &pool)
         .map_err(|misbehaviour| unanswered(NoAnswer::from(misbehaviour), &pool.metrics))?;
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

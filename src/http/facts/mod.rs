@@ -1,7 +1,5 @@
 //! What the door itself knows of a request, found out once and believed by every room.
 
-mod find;
-mod forwarded;
 mod request_id;
 
 use std::net::IpAddr;
@@ -10,8 +8,6 @@ use std::time::Instant;
 use http::HeaderValue;
 use http::uri::{Authority, Scheme};
 
-pub use find::{Found, find};
-pub use forwarded::Forwarded;
 pub use request_id::RequestId;
 
 /// In every request's extensions; rooms read it instead of the client's headers.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bearer::{BearerTokens, VARIABLE};
-use crate::http::canonical::path::misspelt;
+use crate::http::path::misspelt;
 use crate::settings::{Section, Size};
 
 /// The section `[api]`.

@@ -1,7 +1,7 @@
 //! What `[realtime]` says of how clients come in, whatever they speak.
 
 use super::{admission, origin::Origins, token};
-use crate::http::canonical::path::misspelt;
+use crate::http::path::misspelt;
 use crate::realtime::link::websocket;
 use crate::settings::Section;
 

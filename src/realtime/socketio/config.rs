@@ -2,7 +2,7 @@
 
 use super::engineio::transport;
 use super::machine;
-use crate::http::canonical::path::misspelt;
+use crate::http::path::misspelt;
 use crate::realtime::entrance::origin::Origins;
 use crate::settings::Section;
 

@@ -10,8 +10,8 @@ use http::{HeaderValue, Method};
 use super::internal::{CALLBACK, is_stripped};
 use super::query;
 use crate::http::Facts;
-use crate::http::canonical::{path, routed};
-use crate::http::compress::AtTheDoor;
+use crate::http::layer::compress::AtTheDoor;
+use crate::http::{path, routed};
 use crate::upstream::address::Address;
 use crate::upstream::upload::Encoding;
 

@@ -1,7 +1,7 @@
 //! Targets and names of hosts: each has one form, and the form of the form is itself.
 
-use doorway::http::canonical::authority;
-use doorway::http::canonical::path::{canonical, may_mean, resolved};
+use doorway::http::authority;
+use doorway::http::path::{canonical, may_mean, resolved};
 use doorway::http::target::{is_absolute_form, is_origin_form};
 use http::uri::Scheme;
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use doorway::http::http2::{Budget, Frame, Walk};
+use doorway::http::connection::http2::{Budget, Frame, Walk};
 
 const CAPACITY: u32 = 100;
 /// As the room has it: so many bytes of data earn one unit.

@@ -2,7 +2,7 @@
 //! door.
 
 use bytes::BytesMut;
-use doorway::http::http1::Chunked;
+use doorway::http::connection::http1::Chunked;
 use doorway::upstream::protocol::{Decoder, Framing, Head, Misbehaviour, Piece, parse};
 use http::Method;
 

@@ -8,17 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tower::{Layer, Service};
 
 use super::alarm::Alarm;
-use super::body::BodyError;
-use super::{Answer, Body, Config, Failure, Refusal, Request, Response};
+use crate::http::body::BodyError;
+use crate::http::{Body, Config, Refusal, Request};
 
 /// How a body ended badly; in the extensions of every request that has one.
 #[derive(Debug, Clone, Default)]
-struct Fate(Arc<AtomicU8>);
+pub struct Fate(Arc<AtomicU8>);
 
 /// What a fate may be; 0 stands for none.
 const FATES: [Refusal; 3] = [Refusal::Body, Refusal::BodyTooLarge, Refusal::BodyTimeout];
@@ -29,7 +27,8 @@ impl Fate {
         self.0.store(index, Ordering::Release);
     }
 
-    fn get(&self) -> Option<Refusal> {
+    /// The refusal that the body ended with, if it ended badly.
+    pub fn get(&self) -> Option<Refusal> {
         FATES.get(usize::from(self.0.load(Ordering::Acquire).checked_sub(1)?)).copied()
     }
 }
@@ -126,67 +125,5 @@ impl http_body::Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.source.size_hint()
-    }
-}
-
-/// The layer that says whose fault it was when a request's body broke off before there was an answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Uploads;
-
-impl<S> Layer<S> for Uploads {
-    type Service = Uploading<S>;
-
-    fn layer(&self, inner: S) -> Uploading<S> {
-        Uploading { inner }
-    }
-}
-
-/// The service of the layer that bounds a request's body in time and length.
-#[derive(Debug, Clone)]
-pub struct Uploading<S> {
-    inner: S,
-}
-
-impl<S> Service<Request> for Uploading<S>
-where
-    S: Service<Request, Response = Response, Error = Failure, Future = Answer>,
-{
-    type Response = Response;
-    type Error = Failure;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Answer {
-        let Some(fate) = request.extensions().get::<Fate>().cloned() else { return self.inner.call(request) };
-        Box::pin(Blaming { answer: self.inner.call(request), fate })
-    }
-}
-
-pin_project! {
-    struct Blaming {
-        #[pin]
-        answer: Answer,
-        fate: Fate,
-    }
-}
-
-impl Future for Blaming {
-    type Output = Result<Response, Failure>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answer = this.answer.poll(context);
-        match (this.fate.get(), answer) {
-            (None, answer) => answer,
-            (Some(_), Poll::Ready(Ok(response))) => Poll::Ready(Ok(response)),
-            (Some(refusal), Poll::Ready(Err(failure))) => {
-                Poll::Ready(Err(Failure { detail: failure.detail, ..Failure::from(refusal) }))
-            }
-            // Whoever reads the body has been told; it is not waited for.
-            (Some(refusal), Poll::Pending) => Poll::Ready(Err(refusal.into())),
-        }
     }
 }

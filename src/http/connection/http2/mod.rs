@@ -15,8 +15,7 @@ pub use budget::{Budget, Spent};
 pub use frames::{Frame, Walk};
 pub use streams::handed_over;
 
-use super::connected::Connected;
-use super::connection::Serves;
+use super::{Connected, Serves};
 use crate::drain::Signal;
 use crate::listen::Stream;
 use io::Metered;

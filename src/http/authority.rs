@@ -1,41 +1,11 @@
-//! The name that a request is for: read strictly, from one place or from two that agree, and written in one form.
+//! The name that a request is for: read strictly and written in one form.
 
-use http::Version;
-use http::header::HOST;
 use http::uri::{Authority, Scheme};
 
-use crate::http::connected::Connected;
-use crate::http::{Refusal, Request};
+use super::Refusal;
 
 /// RFC 1035 section 2.3.4.
 const LONGEST_NAME: usize = 253;
-
-/// The name that `request` is for.
-///
-/// # Errors
-/// Where there is none, or more than one, or one that is malformed.
-pub fn of(request: &Request, connected: &Connected) -> Result<Authority, Refusal> {
-    let scheme = connected.scheme();
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (host, uri) = (hosts.next(), request.uri());
-    if hosts.next().is_some() {
-        return Err(Refusal::HostTwice);
-    }
-    // RFC 9113 section 8.3.1: `:authority` stands for `Host`. In HTTP/1 an absolute-form target does not.
-    let named = match (host, uri.authority()) {
-        (Some(host), _) => connected.authority(host.as_bytes(), || parse(host.as_bytes(), &scheme))?,
-        (None, Some(authority)) if request.version() >= Version::HTTP_2 => {
-            return connected
-                .authority(authority.as_str().as_bytes(), || parse(authority.as_str().as_bytes(), &scheme));
-        }
-        (None, _) => return Err(Refusal::HostMissing),
-    };
-    match uri.authority() {
-        None => Ok(named),
-        Some(other) if parse(other.as_str().as_bytes(), &scheme)? == named => Ok(named),
-        Some(_) => Err(Refusal::HostDiffers),
-    }
-}
 
 /// Reads `host [":" port]`, in lower case and without the port that `scheme` has anyway.
 ///

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::drain::{Guard, Signal};
-use crate::http::alarm::Alarm;
+use crate::http::connection::alarm::Alarm;
 
 thread_local! {
     /// What the body of the stream that is being polled gave last: `Some(true)` for a piece. hyper asks for the next one

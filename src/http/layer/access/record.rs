@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tracing::{Level, event_enabled, info};
 
 use super::numbers::Numbers;
@@ -144,33 +144,39 @@ impl Logged {
     pub fn new(body: Body, record: Record) -> Logged {
         Logged { body, record: Some(record) }
     }
+}
 
-    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        let Some(record) = &mut self.record else { return polled };
+impl http_body::Body for Logged {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let Some(record) = &mut this.record else { return polled };
         let ending = match &polled {
             Poll::Pending => return polled,
             Poll::Ready(Some(Ok(frame))) => {
                 record.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
                 // hyper does not ask again after the last frame of a body that says where it ends.
-                self.body.is_end_stream().then_some(Ending::Whole)
+                this.body.is_end_stream().then_some(Ending::Whole)
             }
             Poll::Ready(Some(Err(_))) => Some(Ending::Broken),
             Poll::Ready(None) => Some(Ending::Whole),
         };
         if let Some(ending) = ending
-            && let Some(record) = self.record.take()
+            && let Some(record) = this.record.take()
         {
             record.end(ending);
         }
         polled
     }
 
-    pub fn is_end_stream(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
 
-    pub fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }
@@ -181,20 +187,24 @@ pub struct Uploaded {
     pub uploaded: Arc<AtomicU64>,
 }
 
-impl Uploaded {
-    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+impl http_body::Body for Uploaded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.uploaded.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+            this.uploaded.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
         }
         polled
     }
 
-    pub fn is_end_stream(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
 
-    pub fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }

@@ -10,19 +10,15 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http_body::Body as _;
-use tower::{Layer, Service};
-
-pub use record::{Logged, Uploaded};
-
-use super::{Answer, Body, Facts, Request, Response};
+use super::{Inner, Middleware};
+use crate::http::{Answer, Body, Facts, Request};
 use crate::listen::Peer;
 use crate::telemetry::Registry;
+use http_body::Body as _;
 use numbers::Numbers;
-use record::{Ending, Record};
+use record::{Ending, Logged, Record, Uploaded};
 
 /// In an answer's extensions: from the request's way to the app until the head of its answer.
 #[derive(Debug, Clone, Copy)]
@@ -45,35 +41,11 @@ impl Access {
     }
 }
 
-impl<S> Layer<S> for Access {
-    type Service = Accessed<S>;
-
-    fn layer(&self, inner: S) -> Accessed<S> {
-        Accessed { inner, numbers: Arc::clone(&self.numbers) }
-    }
-}
-
-/// The service of [`Access`].
-#[derive(Clone)]
-pub struct Accessed<S> {
-    inner: S,
-    numbers: Arc<Numbers>,
-}
-
-impl<S> Service<Request> for Accessed<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = Response;
+impl Middleware for Access {
+    type InnerError = Infallible;
     type Error = Infallible;
-    type Future = Answer<Infallible>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
+    fn call(&self, inner: &mut impl Inner<Infallible>, mut request: Request) -> Answer<Infallible> {
         let facts = request.extensions().get::<Facts>();
         let started = facts.map_or_else(Instant::now, |facts| facts.received);
         let request_id = facts.map(|facts| facts.request_id.clone());
@@ -84,14 +56,11 @@ where
             let uploaded = Arc::new(AtomicU64::new(0));
             record.uploaded = Some(Arc::clone(&uploaded));
             let body = std::mem::take(request.body_mut());
-            *request.body_mut() = Body::Uploaded(Box::new(Uploaded { body, uploaded }));
+            *request.body_mut() = Body::Boxed(Box::pin(Uploaded { body, uploaded }));
         }
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
-            let mut response = match answer.await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
+            let Ok(mut response) = answer.await;
             // Where the facts are found out further in, they come back with the answer.
             let facts = response.extensions().get::<Facts>();
             record.request_id = request_id.or_else(|| facts.map(|facts| facts.request_id.clone()));
@@ -102,7 +71,7 @@ where
             if body.is_end_stream() {
                 record.end(Ending::Whole);
             } else {
-                *response.body_mut() = Body::Logged(Box::new(Logged::new(body, record)));
+                *response.body_mut() = Body::Boxed(Box::pin(Logged::new(body, record)));
             }
             Ok(response)
         })

@@ -8,46 +8,24 @@ use std::task::{Context, Poll};
 use http::StatusCode;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
 
-use super::connected::Connected;
-use super::{Answer, Failure, Refusal, Request, Response};
+use super::{Inner, Middleware};
+use crate::http::connection::Connected;
+use crate::http::{Answer, Failure, Refusal, Request, Response};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Upgrades;
 
-impl<S> Layer<S> for Upgrades {
-    type Service = Upgrading<S>;
-
-    fn layer(&self, inner: S) -> Upgrading<S> {
-        Upgrading { inner }
-    }
-}
-
-/// The service of the layer that holds back what a client sends before its upgrade is answered.
-#[derive(Debug, Clone)]
-pub struct Upgrading<S> {
-    inner: S,
-}
-
-impl<S> Service<Request> for Upgrading<S>
-where
-    S: Service<Request, Response = Response, Error = Failure, Future = Answer>,
-{
-    type Response = Response;
+impl Middleware for Upgrades {
+    type InnerError = Failure;
     type Error = Failure;
-    type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Answer {
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer {
         let is_upgrade = request.version() < http::Version::HTTP_2 && request.extensions().get::<OnUpgrade>().is_some();
         let connected = request.extensions().get::<Arc<Connected>>().filter(|_| is_upgrade).cloned();
-        let Some(connected) = connected else { return self.inner.call(request) };
-        Box::pin(Waiting { answer: self.inner.call(request), connected })
+        let Some(connected) = connected else { return inner.call(request) };
+        Box::pin(Waiting { answer: inner.call(request), connected })
     }
 }
 

@@ -13,9 +13,9 @@ use tracing::debug;
 
 use super::budget::Budget;
 use super::frames::{Frame, Walk};
-use crate::http::alarm::Alarm;
-use crate::http::connected::Connected;
-use crate::http::stall::Stall;
+use crate::http::connection::Connected;
+use crate::http::connection::alarm::Alarm;
+use crate::http::connection::stall::Stall;
 use crate::listen::Stream;
 
 /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 sections 6.8 and 7). That no stream was served is not said: the highest

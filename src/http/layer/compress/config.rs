@@ -1,7 +1,7 @@
 //! The section `[compress]`: what is compressed on its way out, and at which price.
 
-use crate::http::canonical::path::misspelt;
 use crate::http::encoding::Encoding;
+use crate::http::path::misspelt;
 use crate::settings::{Section, Size};
 
 use super::kind::Kind;

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::guard::{Guard, Then, Verdict, stand_in};
 use super::head::Limits;
-use crate::http::alarm::Alarm;
-use crate::http::connected::Connected;
-use crate::http::stall::Stall;
+use crate::http::connection::Connected;
+use crate::http::connection::alarm::Alarm;
+use crate::http::connection::stall::Stall;
 use crate::http::{Config, Refusal};
 use crate::listen::Stream;
 

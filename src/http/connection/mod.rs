@@ -1,5 +1,15 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the handshake agreed on, until it ends or the door drains.
 
+pub mod alarm;
+pub mod http1;
+pub mod http2;
+
+mod connected;
+mod facts;
+mod forwarded;
+mod stall;
+mod upload;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +23,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower::Service;
 
+pub use connected::Connected;
+pub use upload::Fate;
+
 use super::body::BodyError;
-use super::connected::Connected;
-use super::{Body, Refusal, Request, Response, Settings, facts, http1, http2, upload};
+use super::{Body, Refusal, Request, Response, Settings};
 use crate::drain::Signal;
 use crate::listen::{Peer, Stream};
 

@@ -1,15 +1,13 @@
 //! From http to https, where there is https; and the header that makes browsers remember it (HSTS, RFC 6797).
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{LOCATION, STRICT_TRANSPORT_SECURITY};
 use http::uri::Scheme;
 use http::{HeaderValue, StatusCode};
-use tower::{Layer, Service};
 
-use super::canonical::path;
-use super::{Answer, Body, Facts, Failure, Request, Response};
+use super::{Inner, Middleware};
+use crate::http::{Answer, Body, Facts, Failure, Request, Response, path};
 use crate::settings::{Live, Section};
 
 /// Where certificate authorities look (RFC 8555 section 8.3): they ask over http.
@@ -70,38 +68,14 @@ impl Redirect {
     }
 }
 
-impl<S> Layer<S> for Redirect {
-    type Service = Redirected<S>;
-
-    fn layer(&self, inner: S) -> Redirected<S> {
-        Redirected { inner, layer: self.clone() }
-    }
-}
-
-/// The service of [`Redirect`].
-#[derive(Clone)]
-pub struct Redirected<S> {
-    inner: S,
-    layer: Redirect,
-}
-
-impl<S> Service<Request> for Redirected<S>
-where
-    S: Service<Request, Response = Response, Error = Failure>,
-    S::Future: Send + 'static,
-{
-    type Response = Response;
+impl Middleware for Redirect {
+    type InnerError = Failure;
     type Error = Failure;
-    type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Answer {
-        let config = self.layer.config.get();
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer {
+        let config = self.config.get();
         let facts = request.extensions().get::<Facts>();
-        if let Some(target) = facts.and_then(|facts| self.layer.target(&config, &request, facts)) {
+        if let Some(target) = facts.and_then(|facts| self.target(&config, &request, facts)) {
             let mut response = Response::new(Body::Empty);
             // 308 keeps the method and the body, as 301 does not.
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -109,7 +83,7 @@ where
             return Box::pin(std::future::ready(Ok(response)));
         }
         let remembered = facts.is_some_and(|facts| facts.scheme == Scheme::HTTPS) && !config.hsts.is_zero();
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
             if remembered {

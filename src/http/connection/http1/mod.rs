@@ -14,8 +14,7 @@ pub use guard::{Guard, Then, Verdict, stand_in};
 pub use head::{Framing, Head, Limits};
 pub use io::Guarded;
 
-use super::connected::Connected;
-use super::connection::Serves;
+use super::{Connected, Serves};
 use crate::drain::Signal;
 use crate::listen::Stream;
 

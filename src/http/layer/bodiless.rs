@@ -4,53 +4,27 @@
 //! hyper sees to this for HTTP/1.1 alone; over HTTP/2 the content would follow, and the client break off.
 
 use std::convert::Infallible;
-use std::task::{Context, Poll};
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, StatusCode};
 use http_body::Body as _;
-use tower::{Layer, Service};
 
-use super::{Answer, Request, Response};
+use super::{Inner, Middleware};
+use crate::http::{Answer, Request, Response};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Bodiless;
 
-impl<S> Layer<S> for Bodiless {
-    type Service = Relieved<S>;
-
-    fn layer(&self, inner: S) -> Relieved<S> {
-        Relieved { inner }
-    }
-}
-
-/// The service of the layer that takes the content off answers which have none.
-#[derive(Debug, Clone)]
-pub struct Relieved<S> {
-    inner: S,
-}
-
-impl<S> Service<Request> for Relieved<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future = Answer<Infallible>>,
-{
-    type Response = Response;
+impl Middleware for Bodiless {
+    type InnerError = Infallible;
     type Error = Infallible;
-    type Future = Answer<Infallible>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Answer<Infallible> {
+    fn call(&self, inner: &mut impl Inner<Infallible>, request: Request) -> Answer<Infallible> {
         let is_head = request.method() == Method::HEAD;
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
-            let mut response = match answer.await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
+            let Ok(mut response) = answer.await;
             relieve(&mut response, is_head);
             Ok(response)
         })

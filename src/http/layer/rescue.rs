@@ -2,16 +2,15 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use tower::{Layer, Service};
 use tracing::{debug, warn};
 
-use super::failure::Asker;
-use super::{Answer, Failure, Fault, Refusal, Request, Response};
+use super::{Inner, Middleware};
+use crate::http::failure::Asker;
+use crate::http::{Answer, Failure, Fault, Refusal, Request, Response};
 use crate::telemetry::Registry;
 
 /// The layer; clones share its numbers.
@@ -50,38 +49,14 @@ impl Rescue {
     }
 }
 
-impl<S> Layer<S> for Rescue {
-    type Service = Rescued<S>;
-
-    fn layer(&self, inner: S) -> Rescued<S> {
-        Rescued { inner, layer: self.clone() }
-    }
-}
-
-/// The service of [`Rescue`].
-#[derive(Debug, Clone)]
-pub struct Rescued<S> {
-    inner: S,
-    layer: Rescue,
-}
-
-impl<S> Service<Request> for Rescued<S>
-where
-    S: Service<Request, Response = Response, Error = Failure>,
-    S::Future: Send + 'static,
-{
-    type Response = Response;
+impl Middleware for Rescue {
+    type InnerError = Failure;
     type Error = Infallible;
-    type Future = Answer<Infallible>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer<Infallible> {
         let asker = Asker::of(&request);
-        let answer = self.inner.call(request);
-        let layer = self.layer.clone();
+        let answer = inner.call(request);
+        let layer = self.clone();
         Box::pin(async move { Ok(answer.await.unwrap_or_else(|failure| layer.answer(failure, &asker))) })
     }
 }

@@ -7,7 +7,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 
-use super::{Refusal, Settings};
+use crate::http::{Refusal, Settings};
 use crate::listen::Peer;
 
 /// What holds for a whole connection, and what hyper's two sides of it must tell each other.

@@ -1,62 +1,32 @@
 //! A request gets one meaning: what could be read in two ways is refused, and the rest is put in one form, the same for
 //! HTTP/1.1 and HTTP/2, before any room sees it.
 
-pub mod authority;
-pub mod path;
-pub mod routed;
-
 mod hop_by_hop;
-mod hosts;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::header::{ALLOW, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
-use tower::{Layer, Service};
 
-pub use hosts::HostPattern;
-
-use super::connected::Connected;
-use super::{Answer, Body, Facts, Failure, Refusal, Request, Response, target};
+use super::{Inner, Middleware};
+use crate::http::connection::Connected;
+use crate::http::{Answer, Body, Facts, Failure, Refusal, Request, Response, path, refusal, target};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical;
 
-impl<S> Layer<S> for Canonical {
-    type Service = Canonicalised<S>;
-
-    fn layer(&self, inner: S) -> Canonicalised<S> {
-        Canonicalised { inner }
-    }
-}
-
-/// The service of the layer that gives each request one meaning.
-#[derive(Debug, Clone)]
-pub struct Canonicalised<S> {
-    inner: S,
-}
-
-impl<S> Service<Request> for Canonicalised<S>
-where
-    S: Service<Request, Response = Response, Error = Failure, Future = Answer>,
-{
-    type Response = Response;
+impl Middleware for Canonical {
+    type InnerError = Failure;
     type Error = Failure;
-    type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request) -> Answer {
+    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> Answer {
         match canonicalise(&mut request) {
             Ok(()) if request.uri().path() == "*" => Box::pin(std::future::ready(Ok(what_is_allowed()))),
-            Ok(()) => self.inner.call(request),
+            Ok(()) => inner.call(request),
             Err(refusal) => Box::pin(std::future::ready(Err(refusal.into()))),
         }
     }
@@ -213,6 +183,6 @@ fn name_host(request: &mut Request) {
 fn what_is_allowed() -> Response {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(ALLOW, super::refusal::ALLOWED);
+    response.headers_mut().insert(ALLOW, refusal::ALLOWED);
     response
 }

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use http::HeaderName;
+use http::header::HOST;
 use http::uri::Authority;
+use http::{HeaderName, Version};
 
-use super::{Facts, Forwarded, RequestId};
-use crate::http::canonical::authority;
-use crate::http::connected::Connected;
-use crate::http::{Refusal, Request};
+use super::Connected;
+use super::forwarded::{self, Forwarded};
+use crate::http::facts::RequestId;
+use crate::http::{Facts, Refusal, Request, authority};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,11 +24,11 @@ pub struct Found {
 
 /// Finds the facts of `request`. Afterwards it has none of the headers that proxies speak through, whoever sent them.
 pub fn find(request: &mut Request, connected: &Connected) -> Found {
-    let named = authority::of(request, connected);
+    let named = name_of(request, connected);
     let said = connected.is_trusted.then(|| Forwarded::read(request.headers(), connected));
     let request_id = request.headers_mut().remove(X_REQUEST_ID).filter(|_| connected.is_trusted);
     let request_id = request_id.and_then(|value| RequestId::accept(&value)).unwrap_or_default();
-    super::forwarded::delete(request.headers_mut());
+    forwarded::delete(request.headers_mut());
     let scheme = said.as_ref().and_then(|said| said.scheme.clone()).unwrap_or_else(|| connected.scheme());
     let doubt = named.as_ref().err().copied();
     let named = named.unwrap_or_else(|_| Authority::from_static(NO_NAME));
@@ -45,4 +46,31 @@ pub fn find(request: &mut Request, connected: &Connected) -> Found {
         received: Instant::now(),
     };
     Found { facts, doubt }
+}
+
+/// The name that `request` is for: from one place, or from two that agree.
+///
+/// # Errors
+/// Where there is none, or more than one, or one that is malformed.
+fn name_of(request: &Request, connected: &Connected) -> Result<Authority, Refusal> {
+    let scheme = connected.scheme();
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (host, uri) = (hosts.next(), request.uri());
+    if hosts.next().is_some() {
+        return Err(Refusal::HostTwice);
+    }
+    // RFC 9113 section 8.3.1: `:authority` stands for `Host`. In HTTP/1 an absolute-form target does not.
+    let named = match (host, uri.authority()) {
+        (Some(host), _) => connected.authority(host.as_bytes(), || authority::parse(host.as_bytes(), &scheme))?,
+        (None, Some(text)) if request.version() >= Version::HTTP_2 => {
+            let text = text.as_str().as_bytes();
+            return connected.authority(text, || authority::parse(text, &scheme));
+        }
+        (None, _) => return Err(Refusal::HostMissing),
+    };
+    match uri.authority() {
+        None => Ok(named),
+        Some(other) if authority::parse(other.as_str().as_bytes(), &scheme)? == named => Ok(named),
+        Some(_) => Err(Refusal::HostDiffers),
+    }
 }

@@ -11,13 +11,11 @@ mod kind;
 mod zstandard;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
-use tower::{Layer, Service};
 use tracing::warn;
 
 pub use config::Config;
@@ -26,9 +24,10 @@ pub use headers::vary_on_encoding;
 pub use kind::{Kind, covered, essence};
 pub use zstandard::Contexts;
 
-use super::canonical::routed::may_begin_with;
-use super::encoding::{Accepted, Encoding};
-use super::{Answer, Body, Failure, Request, Response};
+use super::{Inner, Middleware};
+use crate::http::encoding::{Accepted, Encoding};
+use crate::http::routed::may_begin_with;
+use crate::http::{Answer, Body, Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use body::{Bytecount, Coded};
@@ -98,42 +97,19 @@ impl Compress {
 #[derive(Debug, Clone, Copy)]
 pub struct AtTheDoor;
 
-impl<S> Layer<S> for Compress {
-    type Service = Compressed<S>;
-
-    fn layer(&self, inner: S) -> Compressed<S> {
-        Compressed { inner, layer: self.clone() }
-    }
-}
-
-/// The service of [`Compress`].
-#[derive(Clone)]
-pub struct Compressed<S> {
-    inner: S,
-    layer: Compress,
-}
-
-impl<S> Service<Request> for Compressed<S>
-where
-    S: Service<Request, Response = Response, Error = Failure, Future = Answer>,
-{
-    type Response = Response;
+impl Middleware for Compress {
+    type InnerError = Failure;
     type Error = Failure;
-    type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let settings = self.layer.shared.settings.get();
+    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> Answer {
+        let settings = self.shared.settings.get();
         if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
-            return self.inner.call(request);
+            return inner.call(request);
         }
         let wish = Wish::of(&request);
         request.extensions_mut().insert(AtTheDoor);
-        let shared = Arc::clone(&self.layer.shared);
-        let answer = self.inner.call(request);
+        let shared = Arc::clone(&self.shared);
+        let answer = inner.call(request);
         Box::pin(async move { Ok(settings.apply(wish, answer.await?, &shared)) })
     }
 }

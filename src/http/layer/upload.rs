@@ -1,0 +1,50 @@
+//! A request's body that broke off before there was an answer is the client's fault, whatever the rooms made of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{Inner, Middleware};
+use crate::http::connection::Fate;
+use crate::http::{Answer, Failure, Request, Response};
+
+/// The layer that says whose fault it was when a request's body broke off before there was an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Uploads;
+
+impl Middleware for Uploads {
+    type InnerError = Failure;
+    type Error = Failure;
+
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer {
+        let Some(fate) = request.extensions().get::<Fate>().cloned() else { return inner.call(request) };
+        Box::pin(Blaming { answer: inner.call(request), fate })
+    }
+}
+
+pin_project! {
+    struct Blaming {
+        #[pin]
+        answer: Answer,
+        fate: Fate,
+    }
+}
+
+impl Future for Blaming {
+    type Output = Result<Response, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = this.answer.poll(context);
+        match (this.fate.get(), answer) {
+            (None, answer) => answer,
+            (Some(_), Poll::Ready(Ok(response))) => Poll::Ready(Ok(response)),
+            (Some(refusal), Poll::Ready(Err(failure))) => {
+                Poll::Ready(Err(Failure { detail: failure.detail, ..Failure::from(refusal) }))
+            }
+            // Whoever reads the body has been told; it is not waited for.
+            (Some(refusal), Poll::Pending) => Poll::Ready(Err(refusal.into())),
+        }
+    }
+}
