@@ -119,7 +119,7 @@ impl Admin {
         self.api_at
     }
 
-    /// Every room is built: their numbers, their counts, what the app's server may ask, and the app whose health counts.
+    /// Every room is built: their metrics, their counts, what the app's server may ask, and the app whose health counts.
     pub fn ready(
         &self,
         registry: Registry,

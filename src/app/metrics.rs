@@ -1,4 +1,4 @@
-//! The numbers of this room.
+//! The metrics of this room.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -33,7 +33,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn register(registry: &mut Registry) -> Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
         let registry = registry.sub_registry_with_prefix("callbacks");
         let metrics = Metrics {
             answers: Family::default(),

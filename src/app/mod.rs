@@ -90,7 +90,7 @@ impl App {
             reports,
             reported: Shares::new("callbacks.max_waiting", config.max_waiting),
             said_lost: Seldom::default(),
-            metrics: Metrics::register(registry),
+            metrics: Metrics::new(registry),
         });
         report::start(&app, queue, drain);
         app

@@ -6,7 +6,7 @@ mod ask;
 mod banner;
 mod defaults;
 mod dispatch;
-mod numbers;
+mod metrics;
 mod reload;
 mod rooms;
 mod run;

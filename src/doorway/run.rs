@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::numbers::Numbers;
+use super::metrics::Metrics;
 use super::reload::{Reloading, refused, reload, report};
 use super::rooms::Rooms;
 use super::signals::{Asked, Signals};
@@ -73,7 +73,7 @@ impl Doorway {
         let acceptor = door.acceptor(&mut registry)?;
         let listeners = door.bind(&mut inherited, acceptor.is_some())?;
         let entrance = Entrance::new(&door.config.listen, acceptor, &mut registry);
-        let numbers = Numbers::new(&mut registry, door.drain.signal());
+        let metrics = Metrics::new(&mut registry, door.drain.signal());
         let Some(rooms) = door.build(entrance, &mut registry).await? else {
             info!("stopped before it was ready");
             return Ok(());
@@ -81,7 +81,7 @@ impl Doorway {
         let asked = (Arc::clone(&rooms.api), Arc::clone(&rooms.realtime));
         door.admin.ready(registry, asked, Arc::clone(&rooms.upstream), rooms.kinds());
         door.serve(listeners, &rooms);
-        let why = door.attend(&rooms, &numbers).await;
+        let why = door.attend(&rooms, &metrics).await;
         door.close(why, &rooms).await;
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Doorway {
     }
 
     /// Reloads as often as it is asked, until it is asked to stop.
-    async fn attend(&mut self, rooms: &Rooms, numbers: &Numbers) -> &'static str {
+    async fn attend(&mut self, rooms: &Rooms, metrics: &Metrics) -> &'static str {
         // What only a restart changes is compared with this one, however often there was a reload since.
         let started = self.config.clone();
         loop {
@@ -157,7 +157,7 @@ impl Doorway {
                 Asked::Reload(asked) => {
                     systemd::reloading();
                     let reloaded = reload(&mut self.source, &started, rooms);
-                    numbers.reloaded(reloaded.is_ok());
+                    metrics.reloaded(reloaded.is_ok());
                     match reloaded {
                         Ok(Reloading { config, app, pending }) => {
                             self.config = config;

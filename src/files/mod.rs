@@ -9,7 +9,7 @@ mod config;
 mod disk;
 mod entry;
 mod media;
-mod numbers;
+mod metrics;
 mod path;
 mod press;
 mod previous;
@@ -32,7 +32,7 @@ use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use builds::Builds;
-use numbers::Numbers;
+use metrics::Metrics;
 use press::Press;
 use store::Store;
 
@@ -45,7 +45,7 @@ pub struct Files {
     builds: Arc<Builds>,
     store: Arc<Store>,
     press: Press,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 /// An answer, or the request back: the file is not there.
@@ -66,9 +66,9 @@ impl Files {
     ) -> Files {
         let live = Live::new(config.clone());
         let store = Arc::new(Store::new(config.memory));
-        let numbers = Numbers::new(registry, Arc::clone(&store));
-        let press = Press::start(numbers.compressed.clone());
-        Files { builds: Builds::new(live.clone(), home, written), config: live, store, press, numbers }
+        let metrics = Metrics::new(registry, Arc::clone(&store));
+        let press = Press::start(metrics.compressed.clone());
+        Files { builds: Builds::new(live.clone(), home, written), config: live, store, press, metrics }
     }
 
     /// Takes over another section of the config (SIGHUP).
@@ -101,18 +101,18 @@ impl Files {
         let config = self.config.get();
         let (method, headers) = (request.method(), request.headers());
         let response = reply::reply(&entry, method, headers, &config.encodings, &self.press).await?;
-        self.numbers.answers.inc();
+        self.metrics.answers.inc();
         if from_memory {
-            self.numbers.memory_hits.inc();
+            self.metrics.memory_hits.inc();
         }
         if entry.from_earlier_build {
-            self.numbers.previous.inc();
+            self.metrics.previous.inc();
         }
         if response.status() == StatusCode::NOT_MODIFIED {
-            self.numbers.not_modified.inc();
+            self.metrics.not_modified.inc();
         } else if request.method() != Method::HEAD {
             let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            self.numbers.bytes.inc_by(length.unwrap_or(0));
+            self.metrics.bytes.inc_by(length.unwrap_or(0));
         }
         Ok(Reply::Answer(response))
     }

@@ -31,7 +31,7 @@ pub struct Failure {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The connection must not be used again.
     pub close: bool,
-    /// The rule that refused it, for the numbers.
+    /// The rule that refused it, for the metrics.
     pub refusal: Option<Refusal>,
 }
 

@@ -1,4 +1,4 @@
-//! Why a request is not let in. Each has one status, one sentence for the client and one label for the numbers.
+//! Why a request is not let in. Each has one status, one sentence for the client and one label for the metrics.
 
 use http::header::{ALLOW, HeaderValue};
 use http::{HeaderName, StatusCode};
@@ -19,7 +19,7 @@ macro_rules! refusals {
                 match self { $(Refusal::$name => StatusCode::$status),+ }
             }
 
-            /// The value of the label `reason` in the numbers.
+            /// The value of the label `reason` in the metrics.
             pub fn label(self) -> &'static str {
                 match self { $(Refusal::$name => $label),+ }
             }

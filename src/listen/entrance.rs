@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::numbers::{Numbers, Refusal};
+use super::metrics::{Metrics, Refusal};
 use super::permits::{Permit, Permits};
 use super::proxy_protocol::{self, HeaderError};
 use super::{Config, Peer, ProxyProtocol, Stream, descriptors};
@@ -27,7 +27,7 @@ struct Shared {
     permits: Arc<Permits>,
     acceptor: Option<Acceptor>,
     descriptors: usize,
-    numbers: Numbers,
+    metrics: Metrics,
     said_full: Seldom,
     said_address_full: Seldom,
     said_error: Seldom,
@@ -56,13 +56,13 @@ impl Entrance {
     pub fn new(config: &Config, acceptor: Option<Acceptor>, registry: &mut Registry) -> Entrance {
         let descriptors = descriptors::raise();
         let rules = Rules::new(config, descriptors);
-        let numbers = Numbers::register(registry);
+        let metrics = Metrics::new(registry);
         let entrance = Entrance(Arc::new(Shared {
-            permits: Permits::new(rules.most, numbers.open.clone()),
+            permits: Permits::new(rules.most, metrics.open.clone()),
             rules: watch::Sender::new(Arc::new(rules)),
             acceptor,
             descriptors,
-            numbers,
+            metrics,
             said_full: Seldom::default(),
             said_address_full: Seldom::default(),
             said_error: Seldom::default(),
@@ -73,7 +73,7 @@ impl Entrance {
 
     /// How many connections are open, upgraded ones too.
     pub fn open(&self) -> i64 {
-        self.0.numbers.open.get()
+        self.0.metrics.open.get()
     }
 
     /// Takes over other sections of the config. Those who are in may stay.
@@ -96,7 +96,7 @@ impl Entrance {
 
     fn tell(&self) {
         let (rules, descriptors) = (self.rules(), self.0.descriptors);
-        self.0.numbers.most.set(i64::try_from(rules.most).unwrap_or(i64::MAX));
+        self.0.metrics.most.set(i64::try_from(rules.most).unwrap_or(i64::MAX));
         info!(max_connections = rules.most, open_files = descriptors, "limits");
         if rules.most > descriptors::for_clients(descriptors) {
             warn!("listen.max_connections leaves few open files for the app's side: raise LimitNOFILE= or ulimit -n");
@@ -111,7 +111,7 @@ impl Entrance {
     pub(super) async fn vacancy(&self) {
         let permits = &self.0.permits;
         if permits.are_all_taken() {
-            self.0.numbers.paused_full.inc();
+            self.0.metrics.paused_full.inc();
             if self.0.said_full.may() {
                 warn!(max_connections = self.rules().most, "every connection is taken: new clients wait");
             }
@@ -126,7 +126,7 @@ impl Entrance {
             debug!(%error, "a client left before it was accepted");
             return;
         }
-        self.0.numbers.paused_error.inc();
+        self.0.metrics.paused_error.inc();
         if self.0.said_error.may() {
             warn!(%error, open_files = self.0.descriptors, "cannot accept: trying again");
         }
@@ -135,7 +135,7 @@ impl Entrance {
 
     /// Takes a permit for a connection from `address`, unless that has too many.
     pub(super) fn admit(&self, address: IpAddr, is_secure: bool) -> Result<Permit, Turned> {
-        let accepted = if is_secure { &self.0.numbers.accepted_https } else { &self.0.numbers.accepted_http };
+        let accepted = if is_secure { &self.0.metrics.accepted_https } else { &self.0.metrics.accepted_http };
         accepted.inc();
         let mut permit = self.0.permits.take();
         let rules = self.rules();
@@ -209,7 +209,7 @@ impl Entrance {
     }
 
     fn refuse(&self, why: Refusal, address: IpAddr) -> Turned {
-        self.0.numbers.refused(why);
+        self.0.metrics.refused(why);
         debug!(%address, reason = why.reason(), "a connection is refused");
         Turned::Refused(why)
     }

@@ -8,7 +8,7 @@ mod config;
 mod descriptors;
 mod entrance;
 mod inherited;
-mod numbers;
+mod metrics;
 mod occupant;
 mod permits;
 mod stream;

@@ -58,7 +58,7 @@ impl Realtime {
     /// Builds the hub and starts its upkeep; `app` judges what clients want, where it wants to.
     pub fn new(config: &Config, app: Arc<App>, drain: Signal, registry: &mut Registry) -> Realtime {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let hub = Arc::new(Hub::new(config.hub.clone(), shards, hub::Numbers::new(registry)));
+        let hub = Arc::new(Hub::new(config.hub.clone(), shards, hub::Metrics::new(registry)));
         let restarts = Live::new(config.restarts);
         tokio::spawn(sweeper::sweep(Arc::clone(&hub), drain.clone()));
         tokio::spawn(drain::close_all(Arc::clone(&hub), restarts.clone(), drain.clone()));

@@ -26,7 +26,7 @@ impl TokenAuthorizer {
         if named.is_some() && named != identity.map(|identity| &identity.user) {
             return Err(malformed(TokenError::AnotherUser));
         }
-        self.tokens.numbers.renewed.inc();
+        self.tokens.metrics.renewed.inc();
         Ok(Allow { rights: Some(rights), ..Allow::default() })
     }
 }

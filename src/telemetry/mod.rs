@@ -1,4 +1,4 @@
-//! Logs and metrics: the mechanisms; each room declares its own numbers.
+//! Logs and metrics: the mechanisms; each room declares its own metrics.
 
 pub mod log;
 
@@ -13,7 +13,7 @@ use prometheus_client::encoding::text;
 pub use config::{Config, Format};
 pub use seldom::Seldom;
 
-/// Where rooms register their numbers, once, when they are built. Names come without `doorway_`: the registry puts it
+/// Where rooms register their metrics, once, when they are built. Names come without `doorway_`: the registry puts it
 /// before them.
 pub type Registry = prometheus_client::registry::Registry;
 
@@ -23,7 +23,7 @@ pub fn registry() -> Registry {
     Registry::with_prefix("doorway")
 }
 
-/// Everything as Prometheus reads it (OpenMetrics 1.0 text): the numbers of the process, then those of the rooms.
+/// Everything as Prometheus reads it (OpenMetrics 1.0 text): the metrics of the process, then those of the rooms.
 pub fn metrics(rooms: Option<&Registry>) -> String {
     let mut text = String::new();
     let process = process::registry();

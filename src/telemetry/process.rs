@@ -1,4 +1,4 @@
-//! The numbers of the process itself, read when they are asked for.
+//! The metrics of the process itself, read when they are asked for.
 
 use std::fmt;
 use std::sync::LazyLock;

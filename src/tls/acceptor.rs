@@ -17,7 +17,7 @@ use super::certificates::Certificates;
 use super::fingerprint::Fingerprint;
 use super::handshake::{self, Failed};
 use super::identity::{Identity, IdentityError};
-use super::numbers::Numbers;
+use super::metrics::Metrics;
 use super::self_signed::{self, SelfSignedError};
 use super::stream::TlsStream;
 use super::{Config, MinVersion, Session};
@@ -40,7 +40,7 @@ struct Shared {
     sessions: Arc<dyn StoresServerSessions>,
     /// Full, or as many as a client may have: handshakes wait in line, each until its own time-out.
     slots: Arc<Shares>,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 /// What holds now.
@@ -84,7 +84,7 @@ impl Acceptor {
             tickets,
             sessions,
             slots: Shares::new("tls.max_handshakes", config.max_handshakes),
-            numbers: Numbers::register(registry),
+            metrics: Metrics::new(registry),
         };
         let acceptor = Acceptor(Arc::new(shared));
         acceptor.taken(&acceptor.serving());
@@ -103,11 +103,11 @@ impl Acceptor {
                 let new = Arc::new(new);
                 self.taken(&new);
                 self.0.serving.send_replace(new);
-                self.0.numbers.loads.inc();
+                self.0.metrics.loads.inc();
                 Ok(())
             }
             Err(error) => {
-                self.0.numbers.refusals.inc();
+                self.0.metrics.refusals.inc();
                 Err(error)
             }
         }
@@ -119,11 +119,11 @@ impl Acceptor {
     /// [`Failed`]; it has been counted.
     pub async fn accept(&self, mut stream: TcpStream, client: Holder) -> Result<(TlsStream, Session), Failed> {
         let serving = self.serving();
-        let (begun, numbers) = (Instant::now(), &self.0.numbers);
+        let (begun, metrics) = (Instant::now(), &self.0.metrics);
         let handshake = async {
             handshake::begin(&mut stream).await?;
             let _slot = self.0.slots.take(client).await;
-            let _under_way = UnderWay::new(numbers);
+            let _under_way = UnderWay::new(metrics);
             handshake::complete(stream, Arc::clone(&serving.tls)).await
         };
         let outcome =
@@ -131,9 +131,9 @@ impl Acceptor {
         match &outcome {
             Ok((stream, _)) => {
                 let agreed = stream.agreed();
-                numbers.done(agreed.protocol_version(), agreed.handshake_kind(), begun.elapsed());
+                metrics.done(agreed.protocol_version(), agreed.handshake_kind(), begun.elapsed());
             }
-            Err(why) => numbers.failed(why),
+            Err(why) => metrics.failed(why),
         }
         outcome
     }
@@ -148,7 +148,7 @@ impl Acceptor {
     }
 
     fn taken(&self, serving: &Serving) {
-        self.0.numbers.certificates(serving.certificates.identities());
+        self.0.metrics.certificates(serving.certificates.identities());
         for identity in serving.certificates.identities() {
             let expires = humantime::format_rfc3339_seconds(identity.not_after).to_string();
             info!(certificate = identity.label, names = identity.names.join(" "), expires, "certificate");
@@ -161,12 +161,12 @@ impl Acceptor {
 }
 
 /// Counts a handshake for as long as it lives, also when it is cut short.
-struct UnderWay<'a>(&'a Numbers);
+struct UnderWay<'a>(&'a Metrics);
 
 impl<'a> UnderWay<'a> {
-    fn new(numbers: &'a Numbers) -> Self {
-        numbers.under_way.inc();
-        UnderWay(numbers)
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.under_way.inc();
+        UnderWay(metrics)
     }
 }
 

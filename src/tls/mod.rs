@@ -11,7 +11,7 @@ mod fingerprint;
 mod handshake;
 mod hello;
 mod identity;
-mod numbers;
+mod metrics;
 mod self_signed;
 mod stream;
 

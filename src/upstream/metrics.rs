@@ -1,4 +1,4 @@
-//! The numbers of this room.
+//! The metrics of this room.
 
 use std::time::Duration;
 

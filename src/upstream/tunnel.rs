@@ -115,7 +115,7 @@ fn wanted(parts: &Parts) -> Result<Upgrade, Failure> {
         aws_lc_rs::rand::fill(&mut key).map_err(|_| {
             Failure::us(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "Internal error: the system gives no random numbers. Try again.",
+                "Internal error: the system gives no random metrics. Try again.",
             )
         })?;
         return Ok(Upgrade { protocol, key: Some(BASE64_STANDARD.encode(key)) });

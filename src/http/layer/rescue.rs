@@ -13,7 +13,7 @@ use crate::http::failure::Asker;
 use crate::http::{Answer, Failure, Fault, Refusal, Request, Response};
 use crate::telemetry::Registry;
 
-/// The layer; clones share its numbers.
+/// The layer; clones share its metrics.
 #[derive(Debug, Clone)]
 pub struct Rescue {
     refusals: Arc<[Counter]>,

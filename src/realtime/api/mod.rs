@@ -9,7 +9,7 @@ mod caller;
 mod config;
 mod form;
 mod idempotency;
-mod numbers;
+mod metrics;
 pub mod operation;
 mod problem;
 mod route;
@@ -41,7 +41,7 @@ use crate::telemetry::Registry;
 use body::Room;
 use form::Emission;
 use idempotency::{Begun, IdempotencyMemory, MemoryLimits, StoredResponse};
-use numbers::Numbers;
+use metrics::Metrics;
 use problem::ApiProblem;
 use route::ApiRoute;
 
@@ -67,7 +67,7 @@ pub struct Api {
     memory: IdempotencyMemory,
     rate: Mutex<TokenBucket>,
     room: Room,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 /// What a request came to, also where that is a problem: then something was done all the same.
@@ -90,7 +90,7 @@ impl Api {
             hub,
             memory: IdempotencyMemory::default(),
             room: Room::default(),
-            numbers: Numbers::new(registry),
+            metrics: Metrics::new(registry),
         }
     }
 
@@ -124,7 +124,7 @@ impl Api {
                 let kind = if status == StatusCode::OK { JSON } else { problem::MEDIA_TYPE };
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 if done.was_kept {
-                    self.numbers.replays.inc();
+                    self.metrics.replays.inc();
                     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
                 }
                 response
@@ -134,8 +134,8 @@ impl Api {
                 problem.into_response()
             }
         };
-        self.numbers.answered(name, response.status().as_u16());
-        self.numbers.keys.set(i64::try_from(self.memory.len()).unwrap_or(i64::MAX));
+        self.metrics.answered(name, response.status().as_u16());
+        self.metrics.keys.set(i64::try_from(self.memory.len()).unwrap_or(i64::MAX));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
@@ -245,7 +245,7 @@ impl Api {
 
     fn take(&self, messages: usize, config: &Config) -> Result<(), ApiProblem> {
         self.rate.lock().take(messages as f64, f64::from(config.rate), Instant::now()).map_err(ApiProblem::too_many)?;
-        self.numbers.messages.inc_by(messages as u64);
+        self.metrics.messages.inc_by(messages as u64);
         Ok(())
     }
 

@@ -54,7 +54,7 @@ impl ApiRoute {
         }
     }
 
-    /// Its name in numbers and in the description.
+    /// Its name in metrics and in the description.
     pub fn name(&self) -> &'static str {
         match self {
             ApiRoute::Publish => "publish",

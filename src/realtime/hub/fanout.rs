@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::channel::{ChannelEntry, ChannelState};
 use super::mailboxes::{MailboxAddress, MailboxShard};
-use super::numbers::Numbers;
+use super::metrics::Metrics;
 use super::outbox::{Item, OutboxEntry, OutboxLimits, Pushed, Slow};
 use super::sync::Mutex;
 use crate::realtime::vocabulary::{ConnectionId, Encoded, EncodedFrames, Encoding, Event};
@@ -14,7 +14,7 @@ use crate::realtime::vocabulary::{ConnectionId, Encoded, EncodedFrames, Encoding
 pub struct FanOut<'a> {
     pub shards: &'a [MailboxShard],
     pub limits: &'a OutboxLimits,
-    pub numbers: &'a Numbers,
+    pub metrics: &'a Metrics,
 }
 
 /// Who hears an event, besides subscribing.
@@ -94,26 +94,26 @@ impl FanOut<'_> {
                         Pushed::Gone => {}
                         Pushed::Queued => delivered += 1,
                         Pushed::Dropped(messages) if kind == DeliveryKind::Volatile => {
-                            self.numbers.volatile_dropped.inc_by(messages);
+                            self.metrics.volatile_dropped.inc_by(messages);
                         }
                         Pushed::Dropped(messages) => {
                             delivered += 1;
-                            self.numbers.dropped(slow, messages);
+                            self.metrics.dropped(slow, messages);
                         }
                         Pushed::Full if recovers => {
                             subscriber.behind = true;
-                            self.numbers.fell_behind.inc();
+                            self.metrics.fell_behind.inc();
                             mailboxes.fall_behind(subscriber.slot, channel.number, offset);
                         }
                         Pushed::Full => {
-                            self.numbers.dropped(Slow::Disconnect, 1);
+                            self.metrics.dropped(Slow::Disconnect, 1);
                             mailboxes.end_slow(subscriber.slot, Some(&channel.name));
                         }
                     }
                 }
             }
         }
-        self.numbers.delivered.inc_by(delivered);
+        self.metrics.delivered.inc_by(delivered);
     }
 }
 

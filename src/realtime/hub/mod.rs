@@ -19,7 +19,7 @@ mod directory;
 mod fanout;
 mod mailboxes;
 mod events;
-mod numbers;
+mod metrics;
 mod presence;
 mod publish;
 mod questions;
@@ -46,7 +46,7 @@ pub use direct_writer::{DirectWriter, Queued, Written};
 pub use events::{HubEvent, Observer};
 pub use flusher::FlushBatch;
 pub use mailboxes::Delivery;
-pub use numbers::Numbers;
+pub use metrics::Metrics;
 pub use outbox::Backlog;
 pub use questions::{AckReply, Answers, PendingAck};
 pub use reading::{ChannelOverview, Past};
@@ -87,12 +87,12 @@ pub struct Hub {
     owners: Owners,
     questions: Questions,
     remedy: Remedy,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 impl Hub {
     /// A hub whose mailboxes lie in `shards` shards: about as many as there are threads.
-    pub fn new(config: Config, shards: usize, numbers: Numbers) -> Hub {
+    pub fn new(config: Config, shards: usize, metrics: Metrics) -> Hub {
         let crowded = Arc::new(AtomicUsize::new(0));
         // Another in each run, so that neither positions nor ids of an earlier run mean anything in this one.
         let run = u32::try_from(RandomState::new().hash_one("run") >> 32).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Hub {
             owners: Owners::default(),
             questions: Questions::default(),
             remedy: Remedy::default(),
-            numbers,
+            metrics,
         }
     }
 
@@ -128,7 +128,7 @@ impl Hub {
         let shards = self.shards.len();
         let opened = (0..shards).find_map(|further| self.shards[(first + further) % shards].open());
         let (id, _) = opened?;
-        self.numbers.connections.inc();
+        self.metrics.connections.inc();
         Some(Client::new(Arc::clone(self), id, holder))
     }
 
@@ -156,7 +156,7 @@ impl Hub {
                 state.quiet_since = now;
             }
             for member in left {
-                self.numbers.members.dec();
+                self.metrics.members.dec();
                 self.tell(&entry, &mut state, Presence::Left, &member);
             }
             let is_empty = state.is_empty();
@@ -166,8 +166,8 @@ impl Hub {
                 self.directory.forget(&entry, config.forget_after, now);
             }
         }
-        self.numbers.channels.set(i64::try_from(self.directory.len()).unwrap_or(i64::MAX));
-        self.numbers.history_bytes.set(i64::try_from(self.history.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        self.metrics.channels.set(i64::try_from(self.directory.len()).unwrap_or(i64::MAX));
+        self.metrics.history_bytes.set(i64::try_from(self.history.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
     }
 
     pub fn parts(&self) -> usize {
@@ -237,7 +237,7 @@ impl Hub {
             let entry = OutboxEntry { item, channel: 0, bytes, offset: 0 };
             let pushed = mailboxes.push(slot, entry, Slow::Disconnect, &limits);
             if pushed == Pushed::Full {
-                self.numbers.dropped(Slow::Disconnect, 1);
+                self.metrics.dropped(Slow::Disconnect, 1);
                 mailboxes.end_slow(slot, None);
             }
             pushed
@@ -323,6 +323,6 @@ impl Hub {
     }
 
     fn fan_out_with<'a>(&'a self, limits: &'a outbox::OutboxLimits) -> FanOut<'a> {
-        FanOut { shards: &self.shards, limits, numbers: &self.numbers }
+        FanOut { shards: &self.shards, limits, metrics: &self.metrics }
     }
 }

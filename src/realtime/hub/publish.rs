@@ -105,7 +105,7 @@ impl Hub {
                 }
             }
         }
-        self.numbers.delivered.inc_by(heard as u64);
+        self.metrics.delivered.inc_by(heard as u64);
         heard
     }
 
@@ -173,7 +173,7 @@ impl Hub {
         if saying.is_some_and(|saying| saying.draft.len() > most) {
             return Err(Refusal::TooBig { most });
         }
-        self.numbers.published.inc();
+        self.metrics.published.inc();
         Ok(None)
     }
 
@@ -200,7 +200,7 @@ impl Hub {
         let config = self.config();
         let means = self.fan_out_with(&config.outbox);
         state.quiet_since = now.instant;
-        self.numbers.published.inc();
+        self.metrics.published.inc();
         let (is_volatile, is_passing) = (draft.volatile, draft.passing);
         let origin = sender.origin.clone();
         let message = |position| Message { channel: entry.name.clone(), position, unix_ms: now.unix_ms, origin, draft };

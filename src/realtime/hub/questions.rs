@@ -66,7 +66,7 @@ impl Hub {
         let (done, is_done) = oneshot::channel();
         let number = self.questions.open(done, self.config().max_questions).ok_or(Refusal::Unavailable)?;
         let asking = PendingAck { hub: Arc::clone(self), number, done: is_done };
-        self.numbers.questions.inc();
+        self.metrics.questions.inc();
         publish.draft.asks = Some(number);
         publish.draft.passing = true;
         let asked = Mutex::new(HashSet::new());
@@ -106,7 +106,7 @@ impl PendingAck {
 impl Drop for PendingAck {
     fn drop(&mut self) {
         self.hub.questions.close(self.number);
-        self.hub.numbers.questions.dec();
+        self.hub.metrics.questions.dec();
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::outbox::Item;
 use super::policy::{Policy, Rule};
-use super::{Authority, Client, Config, Hub, Numbers};
+use super::{Authority, Client, Config, Hub, Metrics};
 use crate::realtime::vocabulary::{
     Audience, Channel, DisconnectReason, Draft, Encode, Encoded, EncodedFrames, Encoding, Event, Frame, Moment,
     Payload, Position, Presence, Publish, Recovery, Refusal, Since, Subscribe, Subscribed,
@@ -57,7 +57,7 @@ impl World {
     fn new(change: impl FnOnce(&mut Config)) -> World {
         let mut config = Config::default();
         change(&mut config);
-        let hub = Arc::new(Hub::new(config, 2, Numbers::new(&mut Registry::default())));
+        let hub = Arc::new(Hub::new(config, 2, Metrics::new(&mut Registry::default())));
         World { hub, lines: Encoding::new(Lines), now: Moment::now() }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::link_state::LinkState;
-use super::{Numbers, Session};
+use super::{Metrics, Session};
 use crate::realtime::hub::{DirectWriter, FlushBatch, Hub, Queued, Written};
 use crate::realtime::link::Link;
 
@@ -75,14 +75,14 @@ impl Session {
 }
 
 /// Starts a flusher for each shard of the hub. They hold no guard: they end with the runtime, after all sessions.
-pub fn start_flushers(hub: &Arc<Hub>, numbers: &Arc<Numbers>) {
+pub fn start_flushers(hub: &Arc<Hub>, metrics: &Arc<Metrics>) {
     for shard in 0..hub.shards() {
-        let (hub, numbers) = (Arc::clone(hub), Arc::clone(numbers));
+        let (hub, metrics) = (Arc::clone(hub), Arc::clone(metrics));
         let mut round = FlushBatch::default();
         // What one round writes is bounded by the hub, so that a runtime's own bound would only be taken for a slow client.
         tokio::spawn(tokio::task::unconstrained(std::future::poll_fn(move |context| -> Poll<()> {
             if let Poll::Ready(written) = hub.poll_flush(shard, &mut round, context) {
-                numbers.written(written);
+                metrics.written(written);
                 context.waker().wake_by_ref();
             }
             Poll::Pending

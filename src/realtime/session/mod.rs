@@ -31,7 +31,7 @@ use ending::CloseTimer;
 use link_state::LinkState;
 
 pub use open::Sessions;
-pub use record::{Numbers, SessionEnd, SessionRecord};
+pub use record::{Metrics, SessionEnd, SessionRecord};
 pub use resume::{ResumeHandle, ResumeLimits, ResumeRegistry};
 
 /// A session that talks. A future by hand: one that the compiler makes of it is twice as large, for each open socket.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hyper::upgrade::OnUpgrade;
 
-use super::{Numbers, Session, SessionRecord, direct_write};
+use super::{Metrics, Session, SessionRecord, direct_write};
 use crate::drain::Signal;
 use crate::realtime::dialect::Dialect;
 use crate::realtime::entrance::Admitted;
@@ -17,27 +17,27 @@ use crate::telemetry::Registry;
 /// Begins sessions. One for all doors.
 #[derive(Clone)]
 pub struct Sessions {
-    numbers: Arc<Numbers>,
+    metrics: Arc<Metrics>,
     drain: Signal,
 }
 
 impl Sessions {
     pub fn new(hub: &Arc<Hub>, drain: &Signal, registry: &mut Registry) -> Sessions {
-        let numbers = Arc::new(Numbers::new(registry));
-        direct_write::start_flushers(hub, &numbers);
-        Sessions { numbers, drain: drain.clone() }
+        let metrics = Arc::new(Metrics::new(registry));
+        direct_write::start_flushers(hub, &metrics);
+        Sessions { metrics, drain: drain.clone() }
     }
 
     /// How many clients are connected now, by dialect.
     pub fn open(&self) -> BTreeMap<&'static str, i64> {
-        self.numbers.sockets()
+        self.metrics.sockets()
     }
 
     /// Begins the conversation of a client that was let in, before there is a link: when this is done, the client is in
     /// its first channels, or the app has said that it may not be.
     pub async fn begin(&self, admitted: Admitted, machine: Box<dyn Dialect>) -> Session {
         let Admitted { client, permit, authorizer, first, arrival } = admitted;
-        let record = SessionRecord::new(arrival, permit, Arc::clone(&self.numbers));
+        let record = SessionRecord::new(arrival, permit, Arc::clone(&self.metrics));
         Session::begin(machine, client, authorizer, first, record, self.drain.guard()).await
     }
 }

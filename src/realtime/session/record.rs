@@ -20,7 +20,7 @@ use crate::telemetry::Registry;
 
 /// What all sessions count.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers {
+pub struct Metrics {
     open: Family<DialectLabel, Gauge>,
     /// The same handles; one for each dialect that was ever spoken.
     dialects: Arc<Mutex<BTreeMap<&'static str, Gauge>>>,
@@ -45,18 +45,18 @@ struct EndLabels {
     code: u16,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry) -> Numbers {
-        let numbers = Numbers::default();
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("realtime");
-        registry.register("sockets", "Clients connected now", numbers.open.clone());
-        registry.register("sockets_opened", "Clients that were let in", numbers.opened.clone());
-        registry.register("sockets_ended", "Clients whose connection ended, by whom and why", numbers.ended.clone());
-        registry.register("messages_in", "Messages received from clients", numbers.messages_in.clone());
-        registry.register("messages_out", "Messages written to clients", numbers.messages_out.clone());
-        registry.register("bytes_in", "Bytes received from clients", numbers.bytes_in.clone());
-        registry.register("bytes_out", "Bytes written to clients", numbers.bytes_out.clone());
-        numbers
+        registry.register("sockets", "Clients connected now", metrics.open.clone());
+        registry.register("sockets_opened", "Clients that were let in", metrics.opened.clone());
+        registry.register("sockets_ended", "Clients whose connection ended, by whom and why", metrics.ended.clone());
+        registry.register("messages_in", "Messages received from clients", metrics.messages_in.clone());
+        registry.register("messages_out", "Messages written to clients", metrics.messages_out.clone());
+        registry.register("bytes_in", "Bytes received from clients", metrics.bytes_in.clone());
+        registry.register("bytes_out", "Bytes written to clients", metrics.bytes_out.clone());
+        metrics
     }
 
     /// How many clients are connected now, by dialect; of those that were ever spoken.
@@ -136,7 +136,7 @@ struct RecordData {
     client: IpAddr,
     path: Box<str>,
     request_id: Box<str>,
-    numbers: Arc<Numbers>,
+    metrics: Arc<Metrics>,
     opened: Instant,
 }
 
@@ -151,14 +151,14 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
-    pub fn new(arrival: Arrival, permit: ConnectionPermit, numbers: Arc<Numbers>) -> SessionRecord {
+    pub fn new(arrival: Arrival, permit: ConnectionPermit, metrics: Arc<Metrics>) -> SessionRecord {
         let label = DialectLabel { dialect: arrival.dialect };
-        numbers.open.get_or_create(&label).inc();
-        numbers.note(&label);
-        numbers.opened.get_or_create(&label).inc();
+        metrics.open.get_or_create(&label).inc();
+        metrics.note(&label);
+        metrics.opened.get_or_create(&label).inc();
         let Arrival { dialect, client, path, request_id } = arrival;
         let request_id = request_id.as_str().into();
-        let kept = RecordData { dialect, client, path, request_id, numbers, opened: Instant::now() };
+        let kept = RecordData { dialect, client, path, request_id, metrics, opened: Instant::now() };
         SessionRecord { who: Box::new(kept), _permit: permit, traffic: Traffic::default(), end: None }
     }
 
@@ -170,10 +170,10 @@ impl SessionRecord {
                 counter.inc_by(now - before);
             }
         };
-        add(&self.who.numbers.messages_in, before.messages_in, traffic.messages_in);
-        add(&self.who.numbers.messages_out, before.messages_out, traffic.messages_out);
-        add(&self.who.numbers.bytes_in, before.bytes_in, traffic.bytes_in);
-        add(&self.who.numbers.bytes_out, before.bytes_out, traffic.bytes_out);
+        add(&self.who.metrics.messages_in, before.messages_in, traffic.messages_in);
+        add(&self.who.metrics.messages_out, before.messages_out, traffic.messages_out);
+        add(&self.who.metrics.bytes_in, before.bytes_in, traffic.bytes_in);
+        add(&self.who.metrics.bytes_out, before.bytes_out, traffic.bytes_out);
     }
 
     /// What has travelled so far was counted by others.
@@ -194,11 +194,11 @@ impl Drop for SessionRecord {
     fn drop(&mut self) {
         let SessionRecord { who, traffic, .. } = &*self;
         let end = self.end();
-        let numbers = &who.numbers;
-        numbers.open.get_or_create(&DialectLabel { dialect: who.dialect }).dec();
+        let metrics = &who.metrics;
+        metrics.open.get_or_create(&DialectLabel { dialect: who.dialect }).dec();
         let is_strange = matches!(end, SessionEnd::Client { code: Some(..1000 | 1016..) });
         let code = if is_strange { 0 } else { end.code() };
-        numbers.ended.get_or_create(&EndLabels { by: end.by(), reason: end.label(), code }).inc();
+        metrics.ended.get_or_create(&EndLabels { by: end.by(), reason: end.label(), code }).inc();
         let backlog = if let SessionEnd::Us { backlog, .. } = end { backlog.as_ref() } else { None };
         let channel = backlog.and_then(|backlog| backlog.channel.as_ref()).map(tracing::field::display);
         let detail = if let SessionEnd::Link { detail, .. } | SessionEnd::Lost { detail } = end { detail } else { "" };

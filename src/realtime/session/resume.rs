@@ -27,7 +27,7 @@ pub struct ResumeRegistry {
     /// What is kept for all of them, in bytes, and how much of that for each address.
     held: Gauge,
     owners: Arc<Owners>,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 /// Those whose connections have no link. Bounded by [`Most`]: with more, the first gives way; and of one client address,
@@ -71,7 +71,7 @@ pub struct ResumeLimits {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Numbers {
+struct Metrics {
     away: Gauge,
     kept: Counter,
     returned: Counter,
@@ -81,20 +81,20 @@ struct Numbers {
 impl ResumeRegistry {
     /// `held` says how much is kept for all of them, in bytes, and `owners` how much for each address.
     pub fn new(held: Gauge, owners: Arc<Owners>, registry: &mut Registry) -> ResumeRegistry {
-        let numbers = Numbers::default();
+        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("realtime");
-        registry.register("recovery_away", "Clients without a link that may come back", numbers.away.clone());
-        registry.register("recovery_kept", "Clients that lost their link and were kept", numbers.kept.clone());
-        registry.register("recovery_returned", "Clients that came back by another link", numbers.returned.clone());
+        registry.register("recovery_away", "Clients without a link that may come back", metrics.away.clone());
+        registry.register("recovery_kept", "Clients that lost their link and were kept", metrics.kept.clone());
+        registry.register("recovery_returned", "Clients that came back by another link", metrics.returned.clone());
         let full = "Clients that were forgotten before their time: too many are away, or too much is kept";
-        registry.register("recovery_full", full, numbers.full.clone());
+        registry.register("recovery_full", full, metrics.full.clone());
         ResumeRegistry {
             places: Mutex::default(),
             away: Mutex::default(),
             leaving: AtomicUsize::new(0),
             held,
             owners,
-            numbers,
+            metrics,
         }
     }
 
@@ -132,8 +132,8 @@ impl ResumeRegistry {
     /// The client at `place` is forgotten.
     fn forget(&self, away: &mut AwayClients, place: Option<u64>) {
         let Some(slot) = place.and_then(|place| away.remove(place)) else { return };
-        self.numbers.away.dec();
-        self.numbers.full.inc();
+        self.metrics.away.dec();
+        self.metrics.full.inc();
         self.leaving.fetch_add(1, Ordering::Relaxed);
         slot.is_evicted.store(true, Ordering::Release);
         slot.waker.wake();
@@ -228,7 +228,7 @@ impl ResumeHandle {
     /// Its client has no link from now on. With too many of those, the oldest is forgotten; with
     /// too many of one address, its own oldest.
     pub fn leave(&mut self) {
-        self.registry.numbers.kept.inc();
+        self.registry.metrics.kept.inc();
         if self.away.is_some() {
             return;
         }
@@ -244,7 +244,7 @@ impl ResumeHandle {
         }
         away.slots.insert(place, Arc::clone(&self.slot));
         away.by_holder.entry(holder).or_default().insert(place);
-        self.registry.numbers.away.inc();
+        self.registry.metrics.away.inc();
         self.away = Some(place);
         while away.slots.len() > self.limits.clients {
             let first = away.first_of_most();
@@ -275,7 +275,7 @@ impl ResumeHandle {
         self.stay();
         self.closing = None;
         self.pings = pings;
-        self.registry.numbers.returned.inc();
+        self.registry.metrics.returned.inc();
     }
 
     /// It counts as away no more.
@@ -283,7 +283,7 @@ impl ResumeHandle {
         if let Some(place) = self.away.take()
             && self.registry.away.lock().remove(place).is_some()
         {
-            self.registry.numbers.away.dec();
+            self.registry.metrics.away.dec();
         }
         if self.slot.is_evicted.swap(false, Ordering::AcqRel) {
             self.registry.leaving.fetch_sub(1, Ordering::Relaxed);

@@ -19,7 +19,7 @@ use crate::drain::Signal;
 use crate::http::Request;
 use crate::settings::Live;
 use engineio::transport;
-use machine::{Numbers, SocketIo};
+use machine::{Metrics, SocketIo};
 
 const DIALECT: &str = "socketio";
 
@@ -34,7 +34,7 @@ pub struct SocketIoDoor {
     transports: Arc<transport::PollingSessions>,
     /// Where those lie that may come back by another link.
     resume_registry: Arc<ResumeRegistry>,
-    recovered: Numbers,
+    recovered: Metrics,
 }
 
 /// One endpoint: its settings and what all its clients share.
@@ -47,14 +47,14 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(config: &EndpointConfig, numbers: &Numbers) -> Arc<Endpoint> {
-        let dialect = SocketIo::counted(config.dialect.clone(), numbers.clone());
+    fn new(config: &EndpointConfig, metrics: &Metrics) -> Arc<Endpoint> {
+        let dialect = SocketIo::counted(config.dialect.clone(), metrics.clone());
         let place = format!("{:?} {}", config.dialect.parser, config.paths.join(" ")).into();
         Arc::new(Endpoint { config: config.clone(), transport: Arc::new(config.transport.clone()), dialect, place })
     }
 
-    fn all(config: &Config, numbers: &Numbers) -> Vec<Arc<Endpoint>> {
-        config.endpoints.iter().map(|endpoint| Endpoint::new(endpoint, numbers)).collect()
+    fn all(config: &Config, metrics: &Metrics) -> Vec<Arc<Endpoint>> {
+        config.endpoints.iter().map(|endpoint| Endpoint::new(endpoint, metrics)).collect()
     }
 
     fn origins<'a>(&'a self, entrance: &'a entrance::Config) -> &'a Origins {
@@ -64,8 +64,8 @@ impl Endpoint {
 
 impl SocketIoDoor {
     pub fn new(config: &Config, ground: &mut Ground) -> SocketIoDoor {
-        let recovered = Numbers::new(ground.registry);
-        let transports = transport::Numbers::new(ground.registry.sub_registry_with_prefix("realtime"));
+        let recovered = Metrics::new(ground.registry);
+        let transports = transport::Metrics::new(ground.registry.sub_registry_with_prefix("realtime"));
         SocketIoDoor {
             entrance: Arc::clone(ground.entrance),
             sessions: ground.sessions.clone(),

@@ -160,9 +160,9 @@ impl Next {
 impl Version {
     /// The numbers of `16.4.6` or `v20.9.0`, whatever follows them.
     pub fn parse(text: &str) -> Option<Version> {
-        let numbers = text.trim().trim_start_matches('v').split(['-', '+']).next()?;
-        let mut numbers = numbers.split('.').map(str::parse);
-        let mut number = || numbers.next()?.ok();
+        let metrics = text.trim().trim_start_matches('v').split(['-', '+']).next()?;
+        let mut metrics = metrics.split('.').map(str::parse);
+        let mut number = || metrics.next()?.ok();
         Some(Version(number()?, number()?, number()?))
     }
 

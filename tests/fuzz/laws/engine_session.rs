@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorway::realtime::link::{Link, LinkError, Traffic};
-use doorway::realtime::socketio::engineio::transport::{Config, Engine, Lookup, Numbers, PollingSessions, Sid};
+use doorway::realtime::socketio::engineio::transport::{Config, Engine, Lookup, Metrics, PollingSessions, Sid};
 use doorway::realtime::vocabulary::{EncodedFrames, Frame};
 
 /// A second transport that says what the input has for it.
@@ -47,7 +47,7 @@ type Request = Pin<Box<dyn Future<Output = ()>>>;
 
 pub fn holds(input: &[u8]) {
     let mut context = Context::from_waker(Waker::noop());
-    let sessions = Arc::new(PollingSessions::new(Numbers::default()));
+    let sessions = Arc::new(PollingSessions::new(Metrics::default()));
     let sid = Sid::random().expect("randomness");
     let (mut link, _) = Engine::polling(sid, &sessions, &Arc::new(Config::default()), Instant::now());
     let Some(Lookup::Polling(shared)) = sessions.find(sid) else { panic!("it cannot be found") };

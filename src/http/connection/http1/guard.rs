@@ -152,7 +152,7 @@ impl Guard {
 }
 
 /// A harmless request in place of a refused one, so that its refusal is an answer like any other: in its turn, with a
-/// page as the client likes it, in the log and in the numbers. Keeps what of `bytes` can be kept: the method (to HEAD
+/// page as the client likes it, in the log and in the metrics. Keeps what of `bytes` can be kept: the method (to HEAD
 /// no page is sent), the target, and `Accept`.
 pub fn stand_in(bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);

@@ -1,9 +1,9 @@
-//! The access log: one line a request when its answer has ended, and the numbers of all of them.
+//! The access log: one line a request when its answer has ended, and the metrics of all of them.
 //!
 //! Outermost of the layers, so that what is logged is what the client got, the door's own refusals too. The query is
 //! left out: tokens travel in it.
 
-mod numbers;
+mod metrics;
 mod record;
 
 use std::convert::Infallible;
@@ -17,27 +17,27 @@ use crate::http::{Answer, Body, Facts, Request};
 use crate::listen::Peer;
 use crate::telemetry::Registry;
 use http_body::Body as _;
-use numbers::Numbers;
+use metrics::Metrics;
 use record::{Ending, Logged, Record, Uploaded};
 
 /// In an answer's extensions: from the request's way to the app until the head of its answer.
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamTime(pub Duration);
 
-/// The layer; clones share its numbers.
+/// The layer; clones share its metrics.
 #[derive(Clone)]
 pub struct Access {
-    numbers: Arc<Numbers>,
+    metrics: Arc<Metrics>,
 }
 
 impl Access {
     pub fn new(registry: &mut Registry) -> Access {
-        Access { numbers: Arc::new(Numbers::register(registry)) }
+        Access { metrics: Arc::new(Metrics::new(registry)) }
     }
 
     /// How many requests are under way.
     pub fn in_flight(&self) -> i64 {
-        self.numbers.in_flight.get()
+        self.metrics.in_flight.get()
     }
 }
 
@@ -51,7 +51,7 @@ impl Middleware for Access {
         let request_id = facts.map(|facts| facts.request_id.clone());
         let client = facts.map(|facts| facts.client).or_else(|| peer(&request));
         let mut record =
-            Record::new(request.method().clone(), request.uri(), request.version(), started, &self.numbers);
+            Record::new(request.method().clone(), request.uri(), request.version(), started, &self.metrics);
         if !request.body().is_end_stream() {
             let uploaded = Arc::new(AtomicU64::new(0));
             record.uploaded = Some(Arc::clone(&uploaded));

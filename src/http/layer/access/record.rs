@@ -12,7 +12,7 @@ use http::{Method, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
 use tracing::{Level, event_enabled, info};
 
-use super::numbers::Numbers;
+use super::metrics::Metrics;
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::facts::RequestId;
@@ -55,12 +55,12 @@ pub struct Record {
     pub uploaded: Option<Arc<AtomicU64>>,
     sent: u64,
     ended: bool,
-    numbers: Arc<Numbers>,
+    metrics: Arc<Metrics>,
 }
 
 impl Record {
-    pub fn new(method: Method, uri: &Uri, protocol: Version, started: Instant, numbers: &Arc<Numbers>) -> Record {
-        numbers.in_flight.inc();
+    pub fn new(method: Method, uri: &Uri, protocol: Version, started: Instant, metrics: &Arc<Metrics>) -> Record {
+        metrics.in_flight.inc();
         Record {
             method,
             path: event_enabled!(target: TARGET, Level::INFO).then(|| uri.path().into()),
@@ -74,7 +74,7 @@ impl Record {
             uploaded: None,
             sent: 0,
             ended: false,
-            numbers: Arc::clone(numbers),
+            metrics: Arc::clone(metrics),
         }
     }
 
@@ -94,8 +94,8 @@ impl Record {
         }
         let total = self.started.elapsed();
         let received = self.uploaded.as_ref().map_or(0, |uploaded| uploaded.load(Ordering::Relaxed));
-        self.numbers.in_flight.dec();
-        self.numbers.ended(&self.method, self.status, total, received, self.sent);
+        self.metrics.in_flight.dec();
+        self.metrics.ended(&self.method, self.status, total, received, self.sent);
         let Some(path) = self.path.as_deref() else { return };
         info!(
             target: TARGET,

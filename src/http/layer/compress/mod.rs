@@ -37,7 +37,7 @@ use headers::{are_settled, describe, forbids_transforming, weaken_as_known};
 #[derive(Debug, Clone, Copy)]
 pub struct Settled;
 
-/// The layer; clones share its numbers, its budget and its settings.
+/// The layer; clones share its metrics, its budget and its settings.
 #[derive(Clone)]
 pub struct Compress {
     shared: Arc<Shared>,

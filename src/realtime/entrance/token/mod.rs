@@ -2,7 +2,7 @@
 
 mod config;
 mod keys;
-mod numbers;
+mod metrics;
 mod presented;
 mod tokens;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info};
 
-use super::numbers::Numbers;
+use super::metrics::Metrics;
 use super::{Config, Grant, Keys, TokenError};
 use crate::drain::Signal;
 use crate::realtime::vocabulary::Rights;
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Checks the tokens of clients.
 pub struct Tokens {
     state: Live<TokenState>,
-    pub numbers: Numbers,
+    pub metrics: Metrics,
 }
 
 struct TokenState {
@@ -42,7 +42,7 @@ impl TokenState {
 
 impl Tokens {
     pub fn new(config: &Config, registry: &mut Registry) -> Arc<Tokens> {
-        let tokens = Tokens { state: Live::new(TokenState::none()), numbers: Numbers::new(registry) };
+        let tokens = Tokens { state: Live::new(TokenState::none()), metrics: Metrics::new(registry) };
         tokens.reload(config);
         Arc::new(tokens)
     }
@@ -77,7 +77,7 @@ impl Tokens {
             let rights = grant.rights(state.config.leeway, now);
             (grant, rights)
         });
-        self.numbers.checked(&checked);
+        self.metrics.checked(&checked);
         checked
     }
 
@@ -97,13 +97,13 @@ impl Tokens {
             let again = state.config.again().map_err(|error| error.to_string());
             match again.and_then(|config| TokenState::new(&config)) {
                 Ok(fresh) => {
-                    self.numbers.keys_taken.inc();
+                    self.metrics.keys_taken.inc();
                     info!("the keys for tokens have changed and are taken");
                     self.state.set(fresh);
                     refused = None;
                 }
                 Err(why) => {
-                    self.numbers.keys_refused.inc();
+                    self.metrics.keys_refused.inc();
                     error!(why, "the keys for tokens have changed and are refused, those before stay");
                     refused = Some(found);
                 }

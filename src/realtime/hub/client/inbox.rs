@@ -109,7 +109,7 @@ impl Client {
                 bytes: 0,
                 offset: first - 1,
             });
-            self.hub.numbers.lost.inc_by(lost);
+            self.hub.metrics.lost.inc_by(lost);
             next = first;
         }
         let before = state.log.bytes();
@@ -130,7 +130,7 @@ impl Client {
             next += 1;
         }
         self.hub.account(before, state.log.bytes());
-        self.hub.numbers.replayed.inc_by(messages as u64);
+        self.hub.metrics.replayed.inc_by(messages as u64);
         if next <= state.log.top().offset {
             return Some(next);
         }

@@ -73,7 +73,7 @@ impl Client {
         }
         if let Some((change, member)) = state.members.enter(member, self.id) {
             if change == Presence::Joined {
-                self.hub.numbers.members.inc();
+                self.hub.metrics.members.inc();
             }
             self.hub.tell(entry, state, change, &member);
         }
@@ -131,7 +131,7 @@ impl Client {
         let mut state = entry.state.lock();
         state.quiet_since = now;
         if let Some(member) = state.members.leave(key, self.id, grace, now) {
-            self.hub.numbers.members.dec();
+            self.hub.metrics.members.dec();
             self.hub.tell(entry, &mut state, Presence::Left, &member);
         }
         self.hub.directory.settle(entry, &mut state);

@@ -281,7 +281,7 @@ impl Client {
                 // Most clients have one.
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
-                hub.numbers.subscriptions.inc();
+                hub.metrics.subscriptions.inc();
                 hub.report(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
             }
             state.quiet_since = now.instant;
@@ -324,7 +324,7 @@ impl Client {
         self.hub.report(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
-        self.hub.numbers.subscriptions.dec();
+        self.hub.metrics.subscriptions.dec();
         self.hub.directory.settle(entry, &mut state);
     }
 
@@ -369,6 +369,6 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.leave_all(Moment::now().instant);
         self.hub.shard(self.address()).close(self.address());
-        self.hub.numbers.connections.dec();
+        self.hub.metrics.connections.dec();
     }
 }

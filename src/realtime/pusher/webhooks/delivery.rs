@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::Numbers;
+use super::Metrics;
 use crate::app::{App as NextApp, Receiver};
 use crate::drain::Signal;
 use crate::realtime::pusher::machine::PusherApp;
@@ -40,7 +40,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// The queue of one receiver.
 pub struct DeliveryQueue {
     queue: mpsc::Sender<Value>,
-    numbers: Numbers,
+    metrics: Metrics,
     receiver: Receiver,
 }
 
@@ -50,18 +50,18 @@ impl DeliveryQueue {
         app: Arc<PusherApp>,
         receiver: Receiver,
         way: (Arc<NextApp>, Signal),
-        numbers: Numbers,
+        metrics: Metrics,
     ) -> Arc<DeliveryQueue> {
         let (queue, events) = mpsc::channel(WAITING);
         let worker =
-            DeliveryWorker { app, receiver: receiver.clone(), next: way.0, drain: way.1, numbers: numbers.clone() };
+            DeliveryWorker { app, receiver: receiver.clone(), next: way.0, drain: way.1, metrics: metrics.clone() };
         tokio::spawn(worker.run(events));
-        Arc::new(DeliveryQueue { queue, numbers, receiver })
+        Arc::new(DeliveryQueue { queue, metrics, receiver })
     }
 
     pub fn put(&self, event: Value) {
         if let Err(error) = self.queue.try_send(event) {
-            self.numbers.dropped.inc();
+            self.metrics.dropped.inc();
             let why = match error {
                 TrySendError::Full(_) => "too many wait",
                 TrySendError::Closed(_) => "nobody delivers any more",
@@ -76,7 +76,7 @@ struct DeliveryWorker {
     receiver: Receiver,
     next: Arc<NextApp>,
     drain: Signal,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 impl DeliveryWorker {
@@ -120,7 +120,7 @@ impl DeliveryWorker {
         while events.recv().await.is_some() {
             lost += 1;
         }
-        self.numbers.dropped.inc_by(lost as u64);
+        self.metrics.dropped.inc_by(lost as u64);
         warn!(receiver = %self.receiver, lost, "webhooks were not delivered before the door stopped");
     }
 
@@ -137,16 +137,16 @@ impl DeliveryWorker {
             let outcome = timeout(TIMEOUT, self.send(&id, &body)).await;
             let why = match outcome {
                 Ok(Ok(status)) if status.is_success() => {
-                    self.numbers.delivered.inc_by(count);
+                    self.metrics.delivered.inc_by(count);
                     return;
                 }
                 Ok(Ok(status)) => format!("status {}", status.as_u16()),
                 Ok(Err(why)) => why,
                 Err(_) => format!("no answer within {}", humantime::format_duration(TIMEOUT)),
             };
-            self.numbers.failed.inc();
+            self.metrics.failed.inc();
             if Instant::now() + pause > deadline {
-                self.numbers.dropped.inc_by(count);
+                self.metrics.dropped.inc_by(count);
                 warn!(receiver = %self.receiver, id, why, count, "a webhook was never delivered");
                 return;
             }

@@ -34,7 +34,7 @@ pub struct Recorder {
     /// Some app has a webhook, or tells its clients how many they are.
     is_wanted: AtomicBool,
     has_lost: AtomicBool,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 /// HubEvent that is kept.
@@ -56,20 +56,20 @@ impl Occurrence {
 
 /// What all webhooks count.
 #[derive(Debug, Clone, Default)]
-struct Numbers {
+struct Metrics {
     delivered: Counter,
     failed: Counter,
     dropped: Counter,
 }
 
-impl Numbers {
-    fn new(registry: &mut Registry) -> Numbers {
-        let numbers = Numbers::default();
+impl Metrics {
+    fn new(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("pusher_webhooks");
-        registry.register("delivered", "Events that a receiver has accepted", numbers.delivered.clone());
-        registry.register("attempts_failed", "Deliveries that will be tried again", numbers.failed.clone());
-        registry.register("dropped", "Events that were never delivered", numbers.dropped.clone());
-        numbers
+        registry.register("delivered", "Events that a receiver has accepted", metrics.delivered.clone());
+        registry.register("attempts_failed", "Deliveries that will be tried again", metrics.failed.clone());
+        registry.register("dropped", "Events that were never delivered", metrics.dropped.clone());
+        metrics
     }
 }
 
@@ -95,8 +95,8 @@ impl Webhooks {
         registry: &mut Registry,
     ) -> Webhooks {
         let (news, queue) = mpsc::channel(WAITING);
-        let numbers = Numbers::new(registry);
-        let recorder = Recorder { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), numbers };
+        let metrics = Metrics::new(registry);
+        let recorder = Recorder { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), metrics };
         let recorder = Arc::new(recorder);
         hub.observe(vec![Arc::clone(&recorder) as Arc<dyn Observer>]);
         apps.listen(Arc::clone(&recorder) as Arc<dyn Ear>);
@@ -120,7 +120,7 @@ impl Webhooks {
                 let id = (app.id().to_owned(), hook.receiver.clone());
                 let queue = queues.remove(&id).unwrap_or_else(|| {
                     let way = (Arc::clone(&self.app), self.drain.clone());
-                    DeliveryQueue::start(Arc::clone(&app), hook.receiver.clone(), way, self.recorder.numbers.clone())
+                    DeliveryQueue::start(Arc::clone(&app), hook.receiver.clone(), way, self.recorder.metrics.clone())
                 });
                 kept.insert(id, queue);
             }
@@ -133,7 +133,7 @@ impl Webhooks {
 impl Recorder {
     fn put(&self, told: impl FnOnce() -> Occurrence) {
         if self.is_wanted.load(Ordering::Relaxed) && self.news.try_send(told()).is_err() {
-            self.numbers.dropped.inc();
+            self.metrics.dropped.inc();
             self.has_lost.store(true, Ordering::Relaxed);
         }
     }

@@ -39,7 +39,7 @@ impl ErrorCode {
         }
     }
 
-    /// The value of the label `reason` in the numbers.
+    /// The value of the label `reason` in the metrics.
     pub fn label(self) -> &'static str {
         match self {
             ErrorCode::TransportUnknown => "transport_unknown",

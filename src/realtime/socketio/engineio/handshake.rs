@@ -29,7 +29,7 @@ fn limits(config: &entrance::Config, transport: &transport::Config) -> websocket
 
 fn sid() -> Result<Sid, Failure> {
     let missing = || {
-        Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "Internal error: the system gives no random numbers. Try again.")
+        Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "Internal error: the system gives no random metrics. Try again.")
             .detail("no randomness")
     };
     Sid::random().ok_or_else(missing)

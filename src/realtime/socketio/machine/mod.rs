@@ -35,7 +35,7 @@ pub use config::{Config, Parser, Recovery, Relay};
 pub use draft::attached;
 pub use emit::{Emit, answer, connection, event};
 pub use inline::inline;
-pub use recovery::Numbers;
+pub use recovery::Metrics;
 pub use shared::SocketIo;
 
 use crate::realtime::dialect::{Dialect, Encoding, OnLeft, Resumable, Step};

@@ -26,7 +26,7 @@ use crate::telemetry::Registry;
 
 /// What all clients of all endpoints count.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers {
+pub struct Metrics {
     recovered: Counter,
     missed: Counter,
     failed: Counter,
@@ -35,17 +35,17 @@ pub struct Numbers {
     owners: Arc<Owners>,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry) -> Numbers {
-        let numbers = Numbers::default();
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("realtime_socketio");
-        registry.register("recovered", "Clients that came back to what they had", numbers.recovered.clone());
-        registry.register("recovered_events", "Events told to them that they had missed", numbers.missed.clone());
-        registry.register("not_recovered", "Clients that came back for what is not known", numbers.failed.clone());
-        registry.register("not_returned", "Clients that did not come back in time", numbers.expired.clone());
+        registry.register("recovered", "Clients that came back to what they had", metrics.recovered.clone());
+        registry.register("recovered_events", "Events told to them that they had missed", metrics.missed.clone());
+        registry.register("not_recovered", "Clients that came back for what is not known", metrics.failed.clone());
+        registry.register("not_returned", "Clients that did not come back in time", metrics.expired.clone());
         let held = "Memory for events that clients may have missed, in bytes";
-        registry.register("recovery_bytes", held, numbers.held.clone());
-        numbers
+        registry.register("recovery_bytes", held, metrics.held.clone());
+        metrics
     }
 
     /// What is kept for all clients that may have missed it, in bytes.
@@ -100,8 +100,8 @@ impl Machine {
         let bounds = ReplayLimits {
             events: config.recovery_messages,
             bytes: config.recovery_bytes.bytes(),
-            held: self.shared.numbers.held.clone(),
-            owned: self.shared.numbers.owners.held(holder),
+            held: self.shared.metrics.held.clone(),
+            owned: self.shared.metrics.owners.held(holder),
             total: config.recovery_bytes_total.bytes(),
         };
         let replay = ReplayBuffer::new(key, config.parser, bounds);
@@ -143,7 +143,7 @@ impl Machine {
             _ => false,
         };
         if !is_known {
-            self.shared.numbers.failed.inc();
+            self.shared.metrics.failed.inc();
             self.forget(place, step);
             return self.connect(packet, step);
         }
@@ -161,15 +161,15 @@ impl Machine {
         let missed = replay.since(&namespace.scope, cursor).map(|missed| missed.cloned().collect::<Vec<_>>());
         let Some(missed) = missed else {
             // Too much came while the app was asked. It comes once more, and begins anew.
-            self.shared.numbers.failed.inc();
+            self.shared.metrics.failed.inc();
             self.forget(place, step);
             step.close(DisconnectReason::Slow);
             return;
         };
         cursor.offset = None;
         namespace.state = NamespaceState::Joined;
-        self.shared.numbers.recovered.inc();
-        self.shared.numbers.missed.inc_by(missed.len() as u64);
+        self.shared.metrics.recovered.inc();
+        self.shared.metrics.missed.inc_by(missed.len() as u64);
         // Before what it missed: else a client that loses this link too keeps that, and gets it twice.
         self.welcome(place, step);
         missed.into_iter().for_each(|encoded| step.send_encoded(encoded));
@@ -261,7 +261,7 @@ impl Machine {
         while let Some(place) =
             self.namespaces.iter().position(|namespace| matches!(namespace.state, NamespaceState::Away(_)))
         {
-            self.shared.numbers.expired.inc();
+            self.shared.metrics.expired.inc();
             self.forget(place, step);
         }
         if self.namespaces.is_empty() {

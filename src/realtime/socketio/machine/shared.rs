@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::{Config, Recovery};
 use super::encode::SocketIoEncoder;
-use super::recovery::Numbers;
+use super::recovery::Metrics;
 use super::{Machine, rooms};
 use crate::realtime::dialect::Encoding;
 use crate::realtime::vocabulary::{ConnectionId, Moment};
@@ -17,19 +17,19 @@ pub struct SocketIo {
     pub(super) encoding: Encoding,
     /// The name of the usual namespace, which most clients are in.
     root: Arc<str>,
-    pub(super) numbers: Numbers,
+    pub(super) metrics: Metrics,
 }
 
 impl SocketIo {
     pub fn new(config: Config) -> Arc<SocketIo> {
-        SocketIo::counted(config, Numbers::default())
+        SocketIo::counted(config, Metrics::default())
     }
 
     /// One that counts what it does.
-    pub fn counted(config: Config, numbers: Numbers) -> Arc<SocketIo> {
+    pub fn counted(config: Config, metrics: Metrics) -> Arc<SocketIo> {
         let encoder = SocketIoEncoder { parser: config.parser, recovers: config.recovery != Recovery::Off };
         let encoding = Encoding::new(encoder);
-        Arc::new(SocketIo { config, encoder, encoding, root: rooms::ROOT.into(), numbers })
+        Arc::new(SocketIo { config, encoder, encoding, root: rooms::ROOT.into(), metrics })
     }
 
     /// The machine of one client. `asked` where the app is asked about messages: then nothing is relayed without it.

@@ -32,7 +32,7 @@ use sessions::SessionEntry;
 pub use config::{Config, Transport};
 pub use payload::{MalformedPayload, PollingPayload, encode};
 pub use session::PollingSession;
-pub use sessions::{Lookup, Numbers, PollingSessions};
+pub use sessions::{Lookup, Metrics, PollingSessions};
 pub use sid::Sid;
 
 /// One client's session.

@@ -15,26 +15,26 @@ use crate::telemetry::Registry;
 #[derive(Debug)]
 pub struct PollingSessions {
     places: Mutex<HashMap<Sid, Lookup>>,
-    numbers: Numbers,
+    metrics: Metrics,
 }
 
 /// What all sessions count.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers {
+pub struct Metrics {
     polling: Gauge,
     upgraded: Counter,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry) -> Numbers {
-        let numbers = Numbers::default();
-        registry.register("engine_polling", "Engine.IO sessions that poll now", numbers.polling.clone());
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
+        registry.register("engine_polling", "Engine.IO sessions that poll now", metrics.polling.clone());
         registry.register(
             "engine_upgraded",
             "Engine.IO sessions that went over from polling to a WebSocket",
-            numbers.upgraded.clone(),
+            metrics.upgraded.clone(),
         );
-        numbers
+        metrics
     }
 }
 
@@ -48,8 +48,8 @@ pub enum Lookup {
 }
 
 impl PollingSessions {
-    pub fn new(numbers: Numbers) -> PollingSessions {
-        PollingSessions { places: Mutex::default(), numbers }
+    pub fn new(metrics: Metrics) -> PollingSessions {
+        PollingSessions { places: Mutex::default(), metrics }
     }
 
     pub fn find(&self, sid: Sid) -> Option<Lookup> {
@@ -58,7 +58,7 @@ impl PollingSessions {
 
     pub(super) fn enter(self: &Arc<Self>, sid: Sid, place: Lookup) -> SessionEntry {
         if matches!(place, Lookup::Polling(_)) {
-            self.numbers.polling.inc();
+            self.metrics.polling.inc();
         }
         self.places.lock().insert(sid, place);
         SessionEntry { sessions: Arc::clone(self), sid }
@@ -76,8 +76,8 @@ impl SessionEntry {
     /// From now on it is reached by its WebSocket only.
     pub fn upgraded(&self) {
         self.sessions.places.lock().insert(self.sid, Lookup::Socket);
-        self.sessions.numbers.polling.dec();
-        self.sessions.numbers.upgraded.inc();
+        self.sessions.metrics.polling.dec();
+        self.sessions.metrics.upgraded.inc();
     }
 }
 
@@ -92,7 +92,7 @@ impl Drop for SessionEntry {
         }
         drop(places);
         if matches!(gone, Some(Lookup::Polling(_))) {
-            self.sessions.numbers.polling.dec();
+            self.sessions.metrics.polling.dec();
         }
     }
 }

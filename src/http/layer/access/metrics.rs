@@ -28,7 +28,7 @@ struct Labels {
 }
 
 /// Metrics of requests: `doorway_http_…`.
-pub struct Numbers {
+pub struct Metrics {
     requests: [[Counter; CLASSES.len()]; METHODS.len() + 1],
     pub in_flight: Gauge,
     duration: Histogram,
@@ -36,14 +36,14 @@ pub struct Numbers {
     sent: Counter,
 }
 
-impl Numbers {
-    pub fn register(registry: &mut Registry) -> Numbers {
+impl Metrics {
+    pub fn register(registry: &mut Registry) -> Metrics {
         let family: Family<Labels, Counter> = Family::default();
         let requests = std::array::from_fn(|method| {
             let method = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"][method];
             std::array::from_fn(|class| family.get_or_create_owned(&Labels { method, status: CLASSES[class] }))
         });
-        let numbers = Numbers {
+        let metrics = Metrics {
             requests,
             in_flight: Gauge::default(),
             duration: Histogram::new(BUCKETS),
@@ -52,11 +52,11 @@ impl Numbers {
         };
         let registry = registry.sub_registry_with_prefix("http");
         registry.register("requests", "Requests that have ended, by method and class of status", family);
-        registry.register("requests_in_flight", "Requests under way", numbers.in_flight.clone());
-        registry.register("request_seconds", "From a request's head to its answer's end", numbers.duration.clone());
-        registry.register("request_bytes", "Bytes of requests' bodies", numbers.received.clone());
-        registry.register("response_bytes", "Bytes of answers' bodies", numbers.sent.clone());
-        numbers
+        registry.register("requests_in_flight", "Requests under way", metrics.in_flight.clone());
+        registry.register("request_seconds", "From a request's head to its answer's end", metrics.duration.clone());
+        registry.register("request_bytes", "Bytes of requests' bodies", metrics.received.clone());
+        registry.register("response_bytes", "Bytes of answers' bodies", metrics.sent.clone());
+        metrics
     }
 
     pub fn ended(&self, method: &Method, status: Option<StatusCode>, total: Duration, received: u64, sent: u64) {

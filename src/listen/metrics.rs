@@ -55,7 +55,7 @@ impl Refusal {
 
 /// Handles into the registry; a look-up in a `Family` is a lock.
 #[derive(Debug)]
-pub struct Numbers {
+pub struct Metrics {
     pub accepted_http: Counter,
     pub accepted_https: Counter,
     pub open: Gauge,
@@ -65,14 +65,14 @@ pub struct Numbers {
     refused: [Counter; Refusal::ALL.len()],
 }
 
-impl Numbers {
-    pub fn register(registry: &mut Registry) -> Numbers {
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
         let (accepted, refused) = (Family::<Kind, Counter>::default(), Family::<Reason, Counter>::default());
         let paused = Family::<Reason, Counter>::default();
         // In closures: a guard that lives on beside the next look-up would lock it out for good.
         let accepting = |kind| accepted.get_or_create(&Kind { kind }).clone();
         let pausing = |reason| paused.get_or_create(&Reason { reason }).clone();
-        let numbers = Numbers {
+        let metrics = Metrics {
             accepted_http: accepting("http"),
             accepted_https: accepting("https"),
             open: Gauge::default(),
@@ -82,11 +82,11 @@ impl Numbers {
             refused: Refusal::ALL.map(|why| refused.get_or_create(&Reason { reason: why.reason() }).clone()),
         };
         registry.register("connections_accepted", "Connections accepted", accepted);
-        registry.register("connections_open", "Connections open, upgraded ones too", numbers.open.clone());
-        registry.register("connections_limit", "Connections that may be open", numbers.most.clone());
+        registry.register("connections_open", "Connections open, upgraded ones too", metrics.open.clone());
+        registry.register("connections_limit", "Connections that may be open", metrics.most.clone());
         registry.register("connections_refused", "Connections closed before they were served", refused);
         registry.register("accept_pauses", "Times that accepting had to pause", paused);
-        numbers
+        metrics
     }
 
     pub fn refused(&self, why: Refusal) {

@@ -9,7 +9,7 @@ use crate::telemetry::Registry;
 
 /// Metrics of tokens: `doorway_tokens_…`.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers {
+pub struct Metrics {
     checked: Family<Outcome, Counter>,
     pub renewed: Counter,
     pub keys_taken: Counter,
@@ -21,15 +21,15 @@ struct Outcome {
     outcome: &'static str,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry) -> Numbers {
-        let numbers = Numbers::default();
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("tokens");
-        registry.register("checked", "Tokens of clients, by what came of them", numbers.checked.clone());
-        registry.register("renewed", "Tokens that took the place of one before", numbers.renewed.clone());
-        registry.register("keys_taken", "Times that changed key files were taken over", numbers.keys_taken.clone());
-        registry.register("keys_refused", "Times that they were refused", numbers.keys_refused.clone());
-        numbers
+        registry.register("checked", "Tokens of clients, by what came of them", metrics.checked.clone());
+        registry.register("renewed", "Tokens that took the place of one before", metrics.renewed.clone());
+        registry.register("keys_taken", "Times that changed key files were taken over", metrics.keys_taken.clone());
+        registry.register("keys_refused", "Times that they were refused", metrics.keys_refused.clone());
+        metrics
     }
 
     pub fn checked<T>(&self, outcome: &Result<T, TokenError>) {

@@ -13,25 +13,25 @@ use crate::drain::Signal;
 use crate::telemetry::Registry;
 
 /// Metrics of the process's life: `doorway_config_…`, `doorway_draining`, `doorway_under_way`.
-pub struct Numbers {
+pub struct Metrics {
     reloads: Counter,
     refused: Counter,
     reloaded: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry, drain: Signal) -> Numbers {
-        let numbers = Numbers { reloads: Counter::default(), refused: Counter::default(), reloaded: Gauge::default() };
-        numbers.reloaded.set(now());
-        registry.register("config_reloads", "Reloads that were taken", numbers.reloads.clone());
-        registry.register("config_refusals", "Reloads that were refused", numbers.refused.clone());
+impl Metrics {
+    pub fn new(registry: &mut Registry, drain: Signal) -> Metrics {
+        let metrics = Metrics { reloads: Counter::default(), refused: Counter::default(), reloaded: Gauge::default() };
+        metrics.reloaded.set(now());
+        registry.register("config_reloads", "Reloads that were taken", metrics.reloads.clone());
+        registry.register("config_refusals", "Reloads that were refused", metrics.refused.clone());
         registry.register(
             "config_loaded_timestamp_seconds",
             "When the config that holds was read",
-            numbers.reloaded.clone(),
+            metrics.reloaded.clone(),
         );
         registry.register_collector(Box::new(Life(drain)));
-        numbers
+        metrics
     }
 
     pub fn reloaded(&self, taken: bool) {

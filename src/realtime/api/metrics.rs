@@ -9,7 +9,7 @@ use crate::telemetry::Registry;
 
 /// Metrics of the API: `doorway_api_…`.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers {
+pub struct Metrics {
     requests: Family<Request, Counter>,
     pub messages: Counter,
     pub replays: Counter,
@@ -22,19 +22,19 @@ struct Request {
     status: u16,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry) -> Numbers {
-        let numbers = Numbers::default();
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("api");
-        registry.register("requests", "Requests to the API, by what came of them", numbers.requests.clone());
-        registry.register("messages", "Messages published by the API", numbers.messages.clone());
+        registry.register("requests", "Requests to the API, by what came of them", metrics.requests.clone());
+        registry.register("messages", "Messages published by the API", metrics.messages.clone());
         registry.register(
             "replays",
             "Requests answered from what their key was answered before",
-            numbers.replays.clone(),
+            metrics.replays.clone(),
         );
-        registry.register("idempotency_keys", "Keys remembered", numbers.keys.clone());
-        numbers
+        registry.register("idempotency_keys", "Keys remembered", metrics.keys.clone());
+        metrics
     }
 
     pub fn answered(&self, operation: &'static str, status: u16) {

@@ -10,7 +10,7 @@ use crate::telemetry::Registry;
 
 /// Metrics of the hub: `doorway_hub_…`.
 #[derive(Debug, Clone)]
-pub struct Numbers {
+pub struct Metrics {
     pub connections: Gauge,
     pub channels: Gauge,
     pub subscriptions: Gauge,
@@ -42,11 +42,11 @@ enum Word {
     volatile,
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry) -> Numbers {
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
         let dropped = Family::<Policy, Counter>::default();
         let counter = |policy: Word| dropped.get_or_create(&Policy { policy }).clone();
-        let numbers = Numbers {
+        let metrics = Metrics {
             connections: Gauge::default(),
             channels: Gauge::default(),
             subscriptions: Gauge::default(),
@@ -64,19 +64,19 @@ impl Numbers {
             volatile_dropped: counter(Word::volatile),
         };
         let registry = registry.sub_registry_with_prefix("hub");
-        registry.register("connections", "Clients the hub knows", numbers.connections.clone());
-        registry.register("channels", "Channels there are", numbers.channels.clone());
-        registry.register("subscriptions", "Subscriptions to channels", numbers.subscriptions.clone());
-        registry.register("members", "Members present in channels", numbers.members.clone());
-        registry.register("history_bytes", "Memory held by histories", numbers.history_bytes.clone());
-        registry.register("published", "Messages accepted by channels", numbers.published.clone());
-        registry.register("delivered", "Messages put into outboxes, one for each client", numbers.delivered.clone());
-        registry.register("replayed", "Messages delivered from histories", numbers.replayed.clone());
-        registry.register("lost", "Messages a client was told it has lost", numbers.lost.clone());
-        registry.register("fell_behind", "Times a slow client was sent to the history", numbers.fell_behind.clone());
-        registry.register("questions", "Questions to clients that are open", numbers.questions.clone());
+        registry.register("connections", "Clients the hub knows", metrics.connections.clone());
+        registry.register("channels", "Channels there are", metrics.channels.clone());
+        registry.register("subscriptions", "Subscriptions to channels", metrics.subscriptions.clone());
+        registry.register("members", "Members present in channels", metrics.members.clone());
+        registry.register("history_bytes", "Memory held by histories", metrics.history_bytes.clone());
+        registry.register("published", "Messages accepted by channels", metrics.published.clone());
+        registry.register("delivered", "Messages put into outboxes, one for each client", metrics.delivered.clone());
+        registry.register("replayed", "Messages delivered from histories", metrics.replayed.clone());
+        registry.register("lost", "Messages a client was told it has lost", metrics.lost.clone());
+        registry.register("fell_behind", "Times a slow client was sent to the history", metrics.fell_behind.clone());
+        registry.register("questions", "Questions to clients that are open", metrics.questions.clone());
         registry.register("slow", "Messages not queued for slow clients, and clients closed for it", dropped);
-        numbers
+        metrics
     }
 
     pub fn dropped(&self, slow: Slow, messages: u64) {

@@ -31,7 +31,7 @@ struct Named {
 
 /// Handles into the registry.
 #[derive(Debug)]
-pub struct Numbers {
+pub struct Metrics {
     /// By version and by resumption; a look-up in a `Family` is a lock, so these are kept.
     done: [[Counter; 2]; 2],
     failed: Family<Reason, Counter>,
@@ -42,11 +42,11 @@ pub struct Numbers {
     pub refusals: Counter,
 }
 
-impl Numbers {
-    pub fn register(registry: &mut Registry) -> Numbers {
+impl Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
         let done = Family::<Done, Counter>::default();
         let counter = |version, resumed| done.get_or_create(&Done { version, resumed }).clone();
-        let numbers = Numbers {
+        let metrics = Metrics {
             done: ["1.2", "1.3"].map(|version| ["no", "yes"].map(|resumed| counter(version, resumed))),
             failed: Family::default(),
             under_way: Gauge::default(),
@@ -56,18 +56,18 @@ impl Numbers {
             refusals: Counter::default(),
         };
         for reason in Failed::REASONS {
-            numbers.failed.get_or_create(&Reason { reason }).get();
+            metrics.failed.get_or_create(&Reason { reason }).get();
         }
         registry.register("tls_handshakes", "TLS handshakes that succeeded", done);
-        registry.register("tls_handshake_failures", "TLS handshakes that failed", numbers.failed.clone());
-        registry.register("tls_handshakes_under_way", "TLS handshakes under way", numbers.under_way.clone());
+        registry.register("tls_handshake_failures", "TLS handshakes that failed", metrics.failed.clone());
+        registry.register("tls_handshakes_under_way", "TLS handshakes under way", metrics.under_way.clone());
         let help = "From a connection to the end of its handshake, the client's time included";
-        registry.register("tls_handshake_duration_seconds", help, numbers.duration.clone());
+        registry.register("tls_handshake_duration_seconds", help, metrics.duration.clone());
         let help = "When a certificate expires";
-        registry.register("tls_certificate_not_after_timestamp_seconds", help, numbers.not_after.clone());
-        registry.register("tls_certificate_loads", "Certificates taken anew", numbers.loads.clone());
-        registry.register("tls_certificate_refusals", "New certificates that were refused", numbers.refusals.clone());
-        numbers
+        registry.register("tls_certificate_not_after_timestamp_seconds", help, metrics.not_after.clone());
+        registry.register("tls_certificate_loads", "Certificates taken anew", metrics.loads.clone());
+        registry.register("tls_certificate_refusals", "New certificates that were refused", metrics.refusals.clone());
+        metrics
     }
 
     pub fn done(&self, version: Option<ProtocolVersion>, kind: Option<HandshakeKind>, took: Duration) {

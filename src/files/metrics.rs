@@ -14,7 +14,7 @@ use crate::telemetry::Registry;
 
 /// Metrics of answers from disk: `doorway_files_…`.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers {
+pub struct Metrics {
     pub answers: Counter,
     pub bytes: Counter,
     pub memory_hits: Counter,
@@ -38,17 +38,17 @@ impl Collector for Memory {
     }
 }
 
-impl Numbers {
-    pub fn new(registry: &mut Registry, store: Arc<Store>) -> Numbers {
-        let numbers = Numbers::default();
+impl Metrics {
+    pub fn new(registry: &mut Registry, store: Arc<Store>) -> Metrics {
+        let metrics = Metrics::default();
         registry.register_collector(Box::new(Memory(store)));
         let registry = registry.sub_registry_with_prefix("files");
-        registry.register("answers", "Answers from disk, 304 too", numbers.answers.clone());
-        registry.register("bytes", "Bytes of files in these answers", numbers.bytes.clone());
-        registry.register("memory_hits", "Of these answers, those that asked no disk", numbers.memory_hits.clone());
-        registry.register("not_modified", "Of these answers, those that were 304", numbers.not_modified.clone());
-        registry.register("previous_build", "Of these answers, those from an earlier build", numbers.previous.clone());
-        registry.register("compressed", "Compressed forms made of files", numbers.compressed.clone());
-        numbers
+        registry.register("answers", "Answers from disk, 304 too", metrics.answers.clone());
+        registry.register("bytes", "Bytes of files in these answers", metrics.bytes.clone());
+        registry.register("memory_hits", "Of these answers, those that asked no disk", metrics.memory_hits.clone());
+        registry.register("not_modified", "Of these answers, those that were 304", metrics.not_modified.clone());
+        registry.register("previous_build", "Of these answers, those from an earlier build", metrics.previous.clone());
+        registry.register("compressed", "Compressed forms made of files", metrics.compressed.clone());
+        metrics
     }
 }
