@@ -212,7 +212,7 @@ impl Question {
             timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             data: Data { client, event: &self.event },
         };
-        serde_json::to_string(&envelope).expect("strings, metrics and JSON become JSON")
+        serde_json::to_string(&envelope).expect("strings, numbers and JSON become JSON")
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn register(registry: &mut Registry) -> Metrics {
+    pub fn new(registry: &mut Registry) -> Metrics {
         let family: Family<Labels, Counter> = Family::default();
         let requests = std::array::from_fn(|method| {
             let method = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"][method];

@@ -137,5 +137,5 @@ pub fn past(past: Option<&Past>) -> String {
 }
 
 fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("strings, metrics and JSON become JSON")
+    serde_json::to_string(value).expect("strings, numbers and JSON become JSON")
 }
