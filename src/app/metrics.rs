@@ -58,6 +58,6 @@ impl Metrics {
             Err(AskError::Nonsense(_)) => Word::Nonsense,
             Err(AskError::TooMany) => Word::TooMany,
         };
-        self.answers.get_or_create(&Outcome { kind: kind.word(), outcome }).inc();
+        self.answers.get_or_create(&Outcome { kind: kind.label(), outcome }).inc();
     }
 }

@@ -221,7 +221,7 @@ impl App {
             let repeats = may_repeat(&failure, question.kind());
             let why = match failure {
                 NoAnswer::Nonsense(error) => {
-                    warn!(kind = question.kind().word(), path = config.place_of(), %error, "callback failed");
+                    warn!(kind = question.kind().label(), path = config.place_of(), %error, "callback failed");
                     return Err(error);
                 }
                 NoAnswer::Away(why) | NoAnswer::Late(why) | NoAnswer::Failed(why) => why,
@@ -233,11 +233,11 @@ impl App {
             }
             last = AskError::Unavailable(why.clone());
             if !repeats {
-                warn!(kind = question.kind().word(), path = config.place_of(), error = %last, "callback failed");
+                warn!(kind = question.kind().label(), path = config.place_of(), error = %last, "callback failed");
                 return Err(last);
             }
             self.metrics.retries.inc();
-            info!(kind = question.kind().word(), attempt, %why, "callback will be tried again");
+            info!(kind = question.kind().label(), attempt, %why, "callback will be tried again");
             let pause = jittered(config.first_pause * 2_u32.saturating_pow(attempt.min(10)));
             attempt += 1;
             if Instant::now() + pause > deadline {

@@ -30,7 +30,7 @@ keywords!(EventKind {
 });
 
 impl EventKind {
-    pub fn word(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             EventKind::Connect => "connect",
             EventKind::Subscribe => "subscribe",
@@ -208,7 +208,7 @@ impl Question {
             data: asker.data.as_deref(),
         };
         let envelope = Envelope {
-            r#type: self.kind().word(),
+            r#type: self.kind().label(),
             timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             data: Data { client, event: &self.event },
         };

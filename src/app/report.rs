@@ -75,7 +75,7 @@ async fn deliver(app: &Weak<App>, report: Report) {
         Ok(answer) => (report.then)(answer),
         Err(error @ AskError::Unavailable(_)) => {
             app.metrics.reports_lost.inc();
-            warn!(kind = report.question.kind().word(), connection = report.question.asker().connection, %error,
+            warn!(kind = report.question.kind().label(), connection = report.question.asker().connection, %error,
                 "the app never heard of it");
         }
         Err(_) => {}

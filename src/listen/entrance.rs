@@ -210,7 +210,7 @@ impl Entrance {
 
     fn refuse(&self, why: Refusal, address: IpAddr) -> Turned {
         self.0.metrics.refused(why);
-        debug!(%address, reason = why.reason(), "a connection is refused");
+        debug!(%address, reason = why.label(), "a connection is refused");
         Turned::Refused(why)
     }
 }

@@ -41,7 +41,7 @@ impl Refusal {
         Refusal::HeaderBroken,
     ];
 
-    pub fn reason(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Refusal::AddressFull => "address_full",
             Refusal::Untrusted => "untrusted",
@@ -79,7 +79,7 @@ impl Metrics {
             most: Gauge::default(),
             paused_full: pausing("full"),
             paused_error: pausing("error"),
-            refused: Refusal::ALL.map(|why| refused.get_or_create(&Reason { reason: why.reason() }).clone()),
+            refused: Refusal::ALL.map(|why| refused.get_or_create(&Reason { reason: why.label() }).clone()),
         };
         registry.register("connections_accepted", "Connections accepted", accepted);
         registry.register("connections_open", "Connections open, upgraded ones too", metrics.open.clone());

@@ -38,7 +38,7 @@ impl Failed {
         ["timeout", "gone", "plain_http", "not_tls", "refused_by_client", "disagreement", "broken"];
 
     /// For metrics.
-    pub fn reason(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Failed::Timeout => "timeout",
             Failed::Gone => "gone",

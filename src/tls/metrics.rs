@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     pub fn failed(&self, why: &Failed) {
-        self.failed.get_or_create(&Reason { reason: why.reason() }).inc();
+        self.failed.get_or_create(&Reason { reason: why.label() }).inc();
     }
 
     /// Says when each certificate expires, and forgets those that are gone.

@@ -159,7 +159,7 @@ impl Authorizer for AppAuthorizer {
                     decision
                 }
                 Err(what) => {
-                    warn!(kind = question.kind().word(), what, "the app's answer cannot be carried out");
+                    warn!(kind = question.kind().label(), what, "the app's answer cannot be carried out");
                     unanswered(&AskError::Nonsense(what))
                 }
             }

@@ -31,7 +31,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    fn word(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             Ending::Whole => "whole",
             Ending::Broken => "broken",
@@ -110,7 +110,7 @@ impl Record {
             request_id = self.request_id.as_ref().map(RequestId::as_str),
             client = self.client.map(tracing::field::display),
             protocol = protocol(self.protocol),
-            ending = ending.word(),
+            ending = ending.label(),
         );
     }
 }
