@@ -121,7 +121,7 @@ fn may_repeat(no_answer: &NoAnswer, upload: &Upload, method: &Method) -> bool {
 /// # Errors
 /// [`Failure`] with 502 when there is a body where there can be none.
 pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
-    let Answered { connection, mut head, upload, pool } = answered;
+    let Answered { connection, head, upload, pool } = answered;
     if rewrite::is_taken_for_another(&head.headers, &pool.address) && pool.said_misnamed.may() {
         warn!(
             path = parts.uri.path(),
@@ -130,15 +130,9 @@ pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
             "the app sends its own rewrites to itself"
         );
     }
-    if let Some(facts) = parts.extensions.get::<Facts>() {
-        rewrite::mend(&mut head.headers, &pool.address, facts);
-    }
     let body = answer::body(connection, &head, upload, &pool)
         .map_err(|misbehaviour| unanswered(NoAnswer::from(misbehaviour), &pool.metrics))?;
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    Ok(response)
+    Ok(rewrite::response(head, body, &pool.address, parts))
 }
 
 fn unconnected(error: NoConnection, metrics: &Metrics) -> Failure {

@@ -24,7 +24,7 @@ use super::connection::Connection;
 use super::gate::Gate;
 use super::jitter::jitter;
 use super::protocol::Misbehaviour;
-use super::rewrite::Upgrade;
+use super::rewrite::{self, Upgrade};
 use super::send::{Answered, holder, journey, respond, unanswered};
 use crate::drain::Signal;
 use crate::http::{Body, Failure, Request, Response};
@@ -83,12 +83,11 @@ pub async fn open(
     if !is_agreed || !is_accepted {
         return Err(unanswered(Misbehaviour::SwitchedElsewhere.into(), &pool.metrics));
     }
-    let mut response = Response::new(Body::Empty);
-    *response.headers_mut() = head.headers;
+    let mut response = rewrite::response(head, Body::Empty, &pool.address, &parts);
     if upgrade.key.is_some() {
+        *response.status_mut() = StatusCode::OK;
         response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
     } else {
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(UPGRADE, upgrade.protocol);
     }

@@ -1,10 +1,12 @@
 //! What is changed on the way: the head of a request, and what of an answer would give the app's own address away.
 
 mod internal;
-mod origin;
+mod location;
 mod query;
 mod request;
+mod response;
 
 pub use internal::CALLBACK;
-pub use origin::{is_taken_for_another, mend};
+pub use location::is_taken_for_another;
 pub use request::{FromTheDoor, Upgrade, head};
+pub use response::response;

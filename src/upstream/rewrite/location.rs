@@ -1,4 +1,4 @@
-//! Redirects that name the app's private address are mended: clients cannot go there. `request.url` in a `proxy.ts`
+//! Redirects that name the app's private address are rewritten: clients cannot go there. `request.url` in a `proxy.ts`
 //! is `http://localhost:PORT` by design, so apps build such redirects without knowing.
 
 use http::header::{CONTENT_LOCATION, LOCATION, REFRESH};
@@ -15,18 +15,18 @@ const OWN_NAMES: &[&str] = &["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]
 const REWRITE: &str = "x-middleware-rewrite";
 
 /// Puts the public origin where `headers` name the private one.
-pub fn mend(headers: &mut HeaderMap, app: &Address, facts: &Facts) {
+pub fn rewrite(headers: &mut HeaderMap, app: &Address, facts: &Facts) {
     for name in [LOCATION, CONTENT_LOCATION] {
         if let Some(value) = headers.get_mut(name)
-            && let Some(mended) = value.to_str().ok().and_then(|url| mended(url, app, facts))
+            && let Some(rewritten) = value.to_str().ok().and_then(|url| rewritten(url, app, facts))
         {
-            replace(value, &mended);
+            replace(value, &rewritten);
         }
     }
     if let Some(value) = headers.get_mut(REFRESH)
-        && let Some(mended) = value.to_str().ok().and_then(|text| mended_refresh(text, app, facts))
+        && let Some(rewritten) = value.to_str().ok().and_then(|text| rewritten_refresh(text, app, facts))
     {
-        replace(value, &mended);
+        replace(value, &rewritten);
     }
 }
 
@@ -38,23 +38,23 @@ pub fn is_taken_for_another(headers: &HeaderMap, app: &Address) -> bool {
 }
 
 fn replace(value: &mut HeaderValue, text: &str) {
-    if let Ok(mended) = HeaderValue::from_str(text) {
-        *value = mended;
+    if let Ok(rewritten) = HeaderValue::from_str(text) {
+        *value = rewritten;
     }
 }
 
 /// `5; url=http://localhost:3000/next`, with or without quotes.
-fn mended_refresh(text: &str, app: &Address, facts: &Facts) -> Option<String> {
+fn rewritten_refresh(text: &str, app: &Address, facts: &Facts) -> Option<String> {
     let at = text.to_ascii_lowercase().find("url=")? + "url=".len();
     let (before, url) = text.split_at(at);
     let quote = url.chars().next().filter(|first| matches!(first, '"' | '\''));
     let inner = &url[quote.map_or(0, char::len_utf8)..];
-    let mended = mended(inner, app, facts)?;
-    Some(format!("{before}{}{mended}", quote.map_or(String::new(), String::from)))
+    let rewritten = rewritten(inner, app, facts)?;
+    Some(format!("{before}{}{rewritten}", quote.map_or(String::new(), String::from)))
 }
 
 /// `url` at the public origin; `None` when it does not name the private one.
-fn mended(url: &str, app: &Address, facts: &Facts) -> Option<String> {
+fn rewritten(url: &str, app: &Address, facts: &Facts) -> Option<String> {
     let (authority, rest) = origin(url)?;
     if !is_private(authority, app) || rest.starts_with('\\') {
         return None;
@@ -112,7 +112,7 @@ mod tests {
     fn location(url: &'static str, app: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::from_static(url));
-        mend(&mut headers, &app.parse().unwrap(), &facts(Scheme::HTTPS, "example.com:8443"));
+        rewrite(&mut headers, &app.parse().unwrap(), &facts(Scheme::HTTPS, "example.com:8443"));
         headers[LOCATION].to_str().unwrap().to_owned()
     }
 
@@ -163,7 +163,7 @@ mod tests {
             ("5; url=/a", None),
             ("5", None),
         ] {
-            assert_eq!(mended_refresh(text, &app, &facts).as_deref(), expected, "{text}");
+            assert_eq!(rewritten_refresh(text, &app, &facts).as_deref(), expected, "{text}");
         }
     }
 

@@ -1,0 +1,20 @@
+//! The head of the app's response on its way to the client. Both exits pass here, an ordinary response and the 101 of a
+//! tunnel: a header that every proxied response must have, or must not have, belongs into this file.
+
+use http::request::Parts;
+
+use super::location;
+use crate::http::{Body, Facts, Response};
+use crate::upstream::address::Address;
+use crate::upstream::protocol::Head;
+
+/// The client's response to `request`, from the `head` that `app` sent and with `body`.
+pub fn response(mut head: Head, body: Body, app: &Address, request: &Parts) -> Response {
+    if let Some(facts) = request.extensions.get::<Facts>() {
+        location::rewrite(&mut head.headers, app, facts);
+    }
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
