@@ -4,6 +4,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::facts::RequestId;
+use super::quality::quality;
 
 /// The forms that a failure can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +55,7 @@ impl Form {
             let Some(place) = place.or(suffixed.then_some(0)) else { continue };
             let closeness = 3 - place;
             if closeness > found.0 {
-                let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-                let quality = quality.map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0));
-                found = (closeness, (quality * 1000.0) as u16);
+                found = (closeness, quality(parts).unwrap_or(0));
             }
         }
         found.1

@@ -2,10 +2,12 @@
 
 pub mod authority;
 pub mod body;
+pub mod chunked;
 pub mod connection;
 pub mod encoding;
 pub mod facts;
 pub mod failure;
+pub mod field_line;
 pub mod layer;
 pub mod path;
 pub mod query;
@@ -15,6 +17,7 @@ pub mod target;
 mod config;
 mod error_page;
 mod host_pattern;
+mod quality;
 mod refusal;
 
 use std::pin::Pin;

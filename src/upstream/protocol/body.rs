@@ -49,13 +49,18 @@ impl Decoder {
     /// [`Misbehaviour::CutShort`] when that was too early.
     pub fn close(&self) -> Result<(), Misbehaviour> {
         match self {
-            Decoder::UntilClose | Decoder::Length(0) | Decoder::Chunked(Chunked::Done) => Ok(()),
+            Decoder::UntilClose => Ok(()),
+            _ if self.is_done() => Ok(()),
             _ => Err(Misbehaviour::CutShort),
         }
     }
 
     pub fn is_done(&self) -> bool {
-        matches!(self, Decoder::Length(0) | Decoder::Chunked(Chunked::Done))
+        match self {
+            Decoder::Length(left) => *left == 0,
+            Decoder::Chunked(chunked) => chunked.is_done(),
+            Decoder::UntilClose => false,
+        }
     }
 
     /// How many bytes are still to come, where that is known.

@@ -1,4 +1,5 @@
-//! Chunked bodies (RFC 9112 section 7.1): strict line ends and sizes, extensions dropped, trailers kept.
+//! Chunked bodies of responses, taken apart: extensions dropped, trailers kept. What is a chunked body is decided in
+//! [`http::chunked`](crate::http::chunked), as for requests.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{
@@ -8,11 +9,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Misbehaviour;
+use crate::http::chunked::{self, Limits, Malformed, Span};
+use crate::http::field_line::{self, Lines};
 
-/// The longest chunk-size line with its extensions, in bytes.
-const SIZE_LINE: usize = 1024;
-/// The longest trailer section, in bytes.
-const TRAILERS: usize = 16 * 1024;
+/// The most trailer fields.
 const TRAILER_FIELDS: usize = 32;
 
 /// Fields that mean nothing, or mischief, once the body has been passed on (RFC 9110 section 6.5.1).
@@ -31,15 +31,18 @@ const NEVER_TRAILERS: &[HeaderName] = &[
     UPGRADE,
 ];
 
-/// A decoder of chunked bodies: which part of the framing comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Chunked {
-    #[default]
-    Size,
-    Data(u64),
-    DataEnd,
-    Trailers,
-    Done,
+/// Takes a chunked body apart.
+#[derive(Debug)]
+pub struct Chunked {
+    body: chunked::Chunked,
+    /// The trailers so far; they are read when they are whole.
+    trailers: BytesMut,
+}
+
+impl Default for Chunked {
+    fn default() -> Chunked {
+        Chunked { body: chunked::Chunked::new(&Limits::RESPONSE), trailers: BytesMut::new() }
+    }
 }
 
 /// What the front of the input turned out to be.
@@ -55,85 +58,55 @@ pub enum Piece {
 impl Chunked {
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Piece, Misbehaviour> {
         loop {
-            match *self {
-                Chunked::Size => match size(input)? {
-                    None => return Ok(Piece::More),
-                    Some(0) => *self = Chunked::Trailers,
-                    Some(size) => *self = Chunked::Data(size),
-                },
-                Chunked::Data(_) if input.is_empty() => return Ok(Piece::More),
-                Chunked::Data(left) => {
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    let left = left - take as u64;
-                    *self = if left == 0 { Chunked::DataEnd } else { Chunked::Data(left) };
-                    return Ok(Piece::Data(input.split_to(take).freeze()));
-                }
-                Chunked::DataEnd => {
-                    if input.len() < 2 {
-                        return Ok(Piece::More);
+            if self.is_done() {
+                return Ok(Piece::End);
+            }
+            if input.is_empty() {
+                return Ok(Piece::More);
+            }
+            match self.body.next(input).map_err(|(_, malformed)| Misbehaviour::from(malformed))? {
+                Span::Framing(length) => input.advance(length),
+                Span::Data(length) => return Ok(Piece::Data(input.split_to(length).freeze())),
+                Span::Trailers(length) => {
+                    self.trailers.unsplit(input.split_to(length));
+                    if self.is_done() {
+                        let fields = trailers(&std::mem::take(&mut self.trailers))?;
+                        return Ok(if fields.is_empty() { Piece::End } else { Piece::Trailers(fields) });
                     }
-                    if !input.starts_with(b"\r\n") {
-                        return Err(Misbehaviour::BadChunk("no line end after the data"));
-                    }
-                    input.advance(2);
-                    *self = Chunked::Size;
                 }
-                Chunked::Trailers => {
-                    let Some(fields) = trailers(input)? else { return Ok(Piece::More) };
-                    *self = Chunked::Done;
-                    return Ok(if fields.is_empty() { Piece::End } else { Piece::Trailers(fields) });
-                }
-                Chunked::Done => return Ok(Piece::End),
             }
         }
     }
+
+    pub fn is_done(&self) -> bool {
+        self.body.is_at_end()
+    }
 }
 
-fn size(input: &mut BytesMut) -> Result<Option<u64>, Misbehaviour> {
-    let Some(end) = memchr::memchr(b'\n', &input[..input.len().min(SIZE_LINE)]) else {
-        return match input.len() {
-            0..SIZE_LINE => Ok(None),
-            _ => Err(Misbehaviour::BadChunk("a size line without end")),
-        };
-    };
-    let Some(line) = input[..end].strip_suffix(b"\r") else {
-        return Err(Misbehaviour::BadChunk("a bare line feed"));
-    };
-    let (digits, extension) = line.split_at(line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len()));
-    let extension = extension.trim_ascii_start();
-    if digits.is_empty() || digits.len() > 16 || !(extension.is_empty() || extension.starts_with(b";")) {
-        return Err(Misbehaviour::BadChunk("a size that is not hexadecimal"));
+impl From<Malformed> for Misbehaviour {
+    fn from(malformed: Malformed) -> Misbehaviour {
+        Misbehaviour::BadChunk(match malformed {
+            Malformed::Size => "a size that is not hexadecimal",
+            Malformed::Extension => "an extension that is too long or no text",
+            Malformed::LineEnd => "a line that does not end with CRLF",
+            Malformed::DataEnd => "no line end after the data",
+            Malformed::Trailers => return Misbehaviour::BadTrailers,
+        })
     }
-    if extension.contains(&b'\r') {
-        return Err(Misbehaviour::BadChunk("a bare carriage return"));
-    }
-    let value = |digit: u8| u64::from((digit as char).to_digit(16).unwrap_or_default());
-    let size = digits.iter().fold(0, |size, digit| (size << 4) | value(*digit));
-    input.advance(end + 1);
-    Ok(Some(size))
 }
 
-fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, Misbehaviour> {
-    if input.starts_with(b"\r\n") {
-        input.advance(2);
-        return Ok(Some(HeaderMap::new()));
-    }
-    let mut slots = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
-    let (length, fields) = match httparse::parse_headers(input, &mut slots) {
-        Ok(httparse::Status::Complete(complete)) => complete,
-        Ok(httparse::Status::Partial) if input.len() < TRAILERS => return Ok(None),
-        _ => return Err(Misbehaviour::BadTrailers),
-    };
-    let mut map = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Misbehaviour::BadTrailers)?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| Misbehaviour::BadTrailers)?;
+fn trailers(lines: &[u8]) -> Result<HeaderMap, Misbehaviour> {
+    let mut map = HeaderMap::new();
+    for (index, line) in Lines::of(lines).filter(|line| !line.is_empty()).enumerate() {
+        let (name, value) =
+            field_line::read(line).filter(|_| index < TRAILER_FIELDS).ok_or(Misbehaviour::BadTrailers)?;
+        let name = HeaderName::from_bytes(name).map_err(|_| Misbehaviour::BadTrailers)?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| Misbehaviour::BadTrailers)?;
         if !NEVER_TRAILERS.contains(&name) {
             map.append(name, value);
         }
     }
-    input.advance(length);
-    Ok(Some(map))
+    Ok(map)
 }
 
 #[cfg(test)]
@@ -198,9 +171,9 @@ mod tests {
         ] {
             assert!(decode(body.as_bytes(), &[]).is_err(), "{body:?}");
         }
-        let endless = format!("5;{}", "a".repeat(SIZE_LINE));
+        let endless = format!("5;{}", "a".repeat(1024));
         assert!(decode(endless.as_bytes(), &[]).is_err());
-        let endless = format!("0\r\nA: {}", "a".repeat(TRAILERS));
+        let endless = format!("0\r\nA: {}", "a".repeat(16 * 1024));
         assert!(decode(endless.as_bytes(), &[]).is_err());
     }
 

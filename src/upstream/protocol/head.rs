@@ -7,6 +7,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, TE, TRANSFER_
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::Misbehaviour;
+use crate::http::field_line::decimal;
 
 /// The longest head, in bytes. Larger than any client's limit: `Link` and `Set-Cookie` of an app can be long.
 pub const LENGTH: usize = 64 * 1024;
@@ -189,14 +190,6 @@ impl Reading {
         let is_persistent = !self.closes && (is_http11 || self.keeps_alive) && framing != Framing::UntilClose;
         Ok(Head { status, headers: self.headers, framing, is_persistent, keep_alive: self.keep_alive })
     }
-}
-
-/// Digits and nothing else, as RFC 9110 section 8.6 has it; `None` when it overflows too.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The `timeout` of a `Keep-Alive` header, as in `timeout=5, max=100`.

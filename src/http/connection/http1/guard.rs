@@ -1,8 +1,9 @@
 //! Follows the bytes of one HTTP/1 connection and says how many of them may pass: heads and bodies, one after the
 //! other, each with one meaning. Without input, output or clock.
 
-use super::chunked::Chunked;
-use super::head::{Framing, Head, Limits, Scan, is_token};
+use super::head::{Framing, Head, Limits, Scan};
+use crate::http::chunked::{self, Chunked};
+use crate::http::field_line::is_token;
 use crate::http::{Refusal, target};
 
 /// Where a connection is.
@@ -140,7 +141,7 @@ impl Guard {
             _ if head.is_upgrade => State::Upgrading,
             Framing::None => State::Head(Scan::default()),
             Framing::Length(left) => State::Body { left },
-            Framing::Chunked => State::Chunked(Chunked::default()),
+            Framing::Chunked => State::Chunked(Chunked::new(&chunked::Limits::REQUEST)),
         };
         Ok(())
     }

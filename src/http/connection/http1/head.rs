@@ -6,8 +6,8 @@
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use crate::http::Refusal;
-use crate::http::target;
+use crate::http::field_line::{self, Lines, is_token, trim};
+use crate::http::{Refusal, target};
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Head {
     /// What is wrong with it, the first thing that is.
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-        let mut lines = Lines { rest: bytes };
+        let mut lines = Lines::of(bytes);
         let is_http_11 = read_request_line(lines.next().unwrap_or_default(), limits)?;
         let mut fields = Fields::default();
         let mut count = 1;
@@ -119,22 +119,6 @@ impl Head {
             return Err(Refusal::Header);
         }
         fields.judge(is_http_11)
-    }
-}
-
-/// Lines without their ends; the last one is empty.
-struct Lines<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let end = memchr(b'\n', self.rest)?;
-        let line = &self.rest[..end.saturating_sub(1)];
-        self.rest = &self.rest[end + 1..];
-        Some(line)
     }
 }
 
@@ -181,20 +165,15 @@ struct Fields {
 
 impl Fields {
     fn read(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let colon = memchr(b':', line).ok_or(Refusal::Header)?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        // A space is no token: that refuses folded lines and spaces before the colon too.
-        if name.is_empty() || !name.iter().copied().all(is_token) {
-            return Err(Refusal::Header);
-        }
+        let (name, value) = field_line::read(line).ok_or(Refusal::Header)?;
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let length = decimal(trim(value)).ok_or(Refusal::ContentLength)?;
+                let length = decimal(value).ok_or(Refusal::ContentLength)?;
                 if self.length.replace(length).is_some() {
                     return Err(Refusal::ContentLength);
                 }
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.read_coding(trim(value))?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.read_coding(value)?,
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.asks_upgrade |= items(value).any(|item| item.eq_ignore_ascii_case(b"upgrade"));
             }
@@ -233,14 +212,7 @@ impl Fields {
 
 /// `1*DIGIT` that a body can have; a sign, a list or an overflow is none.
 fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    let length = value.iter().try_fold(0u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })?;
-    i64::try_from(length).is_ok().then_some(length)
+    field_line::decimal(value).filter(|length| i64::try_from(*length).is_ok())
 }
 
 /// The items of a comma-separated list, trimmed.
@@ -248,47 +220,9 @@ fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim)
 }
 
-fn trim(value: &[u8]) -> &[u8] {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
-    &value[start..end]
-}
-
 /// How many bytes are controls other than tabs. Without a branch, so that it is done many bytes at a time.
 fn controls(bytes: &[u8]) -> usize {
     bytes.iter().map(|byte| usize::from((*byte < 0x20) & (*byte != b'\t') | (*byte == 0x7f))).sum()
-}
-
-/// `tchar` of RFC 9110 section 5.6.2.
-pub fn is_token(byte: u8) -> bool {
-    const TOKEN: [bool; 256] = {
-        let mut token = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            token[byte] = (byte as u8).is_ascii_alphanumeric()
-                || matches!(
-                    byte as u8,
-                    b'!' | b'#'
-                        | b'$'
-                        | b'%'
-                        | b'&'
-                        | b'\''
-                        | b'*'
-                        | b'+'
-                        | b'-'
-                        | b'.'
-                        | b'^'
-                        | b'_'
-                        | b'`'
-                        | b'|'
-                        | b'~'
-                );
-            byte += 1;
-        }
-        token
-    };
-    TOKEN[usize::from(byte)]
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! HTTP/1.0 and HTTP/1.1 on one connection: hyper, with a guard beneath it.
 
-mod chunked;
 mod guard;
 mod head;
 mod io;
@@ -9,7 +8,6 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 
-pub use chunked::Chunked;
 pub use guard::{Guard, Then, Verdict, stand_in};
 pub use head::{Framing, Head, Limits};
 pub use io::Guarded;
