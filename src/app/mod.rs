@@ -380,6 +380,5 @@ fn may_repeat(failure: &NoAnswer, kind: EventKind) -> bool {
 
 /// Between half of `pause` and all of it, so that many askers do not come back in step.
 fn jittered(pause: Duration) -> Duration {
-    let random = uuid::Uuid::now_v7().as_u64_pair().1;
-    pause / 2 + pause.mul_f64((random % 1024) as f64 / 2048.0)
+    pause / 2 + (pause / 2).mul_f64(fastrand::f64())
 }

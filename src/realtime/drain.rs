@@ -1,6 +1,5 @@
 //! Saying good-bye: at a drain every client is told to come back, not all of them at once.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +21,8 @@ pub async fn close_all(hub: Arc<Hub>, restarts: Live<bool>, mut drain: Signal) {
     let deadline = drain.draining().await;
     let why = if *restarts.get() { DisconnectReason::Restarting } else { DisconnectReason::GoingAway };
     let start = Instant::now();
-    let order = RandomState::new();
     let mut connections = hub.connections();
-    connections.sort_by_cached_key(|id| order.hash_one(id));
+    fastrand::shuffle(&mut connections);
     let longest = deadline.saturating_duration_since(start).mul_f64(SHARE);
     let span = longest.min(Duration::from_secs_f64(connections.len() as f64 / PACE));
     let all = connections.len();

@@ -9,7 +9,6 @@ pub mod token;
 
 mod config;
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -362,8 +361,7 @@ impl Entrance {
     /// Sends a client away for now. Not all of them come back at the same time.
     fn come_back(&self, reason: &'static str, sentence: &'static str, after: Duration) -> Failure {
         self.rejections.count(reason);
-        let seed = RandomState::new().hash_one(reason);
-        let after = after + (after + Duration::from_secs(4)).mul_f64(seed as f64 / u64::MAX as f64);
+        let after = after + (after + Duration::from_secs(4)).mul_f64(fastrand::f64());
         Failure::us(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_after(after)
     }
 }
