@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, app, drain, files, http, listen, realtime, telemetry, tls, upstream};
+use crate::{admin, callbacks, drain, files, http, listen, realtime, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Config {
     pub app: upstream::Config,
     pub files: files::Config,
     pub realtime: realtime::Config,
-    pub callbacks: app::Config,
+    pub callbacks: callbacks::Config,
     pub api: realtime::api::Config,
     pub admin: admin::Config,
     pub log: telemetry::Config,
@@ -81,7 +81,7 @@ impl Config {
         let tls = root.section("tls");
         let app = root.section("app");
         let mut realtime = realtime::Config::read(&root.section("realtime"));
-        let callbacks = app::Config::read(&root.section("callbacks"), &realtime.entrance.path);
+        let callbacks = callbacks::Config::read(&root.section("callbacks"), &realtime.entrance.path);
         // Whoever has the app asked, or tokens shown, means the app to say who may be where.
         realtime.hub.is_apps = !callbacks.events.is_empty() || realtime.entrance.tokens.required;
         let config = Config {

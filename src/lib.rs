@@ -33,7 +33,7 @@ pub mod realtime;
 /// Answers on disk.
 pub mod files;
 /// Questions we ask the Next.js app: may this client in? what happened?
-pub mod app;
+pub mod callbacks;
 /// The app as a server: process, pool, health, retry, rewrite, tunnel.
 pub mod upstream;
 /// One request: connection, body, failure, and a file a layer.

@@ -16,7 +16,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "admin",
             "realtime",
             "files",
-            "app",
+            "callbacks",
             "upstream",
             "http",
             "listen",
@@ -59,11 +59,12 @@ const PURE: &[&str] = &[
     "src/realtime/socketio/machine",
     "src/realtime/pusher/machine",
     "src/realtime/vocabulary",
-    "src/http/http1/guard.rs",
-    "src/http/http1/chunked.rs",
-    "src/http/http1/head.rs",
-    "src/http/http2/frames.rs",
-    "src/http/http2/budget.rs",
+    "src/http/connection/http1/guard.rs",
+    "src/http/chunked.rs",
+    "src/http/field_line.rs",
+    "src/http/connection/http1/head.rs",
+    "src/http/connection/http2/frames.rs",
+    "src/http/connection/http2/budget.rs",
     "src/upstream/protocol",
     "src/files/range.rs",
     "src/files/conditional.rs",
@@ -319,9 +320,7 @@ fn a_room_imports_only_rooms_below_it() {
 #[test]
 fn no_folder_has_a_circle_of_imports() {
     let mut wrong = Vec::new();
-    let knotted = ["app", "http", "telemetry", "tls", "upstream"];
-    for (folder, arrows) in Crate::read().arrows().into_iter().filter(|(folder, _)| !knotted.contains(&folder.as_str()))
-    {
+    for (folder, arrows) in Crate::read().arrows() {
         let mut next: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (from, to) in arrows.keys() {
             next.entry(from).or_default().insert(to);
@@ -434,7 +433,7 @@ fn files_and_structs_stay_small() {
             // As many as there are keys, metrics, or names in a format.
             let before: String = code[..at].lines().rev().take(4).collect();
             let is_list =
-                path.ends_with("config.rs") || matches!(name, "Metrics" | "Numbers") || before.contains("erialize");
+                path.ends_with("config.rs") || name == "Metrics" || before.contains("erialize");
             if fields > MAX_FIELDS && !is_list {
                 wrong.push(format!("{}: {name} has {fields} fields", path.display()));
             }

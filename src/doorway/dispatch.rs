@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
 use tower::Service;
 
-use crate::app::App;
+use crate::callbacks::App;
 use crate::files::{Files, Reply};
 use crate::http::{Answer, Failure, Request, Response};
 use crate::realtime::Realtime;

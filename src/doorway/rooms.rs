@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::dispatch::Dispatch;
 use crate::admin::Kinds;
-use crate::app::{App, SECRET_VARIABLE};
+use crate::callbacks::{App, SECRET_VARIABLE};
 use crate::config::Config;
 use crate::drain::Signal;
 use crate::files::Files;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::entrance::Entrance;
 use super::hub::Hub;
 use super::session::Sessions;
-use crate::app::App;
+use crate::callbacks::App;
 use crate::drain::Signal;
 use crate::http::{Answer, Failure, Request, Response};
 use crate::telemetry::Registry;

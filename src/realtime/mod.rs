@@ -38,7 +38,7 @@ use self::hub::Hub;
 use self::session::Sessions;
 use self::token_authorizer::TokenAuthorizer;
 use self::vocabulary::Moment;
-use crate::app::App;
+use crate::callbacks::App;
 use crate::drain::Signal;
 use crate::http::Request;
 use crate::settings::Live;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::settle_at_the_end;
-use crate::app::{self, Act, Answer, Content, Do, Place, Target, User};
+use crate::callbacks::{self, Act, Answer, Content, Do, Place, Target, User};
 use crate::realtime::entrance::authorizer::{Allow, Decision};
 use crate::realtime::hub::Hub;
 use crate::realtime::socketio::app_format;
@@ -111,15 +111,15 @@ fn ordered(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) -> R
     }
 }
 
-fn emitted(emit: app::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Publish, String> {
+fn emitted(emit: callbacks::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Publish, String> {
     let mut draft = app_format::event(&emit.name, emit.args.as_ref().map_or("[]", |args| args.get()))?;
     draft.volatile = emit.volatile;
-    let to: &[String] = if let app::Audience::Rooms(rooms) = &emit.to { rooms } else { &[] };
+    let to: &[String] = if let callbacks::Audience::Rooms(rooms) = &emit.to { rooms } else { &[] };
     let but = (!emit.echo).then_some(sender);
     let target = app_format::Emit { scope: emit.namespace.as_deref().unwrap_or(scope), to, except: &emit.except, but };
     let (audience, draft) = match emit.to {
-        app::Audience::Client => (Audience::Connection(whose), target.whisper(draft)),
-        app::Audience::Rooms(rooms) if rooms.is_empty() => return Err("emit: \"to\" names nobody".into()),
+        callbacks::Audience::Client => (Audience::Connection(whose), target.whisper(draft)),
+        callbacks::Audience::Rooms(rooms) if rooms.is_empty() => return Err("emit: \"to\" names nobody".into()),
         _ => target.address(draft).map_err(|error| format!("emit: {error}"))?,
     };
     Ok(Publish { ticket: 0, audience, draft, echo: true })

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::app::{self, Answer, App, AskError, Asker, Content, Event, EventKind, Question};
+use crate::callbacks::{self, Answer, App, AskError, Asker, Content, Event, EventKind, Question};
 use crate::http::Facts;
 use crate::http::facts::RequestId;
 use crate::realtime::entrance::authorizer::{self, Authorizer, ConnectionInfo, Decision, Left};
@@ -311,12 +311,12 @@ fn settle_at_the_end(turn: &Turn, hub: &Arc<Hub>) {
     });
 }
 
-fn reply(from: ConnectionId, given: &AckReply) -> app::Reply {
+fn reply(from: ConnectionId, given: &AckReply) -> callbacks::Reply {
     let args = match &given.data {
         Payload::Json(json) => app_format::inline(json, &app_format::attached(&given.extras)).to_string(),
         Payload::Text(_) | Payload::Binary(_) => "[]".to_owned(),
     };
-    app::Reply {
+    callbacks::Reply {
         connection: from.to_string(),
         socket: given.alias.as_deref().map(Into::into),
         // It was checked when it came.

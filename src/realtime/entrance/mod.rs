@@ -29,7 +29,7 @@ use self::token::{Grant, TokenError, Tokens, presented};
 use super::hub::{Authority, Client, Hub};
 use super::link::websocket::{self, Offer};
 use super::vocabulary::{Channel, CloseFrame, Command, Moment, Refusal, Rights, Subscribe};
-use crate::app::{App, EventKind};
+use crate::callbacks::{App, EventKind};
 use crate::drain::Signal;
 use crate::http::facts::RequestId;
 use crate::http::{Facts, Failure, Response};

@@ -1,6 +1,6 @@
 //! The sections `[[realtime.pusher.webhooks]]`: who is told of what.
 
-use crate::app::Receiver;
+use crate::callbacks::Receiver;
 use crate::settings::{Pattern, Section, keywords};
 
 /// One receiver of webhooks.

@@ -25,7 +25,7 @@ use super::entrance::{self, Entrance};
 use super::hub::Hub;
 use super::link::websocket;
 use super::session::Sessions;
-use crate::app::App as NextApp;
+use crate::callbacks::App as NextApp;
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response};
 use apps::Apps;

@@ -14,7 +14,7 @@ use super::door::{Door, Found, Ground};
 use super::entrance::origin::Origins;
 use super::entrance::{self, Entrance};
 use super::session::{ResumeRegistry, Sessions};
-use crate::app::App;
+use crate::callbacks::App;
 use crate::drain::Signal;
 use crate::http::Request;
 use crate::settings::Live;

@@ -3,7 +3,7 @@
 
 use http::HeaderName;
 
-/// On every callback, and on nothing that comes from outside: see [`crate::app`]. Apps that check nothing else can go by
+/// On every callback, and on nothing that comes from outside: see [`crate::callbacks`]. Apps that check nothing else can go by
 /// its being there, as long as nobody reaches them but through the door.
 pub const CALLBACK: &str = "x-doorway-callback";
 

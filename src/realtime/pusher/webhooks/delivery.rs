@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::Metrics;
-use crate::app::{App as NextApp, Receiver};
+use crate::callbacks::{App as NextApp, Receiver};
 use crate::drain::Signal;
 use crate::realtime::pusher::machine::PusherApp;
 

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use super::Apps;
-use crate::app::{App as NextApp, Receiver};
+use crate::callbacks::{App as NextApp, Receiver};
 use crate::drain::Signal;
 use crate::realtime::hub::{Hub, HubEvent, Observer};
 use crate::realtime::pusher::machine::{Ear, Notice, form_of};

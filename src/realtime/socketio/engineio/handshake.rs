@@ -10,7 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::requests;
 use super::transport::{self, Engine, PollingSession, Sid};
-use crate::app::EventKind;
+use crate::callbacks::EventKind;
 use crate::drain::Guard;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, AuthorizeAt};
