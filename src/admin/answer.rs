@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{Inner, Report};
-use crate::http::failure::Asker;
+use crate::http::failure::ErrorContext;
 use crate::http::{Body, Failure, Request, Response};
 use crate::telemetry;
 
@@ -92,7 +92,7 @@ pub(super) fn starting(request: &Request) -> Response {
 
 pub(super) fn told(failure: Failure, headers: &HeaderMap) -> Response {
     let accept = headers.get(http::header::ACCEPT).cloned();
-    failure.into_response(&Asker { accept, ..Asker::default() })
+    failure.into_response(&ErrorContext { accept, ..ErrorContext::default() })
 }
 
 fn ready(reasons: &[&str]) -> Response {

@@ -9,7 +9,7 @@ use tower::Service;
 
 use crate::callbacks::App;
 use crate::files::{Files, Reply};
-use crate::http::{Answer, Failure, Request, Response};
+use crate::http::{Failure, Request, Response, ResponseFuture};
 use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Listener};
 use crate::upstream::Upstream;
@@ -27,13 +27,13 @@ pub struct Dispatch {
 impl Service<Request> for Dispatch {
     type Response = Response;
     type Error = Failure;
-    type Future = Answer;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Answer {
+    fn call(&mut self, request: Request) -> ResponseFuture {
         if self.api.serves(request.uri().path(), Listener::Public) {
             let api = Arc::clone(&self.api);
             return Box::pin(async move { Ok(api.answer(request, Listener::Public).await) });
@@ -67,7 +67,7 @@ impl Service<Request> for Dispatch {
 
 impl Dispatch {
     /// Asks the disk, and where it has no answer the app.
-    fn ask(&self, request: Request) -> Answer {
+    fn ask(&self, request: Request) -> ResponseFuture {
         let upstream = Arc::clone(&self.upstream);
         if !self.files.serves(request.uri().path()) {
             return Box::pin(async move { upstream.send(request).await });
@@ -75,7 +75,7 @@ impl Dispatch {
         let files = Arc::clone(&self.files);
         Box::pin(async move {
             match files.answer(request).await? {
-                Reply::Answer(response) => Ok(response),
+                Reply::Response(response) => Ok(response),
                 Reply::NotHere(request) => upstream.send(request).await,
             }
         })

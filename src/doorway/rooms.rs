@@ -15,7 +15,7 @@ use crate::drain::Signal;
 use crate::files::Files;
 use crate::http;
 use crate::http::layer::{access::Access, compress::Compress, redirect, rescue::Rescue};
-use crate::listen::Entrance;
+use crate::listen::ConnectionSetup;
 use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
 use crate::settings::Live;
@@ -29,7 +29,7 @@ pub type Outcome = oneshot::Receiver<Result<Reloaded, StartError>>;
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
 pub struct Rooms {
-    pub entrance: Entrance,
+    pub entrance: ConnectionSetup,
     pub http: Live<http::Settings>,
     pub access: Access,
     pub rescue: Rescue,
@@ -50,7 +50,7 @@ impl Rooms {
     /// [`StartError`] when there is no app to be had.
     pub async fn build(
         config: &Config,
-        entrance: Entrance,
+        entrance: ConnectionSetup,
         api_at: Option<SocketAddr>,
         drain: &Signal,
         registry: &mut Registry,

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
 use crate::http::layer::redirect::Redirect;
-use crate::listen::{self, BindError, Entrance, Inherited, InheritedError, Listener};
+use crate::listen::{self, BindError, ConnectionSetup, Inherited, InheritedError, Listener};
 use crate::telemetry::{Registry, registry};
 use crate::tls::{self, Acceptor, TlsError};
 use crate::upstream;
@@ -72,7 +72,7 @@ impl Doorway {
         let mut registry = registry();
         let acceptor = door.acceptor(&mut registry)?;
         let listeners = door.bind(&mut inherited, acceptor.is_some())?;
-        let entrance = Entrance::new(&door.config.listen, acceptor, &mut registry);
+        let entrance = ConnectionSetup::new(&door.config.listen, acceptor, &mut registry);
         let metrics = Metrics::new(&mut registry, door.drain.signal());
         let Some(rooms) = door.build(entrance, &mut registry).await? else {
             info!("stopped before it was ready");
@@ -103,7 +103,7 @@ impl Doorway {
     }
 
     /// Builds the rooms, which may mean to install and build an app; a signal to stop ends that.
-    async fn build(&mut self, entrance: Entrance, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
+    async fn build(&mut self, entrance: ConnectionSetup, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
         let signal = self.drain.signal();
         let api_at = self.admin.api_at();
         let mut building = std::pin::pin!(Rooms::build(&self.config, entrance, api_at, &signal, registry));

@@ -14,7 +14,7 @@ use crate::http::layer::redirect::Redirect;
 use crate::http::layer::rescue::Rescue;
 use crate::http::layer::upgrade::Upgrades;
 use crate::http::layer::upload::Uploads;
-use crate::http::{Answer, Request, Response};
+use crate::http::{Request, Response, ResponseFuture};
 
 /// Builds the layers around the rooms.
 pub fn build(
@@ -23,8 +23,10 @@ pub fn build(
     rescue: Rescue,
     redirect: Redirect,
     compress: Compress,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future = Answer<Infallible>> + Clone + Send + 'static
-{
+) -> impl Service<Request, Response = Response, Error = Infallible, Future = ResponseFuture<Infallible>>
++ Clone
++ Send
++ 'static {
     ServiceBuilder::new()
         .layer(layer(access)) // outermost: what is logged is what the client got
         .layer(layer(Bodiless)) // outside of all that makes answers: what HEAD must not get, nobody else need think of

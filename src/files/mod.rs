@@ -11,7 +11,7 @@ mod entry;
 mod media;
 mod metrics;
 mod path;
-mod press;
+mod precompress;
 mod previous;
 mod range;
 mod reply;
@@ -33,7 +33,7 @@ use crate::settings::Live;
 use crate::telemetry::Registry;
 use builds::Builds;
 use metrics::Metrics;
-use press::Press;
+use precompress::Precompressor;
 use store::Store;
 
 /// How old a look at the disk may be, in milliseconds: for a build as for a single file.
@@ -44,13 +44,13 @@ pub struct Files {
     config: Live<Config>,
     builds: Arc<Builds>,
     store: Arc<Store>,
-    press: Press,
+    precompressor: Precompressor,
     metrics: Metrics,
 }
 
 /// An answer, or the request back: the file is not there.
 pub enum Reply {
-    Answer(Response),
+    Response(Response),
     NotHere(Request),
 }
 
@@ -67,8 +67,8 @@ impl Files {
         let live = Live::new(config.clone());
         let store = Arc::new(Store::new(config.memory));
         let metrics = Metrics::new(registry, Arc::clone(&store));
-        let press = Press::start(metrics.compressed.clone());
-        Files { builds: Builds::new(live.clone(), home, written), config: live, store, press, metrics }
+        let precompressor = Precompressor::start(metrics.compressed.clone());
+        Files { builds: Builds::new(live.clone(), home, written), config: live, store, precompressor, metrics }
     }
 
     /// Takes over another section of the config (SIGHUP).
@@ -100,7 +100,7 @@ impl Files {
         };
         let config = self.config.get();
         let (method, headers) = (request.method(), request.headers());
-        let response = reply::reply(&entry, method, headers, &config.encodings, &self.press).await?;
+        let response = reply::reply(&entry, method, headers, &config.encodings, &self.precompressor).await?;
         self.metrics.answers.inc();
         if from_memory {
             self.metrics.memory_hits.inc();
@@ -114,6 +114,6 @@ impl Files {
             let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
             self.metrics.bytes.inc_by(length.unwrap_or(0));
         }
-        Ok(Reply::Answer(response))
+        Ok(Reply::Response(response))
     }
 }

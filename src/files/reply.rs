@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::conditional::{self, Verdict};
 use super::disk::Part;
 use super::entry::{Content, Entry, Representation};
-use super::press::Press;
+use super::precompress::Precompressor;
 use super::range::{self, Wanted};
 use crate::http::encoding::{Accepted, Encoding};
 use crate::http::layer::compress::Settled;
@@ -25,7 +25,7 @@ pub async fn reply(
     method: &Method,
     headers: &HeaderMap,
     offered: &[Encoding],
-    press: &Press,
+    precompressor: &Precompressor,
 ) -> Result<Response, Failure> {
     let is_head = method == Method::HEAD;
     if !is_head && method != Method::GET {
@@ -33,7 +33,7 @@ pub async fn reply(
             .header(ALLOW, HeaderValue::from_static("GET, HEAD")));
     }
     let accepted = Accepted::of(headers);
-    let (form, settled) = choose(entry, &accepted, offered, press);
+    let (form, settled) = choose(entry, &accepted, offered, precompressor);
     if conditional::has_any(headers) {
         match conditional::evaluate(headers, &tags(entry, &accepted, form), entry.modified) {
             Verdict::Proceed => {}
@@ -77,14 +77,14 @@ fn choose<'a>(
     entry: &'a Arc<Entry>,
     accepted: &Accepted,
     offered: &[Encoding],
-    press: &Press,
+    precompressor: &Precompressor,
 ) -> (&'a Representation, bool) {
     let Some(wanted) = accepted.choose(offered) else { return (&entry.plain, false) };
     if let Some(form) = entry.coded(wanted) {
         return (form, false);
     }
     if !entry.is_at_its_smallest(wanted) {
-        press.order(entry, wanted);
+        precompressor.order(entry, wanted);
         return (&entry.plain, false);
     }
     let other = offered.iter().filter(|other| accepted.accepts(**other)).find_map(|other| entry.coded(*other));

@@ -37,16 +37,16 @@ pub struct Failure {
 
 /// What of a request bears on how its failure is told.
 #[derive(Debug, Clone, Default)]
-pub struct Asker {
+pub struct ErrorContext {
     pub accept: Option<HeaderValue>,
     pub request_id: Option<RequestId>,
     /// HTTP/2 has no `Connection`.
     pub is_http2: bool,
 }
 
-impl Asker {
-    pub fn of(request: &Request) -> Asker {
-        Asker {
+impl ErrorContext {
+    pub fn of(request: &Request) -> ErrorContext {
+        ErrorContext {
             accept: request.headers().get(ACCEPT).cloned(),
             request_id: request.extensions().get::<Facts>().map(|facts| facts.request_id.clone()),
             is_http2: request.version() >= Version::HTTP_2,
@@ -92,23 +92,23 @@ impl Failure {
         self
     }
 
-    /// The answer: a small page for people, JSON for programs, plain text for the rest, by what the asker prefers.
-    pub fn into_response(self, asker: &Asker) -> Response {
-        let form = Form::preferred(asker.accept.as_ref());
-        let text = form.render(self.status, &self.reason, asker.request_id.as_ref());
+    /// The answer: a small page for people, JSON for programs, plain text for the rest, by what the client prefers.
+    pub fn into_response(self, context: &ErrorContext) -> Response {
+        let form = Form::preferred(context.accept.as_ref());
+        let text = form.render(self.status, &self.reason, context.request_id.as_ref());
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(request_id) = &asker.request_id {
+        if let Some(request_id) = &context.request_id {
             headers.insert(HeaderName::from_static("x-request-id"), request_id.header());
         }
         for (name, value) in self.headers {
             headers.append(name, value);
         }
-        if self.close && !asker.is_http2 {
+        if self.close && !context.is_http2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -34,4 +34,4 @@ pub type Request = http::Request<Body>;
 /// The one response type of the house.
 pub type Response = http::Response<Body>;
 /// What a layer or a room answers with, in time.
-pub type Answer<E = Failure> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;
+pub type ResponseFuture<E = Failure> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;

@@ -3,14 +3,14 @@
 
 use tracing::debug;
 
-use super::entrance::{Entrance, canonical};
+use super::connection_setup::{ConnectionSetup, canonical};
 use super::{Listener, Peer, Stream};
 use crate::drain::Signal;
 
 /// Accepts until draining begins; every connection is served by `serve` in a task of its own that holds a guard.
 ///
 /// While every connection is taken nobody is accepted: the kernel keeps new clients waiting in the socket's backlog.
-pub async fn accept<F, S>(listener: Listener, entrance: Entrance, mut drain: Signal, serve: F)
+pub async fn accept<F, S>(listener: Listener, entrance: ConnectionSetup, mut drain: Signal, serve: F)
 where
     F: Fn(Stream, Peer) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,

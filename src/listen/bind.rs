@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::inherited::Inherited;
-use super::{Config, occupant};
+use super::{Config, port_owner};
 
 /// An open socket, and what is spoken on it.
 #[derive(Debug)]
@@ -120,8 +120,8 @@ fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
 impl BindError {
     fn new(key: &'static str, address: SocketAddr, source: io::Error) -> BindError {
         let why = match source.kind() {
-            io::ErrorKind::AddrInUse => match occupant::of(address) {
-                Some(occupant) => format!("the port is in use by {occupant}"),
+            io::ErrorKind::AddrInUse => match port_owner::of(address) {
+                Some(port_owner) => format!("the port is in use by {port_owner}"),
                 None => "the port is in use".to_owned(),
             },
             io::ErrorKind::PermissionDenied if address.port() < 1024 => {

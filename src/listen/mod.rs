@@ -6,10 +6,10 @@ mod accept;
 mod bind;
 mod config;
 mod descriptors;
-mod entrance;
+mod connection_setup;
 mod inherited;
 mod metrics;
-mod occupant;
+mod port_owner;
 mod permits;
 mod stream;
 
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 pub use accept::accept;
 pub use bind::{BindError, Listener, open, open_one};
 pub use config::{Config, ProxyProtocol};
-pub use entrance::Entrance;
+pub use connection_setup::ConnectionSetup;
 pub use inherited::{Inherited, InheritedError};
 pub use stream::Stream;
 

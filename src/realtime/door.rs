@@ -7,7 +7,7 @@ use super::hub::Hub;
 use super::session::Sessions;
 use crate::callbacks::App;
 use crate::drain::Signal;
-use crate::http::{Answer, Failure, Request, Response};
+use crate::http::{Failure, Request, Response, ResponseFuture};
 use crate::telemetry::Registry;
 
 /// The way in for clients of one protocol.
@@ -29,7 +29,7 @@ pub trait Door: Send + Sync + Sized + 'static {
 }
 
 /// A request that a door has taken for its own, with what it found out about it: the answer is by the same config.
-pub struct Found(Box<dyn FnOnce(Request) -> Answer + Send>);
+pub struct Found(Box<dyn FnOnce(Request) -> ResponseFuture + Send>);
 
 impl Found {
     pub fn new<F, A>(answer: F) -> Found
@@ -41,7 +41,7 @@ impl Found {
     }
 
     /// Answers the request that was found.
-    pub fn answer(self, request: Request) -> Answer {
+    pub fn answer(self, request: Request) -> ResponseFuture {
         (self.0)(request)
     }
 }

@@ -21,7 +21,7 @@ pub use holder::Holder;
 use line::Line;
 pub use owners::{Owners, most_of_one};
 
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// Locks for holders: workers seldom meet at one.
 const SHARDS: usize = 16;
@@ -43,7 +43,7 @@ pub struct Shares {
     waiting: AtomicUsize,
     /// Bounded by whoever calls [`take`](Shares::take): each waits once.
     line: Mutex<Line>,
-    said: Seldom,
+    said: LogThrottle,
 }
 
 /// Why somebody gets none.
@@ -76,7 +76,7 @@ impl Shares {
             held: Default::default(),
             waiting: AtomicUsize::new(0),
             line: Mutex::default(),
-            said: Seldom::default(),
+            said: LogThrottle::default(),
         })
     }
 

@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber, callsite, error};
 use tracing_subscriber::filter::Targets;
 
 use super::config::{Config, Format, parse};
-use super::line::{self, Look};
+use super::format::{self, Look};
 use super::writer;
 
 /// Overrides `log.level` where it is set.
@@ -32,7 +32,7 @@ pub fn start(config: &Config) -> Result<(), String> {
     if LOOK.set(look).is_err() {
         return Ok(());
     }
-    writer::start(|lost| line::lines_lost(shown(), lost)).map_err(|error| error.to_string())?;
+    writer::start(|lost| format::lines_lost(shown(), lost)).map_err(|error| error.to_string())?;
     set(filter);
     tracing::subscriber::set_global_default(Lines).map_err(|error| error.to_string())?;
     std::panic::set_hook(Box::new(|panic| error!(target: "panic", "{panic}")));
@@ -48,9 +48,9 @@ pub fn reload(config: &Config) {
     }
 }
 
-/// Waits until what was logged is written, at most for `patience`.
-pub fn flush(patience: Duration) {
-    writer::flush(patience);
+/// Waits until what was logged is written, at most for `timeout`.
+pub fn flush(timeout: Duration) {
+    writer::flush(timeout);
 }
 
 fn filter(config: &Config) -> Result<Targets, String> {
@@ -105,13 +105,13 @@ impl Subscriber for Lines {
         LINE.with(|line| match line.try_borrow_mut() {
             Ok(mut line) => {
                 line.clear();
-                line::render(shown(), event, &mut line);
+                format::render(shown(), event, &mut line);
                 writer::push(&line);
             }
             // A value logged something while it was being logged.
             Err(_) => {
                 let mut line = Vec::new();
-                line::render(shown(), event, &mut line);
+                format::render(shown(), event, &mut line);
                 writer::push(&line);
             }
         });

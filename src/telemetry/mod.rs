@@ -3,15 +3,15 @@
 pub mod log;
 
 mod config;
-mod line;
+mod format;
 mod process;
-mod seldom;
+mod log_throttle;
 mod writer;
 
 use prometheus_client::encoding::text;
 
 pub use config::{Config, Format};
-pub use seldom::Seldom;
+pub use log_throttle::LogThrottle;
 
 /// Where rooms register their metrics, once, when they are built. Names come without `doorway_`: the registry puts it
 /// before them.

@@ -69,10 +69,10 @@ pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Waits until everything is written, at most for `patience`: nobody may be reading.
-pub fn flush(patience: Duration) {
+/// Waits until everything is written, at most for `timeout`: nobody may be reading.
+pub fn flush(timeout: Duration) {
     let unfinished = |waiting: &mut Waiting| !waiting.bytes.is_empty() || waiting.in_hand;
-    let _ = QUEUE.written.wait_while_for(&mut QUEUE.lock(), unfinished, patience);
+    let _ = QUEUE.written.wait_while_for(&mut QUEUE.lock(), unfinished, timeout);
 }
 
 fn work(lines_lost: fn(u64) -> Vec<u8>) {

@@ -10,7 +10,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::slot::Slot;
 use super::socket::{Reader, Writer};
-use crate::http::connection::alarm::Alarm;
+use crate::http::connection::lazy_timer::LazyTimer;
 use crate::shares::Share;
 
 /// What is asked of the kernel at once: enough for most answers whole.
@@ -27,7 +27,7 @@ pub struct Connection {
     /// Read, but not yet understood.
     pub input: BytesMut,
     /// Set for each request; setting a timer anew each time would take the runtime's timer lock twice a request.
-    pub alarm: Alarm,
+    pub timer: LazyTimer,
     /// How long the app says that it keeps it, idle.
     pub keep_alive: Option<Duration>,
     /// How much is asked for next.
@@ -41,9 +41,9 @@ pub struct Connection {
 impl Connection {
     pub fn new((reader, writer): (Reader, Writer), slot: Slot, share: Share) -> Connection {
         let input = BytesMut::new();
-        let (alarm, block) = (Alarm::default(), BLOCK);
+        let (timer, block) = (LazyTimer::default(), BLOCK);
         let (writer, share) = (Some(writer), Some(share));
-        Connection { reader, writer, input, alarm, keep_alive: None, block, slot, share }
+        Connection { reader, writer, input, timer, keep_alive: None, block, slot, share }
     }
 
     /// True while it is open and the app has said nothing unasked.

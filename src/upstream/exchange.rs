@@ -42,7 +42,7 @@ pub struct Question<'a> {
     /// When it was put, for the deadline.
     pub asked: Instant,
     /// For the answer's head, from the moment that the app could go on.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// Sends `upload` and reads until the answer's head is there; interim answers are passed over.
@@ -60,7 +60,7 @@ pub async fn ask(connection: &mut Connection, upload: &mut Upload, question: &Qu
         had_begun: false,
         write_error: None,
         sent_before: 0,
-        deadline: question.asked + question.patience,
+        deadline: question.asked + question.timeout,
     };
     let answered = std::future::poll_fn(|context| asking.poll(context)).await;
     answered.map_err(|cause| NoAnswer { cause, had_begun: asking.had_begun })
@@ -110,7 +110,7 @@ impl Asking<'_> {
         }
         if self.upload.sent != self.sent_before && self.upload.has_body() {
             self.sent_before = self.upload.sent;
-            self.deadline = Instant::now() + self.question.patience;
+            self.deadline = Instant::now() + self.question.timeout;
         }
         Ok(())
     }
@@ -130,11 +130,11 @@ impl Asking<'_> {
     }
 
     fn watch_the_clock(&mut self, context: &mut Context<'_>) -> Poll<Result<Head, Cause>> {
-        while self.connection.alarm.poll(context, self.deadline).is_ready() {
+        while self.connection.timer.poll(context, self.deadline).is_ready() {
             if !self.upload.awaits_client {
                 return Poll::Ready(Err(Cause::Timeout));
             }
-            self.deadline = Instant::now() + self.question.patience;
+            self.deadline = Instant::now() + self.question.timeout;
         }
         Poll::Pending
     }

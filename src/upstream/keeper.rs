@@ -8,10 +8,10 @@ use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::answer;
 use super::exchange::{Question, ask};
 use super::gate::Gate;
 use super::pool::Pool;
+use super::response_body;
 use super::upload::{Encoding, Upload};
 use crate::drain::Signal;
 use crate::http::Body;
@@ -99,11 +99,11 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
             method: &Method::HEAD,
             wants_upgrade: false,
             asked: Instant::now(),
-            patience: config.health_timeout,
+            timeout: config.health_timeout,
         };
         let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| error.to_string())?;
         let status = head.status;
-        answer::body(connection, &head, upload, pool).map_err(|error| error.to_string())?;
+        response_body::body(connection, &head, upload, pool).map_err(|error| error.to_string())?;
         Ok::<StatusCode, String>(status)
     };
     let status = timeout(config.connect_timeout + config.health_timeout, asked).await;

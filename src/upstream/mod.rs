@@ -4,7 +4,7 @@
 pub mod protocol;
 
 mod address;
-mod answer;
+mod response_body;
 mod config;
 mod connection;
 mod exchange;

@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::metrics::{Metrics, Waiting};
 use super::slot::OpenConnections;
 use crate::shares::{Holder, Share, Shares};
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// An idle connection is dropped this long before the app says that it closes it, or at half of a shorter time.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub struct Pool {
     pub address: Address,
     /// That the app does not know itself by this address.
-    pub said_misnamed: Seldom,
+    pub said_misnamed: LogThrottle,
     pub config: Arc<Config>,
     pub metrics: Metrics,
     /// Rung when a connection could not be had: the keeper looks at once.
@@ -64,7 +64,7 @@ impl Pool {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Pool {
             address,
-            said_misnamed: Seldom::default(),
+            said_misnamed: LogThrottle::default(),
             open: OpenConnections::new(metrics.open.clone()),
             metrics,
             lost: Notify::new(),

@@ -8,13 +8,13 @@ use tracing::warn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer;
 use super::connection::Connection;
 use super::exchange::{Cause, NoAnswer, Question, ask};
 use super::gate::{Gate, Patience};
 use super::metrics::Metrics;
 use super::pool::{NoConnection, Pool};
 use super::protocol::{Head, Misbehaviour};
+use super::response_body;
 use super::rewrite::{self, Upgrade};
 use super::upload::Upload;
 use crate::http::{Body, Facts, Failure, Request, Response};
@@ -75,9 +75,9 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
             }
             Err(error) => return Err(unconnected(error, &pool.metrics)),
         };
-        let patience_for_answer = pool.config.answer_timeout;
         let asked = Instant::now();
-        let question = Question { method, wants_upgrade: upgrade.is_some(), asked, patience: patience_for_answer };
+        let question =
+            Question { method, wants_upgrade: upgrade.is_some(), asked, timeout: pool.config.answer_timeout };
         match ask(&mut connection, &mut upload, &question).await {
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());
@@ -130,7 +130,7 @@ pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
             "the app sends its own rewrites to itself"
         );
     }
-    let body = answer::body(connection, &head, upload, &pool)
+    let body = response_body::body(connection, &head, upload, &pool)
         .map_err(|misbehaviour| unanswered(NoAnswer::from(misbehaviour), &pool.metrics))?;
     Ok(rewrite::response(head, body, &pool.address, parts))
 }

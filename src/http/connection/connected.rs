@@ -108,7 +108,7 @@ impl Connected {
         self.upgrade.request.store(number, Ordering::Release);
     }
 
-    pub fn asks_upgrade(&self, number: u64) -> bool {
+    pub fn is_upgrade(&self, number: u64) -> bool {
         self.upgrade.request.load(Ordering::Acquire) == number
     }
 

@@ -1,6 +1,6 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the handshake agreed on, until it ends or the door drains.
 
-pub mod alarm;
+pub mod lazy_timer;
 pub mod http1;
 pub mod http2;
 
@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use tower::Service;
 
 pub use connected::Connected;
-pub use upload::Fate;
+pub use upload::BodyOutcome;
 
 use super::body::BodyError;
 use super::{Body, Refusal, Request, Response, Settings};
@@ -69,7 +69,7 @@ fn admit(request: http::Request<Incoming>, connected: &Arc<Connected>) -> Reques
     let mut request = request.map(Body::Incoming);
     let refusal = connected.refusal(number);
     // hyper takes any `Upgrade` for one; the guard has looked closer.
-    if request.version() < http::Version::HTTP_2 && !connected.asks_upgrade(number) {
+    if request.version() < http::Version::HTTP_2 && !connected.is_upgrade(number) {
         request.extensions_mut().remove::<OnUpgrade>();
     }
     let found = facts::find(&mut request, connected);

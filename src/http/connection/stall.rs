@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
+use super::lazy_timer::LazyTimer;
 
-/// Watches the writes of one connection. In each span of `patience` in which the client holds them up it must take
+/// Watches the writes of one connection. In each span of `timeout` in which the client holds them up it must take
 /// `progress` bytes.
 #[derive(Debug)]
 pub struct Stall {
-    patience: Duration,
+    timeout: Duration,
     progress: u64,
     since: Option<Instant>,
     taken: u64,
-    alarm: Alarm,
+    timer: LazyTimer,
 }
 
 impl Stall {
-    pub fn new(patience: Duration, progress: u64) -> Stall {
-        Stall { patience, progress, since: None, taken: 0, alarm: Alarm::default() }
+    pub fn new(timeout: Duration, progress: u64) -> Stall {
+        Stall { timeout, progress, since: None, taken: 0, timer: LazyTimer::default() }
     }
 
     /// Passes on what became of a write of `length` bytes, or [`io::ErrorKind::TimedOut`].
@@ -63,6 +63,6 @@ impl Stall {
             self.taken = 0;
             Instant::now()
         });
-        self.alarm.poll(context, since + self.patience)
+        self.timer.poll(context, since + self.timeout)
     }
 }

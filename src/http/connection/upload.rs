@@ -10,26 +10,26 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
+use super::lazy_timer::LazyTimer;
 use crate::http::body::BodyError;
 use crate::http::{Body, Config, Refusal, Request};
 
 /// How a body ended badly; in the extensions of every request that has one.
 #[derive(Debug, Clone, Default)]
-pub struct Fate(Arc<AtomicU8>);
+pub struct BodyOutcome(Arc<AtomicU8>);
 
-/// What a fate may be; 0 stands for none.
-const FATES: [Refusal; 3] = [Refusal::Body, Refusal::BodyTooLarge, Refusal::BodyTimeout];
+/// What an outcome may be; 0 stands for none.
+const OUTCOMES: [Refusal; 3] = [Refusal::Body, Refusal::BodyTooLarge, Refusal::BodyTimeout];
 
-impl Fate {
+impl BodyOutcome {
     fn set(&self, refusal: Refusal) {
-        let index = FATES.iter().position(|fate| *fate == refusal).map_or(0, |index| index as u8 + 1);
+        let index = OUTCOMES.iter().position(|outcome| *outcome == refusal).map_or(0, |index| index as u8 + 1);
         self.0.store(index, Ordering::Release);
     }
 
     /// The refusal that the body ended with, if it ended badly.
     pub fn get(&self) -> Option<Refusal> {
-        FATES.get(usize::from(self.0.load(Ordering::Acquire).checked_sub(1)?)).copied()
+        OUTCOMES.get(usize::from(self.0.load(Ordering::Acquire).checked_sub(1)?)).copied()
     }
 }
 
@@ -38,38 +38,38 @@ pub fn limit(request: &mut Request, config: &Config) {
     if request.body().is_end_stream() {
         return;
     }
-    let fate = Fate::default();
-    request.extensions_mut().insert(fate.clone());
+    let outcome = BodyOutcome::default();
+    request.extensions_mut().insert(outcome.clone());
     let source = std::mem::take(request.body_mut());
     *request.body_mut() = Body::Boxed(Box::pin(Upload {
         source,
-        fate,
+        outcome,
         left: config.max_body.map(|limit| limit.0),
-        patience: config.body_timeout,
+        timeout: config.body_timeout,
         progress: config.min_progress.0,
         since: None,
         brought: 0,
-        alarm: Alarm::default(),
+        timer: LazyTimer::default(),
     }));
 }
 
 /// The body, watched.
 struct Upload {
     source: Body,
-    fate: Fate,
+    outcome: BodyOutcome,
     /// How much it may still bring, where that is limited.
     left: Option<u64>,
-    patience: Duration,
+    timeout: Duration,
     progress: u64,
     /// Since when the client is awaited, and what it has brought since.
     since: Option<Instant>,
     brought: u64,
-    alarm: Alarm,
+    timer: LazyTimer,
 }
 
 impl Upload {
     fn fail(&self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.fate.set(refusal);
+        self.outcome.set(refusal);
         Poll::Ready(Some(Err(refusal.sentence().into())))
     }
 
@@ -80,12 +80,12 @@ impl Upload {
         }
     }
 
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(|| {
             self.brought = 0;
             Instant::now()
         });
-        self.alarm.poll(context, since + self.patience)
+        self.timer.poll(context, since + self.timeout)
     }
 }
 
@@ -99,11 +99,11 @@ impl http_body::Body for Upload {
             let frame = match Pin::new(&mut this.source).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => frame,
                 Poll::Ready(Some(Err(error))) => {
-                    this.fate.set(Refusal::Body);
+                    this.outcome.set(Refusal::Body);
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending if this.poll_patience(context).is_ready() => return this.fail(Refusal::BodyTimeout),
+                Poll::Pending if this.poll_timeout(context).is_ready() => return this.fail(Refusal::BodyTimeout),
                 Poll::Pending => return Poll::Pending,
             };
             let Ok(data) = frame.into_data() else { continue };

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use http_body::Body as _;
 
 use super::{Inner, Middleware};
-use crate::http::{Answer, Request, Response};
+use crate::http::{Request, Response, ResponseFuture};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ impl Middleware for Bodiless {
     type InnerError = Infallible;
     type Error = Infallible;
 
-    fn call(&self, inner: &mut impl Inner<Infallible>, request: Request) -> Answer<Infallible> {
+    fn call(&self, inner: &mut impl Inner<Infallible>, request: Request) -> ResponseFuture<Infallible> {
         let is_head = request.method() == Method::HEAD;
         let answer = inner.call(request);
         Box::pin(async move {

@@ -4,12 +4,12 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use crate::http::{Answer, Request, Response};
+use crate::http::{Request, Response, ResponseFuture};
 
 /// The service that a layer stands around.
-pub trait Inner<E>: Service<Request, Response = Response, Error = E, Future = Answer<E>> {}
+pub trait Inner<E>: Service<Request, Response = Response, Error = E, Future = ResponseFuture<E>> {}
 
-impl<S, E> Inner<E> for S where S: Service<Request, Response = Response, Error = E, Future = Answer<E>> {}
+impl<S, E> Inner<E> for S where S: Service<Request, Response = Response, Error = E, Future = ResponseFuture<E>> {}
 
 /// Code that runs before and after the inner service, for each request. Clones share what must be shared.
 pub trait Middleware: Clone {
@@ -19,7 +19,7 @@ pub trait Middleware: Clone {
     type Error;
 
     /// Answers `request`, with or without the help of `inner`.
-    fn call(&self, inner: &mut impl Inner<Self::InnerError>, request: Request) -> Answer<Self::Error>;
+    fn call(&self, inner: &mut impl Inner<Self::InnerError>, request: Request) -> ResponseFuture<Self::Error>;
 }
 
 /// `middleware` as a layer for `tower::ServiceBuilder`.
@@ -45,14 +45,14 @@ impl<M: Middleware, S> Layer<S> for Layered<M, ()> {
 impl<M: Middleware, S: Inner<M::InnerError>> Service<Request> for Layered<M, S> {
     type Response = Response;
     type Error = M::Error;
-    type Future = Answer<M::Error>;
+    type Future = ResponseFuture<M::Error>;
 
     /// Always ready, as every room is: what must wait, waits within its answer.
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Answer<M::Error> {
+    fn call(&mut self, request: Request) -> ResponseFuture<M::Error> {
         self.middleware.call(&mut self.inner, request)
     }
 }

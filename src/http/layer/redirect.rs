@@ -7,7 +7,7 @@ use http::uri::Scheme;
 use http::{HeaderValue, StatusCode};
 
 use super::{Inner, Middleware};
-use crate::http::{Answer, Body, Facts, Failure, Request, Response, path};
+use crate::http::{Body, Facts, Failure, Request, Response, ResponseFuture, path};
 use crate::settings::{Live, Section};
 
 /// Where certificate authorities look (RFC 8555 section 8.3): they ask over http.
@@ -72,7 +72,7 @@ impl Middleware for Redirect {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer {
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
         let config = self.config.get();
         let facts = request.extensions().get::<Facts>();
         if let Some(target) = facts.and_then(|facts| self.target(&config, &request, facts)) {

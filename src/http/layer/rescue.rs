@@ -9,8 +9,8 @@ use prometheus_client::metrics::family::Family;
 use tracing::{debug, warn};
 
 use super::{Inner, Middleware};
-use crate::http::failure::Asker;
-use crate::http::{Answer, Failure, Fault, Refusal, Request, Response};
+use crate::http::failure::ErrorContext;
+use crate::http::{Failure, Fault, Refusal, Request, Response, ResponseFuture};
 use crate::telemetry::Registry;
 
 /// The layer; clones share its metrics.
@@ -34,7 +34,7 @@ impl Rescue {
         Rescue { refusals }
     }
 
-    fn answer(&self, failure: Failure, asker: &Asker) -> Response {
+    fn answer(&self, failure: Failure, context: &ErrorContext) -> Response {
         if let Some(refusal) = failure.refusal
             && let Some(counter) = self.refusals.get(refusal as usize)
         {
@@ -45,7 +45,7 @@ impl Rescue {
             Fault::Client => debug!(status = failure.status.as_u16(), reason = %failure.reason, detail, "refused"),
             fault => warn!(?fault, status = failure.status.as_u16(), reason = %failure.reason, detail, "failed"),
         }
-        failure.into_response(asker)
+        failure.into_response(context)
     }
 }
 
@@ -53,10 +53,10 @@ impl Middleware for Rescue {
     type InnerError = Failure;
     type Error = Infallible;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer<Infallible> {
-        let asker = Asker::of(&request);
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture<Infallible> {
+        let context = ErrorContext::of(&request);
         let answer = inner.call(request);
         let layer = self.clone();
-        Box::pin(async move { Ok(answer.await.unwrap_or_else(|failure| layer.answer(failure, &asker))) })
+        Box::pin(async move { Ok(answer.await.unwrap_or_else(|failure| layer.answer(failure, &context))) })
     }
 }

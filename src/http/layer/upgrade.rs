@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::{Inner, Middleware};
 use crate::http::connection::Connected;
-use crate::http::{Answer, Failure, Refusal, Request, Response};
+use crate::http::{Failure, Refusal, Request, Response, ResponseFuture};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ impl Middleware for Upgrades {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer {
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
         let is_upgrade = request.version() < http::Version::HTTP_2 && request.extensions().get::<OnUpgrade>().is_some();
         let connected = request.extensions().get::<Arc<Connected>>().filter(|_| is_upgrade).cloned();
         let Some(connected) = connected else { return inner.call(request) };
@@ -32,7 +32,7 @@ impl Middleware for Upgrades {
 pin_project! {
     struct Waiting {
         #[pin]
-        answer: Answer,
+        answer: ResponseFuture,
         connected: Arc<Connected>,
     }
 }

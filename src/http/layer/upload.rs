@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::{Inner, Middleware};
-use crate::http::connection::Fate;
-use crate::http::{Answer, Failure, Request, Response};
+use crate::http::connection::BodyOutcome;
+use crate::http::{Failure, Request, Response, ResponseFuture};
 
 /// The layer that says whose fault it was when a request's body broke off before there was an answer.
 #[derive(Debug, Clone, Copy)]
@@ -17,27 +17,27 @@ impl Middleware for Uploads {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> Answer {
-        let Some(fate) = request.extensions().get::<Fate>().cloned() else { return inner.call(request) };
-        Box::pin(Blaming { answer: inner.call(request), fate })
+    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
+        let Some(outcome) = request.extensions().get::<BodyOutcome>().cloned() else { return inner.call(request) };
+        Box::pin(BlameClient { answer: inner.call(request), outcome })
     }
 }
 
 pin_project! {
-    struct Blaming {
+    struct BlameClient {
         #[pin]
-        answer: Answer,
-        fate: Fate,
+        answer: ResponseFuture,
+        outcome: BodyOutcome,
     }
 }
 
-impl Future for Blaming {
+impl Future for BlameClient {
     type Output = Result<Response, Failure>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = this.answer.poll(context);
-        match (this.fate.get(), answer) {
+        match (this.outcome.get(), answer) {
             (None, answer) => answer,
             (Some(_), Poll::Ready(Ok(response))) => Poll::Ready(Ok(response)),
             (Some(refusal), Poll::Ready(Err(failure))) => {

@@ -111,7 +111,12 @@ fn ordered(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) -> R
     }
 }
 
-fn emitted(emit: callbacks::Emit, whose: ConnectionId, sender: ConnectionId, scope: &Arc<str>) -> Result<Publish, String> {
+fn emitted(
+    emit: callbacks::Emit,
+    whose: ConnectionId,
+    sender: ConnectionId,
+    scope: &Arc<str>,
+) -> Result<Publish, String> {
     let mut draft = app_format::event(&emit.name, emit.args.as_ref().map_or("[]", |args| args.get()))?;
     draft.volatile = emit.volatile;
     let to: &[String] = if let callbacks::Audience::Rooms(rooms) = &emit.to { rooms } else { &[] };

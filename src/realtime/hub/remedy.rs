@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use crate::realtime::vocabulary::Channel;
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// What a client was kept from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub enum Verb {
 /// When each was said last.
 #[derive(Default)]
 pub struct Remedy {
-    hear: Seldom,
-    speak: Seldom,
+    hear: LogThrottle,
+    speak: LogThrottle,
 }
 
 impl Remedy {

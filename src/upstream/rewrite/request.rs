@@ -10,7 +10,7 @@ use http::{HeaderValue, Method};
 use super::internal::{CALLBACK, is_stripped};
 use super::query;
 use crate::http::Facts;
-use crate::http::layer::compress::AtTheDoor;
+use crate::http::layer::compress::CompressedHere;
 use crate::http::{path, routed};
 use crate::upstream::address::Address;
 use crate::upstream::upload::Encoding;
@@ -42,7 +42,7 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     }
     put(&mut head, &[b"\r\n"]);
     // Node would only gzip, and bundle what should be streamed.
-    let is_coded_here = parts.extensions.get::<AtTheDoor>().is_some();
+    let is_coded_here = parts.extensions.get::<CompressedHere>().is_some();
     let is_data = routed::is_data(parts.uri.path());
     let is_ours = parts.extensions.get::<FromTheDoor>().is_some();
     for (name, value) in &parts.headers {

@@ -1,7 +1,7 @@
 //! Bytes of a client of HTTP/1: however they are cut the same passes, and what passes is what other parsers see too.
 
 use doorway::http::Refusal;
-use doorway::http::connection::http1::{Guard, Limits, Then, stand_in};
+use doorway::http::connection::http1::{Limits, RequestValidator, Then, stand_in};
 
 const LIMITS: Limits = Limits { head: 2048, headers: 20, target: 512 };
 
@@ -17,7 +17,7 @@ struct Passed {
 
 /// Shows a guard `bytes` in pieces of the lengths in `cuts`, until it asks for an upgrade.
 fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
-    let mut guard = Guard::new(LIMITS);
+    let mut guard = RequestValidator::new(LIMITS);
     let mut passed = Passed { bytes: Vec::new(), heads: 0, is_refused: false, is_over: false };
     let (mut waiting, mut rest) = (Vec::new(), bytes);
     let mut cuts = cuts.iter().cycle();
@@ -74,7 +74,7 @@ pub fn holds(bytes: &[u8]) {
         }
     }
     let instead = stand_in(bytes);
-    let mut guard = Guard::new(Limits { target: 2048, ..LIMITS });
+    let mut guard = RequestValidator::new(Limits { target: 2048, ..LIMITS });
     let verdict = guard.inspect(&instead);
     assert!(verdict.pass == instead.len() && verdict.then == Then::More, "{:?}", String::from_utf8_lossy(&instead));
     assert!(guard.heads() == 1 && guard.is_at_head());

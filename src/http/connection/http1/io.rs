@@ -11,10 +11,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::guard::{Guard, Then, Verdict, stand_in};
 use super::head::Limits;
+use super::request_validator::{RequestValidator, Then, Verdict, stand_in};
 use crate::http::connection::Connected;
-use crate::http::connection::alarm::Alarm;
+use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
 use crate::http::{Config, Refusal};
 use crate::listen::Stream;
@@ -29,14 +29,14 @@ const LINGER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Guarded {
     stream: Stream,
-    guard: Guard,
+    guard: RequestValidator,
     connected: Arc<Connected>,
     /// The beginning of a head, or (its first `clean` bytes) what hyper has no room for yet.
     held: BytesMut,
     clean: usize,
     end: Option<End>,
     waiting: Waiting,
-    alarm: Alarm,
+    timer: LazyTimer,
     stall: Stall,
     lingering: Option<Instant>,
 }
@@ -65,14 +65,14 @@ impl Guarded {
             Limits { head: config.max_head.bytes(), headers: config.max_headers, target: config.max_target.bytes() };
         Guarded {
             stream,
-            guard: Guard::new(limits),
+            guard: RequestValidator::new(limits),
             stall: Stall::new(config.write_timeout, config.min_progress.0),
             connected,
             held: BytesMut::new(),
             clean: 0,
             end: None,
             waiting: Waiting::No,
-            alarm: Alarm::default(),
+            timer: LazyTimer::default(),
             lingering: None,
         }
     }
@@ -168,11 +168,11 @@ impl Guarded {
     }
 
     /// Nothing to read: says when that has lasted too long.
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.guard.is_at_head() {
             return Poll::Pending;
         }
-        let (since, patience) = if !self.held.is_empty() {
+        let (since, timeout) = if !self.held.is_empty() {
             let since = match self.waiting {
                 Waiting::Head(since) => since,
                 _ => Instant::now(),
@@ -192,10 +192,10 @@ impl Guarded {
             // An answer is under way: the client need not say anything. Nobody wakes us at its end, so look again soon.
             self.waiting = Waiting::No;
             let soon = Instant::now() + self.config().idle_timeout / 4;
-            let _ = self.alarm.poll(context, soon);
+            let _ = self.timer.poll(context, soon);
             return Poll::Pending;
         };
-        ready!(self.alarm.poll(context, since + patience));
+        ready!(self.timer.poll(context, since + timeout));
         if !self.held.is_empty() {
             let rest = self.held.split();
             self.guard.refuse();
@@ -241,7 +241,7 @@ impl AsyncRead for Guarded {
                 Poll::Ready(Ok(Read::Some | Read::End)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    ready!(this.poll_patience(context))?;
+                    ready!(this.poll_timeout(context))?;
                     if this.clean == 0 {
                         return Poll::Ready(Ok(()));
                     }
@@ -290,7 +290,7 @@ impl AsyncWrite for Guarded {
         let until = *this.lingering.get_or_insert_with(|| Instant::now() + LINGER);
         let mut block = [0; 4 * 1024];
         loop {
-            if this.alarm.poll(context, until).is_ready() {
+            if this.timer.poll(context, until).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut block);

@@ -1,6 +1,6 @@
 //! HTTP/1.0 and HTTP/1.1 on one connection: hyper, with a guard beneath it.
 
-mod guard;
+mod request_validator;
 mod head;
 mod io;
 
@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 
-pub use guard::{Guard, Then, Verdict, stand_in};
 pub use head::{Framing, Head, Limits};
 pub use io::Guarded;
+pub use request_validator::{RequestValidator, Then, Verdict, stand_in};
 
 use super::{Connected, Serves};
 use crate::drain::Signal;

@@ -14,7 +14,7 @@ use tracing::debug;
 use super::budget::Budget;
 use super::frames::{Frame, Walk};
 use crate::http::connection::Connected;
-use crate::http::connection::alarm::Alarm;
+use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
 use crate::listen::Stream;
 
@@ -31,10 +31,10 @@ pub struct Metered {
     budget: Budget,
     /// The frame that came last.
     last: Option<Frame>,
-    patience: Duration,
+    timeout: Duration,
     /// Since when a head (or the very first frame) has been awaited.
     head_since: Option<Instant>,
-    alarm: Alarm,
+    timer: LazyTimer,
     stall: Stall,
 }
 
@@ -48,9 +48,9 @@ impl Metered {
             outgoing: Walk::of_server(),
             budget: Budget::new(config.h2_budget, now.into_std()),
             last: None,
-            patience: config.head_timeout,
+            timeout: config.head_timeout,
             head_since: Some(now),
-            alarm: Alarm::default(),
+            timer: LazyTimer::default(),
             stall: Stall::new(config.write_timeout, config.min_progress.0),
         }
     }
@@ -110,7 +110,7 @@ impl AsyncRead for Metered {
             }
             Poll::Pending => {
                 let Some(since) = this.head_since else { return Poll::Pending };
-                ready!(this.alarm.poll(context, since + this.patience));
+                ready!(this.timer.poll(context, since + this.timeout));
                 Poll::Ready(Err(this.end(context, io::ErrorKind::TimedOut)))
             }
         }

@@ -73,21 +73,21 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
     }
 }
 
-/// Resolves when no stream has been open at two looks in a row, `patience` apart.
-async fn empty_for(patience: Duration, is_busy: impl Fn() -> bool) {
+/// Resolves when no stream has been open at two looks in a row, `timeout` apart.
+async fn empty_for(timeout: Duration, is_busy: impl Fn() -> bool) {
     let mut quiet = 0;
     while quiet < 2 {
-        tokio::time::sleep(patience / 2).await;
+        tokio::time::sleep(timeout / 2).await;
         quiet = if is_busy() { 0 } else { quiet + 1 };
     }
 }
 
-/// Resolves when no stream was open for `patience`, give or take half of it.
-async fn idle_for(patience: Duration, is_busy: impl Fn() -> bool, connected: &Connected) {
+/// Resolves when no stream was open for `timeout`, give or take half of it.
+async fn idle_for(timeout: Duration, is_busy: impl Fn() -> bool, connected: &Connected) {
     let mut quiet = 0;
     let mut asked = connected.answered();
     while quiet < 2 {
-        tokio::time::sleep(patience / 2).await;
+        tokio::time::sleep(timeout / 2).await;
         let now = connected.answered();
         quiet = if is_busy() || now != asked { 0 } else { quiet + 1 };
         asked = now;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::drain::{Guard, Signal};
-use crate::http::connection::alarm::Alarm;
+use crate::http::connection::lazy_timer::LazyTimer;
 
 thread_local! {
     /// What the body of the stream that is being polled gave last: `Some(true)` for a piece. hyper asks for the next one
@@ -32,13 +32,13 @@ pub fn handed_over(a_piece: bool) {
 #[derive(Clone)]
 pub struct Streams {
     open: Arc<AtomicUsize>,
-    patience: Duration,
+    timeout: Duration,
     drain: Signal,
 }
 
 impl Streams {
-    pub fn new(patience: Duration, drain: Signal) -> Streams {
-        Streams { open: Arc::default(), patience, drain }
+    pub fn new(timeout: Duration, drain: Signal) -> Streams {
+        Streams { open: Arc::default(), timeout, drain }
     }
 
     /// How many streams are open, those that were upgraded included.
@@ -64,9 +64,9 @@ where
         self.open.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(Watched {
             stream,
-            patience: self.patience,
+            timeout: self.timeout,
             stalled: None,
-            alarm: Alarm::default(),
+            timer: LazyTimer::default(),
             _place: Place(Arc::clone(&self.open)),
             _guard: self.drain.guard(),
         });
@@ -77,9 +77,9 @@ pin_project! {
     struct Watched<F> {
         #[pin]
         stream: F,
-        patience: Duration,
+        timeout: Duration,
         stalled: Option<Instant>,
-        alarm: Alarm,
+        timer: LazyTimer,
         _place: Place,
         _guard: Guard,
     }
@@ -100,7 +100,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             None => {}
         }
         let Some(since) = *this.stalled else { return Poll::Pending };
-        if this.alarm.poll(context, since + *this.patience).is_pending() {
+        if this.timer.poll(context, since + *this.timeout).is_pending() {
             return Poll::Pending;
         }
         debug!("a stream of HTTP/2 is reset: its client takes nothing");

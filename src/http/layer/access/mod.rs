@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::{Inner, Middleware};
-use crate::http::{Answer, Body, Facts, Request};
+use crate::http::{Body, Facts, Request, ResponseFuture};
 use crate::listen::Peer;
 use crate::telemetry::Registry;
 use http_body::Body as _;
@@ -45,7 +45,7 @@ impl Middleware for Access {
     type InnerError = Infallible;
     type Error = Infallible;
 
-    fn call(&self, inner: &mut impl Inner<Infallible>, mut request: Request) -> Answer<Infallible> {
+    fn call(&self, inner: &mut impl Inner<Infallible>, mut request: Request) -> ResponseFuture<Infallible> {
         let facts = request.extensions().get::<Facts>();
         let started = facts.map_or_else(Instant::now, |facts| facts.received);
         let request_id = facts.map(|facts| facts.request_id.clone());

@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{Inner, Middleware};
 use crate::http::connection::Connected;
-use crate::http::{Answer, Body, Facts, Failure, Refusal, Request, Response, path, refusal, target};
+use crate::http::{Body, Facts, Failure, Refusal, Request, Response, ResponseFuture, path, refusal, target};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ impl Middleware for Canonical {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> Answer {
+    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> ResponseFuture {
         match canonicalise(&mut request) {
             Ok(()) if request.uri().path() == "*" => Box::pin(std::future::ready(Ok(what_is_allowed()))),
             Ok(()) => inner.call(request),

@@ -27,7 +27,7 @@ pub use zstandard::Contexts;
 use super::{Inner, Middleware};
 use crate::http::encoding::{Accepted, Encoding};
 use crate::http::routed::may_begin_with;
-use crate::http::{Answer, Body, Failure, Request, Response};
+use crate::http::{Body, Failure, Request, Response, ResponseFuture};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use body::{Bytecount, Coded};
@@ -95,37 +95,37 @@ impl Compress {
 
 /// Put into a request's extensions: its answer will be coded at the door, so the app is to be asked for a plain one.
 #[derive(Debug, Clone, Copy)]
-pub struct AtTheDoor;
+pub struct CompressedHere;
 
 impl Middleware for Compress {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> Answer {
+    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> ResponseFuture {
         let settings = self.shared.settings.get();
         if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
             return inner.call(request);
         }
-        let wish = Wish::of(&request);
-        request.extensions_mut().insert(AtTheDoor);
+        let info = RequestInfo::of(&request);
+        request.extensions_mut().insert(CompressedHere);
         let shared = Arc::clone(&self.shared);
         let answer = inner.call(request);
-        Box::pin(async move { Ok(settings.apply(wish, answer.await?, &shared)) })
+        Box::pin(async move { Ok(settings.apply(info, answer.await?, &shared)) })
     }
 }
 
 /// What of a request matters for the coding of its answer.
-struct Wish {
+struct RequestInfo {
     accepted: Accepted,
     is_head: bool,
     no_transform: bool,
     known: Option<HeaderValue>,
 }
 
-impl Wish {
-    fn of(request: &Request) -> Wish {
+impl RequestInfo {
+    fn of(request: &Request) -> RequestInfo {
         let headers = request.headers();
-        Wish {
+        RequestInfo {
             accepted: Accepted::of(headers),
             is_head: request.method() == Method::HEAD,
             no_transform: forbids_transforming(headers),
@@ -139,20 +139,20 @@ impl Settings {
         self.config.except.iter().any(|prefix| path.starts_with(prefix.as_str()) || may_begin_with(path, prefix))
     }
 
-    fn apply(&self, wish: Wish, mut response: Response, shared: &Shared) -> Response {
+    fn apply(&self, info: RequestInfo, mut response: Response, shared: &Shared) -> Response {
         if response.status() == StatusCode::NOT_MODIFIED {
-            weaken_as_known(response.headers_mut(), wish.known.as_ref());
+            weaken_as_known(response.headers_mut(), info.known.as_ref());
             return response;
         }
-        let Some(is_live) = self.compressible(&response, wish.no_transform) else { return response };
+        let Some(is_live) = self.compressible(&response, info.no_transform) else { return response };
         vary_on_encoding(response.headers_mut());
-        let length = length(&response, wish.is_head);
-        if wish.accepted.accepts_identity() && length.is_some_and(|length| length < self.config.min_size.0) {
+        let length = length(&response, info.is_head);
+        if info.accepted.accepts_identity() && length.is_some_and(|length| length < self.config.min_size.0) {
             return response;
         }
-        let Some(encoding) = wish.accepted.choose(&self.config.encodings) else { return response };
+        let Some(encoding) = info.accepted.choose(&self.config.encodings) else { return response };
         let purpose = if is_live { Use::Live } else { Use::Page(length) };
-        if wish.is_head {
+        if info.is_head {
             describe(response.headers_mut(), encoding);
             // Its length is not that of the coded form, which nobody knows.
             *response.body_mut() = Body::Empty;

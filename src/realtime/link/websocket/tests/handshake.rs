@@ -106,7 +106,7 @@ fn what_is_wrong_gets_its_status() {
     ] {
         let failure = read(&request(changes)).expect_err(&format!("{changes:?}"));
         assert_eq!(failure.status.as_u16(), status, "{changes:?}: {}", failure.reason);
-        let answer = failure.into_response(&crate::http::failure::Asker::default());
+        let answer = failure.into_response(&crate::http::failure::ErrorContext::default());
         if status == 426 {
             assert_eq!(header(&answer, "upgrade"), "websocket");
         }
@@ -121,7 +121,7 @@ fn only_get_and_only_http_1_1_upgrade() {
     for method in [Method::POST, Method::HEAD, Method::PUT, Method::OPTIONS] {
         let mut request = request(&[]);
         *request.method_mut() = method;
-        let answer = read(&request).unwrap_err().into_response(&crate::http::failure::Asker::default());
+        let answer = read(&request).unwrap_err().into_response(&crate::http::failure::ErrorContext::default());
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(header(&answer, "allow"), "GET");
     }
@@ -170,7 +170,7 @@ fn wrong_streams_of_http_2_are_refused_without_connection_headers() {
         (connect("websocket", &[("sec-websocket-version", "8")]), 400),
         (Request::get("/").version(Version::HTTP_2).body(()).unwrap(), 400),
     ] {
-        let answer = read(&request).unwrap_err().into_response(&crate::http::failure::Asker::default());
+        let answer = read(&request).unwrap_err().into_response(&crate::http::failure::ErrorContext::default());
         assert_eq!(answer.status().as_u16(), status);
         assert!(!answer.headers().contains_key("upgrade") && !answer.headers().contains_key("connection"));
     }

@@ -14,12 +14,12 @@ use super::permits::{Permit, Permits};
 use super::proxy_protocol::{self, HeaderError};
 use super::{Config, Peer, ProxyProtocol, Stream, descriptors};
 use crate::shares::Holder;
-use crate::telemetry::{Registry, Seldom};
+use crate::telemetry::{LogThrottle, Registry};
 use crate::tls::{self, Acceptor, TlsError};
 
 /// The rules and counts that all listeners share. Clones share everything.
 #[derive(Debug, Clone)]
-pub struct Entrance(Arc<Shared>);
+pub struct ConnectionSetup(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -28,9 +28,9 @@ struct Shared {
     acceptor: Option<Acceptor>,
     descriptors: usize,
     metrics: Metrics,
-    said_full: Seldom,
-    said_address_full: Seldom,
-    said_error: Seldom,
+    said_full: LogThrottle,
+    said_address_full: LogThrottle,
+    said_error: LogThrottle,
 }
 
 #[derive(Debug)]
@@ -50,22 +50,22 @@ pub(super) enum Turned {
     Broken(#[from] std::io::Error),
 }
 
-impl Entrance {
+impl ConnectionSetup {
     /// Raises the limit of open files, and derives from it how many may come in. `acceptor` is for the listeners that
     /// are secure.
-    pub fn new(config: &Config, acceptor: Option<Acceptor>, registry: &mut Registry) -> Entrance {
+    pub fn new(config: &Config, acceptor: Option<Acceptor>, registry: &mut Registry) -> ConnectionSetup {
         let descriptors = descriptors::raise();
         let rules = Rules::new(config, descriptors);
         let metrics = Metrics::new(registry);
-        let entrance = Entrance(Arc::new(Shared {
+        let entrance = ConnectionSetup(Arc::new(Shared {
             permits: Permits::new(rules.most, metrics.open.clone()),
             rules: watch::Sender::new(Arc::new(rules)),
             acceptor,
             descriptors,
             metrics,
-            said_full: Seldom::default(),
-            said_address_full: Seldom::default(),
-            said_error: Seldom::default(),
+            said_full: LogThrottle::default(),
+            said_address_full: LogThrottle::default(),
+            said_error: LogThrottle::default(),
         }));
         entrance.tell();
         entrance

@@ -7,11 +7,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Wakes its task at the deadline it was last asked about, or at an earlier one that it was asked about before.
 #[derive(Debug, Default)]
-pub struct Alarm {
+pub struct LazyTimer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Alarm {
+impl LazyTimer {
     /// Ready once `deadline` is over; until then the task is woken in time.
     pub fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 /// When one cause was last said, in seconds since the first question, from 1; 0: never.
 #[derive(Debug, Default)]
-pub struct Seldom(AtomicU64);
+pub struct LogThrottle(AtomicU64);
 
-impl Seldom {
+impl LogThrottle {
     /// True for one asker a minute.
     pub fn may(&self) -> bool {
         static BEGINNING: OnceLock<Instant> = OnceLock::new();

@@ -17,7 +17,7 @@ const QUEUE: usize = 1024;
 
 /// Takes orders; the thread ends when the last clone is gone.
 #[derive(Debug, Clone)]
-pub struct Press {
+pub struct Precompressor {
     orders: Option<SyncSender<Order>>,
 }
 
@@ -28,15 +28,15 @@ struct Order {
     encoding: Encoding,
 }
 
-impl Press {
-    pub fn start(made: Counter) -> Press {
+impl Precompressor {
+    pub fn start(made: Counter) -> Precompressor {
         let (orders, waiting) = sync_channel(QUEUE);
-        let started = thread::Builder::new().name("press".into()).spawn(move || work(&waiting, &made));
+        let started = thread::Builder::new().name("precompressor".into()).spawn(move || work(&waiting, &made));
         match started {
-            Ok(_) => Press { orders: Some(orders) },
+            Ok(_) => Precompressor { orders: Some(orders) },
             Err(error) => {
                 warn!(%error, "no thread to compress files on: they are compressed anew for every answer");
-                Press { orders: None }
+                Precompressor { orders: None }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::http::{Refusal, target};
 
 /// Where a connection is.
 #[derive(Debug)]
-pub struct Guard {
+pub struct RequestValidator {
     limits: Limits,
     state: State,
     heads: u64,
@@ -52,9 +52,9 @@ pub enum Then {
     TooEager,
 }
 
-impl Guard {
-    pub fn new(limits: Limits) -> Guard {
-        Guard { limits, state: State::Head(Scan::default()), heads: 0 }
+impl RequestValidator {
+    pub fn new(limits: Limits) -> RequestValidator {
+        RequestValidator { limits, state: State::Head(Scan::default()), heads: 0 }
     }
 
     /// How many requests have passed, or were refused, so far.
@@ -187,8 +187,8 @@ mod tests {
     const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-    fn guard() -> Guard {
-        Guard::new(LIMITS)
+    fn guard() -> RequestValidator {
+        RequestValidator::new(LIMITS)
     }
 
     fn more(pass: usize) -> Verdict {

@@ -21,7 +21,7 @@ use super::upload::Upload;
 use crate::http::Body;
 use crate::http::body::BodyError;
 
-struct AnswerBody {
+struct ResponseBody {
     /// `None` once the body has ended, well or not.
     connection: Option<Connection>,
     /// Where it goes then.
@@ -74,7 +74,7 @@ pub fn body(mut connection: Connection, head: &Head, upload: Upload, pool: &Arc<
         }
         return Ok(Body::from(whole));
     }
-    Ok(Body::Boxed(Box::pin(AnswerBody {
+    Ok(Body::Boxed(Box::pin(ResponseBody {
         connection: Some(connection),
         pool: Arc::clone(pool),
         decoder,
@@ -96,7 +96,7 @@ fn whole(connection: &mut Connection, decoder: &mut Decoder) -> Result<Option<By
     }
 }
 
-impl AnswerBody {
+impl ResponseBody {
     fn finish(&mut self) {
         self.upload = None;
         if let Some(connection) = self.connection.take().filter(|_| self.is_reusable) {
@@ -128,7 +128,7 @@ impl AnswerBody {
     }
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
