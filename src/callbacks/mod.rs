@@ -35,7 +35,7 @@ use crate::drain::Signal;
 use crate::http::routed::may_reach;
 use crate::http::{Body, Facts, Failure};
 use crate::shares::{Holder, Shares};
-use crate::telemetry::{Registry, Seldom};
+use crate::telemetry::{Registry, LogThrottle};
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;
@@ -58,7 +58,7 @@ pub struct App {
     reports: mpsc::Sender<report::Report>,
     /// Of the places for those that wait.
     reported: Arc<Shares>,
-    said_lost: Seldom,
+    said_lost: LogThrottle,
     metrics: Metrics,
 }
 
@@ -89,7 +89,7 @@ impl App {
             away: Away::default(),
             reports,
             reported: Shares::new("callbacks.max_waiting", config.max_waiting),
-            said_lost: Seldom::default(),
+            said_lost: LogThrottle::default(),
             metrics: Metrics::new(registry),
         });
         report::start(&app, queue, drain);

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use crate::realtime::vocabulary::Channel;
 use crate::shares::{Count, Counts};
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// The channels of one app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn part_of<'a>(parts: &'a [Part], channel: &Channel) -> Option<&'a Part> {
 #[derive(Default)]
 pub struct Parts {
     held: Counts<Arc<str>>,
-    said: Seldom,
+    said: LogThrottle,
 }
 
 impl Parts {
