@@ -35,7 +35,7 @@ use crate::drain::Signal;
 use crate::http::routed::may_reach;
 use crate::http::{Body, Facts, Failure};
 use crate::shares::{Holder, Shares};
-use crate::telemetry::{Registry, LogThrottle};
+use crate::telemetry::{LogThrottle, Registry};
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;

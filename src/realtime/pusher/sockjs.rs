@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::realtime::link::polling::ROOM;
 use crate::realtime::link::{Link, LinkError, Traffic};
 use crate::realtime::vocabulary::{EncodedFrames, Frame, Text};
 
@@ -33,9 +34,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const MARK: usize = 256 * 1024;
 /// How long one whose response is beyond [`MARK`] may take to read it and to open the next: no beat can ask it meanwhile.
 const SUCCESSOR: Duration = Duration::from_secs(35);
-/// Bytes of messages that are taken before a request reads them, as a socket's send buffer would: a client that polls is
-/// away for a round trip after each answer, and is not slow for that. What comes beyond waits in its outbox.
-const BUFFER: usize = 1024 * 1024;
 /// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
 const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -224,8 +222,9 @@ impl<K: Hash + Eq> SockJs<K> {
 }
 
 impl<K: Hash + Eq> SockJs<K> {
-    /// Hands on what waits. Ready when a request has all of it; until then the session is woken when one takes more.
-    fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
+    /// Hands on what waits. Says how many bytes no request has taken yet; while there are any, the session is woken when
+    /// one takes more.
+    fn hand_on(&mut self, context: &Context<'_>) -> usize {
         let session = Arc::clone(&self.session);
         let mut state = session.state.lock();
         if state.chunk.as_ref().is_none_or(|chunk| **chunk == *b"h\n")
@@ -240,11 +239,12 @@ impl<K: Hash + Eq> SockJs<K> {
             state.chunk = Some(chunk);
             state.wake_listener();
         }
-        if state.chunk.is_none() && self.waiting.is_empty() && self.closing.is_none() {
-            return Poll::Ready(());
+        let handed_on = state.chunk.as_ref().map_or(0, Bytes::len);
+        let left = handed_on + self.waiting_bytes + self.closing.as_ref().map_or(0, String::len);
+        if left > 0 {
+            state.session = Some(context.waker().clone());
         }
-        state.session = Some(context.waker().clone());
-        Poll::Pending
+        left
     }
 }
 
@@ -269,7 +269,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
         match frame {
             Frame::Text(text) => {
                 self.traffic.messages_out += 1;
-                self.waiting_bytes += text.len();
+                self.waiting_bytes += text.len() + size_of::<Text>();
                 self.waiting.push(text);
             }
             Frame::Close(said) if self.closing.is_none() => {
@@ -284,16 +284,15 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
         encoded.frames().iter().for_each(|frame| self.push(frame.clone()));
     }
 
+    /// Ready while little waits: between two requests of a client is its whole way to and fro.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.poll_written(context).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        // The session is woken all the same when a request takes more.
-        if self.closing.is_none() && self.waiting_bytes < BUFFER { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let left = self.hand_on(context);
+        let has_room = self.closing.is_none() && left < ROOM;
+        if left == 0 || has_room { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut written = self.poll_written(context);
+        let mut written = if self.hand_on(context) == 0 { Poll::Ready(()) } else { Poll::Pending };
         if self.session.state.lock().listening != 0 {
             self.linger = None;
         } else if written.is_pending() {
@@ -423,189 +422,4 @@ impl Drop for Listening {
 }
 
 #[cfg(test)]
-mod tests {
-    use http_body_util::BodyExt;
-
-    use super::*;
-    use crate::realtime::vocabulary::CloseFrame;
-
-    type Pair = (SockJs<u8>, Arc<SockJsSession>, Arc<SockJsSessions<u8>>);
-
-    fn open() -> Pair {
-        let sessions = Arc::new(SockJsSessions::default());
-        let (link, session) = sessions.open(1).expect("none is there");
-        assert!(sessions.open(1).is_none(), "one of a name");
-        (link, session, sessions)
-    }
-
-    async fn chunk(body: &mut Listening) -> Option<String> {
-        let frame = body.frame().await?.expect("it does not break");
-        Some(String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text"))
-    }
-
-    fn flush(link: &mut SockJs<u8>) -> bool {
-        link.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    fn heard(link: &mut SockJs<u8>) -> Option<Frame> {
-        match link.poll_receive(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(Ok(frame))) => Some(frame),
-            _ => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stream_goes_on_and_a_poll_ends() {
-        let (mut link, session, _sessions) = open();
-        let mut stream = session.listen(true);
-        assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
-        link.push(Frame::text("a\"b"));
-        link.push(Frame::text("c"));
-        flush(&mut link);
-        assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"a\\\"b\",\"c\"]\n"));
-        assert!(flush(&mut link));
-        let mut poll = session.listen(false);
-        assert_eq!(chunk(&mut stream).await, None, "another took its place");
-        link.push(Frame::text("d"));
-        link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
-        flush(&mut link);
-        assert_eq!(chunk(&mut poll).await.as_deref(), Some("a[\"d\"]\nc[4200,\"come back\"]\n"));
-        assert_eq!(chunk(&mut poll).await, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_after_the_mark_is_the_next_requests() {
-        let (mut link, session, _sessions) = open();
-        let mut stream = session.listen(true);
-        assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
-        // "o\n", `a["` and `"]` with its end make 8 units: this is the mark itself, and the client goes on reading.
-        link.push(Frame::text("\u{1F600}".repeat((MARK - 8) / 2)));
-        flush(&mut link);
-        chunk(&mut stream).await.expect("up to the mark");
-        link.push(Frame::text("over"));
-        flush(&mut link);
-        assert_eq!(chunk(&mut stream).await.as_deref(), Some("a[\"over\"]\n"));
-        link.push(Frame::text("held"));
-        assert!(flush(&mut link), "it is taken, for the next");
-        session.heartbeat();
-        let held = tokio::time::timeout(Duration::from_secs(1), stream.frame()).await;
-        assert!(held.is_err(), "neither told nor ended");
-        let mut next = session.listen(true);
-        assert!(stream.frame().await.is_none(), "another took its place");
-        assert_eq!(chunk(&mut next).await.as_deref(), Some("a[\"held\"]\n"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_does_not_open_the_next_is_missed() {
-        let (mut link, session, _sessions) = open();
-        let mut stream = session.listen(true);
-        chunk(&mut stream).await;
-        link.push(Frame::text("x".repeat(MARK)));
-        flush(&mut link);
-        chunk(&mut stream).await;
-        link.push(Frame::text("held"));
-        flush(&mut link);
-        link.wake(now() + SUCCESSOR / 2).expect("it may be reading");
-        assert!(link.wake(now() + SUCCESSOR).is_err());
-    }
-
-    #[test]
-    fn between_two_requests_as_much_is_taken_as_the_buffer_holds() {
-        let (mut link, session, _sessions) = open();
-        drop(session.listen(false));
-        link.push(Frame::text("x".repeat(BUFFER - 1)));
-        assert!(flush(&mut link), "what waits for the request after this one");
-        link.push(Frame::text("y".repeat(BUFFER)));
-        assert!(!flush(&mut link), "more waits in the outbox");
-    }
-
-    #[tokio::test]
-    async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
-        let (mut link, session, sessions) = open();
-        let many = (0..WAITING + 1).map(|n| n.to_string()).collect();
-        let posting = tokio::spawn({
-            let session = Arc::clone(&session);
-            async move { session.post(many).await }
-        });
-        let mut said = Vec::new();
-        while said.len() < WAITING + 1 {
-            match heard(&mut link) {
-                Some(Frame::Text(text)) => said.push(text.to_string()),
-                _ => tokio::task::yield_now().await,
-            }
-        }
-        assert!(posting.await.unwrap());
-        assert_eq!(said, (0..WAITING + 1).map(|n| n.to_string()).collect::<Vec<_>>());
-        drop(link);
-        assert!(sessions.find(&1).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
-        let closing = |link: &mut SockJs<u8>| link.poll_close(&mut Context::from_waker(Waker::noop())).is_ready();
-        let (mut link, session, _sessions) = open();
-        drop(session.listen(false));
-        link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
-        assert!(!closing(&mut link));
-        tokio::time::advance(LINGER / 2).await;
-        let mut poll = session.listen(false);
-        assert!(!closing(&mut link), "one listens, and has not read it yet");
-        chunk(&mut poll).await;
-        assert!(!closing(&mut link));
-        drop(poll);
-        let mut poll = session.listen(false);
-        assert_eq!(chunk(&mut poll).await.as_deref(), Some("c[4200,\"come back\"]\n"));
-        assert!(closing(&mut link));
-
-        let (mut link, session, _sessions) = open();
-        drop(session.listen(true));
-        link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
-        assert!(!closing(&mut link));
-        tokio::time::advance(LINGER).await;
-        assert!(closing(&mut link));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_beat_that_nobody_answers_is_the_end() {
-        let (mut link, session, _sessions) = open();
-        let mut stream = session.listen(true);
-        chunk(&mut stream).await;
-        assert_eq!(heard(&mut link), Some(Frame::Pong(Bytes::new())));
-        link.wake(now() + BEAT).expect("it goes on");
-        assert_eq!(chunk(&mut stream).await.as_deref(), Some("h\n"));
-        session.heartbeat();
-        assert!(flush(&mut link), "an answer is not answered");
-        link.wake(now() + 3 * BEAT).expect("it goes on");
-        assert!(link.wake(now() + 3 * BEAT + AWAY).is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_asks_is_answered_and_one_that_is_away_is_gone() {
-        let (mut link, session, _sessions) = open();
-        let mut poll = session.listen(false);
-        chunk(&mut poll).await;
-        drop(poll);
-        let mut poll = session.listen(false);
-        session.heartbeat();
-        assert_eq!(chunk(&mut poll).await.as_deref(), Some("h\n"));
-        drop(poll);
-        assert_eq!(link.next_wake(), Some(now() + AWAY));
-        assert!(link.wake(now() + AWAY / 2).is_ok());
-        assert!(link.wake(now() + AWAY).is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_breaks_off_is_gone_soon_if_it_does_not_listen_again() {
-        for is_stream in [true, false] {
-            let (mut link, session, _sessions) = open();
-            chunk(&mut session.listen(true)).await;
-            drop(session.listen(is_stream));
-            assert_eq!(link.next_wake(), Some(now() + BROKEN_OFF));
-            let again = session.listen(is_stream);
-            assert!(link.wake(now() + BROKEN_OFF).is_ok(), "it listens");
-            drop(again);
-            assert!(link.wake(now() + BROKEN_OFF / 2).is_ok());
-            assert!(link.wake(now() + BROKEN_OFF).is_err());
-        }
-    }
-}
+mod tests;

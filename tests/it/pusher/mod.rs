@@ -1,6 +1,7 @@
 //! Pusher Channels from outside, byte by byte; the stock libraries speak in `tests/clients`.
 
 pub mod app;
+mod fallback_bytes;
 mod rest_bytes;
 mod socket_bytes;
 mod subscriptions;

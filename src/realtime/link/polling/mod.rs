@@ -16,6 +16,12 @@ use parking_lot::Mutex;
 pub use post::ExchangePost;
 pub use reader::ExchangeReader;
 
+/// What may wait in a link between two requests of its client before its session keeps back the rest, in bytes with what
+/// each message takes besides its text: about as much as the kernel's buffers hold for a WebSocket of a client that is as
+/// far away. With more the link counts as not flushed: messages then stay in the outbox, and when that is full too, the
+/// channel's policy for slow clients says what gives way.
+pub const ROOM: usize = 1024 * 1024;
+
 /// The place where both sides of one session meet.
 #[derive(Debug, Default)]
 pub struct Exchange(Mutex<ExchangeState>);

@@ -9,12 +9,8 @@ use super::packet;
 use super::payload::{self, MalformedPayload, PollingPayload};
 use super::session::PollingSession;
 use crate::realtime::link::Traffic;
-use crate::realtime::link::polling::ExchangeFault;
+use crate::realtime::link::polling::{ExchangeFault, ROOM};
 use crate::realtime::vocabulary::{Frame, Text};
-
-/// What may wait between two reads, in bytes, before the session keeps it back, and its outbox fills up: as much as a
-/// socket's buffers in the kernel would take of a client whose reads are as far apart.
-const BUFFER: usize = 256 * 1024;
 
 /// The polling transport of one session, as the session sees it.
 pub struct PollingState {
@@ -46,7 +42,7 @@ impl PollingState {
     }
 
     pub fn push(&mut self, frame: Frame) {
-        self.bytes += frame.len() + 1;
+        self.bytes += frame.len() + size_of::<Frame>();
         self.frames.push(frame);
     }
 
@@ -101,7 +97,7 @@ impl PollingState {
             }
             self.releases = false;
         }
-        if self.bytes < BUFFER { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.bytes < ROOM { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// The client is no longer listened to: what it has posted is taken, as if it had been in time.
