@@ -8,7 +8,7 @@ test("a client that the app has named enters private and presence channels and i
   const site = await Site.start({
     apps: [{ ...APP, auth: "doorway" }],
     callbacks: { events: ["connect"], path: "/api/hub" },
-    channels: [{ match: "presence-*", presence_grace: "0s" }],
+    channels: [{ match: ["presence-*", "private-named"], presence_grace: "0s" }],
   });
   try {
     site.routes["/api/hub"] = (request, response) => {
@@ -51,12 +51,42 @@ test("a client that the app has named enters private and presence channels and i
     assert.equal((await sign("/pusher/auth", { socket_id: ann.id, channel_name: "private-encrypted-x" })).status, 403);
     assert.equal((await sign("/pusher/auth", { socket_id: ann.id })).status, 400);
     assert.equal((await sign("/pusher/auth", { channel_name: "private-room" })).status, 400);
-    const replayed = await (await sign("/pusher/auth", { socket_id: ann.id, channel_name: "private-room" })).json();
-    stranger.socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "private-room", ...replayed } }));
+    const replayed = await (await sign("/pusher/auth", { socket_id: ann.id, channel_name: "private-named" })).json();
+    stranger.socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "private-named", ...replayed } }));
     await heardBy(stranger, "pusher:subscription_error");
     for (const socket of sockets) socket.close();
   } finally {
     await site.stop();
+  }
+});
+
+test("where no section names a channel, the app's word about this very channel is needed, not a name alone", async () => {
+  for (const events of [["connect"], ["connect", "subscribe"]]) {
+    const site = await Site.start({ apps: [{ ...APP, auth: "doorway" }], callbacks: { events, path: "/api/hub" } });
+    let socket;
+    try {
+      site.routes["/api/hub"] = (_request, response, body) => {
+        const { type, data } = JSON.parse(body);
+        const answers = { connect: { user: { id: "ann" }, channels: ["private-given"] }, subscribe: { allow: data.channel === "private-mine" } };
+        response.setHeader("content-type", "application/json");
+        response.end(JSON.stringify(answers[type]));
+      };
+      socket = new WebSocket(`${site.origin.replace("http", "ws")}/app/${APP.key}?protocol=7`);
+      const events_ = [];
+      socket.on("message", (text) => events_.push(JSON.parse(text)));
+      const established = await eventually("it stands", () => events_.find(({ event }) => event === "pusher:connection_established"));
+      const { socket_id } = JSON.parse(established.data);
+      const status = async (channel_name) =>
+        (await fetch(`${site.origin}/pusher/auth`, { method: "POST", body: new URLSearchParams({ socket_id, channel_name }) })).status;
+      const asks = events.includes("subscribe");
+      for (const kind of ["private", "presence"]) assert.equal(await status(`${kind}-theirs`), 403, kind);
+      assert.equal(await status("private-mine"), asks ? 200 : 403, "what a subscribe callback allows");
+      // What the app has put it into is the app's word too.
+      if (!asks) await eventually("it is let in", async () => (await status("private-given")) === 200);
+    } finally {
+      socket?.close();
+      await site.stop();
+    }
   }
 });
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::outbox::OutboxLimits;
 use super::parts::Part;
-use super::policy::{Demand, Policy, Rule, open, policy};
+use super::policy::{Demand, Policy, Rule, is_unnamed, open, policy};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, Size};
 
@@ -64,6 +64,11 @@ impl Config {
     /// The policy of `channel`.
     pub fn policy(&self, channel: &Channel) -> Policy {
         policy(&self.channels, &self.demands, self.is_apps, channel)
+    }
+
+    /// Whether `channel` is the app's because no section names it: its word on this very channel is needed.
+    pub fn is_left_to_app(&self, channel: &Channel) -> bool {
+        self.is_apps && is_unnamed(&self.channels, channel)
     }
 
     pub fn read(section: &Section) -> Config {

@@ -58,7 +58,7 @@ use mailboxes::{MailboxAddress, MailboxShard};
 use outbox::{Item, OutboxEntry, Pushed, Slow};
 use policy::Allowed;
 use questions::Questions;
-use remedy::Remedy;
+use remedy::{Remedy, Verb};
 
 use crate::shares::{Holder, Owners};
 
@@ -228,6 +228,16 @@ impl Hub {
     /// Whether only the app may have clients hear `channel`, whatever it says of their own wishes.
     pub fn is_for_app_alone(&self, channel: &Channel) -> bool {
         self.config().policy(channel).subscribe == Allowed::App
+    }
+
+    /// Whether the app has to let a connection into `channel` by name, and has not: no section names it, and who the
+    /// connection is says nothing of this channel.
+    pub fn is_kept_from(&self, id: ConnectionId, channel: &Channel) -> bool {
+        let is_kept = self.config().is_left_to_app(channel) && !self.hears(id, channel);
+        if is_kept {
+            self.remedy.tell(Verb::Hear, channel);
+        }
+        is_kept
     }
 
     /// Puts `item` into one connection's mailbox. One that reads too slowly for it is closed.

@@ -201,6 +201,11 @@ pub fn policy(rules: &[Rule], demands: &[Demand], is_apps: bool, channel: &Chann
     policy
 }
 
+/// Whether no rule speaks of `channel`.
+pub fn is_unnamed(rules: &[Rule], channel: &Channel) -> bool {
+    !rules.iter().any(|rule| rule.fits(channel))
+}
+
 impl Policy {
     fn unnamed(is_apps: bool) -> Policy {
         let allowed = if is_apps { Allowed::Admitted } else { Allowed::Anyone };

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Hub;
+use super::channel::State;
+use super::lane::Address;
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since};
 
@@ -67,6 +69,13 @@ impl Hub {
 
     pub fn subscribers(&self, channel: &Channel) -> usize {
         self.existing(channel, |_, state| state.subscribers()).unwrap_or_default()
+    }
+
+    /// Whether a connection is a subscriber.
+    pub fn hears(&self, id: ConnectionId, channel: &Channel) -> bool {
+        let address = Address::of(id);
+        let is_seated = |state: &State| state.addresses().any(|known| known == address);
+        self.is_connected(id) && self.existing(channel, |_, state| is_seated(&state)).unwrap_or_default()
     }
 
     /// At most `most` of what is kept `since` then, the oldest of it; `None` when it cannot be had whole, or there is

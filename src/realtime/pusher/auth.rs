@@ -72,6 +72,7 @@ impl PusherDoor {
             if self.hub.is_for_app_alone(&in_hub) {
                 return Err(no("Only the app lets clients into this channel."));
             }
+            let mut has_consent = false;
             if self.app.asks() {
                 let root = || PathAndQuery::from_static("/");
                 let info = Arc::new(ConnectionInfo {
@@ -84,7 +85,7 @@ impl PusherDoor {
                     headers: request.headers.clone(),
                     request_id: facts.request_id.as_str().to_owned(),
                 });
-                let wish = Command::Subscribe(Subscribe::to(in_hub));
+                let wish = Command::Subscribe(Subscribe::to(in_hub.clone()));
                 if let Some(asking) = self.entrance.authorizer().authorize(&info, Some(&identity), &wish) {
                     asking.await.outcome.map_err(|refusal| match refusal {
                         Refusal::Unavailable | Refusal::TooMany { .. } => {
@@ -92,7 +93,11 @@ impl PusherDoor {
                         }
                         refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
                     })?;
+                    has_consent = true;
                 }
+            }
+            if !has_consent && self.hub.is_kept_from(connection, &in_hub) {
+                return Err(no("The app has not let this connection into this channel."));
             }
             let data = channel.starts_with("presence-").then(|| about(user, &identity, "user_id"));
             let (between, signed) = data.as_ref().map_or(("", ""), |data| (":", data.as_str()));
