@@ -13,9 +13,13 @@ use crate::shares::Holder;
 pub struct Breaker {
     failures: u32,
     pause: Duration,
-    state: Mutex<State>,
-    /// Whose questions went unanswered since the app last answered. Fewer than `failures`.
-    hung: Mutex<HashSet<Holder>>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    state: State,
+    /// Whose questions went unanswered since the app last answered. At most `failures`.
+    hung: HashSet<Holder>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +41,16 @@ pub struct Chance;
 
 impl Breaker {
     pub fn new(failures: u32, pause: Duration) -> Breaker {
-        Breaker { failures, pause, state: Mutex::new(State::Closed { failed: 0 }), hung: Mutex::default() }
+        Breaker {
+            failures,
+            pause,
+            known: Mutex::new(Known { state: State::Closed { failed: 0 }, hung: HashSet::new() }),
+        }
     }
 
     /// When asking is worth trying: now, or when the pause is over.
     pub fn next_chance(&self, now: Instant) -> Instant {
-        match *self.lock() {
+        match self.lock().state {
             State::Closed { .. } => now,
             State::Open { until } | State::Trying { until } => until.max(now),
         }
@@ -50,11 +58,11 @@ impl Breaker {
 
     /// `None` while it is open, or while another question tries it.
     pub fn admit(&self, now: Instant) -> Option<Chance> {
-        let mut state = self.lock();
-        match *state {
+        let mut known = self.lock();
+        match known.state {
             State::Closed { .. } => Some(Chance),
             State::Open { until } | State::Trying { until } if now >= until => {
-                *state = State::Trying { until: now + self.pause };
+                known.state = State::Trying { until: now + self.pause };
                 Some(Chance)
             }
             _ => None,
@@ -62,24 +70,26 @@ impl Breaker {
     }
 
     pub fn succeeded(&self) {
-        *self.lock() = State::Closed { failed: 0 };
-        self.silent().clear();
+        let mut known = self.lock();
+        known.state = State::Closed { failed: 0 };
+        known.hung.clear();
     }
 
     /// As [`failed`](Breaker::failed), for a question of `client` that the app has and does not answer. However many
     /// one address has of those, they count once: what it asks for may take long, and others ask for other things.
     pub fn hung(&self, client: Holder, now: Instant) -> bool {
-        let is_trying = matches!(*self.lock(), State::Trying { .. });
-        let is_first = {
-            let mut hung = self.silent();
-            hung.len() < self.failures as usize && hung.insert(client)
-        };
-        (is_first || is_trying) && self.failed(now)
+        let mut known = self.lock();
+        let is_trying = matches!(known.state, State::Trying { .. });
+        let is_first = known.hung.len() < self.failures as usize && known.hung.insert(client);
+        (is_first || is_trying) && self.fail(&mut known.state, now)
     }
 
     /// Says whether this failure has just opened it.
     pub fn failed(&self, now: Instant) -> bool {
-        let mut state = self.lock();
+        self.fail(&mut self.lock().state, now)
+    }
+
+    fn fail(&self, state: &mut State, now: Instant) -> bool {
         let failed = match *state {
             State::Closed { failed } => failed + 1,
             State::Trying { .. } => self.failures,
@@ -91,12 +101,8 @@ impl Breaker {
         opens
     }
 
-    fn silent(&self) -> MutexGuard<'_, HashSet<Holder>> {
-        self.hung.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock()
     }
 }
 

@@ -211,7 +211,7 @@ impl App {
             };
             let opens = match &failure {
                 NoAnswer::Away(_) => self.breaker.failed(Instant::now()),
-                NoAnswer::Late(_) => self.breaker.hung(client, Instant::now()),
+                NoAnswer::Silent(_) | NoAnswer::Broken(_) => self.breaker.hung(client, Instant::now()),
                 // It is there and it speaks: that it fails at one question says nothing of the next.
                 _ => {
                     self.breaker.succeeded();
@@ -224,7 +224,7 @@ impl App {
                     warn!(kind = question.kind().label(), path = config.place_of(), %error, "callback failed");
                     return Err(error);
                 }
-                NoAnswer::Away(why) | NoAnswer::Late(why) | NoAnswer::Failed(why) => why,
+                NoAnswer::Away(why) | NoAnswer::Silent(why) | NoAnswer::Broken(why) | NoAnswer::Failed(why) => why,
                 NoAnswer::Resting => continue,
             };
             if opens {
@@ -264,7 +264,7 @@ impl App {
         let outcome = timeout_at(until, self.once(question, config, id, &sent)).await;
         Some(outcome.unwrap_or_else(|_| {
             let why = format!("no answer within {}", humantime::format_duration(config.timeout));
-            Err(if sent.is_set() { NoAnswer::Late(why) } else { NoAnswer::Away(why) })
+            Err(if sent.is_set() { NoAnswer::Silent(why) } else { NoAnswer::Away(why) })
         }))
     }
 
@@ -272,14 +272,14 @@ impl App {
         let request = self.request(question, config, id).map_err(|why| NoAnswer::Nonsense(AskError::Nonsense(why)))?;
         let request = request.map(|body| Body::boxed(sent.watch(body)));
         let (status, body) = match &config.url {
-            Some(remote) => self.ask_away(remote, request, config).await?,
+            Some(remote) => self.ask_away(remote, request, config, sent).await?,
             None => self.ask_here(request, config, sent).await?,
         };
         let why = || format!("status {}", status.as_u16());
         match status {
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                Err(NoAnswer::Away(why()))
-            }
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Err(NoAnswer::Away(why())),
+            // Whoever stands before the app has waited for it in vain.
+            StatusCode::GATEWAY_TIMEOUT => Err(NoAnswer::Silent(why())),
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 Err(NoAnswer::Failed(why()))
             }
@@ -295,16 +295,15 @@ impl App {
         sent: &Sent,
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let failed = |failure: Failure| {
-            // It was there to be asked, and says nothing.
             let is_late = failure.status == StatusCode::GATEWAY_TIMEOUT && sent.is_set();
             let why = failure.detail.unwrap_or_else(|| failure.reason.into_owned());
-            if is_late { NoAnswer::Late(why) } else { NoAnswer::Away(why) }
+            if is_late { NoAnswer::Silent(why) } else { broken(sent, why) }
         };
         let (head, body) = self.upstream.send(request).await.map_err(failed)?.into_parts();
         match Limited::new(body, config.max_answer.bytes()).collect().await {
             Ok(body) => Ok((head.status, body.to_bytes())),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_long(config)),
-            Err(error) => Err(NoAnswer::Away(format!("its answer broke off: {error}"))),
+            Err(error) => Err(NoAnswer::Broken(format!("its answer broke off: {error}"))),
         }
     }
 
@@ -314,10 +313,11 @@ impl App {
         remote: &Remote,
         request: http::Request<Body>,
         config: &Config,
+        sent: &Sent,
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let asked = self.away.ask(remote, request, config.max_answer.bytes()).await;
         asked.map_err(|unanswered| match unanswered {
-            Unanswered::Broken(why) => NoAnswer::Away(why),
+            Unanswered::Broken(why) => broken(sent, why),
             Unanswered::TooLong => too_long(config),
         })
     }
@@ -355,10 +355,12 @@ fn too_long(config: &Config) -> NoAnswer {
 
 /// Why one attempt brought no answer.
 enum NoAnswer {
-    /// The app cannot be had, says so (502 to 504), or broke off.
+    /// The app cannot be had, or says so (502, 503): no handler has the question.
     Away(String),
-    /// It has the question and says nothing: a handler may still be at work.
-    Late(String),
+    /// It has the question and says nothing (504 says the same): a handler may still be at work.
+    Silent(String),
+    /// The question had left when the connection broke: its handler may have begun, and went with its process.
+    Broken(String),
     /// It failed at this one question: another 5xx, or 429.
     Failed(String),
     /// It answered, but not with an answer.
@@ -367,13 +369,19 @@ enum NoAnswer {
     Resting,
 }
 
-/// Whether the question is put again. A message may have done half of its work: it is not done twice. Asking whether a
-/// client may come in changes nothing, and the news that one is gone is delivered at least once, whatever happens.
+/// What a connection that failed says of the question.
+fn broken(sent: &Sent, why: String) -> NoAnswer {
+    if sent.is_set() { NoAnswer::Broken(why) } else { NoAnswer::Away(why) }
+}
+
+/// Whether the question is put again: where no handler has it. One that may still be at work is not run a second time. A
+/// message whose handler went with its process would be lost, and is put again under the same id; a client that wants
+/// in comes again by itself. The news that a client is gone is delivered at least once, whatever happens.
 fn may_repeat(failure: &NoAnswer, kind: EventKind) -> bool {
     match failure {
         NoAnswer::Away(_) => true,
-        NoAnswer::Late(_) => !matches!(kind, EventKind::Message | EventKind::Replies),
-        NoAnswer::Failed(_) => kind == EventKind::Disconnect,
+        NoAnswer::Broken(_) => !matches!(kind, EventKind::Connect | EventKind::Subscribe),
+        NoAnswer::Silent(_) | NoAnswer::Failed(_) => kind == EventKind::Disconnect,
         NoAnswer::Nonsense(_) | NoAnswer::Resting => false,
     }
 }

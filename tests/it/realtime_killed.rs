@@ -289,6 +289,16 @@ async fn an_app_that_dies_in_the_middle_of_its_answer_is_asked_again_and_the_mes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_breaks_off_is_not_asked_twice_about_one_who_wants_in() {
+    let (app, asked) = rude(vec!["", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"]).await;
+    let door = start_at(app, r#"["connect"]"#, "");
+    assert_eq!(refused(&door, "/api/ws/room", &[]).await, 503);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "its handler may be at work");
+    connect(&door, "/api/ws/room").await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_app_is_left_alone_for_a_while_and_clients_are_told_at_once() {
     let (app, asked) =
         rude(vec!["HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"]).await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::harness::socket::connect;
+use crate::harness::socket::{connect, refused};
 use crate::harness::{App, Door, door, response};
 
 /// How often the app was asked about each text, and what replies it was told of.
@@ -35,7 +35,12 @@ async fn app() -> (App, Arc<Mutex<Heard>>) {
                 let told = json!({"do": "send", "json": {"replies": data["id"], "results": data["results"]}});
                 return response(200, json!({ "commands": [told] }).to_string());
             }
-            let text = data["text"].as_str().unwrap_or_default().to_owned();
+            let of = match question["type"].as_str() {
+                Some("connect") => data["client"]["query"].as_str(),
+                Some("subscribe") => data["channel"].as_str(),
+                _ => data["text"].as_str(),
+            };
+            let text = of.unwrap_or_default().replace('-', " ");
             *log.lock().unwrap().texts.entry(text.clone()).or_default() += 1;
             match text.split_once(' ') {
                 Some(("fail", status)) => response(status.parse().expect("a status"), ""),
@@ -132,4 +137,27 @@ async fn a_handler_that_may_be_at_work_is_not_run_again_and_holds_nobody_else_up
     ada.say("and I?").await;
     assert_eq!(ada.hear_json().await["data"], "and I?");
     assert_eq!(door.metric("callbacks_breaker_opened_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn who_wants_in_is_asked_about_once_where_the_handler_may_be_at_work() {
+    let (app, heard) = app().await;
+    let config = format!(
+        "{}[callbacks]\nevents = [\"connect\", \"subscribe\"]\ntimeout = \"500ms\"\nfirst_pause = \"1ms\"\n\
+         [[realtime.channel]]\nmatch = \"*\"\n",
+        app.config()
+    );
+    let door = door().config(config).start();
+    assert_eq!(refused(&door, "/api/ws?hang-connect", &[]).await, 503);
+    // A gateway before the app that has waited in vain says the same.
+    assert_eq!(refused(&door, "/api/ws?fail-504", &[]).await, 503);
+    let mut ada = connect(&door, "/api/ws/hang-subscribe").await;
+    assert_eq!(ada.closed().await, (1013, "try again later".to_owned()));
+    let texts = heard.lock().unwrap().texts.clone();
+    for text in ["hang connect", "fail 504", "hang subscribe"] {
+        assert_eq!(texts[text], 1, "{texts:?}");
+    }
+    // Who comes again is asked about again.
+    assert_eq!(refused(&door, "/api/ws?hang-connect", &[]).await, 503);
+    assert_eq!(heard.lock().unwrap().texts["hang connect"], 2);
 }

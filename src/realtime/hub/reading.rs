@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Hub;
-use super::channel::State;
-use super::lane::Address;
+use super::channel::ChannelState;
+use super::mailboxes::MailboxAddress;
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since};
 
@@ -73,8 +73,8 @@ impl Hub {
 
     /// Whether a connection is a subscriber.
     pub fn hears(&self, id: ConnectionId, channel: &Channel) -> bool {
-        let address = Address::of(id);
-        let is_seated = |state: &State| state.addresses().any(|known| known == address);
+        let address = MailboxAddress::of(id);
+        let is_seated = |state: &ChannelState| state.addresses().any(|known| known == address);
         self.is_connected(id) && self.existing(channel, |_, state| is_seated(&state)).unwrap_or_default()
     }
 
