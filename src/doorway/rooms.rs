@@ -1,11 +1,12 @@
 //! Every room, built once, and handed its section again at each reload.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::warn;
 
 use super::dispatch::Dispatch;
 use crate::admin::Kinds;
@@ -125,22 +126,34 @@ fn supervised(config: &Config, api_at: Option<SocketAddr>) -> upstream::Config {
         app.env.entry(name.to_owned()).or_insert(value);
     };
     tell(SECRET_VARIABLE, config.callbacks.secret().reveal());
-    if config.tls.self_signed
-        && let Some(file) = tls::trusted_file()
-    {
-        match std::env::var_os(CA_VARIABLE).filter(|file| !file.is_empty()) {
-            // It names one file.
-            Some(own) => {
-                info!(file = ?own, "NODE_EXTRA_CA_CERTS is set: the app does not trust the self-signed certificate")
-            }
-            None => tell(CA_VARIABLE, file.display().to_string()),
-        }
-    }
     if let Some(address) = api_at {
         tell(api::URL_VARIABLE, api::url(&address.to_string(), &config.api));
         tell(api::TOKEN_VARIABLE, config.api.tokens().reveal().to_owned());
     }
+    if config.tls.self_signed
+        && let Some(file) = trusted(&app)
+    {
+        app.env.insert(CA_VARIABLE.to_owned(), file.display().to_string());
+    }
     app
+}
+
+/// The file of certificates for the app: the door's own, and those of the file that it would trust otherwise, since
+/// Node takes one alone.
+fn trusted(app: &upstream::Config) -> Option<PathBuf> {
+    let own = app.env.get(CA_VARIABLE).map(PathBuf::from);
+    let own =
+        own.or_else(|| std::env::var_os(CA_VARIABLE).map(PathBuf::from)).filter(|own| !own.as_os_str().is_empty());
+    let Some(own) = own else { return tls::trusted_file() };
+    // As Node finds it, which is started in the app's folder.
+    let own = app.dir.as_ref().map_or_else(|| own.clone(), |folder| folder.join(&own));
+    match tls::trusted_with(&own) {
+        Ok(both) => both,
+        Err(error) => {
+            warn!(file = %own.display(), %error, "NODE_EXTRA_CA_CERTS cannot be read or written beside the self-signed certificate: the app trusts that alone");
+            tls::trusted_file()
+        }
+    }
 }
 
 /// What a connection is served by, over the sections.

@@ -19,7 +19,7 @@ pub use acceptor::{Acceptor, TlsError};
 pub use config::{Config, MinVersion};
 pub use handshake::Failed;
 pub use identity::{IdentityError, Pair};
-pub use self_signed::{SelfSignedError, trusted_file};
+pub use self_signed::{SelfSignedError, trusted_file, trusted_with};
 pub use stream::TlsStream;
 
 use crate::drain::Signal;

@@ -1,6 +1,7 @@
 //! A certificate of our own making, for development; kept from one start to the next, so that it need be trusted once.
 
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,23 @@ pub fn identity(names: &[String]) -> Result<Identity, SelfSignedError> {
 /// The file with the certificate alone, where one is kept; for `curl --cacert` and `NODE_EXTRA_CA_CERTS`.
 pub fn trusted_file() -> Option<PathBuf> {
     state_folder().map(|folder| folder.join(TRUSTED)).filter(|file| file.is_file())
+}
+
+/// A file beside the certificate that holds it and what `own` holds, for those who take one file alone. It has a name for
+/// each `own`, so that two doors of one user do not write into one.
+///
+/// # Errors
+/// Those of reading `own`, and of writing.
+pub fn trusted_with(own: &Path) -> io::Result<Option<PathBuf>> {
+    let Some(trusted) = trusted_file() else { return Ok(None) };
+    let mut hasher = DefaultHasher::new();
+    own.hash(&mut hasher);
+    let both = trusted.with_file_name(format!("self-signed-and-{:016x}.crt", hasher.finish()));
+    let text = format!("{}\n{}", std::fs::read_to_string(own)?.trim_end(), std::fs::read_to_string(&trusted)?);
+    if std::fs::read_to_string(&both).ok().as_ref() != Some(&text) {
+        write(&both, &text, 0o644)?;
+    }
+    Ok(Some(both))
 }
 
 /// A new certificate, and the PEM of it and its key.

@@ -364,3 +364,51 @@ async fn url_and_dir_together_start_nothing() {
     assert_eq!(client::get(door.http(), "/", &[]).await.bytes().await.as_ref(), b"run by another");
     assert_eq!((started(&door).len(), count(&door, "preparing")), (0, 0));
 }
+
+#[tokio::test]
+async fn only_what_the_app_itself_listens_on_is_dialled() {
+    let project = Stub::new();
+    // Where `localhost` is neither of the usual addresses, and where another has the app's port on one of those.
+    project.write("elsewhere", "");
+    for stranger in [false, true] {
+        if stranger {
+            project.write("stranger", "");
+        }
+        let door = door().config(project.config()).env("PATH", project.search_path()).start();
+        assert_eq!(json(&door, "/").await["command"], "start");
+        let line = door.wait_for_log(|line| line["message"] == "app started");
+        assert!(line["address"].as_str().unwrap().starts_with("http://127.0.1.1:"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_app_trusts_the_doors_certificate_beside_those_it_trusts_anyway() {
+    let project = Stub::new();
+    let state = tempfile::tempdir().expect("a folder");
+    project.write("own.pem", "-----BEGIN CERTIFICATE-----\nthe user's own\n-----END CERTIFICATE-----");
+    let own = project.path().join("own.pem");
+    let tls = "[listen]\nhttps = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[https]\nredirect = false\n[tls]\nself_signed = true\n";
+    for (by_config, given) in [(false, own.to_str().unwrap()), (true, "own.pem"), (false, "nothing.pem"), (false, "")] {
+        let variable = format!("env = {{ NODE_EXTRA_CA_CERTS = \"{given}\" }}\n");
+        let config = format!("{tls}{}{}", project.config(), if by_config { &variable } else { "" });
+        let door = door()
+            .config(config)
+            .env("PATH", project.search_path())
+            .env("XDG_STATE_HOME", state.path().to_str().unwrap());
+        let door = if by_config { door } else { door.env("NODE_EXTRA_CA_CERTS", given) }.start();
+        let trusted = json(&door, "/env").await["NODE_EXTRA_CA_CERTS"].as_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&trusted).unwrap();
+        let ours = std::fs::read_to_string(state.path().join("doorway/self-signed.crt")).unwrap();
+        assert!(text.contains(&ours), "{text}");
+        assert_eq!(
+            text.contains("the user's own\n-----END CERTIFICATE-----\n"),
+            given.ends_with("own.pem"),
+            "{given}: {text}"
+        );
+        if given == "nothing.pem" {
+            door.wait_for_log(|line| {
+                line["message"].as_str().is_some_and(|text| text.starts_with("NODE_EXTRA_CA_CERTS cannot be read"))
+            });
+        }
+    }
+}

@@ -5,12 +5,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::child::Program;
 use super::guard::guard;
+use super::listener::{self, Listener};
 use super::project::{Next, Project};
 use crate::upstream::{Address, Config, StartError};
 
@@ -72,6 +75,9 @@ pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Re
 /// Where an app that listens on [`HOST`] may be: which of them it is the system's resolver decides, once for each start.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
+/// How long the system's resolver may take to say where [`HOST`] is.
+const RESOLVER: Duration = Duration::from_secs(2);
+
 /// How many ports are looked at until one is free on all addresses of the loopback.
 const LOOKS: usize = 32;
 
@@ -106,14 +112,37 @@ pub fn is_taken(port: u16) -> bool {
     LOOPBACK.into_iter().any(is_taken)
 }
 
-/// Which address of the loopback takes connections on `port`, if one does. It stands for as long as the process runs.
-pub async fn listening(port: u16) -> Option<Address> {
+/// Where the process group `group` takes connections on `port`, if it does: by the kernel's word, so that a stranger who
+/// took the port on another address is not taken for the app. It stands for as long as the process runs.
+pub async fn listening(group: i32, port: u16) -> Option<Address> {
+    let looked = tokio::task::spawn_blocking(move || listener::find(group, port)).await;
+    let address = match looked.unwrap_or(Listener::Unknown) {
+        Listener::Nobody => return None,
+        Listener::At(address) => address,
+        Listener::Unknown => answering(port).await?,
+    };
+    Some(Address::Tcp { host: address.to_string(), port })
+}
+
+/// Which address of the loopback takes connections on `port`.
+async fn answering(port: u16) -> Option<IpAddr> {
     for address in LOOPBACK {
         if TcpStream::connect((address, port)).await.is_ok() {
-            return Some(Address::Tcp { host: address.to_string(), port });
+            return Some(address);
         }
     }
     None
+}
+
+/// Where the system does not know [`HOST`], what to do about it: Next then has no address to listen on.
+pub async fn missing_host() -> Option<String> {
+    let known = timeout(RESOLVER, tokio::net::lookup_host((HOST, 0))).await.ok().and_then(Result::ok);
+    if known.is_some_and(|mut addresses| addresses.next().is_some()) {
+        return None;
+    }
+    Some(format!(
+        "{HOST} has no address on this machine, and Next listens there: write \"127.0.0.1 {HOST}\" into /etc/hosts"
+    ))
 }
 
 /// A standalone build comes without `public` and its static files: container images copy them to their place, and here

@@ -3,6 +3,7 @@
 mod child;
 mod guard;
 mod launch;
+mod listener;
 mod output;
 mod prepare;
 mod project;

@@ -410,10 +410,10 @@ impl Task {
         info!(command = line, "starting the app");
         self.metrics.starts.inc();
         let mut child = program.spawn().map_err(|error| StartError(format!("{line:?} cannot be run: {error}")))?;
-        let found = OnceLock::new();
+        let (found, group) = (OnceLock::new(), child.id());
         let answered = timeout(config.start_timeout, async {
             let address = loop {
-                match launch::listening(port).await {
+                match launch::listening(group, port).await {
                     Some(address) => break address,
                     None => sleep(LOOK).await,
                 }
@@ -436,12 +436,15 @@ impl Task {
         if let Some(pool) = found.get() {
             pool.retire();
         }
+        let cure = launch::missing_host().await.map_or_else(String::new, |cure| format!(". {cure}"));
         Err(StartError(match early {
-            Some(Ok(status)) => format!("the app ended before it answered ({status}): its last lines above say why"),
+            Some(Ok(status)) => {
+                format!("the app ended before it answered ({status}): its last lines above say why{cure}")
+            }
             Some(Err(error)) => format!("the app cannot be waited for: {error}"),
             None => {
                 child.stop(config.stop_timeout).await;
-                format!("the app gave no answer within {:?}", config.start_timeout)
+                format!("the app gave no answer within {:?}{cure}", config.start_timeout)
             }
         }))
     }

@@ -40,7 +40,12 @@ const server = http.createServer((request, response) => {
   };
   ready ? answer() : held.push(answer);
 });
-server.listen(Number(port), host, () => console.log('it listens'));
+const listen = () => server.listen(Number(port), said('elsewhere') ? '127.0.1.1' : host, () => console.log('it listens'));
+if (said('stranger')) {
+  // Of another process group; it ends with this one, whose end closes its input.
+  const code = "require('http').createServer((_, r) => r.end('{\"command\":\"stranger\"}')).listen(process.argv[1], '127.0.0.1', () => console.log('there')); process.stdin.on('end', () => process.exit()).resume()";
+  require('child_process').spawn(process.execPath, ['-e', code, port], { detached: true, stdio: ['pipe', 'pipe', 'inherit'] }).stdout.once('data', listen);
+} else listen();
 process.on('SIGTERM', () => { if (!said('stubborn')) server.close(() => process.exit(143)); });
 "#;
 
