@@ -2,6 +2,8 @@
 //!
 //! Each is a `POST` to one of the app's own routes, signed as Standard Webhooks says, with the cookies and the
 //! `Authorization` of the client it is about, so that the app's session code works in it unchanged.
+//!
+#![doc = include_str!("README.md")]
 
 mod answer;
 mod breaker;

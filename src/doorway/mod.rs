@@ -1,4 +1,6 @@
 //! The roof: binds, runs and drains; the only room that knows every other.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod command_line;
 

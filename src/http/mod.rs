@@ -1,4 +1,6 @@
 //! One request: the types that every room shares, the connection it came on, and the layers around the answer.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod authority;
 pub mod body;

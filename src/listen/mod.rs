@@ -1,4 +1,6 @@
 //! Sockets to connections: bind, accept, PROXY protocol, permits, inherited sockets.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod proxy_protocol;
 

@@ -1,8 +1,12 @@
 //! River 2: WebSockets and their kin, from the upgrade to the hub.
 //!
-//! Each protocol is a folder with a [`door`]; all of them are in the list in [`Realtime::new`]. Every client passes the
-//! [`entrance`]. Behind it a [`session`] holds together how frames travel ([`link`]), how the client speaks
-//! ([`dialect`]) and who hears what ([`hub`]).
+//! Each protocol is a folder with a [`Door`](crate::realtime::door::Door); all of them are in the list in
+//! [`Realtime::new`](crate::realtime::Realtime::new). Every client passes the [`Entrance`](crate::realtime::entrance::Entrance).
+//! Behind it a [`Session`](crate::realtime::session::Session) holds together how frames travel
+//! ([`link`](crate::realtime::link)), how the client speaks ([`dialect`](crate::realtime::dialect)) and who hears what
+//! ([`hub`](crate::realtime::hub)).
+//!
+#![doc = include_str!("README.md")]
 #![expect(clippy::disallowed_methods, reason = "sweeper, drain and the watch on key files end with the drain's signal")]
 
 pub mod api;

@@ -2,6 +2,8 @@
 //!
 //! TLS 1.2 and 1.3 with the cipher suites that rustls deems safe. Absent on purpose: client certificates, OCSP stapling
 //! (authorities give it up), early data (it can be replayed).
+//!
+#![doc = include_str!("README.md")]
 
 mod acceptor;
 mod certificates;

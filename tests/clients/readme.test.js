@@ -1,10 +1,10 @@
-// README's tour is what the test app is made of, and its hooks do what they promise with the real libraries.
+// README is a front page; its links and those of the guides lead somewhere, and their code is code that runs.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { get } from "svelte/store";
@@ -12,40 +12,122 @@ import { effectScope, watch } from "vue";
 import WebSocket from "ws";
 import { config, Doorway } from "../browser/harness/doorway.js";
 import { eventually } from "../browser/harness/eventually.js";
-import { paths } from "../browser/harness/paths.js";
+import { paths, scratch } from "../browser/harness/paths.js";
 import { Relay } from "../browser/harness/relay.js";
 
-const readme = readFileSync(join(paths.root, "README.md"), "utf8");
+const read = (file) => readFileSync(join(paths.root, file), "utf8");
 
-/** README's blocks of code by what their first line, a comment, calls them. */
-const blocks = new Map(
-  [...readme.matchAll(/^```\w+\n(?:\/\/|#) ([^\n]+)\n(.*?)^```$/gms)].map(([, name, code]) => [name, code]),
-);
+/** Every guide: README, and what lies in the rooms beside the code. */
+const guides = ["README.md", ...markdown("src"), ...markdown("tests")];
 
-test("the tour's files are those of the test app", () => {
-  const files = [
-    "proxy.toml",
-    "lib/session.ts",
-    "lib/room.ts",
-    "lib/use-room.ts",
-    "app/sign-in/page.tsx",
-    "app/api/ws/route.ts",
-    "app/rooms/[room]/page.tsx",
-    "app/rooms/[room]/room.tsx",
-    "app/rooms/[room]/actions.ts",
-  ];
-  for (const file of files) assert.equal(blocks.get(file), readFileSync(join(paths.app, file), "utf8"), file);
-  // Nothing of our own is imported that the tour does not show.
-  for (const file of files) {
-    for (const [, name] of blocks.get(file).matchAll(/from "@\/(.+?)"/g)) {
-      assert.ok([".ts", ".tsx"].some((ending) => blocks.has(name + ending)), `${file} imports ${name}`);
+/** Links to lists that are made from the code, for as long as they are not there. */
+const awaited = ["src/realtime/close-codes.md", "src/telemetry/metrics.md"];
+
+function markdown(folder) {
+  const found = [];
+  for (const entry of readdirSync(join(paths.root, folder), { withFileTypes: true })) {
+    if (entry.name.startsWith(".") || ["node_modules", "target", "public"].includes(entry.name)) continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) found.push(...markdown(path));
+    else if (entry.name.endsWith(".md")) found.push(path);
+  }
+  return found;
+}
+
+/** The blocks of code of a guide. */
+function blocks(file) {
+  return [...read(file).matchAll(/^ *```(\S*)\n(.*?)^ *```$/gms)].map(([, language, code]) => ({ file, language, code }));
+}
+
+/** Where anybody may come in: with callbacks, a channel that no section names is the app's. */
+const OPEN = '[[realtime.channel]]\nmatch = "lobby"\nhistory = 10\n';
+
+/** A page's WebSocket: an address without a host means the page's own. */
+const at = (origin) =>
+  class extends WebSocket {
+    constructor(address) {
+      super(new URL(address, origin.replace("http", "ws")));
+      this.on("error", () => {}); // a browser says it on its console, and `close` follows
     }
+  };
+
+/** Compiles code as a bundler would, and says where it is now. */
+function transpiled(folder, name, code) {
+  const { ModuleKind, ScriptTarget, transpileModule } = createRequire(join(paths.app, "package.json"))("typescript");
+  const options = { compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 } };
+  const { outputText } = transpileModule(code, options);
+  const file = join(folder, `${name}.mjs`);
+  writeFileSync(file, outputText.replace(/"\.\/room"/g, '"./room.mjs"'));
+  return pathToFileURL(file).href;
+}
+
+const prose = (file) => read(file).replace(/^ *```.*?^ *```$/gms, "");
+
+/** What a forge makes of a heading's text for a link to it. */
+function anchors(file) {
+  const headings = [...prose(file).matchAll(/^#+ (.+)$/gm)].map(([, text]) => text);
+  return headings.map((text) => text.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replace(/ /g, "-"));
+}
+
+/** The block that begins with this comment. */
+function snippet(file, comment) {
+  const found = blocks(file).find(({ code }) => code.startsWith(`// ${comment}\n`));
+  assert.ok(found, `${file} has no ${comment}`);
+  return found.code;
+}
+
+test("README is a front page", () => {
+  assert.ok(read("README.md").trimEnd().split("\n").length <= 200);
+  for (const guide of guides.filter((file) => file.endsWith("README.md"))) {
+    assert.ok(read(guide).trimEnd().split("\n").length <= 300, guide);
   }
 });
 
-test("the Socket.IO chat's files are those of the test app", () => {
-  for (const file of ["app/api/socket-io/route.ts", "app/socket-io/chat.tsx"]) {
-    assert.equal(blocks.get(file), readFileSync(join(paths.app, file), "utf8"), file);
+test("every link leads to a file, and to a heading, that is there", () => {
+  const wrong = [];
+  for (const guide of guides) {
+    const text = prose(guide).replace(/`[^`]*`/g, "code");
+    for (const [, angled, plain] of text.matchAll(/\]\((?:<([^>]+)>|([^)\s]+))\)/g)) {
+      const target = angled ?? plain;
+      if (/^(https?|mailto):/.test(target)) continue;
+      const [path, anchor] = target.split("#");
+      const file = path ? relative(paths.root, resolve(paths.root, dirname(guide), path)) : guide;
+      if (awaited.includes(file)) continue;
+      if (file.startsWith("..") || !existsSync(join(paths.root, file))) wrong.push(`${guide}: ${target} is not there`);
+      else if (anchor && !anchors(file).includes(anchor)) wrong.push(`${guide}: ${target} has no such heading`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("README leads to every guide", () => {
+  const links = [...prose("README.md").matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => target);
+  const wrong = guides.filter((file) => file !== "README.md" && file.endsWith("README.md") && !links.includes(file));
+  assert.deepEqual(wrong, []);
+});
+
+test("code that is said to be from a file is from it", () => {
+  let compared = 0;
+  for (const { file, code } of guides.flatMap(blocks)) {
+    const [, source, rest] = /^(?:\/\/|#) from (\S+)\n(.*)$/s.exec(code) ?? [];
+    if (!source) continue;
+    assert.ok(read(source).includes(rest), `${file} has what is not in ${source}`);
+    compared += 1;
+  }
+  assert.ok(compared >= 2);
+});
+
+test("every block of code says its language, and is code", () => {
+  const { ModuleKind, ScriptTarget, transpileModule } = createRequire(join(paths.app, "package.json"))("typescript");
+  const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 };
+  for (const { file, language, code } of guides.flatMap(blocks)) {
+    assert.notEqual(language, "", `${file}: a block without a language\n${code}`);
+    // The beginning and the end of a file are no programs of their own: they are compared with it.
+    if (!["ts", "tsx"].includes(language) || code.startsWith("// from ")) continue;
+    const fileName = `snippet.${language}`;
+    const { diagnostics } = transpileModule(code, { compilerOptions, fileName, reportDiagnostics: true });
+    const wrong = diagnostics.map(({ messageText }) => messageText);
+    assert.deepEqual(wrong, [], `${file}\n${code}`);
   }
 });
 
@@ -60,37 +142,19 @@ describe("hooks", () => {
     const listen = { http: "127.0.0.1:0" };
     door = await Doorway.start(config({ app: { url }, listen, "realtime.channel": channel }));
     relay = await Relay.to(door.port("http"));
-    // As in a page: an address without a host means the page's own.
-    globalThis.WebSocket = class extends WebSocket {
-      constructor(address) {
-        super(new URL(address, relay.origin.replace("http", "ws")));
-        this.on("error", () => {}); // a browser says it on its console, and `close` follows
-      }
-    };
+    globalThis.WebSocket = at(relay.origin);
     // Where `vue` and `svelte` are found.
-    folder = mkdtempSync(join(import.meta.dirname, "node_modules/.readme-"));
-    compile("room", blocks.get("lib/room.ts"));
+    folder = scratch(join(import.meta.dirname, "node_modules"));
+    compile("room", read("tests/app/lib/room.ts"));
   });
   after(async () => {
     relay?.stop();
     await door?.stop();
     app?.close();
     app?.closeAllConnections();
-    if (folder && existsSync(folder)) rmSync(folder, { recursive: true });
   });
 
-  /** Compiles a block as a bundler would, and says where it is now. */
-  function compile(name, code) {
-    assert.ok(code, `README has no ${name}`);
-    const typescript = createRequire(join(paths.app, "package.json"))("typescript");
-    const { ModuleKind, ScriptTarget } = typescript;
-    const options = { compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 } };
-    const { outputText } = typescript.transpileModule(code, options);
-    const file = join(folder, `${name}.mjs`);
-    writeFileSync(file, outputText.replace(/"\.\/room"/g, '"./room.mjs"'));
-    return pathToFileURL(file).href;
-  }
-
+  const compile = (name, code) => transpiled(folder, name, code);
   const texts = (said) => said.filter(({ type }) => type === "broadcast").map(({ data }) => data);
   const subscriptions = async () => {
     const text = await (await door.admin("/metrics")).text();
@@ -123,7 +187,7 @@ describe("hooks", () => {
   }
 
   test("Vue: a composable that lives as long as its scope", async () => {
-    const { useRoom } = await import(compile("vue", blocks.get("use-room.ts, with Vue")));
+    const { useRoom } = await import(compile("vue", snippet("tests/app/README.md", "use-room.ts, with Vue")));
     const scope = effectScope();
     const opened = [];
     await tries("vue", (room) => {
@@ -138,7 +202,7 @@ describe("hooks", () => {
   });
 
   test("Svelte: a store that lives as long as it is read", async () => {
-    const { roomStore } = await import(compile("svelte", blocks.get("room-store.ts, with Svelte")));
+    const { roomStore } = await import(compile("svelte", snippet("tests/app/README.md", "room-store.ts, with Svelte")));
     let store;
     await tries("svelte", (room) => {
       store = roomStore(room);
@@ -149,4 +213,40 @@ describe("hooks", () => {
     await eventually("history again", () => texts(get(store)).length === 5);
     again();
   });
+});
+
+test("README's socket of ten lines hears what it says, and its route decides", async () => {
+  const [socket, route] = blocks("README.md").filter(({ language }) => language === "ts").map(({ code }) => code);
+  const folder = scratch(join(import.meta.dirname, "node_modules"));
+  const { POST } = await import(transpiled(folder, "route", `const signedIn = async () => "ada";\n${route}`));
+  const app = createServer(async (request, response) => {
+    if (request.method !== "POST") return response.end("app");
+    const body = Buffer.concat(await request.toArray());
+    const answer = await POST(new Request("http://app/api/ws", { method: "POST", body }));
+    response.writeHead(answer.status, { "content-type": "application/json" }).end(await answer.text());
+  }).listen(0, "127.0.0.1");
+  await once(app, "listening");
+  const url = `http://127.0.0.1:${app.address().port}`;
+  const callbacks = { events: ["connect", "message"] };
+  const door = await Doorway.start(config({ app: { url }, callbacks, listen: { http: "127.0.0.1:0" } }), [], OPEN);
+  try {
+    const heard = [];
+    const page = { WebSocket: at(door.origin("http")), console: { log: (said) => heard.push(said) } };
+    const opened = Function("WebSocket", "console", `${socket}\nreturn socket;`)(page.WebSocket, page.console);
+    await eventually("what it said", () => heard.length === 3);
+    assert.deepEqual(heard.map(({ type, data }) => [type, data]), [
+      ["subscribed", undefined],
+      ["echo", "hello"],
+      ["broadcast", "hello"],
+    ]);
+    const promised = [...socket.matchAll(/^\/\/ \{"type":"(\w+)"/gm)].map(([, type]) => type);
+    assert.deepEqual(promised, heard.map(({ type }) => type));
+    opened.send("spam");
+    await eventually("a refusal", () => heard.some(({ type, message }) => type === "error" && /mind your words/.test(message)));
+    opened.close();
+  } finally {
+    await door.stop();
+    app.close();
+    app.closeAllConnections();
+  }
 });

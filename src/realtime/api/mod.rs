@@ -2,6 +2,8 @@
 //!
 //! `operation` is what can be done, `form` how it looks as JSON, and this file is what a request passes on its way:
 //! caller, route, body, `Idempotency-Key`, rate.
+//!
+#![doc = include_str!("README.md")]
 
 mod bearer;
 mod body;

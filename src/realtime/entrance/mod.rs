@@ -1,4 +1,6 @@
 //! What every client passes on its way in, whichever door it takes: its origin, a place, its token, the app's consent.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod admission;
 pub mod authorizer;

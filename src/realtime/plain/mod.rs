@@ -1,4 +1,6 @@
 //! Plain clients: a stock `WebSocket` or `EventSource`, and `fetch` for what a channel has kept.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod machine;
 

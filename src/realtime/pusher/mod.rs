@@ -1,4 +1,6 @@
 //! Pusher Channels: sockets at `/app/KEY` and the REST API at `/apps/ID/…`, both also below the hub's path.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod key;
 pub mod machine;

@@ -1,4 +1,6 @@
 //! The stock Socket.IO client: Engine.IO requests in, a Socket.IO conversation behind.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod app_format;
 pub mod engineio;
