@@ -1,5 +1,7 @@
 //! Plain clients: a stock `WebSocket` or `EventSource`, and `fetch` for what a channel has kept.
 //!
+//! The door is here; its three ways in are `socket`, `event_stream` and `history`, and `machine` is how they speak.
+//!
 #![doc = include_str!("README.md")]
 
 pub mod machine;

@@ -1,5 +1,8 @@
 //! Pusher Channels: sockets at `/app/KEY` and the REST API at `/apps/ID/…`, both also below the hub's path.
 //!
+//! `route` says which of them a request is for; `socket`, `fallback` and `auth` let clients in, `rest` is the API of the app's
+//! server, `webhooks` tells it what happens, and `machine` is how a client speaks.
+//!
 #![doc = include_str!("README.md")]
 
 pub mod key;

@@ -1,4 +1,7 @@
-//! The stock Socket.IO client: Engine.IO requests in, a Socket.IO conversation behind.
+//! Socket.IO: the stock client, at `/socket.io/` and below the hub's path.
+//!
+//! `engineio` is what carries it: requests, sessions, transports. `machine` is the conversation on top, and `app_format` how its
+//! events look to the app.
 //!
 #![doc = include_str!("README.md")]
 
