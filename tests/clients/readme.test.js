@@ -100,6 +100,16 @@ test("every link leads to a file, and to a heading, that is there", () => {
   assert.deepEqual(wrong, []);
 });
 
+test("every path of this repository that a guide names is there", () => {
+  const wrong = [];
+  for (const guide of guides) {
+    for (const [, path] of prose(guide).matchAll(/`((?:src|tests|systemd|\.ci)\/[\w./-]+)`/g)) {
+      if (!existsSync(join(paths.root, path))) wrong.push(`${guide}: ${path}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
 test("README leads to every guide", () => {
   const links = [...prose("README.md").matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => target);
   const wrong = guides.filter((file) => file !== "README.md" && file.endsWith("README.md") && !links.includes(file));
