@@ -59,7 +59,7 @@ const PURE: &[&str] = &[
     "src/realtime/socketio/machine",
     "src/realtime/pusher/machine",
     "src/realtime/vocabulary",
-    "src/http/connection/http1/guard.rs",
+    "src/http/connection/http1/request_validator.rs",
     "src/http/chunked.rs",
     "src/http/field_line.rs",
     "src/http/connection/http1/head.rs",

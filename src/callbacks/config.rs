@@ -11,6 +11,7 @@ use super::remote::Remote;
 use super::signature::Secret;
 use crate::settings::{Pattern, Section, Size};
 
+/// The section `[callbacks]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// What the app is asked about. Default nothing: the hub does it all alone.

@@ -1,5 +1,4 @@
 //! What a listener for https needs to know, replaced as a whole when certificates or settings change.
-#![expect(clippy::disallowed_methods, reason = "certificates are followed until the drain's signal")]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -3,6 +3,7 @@
 //! TLS 1.2 and 1.3 with the cipher suites that rustls deems safe. Absent on purpose: client certificates, OCSP stapling
 //! (authorities give it up), early data (it can be replayed).
 //!
+#![expect(clippy::disallowed_methods, reason = "certificates are followed until the drain's signal")]
 #![doc = include_str!("README.md")]
 
 mod acceptor;

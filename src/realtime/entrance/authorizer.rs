@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
+use crate::http::Facts;
 use crate::realtime::vocabulary::{
     Command, ConnectionId, Extras, Identity, Inquiry, LeaveKind, Payload, Refusal, Rights,
 };
@@ -65,6 +67,23 @@ pub struct ConnectionInfo {
     /// Those of the request, as they came.
     pub headers: HeaderMap,
     pub request_id: String,
+}
+
+impl ConnectionInfo {
+    /// That of a connection that came, or now asks, by this request.
+    pub fn of(connection: ConnectionId, dialect: &'static str, request: &Parts, facts: &Facts) -> ConnectionInfo {
+        let root = || PathAndQuery::from_static("/");
+        ConnectionInfo {
+            connection,
+            dialect,
+            client: facts.client,
+            scheme: facts.scheme.clone(),
+            authority: facts.authority.clone(),
+            target: request.uri.path_and_query().cloned().unwrap_or_else(root),
+            headers: request.headers.clone(),
+            request_id: facts.request_id.as_str().to_owned(),
+        }
+    }
 }
 
 /// What becomes of a command.

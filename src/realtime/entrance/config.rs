@@ -5,6 +5,7 @@ use crate::http::path::misspelt;
 use crate::realtime::link::websocket;
 use crate::settings::Section;
 
+/// The keys of `[realtime]` that are about coming in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where WebSocket upgrades end in the hub. Default `/api/ws`.

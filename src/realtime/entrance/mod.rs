@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
@@ -313,17 +312,11 @@ impl Entrance {
             return Ok(());
         }
         let authorizer = &self.authorizer;
-        let root = || PathAndQuery::from_static("/");
-        let connection = Arc::new(ConnectionInfo {
-            connection: admitted.client.id(),
-            dialect: admitted.arrival.dialect,
-            client: facts.client,
-            scheme: facts.scheme.clone(),
-            authority: facts.authority.clone(),
-            target: request.uri.path_and_query().cloned().unwrap_or_else(root),
-            headers: if asks { request.headers.clone() } else { HeaderMap::new() },
-            request_id: facts.request_id.as_str().to_owned(),
-        });
+        let mut connection = ConnectionInfo::of(admitted.client.id(), admitted.arrival.dialect, request, facts);
+        if !asks {
+            connection.headers = HeaderMap::new();
+        }
+        let connection = Arc::new(connection);
         let connect =
             Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None, recovered: false };
         if !matches!(when, AuthorizeAt::Protocol)

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
@@ -16,7 +15,7 @@ use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};
 use crate::realtime::entrance::authorizer::ConnectionInfo;
 use crate::realtime::entrance::{self, facts};
-use crate::realtime::vocabulary::{Command, Identity, Refusal, Subscribe};
+use crate::realtime::vocabulary::{Channel, Command, Identity, Refusal, Subscribe};
 
 /// The longest form that is read, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -72,31 +71,8 @@ impl PusherDoor {
             if self.hub.is_for_app_alone(&in_hub) {
                 return Err(no("Only the app lets clients into this channel."));
             }
-            let mut has_consent = false;
-            if self.app.asks() {
-                let root = || PathAndQuery::from_static("/");
-                let info = Arc::new(ConnectionInfo {
-                    connection,
-                    dialect: DIALECT,
-                    client: facts.client,
-                    scheme: facts.scheme.clone(),
-                    authority: facts.authority.clone(),
-                    target: request.uri.path_and_query().cloned().unwrap_or_else(root),
-                    headers: request.headers.clone(),
-                    request_id: facts.request_id.as_str().to_owned(),
-                });
-                let wish = Command::Subscribe(Subscribe::to(in_hub.clone()));
-                if let Some(asking) = self.entrance.authorizer().authorize(&info, Some(&identity), &wish) {
-                    asking.await.outcome.map_err(|refusal| match refusal {
-                        Refusal::Unavailable | Refusal::TooMany { .. } => {
-                            Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked just now: try again.")
-                        }
-                        refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
-                    })?;
-                    has_consent = true;
-                }
-            }
-            if !has_consent && self.hub.is_kept_from(connection, &in_hub) {
+            let info = ConnectionInfo::of(connection, DIALECT, &request, &facts);
+            if !self.has_consent(info, &identity, &in_hub).await? && self.hub.is_kept_from(connection, &in_hub) {
                 return Err(no("The app has not let this connection into this channel."));
             }
             let data = channel.starts_with("presence-").then(|| about(user, &identity, "user_id"));
@@ -111,6 +87,31 @@ impl PusherDoor {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         CORS.share(response.headers_mut(), &from);
         Ok(response)
+    }
+
+    /// Whether the app, where it is asked about such, has said that the connection may hear the channel.
+    ///
+    /// # Errors
+    /// 403 where it has said no, 503 where it cannot be asked.
+    async fn has_consent(
+        &self,
+        info: ConnectionInfo,
+        identity: &Arc<Identity>,
+        channel: &Channel,
+    ) -> Result<bool, Failure> {
+        if !self.app.asks() {
+            return Ok(false);
+        }
+        let wish = Command::Subscribe(Subscribe::to(channel.clone()));
+        let asking = self.entrance.authorizer().authorize(&Arc::new(info), Some(identity), &wish);
+        let Some(asking) = asking else { return Ok(false) };
+        let outcome = asking.await.outcome.map(|_| true);
+        outcome.map_err(|refusal| match refusal {
+            Refusal::Unavailable | Refusal::TooMany { .. } => {
+                Failure::us(StatusCode::SERVICE_UNAVAILABLE, "The app cannot be asked just now: try again.")
+            }
+            refusal => Failure::client(StatusCode::FORBIDDEN, refusal.to_string()),
+        })
     }
 
     /// The app of `key` if Doorway signs for it; the first such without a key.

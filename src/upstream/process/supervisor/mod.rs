@@ -4,8 +4,10 @@
     reason = "the app outlives the drain: who stops it waits for it, see Upstream::stop"
 )]
 
+mod starting;
+
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,28 +16,21 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::child::Child;
-use super::launch;
-use super::prepare::prepare;
-use super::project::{Next, Project};
 use crate::build::{Build, Home};
 use crate::drain::Signal;
 use crate::settings::Live;
 use crate::upstream::gate::Gate;
 use crate::upstream::jitter::jitter;
-use crate::upstream::keeper::{keep, probe};
+use crate::upstream::keeper::keep;
 use crate::upstream::metrics::Metrics;
 use crate::upstream::pool::Pool;
+use crate::upstream::process::child::Child;
+use crate::upstream::process::prepare::prepare;
+use crate::upstream::process::project::{Next, Project};
 use crate::upstream::{Config, Reloaded, StartError};
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
 const SOON: Duration = Duration::from_secs(60);
-/// Between two looks whether a starting app answers.
-const LOOK: Duration = Duration::from_millis(50);
-/// How often a start is tried on another port when the first was taken meanwhile.
-const PORTS: usize = 3;
-/// How often, when another build was put into its place meanwhile.
-const BUILDS: usize = 3;
 
 /// The way to the task that keeps the app running. Dropped, the app ends at once.
 pub struct Supervisor {
@@ -355,99 +350,6 @@ impl Task {
     fn whole(&self) -> Result<Build, StartError> {
         Project::inspect(&self.directory, &self.config.get().dist)?.build()
     }
-
-    /// Starts what lies in the app's folder now, which may be another than before.
-    async fn start_anew(&mut self) -> Result<Running, StartError> {
-        let config = self.config.get();
-        let project = Project::inspect(&self.directory, &config.dist)?;
-        let place = project.directory.display();
-        let next = project.next().ok_or_else(|| StartError(format!("next is not installed in {place}")))?;
-        if !config.dev {
-            project.build()?;
-        }
-        let (project, next) = (std::mem::replace(&mut self.project, project), std::mem::replace(&mut self.next, next));
-        let started = self.start().await;
-        if started.is_err() {
-            // The one before runs on, and is what is started again if it ends.
-            (self.project, self.next) = (project, next);
-        }
-        started
-    }
-
-    /// Starts the app and waits for its first answer.
-    async fn start(&self) -> Result<Running, StartError> {
-        let (mut ports, mut builds) = (1, 1);
-        loop {
-            let port = launch::free_port().map_err(|error| StartError(format!("there is no free port: {error}")))?;
-            match self.start_on(port).await {
-                Err(_) if ports < PORTS && launch::is_taken(port) => ports += 1,
-                Ok(running) if running.build.as_ref().is_some_and(|build| !build.is_there()) => {
-                    // It may have read files of both.
-                    self.give_up(running).await;
-                    if builds == BUILDS {
-                        let place = self.project.dist.display();
-                        return Err(StartError(format!("the build in {place} changes while the app starts")));
-                    }
-                    builds += 1;
-                    self.project.build()?;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// Ends an app that was never asked anything.
-    async fn give_up(&self, running: Running) {
-        running.pool.retire();
-        running.child.stop(self.config.get().stop_timeout).await;
-    }
-
-    async fn start_on(&self, port: u16) -> Result<Running, StartError> {
-        let config = self.config.get();
-        let build = if config.dev { None } else { Build::read(&self.project.dist) };
-        let program = launch::program(&self.project, &self.next, &config, port)?;
-        let line = program.command_line();
-        info!(command = line, "starting the app");
-        self.metrics.starts.inc();
-        let mut child = program.spawn().map_err(|error| StartError(format!("{line:?} cannot be run: {error}")))?;
-        let (found, group) = (OnceLock::new(), child.id());
-        let answered = timeout(config.start_timeout, async {
-            let address = loop {
-                match launch::listening(group, port).await {
-                    Some(address) => break address,
-                    None => sleep(LOOK).await,
-                }
-            };
-            let pool = found.get_or_init(|| Pool::new(address, Arc::clone(&config), self.metrics.clone()));
-            // Next listens before it is ready; what counts is an answer.
-            while probe(pool).await.is_err() {
-                sleep(LOOK).await;
-            }
-            Arc::clone(pool)
-        });
-        let early = tokio::select! {
-            answered = answered => match answered {
-                Ok(pool) => return Ok(Running { child, pool, since: Instant::now(), build, config: Arc::clone(&config) }),
-                Err(_) => None,
-            },
-            status = child.wait() => Some(status),
-            () = self.closing.cancelled() => return Err(StartError("the app is being stopped".into())),
-        };
-        if let Some(pool) = found.get() {
-            pool.retire();
-        }
-        let cure = launch::missing_host().await.map_or_else(String::new, |cure| format!(". {cure}"));
-        Err(StartError(match early {
-            Some(Ok(status)) => {
-                format!("the app ended before it answered ({status}): its last lines above say why{cure}")
-            }
-            Some(Err(error)) => format!("the app cannot be waited for: {error}"),
-            None => {
-                child.stop(config.stop_timeout).await;
-                format!("the app gave no answer within {:?}{cure}", config.start_timeout)
-            }
-        }))
-    }
 }
 
 /// A build for people; in development there is none.
@@ -460,7 +362,7 @@ async fn retire(old: Running, grace: Duration) {
     let Running { child, pool, .. } = old;
     let idle = async {
         while pool.in_use() > 0 {
-            sleep(LOOK).await;
+            sleep(starting::LOOK).await;
         }
     };
     let _ = timeout(grace, idle).await;
