@@ -1,6 +1,6 @@
 //! Doorway: the front door of a self-hosted Next.js app.
 //!
-//! Two rivers share their first half, part at `doorway::dispatch`, and never braid again:
+//! Two rivers share their first half, part at `server::dispatch`, and never braid again:
 //!
 //! ```text
 //! HTTP request       listen → tls → http (one connection) → the onion of layers → dispatch → upstream | files
@@ -12,24 +12,24 @@
 //!
 //! # The life of a request
 //!
-//! In the order of what is called; `tests/map.rs` sees to it that each is there.
+//! In the order of what is called; `tests/map.rs` checks that each is there.
 //!
 //! 1. `listen::accept::accept`: while there is a place, a connection is accepted, and gets a task with a drain guard.
-//! 2. `listen::entrance::Entrance::receive`: its PROXY header, and by `tls::acceptor::Acceptor::accept` its TLS handshake.
-//! 3. `http::connection::serve`: one connection; `http::http1::serve` behind a guard that checks the bytes before hyper
-//!    sees them, or `http::http2::serve`.
-//! 4. `doorway::stack::build`: the layers, outermost first, a reason a line: the log, failures, upgrades, uploads, the one
-//!    canonical meaning of a request, https, compression. Each is a file of `http`.
-//! 5. `http::canonical::canonicalise`: what has two meanings is refused here.
-//! 6. `doorway::dispatch::Dispatch::call`: who answers: the API, a door of the hub, nobody (callbacks are ours alone), a
+//! 2. `listen::connection_setup::ConnectionSetup::receive`: its PROXY header, and by `tls::acceptor::Acceptor::accept` its TLS handshake.
+//! 3. `http::connection::serve`: one connection; `http::connection::http1::serve` behind a validator that reads the bytes before hyper
+//!    sees them, or `http::connection::http2::serve`.
+//! 4. `server::stack::build`: the layers, outermost first, a reason a line: the log, failures, upgrades, uploads, the one
+//!    canonical meaning of a request, https, compression. Each is a file of `http::layer`.
+//! 5. `http::layer::canonical::canonicalise`: what has two meanings is refused here.
+//! 6. `server::dispatch::Dispatch::call`: who answers: the API, a door of the hub, nobody (callbacks are ours alone), a
 //!    tunnel, else:
 //! 7. `files::Files::answer`: what is on disk, without waking Node.
-//! 8. `upstream::Upstream::send`, and in it `upstream::send::journey`: `upstream::gate::Gate::enter` waits while the app is
+//! 8. `upstream::Upstream::send`, and in it `upstream::send::journey`: `upstream::availability::Availability::acquire` waits while the app is
 //!    away, `upstream::rewrite::request::head` writes the request anew, `upstream::pool::Pool::connect` finds a connection,
 //!    `upstream::exchange::ask` asks; what cannot have been heard is asked again.
-//! 9. `upstream::send::respond`: the answer, its headers mended by `upstream::rewrite::origin::mend`; a tunnel's answer (101) is
-//!    made by `upstream::tunnel::open`.
-//! 10. `http::compress::Settings::apply`, then `http::rescue::Rescue::answer` where it failed, and `http::access::Accessed::call`
+//! 9. `upstream::rewrite::response::response`: the answer with its headers rewritten, whether it came by `upstream::send::send` or
+//!    is the 101 of `upstream::tunnel::open`.
+//! 10. `http::layer::compress::Settings::apply`, then `http::layer::rescue::Rescue::answer` where it failed, and `http::layer::access::Access::call`
 //!     writes a line when its last byte is gone.
 //!
 //! # The life of a message
@@ -45,7 +45,7 @@
 //!    `realtime::link::websocket::WebSocket::poll_receive`.
 //! 5. `realtime::plain::machine::Machine::receive`: the frame becomes a command.
 //! 6. `realtime::session::commands::Session::command`: where the authorizer (`realtime::app_authorizer::AppAuthorizer::authorize`,
-//!    which asks `app::App::ask`) has a say, its decision is waited for, and what comes behind waits too; then
+//!    which asks `callbacks::App::ask`) has a say, its decision is waited for, and what comes behind waits too; then
 //!    `realtime::session::commands::Session::carry_out`.
 //! 7. `realtime::hub::client::publishing::Client::publish` holds it against the channel's policy.
 //! 8. `realtime::hub::publish::Hub::publish_in`: under the channel's lock it gets its position from
@@ -63,8 +63,8 @@
 //! | `[listen]` | [`listen`] |
 //! | `[tls]` | [`tls`] |
 //! | `[http]` | [`http`] |
-//! | `[compress]` | [`http::compress`] |
-//! | `[https]` | [`http::redirect`] |
+//! | `[compress]` | [`http::layer::compress`] |
+//! | `[https]` | [`http::layer::redirect`] |
 //! | `[app]` | [`upstream`] |
 //! | `[files]` | [`files`] |
 //! | `[realtime]` | [`realtime::entrance`], [`realtime::hub`], and `restarts` [`realtime`] itself |
@@ -74,7 +74,7 @@
 //! | `[realtime.plain]` | [`realtime::plain`] |
 //! | `[[realtime.socketio]]` | [`realtime::socketio`] |
 //! | `[[realtime.pusher]]` | [`realtime::pusher`] |
-//! | `[callbacks]` | [`app`] |
+//! | `[callbacks]` | [`callbacks`] |
 //! | `[api]` | [`realtime::api`] |
 //! | `[admin]` | [`admin`] |
 //! | `[log]` | [`telemetry`] |
@@ -85,8 +85,8 @@
 //! - **a key**: in its room's `config.rs` a field with doc, unit and default, a line in `Default` and one in `read`; in
 //!   `proxy.toml` at its place. `tests/it/config.rs` fails until both agree. What only a restart changes is named in the
 //!   room's `needs_restart`.
-//! - **a metric**: in its room's `numbers.rs` (`metrics.rs`) a field and a `register` with its help; names come without `doorway_`.
-//! - **a layer**: a file in `http` like `http/bodiless.rs`, and in `doorway::stack::build` a line with the reason for its place. What is
+//! - **a metric**: in its room's `metrics.rs` a field and a `register` with its help; names come without `doorway_`.
+//! - **a layer**: a file in `http/layer` like `bodiless.rs`, and in `server::stack::build` a line with the reason for its place. What is
 //!   for the app's answers alone is a line in `upstream::rewrite`.
 //! - **a protocol**: a folder in `realtime`; [the steps](realtime/index.html#how-to-add-a-protocol).
 //!
@@ -97,7 +97,7 @@
 //! 3. Every queue is bounded and says at its definition what happens when it is full.
 //! 4. Every task that serves somebody holds a drain guard ([`drain::Signal::guard`]), so that a drain waits for it. hyper's
 //!    connection future ends at the upgrade: sockets are drained by the hub. Exceptions: who tells others of what was done
-//!    (callbacks of a disconnect, webhooks) holds a late guard ([`drain::Signal::herald`]) and is waited for after all others;
+//!    (callbacks of a disconnect, webhooks) holds a late guard ([`drain::Signal::late_guard`]) and is waited for after all others;
 //!    the hub's sweeper, the flushers, and whoever watches files, the app or the clock hold none: they serve nobody.
 //! 5. Errors name who is at fault (client, app, us); one layer turns them into answers.
 //! 6. Rooms own their state and their section of the config; the roof hands each its part.
@@ -129,11 +129,11 @@
 //! | holder, share | who counts as one where something is bounded, and how much of it he may have |
 //! | facts | what was found out about a request: client, scheme, host, id |
 //! | failure | an error on its way to the one layer that answers it |
-//! | drain, guard, herald | stopping; what is waited for; what is waited for last |
+//! | drain, guard, late_guard | stopping; what is waited for; what is waited for last |
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "the tasks of a test end with it"))]
 
 /// The roof, the only room that knows every other: bind, run, drain; the onion; which room answers.
-pub mod doorway;
+pub mod server;
 /// `proxy.toml`: one section a room, and the checks across sections.
 pub mod config;
 /// The operator's door: health and metrics.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use doorway::doorway::command_line;
+use doorway::server::command_line;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,7 +11,7 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "doorway",
+            "server",
             "config",
             "admin",
             "realtime",

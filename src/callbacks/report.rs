@@ -1,5 +1,5 @@
 //! News that nobody waits for: kept in order of arrival, tried until the app has it or its time is over.
-#![expect(clippy::disallowed_methods, reason = "reports hold heralds: they are waited for after all else")]
+#![expect(clippy::disallowed_methods, reason = "reports hold late guards: they are waited for after all else")]
 
 use std::sync::{Arc, Weak};
 
@@ -35,7 +35,7 @@ pub fn start(app: &Arc<App>, mut queue: mpsc::Receiver<Report>, mut drain: Signa
     let app = Arc::downgrade(app);
     tokio::spawn(async move {
         // Reports hold the drain (until its deadline), so that a closing door still says who left.
-        let _herald = drain.herald();
+        let _late_guard = drain.late_guard();
         loop {
             let report = tokio::select! {
                 biased;
@@ -46,7 +46,7 @@ pub fn start(app: &Arc<App>, mut queue: mpsc::Receiver<Report>, mut drain: Signa
                 }
             };
             let (Some(report), Some(strong)) = (report, app.upgrade()) else { return };
-            let guard = drain.herald();
+            let guard = drain.late_guard();
             let places = strong.config.borrow().concurrency;
             while strong.metrics.reports_waiting.get() >= i64::try_from(places).unwrap_or(i64::MAX) {
                 sleep(std::time::Duration::from_millis(20)).await;

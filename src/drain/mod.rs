@@ -30,27 +30,27 @@ pub struct Drain {
     phase: watch::Sender<Phase>,
     tasks: TaskTracker,
     /// Those that tell of what the others did, and so end after them.
-    heralds: TaskTracker,
+    late_guards: TaskTracker,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Drain { phase: watch::Sender::new(Phase::Running), tasks: TaskTracker::new(), heralds: TaskTracker::new() }
+        Drain { phase: watch::Sender::new(Phase::Running), tasks: TaskTracker::new(), late_guards: TaskTracker::new() }
     }
 }
 
 impl Drain {
     pub fn signal(&self) -> Signal {
-        Signal { phase: self.phase.subscribe(), tasks: self.tasks.clone(), heralds: self.heralds.clone() }
+        Signal { phase: self.phase.subscribe(), tasks: self.tasks.clone(), late_guards: self.late_guards.clone() }
     }
 
-    /// Begins draining, waits until every guard is dropped and then every herald's, or `grace` is over, and ends what is
+    /// Begins draining, waits until every guard is dropped and then every late_guard's, or `grace` is over, and ends what is
     /// left. Says how many that was.
     pub async fn drain(&self, grace: Duration) -> usize {
         let deadline = Instant::now() + grace;
         self.phase.send_replace(Phase::Draining { deadline });
         let mut left = 0;
-        for tracker in [&self.tasks, &self.heralds] {
+        for tracker in [&self.tasks, &self.late_guards] {
             tracker.close();
             if left == 0 && timeout_at(deadline, tracker.wait()).await.is_err() {
                 left = tracker.len();
@@ -63,7 +63,7 @@ impl Drain {
 
     /// After the end: waits until every guard is dropped, at most for `moment`.
     pub async fn settle(&self, moment: Duration) {
-        let _ = timeout(moment, async { (self.tasks.wait().await, self.heralds.wait().await) }).await;
+        let _ = timeout(moment, async { (self.tasks.wait().await, self.late_guards.wait().await) }).await;
     }
 
     /// Ends everything now.
@@ -71,7 +71,7 @@ impl Drain {
         self.phase.send_replace(Phase::Ended);
     }
 
-    /// How many guards are held, those of heralds apart.
+    /// How many guards are held, late guards apart.
     pub fn under_way(&self) -> usize {
         self.tasks.len()
     }
@@ -82,7 +82,7 @@ impl Drain {
 pub struct Signal {
     phase: watch::Receiver<Phase>,
     tasks: TaskTracker,
-    heralds: TaskTracker,
+    late_guards: TaskTracker,
 }
 
 impl Signal {
@@ -94,7 +94,7 @@ impl Signal {
         self.phase() == Phase::Running
     }
 
-    /// How many guards are held, those of heralds apart.
+    /// How many guards are held, late guards apart.
     pub fn under_way(&self) -> usize {
         self.tasks.len()
     }
@@ -106,8 +106,8 @@ impl Signal {
 
     /// The same for who tells others of what is done here: it may live as long as the door does, is waited for after all
     /// others, and is to end once it is [`quiet`](Signal::quiet) and all is told.
-    pub fn herald(&self) -> Guard {
-        Guard { _token: self.heralds.token() }
+    pub fn late_guard(&self) -> Guard {
+        Guard { _token: self.late_guards.token() }
     }
 
     /// Resolves when draining begins, with its deadline; at once if it has begun. Cancel-safe.
@@ -158,7 +158,7 @@ mod tests {
     async fn heralds_are_waited_for_when_nobody_is_served_any_more() {
         let drain = Drain::default();
         let (mut signal, guard) = (drain.signal(), drain.signal().guard());
-        let herald = signal.herald();
+        let late_guard = signal.late_guard();
         assert_eq!(drain.under_way(), 1);
         let serving = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -169,7 +169,7 @@ mod tests {
             signal.quiet().await;
             let quiet = Instant::now();
             tokio::time::sleep(Duration::from_secs(3)).await;
-            drop(herald);
+            drop(late_guard);
             (quiet, Instant::now())
         });
         assert_eq!(drain.drain(Duration::from_secs(10)).await, 0);
@@ -178,7 +178,7 @@ mod tests {
         assert!(quiet >= serving.await.unwrap() && ended >= told);
 
         let drain = Drain::default();
-        let _herald = drain.signal().herald();
+        let _late_guard = drain.signal().late_guard();
         assert_eq!(drain.drain(Duration::from_secs(1)).await, 1, "at most until the deadline");
     }
 

@@ -33,7 +33,7 @@ pub enum Failed {
 }
 
 impl Failed {
-    /// Every [`reason`](Failed::reason) there is.
+    /// Every [`label`](Failed::label) there is.
     pub const REASONS: [&'static str; 7] =
         ["timeout", "gone", "plain_http", "not_tls", "refused_by_client", "disagreement", "broken"];
 

@@ -8,9 +8,9 @@ mod response_body;
 mod config;
 mod connection;
 mod exchange;
-mod gate;
+mod availability;
 mod jitter;
-mod keeper;
+mod health;
 mod metrics;
 mod pool;
 mod process;
@@ -36,7 +36,7 @@ use crate::drain::Signal;
 use crate::http::{Failure, Request, Response, UpstreamTime};
 use crate::settings::Live;
 use crate::telemetry::Registry;
-use gate::Gate;
+use availability::Availability;
 use metrics::Metrics;
 use pool::Pool;
 use process::Supervisor;
@@ -44,7 +44,7 @@ use process::Supervisor;
 /// The app behind the door: one that runs already, or one that this process starts and keeps running.
 pub struct Upstream {
     config: Live<Config>,
-    gate: Arc<Gate>,
+    availability: Arc<Availability>,
     drain: Signal,
     metrics: Metrics,
     tunnels: tunnel::Places,
@@ -83,17 +83,17 @@ impl Upstream {
     pub async fn start(config: &Config, drain: Signal, registry: &mut Registry) -> Result<Upstream, StartError> {
         let metrics = Metrics::new(registry);
         let config = Live::new(config.clone());
-        let gate = Arc::new(Gate::new(config.clone(), metrics.clone()));
+        let availability = Arc::new(Availability::new(config.clone(), metrics.clone()));
         let section = config.get();
         let home = Live::new(section.dir.clone().map(|directory| Home { directory, build: None }));
         let supervisor = if section.is_supervised() {
-            let (config, gate, home) = (config.clone(), Arc::clone(&gate), home.clone());
-            Some(Supervisor::start(config, gate, metrics.clone(), drain.clone(), home).await?)
+            let (config, availability, home) = (config.clone(), Arc::clone(&availability), home.clone());
+            Some(Supervisor::start(config, availability, metrics.clone(), drain.clone(), home).await?)
         } else {
             None
         };
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
-        let upstream = Upstream { config, gate, drain, metrics, tunnels, home, supervisor };
+        let upstream = Upstream { config, availability, drain, metrics, tunnels, home, supervisor };
         if upstream.supervisor.is_none() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
@@ -108,7 +108,7 @@ impl Upstream {
 
     /// True while the app answers, or where there is none.
     pub fn is_ready(&self) -> bool {
-        self.is_off() || self.gate.answers()
+        self.is_off() || self.availability.answers()
     }
 
     /// True where there is no app, on purpose.
@@ -124,7 +124,7 @@ impl Upstream {
         self.config.set(config.clone());
         match (&self.supervisor, &config.url) {
             (Some(supervisor), _) => return supervisor.reload(&self.metrics),
-            (None, _) if config.off => self.gate.vacate(),
+            (None, _) if config.off => self.availability.clear(),
             (None, Some(url)) if *before != *config => self.lead_to(url.clone()),
             _ => {}
         }
@@ -170,7 +170,7 @@ impl Upstream {
             return Err(Failure::client(StatusCode::NOT_FOUND, "There is nothing at this address."));
         }
         let asked = Instant::now();
-        let mut response = send::send(&self.gate, request).await?;
+        let mut response = send::send(&self.availability, request).await?;
         response.extensions_mut().insert(UpstreamTime(asked.elapsed()));
         Ok(response)
     }
@@ -192,18 +192,18 @@ impl Upstream {
     /// # Errors
     /// As for [`send`](Upstream::send); 503 also when there are too many tunnels.
     pub async fn tunnel(&self, request: Request) -> Result<Response, Failure> {
-        tunnel::open(&self.gate, &self.config.get(), &self.tunnels, &self.drain, request).await
+        tunnel::open(&self.availability, &self.config.get(), &self.tunnels, &self.drain, request).await
     }
 
     /// Asks at `address` from now on, once a connection can be had there.
     fn lead_to(&self, address: Address) {
-        let is_new = self.gate.address() != Some(address.clone());
+        let is_new = self.availability.address() != Some(address.clone());
         let pool = Pool::new(address, self.config.get(), self.metrics.clone());
         if is_new {
-            self.gate.appoint(&pool)
+            self.availability.set_candidate(&pool)
         } else {
-            self.gate.install(&pool)
+            self.availability.promote(&pool)
         }
-        tokio::spawn(keeper::keep(pool, Arc::clone(&self.gate), self.drain.clone()));
+        tokio::spawn(health::keep(pool, Arc::clone(&self.availability), self.drain.clone()));
     }
 }

@@ -8,9 +8,9 @@ use tracing::warn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::availability::{Availability, WaitDeadline};
 use super::connection::Connection;
 use super::exchange::{Cause, NoAnswer, Question, ask};
-use super::gate::{Gate, Patience};
 use super::metrics::Metrics;
 use super::pool::{NoConnection, Pool};
 use super::protocol::{Head, Misbehaviour};
@@ -45,9 +45,9 @@ pub struct Answered {
 ///
 /// # Errors
 /// [`Failure`] with 502, 503 or 504, or 400 when the request itself breaks off.
-pub async fn send(gate: &Gate, request: Request) -> Result<Response, Failure> {
+pub async fn send(availability: &Availability, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let answered = journey(gate, &parts, body, None).await?;
+    let answered = journey(availability, &parts, body, None).await?;
     respond(answered, &parts)
 }
 
@@ -55,10 +55,15 @@ pub async fn send(gate: &Gate, request: Request) -> Result<Response, Failure> {
 ///
 /// # Errors
 /// As for [`send`].
-pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Upgrade>) -> Result<Answered, Failure> {
-    let mut patience = Patience::default();
+pub async fn journey(
+    availability: &Availability,
+    parts: &Parts,
+    body: Body,
+    upgrade: Option<&Upgrade>,
+) -> Result<Answered, Failure> {
+    let mut deadline = WaitDeadline::default();
     let holder = holder(&parts.extensions);
-    let mut pool = gate.enter(&mut patience, holder).await?;
+    let mut pool = availability.acquire(&mut deadline, holder).await?;
     let encoding = Upload::encoding_of(&body);
     let head = rewrite::head(parts, encoding, upgrade, &pool.address);
     let mut upload = Upload::new(head, body, encoding);
@@ -69,8 +74,8 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(error @ NoConnection::Dial { .. }) => {
-                gate.lose(&pool, &error);
-                pool = gate.enter(&mut patience, holder).await?;
+                availability.mark_down(&pool, &error);
+                pool = availability.acquire(&mut deadline, holder).await?;
                 continue;
             }
             Err(error) => return Err(unconnected(error, &pool.metrics)),
@@ -82,7 +87,7 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());
                 if !head.status.is_server_error() {
-                    gate.hear();
+                    availability.mark_up();
                 }
                 return Ok(Answered { connection, head, upload, pool });
             }
@@ -97,7 +102,7 @@ pub async fn journey(gate: &Gate, parts: &Parts, body: Body, upgrade: Option<&Up
                     tokio::time::sleep(ENDING).await;
                 }
                 // It may be another one's turn by now.
-                pool = gate.enter(&mut patience, holder).await?;
+                pool = availability.acquire(&mut deadline, holder).await?;
             }
         }
     }

@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
+use super::availability::Availability;
 use super::config::Config;
 use super::connection::Connection;
-use super::gate::Gate;
 use super::jitter::jitter;
 use super::protocol::Misbehaviour;
 use super::rewrite::{self, Upgrade};
@@ -56,7 +56,7 @@ pub fn leads(config: &Config, path: &str) -> bool {
 /// # Errors
 /// [`Failure`] as for any request; 503 when there are too many tunnels.
 pub async fn open(
-    gate: &Gate,
+    availability: &Availability,
     config: &Config,
     places: &Places,
     drain: &Signal,
@@ -70,7 +70,7 @@ pub async fn open(
     let (parts, _) = request.into_parts();
     let upgrade = wanted(&parts)?;
     // What came with the upgrade is no body of it, and what comes after it is the other protocol's.
-    let answered = journey(gate, &parts, Body::Empty, Some(&upgrade)).await?;
+    let answered = journey(availability, &parts, Body::Empty, Some(&upgrade)).await?;
     if answered.head.status != StatusCode::SWITCHING_PROTOCOLS {
         return respond(answered, &parts);
     }

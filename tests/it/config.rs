@@ -177,9 +177,9 @@ const UNTRIED: &[&str] = &[
 #[test]
 fn a_section_is_handed_over_at_a_reload_unless_all_its_keys_need_a_restart() {
     let reload = [
-        include_str!("../../src/doorway/rooms.rs"),
-        include_str!("../../src/doorway/reload.rs"),
-        include_str!("../../src/doorway/run.rs"),
+        include_str!("../../src/server/services.rs"),
+        include_str!("../../src/server/reload.rs"),
+        include_str!("../../src/server/run.rs"),
     ];
     let (_, after) = reload[0].split_once("pub fn reload").expect("Rooms::reload");
     let (rooms, _) = after.split_once("\n    }\n").expect("its end");

@@ -82,7 +82,7 @@ struct DeliveryWorker {
 impl DeliveryWorker {
     async fn run(self, mut events: mpsc::Receiver<Value>) {
         // The drain waits for it (until its deadline): it ends when the ledger has put what it knows and let go.
-        let _herald = self.drain.herald();
+        let _late_guard = self.drain.late_guard();
         let mut end = self.drain.clone();
         let mut batch = Vec::new();
         while events.recv_many(&mut batch, BATCH).await > 0 {

@@ -64,7 +64,7 @@ impl Ledger {
     /// That all leave when the door stops is news to nobody, since they come back: whoever leaves from then on is still
     /// there, as far as the app knows.
     pub async fn keep(mut self, mut queue: mpsc::Receiver<Occurrence>, recorder: Arc<Recorder>, mut drain: Signal) {
-        let _herald = drain.herald();
+        let _late_guard = drain.late_guard();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);

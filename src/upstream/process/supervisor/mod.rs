@@ -19,9 +19,9 @@ use tracing::{error, info, warn};
 use crate::build::{Build, Home};
 use crate::drain::Signal;
 use crate::settings::Live;
-use crate::upstream::gate::Gate;
+use crate::upstream::availability::Availability;
+use crate::upstream::health::keep;
 use crate::upstream::jitter::jitter;
-use crate::upstream::keeper::keep;
 use crate::upstream::metrics::Metrics;
 use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
@@ -67,7 +67,7 @@ struct Task {
     project: Project,
     next: Next,
     config: Live<Config>,
-    gate: Arc<Gate>,
+    availability: Arc<Availability>,
     metrics: Metrics,
     drain: Signal,
     orders: mpsc::Receiver<Order>,
@@ -83,7 +83,7 @@ impl Supervisor {
     /// A sentence: not a Next.js project, a failed build, an app that ends or never answers.
     pub async fn start(
         config: Live<Config>,
-        gate: Arc<Gate>,
+        availability: Arc<Availability>,
         metrics: Metrics,
         drain: Signal,
         home: Live<Option<Home>>,
@@ -102,7 +102,7 @@ impl Supervisor {
             project,
             next,
             config,
-            gate,
+            availability,
             metrics,
             drain,
             orders: receiver,
@@ -167,7 +167,7 @@ impl Task {
         loop {
             let order = tokio::select! {
                 status = running.child.wait() => {
-                    self.gate.dismiss(&running.pool);
+                    self.availability.dismiss(&running.pool);
                     let lived = running.since.elapsed();
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     warn!(pid = running.child.id(), status, ?lived, "app ended");
@@ -191,7 +191,7 @@ impl Task {
                     return;
                 }
                 Some(Order::Restart(reply)) => {
-                    self.gate.dismiss(&running.pool);
+                    self.availability.dismiss(&running.pool);
                     running.child.stop(config.stop_timeout).await;
                     let started = self.start_anew().await;
                     running = match started {
@@ -333,12 +333,12 @@ impl Task {
             self.home.set(Some(home));
         }
         self.install_pool(&running.pool);
-        self.gate.hear();
+        self.availability.mark_up();
     }
 
     fn install_pool(&self, pool: &Arc<Pool>) {
-        self.gate.install(pool);
-        tokio::spawn(keep(Arc::clone(pool), Arc::clone(&self.gate), self.drain.clone()));
+        self.availability.promote(pool);
+        tokio::spawn(keep(Arc::clone(pool), Arc::clone(&self.availability), self.drain.clone()));
     }
 
     /// The build that lies in the app's folder now, whole or not.

@@ -9,7 +9,7 @@ use tracing::info;
 use super::{Running, Task};
 use crate::build::Build;
 use crate::upstream::StartError;
-use crate::upstream::keeper::probe;
+use crate::upstream::health::probe;
 use crate::upstream::pool::Pool;
 use crate::upstream::process::launch;
 use crate::upstream::process::project::Project;

@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use super::availability::Availability;
 use super::exchange::{Question, ask};
-use super::gate::Gate;
 use super::pool::Pool;
 use super::response_body;
 use super::upload::{Encoding, Upload};
@@ -24,25 +24,25 @@ const FIRST_TRY: Duration = Duration::from_millis(50);
 const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// Runs until the pool is retired or the door ends. Holds no guard: it serves nobody, and must not delay the drain.
-pub async fn keep(pool: Arc<Pool>, gate: Arc<Gate>, mut drain: Signal) {
+pub async fn keep(pool: Arc<Pool>, availability: Arc<Availability>, mut drain: Signal) {
     tokio::select! {
-        () = look_after(&pool, &gate) => {}
+        () = look_after(&pool, &availability) => {}
         () = drain.ended() => {}
     }
 }
 
-async fn look_after(pool: &Arc<Pool>, gate: &Gate) {
+async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
     let mut next_look = Instant::now();
     while !pool.is_retired() {
-        if !gate.leads_to(pool) {
-            find(pool, gate).await;
+        if !availability.leads_to(pool) {
+            find(pool, availability).await;
             next_look = Instant::now();
             continue;
         }
         if Instant::now() >= next_look {
             next_look = Instant::now() + pool.config.health_interval;
-            if !gate.take_heard() {
-                look(pool, gate).await;
+            if !availability.take_heard() {
+                look(pool, availability).await;
             }
         }
         tokio::select! {
@@ -54,24 +54,24 @@ async fn look_after(pool: &Arc<Pool>, gate: &Gate) {
 }
 
 /// Asks for a sign of life.
-async fn look(pool: &Arc<Pool>, gate: &Gate) {
+async fn look(pool: &Arc<Pool>, availability: &Availability) {
     match probe(pool).await {
-        Ok(_) => gate.hear(),
+        Ok(_) => availability.mark_up(),
         // Another has taken its place meanwhile: its silence is no news.
-        Err(why) if gate.leads_to(pool) => gate.falls_silent(&why),
+        Err(why) if availability.leads_to(pool) => availability.falls_silent(&why),
         Err(_) => {}
     }
-    gate.take_heard();
+    availability.take_heard();
 }
 
 /// Dials until the app takes a connection, or the pool is retired.
-async fn find(pool: &Arc<Pool>, gate: &Gate) {
+async fn find(pool: &Arc<Pool>, availability: &Availability) {
     let mut pause = FIRST_TRY;
     while !pool.is_retired() {
         match pool.connect_anew(Holder::House).await {
             Ok(connection) => {
                 pool.give_back(connection);
-                gate.open(pool);
+                availability.open(pool);
                 return;
             }
             Err(error) => debug!(%error, "still away"),

@@ -22,10 +22,10 @@ use crate::shares::{Holder, Shares};
 const COME_BACK: Duration = Duration::from_secs(3);
 
 /// The pool that requests go to, if there is one: requests wait here, `wait_timeout` at most, while there is none.
-pub struct Gate {
+pub struct Availability {
     config: Live<Config>,
     /// The one that requests go to once it has been found.
-    appointed: Mutex<Option<Arc<Pool>>>,
+    candidate: Mutex<Option<Arc<Pool>>>,
     /// `None` while there is nobody to ask.
     pool: watch::Sender<Option<Arc<Pool>>>,
     /// It answered when it was last asked.
@@ -39,14 +39,14 @@ pub struct Gate {
 
 /// How long one request may wait, over all its tries. It begins with the first wait.
 #[derive(Default)]
-pub struct Patience(Option<Instant>);
+pub struct WaitDeadline(Option<Instant>);
 
-impl Gate {
-    pub fn new(config: Live<Config>, metrics: Metrics) -> Gate {
+impl Availability {
+    pub fn new(config: Live<Config>, metrics: Metrics) -> Availability {
         let places = Shares::new("app.wait_limit", config.get().wait_limit);
-        Gate {
+        Availability {
             config,
-            appointed: Mutex::new(None),
+            candidate: Mutex::new(None),
             pool: watch::Sender::new(None),
             answers: AtomicBool::new(false),
             heard: AtomicBool::new(false),
@@ -59,7 +59,7 @@ impl Gate {
     ///
     /// # Errors
     /// 503 when too many wait, or when it takes too long.
-    pub async fn enter(&self, patience: &mut Patience, holder: Holder) -> Result<Arc<Pool>, Failure> {
+    pub async fn acquire(&self, patience: &mut WaitDeadline, holder: Holder) -> Result<Arc<Pool>, Failure> {
         if let Some(pool) = &*self.pool.borrow()
             && patience.is_left()
         {
@@ -69,7 +69,7 @@ impl Gate {
     }
 
     #[cold]
-    async fn wait(&self, patience: &mut Patience, holder: Holder) -> Result<Arc<Pool>, Failure> {
+    async fn wait(&self, patience: &mut WaitDeadline, holder: Holder) -> Result<Arc<Pool>, Failure> {
         let config = self.config.get();
         let deadline = *patience.0.get_or_insert_with(|| Instant::now() + config.wait_timeout);
         self.places.limit(config.wait_limit);
@@ -93,29 +93,29 @@ impl Gate {
     }
 
     /// `pool` is where the app is to be found from now on, once its keeper has found it; the one before is retired.
-    pub fn appoint(&self, pool: &Arc<Pool>) {
-        let mut appointed = self.appointed();
-        if let Some(before) = appointed.replace(Arc::clone(pool)) {
+    pub fn set_candidate(&self, pool: &Arc<Pool>) {
+        let mut candidate = self.candidate();
+        if let Some(before) = candidate.replace(Arc::clone(pool)) {
             before.retire();
         }
         self.pool.send_replace(None);
-        drop(appointed);
+        drop(candidate);
         self.falls_silent("it is to be found elsewhere");
     }
 
     /// Requests go to `pool` at once, and no longer to the one before.
-    pub fn install(&self, pool: &Arc<Pool>) {
-        let mut appointed = self.appointed();
-        if let Some(before) = appointed.replace(Arc::clone(pool)) {
+    pub fn promote(&self, pool: &Arc<Pool>) {
+        let mut candidate = self.candidate();
+        if let Some(before) = candidate.replace(Arc::clone(pool)) {
             before.retire();
         }
         self.pool.send_replace(Some(Arc::clone(pool)));
     }
 
-    /// `pool` was found; says whether it is the appointed one.
+    /// `pool` was found; says whether it is the candidate one.
     pub fn open(&self, pool: &Arc<Pool>) -> bool {
-        let appointed = self.appointed();
-        let is_it = appointed.as_ref().is_some_and(|it| Arc::ptr_eq(it, pool));
+        let candidate = self.candidate();
+        let is_it = candidate.as_ref().is_some_and(|it| Arc::ptr_eq(it, pool));
         if is_it {
             self.pool.send_replace(Some(Arc::clone(pool)));
         }
@@ -124,29 +124,29 @@ impl Gate {
 
     /// There is nothing behind `pool` any more.
     pub fn dismiss(&self, pool: &Arc<Pool>) {
-        let mut appointed = self.appointed();
+        let mut candidate = self.candidate();
         pool.retire();
-        if appointed.take_if(|it| Arc::ptr_eq(it, pool)).is_some() {
+        if candidate.take_if(|it| Arc::ptr_eq(it, pool)).is_some() {
             self.pool.send_replace(None);
-            drop(appointed);
+            drop(candidate);
             self.falls_silent("it ended");
         }
     }
 
     /// There is nobody to ask any more.
-    pub fn vacate(&self) {
-        if let Some(before) = self.appointed().take() {
+    pub fn clear(&self) {
+        if let Some(before) = self.candidate().take() {
             before.retire();
         }
         self.pool.send_replace(None);
     }
 
-    fn appointed(&self) -> MutexGuard<'_, Option<Arc<Pool>>> {
-        self.appointed.lock()
+    fn candidate(&self) -> MutexGuard<'_, Option<Arc<Pool>>> {
+        self.candidate.lock()
     }
 
     /// `pool` gave no connection: nobody is asked until its keeper finds it again. Says whether it still stood here.
-    pub fn lose(&self, pool: &Arc<Pool>, why: &dyn std::fmt::Display) -> bool {
+    pub fn mark_down(&self, pool: &Arc<Pool>, why: &dyn std::fmt::Display) -> bool {
         let is_here = self.pool.send_if_modified(|here| here.take_if(|here| Arc::ptr_eq(here, pool)).is_some());
         if is_here {
             self.falls_silent(&why.to_string());
@@ -166,7 +166,7 @@ impl Gate {
     }
 
     /// The app has answered; on the path of every request, so it writes only what is news.
-    pub fn hear(&self) {
+    pub fn mark_up(&self) {
         if !self.heard.load(Ordering::Relaxed) {
             self.heard.store(true, Ordering::Relaxed);
         }
@@ -193,7 +193,7 @@ impl Gate {
     }
 }
 
-impl Patience {
+impl WaitDeadline {
     fn is_left(&self) -> bool {
         self.0.is_none_or(|deadline| Instant::now() < deadline)
     }

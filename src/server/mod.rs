@@ -10,7 +10,7 @@ mod defaults;
 mod dispatch;
 mod metrics;
 mod reload;
-mod rooms;
+mod services;
 mod run;
 mod signals;
 mod source;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::metrics::Metrics;
 use super::reload::{Reloading, refused, reload, report};
-use super::rooms::Rooms;
+use super::services::Services;
 use super::signals::{Asked, Signals};
 use super::source::Source;
 use super::{banner, stack, systemd};
@@ -74,15 +74,15 @@ impl Doorway {
         let listeners = door.bind(&mut inherited, acceptor.is_some())?;
         let entrance = ConnectionSetup::new(&door.config.listen, acceptor, &mut registry);
         let metrics = Metrics::new(&mut registry, door.drain.signal());
-        let Some(rooms) = door.build(entrance, &mut registry).await? else {
+        let Some(services) = door.build(entrance, &mut registry).await? else {
             info!("stopped before it was ready");
             return Ok(());
         };
-        let asked = (Arc::clone(&rooms.api), Arc::clone(&rooms.realtime));
-        door.admin.ready(registry, asked, Arc::clone(&rooms.upstream), rooms.kinds());
-        door.serve(listeners, &rooms);
-        let why = door.attend(&rooms, &metrics).await;
-        door.close(why, &rooms).await;
+        let asked = (Arc::clone(&services.api), Arc::clone(&services.realtime));
+        door.admin.ready(registry, asked, Arc::clone(&services.upstream), services.kinds());
+        door.serve(listeners, &services);
+        let why = door.attend(&services, &metrics).await;
+        door.close(why, &services).await;
         Ok(())
     }
 
@@ -103,14 +103,18 @@ impl Doorway {
     }
 
     /// Builds the rooms, which may mean to install and build an app; a signal to stop ends that.
-    async fn build(&mut self, entrance: ConnectionSetup, registry: &mut Registry) -> Result<Option<Rooms>, StartError> {
+    async fn build(
+        &mut self,
+        entrance: ConnectionSetup,
+        registry: &mut Registry,
+    ) -> Result<Option<Services>, StartError> {
         let signal = self.drain.signal();
         let api_at = self.admin.api_at();
-        let mut building = std::pin::pin!(Rooms::build(&self.config, entrance, api_at, &signal, registry));
+        let mut building = std::pin::pin!(Services::build(&self.config, entrance, api_at, &signal, registry));
         let mut patience = tokio::time::interval(systemd::PATIENCE / 2);
         loop {
             tokio::select! {
-                rooms = &mut building => return Ok(Some(rooms?)),
+                services = &mut building => return Ok(Some(services?)),
                 asked = self.signals.next() => match asked {
                     Asked::Stop(_) => return Ok(None),
                     Asked::Reload(asked) => {
@@ -124,23 +128,28 @@ impl Doorway {
         }
     }
 
-    fn serve(&self, listeners: Vec<Listener>, rooms: &Rooms) {
+    fn serve(&self, listeners: Vec<Listener>, services: &Services) {
         let banner = banner::say(&self.config, &listeners);
         let secure = listeners.iter().find(|listener| listener.is_secure);
         let port = secure.and_then(|listener| listener.socket.local_addr().ok()).map(|address| address.port());
-        let redirect = Redirect::new(rooms.https.clone(), port);
+        let redirect = Redirect::new(services.https.clone(), port);
         let stack = stack::build(
-            rooms.dispatch(),
-            rooms.access.clone(),
-            rooms.rescue.clone(),
+            services.dispatch(),
+            services.access.clone(),
+            services.rescue.clone(),
             redirect,
-            rooms.compress.clone(),
+            services.compress.clone(),
         );
         let mut accepting = Vec::new();
         for listener in listeners {
-            let (stack, http, signal) = (stack.clone(), rooms.http.clone(), self.drain.signal());
+            let (stack, http, signal) = (stack.clone(), services.http.clone(), self.drain.signal());
             let serve = move |stream, peer| connection::serve(stream, peer, stack.clone(), http.get(), signal.clone());
-            accepting.push(tokio::spawn(listen::accept(listener, rooms.entrance.clone(), self.drain.signal(), serve)));
+            accepting.push(tokio::spawn(listen::accept(
+                listener,
+                services.entrance.clone(),
+                self.drain.signal(),
+                serve,
+            )));
         }
         let signal = self.drain.signal();
         systemd::watchdog(move || accepting.iter().all(|task| !task.is_finished()) || !signal.is_running());
@@ -148,7 +157,7 @@ impl Doorway {
     }
 
     /// Reloads as often as it is asked, until it is asked to stop.
-    async fn attend(&mut self, rooms: &Rooms, metrics: &Metrics) -> &'static str {
+    async fn attend(&mut self, services: &Services, metrics: &Metrics) -> &'static str {
         // What only a restart changes is compared with this one, however often there was a reload since.
         let started = self.config.clone();
         loop {
@@ -156,7 +165,7 @@ impl Doorway {
                 Asked::Stop(why) => return why,
                 Asked::Reload(asked) => {
                     systemd::reloading();
-                    let reloaded = reload(&mut self.source, &started, rooms);
+                    let reloaded = reload(&mut self.source, &started, services);
                     metrics.reloaded(reloaded.is_ok());
                     match reloaded {
                         Ok(Reloading { config, app, pending }) => {
@@ -171,7 +180,7 @@ impl Doorway {
         }
     }
 
-    async fn close(&mut self, why: &'static str, rooms: &Rooms) {
+    async fn close(&mut self, why: &'static str, services: &Services) {
         let timeout = self.config.drain.timeout;
         info!(why, under_way = self.drain.under_way(), ?timeout, "draining");
         systemd::stopping("draining");
@@ -184,7 +193,7 @@ impl Doorway {
             self.drain.settle(LAST_WORDS).await;
         }
         tokio::select! {
-            () = rooms.upstream.stop() => {}
+            () = services.upstream.stop() => {}
             why = self.signals.stop() => return self.end_at_once(why),
         }
         info!(cut, "stopped");

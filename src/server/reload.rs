@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::rooms::{Outcome, Rooms};
+use super::services::{Outcome, Services};
 use super::source::Source;
 use super::systemd;
 use crate::admin::Report;
@@ -27,7 +27,7 @@ pub struct Reloading {
 ///
 /// # Errors
 /// Why the old config stays.
-pub fn reload(source: &mut Source, started: &Config, rooms: &Rooms) -> Result<Reloading, String> {
+pub fn reload(source: &mut Source, started: &Config, services: &Services) -> Result<Reloading, String> {
     let config = match source.load() {
         Ok(config) => config,
         Err(refused) => {
@@ -36,7 +36,7 @@ pub fn reload(source: &mut Source, started: &Config, rooms: &Rooms) -> Result<Re
             return Err(refused.to_string());
         }
     };
-    let app = rooms.reload(&config).inspect_err(|why| {
+    let app = services.reload(&config).inspect_err(|why| {
         error!(config = source.name(), why, "the config is refused, the old one stays");
     })?;
     log::reload(&config.log);

@@ -29,7 +29,7 @@ pub type Outcome = oneshot::Receiver<Result<Reloaded, StartError>>;
 
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
-pub struct Rooms {
+pub struct Services {
     pub entrance: ConnectionSetup,
     pub http: Live<http::Settings>,
     pub access: Access,
@@ -44,7 +44,7 @@ pub struct Rooms {
     api_at: Option<SocketAddr>,
 }
 
-impl Rooms {
+impl Services {
     /// Builds them from the bottom up; a supervised app is up when this is done. `api_at` is where it reaches the API.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Rooms {
         api_at: Option<SocketAddr>,
         drain: &Signal,
         registry: &mut Registry,
-    ) -> Result<Rooms, StartError> {
+    ) -> Result<Services, StartError> {
         let http = Live::new(settings(config));
         let https = Live::new(config.https.clone());
         let access = Access::new(registry);
@@ -66,7 +66,7 @@ impl Rooms {
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
-        Ok(Rooms { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at })
+        Ok(Services { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at })
     }
 
     /// Hands every room its new section, and gives what becomes of the app. What can fail comes first, so that a refused config changes nothing.
@@ -88,7 +88,7 @@ impl Rooms {
 
     /// How many there are of what the rooms hold open.
     pub fn kinds(&self) -> Kinds {
-        let Rooms { entrance, access, upstream, realtime, .. } = self.clone();
+        let Services { entrance, access, upstream, realtime, .. } = self.clone();
         Box::new(move || {
             let app = upstream.counts();
             let counts = [
