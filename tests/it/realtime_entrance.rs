@@ -194,9 +194,9 @@ async fn a_storm_is_let_in_at_a_rate_and_the_rest_told_when_to_come_back() {
             Err(error) => panic!("{error}"),
         }
     }
-    // A second's worth at once, half a second's worth that waited, and what came free while they came.
+    // A second's worth at once, of half a second's worth that may wait one address's share, and what came free meanwhile.
     let most = 32.0 + 20.0 * started.elapsed().as_secs_f64();
-    assert!(inside.len() >= 30 && inside.len() as f64 <= most, "{} of at most {most}", inside.len());
+    assert!(inside.len() >= 25 && inside.len() as f64 <= most, "{} of at most {most}", inside.len());
     assert_eq!(inside.len() + outside, 60);
     for socket in &mut inside {
         socket.is_quiet().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::ask;
 use crate::harness::socket::{Socket, connect_to};
-use crate::harness::{Door, door};
+use crate::harness::{Door, door, eventually};
 
 pub const GREEDY: &str = "192.0.2.1";
 pub const OTHER: &str = "192.0.2.2";
@@ -195,4 +195,28 @@ async fn what_one_address_does_not_confirm_pushes_nobody_else_out() {
     let (mut socket, back, _) = recoverable(&door, OTHER, &json!({ "pid": pid, "offset": offset }).to_string()).await;
     assert_eq!(back, sid, "it was not forgotten");
     assert!(socket.hear().await.contains("\"xx\""), "and misses nothing");
+}
+
+#[tokio::test]
+async fn whoever_comes_in_a_storm_leaves_others_places_to_wait() {
+    let door = start("admission_rate = 20\nadmission_wait = \"2s\"");
+    let address = door.http();
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        storm.spawn(async move {
+            loop {
+                // Whoever is sent away comes again at once, and whoever is let in stays.
+                if let Ok(_socket) = connect_to(address, "/api/ws/storm", &[("x-forwarded-for", GREEDY)]).await {
+                    std::future::pending::<()>().await;
+                }
+            }
+        });
+    }
+    // A second's worth is in; all the others are still at it.
+    eventually("the storm has begun", || async { door.metric("hub_connections").await >= 20.0 }).await;
+    for n in 0..5 {
+        let other = connect_to(address, "/api/ws/other", &[("x-forwarded-for", OTHER)]).await;
+        assert!(other.is_ok(), "number {n}: {:?}", other.err());
+    }
+    storm.abort_all();
 }

@@ -1,6 +1,6 @@
 //! Who may come in, how many, and how fast: a storm of clients is let in at a rate that leaves room for those inside.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ impl AdmissionLimits {
     }
 }
 
-/// Counts who is in, and spreads out who wants in. As many may wait as are let in within the longest wait.
+/// Counts who is in, and spreads out who wants in. As many may wait as are let in within the longest wait; of one
+/// address no more than it leaves places to wait.
 #[derive(Debug, Default)]
 pub struct Admission(Mutex<AdmissionState>);
 
@@ -62,6 +63,8 @@ struct AdmissionState {
     by_address: HashMap<Holder, usize>,
     /// When the next place is free, were all of them spread evenly.
     next: Option<Instant>,
+    /// When those of an address that wait are let in, soonest first. Nothing of those who need not wait.
+    waiting: HashMap<Holder, VecDeque<Instant>>,
 }
 
 /// Why a client is not let in.
@@ -115,6 +118,20 @@ impl Admission {
         let wait = next.saturating_duration_since(now);
         if wait > limits.admission_wait {
             return Err(AdmissionError::Busy { after: wait });
+        }
+        if wait.is_zero() {
+            // Whoever waited is in.
+            state.waiting.clear();
+        } else {
+            let left = (limits.admission_wait - wait).as_secs_f64() * f64::from(limits.admission_rate);
+            let own = state.waiting.entry(address).or_default();
+            while own.front().is_some_and(|due| *due <= now) {
+                own.pop_front();
+            }
+            if !own.is_empty() && !may_take(own.len(), left as usize) {
+                return Err(AdmissionError::Busy { after: wait });
+            }
+            own.push_back(next);
         }
         state.next = Some(next + step);
         state.open += 1;
@@ -190,10 +207,12 @@ mod tests {
             }
         };
         assert_eq!(waits.iter().filter(|wait| wait.is_zero()).count(), 11, "a second's worth, and the one that is due");
-        assert_eq!(waits.len(), 31, "and those that may wait two seconds");
-        assert_eq!(refused, AdmissionError::Busy { after: Duration::from_millis(2100) });
+        assert_eq!(waits.len(), 20, "and half of those that may wait two seconds");
+        assert_eq!(refused, AdmissionError::Busy { after: Duration::from_millis(1000) });
+        let (_permit, wait) = admission.admit("192.0.2.1".parse().unwrap(), &limits(), now).unwrap();
+        assert_eq!(wait, Duration::from_millis(1000), "another address has the next place");
         let (_, wait) = admission.admit(HERE, &limits(), now + 2 * SECOND).unwrap();
-        assert_eq!(wait, Duration::from_millis(100));
+        assert_eq!(wait, Duration::ZERO);
         let (_, wait) = admission.admit(HERE, &limits(), now + 60 * SECOND).unwrap();
         assert_eq!(wait, Duration::ZERO);
     }
