@@ -1,8 +1,10 @@
 // Rewrites of a `proxy.ts` or middleware work over https as over http, in every form and every way to start Next, and an
 // app may ask itself at its public address.
 import assert from "node:assert/strict";
-import { cpSync, renameSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { build, copyApp, startNext } from "./harness/app.js";
@@ -10,8 +12,16 @@ import { launch, visiting } from "./harness/browser.js";
 import { config, Doorway } from "./harness/doorway.js";
 import { paths } from "./harness/paths.js";
 
-// Where somebody has set it, the door leaves it as it is.
+// What the machine has set is not what is meant to be tested.
 delete process.env.NODE_EXTRA_CA_CERTS;
+
+/** A file of certificates that somebody else wants trusted. */
+const others = join(mkdtempSync(join(tmpdir(), "authority-")), "authority.pem");
+after(() => rmSync(join(others, ".."), { recursive: true }));
+const [key, subject] = [join(others, "../key.pem"), "/CN=an authority that nobody here uses"];
+execFileSync("openssl", ["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", others, "-subj", subject], {
+  stdio: "ignore",
+});
 
 const FORMS = ["url", "clone", "string"];
 
@@ -52,8 +62,12 @@ for (const { name, app, edit } of BUILDS) {
 
     describe("as a standalone build", () => works(copy));
 
-    describe("by next start", () => {
-      before(() => renameSync(join(copy, ".next/standalone"), join(copy, ".next/away")));
+    describe("by next start, where the app trusts somebody else's authority too", () => {
+      before(() => {
+        process.env.NODE_EXTRA_CA_CERTS = others;
+        renameSync(join(copy, ".next/standalone"), join(copy, ".next/away"));
+      });
+      after(() => delete process.env.NODE_EXTRA_CA_CERTS);
       works(copy);
     });
   });

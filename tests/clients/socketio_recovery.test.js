@@ -216,7 +216,9 @@ const beyond = {
     const socket = listens(await clients.connected("/", { auth: { who: "lost" }, transports: before }));
     watcher.emit("all", "before");
     await heard(socket, "said");
+    const gone = heard(watcher, "left");
     socket.disconnect();
+    await gone;
     await back(socket);
     const { id } = socket;
     assert.equal(socket.recovered, false);

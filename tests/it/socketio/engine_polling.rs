@@ -1,5 +1,6 @@
 //! Promise: frames travel by polling both ways, and a client that breaks the rules loses its session, not the door.
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -186,4 +187,34 @@ async fn polling_works_over_http2() {
     fields[3].1 = "/socket.io/?EIO=4&transport=polling";
     connection.request(5, &fields).await;
     assert_eq!(connection.outcome(5).await, Outcome::Status(200));
+}
+
+#[tokio::test]
+async fn no_more_waits_for_one_that_does_not_ask_than_a_link_and_an_outbox_hold() {
+    let door = door().start();
+    let (silent, other) = (open(&door).await, open(&door).await);
+    for session in [&silent, &other] {
+        session.say("40").await;
+        assert!(session.hear().await.starts_with("40{\"sid\":\""));
+    }
+    // As much as a link and an outbox hold is a megabyte each, and 256 messages at most in the latter.
+    let body = json!({ "name": "tick", "args": ["x".repeat(10_000)] }).to_string();
+    let mut heard = 0;
+    for said in 1..=400 {
+        let headers = [("host", "localhost"), ("content-type", "application/json")];
+        let published = ask(door.admin(), "POST", "/_doorway/api/v1/emit", &headers, body.clone()).await;
+        assert_eq!(published.status, 200);
+        while heard < said {
+            heard += other.hear().await.matches("42[\"tick\"").count();
+        }
+    }
+    // When it asks again, it gets what the link held, and is closed: nothing more was kept for it.
+    let mut bytes = 0;
+    while let (200, body) = silent.read().await {
+        bytes += body.len();
+    }
+    assert!((500_000..2_500_000).contains(&bytes), "{bytes} of four megabytes");
+    let line = door.wait_for_log(|line| line["message"] == "socket closed");
+    assert_eq!((&line["reason"], &line["code"]), (&"slow".into(), &1013.into()), "{line}");
+    door.wait_for_metric("hub_connections", 1.0).await;
 }
