@@ -404,7 +404,7 @@ fn what_is_pure_has_no_socket_clock_or_runtime() {
 #[test]
 fn every_protocol_has_the_same_entries() {
     for protocol in PROTOCOLS {
-        for entry in ["mod.rs", "config.rs", "machine/mod.rs"] {
+        for entry in ["mod.rs", "config.rs", "machine/mod.rs", "README.md"] {
             let path = Path::new("src/realtime").join(protocol).join(entry);
             assert!(path.exists(), "there is no {}", path.display());
         }

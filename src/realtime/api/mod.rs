@@ -1,6 +1,6 @@
 //! The app's own door to the hub: publish, look, disconnect, over HTTP and JSON.
 //!
-//! `operation` is what can be done, `form` how it looks as JSON, and this file is what a request passes on its way:
+//! `operation` is what can be done, `json` how it looks as JSON, and this file is what a request passes on its way:
 //! caller, route, body, `Idempotency-Key`, rate.
 //!
 #![doc = include_str!("README.md")]
@@ -9,7 +9,7 @@ mod bearer;
 mod body;
 mod caller;
 mod config;
-mod form;
+mod json;
 mod idempotency;
 mod metrics;
 pub mod operation;
@@ -41,8 +41,8 @@ use crate::http::{Body, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use body::Room;
-use form::Emission;
 use idempotency::{Begun, IdempotencyMemory, MemoryLimits, StoredResponse};
+use json::Emission;
 use metrics::Metrics;
 use problem::ApiProblem;
 use route::ApiRoute;
@@ -189,12 +189,12 @@ impl Api {
     async fn act(&self, route: ApiRoute, body: &[u8], config: &Config) -> Result<Completed, ApiProblem> {
         let json = match route {
             ApiRoute::Publish => {
-                let publication = form::publication(body)?;
+                let publication = json::publication(body)?;
                 self.take(1, config)?;
-                Value::Object(form::published(publication.perform(&self.hub, Moment::now())?))
+                Value::Object(json::published(publication.perform(&self.hub, Moment::now())?))
             }
             ApiRoute::Batch => {
-                let publications = form::batch(body, config.max_batch)?;
+                let publications = json::batch(body, config.max_batch)?;
                 self.take(publications.len(), config)?;
                 let mut results = Vec::with_capacity(publications.len());
                 for read in publications {
@@ -204,12 +204,12 @@ impl Api {
                 json!({ "results": results })
             }
             ApiRoute::Emit => {
-                let emission = form::emission(body)?;
+                let emission = json::emission(body)?;
                 self.take(1, config)?;
                 return self.emit(emission).await;
             }
             ApiRoute::Disconnect => {
-                let disconnect = form::disconnect(body)?;
+                let disconnect = json::disconnect(body)?;
                 let connections = disconnect.clone().perform(&self.hub)?;
                 info!(whom = ?disconnect.whom, code = disconnect.code, connections, "disconnected by the API");
                 json!({ "connections": connections })
@@ -233,7 +233,7 @@ impl Api {
             refusal => refusal.into(),
         })?;
         let _ = timeout(patience, asking.answered()).await;
-        let answers = form::acknowledged(asking.close());
+        let answers = json::acknowledged(asking.close());
         if answers.missing.is_empty() {
             return Ok(Completed::new(text(&answers) + "\n"));
         }
@@ -255,7 +255,7 @@ impl Api {
         let said = read.and_then(|publication| Ok(publication.perform(&self.hub, Moment::now())?));
         match said {
             Ok(published) => {
-                let mut object = form::published(published);
+                let mut object = json::published(published);
                 object.insert("status".into(), 200.into());
                 Value::Object(object)
             }
@@ -271,10 +271,10 @@ impl Api {
         let json = match route {
             ApiRoute::Channels => {
                 let prefix = parameter("prefix").unwrap_or_default();
-                form::page(&operation::channels(&self.hub, &prefix, parameter("after").as_deref(), limit))
+                json::page(&operation::channels(&self.hub, &prefix, parameter("after").as_deref(), limit))
             }
-            ApiRoute::Channel(name) => form::standing(&operation::channel(&self.hub, &name)),
-            ApiRoute::Members(name) => return Ok(form::members(&operation::members(&self.hub, &name)) + "\n"),
+            ApiRoute::Channel(name) => json::standing(&operation::channel(&self.hub, &name)),
+            ApiRoute::Members(name) => return Ok(json::members(&operation::members(&self.hub, &name)) + "\n"),
             ApiRoute::History(name) => {
                 let since = match parameter("since").as_deref() {
                     None => Since::Last(limit),
@@ -285,14 +285,14 @@ impl Api {
                 };
                 let past = operation::history(&self.hub, &name, since, limit, Moment::now());
                 let gone = |_: Refusal| ApiProblem::gone("what came after this position is no longer kept");
-                return Ok(form::past(past.map_err(gone)?.as_ref()) + "\n");
+                return Ok(json::past(past.map_err(gone)?.as_ref()) + "\n");
             }
-            ApiRoute::Connections => form::connections(self.hub.census()),
+            ApiRoute::Connections => json::connections(self.hub.census()),
             ApiRoute::Connection(id) => {
                 let user = operation::connection(&self.hub, id)?;
                 json!({ "connection": id.to_string(), "user": user })
             }
-            ApiRoute::User(user) => form::user(&user, &self.hub.connections_of(&user)),
+            ApiRoute::User(user) => json::user(&user, &self.hub.connections_of(&user)),
             ApiRoute::Description => {
                 let mut description: Value = serde_json::from_str(DESCRIPTION).expect("it is JSON: a test reads it");
                 description["servers"][0]["url"] = config.path.as_str().into();
@@ -313,7 +313,7 @@ struct Both {
     #[serde(flatten)]
     problem: Value,
     #[serde(flatten)]
-    answers: form::Acknowledged,
+    answers: json::Acknowledged,
 }
 
 fn text(value: &impl Serialize) -> String {

@@ -1,8 +1,8 @@
 //! Promise: an empty channel gives way to others, but whoever has its share of the channels takes nobody's positions away.
 
+use super::realtime::{GREEDY, OTHER, is_served, open, opened, pusher, start, subscribes};
 use crate::harness::Door;
 use crate::harness::socket::{Socket, connect_to};
-use crate::shares_realtime::{GREEDY, OTHER, is_served, open, opened, pusher, start, subscribes};
 
 /// A client leaves a channel empty: the path by which it comes back to where it was.
 async fn leaves(door: &Door, client: &str, channel: &str) -> String {

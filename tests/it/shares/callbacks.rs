@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use super::realtime::{GREEDY, OTHER, is_served, open, recoverable};
 use crate::harness::raw::eventually;
 use crate::harness::{App, Door, door, response};
-use crate::shares_realtime::{GREEDY, OTHER, is_served, open, recoverable};
 
 fn start(app: &App, callbacks: &str, realtime: &str) -> Door {
     let listen = "[listen]\ntrusted_proxies = [\"127.0.0.1\"]";

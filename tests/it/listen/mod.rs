@@ -1,0 +1,14 @@
+//! Listeners and connections: what is promised, a file each.
+//!
+//! - `bind`: several addresses at once, IPv4 and IPv6; what cannot be had is said in one sentence.
+//! - `config`: every wrong value of `[listen]` and `[tls]` is said, with what would be right.
+//! - `inherited`: sockets handed over by the service manager are used in place of binding.
+//! - `limits`: the number of connections is bounded, in all and for one address, and whoever leaves makes room.
+//! - `proxy_protocol`: trusted proxies, and nobody else, say by the PROXY protocol who the client is.  Who the door
+//!   thinks it is shows in the limit per address: one connection a client.
+
+mod bind;
+mod config;
+mod inherited;
+mod limits;
+mod proxy_protocol;

@@ -1,0 +1,14 @@
+//! TLS: what is promised, a file each.
+//!
+//! - `certificates`: the certificate fits the name; keys of every kind are read; what is wrong is said with the
+//!   file's name.
+//! - `handshake`: clients of every decent kind come in by TLS, agree on what they should, and others are told why
+//!   not.
+//! - `reload`: new certificates are taken when their files change or on SIGHUP, without a connection lost; bad ones
+//!   are refused, and the old ones stay.
+//! - `self_signed`: on request there is a certificate of the door's own making, for development.
+
+mod certificates;
+mod handshake;
+mod reload;
+mod self_signed;

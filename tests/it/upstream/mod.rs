@@ -1,0 +1,27 @@
+//! The app behind the door: what is promised, a file each.
+//!
+//! - `answers`: an answer that two readers could read in two ways never reaches a client; it is a 502, and the
+//!   connection to the app is closed.
+//! - `away`: while the app is away requests wait, bounded in number and time; the door says truthfully whether it
+//!   answers.
+//! - `next`: a stock Next.js app works behind the door as `doorway DIR` starts it.
+//! - `pages`: a Next.js app of the Pages Router, with base path, locales and a `proxy.js`, works behind the door,
+//!   and its route for callbacks is the door's alone.
+//! - `pool`: connections to the app are kept and used again, never longer than the app keeps them, and the race
+//!   between its closing and our asking costs no request that may safely be asked again.
+//! - `process`: `doorway DIR` installs, builds, starts and keeps running a Next.js project, and ends it at its end.
+//! - `rewrite`: nobody outside speaks to the app as Next.js itself does, and what Next.js must hear reaches it.
+//! - `streaming`: bodies stream both ways as they come, in constant memory; whoever leaves is missed at once by the
+//!   other side.
+//! - `tunnel`: other upgrades reach the app on the paths that the config names, and for hot reloading in
+//!   development; anywhere else they are answered at once.
+
+mod answers;
+mod away;
+mod next;
+mod pages;
+mod pool;
+mod process;
+mod rewrite;
+mod streaming;
+mod tunnel;
