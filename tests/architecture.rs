@@ -501,3 +501,29 @@ fn every_public_type_says_what_it_is() {
     }
     assert!(silent.is_empty(), "no `///` line above:\n{}", silent.join("\n"));
 }
+
+/// A search or a stack trace shows a type without its module: within a room its name is its own.
+#[test]
+fn a_public_types_name_occurs_once_in_a_room() {
+    let mut seen: BTreeMap<(String, String), PathBuf> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for path in sources(Path::new("src")).into_iter().filter(|path| !is_test(path)) {
+        let room = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().to_owned();
+        let code = code(&fs::read_to_string(&path).unwrap());
+        for line in code.lines().filter(|line| line.starts_with("pub")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let Some(kind) = words.iter().position(|word| matches!(*word, "struct" | "enum" | "trait")) else {
+                continue;
+            };
+            let name =
+                words.get(kind + 1).map_or("", |name| name.split(|char: char| !char.is_alphanumeric()).next().unwrap());
+            if matches!(name, "" | "Config" | "Metrics" | "Error" | "Machine") {
+                continue;
+            }
+            if let Some(other) = seen.insert((room.clone(), name.to_owned()), path.clone()) {
+                wrong.push(format!("{name} is in {} and in {}", other.display(), path.display()));
+            }
+        }
+    }
+    report(&wrong);
+}

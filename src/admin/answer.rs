@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{Inner, Report};
+use super::{Inner, ReloadReport};
 use crate::http::failure::ErrorContext;
 use crate::http::{Body, Failure, Request, Response};
 use crate::telemetry;
@@ -70,8 +70,8 @@ async fn reload(admin: &Inner) -> Response {
     let is_asked = admin.drain.is_running() && admin.asks.reload.try_send(asked).is_ok();
     let report = if is_asked { report.await.ok() } else { None };
     match report {
-        Some(Report { is_taken: true, told }) => whole(StatusCode::OK, JSON, told.to_string()),
-        Some(Report { told, .. }) => whole(StatusCode::CONFLICT, JSON, told.to_string()),
+        Some(ReloadReport { is_taken: true, told }) => whole(StatusCode::OK, JSON, told.to_string()),
+        Some(ReloadReport { told, .. }) => whole(StatusCode::CONFLICT, JSON, told.to_string()),
         None => {
             let reason = "not reloaded: the door is being stopped, or others wait for their reload";
             whole(StatusCode::SERVICE_UNAVAILABLE, JSON, json!({ "ok": false, "reason": reason }).to_string())

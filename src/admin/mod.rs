@@ -51,12 +51,12 @@ pub struct Asks {
     /// To drain.
     pub stop: mpsc::Sender<()>,
     /// To reload, and to be told what became of it.
-    pub reload: mpsc::Sender<oneshot::Sender<Report>>,
+    pub reload: mpsc::Sender<oneshot::Sender<ReloadReport>>,
 }
 
 /// What became of a reload.
 #[derive(Debug)]
-pub struct Report {
+pub struct ReloadReport {
     /// Config and app are what lies on disk.
     pub is_taken: bool,
     /// The answer in JSON.

@@ -203,7 +203,7 @@ pub enum Target {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Verb {
+enum ActVerb {
     Send,
     Publish,
     Emit,
@@ -219,7 +219,7 @@ enum Verb {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Words {
-    r#do: Verb,
+    r#do: ActVerb,
     connection: Option<String>,
     channel: Option<String>,
     user: Option<User>,
@@ -260,8 +260,8 @@ impl Words {
             _ => Err("join and leave need one of: channel, room"),
         };
         Ok(match self.r#do {
-            Verb::Send => Act::Send { content: content(self.text, self.json, self.base64)?, name: self.name },
-            Verb::Publish => {
+            ActVerb::Send => Act::Send { content: content(self.text, self.json, self.base64)?, name: self.name },
+            ActVerb::Publish => {
                 let target = match (self.channel, self.user, self.everyone) {
                     (Some(channel), None, None) => Target::Channel(channel),
                     (None, Some(user), None) => Target::User(user.id),
@@ -271,8 +271,8 @@ impl Words {
                 let content = content(self.text, self.json, self.base64)?;
                 Act::Publish { target, name: self.name, echo: self.echo.unwrap_or(true), content }
             }
-            Verb::Emit => Act::Emit(Box::new(self.emit()?)),
-            Verb::Ask => {
+            ActVerb::Emit => Act::Emit(Box::new(self.emit()?)),
+            ActVerb::Ask => {
                 let id = self.id.take().filter(|id| !id.is_empty() && id.len() <= MOST_ID);
                 let timeout = self.timeout.filter(|timeout| (1..=LONGEST).contains(timeout));
                 Act::Ask(Box::new(Ask {
@@ -281,13 +281,13 @@ impl Words {
                     emit: self.emit()?,
                 }))
             }
-            Verb::Ack => Act::Ack { args: self.args },
-            Verb::Join => Act::Join { place: place(self.channel, self.room)? },
-            Verb::Leave => Act::Leave { place: place(self.channel, self.room)? },
-            Verb::Disconnect => {
+            ActVerb::Ack => Act::Ack { args: self.args },
+            ActVerb::Join => Act::Join { place: place(self.channel, self.room)? },
+            ActVerb::Leave => Act::Leave { place: place(self.channel, self.room)? },
+            ActVerb::Disconnect => {
                 Act::Disconnect { code: self.code, reason: self.reason, close: self.close.unwrap_or(false) }
             }
-            Verb::Identify => Act::Identify { user: self.user.ok_or("identify needs a user")? },
+            ActVerb::Identify => Act::Identify { user: self.user.ok_or("identify needs a user")? },
         })
     }
 }

@@ -17,13 +17,13 @@ pub struct Breaker {
 }
 
 struct Known {
-    state: State,
+    state: BreakerState,
     /// Whose questions went unanswered since the app last answered. At most `failures`.
     hung: HashSet<Holder>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum BreakerState {
     Closed {
         failed: u32,
     },
@@ -44,15 +44,15 @@ impl Breaker {
         Breaker {
             failures,
             pause,
-            known: Mutex::new(Known { state: State::Closed { failed: 0 }, hung: HashSet::new() }),
+            known: Mutex::new(Known { state: BreakerState::Closed { failed: 0 }, hung: HashSet::new() }),
         }
     }
 
     /// When asking is worth trying: now, or when the pause is over.
     pub fn next_chance(&self, now: Instant) -> Instant {
         match self.lock().state {
-            State::Closed { .. } => now,
-            State::Open { until } | State::Trying { until } => until.max(now),
+            BreakerState::Closed { .. } => now,
+            BreakerState::Open { until } | BreakerState::Trying { until } => until.max(now),
         }
     }
 
@@ -60,9 +60,9 @@ impl Breaker {
     pub fn admit(&self, now: Instant) -> Option<Chance> {
         let mut known = self.lock();
         match known.state {
-            State::Closed { .. } => Some(Chance),
-            State::Open { until } | State::Trying { until } if now >= until => {
-                known.state = State::Trying { until: now + self.pause };
+            BreakerState::Closed { .. } => Some(Chance),
+            BreakerState::Open { until } | BreakerState::Trying { until } if now >= until => {
+                known.state = BreakerState::Trying { until: now + self.pause };
                 Some(Chance)
             }
             _ => None,
@@ -71,7 +71,7 @@ impl Breaker {
 
     pub fn succeeded(&self) {
         let mut known = self.lock();
-        known.state = State::Closed { failed: 0 };
+        known.state = BreakerState::Closed { failed: 0 };
         known.hung.clear();
     }
 
@@ -79,7 +79,7 @@ impl Breaker {
     /// one address has of those, they count once: what it asks for may take long, and others ask for other things.
     pub fn hung(&self, client: Holder, now: Instant) -> bool {
         let mut known = self.lock();
-        let is_trying = matches!(known.state, State::Trying { .. });
+        let is_trying = matches!(known.state, BreakerState::Trying { .. });
         let is_first = known.hung.len() < self.failures as usize && known.hung.insert(client);
         (is_first || is_trying) && self.fail(&mut known.state, now)
     }
@@ -89,15 +89,15 @@ impl Breaker {
         self.fail(&mut self.lock().state, now)
     }
 
-    fn fail(&self, state: &mut State, now: Instant) -> bool {
+    fn fail(&self, state: &mut BreakerState, now: Instant) -> bool {
         let failed = match *state {
-            State::Closed { failed } => failed + 1,
-            State::Trying { .. } => self.failures,
+            BreakerState::Closed { failed } => failed + 1,
+            BreakerState::Trying { .. } => self.failures,
             // Questions that were under way when it opened say nothing new.
-            State::Open { .. } => return false,
+            BreakerState::Open { .. } => return false,
         };
         let opens = failed >= self.failures;
-        *state = if opens { State::Open { until: now + self.pause } } else { State::Closed { failed } };
+        *state = if opens { BreakerState::Open { until: now + self.pause } } else { BreakerState::Closed { failed } };
         opens
     }
 

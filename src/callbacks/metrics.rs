@@ -11,11 +11,11 @@ use crate::telemetry::Registry;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     kind: &'static str,
-    outcome: Word,
+    outcome: OutcomeWord,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Word {
+enum OutcomeWord {
     Allowed,
     Refused,
     Unavailable,
@@ -52,11 +52,11 @@ impl Metrics {
 
     pub fn answered(&self, kind: EventKind, outcome: &Result<Answer, AskError>) {
         let outcome = match outcome {
-            Ok(answer) if answer.allows() => Word::Allowed,
-            Ok(_) => Word::Refused,
-            Err(AskError::Unavailable(_)) => Word::Unavailable,
-            Err(AskError::Nonsense(_)) => Word::Nonsense,
-            Err(AskError::TooMany) => Word::TooMany,
+            Ok(answer) if answer.allows() => OutcomeWord::Allowed,
+            Ok(_) => OutcomeWord::Refused,
+            Err(AskError::Unavailable(_)) => OutcomeWord::Unavailable,
+            Err(AskError::Nonsense(_)) => OutcomeWord::Nonsense,
+            Err(AskError::TooMany) => OutcomeWord::TooMany,
         };
         self.answers.get_or_create(&Outcome { kind: kind.label(), outcome }).inc();
     }

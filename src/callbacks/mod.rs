@@ -41,7 +41,7 @@ use crate::telemetry::{LogThrottle, Registry};
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;
-use receiver::Place as Where;
+use receiver::ReceiverPlace as Where;
 use remote::{Away, Remote, Unanswered};
 use sent::Sent;
 

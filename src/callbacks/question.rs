@@ -165,7 +165,7 @@ struct Data<'a> {
 }
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct QuestionEnvelope<'a> {
     r#type: &'a str,
     timestamp: String,
     data: Data<'a>,
@@ -207,7 +207,7 @@ impl Question {
             user: asker.user.as_deref(),
             data: asker.data.as_deref(),
         };
-        let envelope = Envelope {
+        let envelope = QuestionEnvelope {
             r#type: self.kind().label(),
             timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             data: Data { client, event: &self.event },

@@ -8,11 +8,11 @@ use super::remote::Remote;
 
 /// Where a request goes that tells of something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Receiver(pub(super) Place);
+pub struct Receiver(pub(super) ReceiverPlace);
 
 /// The place of a receiver: a route of the app, or an absolute URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum ReceiverPlace {
     /// Of the app behind the door.
     Route(PathAndQuery),
     Elsewhere(Remote),
@@ -24,8 +24,8 @@ impl Receiver {
         let place = match text.strip_prefix('/') {
             // Two slashes would begin a host.
             Some(rest) if rest.starts_with('/') => None,
-            Some(_) => text.parse().ok().map(Place::Route),
-            None => Remote::read(text).map(Place::Elsewhere),
+            Some(_) => text.parse().ok().map(ReceiverPlace::Route),
+            None => Remote::read(text).map(ReceiverPlace::Elsewhere),
         };
         place.map(Receiver)
     }
@@ -35,8 +35,8 @@ impl Receiver {
 impl fmt::Display for Receiver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Route(route) => formatter.write_str(route.path()),
-            Place::Elsewhere(remote) => remote.fmt(formatter),
+            ReceiverPlace::Route(route) => formatter.write_str(route.path()),
+            ReceiverPlace::Elsewhere(remote) => remote.fmt(formatter),
         }
     }
 }

@@ -98,10 +98,10 @@ impl Setting for Remote {
 pub struct Away {
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     /// At most [`MOST_IDLE`]; the latest is used first.
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<IdleRemote>>,
 }
 
-struct Idle {
+struct IdleRemote {
     remote: Remote,
     sender: SendRequest<Body>,
     since: Instant,
@@ -187,7 +187,7 @@ impl Away {
     fn keep(&self, remote: &Remote, sender: SendRequest<Body>) {
         let mut idle = self.idle.lock();
         if idle.len() < MOST_IDLE && !sender.is_closed() {
-            idle.push(Idle { remote: remote.clone(), sender, since: Instant::now() });
+            idle.push(IdleRemote { remote: remote.clone(), sender, since: Instant::now() });
         }
     }
 

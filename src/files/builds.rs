@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::FRESH;
 use super::config::Config;
 use super::previous::{Previous, folder_name};
-use super::site::{Found, Kind, Site};
+use super::site::{FileKind, Found, Site};
 use crate::build::{Build, Home};
 use crate::settings::Live;
 
@@ -61,7 +61,7 @@ impl Builds {
     }
 
     /// Looks for the file in `site` and then in what was kept. Blocks.
-    pub fn find(&self, site: &Site, kind: Kind, name: &str) -> Option<Found> {
+    pub fn find(&self, site: &Site, kind: FileKind, name: &str) -> Option<Found> {
         let (kept, own) = (self.kept.get(), folder_name(&site.build.identity()));
         let own = kept.iter().find(|folder| folder.file_name().is_some_and(|name| name == own.as_str()));
         site.find(kind, name, own.map(PathBuf::as_path), &kept)

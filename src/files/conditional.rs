@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 /// What the conditions of a GET or HEAD come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub enum Precondition<'a> {
     Proceed,
     /// 304: the client holds it, under this tag.
     NotModified(&'a str),
@@ -15,7 +15,7 @@ pub enum Verdict<'a> {
     Failed,
 }
 
-/// False where [`evaluate`] can only say [`Verdict::Proceed`].
+/// False where [`evaluate`] can only say [`Precondition::Proceed`].
 pub fn has_any(headers: &HeaderMap) -> bool {
     [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_MATCH, IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
 }
@@ -23,25 +23,25 @@ pub fn has_any(headers: &HeaderMap) -> bool {
 /// Evaluates in the order of section 13.2.2. The first of `known` is the strong tag of what would be sent; the others are
 /// those of codings that the client would take as well: holding one of them it holds what it needs. `modified` is in
 /// whole seconds.
-pub fn evaluate<'a>(headers: &HeaderMap, known: &[&'a str], modified: SystemTime) -> Verdict<'a> {
+pub fn evaluate<'a>(headers: &HeaderMap, known: &[&'a str], modified: SystemTime) -> Precondition<'a> {
     let to_send = known.first().copied().unwrap_or_default();
     let named = |held: &str| if held == "*" { Some(to_send) } else { known.iter().copied().find(|tag| *tag == held) };
     if headers.contains_key(IF_MATCH) {
         if tags(headers, IF_MATCH).find_map(named).is_none() {
-            return Verdict::Failed;
+            return Precondition::Failed;
         }
     } else if date(headers, IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date) {
-        return Verdict::Failed;
+        return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
         // Weak comparison: the compression layer hands out W/ forms of the same tags.
         let mut held = tags(headers, IF_NONE_MATCH).map(|held| held.strip_prefix("W/").unwrap_or(held));
-        return held.find_map(named).map_or(Verdict::Proceed, Verdict::NotModified);
+        return held.find_map(named).map_or(Precondition::Proceed, Precondition::NotModified);
     }
     if date(headers, IF_MODIFIED_SINCE).is_some_and(|date| modified <= date) {
-        return Verdict::NotModified(to_send);
+        return Precondition::NotModified(to_send);
     }
-    Verdict::Proceed
+    Precondition::Proceed
 }
 
 /// Whether `Range` counts (section 13.1.5): there is no `If-Range`, or it names exactly what there is.
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn conditions_are_evaluated_in_order() {
-        use Verdict::{Failed, NotModified, Proceed};
+        use Precondition::{Failed, NotModified, Proceed};
         for (pairs, expected) in [
             (vec![], Proceed),
             (vec![(IF_NONE_MATCH, TAG)], NotModified(TAG)),

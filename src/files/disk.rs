@@ -17,19 +17,19 @@ use tokio::task::{JoinHandle, spawn_blocking};
 const PIECE: u64 = 128 * 1024;
 
 /// The bytes of a part of a file.
-pub struct Part {
+pub struct FilePart {
     file: Arc<File>,
     /// Not handed out yet; its first piece is being read.
     rest: Range<u64>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
-impl Part {
+impl FilePart {
     /// # Errors
     /// When the file cannot be opened.
-    pub async fn open(path: PathBuf, part: Range<u64>) -> io::Result<Part> {
+    pub async fn open(path: PathBuf, part: Range<u64>) -> io::Result<FilePart> {
         let file = spawn_blocking(move || File::open(path)).await.map_err(io::Error::other)??;
-        let mut part = Part { file: Arc::new(file), rest: part, reading: None };
+        let mut part = FilePart { file: Arc::new(file), rest: part, reading: None };
         part.read_ahead();
         Ok(part)
     }
@@ -49,7 +49,7 @@ impl Part {
     }
 }
 
-impl http_body::Body for Part {
+impl http_body::Body for FilePart {
     type Data = Bytes;
     type Error = io::Error;
 

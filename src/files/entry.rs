@@ -16,7 +16,7 @@ use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGT
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::media;
-use super::site::{Found, Kind, Site};
+use super::site::{FileKind, Found, Site};
 use crate::http::encoding::Encoding;
 use crate::http::layer::compress::vary_on_encoding;
 
@@ -48,12 +48,12 @@ pub struct Representation {
     pub headers: HeaderMap,
     /// With its quotes.
     pub tag: String,
-    pub content: Content,
+    pub content: FileContent,
 }
 
 /// The bytes of a file, or where they lie.
 #[derive(Debug)]
-pub enum Content {
+pub enum FileContent {
     Memory(Bytes),
     /// Too large to be held.
     Disk {
@@ -62,11 +62,11 @@ pub enum Content {
     },
 }
 
-impl Content {
+impl FileContent {
     pub fn length(&self) -> u64 {
         match self {
-            Content::Memory(bytes) => bytes.len() as u64,
-            Content::Disk { length, .. } => *length,
+            FileContent::Memory(bytes) => bytes.len() as u64,
+            FileContent::Disk { length, .. } => *length,
         }
     }
 }
@@ -106,7 +106,7 @@ impl Entry {
     /// When it cannot be read, or is being written right now.
     pub fn load(
         site: &Arc<Site>,
-        kind: Kind,
+        kind: FileKind,
         found: Found,
         rules: HeaderMap,
         held: u64,
@@ -121,13 +121,13 @@ impl Entry {
             let hash = digest::digest(&digest::SHA256, &bytes);
             // 96 bits: nobody gains anything from two files with one tag.
             let tag = BASE64_URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]);
-            (Content::Memory(Bytes::from(bytes)), tag)
+            (FileContent::Memory(Bytes::from(bytes)), tag)
         } else {
             let tag = format!("{:x}-{:x}-{:x}", stamp.length, stamp.modified.0, stamp.modified.1);
-            (Content::Disk { path: path.clone(), length: stamp.length }, tag)
+            (FileContent::Disk { path: path.clone(), length: stamp.length }, tag)
         };
         let content_type = media::content_type(&path);
-        let is_held = matches!(content, Content::Memory(_));
+        let is_held = matches!(content, FileContent::Memory(_));
         let is_compressible = media::is_compressible(&content_type) && stamp.length >= WORTH_COMPRESSING;
         let headers = headers(site, kind, content_type, modified, is_compressible, rules);
         Ok(Entry {
@@ -147,9 +147,9 @@ impl Entry {
     pub fn weight(&self) -> u64 {
         OVERHEAD
             + match &self.plain.content {
-                Content::Memory(bytes) if self.coded.is_some() => 2 * bytes.len() as u64,
-                Content::Memory(bytes) => bytes.len() as u64,
-                Content::Disk { .. } => 0,
+                FileContent::Memory(bytes) if self.coded.is_some() => 2 * bytes.len() as u64,
+                FileContent::Memory(bytes) => bytes.len() as u64,
+                FileContent::Disk { .. } => 0,
             }
     }
 
@@ -197,8 +197,8 @@ impl Entry {
     /// The bytes to compress.
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.plain.content {
-            Content::Memory(bytes) => Some(bytes),
-            Content::Disk { .. } => None,
+            FileContent::Memory(bytes) => Some(bytes),
+            FileContent::Disk { .. } => None,
         }
     }
 
@@ -210,13 +210,13 @@ impl Entry {
         let length = bytes.len() as u64;
         let is_worth_it = length < self.stamp.length && held + length <= self.stamp.length;
         let form = is_worth_it
-            .then(|| Representation::new(&self.plain.headers, Content::Memory(bytes), &self.tag, Some(encoding)));
+            .then(|| Representation::new(&self.plain.headers, FileContent::Memory(bytes), &self.tag, Some(encoding)));
         let _ = coded[encoding as usize].made.set(form);
     }
 }
 
 impl Representation {
-    fn new(headers: &HeaderMap, content: Content, tag: &str, encoding: Option<Encoding>) -> Representation {
+    fn new(headers: &HeaderMap, content: FileContent, tag: &str, encoding: Option<Encoding>) -> Representation {
         let tag = match encoding {
             Some(encoding) => format!("\"{tag}-{}\"", encoding.token()),
             None => format!("\"{tag}\""),
@@ -243,7 +243,7 @@ fn read(path: &PathBuf, stamp: Stamp) -> io::Result<Vec<u8>> {
 
 fn headers(
     site: &Site,
-    kind: Kind,
+    kind: FileKind,
     content_type: HeaderValue,
     modified: SystemTime,
     varies: bool,
@@ -252,9 +252,9 @@ fn headers(
     // As in Next.js, what a rule of the app sets holds; the rest is added.
     let mut headers = rules;
     let cache_control = match kind {
-        Kind::Static => "public, max-age=31536000, immutable",
-        Kind::ServiceWorker => "public, max-age=0, must-revalidate",
-        Kind::Public => "public, max-age=0",
+        FileKind::Static => "public, max-age=31536000, immutable",
+        FileKind::ServiceWorker => "public, max-age=0, must-revalidate",
+        FileKind::Public => "public, max-age=0",
     };
     let root = if site.base_path.is_empty() { "/" } else { &site.base_path };
     let mut add = |name: HeaderName, value: HeaderValue| {
@@ -266,7 +266,7 @@ fn headers(
     if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(modified)) {
         add(LAST_MODIFIED, date);
     }
-    if let (Kind::ServiceWorker, Ok(root)) = (kind, HeaderValue::try_from(root)) {
+    if let (FileKind::ServiceWorker, Ok(root)) = (kind, HeaderValue::try_from(root)) {
         add(HeaderName::from_static("service-worker-allowed"), root);
     }
     if varies {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use http::HeaderValue;
 
-use crate::http::layer::compress::{Kind, covered};
+use crate::http::layer::compress::{MediaKind, covered};
 
 /// The `Content-Type` of a file; text says its charset, and what nobody knows is bytes.
 pub fn content_type(path: &Path) -> HeaderValue {
@@ -26,7 +26,7 @@ pub fn content_type(path: &Path) -> HeaderValue {
 
 /// True when files of this type get smaller by compression.
 pub fn is_compressible(content_type: &HeaderValue) -> bool {
-    covered(&Kind::common(), crate::http::layer::compress::essence(content_type))
+    covered(&MediaKind::common(), crate::http::layer::compress::essence(content_type))
 }
 
 #[cfg(test)]

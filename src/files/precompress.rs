@@ -18,11 +18,11 @@ const QUEUE: usize = 1024;
 /// Takes orders; the thread ends when the last clone is gone.
 #[derive(Debug, Clone)]
 pub struct Precompressor {
-    orders: Option<SyncSender<Order>>,
+    orders: Option<SyncSender<PrecompressOrder>>,
 }
 
 #[derive(Debug)]
-struct Order {
+struct PrecompressOrder {
     /// Weak: what has left the memory for files by then need not be made.
     entry: Weak<Entry>,
     encoding: Encoding,
@@ -47,20 +47,20 @@ impl Precompressor {
         if !entry.ask(encoding) {
             return;
         }
-        let order = Order { entry: Arc::downgrade(entry), encoding };
+        let order = PrecompressOrder { entry: Arc::downgrade(entry), encoding };
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = orders.try_send(order) {
             entry.unask(encoding);
         }
     }
 }
 
-fn work(waiting: &Receiver<Order>, made: &Counter) {
+fn work(waiting: &Receiver<PrecompressOrder>, made: &Counter) {
     // Of this thread alone, on Linux. A tenth of a core against one that wants all of it: Node hardly feels that, and at
     // 19 a busy machine would never get round to it and compress anew for every answer meanwhile.
     if let Err(error) = rustix::process::nice(10) {
         debug!(%error, "files are compressed at usual priority");
     }
-    while let Ok(Order { entry, encoding }) = waiting.recv() {
+    while let Ok(PrecompressOrder { entry, encoding }) = waiting.recv() {
         let Some(entry) = entry.upgrade() else { continue };
         let Some(plain) = entry.bytes() else { continue };
         let begun = Instant::now();

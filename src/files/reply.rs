@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::conditional::{self, Verdict};
-use super::disk::Part;
-use super::entry::{Content, Entry, Representation};
+use super::conditional::{self, Precondition};
+use super::disk::FilePart;
+use super::entry::{Entry, FileContent, Representation};
 use super::precompress::Precompressor;
 use super::range::{self, Wanted};
 use crate::http::encoding::{Accepted, Encoding};
@@ -36,9 +36,9 @@ pub async fn reply(
     let (form, settled) = choose(entry, &accepted, offered, precompressor);
     if conditional::has_any(headers) {
         match conditional::evaluate(headers, &tags(entry, &accepted, form), entry.modified) {
-            Verdict::Proceed => {}
-            Verdict::NotModified(tag) => return Ok(not_modified(form, tag)),
-            Verdict::Failed => {
+            Precondition::Proceed => {}
+            Precondition::NotModified(tag) => return Ok(not_modified(form, tag)),
+            Precondition::Failed => {
                 return Err(Failure::client(
                     StatusCode::PRECONDITION_FAILED,
                     "The file is not the version that If-Match or If-Unmodified-Since names: fetch it again.",
@@ -106,9 +106,9 @@ fn head(form: &Representation) -> Response {
 
 async fn whole(form: &Representation) -> Result<Response, Failure> {
     let body = match &form.content {
-        Content::Memory(bytes) => Body::from(bytes.clone()),
-        Content::Disk { path, length } => {
-            Body::boxed(Part::open(path.clone(), 0..*length).await.map_err(|error| broken(&error))?)
+        FileContent::Memory(bytes) => Body::from(bytes.clone()),
+        FileContent::Disk { path, length } => {
+            Body::boxed(FilePart::open(path.clone(), 0..*length).await.map_err(|error| broken(&error))?)
         }
     };
     let mut response = Response::new(body);
@@ -120,9 +120,9 @@ async fn partial(form: &Representation, part: Range<u64>) -> Result<Response, Fa
     let length = form.content.length();
     let body = match &form.content {
         // What is in memory fits into its addresses.
-        Content::Memory(bytes) => Body::from(bytes.slice(part.start as usize..part.end as usize)),
-        Content::Disk { path, .. } => {
-            Body::boxed(Part::open(path.clone(), part.clone()).await.map_err(|error| broken(&error))?)
+        FileContent::Memory(bytes) => Body::from(bytes.slice(part.start as usize..part.end as usize)),
+        FileContent::Disk { path, .. } => {
+            Body::boxed(FilePart::open(path.clone(), part.clone()).await.map_err(|error| broken(&error))?)
         }
     };
     let mut response = Response::new(body);

@@ -8,10 +8,10 @@ use tracing::warn;
 
 /// Those of one build, in its order. `Default`: none.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<Rule>);
+pub struct FileRules(Vec<FileRule>);
 
 #[derive(Debug)]
-struct Rule {
+struct FileRule {
     pattern: Regex,
     /// `None`: only the app can say, because the rule looks at the request, or its headers at the path.
     headers: Option<Vec<(HeaderName, HeaderValue)>>,
@@ -31,7 +31,7 @@ struct Entry {
     source: String,
     regex: String,
     #[serde(default)]
-    headers: Vec<Pair>,
+    headers: Vec<RulePair>,
     #[serde(default)]
     has: Vec<serde::de::IgnoredAny>,
     #[serde(default)]
@@ -39,7 +39,7 @@ struct Entry {
 }
 
 #[derive(Debug, Deserialize)]
-struct Pair {
+struct RulePair {
     key: String,
     value: String,
 }
@@ -51,9 +51,9 @@ pub struct OnlyTheApp;
 /// They say how our bytes are framed; a rule cannot know.
 const OURS: [HeaderName; 6] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, TRANSFER_ENCODING, CONNECTION, ETAG];
 
-impl Rules {
-    pub fn new(manifest: &Manifest) -> Rules {
-        Rules(manifest.headers.iter().map(|entry| Rule::new(entry, manifest.case_sensitive)).collect())
+impl FileRules {
+    pub fn new(manifest: &Manifest) -> FileRules {
+        FileRules(manifest.headers.iter().map(|entry| FileRule::new(entry, manifest.case_sensitive)).collect())
     }
 
     /// The headers for `path`; where two rules set one, the later holds, as in Next.js.
@@ -75,14 +75,14 @@ impl Rules {
     }
 }
 
-impl Rule {
-    fn new(entry: &Entry, case_sensitive: bool) -> Rule {
+impl FileRule {
+    fn new(entry: &Entry, case_sensitive: bool) -> FileRule {
         let flags = if case_sensitive { "" } else { "(?i)" };
         match Regex::new(&format!("{flags}{}", entry.regex)) {
-            Ok(pattern) => Rule { pattern, headers: entry.headers() },
+            Ok(pattern) => FileRule { pattern, headers: entry.headers() },
             Err(error) => {
                 warn!(source = entry.source, %error, "a headers() rule that only the app can evaluate: it gets all files");
-                Rule { pattern: Regex::new("").expect("the empty pattern"), headers: None }
+                FileRule { pattern: Regex::new("").expect("the empty pattern"), headers: None }
             }
         }
     }
@@ -94,7 +94,7 @@ impl Entry {
             return None;
         }
         let mut headers = Vec::with_capacity(self.headers.len());
-        for Pair { key, value } in &self.headers {
+        for RulePair { key, value } in &self.headers {
             if self.mentions_parameter(key) || self.mentions_parameter(value) {
                 return None;
             }
@@ -125,8 +125,8 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn rules(entries: serde_json::Value) -> Rules {
-        Rules::new(&serde_json::from_value(serde_json::json!({ "headers": entries })).unwrap())
+    fn rules(entries: serde_json::Value) -> FileRules {
+        FileRules::new(&serde_json::from_value(serde_json::json!({ "headers": entries })).unwrap())
     }
 
     const FILE: &str = "/_next/static/chunks/main.js";

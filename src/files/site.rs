@@ -9,12 +9,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::path;
-use super::rules::{Manifest, Rules};
+use super::rules::{FileRules, Manifest};
 use crate::build::Build;
 
 /// Which of the app's folders a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// `.next/static`: the name changes with the content.
     Static,
     /// `.next/static/service-worker`: the name stays.
@@ -26,7 +26,7 @@ pub enum Kind {
 /// What a URL path means in a build.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    pub kind: Kind,
+    pub kind: FileKind,
     /// The URL path, decoded: different spellings of it are one file.
     pub url: Cow<'a, str>,
     /// Below its folder; safe to join.
@@ -47,7 +47,7 @@ pub struct Found {
 pub struct Site {
     pub build: Build,
     pub base_path: String,
-    pub rules: Arc<Rules>,
+    pub rules: Arc<FileRules>,
     /// `/_next/static/` behind the base path and behind the path of the asset prefix.
     prefixes: Vec<String>,
     public: Vec<String>,
@@ -87,7 +87,7 @@ impl Site {
         }
         Ok(Site {
             build,
-            rules: Arc::new(Rules::new(&manifest)),
+            rules: Arc::new(FileRules::new(&manifest)),
             prefixes,
             public: public.to_vec(),
             folder: dist.join("static"),
@@ -106,7 +106,7 @@ impl Site {
         for prefix in &self.prefixes {
             if let Some(encoded) = url_path.strip_prefix(prefix.as_str()) {
                 let name = path::name(encoded)?;
-                let kind = if name.starts_with("service-worker/") { Kind::ServiceWorker } else { Kind::Static };
+                let kind = if name.starts_with("service-worker/") { FileKind::ServiceWorker } else { FileKind::Static };
                 return Some(Place { kind, url: decoded(url_path, prefix, &name), name });
             }
         }
@@ -123,7 +123,7 @@ impl Site {
             return None;
         }
         let name = path::name(below.strip_prefix('/')?)?;
-        Some(Place { kind: Kind::Public, url: decoded(url_path, &format!("{}/", self.base_path), &name), name })
+        Some(Place { kind: FileKind::Public, url: decoded(url_path, &format!("{}/", self.base_path), &name), name })
     }
 
     /// True for paths that [`Site::place`] has to look at.
@@ -134,21 +134,21 @@ impl Site {
 
     /// Looks for the file on disk, in this build and then in those that were `kept`. `own` is where this build itself is
     /// kept: once another lies in its place it comes first, since a name may be in both, with other content. Blocks.
-    pub fn find(&self, kind: Kind, name: &str, own: Option<&Path>, kept: &[PathBuf]) -> Option<Found> {
+    pub fn find(&self, kind: FileKind, name: &str, own: Option<&Path>, kept: &[PathBuf]) -> Option<Found> {
         let is_replaced = !self.build.is_there();
-        let is_kept = is_replaced && kind != Kind::Public;
+        let is_kept = is_replaced && kind != FileKind::Public;
         let ours = own.filter(|_| is_kept).and_then(|folder| find_below(folder, name));
         let here = || match kind {
             // Its name stays, and what lies there is another build's.
-            Kind::ServiceWorker if is_replaced => None,
-            Kind::Static | Kind::ServiceWorker => find_below(&self.folder, name),
-            Kind::Public => find_below(&self.public_folder, name),
+            FileKind::ServiceWorker if is_replaced => None,
+            FileKind::Static | FileKind::ServiceWorker => find_below(&self.folder, name),
+            FileKind::Public => find_below(&self.public_folder, name),
         };
         if let Some((path, metadata)) = ours.or_else(here) {
             return Some(Found { path, metadata, from_earlier_build: false });
         }
         // Of these alone the name says that the content is the one that is asked for.
-        if kind != Kind::Static {
+        if kind != FileKind::Static {
             return None;
         }
         let (path, metadata) = kept.iter().find_map(|folder| find_below(folder, name))?;
@@ -246,7 +246,7 @@ mod tests {
             ("/docs/images/../secret.png", false),
             ("/docs/images/%2e%2e/secret.png", false),
         ] {
-            assert_eq!(site.place(url).is_some_and(|place| place.kind == Kind::Public), expected, "{url}");
+            assert_eq!(site.place(url).is_some_and(|place| place.kind == FileKind::Public), expected, "{url}");
         }
     }
 

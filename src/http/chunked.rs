@@ -5,7 +5,7 @@ use super::field_line::is_token;
 
 /// What a chunked body may have. Extensions are dropped behind us: nobody needs long ones, and they are a place to hide in.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ChunkLimits {
     /// Digits of a size.
     digits: u8,
     /// White space after a size.
@@ -18,21 +18,21 @@ pub struct Limits {
     trailers: usize,
 }
 
-impl Limits {
+impl ChunkLimits {
     /// Strict, because others behind the door read the same bytes: sixteen digits could be a size that they see wrapped
     /// around, and a space is where readers differ. Trailers are dropped.
-    pub const REQUEST: Limits =
-        Limits { digits: 15, may_pad: false, extension: 256, extensions: 16 * 1024, trailers: 8 * 1024 };
+    pub const REQUEST: ChunkLimits =
+        ChunkLimits { digits: 15, may_pad: false, extension: 256, extensions: 16 * 1024, trailers: 8 * 1024 };
     /// Only we read what an app sends, and send it on in chunks of our own. Some servers pad sizes with spaces, a stream
     /// of events may last for days, and trailers are kept.
-    pub const RESPONSE: Limits =
-        Limits { digits: 16, may_pad: true, extension: 1020, extensions: usize::MAX, trailers: 16 * 1024 };
+    pub const RESPONSE: ChunkLimits =
+        ChunkLimits { digits: 16, may_pad: true, extension: 1020, extensions: usize::MAX, trailers: 16 * 1024 };
 }
 
 /// Follows one chunked body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunked {
-    limits: &'static Limits,
+    limits: &'static ChunkLimits,
     at: At,
     /// Bytes of extensions so far.
     extensions: usize,
@@ -94,7 +94,7 @@ enum At {
 }
 
 impl Chunked {
-    pub fn new(limits: &'static Limits) -> Chunked {
+    pub fn new(limits: &'static ChunkLimits) -> Chunked {
         Chunked { limits, at: At::Size { digits: 0, size: 0 }, extensions: 0, trailers: 0 }
     }
 
@@ -212,7 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn follow(body: &str) -> Result<usize, usize> {
-        let mut chunked = Chunked::new(&Limits::REQUEST);
+        let mut chunked = Chunked::new(&ChunkLimits::REQUEST);
         match chunked.follow(body.as_bytes()) {
             Ok(length) if chunked.is_at_end() => Ok(length),
             Ok(length) => Err(length),
@@ -263,30 +263,30 @@ mod tests {
         ] {
             assert_eq!(follow(body), Err(at), "{body:?}");
         }
-        let long = format!("1;{}\r\n", "x".repeat(Limits::REQUEST.extension + 1));
-        assert_eq!(follow(&long), Err(2 + Limits::REQUEST.extension));
-        let long = format!("0\r\nx: {}", "x".repeat(Limits::REQUEST.trailers + 1));
-        assert!(follow(&long).is_err_and(|at| at < Limits::REQUEST.trailers + 8));
+        let long = format!("1;{}\r\n", "x".repeat(ChunkLimits::REQUEST.extension + 1));
+        assert_eq!(follow(&long), Err(2 + ChunkLimits::REQUEST.extension));
+        let long = format!("0\r\nx: {}", "x".repeat(ChunkLimits::REQUEST.trailers + 1));
+        assert!(follow(&long).is_err_and(|at| at < ChunkLimits::REQUEST.trailers + 8));
     }
 
     #[test]
     fn responses_may_pad_sizes_and_carry_longer_extensions() {
-        let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(Limits::REQUEST.extension + 1));
+        let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(ChunkLimits::REQUEST.extension + 1));
         for body in ["5 \r\nhello\r\n0\t ;a\r\n\r\n", "0000000000000005\r\nhello\r\n0\r\n\r\n", &long] {
             assert!(follow(body).is_err(), "{body:?}");
-            let mut response = Chunked::new(&Limits::RESPONSE);
+            let mut response = Chunked::new(&ChunkLimits::RESPONSE);
             assert_eq!(response.follow(body.as_bytes()), Ok(body.len()), "{body:?}");
             assert!(response.is_at_end());
         }
         for body in ["5 x\r\n", " 5\r\n", "5\r\r\n", "5 \n", "12345678901234567\r\n"] {
-            assert!(Chunked::new(&Limits::RESPONSE).follow(body.as_bytes()).is_err(), "{body:?}");
+            assert!(Chunked::new(&ChunkLimits::RESPONSE).follow(body.as_bytes()).is_err(), "{body:?}");
         }
     }
 
     #[test]
     fn spans_tell_data_from_what_frames_it() {
         let (mut chunked, mut rest) =
-            (Chunked::new(&Limits::REQUEST), b"2;x\r\nhi\r\n0\r\na: b\r\n\r\nrest".as_slice());
+            (Chunked::new(&ChunkLimits::REQUEST), b"2;x\r\nhi\r\n0\r\na: b\r\n\r\nrest".as_slice());
         let mut spans = Vec::new();
         while !chunked.is_at_end() {
             let span = chunked.next(rest).unwrap();
@@ -301,10 +301,10 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_change_nothing(body in "([0-9a-f]{1,2}(;[a-z]{0,3})?\r\n[a-z]{0,20}\r?\n){0,3}0\r\n(x: y\r\n)?\r\n", cut in 0usize..60) {
-            let mut whole = Chunked::new(&Limits::REQUEST);
+            let mut whole = Chunked::new(&ChunkLimits::REQUEST);
             let expected = whole.follow(body.as_bytes());
             let (first, second) = body.as_bytes().split_at(cut.min(body.len()));
-            let mut pieces = Chunked::new(&Limits::REQUEST);
+            let mut pieces = Chunked::new(&ChunkLimits::REQUEST);
             let found = match pieces.follow(first) {
                 Ok(length) if length == first.len() => match pieces.follow(second) {
                     Ok(more) => Ok(length + more),

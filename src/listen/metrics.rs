@@ -8,12 +8,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::telemetry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct DropKind {
     kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct DropReason {
     reason: &'static str,
 }
 
@@ -67,11 +67,11 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
-        let (accepted, refused) = (Family::<Kind, Counter>::default(), Family::<Reason, Counter>::default());
-        let paused = Family::<Reason, Counter>::default();
+        let (accepted, refused) = (Family::<DropKind, Counter>::default(), Family::<DropReason, Counter>::default());
+        let paused = Family::<DropReason, Counter>::default();
         // In closures: a guard that lives on beside the next look-up would lock it out for good.
-        let accepting = |kind| accepted.get_or_create(&Kind { kind }).clone();
-        let pausing = |reason| paused.get_or_create(&Reason { reason }).clone();
+        let accepting = |kind| accepted.get_or_create(&DropKind { kind }).clone();
+        let pausing = |reason| paused.get_or_create(&DropReason { reason }).clone();
         let metrics = Metrics {
             accepted_http: accepting("http"),
             accepted_https: accepting("https"),
@@ -79,7 +79,7 @@ impl Metrics {
             most: Gauge::default(),
             paused_full: pausing("full"),
             paused_error: pausing("error"),
-            refused: Refusal::ALL.map(|why| refused.get_or_create(&Reason { reason: why.label() }).clone()),
+            refused: Refusal::ALL.map(|why| refused.get_or_create(&DropReason { reason: why.label() }).clone()),
         };
         registry.register("connections_accepted", "Connections accepted", accepted);
         registry.register("connections_open", "Connections open, upgraded ones too", metrics.open.clone());

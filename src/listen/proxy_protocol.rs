@@ -33,7 +33,7 @@ pub enum HeaderError {
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HeaderVerdict {
     /// A header of so many bytes, and the client it names; none when the proxy speaks for itself.
     Header(usize, Option<SocketAddr>),
     /// Could become one.
@@ -52,26 +52,26 @@ pub async fn read(stream: &mut TcpStream, is_required: bool) -> Result<Option<So
     let mut bytes = vec![0; USUAL];
     loop {
         let ready = stream.ready(Interest::READABLE).await?;
-        let mut verdict = Verdict::Unfinished;
+        let mut verdict = HeaderVerdict::Unfinished;
         let looked = stream.try_io(Interest::READABLE, || {
             let seen = peek(stream, &mut bytes)?;
             verdict = judge(&bytes[..seen]);
             match verdict {
                 // As long as nothing more comes there is no use in being woken.
-                Verdict::Unfinished if seen < bytes.len() => Err(io::ErrorKind::WouldBlock.into()),
+                HeaderVerdict::Unfinished if seen < bytes.len() => Err(io::ErrorKind::WouldBlock.into()),
                 _ => Ok(()),
             }
         });
         match (looked, verdict) {
-            (Ok(()), Verdict::Header(length, client)) => {
+            (Ok(()), HeaderVerdict::Header(length, client)) => {
                 stream.read_exact(&mut bytes[..length]).await?;
                 return Ok(client);
             }
-            (Ok(()), Verdict::Other) if !is_required => return Ok(None),
-            (Ok(()), Verdict::Other) => return Err(HeaderError::Missing),
-            (Ok(()), Verdict::Malformed) => return Err(HeaderError::Malformed),
-            (Ok(()), Verdict::Unfinished) if bytes.len() == LONGEST => return Err(HeaderError::Malformed),
-            (Ok(()), Verdict::Unfinished) => bytes.resize(LONGEST, 0),
+            (Ok(()), HeaderVerdict::Other) if !is_required => return Ok(None),
+            (Ok(()), HeaderVerdict::Other) => return Err(HeaderError::Missing),
+            (Ok(()), HeaderVerdict::Malformed) => return Err(HeaderError::Malformed),
+            (Ok(()), HeaderVerdict::Unfinished) if bytes.len() == LONGEST => return Err(HeaderError::Malformed),
+            (Ok(()), HeaderVerdict::Unfinished) => bytes.resize(LONGEST, 0),
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Readiness for reading stays set for good once the other side has closed.
                 if ready.is_read_closed() {
@@ -89,25 +89,25 @@ fn peek(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// What `bytes`, the first of a connection, are. The parser is lenient in places where we are not.
-pub fn judge(bytes: &[u8]) -> Verdict {
+pub fn judge(bytes: &[u8]) -> HeaderVerdict {
     const V1: &[u8] = b"PROXY ";
     const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     let is_version_1 = bytes.starts_with(V1);
     if !is_version_1 && !bytes.starts_with(V2) {
         let could_become_one = V1.starts_with(bytes) || V2.starts_with(bytes);
-        return if could_become_one { Verdict::Unfinished } else { Verdict::Other };
+        return if could_become_one { HeaderVerdict::Unfinished } else { HeaderVerdict::Other };
     }
     let config = ParseConfig { include_tlvs: false, allow_v1: true, allow_v2: true };
     match ProxyHeader::parse(bytes, config) {
         Ok((_, length)) if is_version_1 && (length > LONGEST_V1 || bytes[..length].contains(&b'+')) => {
-            Verdict::Malformed
+            HeaderVerdict::Malformed
         }
         Ok((header, length)) => match header.proxied_address() {
-            Some(address) if address.protocol == Protocol::Datagram => Verdict::Malformed,
-            address => Verdict::Header(length, address.map(|address| address.source)),
+            Some(address) if address.protocol == Protocol::Datagram => HeaderVerdict::Malformed,
+            address => HeaderVerdict::Header(length, address.map(|address| address.source)),
         },
-        Err(Error::BufferTooShort) => Verdict::Unfinished,
-        Err(_) => Verdict::Malformed,
+        Err(Error::BufferTooShort) => HeaderVerdict::Unfinished,
+        Err(_) => HeaderVerdict::Malformed,
     }
 }
 
@@ -124,45 +124,48 @@ mod tests {
     #[test]
     fn headers() {
         let client = |text: &str| Some(text.parse().unwrap());
-        let cases: Vec<(Vec<u8>, Verdict)> = vec![
+        let cases: Vec<(Vec<u8>, HeaderVerdict)> = vec![
             (
                 b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 443\r\nGET".into(),
-                Verdict::Header(44, client("192.0.2.1:5000")),
+                HeaderVerdict::Header(44, client("192.0.2.1:5000")),
             ),
-            (b"PROXY TCP6 2001:db8::1 ::1 5000 443\r\n".into(), Verdict::Header(37, client("[2001:db8::1]:5000"))),
-            (b"PROXY UNKNOWN\r\n".into(), Verdict::Header(15, None)),
-            (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".into(), Verdict::Header(35, None)),
+            (
+                b"PROXY TCP6 2001:db8::1 ::1 5000 443\r\n".into(),
+                HeaderVerdict::Header(37, client("[2001:db8::1]:5000")),
+            ),
+            (b"PROXY UNKNOWN\r\n".into(), HeaderVerdict::Header(15, None)),
+            (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".into(), HeaderVerdict::Header(35, None)),
             (
                 v2(b"\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"),
-                Verdict::Header(28, client("192.0.2.1:5000")),
+                HeaderVerdict::Header(28, client("192.0.2.1:5000")),
             ),
             (
                 v2(b"\x21\x11\0\x0f\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb\x04\0\0"),
-                Verdict::Header(31, client("192.0.2.1:5000")),
+                HeaderVerdict::Header(31, client("192.0.2.1:5000")),
             ),
-            (v2(b"\x20\0\0\0"), Verdict::Header(16, None)),
-            (v2(b"\x20\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Header(28, None)),
-            (v2(b"\x21\x11\0\x0c\xc0"), Verdict::Unfinished),
-            (Vec::new(), Verdict::Unfinished),
-            (b"P".into(), Verdict::Unfinished),
-            (b"PROXY".into(), Verdict::Unfinished),
-            (b"\r\n\r".into(), Verdict::Unfinished),
-            (b"PROXY TCP4 192.0.2.1".into(), Verdict::Unfinished),
-            (b"POST / HTTP/1.1\r\n".into(), Verdict::Other),
-            (b"PROXYTCP4".into(), Verdict::Other),
-            (b"\x16\x03\x01".into(), Verdict::Other),
-            (b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 70000\r\n".into(), Verdict::Malformed),
-            (b"PROXY TCP4 192.0.2.1 198.51.100.1 +5000 443\r\n".into(), Verdict::Malformed),
-            (b"PROXY TCP4 2001:db8::1 ::1 5000 443\r\n".into(), Verdict::Malformed),
-            (b"PROXY TCP4  192.0.2.1 198.51.100.1 5000 443\r\n".into(), Verdict::Malformed),
-            (b"PROXY UDP4 192.0.2.1 198.51.100.1 5000 443\r\n".into(), Verdict::Malformed),
-            (b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 443\n".into(), Verdict::Unfinished),
-            ([b"PROXY TCP4 ".to_vec(), vec![b'1'; 120]].concat(), Verdict::Malformed),
-            ([b"PROXY UNKNOWN ".to_vec(), vec![b'1'; 100], b"\r\n".to_vec()].concat(), Verdict::Malformed),
-            (v2(b"\x11\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),
-            (v2(b"\x22\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),
-            (v2(b"\x21\x12\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),
-            (v2(b"\x21\x11\0\x04\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), Verdict::Malformed),
+            (v2(b"\x20\0\0\0"), HeaderVerdict::Header(16, None)),
+            (v2(b"\x20\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), HeaderVerdict::Header(28, None)),
+            (v2(b"\x21\x11\0\x0c\xc0"), HeaderVerdict::Unfinished),
+            (Vec::new(), HeaderVerdict::Unfinished),
+            (b"P".into(), HeaderVerdict::Unfinished),
+            (b"PROXY".into(), HeaderVerdict::Unfinished),
+            (b"\r\n\r".into(), HeaderVerdict::Unfinished),
+            (b"PROXY TCP4 192.0.2.1".into(), HeaderVerdict::Unfinished),
+            (b"POST / HTTP/1.1\r\n".into(), HeaderVerdict::Other),
+            (b"PROXYTCP4".into(), HeaderVerdict::Other),
+            (b"\x16\x03\x01".into(), HeaderVerdict::Other),
+            (b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 70000\r\n".into(), HeaderVerdict::Malformed),
+            (b"PROXY TCP4 192.0.2.1 198.51.100.1 +5000 443\r\n".into(), HeaderVerdict::Malformed),
+            (b"PROXY TCP4 2001:db8::1 ::1 5000 443\r\n".into(), HeaderVerdict::Malformed),
+            (b"PROXY TCP4  192.0.2.1 198.51.100.1 5000 443\r\n".into(), HeaderVerdict::Malformed),
+            (b"PROXY UDP4 192.0.2.1 198.51.100.1 5000 443\r\n".into(), HeaderVerdict::Malformed),
+            (b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 443\n".into(), HeaderVerdict::Unfinished),
+            ([b"PROXY TCP4 ".to_vec(), vec![b'1'; 120]].concat(), HeaderVerdict::Malformed),
+            ([b"PROXY UNKNOWN ".to_vec(), vec![b'1'; 100], b"\r\n".to_vec()].concat(), HeaderVerdict::Malformed),
+            (v2(b"\x11\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), HeaderVerdict::Malformed),
+            (v2(b"\x22\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), HeaderVerdict::Malformed),
+            (v2(b"\x21\x12\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), HeaderVerdict::Malformed),
+            (v2(b"\x21\x11\0\x04\xc0\0\x02\x01\x7f\0\0\x01\x13\x88\x01\xbb"), HeaderVerdict::Malformed),
         ];
         for (bytes, verdict) in cases {
             assert_eq!(judge(&bytes), verdict, "{:?}", String::from_utf8_lossy(&bytes));

@@ -62,83 +62,83 @@ fn uncommented() -> String {
 
 /// A step into a value: a key of a table, or a place in an array of tables.
 #[derive(Debug, Clone, PartialEq)]
-enum Step {
+enum ConfigStep {
     Key(String),
     At(usize),
 }
 
 /// The path of every value that is neither a section nor a list of them.
-fn leaves(table: &Table) -> Vec<Vec<Step>> {
+fn leaves(table: &Table) -> Vec<Vec<ConfigStep>> {
     let mut found = Vec::new();
     for (key, value) in table {
-        gather(vec![Step::Key(key.clone())], value, &mut found);
+        gather(vec![ConfigStep::Key(key.clone())], value, &mut found);
     }
     found
 }
 
-fn gather(path: Vec<Step>, value: &Value, found: &mut Vec<Vec<Step>>) {
-    let below = |step: Step| path.iter().cloned().chain([step]).collect::<Vec<_>>();
+fn gather(path: Vec<ConfigStep>, value: &Value, found: &mut Vec<Vec<ConfigStep>>) {
+    let below = |step: ConfigStep| path.iter().cloned().chain([step]).collect::<Vec<_>>();
     match value {
         // `env` is one value: its keys are the file's own.
         Value::Table(table) if !is(&path, "env") => {
-            table.iter().for_each(|(key, value)| gather(below(Step::Key(key.clone())), value, found));
+            table.iter().for_each(|(key, value)| gather(below(ConfigStep::Key(key.clone())), value, found));
         }
         Value::Array(items) if items.iter().any(Value::is_table) => {
-            items.iter().enumerate().for_each(|(index, item)| gather(below(Step::At(index)), item, found));
+            items.iter().enumerate().for_each(|(index, item)| gather(below(ConfigStep::At(index)), item, found));
         }
         _ => found.push(path),
     }
 }
 
-fn is(path: &[Step], name: &str) -> bool {
-    matches!(path.last(), Some(Step::Key(key)) if key == name)
+fn is(path: &[ConfigStep], name: &str) -> bool {
+    matches!(path.last(), Some(ConfigStep::Key(key)) if key == name)
 }
 
 /// The value at `path`; `at` says which entry of a list stands for which.
-fn look<'a>(table: &'a Table, path: &[Step], at: fn(usize) -> usize) -> Option<&'a Value> {
-    let (Step::Key(first), rest) = path.split_first()? else { return None };
+fn look<'a>(table: &'a Table, path: &[ConfigStep], at: fn(usize) -> usize) -> Option<&'a Value> {
+    let (ConfigStep::Key(first), rest) = path.split_first()? else { return None };
     rest.iter().try_fold(table.get(first)?, |value, step| match step {
-        Step::Key(key) => value.get(key),
-        Step::At(index) => value.get(at(*index)),
+        ConfigStep::Key(key) => value.get(key),
+        ConfigStep::At(index) => value.get(at(*index)),
     })
 }
 
 /// The table that holds the last key of `path`, and that key.
-fn holder<'a, 'b>(table: &'a mut Table, path: &'b [Step]) -> Option<(&'a mut Table, &'b String)> {
+fn holder<'a, 'b>(table: &'a mut Table, path: &'b [ConfigStep]) -> Option<(&'a mut Table, &'b String)> {
     match path {
-        [Step::Key(key)] => Some((table, key)),
-        [Step::Key(key), Step::At(index), rest @ ..] => {
+        [ConfigStep::Key(key)] => Some((table, key)),
+        [ConfigStep::Key(key), ConfigStep::At(index), rest @ ..] => {
             holder(table.get_mut(key)?.get_mut(index)?.as_table_mut()?, rest)
         }
-        [Step::Key(key), rest @ ..] => holder(table.get_mut(key)?.as_table_mut()?, rest),
+        [ConfigStep::Key(key), rest @ ..] => holder(table.get_mut(key)?.as_table_mut()?, rest),
         _ => None,
     }
 }
 
-fn remove(table: &mut Table, path: &[Step]) {
+fn remove(table: &mut Table, path: &[ConfigStep]) {
     if let Some((holder, key)) = holder(table, path) {
         holder.remove(key);
     }
 }
 
-fn replace(table: &mut Table, path: &[Step], value: &Value) {
+fn replace(table: &mut Table, path: &[ConfigStep], value: &Value) {
     if let Some((holder, key)) = holder(table, path) {
         holder.insert(key.clone(), value.clone());
     }
 }
 
-fn shown(path: &[Step], value: &Value) -> String {
+fn shown(path: &[ConfigStep], value: &Value) -> String {
     let is_secret = SECRETS.iter().any(|name| is(path, name));
     if is_secret { "\"(not shown)\"".to_owned() } else { value.to_string() }
 }
 
 /// As a person writes it: `realtime.channel[0].history`.
-fn written(path: &[Step]) -> String {
+fn written(path: &[ConfigStep]) -> String {
     path.iter().fold(String::new(), |mut text, step| {
         match step {
-            Step::Key(key) if text.is_empty() => text.push_str(key),
-            Step::Key(key) => drop(write!(text, ".{key}")),
-            Step::At(index) => drop(write!(text, "[{index}]")),
+            ConfigStep::Key(key) if text.is_empty() => text.push_str(key),
+            ConfigStep::Key(key) => drop(write!(text, ".{key}")),
+            ConfigStep::At(index) => drop(write!(text, "[{index}]")),
         }
         text
     })

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::services::{Outcome, Services};
 use super::source::Source;
 use super::systemd;
-use crate::admin::Report;
+use crate::admin::ReloadReport;
 use crate::config::{Config, ConfigError};
 use crate::drain::Signal;
 use crate::telemetry::log;
@@ -49,20 +49,25 @@ pub fn reload(source: &mut Source, started: &Config, services: &Services) -> Res
 }
 
 /// Waits for what becomes of the app, and tells whoever asked and the service manager.
-pub async fn report(app: Outcome, pending: Vec<&'static str>, asked: Option<oneshot::Sender<Report>>, drain: Signal) {
+pub async fn report(
+    app: Outcome,
+    pending: Vec<&'static str>,
+    asked: Option<oneshot::Sender<ReloadReport>>,
+    drain: Signal,
+) {
     let outcome = app.await.unwrap_or_else(|_| Err(StartError("the door is being stopped".into())));
     let (status, mut report) = match outcome {
         Ok(Reloaded::Replaced { before, now }) => {
             let told = json!({ "ok": true, "config": "taken", "app": "replaced", "before": before, "now": now });
-            ("reloaded, the app was replaced", Report { is_taken: true, told })
+            ("reloaded, the app was replaced", ReloadReport { is_taken: true, told })
         }
         Ok(Reloaded::Unchanged) => {
             let told = json!({ "ok": true, "config": "taken", "app": "unchanged" });
-            ("reloaded", Report { is_taken: true, told })
+            ("reloaded", ReloadReport { is_taken: true, told })
         }
         Err(why) => {
             let told = json!({ "ok": false, "config": "taken", "app": "failed", "reason": why.to_string() });
-            ("reloaded, but the new app does not start: the old one stays", Report { is_taken: false, told })
+            ("reloaded, but the new app does not start: the old one stays", ReloadReport { is_taken: false, told })
         }
     };
     if !pending.is_empty() {
@@ -81,10 +86,10 @@ pub async fn report(app: Outcome, pending: Vec<&'static str>, asked: Option<ones
 }
 
 /// Tells of a config that is refused for `reason`.
-pub fn refused(reason: &str, asked: Option<oneshot::Sender<Report>>) {
+pub fn refused(reason: &str, asked: Option<oneshot::Sender<ReloadReport>>) {
     systemd::ready("the new config is refused, the old one holds");
     let told = json!({ "ok": false, "config": "refused", "app": "unchanged", "reason": reason });
-    let _ = asked.map(|asked| asked.send(Report { is_taken: false, told }));
+    let _ = asked.map(|asked| asked.send(ReloadReport { is_taken: false, told }));
 }
 
 fn explain(refused: &ConfigError) {

@@ -16,7 +16,7 @@ use super::services::Services;
 use super::signals::{Asked, Signals};
 use super::source::Source;
 use super::{banner, stack, systemd};
-use crate::admin::{Admin, Report};
+use crate::admin::{Admin, ReloadReport};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
@@ -120,7 +120,7 @@ impl Doorway {
                     Asked::Reload(asked) => {
                         info!("not reloaded: still starting");
                         let told = json!({ "ok": false, "config": "unchanged", "reason": "not reloaded: still starting" });
-                        let _ = asked.map(|asked| asked.send(Report { is_taken: false, told }));
+                        let _ = asked.map(|asked| asked.send(ReloadReport { is_taken: false, told }));
                     }
                 },
                 _ = patience.tick() => systemd::starting(),

@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::{Asks, Report};
+use crate::admin::{Asks, ReloadReport};
 
 /// What is asked, and by whom (for the log).
 #[derive(Debug)]
 pub enum Asked {
     Stop(&'static str),
     /// And who is to be told what became of it.
-    Reload(Option<oneshot::Sender<Report>>),
+    Reload(Option<oneshot::Sender<ReloadReport>>),
 }
 
 /// Hears SIGTERM, SIGINT and SIGHUP from the moment it is made.
@@ -23,7 +23,7 @@ pub struct Signals {
     /// From the admin listener. Holds one: to ask twice is no different from asking once.
     operator: mpsc::Receiver<()>,
     /// Likewise; holds a few.
-    reloads: mpsc::Receiver<oneshot::Sender<Report>>,
+    reloads: mpsc::Receiver<oneshot::Sender<ReloadReport>>,
     on_terminal: bool,
 }
 

@@ -29,7 +29,7 @@ pub struct Problem {
 
 /// What reading has gathered: the problems, and every key that was asked for.
 #[derive(Default)]
-struct Ledger {
+struct KeyLedger {
     problems: RefCell<Vec<Problem>>,
     keys: RefCell<Vec<String>>,
 }
@@ -50,7 +50,7 @@ pub fn keys<T>(source: &str, read: impl FnOnce(&Section) -> T) -> Vec<String> {
 
 fn read_all<T>(source: &str, read: impl FnOnce(&Section) -> T) -> (T, Vec<Problem>, Vec<String>) {
     let (root, errors) = DeTable::parse_recoverable(source);
-    let ledger = Ledger::default();
+    let ledger = KeyLedger::default();
     for error in errors {
         ledger.problems.borrow_mut().push(Problem {
             place: error.span().unwrap_or(0..0),
@@ -73,11 +73,11 @@ pub struct Section<'a> {
     table: Option<&'a DeTable<'a>>,
     place: Range<usize>,
     asked: RefCell<Vec<&'static str>>,
-    ledger: &'a Ledger,
+    ledger: &'a KeyLedger,
 }
 
 impl<'a> Section<'a> {
-    fn new(path: String, table: Option<&'a DeTable<'a>>, place: Range<usize>, ledger: &'a Ledger) -> Self {
+    fn new(path: String, table: Option<&'a DeTable<'a>>, place: Range<usize>, ledger: &'a KeyLedger) -> Self {
         Section { path, table, place, asked: RefCell::default(), ledger }
     }
 

@@ -10,10 +10,10 @@ use super::{Holder, SHARDS};
 
 /// By client. What is kept holds its owner's count; with the last of it that goes, and its entry as these double.
 #[derive(Debug, Default)]
-pub struct Owners([Mutex<Counts>; SHARDS]);
+pub struct Owners([Mutex<OwnerCounts>; SHARDS]);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct OwnerCounts {
     by_holder: HashMap<Holder, Weak<AtomicUsize>>,
     /// How many entries there may be before those of nobody are cleared out.
     most: usize,

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use super::Session;
-use super::hello::{self, Objection, Verdict};
+use super::hello::{self, HelloVerdict, Objection};
 use super::stream::{TlsStream, inbound};
 
 /// No handshake, and whose fault that is: mostly the client's.
@@ -72,13 +72,13 @@ pub async fn begin(stream: &mut TcpStream) -> Result<(), Failed> {
     let (first, verdict) = look(stream).await?;
     match (first, verdict) {
         (None, _) => Err(Failed::Gone),
-        (Some(hello::HANDSHAKE), Verdict::Never(Objection { reason, alert })) => {
+        (Some(hello::HANDSHAKE), HelloVerdict::Never(Objection { reason, alert })) => {
             // A fatal alert; there is room for it, nothing else has been sent.
             let _ = stream.try_write(&[21, 3, 3, 0, 2, 2, alert]);
             Err(Failed::Disagreement(rustls::Error::InvalidMessage(reason)))
         }
-        (Some(hello::HANDSHAKE), Verdict::Unfinished) => Err(Failed::Gone),
-        (Some(hello::HANDSHAKE), Verdict::Whole) => Ok(()),
+        (Some(hello::HANDSHAKE), HelloVerdict::Unfinished) => Err(Failed::Gone),
+        (Some(hello::HANDSHAKE), HelloVerdict::Whole) => Ok(()),
         (Some(b'A'..=b'Z'), _) => {
             // The outcome is the same whether the client stays to read the answer or not.
             let _ = tokio::time::timeout(Duration::from_secs(1), say_https(stream)).await;
@@ -89,10 +89,10 @@ pub async fn begin(stream: &mut TcpStream) -> Result<(), Failed> {
 }
 
 /// The first byte, and what is to be thought of all; unfinished only when no more comes.
-async fn look(stream: &TcpStream) -> io::Result<(Option<u8>, Verdict)> {
+async fn look(stream: &TcpStream) -> io::Result<(Option<u8>, HelloVerdict)> {
     loop {
         let ready = stream.ready(Interest::READABLE).await?;
-        let mut unfinished = (None, Verdict::Unfinished);
+        let mut unfinished = (None, HelloVerdict::Unfinished);
         let looked = stream.try_io(Interest::READABLE, || {
             let seen = inbound(|scratch| {
                 let room = &mut scratch[..hello::LOOKED_AT];
@@ -101,7 +101,7 @@ async fn look(stream: &TcpStream) -> io::Result<(Option<u8>, Verdict)> {
             })?;
             match seen {
                 // As long as nothing more comes there is no use in being woken.
-                (Some(hello::HANDSHAKE), Verdict::Unfinished) => {
+                (Some(hello::HANDSHAKE), HelloVerdict::Unfinished) => {
                     unfinished = seen;
                     Err(io::ErrorKind::WouldBlock.into())
                 }

@@ -18,7 +18,7 @@ pub const LOOKED_AT: usize = 2 * LONGEST;
 
 /// What the first bytes of a connection are, the first of all being that of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Verdict {
+pub enum HelloVerdict {
     Whole,
     /// Could become one.
     Unfinished,
@@ -32,32 +32,32 @@ pub struct Objection {
     pub alert: u8,
 }
 
-impl Verdict {
-    const fn never(reason: InvalidMessage, alert: u8) -> Verdict {
-        Verdict::Never(Objection { reason, alert })
+impl HelloVerdict {
+    const fn never(reason: InvalidMessage, alert: u8) -> HelloVerdict {
+        HelloVerdict::Never(Objection { reason, alert })
     }
 }
 
 /// Judges `bytes`, which may be followed by more.
-pub fn judge(mut bytes: &[u8]) -> Verdict {
+pub fn judge(mut bytes: &[u8]) -> HelloVerdict {
     let is_full = bytes.len() >= LOOKED_AT;
     let (mut head, mut seen) = ([0; 4], 0);
     let mut wanted = None;
     loop {
         match bytes.first() {
-            Some(kind) if *kind != HANDSHAKE => return Verdict::never(InvalidMessage::InvalidContentType, 10),
+            Some(kind) if *kind != HANDSHAKE => return HelloVerdict::never(InvalidMessage::InvalidContentType, 10),
             _ => {}
         }
         let [_, major, _, high, low, rest @ ..] = bytes else { break };
         if *major != 3 {
-            return Verdict::never(InvalidMessage::UnknownProtocolVersion, 70);
+            return HelloVerdict::never(InvalidMessage::UnknownProtocolVersion, 70);
         }
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         if length == 0 {
-            return Verdict::never(InvalidMessage::InvalidEmptyPayload, 10);
+            return HelloVerdict::never(InvalidMessage::InvalidEmptyPayload, 10);
         }
         if length > RECORD {
-            return Verdict::never(InvalidMessage::MessageTooLarge, 22);
+            return HelloVerdict::never(InvalidMessage::MessageTooLarge, 22);
         }
         let here = &rest[..length.min(rest.len())];
         for (place, byte) in head.iter_mut().skip(seen).zip(here) {
@@ -65,25 +65,25 @@ pub fn judge(mut bytes: &[u8]) -> Verdict {
         }
         seen += here.len();
         if seen > 0 && head[0] != CLIENT_HELLO {
-            return Verdict::never(InvalidMessage::UnexpectedMessage("a ClientHello comes first"), 10);
+            return HelloVerdict::never(InvalidMessage::UnexpectedMessage("a ClientHello comes first"), 10);
         }
         if seen >= head.len() {
             let [_, high, middle, low] = head;
             let length = usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or(usize::MAX);
             if length > LONGEST {
-                return Verdict::never(InvalidMessage::HandshakePayloadTooLarge, 47);
+                return HelloVerdict::never(InvalidMessage::HandshakePayloadTooLarge, 47);
             }
             wanted = Some(head.len() + length);
         }
         if wanted.is_some_and(|wanted| seen >= wanted) {
-            return Verdict::Whole;
+            return HelloVerdict::Whole;
         }
         if here.len() < length {
             break;
         }
         bytes = &rest[length..];
     }
-    if is_full { Verdict::never(InvalidMessage::HandshakePayloadTooLarge, 47) } else { Verdict::Unfinished }
+    if is_full { HelloVerdict::never(InvalidMessage::HandshakePayloadTooLarge, 47) } else { HelloVerdict::Unfinished }
 }
 
 #[cfg(test)]
@@ -111,10 +111,10 @@ mod tests {
             records(&hello(LONGEST), 1000),
             record(&hello(0)),
         ] {
-            assert_eq!(judge(&bytes), Verdict::Whole);
-            assert_eq!(judge(&[&bytes[..], b"more"].concat()), Verdict::Whole);
+            assert_eq!(judge(&bytes), HelloVerdict::Whole);
+            assert_eq!(judge(&[&bytes[..], b"more"].concat()), HelloVerdict::Whole);
             for end in 0..bytes.len() {
-                assert_eq!(judge(&bytes[..end]), Verdict::Unfinished, "{end} of {}", bytes.len());
+                assert_eq!(judge(&bytes[..end]), HelloVerdict::Unfinished, "{end} of {}", bytes.len());
             }
         }
     }
@@ -132,9 +132,9 @@ mod tests {
             (records(&hello(LONGEST), 1)[..LOOKED_AT].to_vec(), 47),
         ];
         for (bytes, alert) in cases {
-            let Verdict::Never(objection) = judge(&bytes) else { panic!("{bytes:?}") };
+            let HelloVerdict::Never(objection) = judge(&bytes) else { panic!("{bytes:?}") };
             assert_eq!(objection.alert, alert, "{:?}", objection.reason);
         }
-        assert_eq!(judge(begun), Verdict::Unfinished);
+        assert_eq!(judge(begun), HelloVerdict::Unfinished);
     }
 }

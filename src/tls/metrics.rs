@@ -14,18 +14,18 @@ use super::identity::Identity;
 use crate::telemetry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Done {
+struct HandshakeLabels {
     version: &'static str,
     resumed: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct HandshakeReason {
     reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Named {
+struct NamedCertificate {
     certificate: String,
 }
 
@@ -34,18 +34,18 @@ struct Named {
 pub struct Metrics {
     /// By version and by resumption; a look-up in a `Family` is a lock, so these are kept.
     done: [[Counter; 2]; 2],
-    failed: Family<Reason, Counter>,
+    failed: Family<HandshakeReason, Counter>,
     pub under_way: Gauge,
     duration: Histogram,
-    not_after: Family<Named, Gauge>,
+    not_after: Family<NamedCertificate, Gauge>,
     pub loads: Counter,
     pub refusals: Counter,
 }
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
-        let done = Family::<Done, Counter>::default();
-        let counter = |version, resumed| done.get_or_create(&Done { version, resumed }).clone();
+        let done = Family::<HandshakeLabels, Counter>::default();
+        let counter = |version, resumed| done.get_or_create(&HandshakeLabels { version, resumed }).clone();
         let metrics = Metrics {
             done: ["1.2", "1.3"].map(|version| ["no", "yes"].map(|resumed| counter(version, resumed))),
             failed: Family::default(),
@@ -56,7 +56,7 @@ impl Metrics {
             refusals: Counter::default(),
         };
         for reason in Failed::REASONS {
-            metrics.failed.get_or_create(&Reason { reason }).get();
+            metrics.failed.get_or_create(&HandshakeReason { reason }).get();
         }
         registry.register("tls_handshakes", "TLS handshakes that succeeded", done);
         registry.register("tls_handshake_failures", "TLS handshakes that failed", metrics.failed.clone());
@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     pub fn failed(&self, why: &Failed) {
-        self.failed.get_or_create(&Reason { reason: why.label() }).inc();
+        self.failed.get_or_create(&HandshakeReason { reason: why.label() }).inc();
     }
 
     /// Says when each certificate expires, and forgets those that are gone.
@@ -86,7 +86,7 @@ impl Metrics {
         self.not_after.clear();
         for identity in identities {
             let seconds = identity.not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let gauge = self.not_after.get_or_create(&Named { certificate: identity.label.clone() }).clone();
+            let gauge = self.not_after.get_or_create(&NamedCertificate { certificate: identity.label.clone() }).clone();
             gauge.set(i64::try_from(seconds).unwrap_or(i64::MAX));
         }
     }

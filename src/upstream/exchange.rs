@@ -36,7 +36,7 @@ pub enum Cause {
 }
 
 /// What is being asked.
-pub struct Question<'a> {
+pub struct ExchangeHead<'a> {
     pub method: &'a Method,
     pub wants_upgrade: bool,
     /// When it was put, for the deadline.
@@ -51,7 +51,11 @@ pub struct Question<'a> {
 ///
 /// # Errors
 /// [`NoAnswer`]; the connection is of no more use.
-pub async fn ask(connection: &mut Connection, upload: &mut Upload, question: &Question<'_>) -> Result<Head, NoAnswer> {
+pub async fn ask(
+    connection: &mut Connection,
+    upload: &mut Upload,
+    question: &ExchangeHead<'_>,
+) -> Result<Head, NoAnswer> {
     let mut asking = Asking {
         connection,
         upload,
@@ -69,7 +73,7 @@ pub async fn ask(connection: &mut Connection, upload: &mut Upload, question: &Qu
 struct Asking<'a> {
     connection: &'a mut Connection,
     upload: &'a mut Upload,
-    question: &'a Question<'a>,
+    question: &'a ExchangeHead<'a>,
     interim: usize,
     had_begun: bool,
     /// The app takes no more of the request; it may have answered all the same.
@@ -116,7 +120,7 @@ impl Asking<'_> {
     }
 
     fn take_head(&mut self) -> Result<Option<Head>, Cause> {
-        let Question { method, wants_upgrade, .. } = *self.question;
+        let ExchangeHead { method, wants_upgrade, .. } = *self.question;
         while let Some(head) = protocol::parse(&mut self.connection.input, method, wants_upgrade)? {
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(Some(head));

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::availability::Availability;
-use super::exchange::{Question, ask};
+use super::exchange::{ExchangeHead, ask};
 use super::pool::Pool;
 use super::response_body;
 use super::upload::{Encoding, Upload};
@@ -95,7 +95,7 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
             config.health_path
         );
         let mut upload = Upload::new(head.into_bytes(), Body::Empty, Encoding::None);
-        let question = Question {
+        let question = ExchangeHead {
             method: &Method::HEAD,
             wants_upgrade: false,
             asked: Instant::now(),

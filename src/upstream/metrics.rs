@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use crate::telemetry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct FailureKind {
     kind: &'static str,
 }
 
@@ -63,8 +63,8 @@ pub struct Failures {
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
         let registry = registry.sub_registry_with_prefix("upstream");
-        let failures = Family::<Kind, Counter>::default();
-        let failure = |kind| failures.get_or_create(&Kind { kind }).clone();
+        let failures = Family::<FailureKind, Counter>::default();
+        let failure = |kind| failures.get_or_create(&FailureKind { kind }).clone();
         let reloads = Family::<Outcome, Counter>::default();
         let reload = |outcome| reloads.get_or_create(&Outcome { outcome }).clone();
         let metrics = Metrics {

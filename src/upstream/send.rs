@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::availability::{Availability, WaitDeadline};
 use super::connection::Connection;
-use super::exchange::{Cause, NoAnswer, Question, ask};
+use super::exchange::{Cause, ExchangeHead, NoAnswer, ask};
 use super::metrics::Metrics;
 use super::pool::{NoConnection, Pool};
 use super::protocol::{Head, Misbehaviour};
@@ -82,7 +82,7 @@ pub async fn journey(
         };
         let asked = Instant::now();
         let question =
-            Question { method, wants_upgrade: upgrade.is_some(), asked, timeout: pool.config.answer_timeout };
+            ExchangeHead { method, wants_upgrade: upgrade.is_some(), asked, timeout: pool.config.answer_timeout };
         match ask(&mut connection, &mut upload, &question).await {
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());

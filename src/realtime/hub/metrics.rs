@@ -29,13 +29,13 @@ pub struct Metrics {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Policy {
-    policy: Word,
+struct PolicyLabel {
+    policy: PolicyWord,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "labels are written as they stand here")]
-enum Word {
+enum PolicyWord {
     disconnect,
     drop_oldest,
     keep_latest,
@@ -44,8 +44,8 @@ enum Word {
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
-        let dropped = Family::<Policy, Counter>::default();
-        let counter = |policy: Word| dropped.get_or_create(&Policy { policy }).clone();
+        let dropped = Family::<PolicyLabel, Counter>::default();
+        let counter = |policy: PolicyWord| dropped.get_or_create(&PolicyLabel { policy }).clone();
         let metrics = Metrics {
             connections: Gauge::default(),
             channels: Gauge::default(),
@@ -58,10 +58,10 @@ impl Metrics {
             lost: Counter::default(),
             fell_behind: Counter::default(),
             questions: Gauge::default(),
-            slow_disconnects: counter(Word::disconnect),
-            dropped_oldest: counter(Word::drop_oldest),
-            kept_latest: counter(Word::keep_latest),
-            volatile_dropped: counter(Word::volatile),
+            slow_disconnects: counter(PolicyWord::disconnect),
+            dropped_oldest: counter(PolicyWord::drop_oldest),
+            kept_latest: counter(PolicyWord::keep_latest),
+            volatile_dropped: counter(PolicyWord::volatile),
         };
         let registry = registry.sub_registry_with_prefix("hub");
         registry.register("connections", "Clients the hub knows", metrics.connections.clone());

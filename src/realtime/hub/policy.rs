@@ -26,7 +26,7 @@ pub struct Policy {
     /// For how long they are kept. Default 5 minutes.
     pub history_age: Duration,
     /// Who is a member of its presence. Default those whose client asks for it.
-    pub presence: Members,
+    pub presence: MemberLimit,
     /// How long a member may be gone before that is said: a page reload is silent. Default 5 s.
     pub presence_grace: Duration,
     /// Whether members' joining and leaving is told to clients that want to know. Default true.
@@ -73,7 +73,7 @@ keywords!(Allowed { "anyone" => Anyone, "identified" => Identified, "app" => App
 
 /// Who is a member of a channel's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Members {
+pub enum MemberLimit {
     /// Nobody: there is none.
     Off,
     /// Whom its client enters.
@@ -82,7 +82,7 @@ pub enum Members {
     All,
 }
 
-keywords!(Members { "off" => Off, "asked" => Asked, "all" => All });
+keywords!(MemberLimit { "off" => Off, "asked" => Asked, "all" => All });
 
 impl Default for Policy {
     fn default() -> Self {
@@ -91,7 +91,7 @@ impl Default for Policy {
             publish: Allowed::Anyone,
             history: 0,
             history_age: Duration::from_secs(300),
-            presence: Members::Asked,
+            presence: MemberLimit::Asked,
             presence_grace: Duration::from_secs(5),
             notices: true,
             echo: None,

@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Misbehaviour;
-use crate::http::chunked::{self, Limits, Malformed, Span};
+use crate::http::chunked::{self, ChunkLimits, Malformed, Span};
 use crate::http::field_line::{self, Lines};
 
 /// The most trailer fields.
@@ -41,7 +41,7 @@ pub struct Chunked {
 
 impl Default for Chunked {
     fn default() -> Chunked {
-        Chunked { body: chunked::Chunked::new(&Limits::RESPONSE), trailers: BytesMut::new() }
+        Chunked { body: chunked::Chunked::new(&ChunkLimits::RESPONSE), trailers: BytesMut::new() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use doorway::realtime::dialect::{Action, Dialect, Encoded, Resumable, Step};
-use doorway::realtime::socketio::machine::{Config, Emit, Machine, Recovery, SocketIo, event};
+use doorway::realtime::socketio::machine::{Config, Emit, Machine, RecoveryMode, SocketIo, event};
 use doorway::realtime::vocabulary::{
     Channel, Command, ConnectionId, DisconnectReason, Draft, Epoch, Event, Frame, LeaveKind, Message, Moment, Payload,
     Position, Recovery as Replay, Ref, Refusal, Subscribed,
@@ -22,7 +22,7 @@ const SCOPES: [&str; 2] = ["/", "/x"];
 static SHARED: LazyLock<Arc<SocketIo>> = LazyLock::new(|| {
     SocketIo::new(Config {
         namespaces: vec![Pattern::new("/*")],
-        recovery: Recovery::Within(Duration::from_secs(10)),
+        recovery: RecoveryMode::Within(Duration::from_secs(10)),
         recovery_messages: MOST as usize,
         ..Config::default()
     })

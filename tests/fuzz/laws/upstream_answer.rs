@@ -2,7 +2,7 @@
 //! door.
 
 use bytes::BytesMut;
-use doorway::http::chunked::{Chunked, Limits};
+use doorway::http::chunked::{ChunkLimits, Chunked};
 use doorway::upstream::protocol::{Decoder, Framing, Head, Misbehaviour, Piece, parse};
 use http::Method;
 
@@ -57,7 +57,7 @@ fn read(bytes: &[u8], cuts: &[u8], method: &Method) -> Result<Read, (Vec<u8>, Mi
 
 /// What the door takes from a client as chunks, it takes from an app, and to the same length.
 fn chunks_are_chunks(bytes: &[u8]) {
-    let mut strict = Chunked::new(&Limits::REQUEST);
+    let mut strict = Chunked::new(&ChunkLimits::REQUEST);
     let (Ok(length), true) = (strict.follow(bytes), strict.is_at_end()) else { return };
     let mut input = BytesMut::from(bytes);
     let mut decoder = Decoder::new(Framing::Chunked);

@@ -141,7 +141,7 @@ impl RequestValidator {
             _ if head.is_upgrade => State::Upgrading,
             Framing::None => State::Head(Scan::default()),
             Framing::Length(left) => State::Body { left },
-            Framing::Chunked => State::Chunked(Chunked::new(&chunked::Limits::REQUEST)),
+            Framing::Chunked => State::Chunked(Chunked::new(&chunked::ChunkLimits::REQUEST)),
         };
         Ok(())
     }

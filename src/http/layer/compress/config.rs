@@ -4,7 +4,7 @@ use crate::http::encoding::Encoding;
 use crate::http::path::misspelt;
 use crate::settings::{Section, Size};
 
-use super::kind::Kind;
+use super::kind::MediaKind;
 
 /// The section `[compress]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +15,8 @@ pub struct Config {
     pub encodings: Vec<Encoding>,
     /// Answers known to be shorter go out as they are. Bytes. Default 1 KiB.
     pub min_size: Size,
-    /// Media types worth it; `text/*` and `*+json` stand for many. Default [`Kind::COMMON`].
-    pub types: Vec<Kind>,
+    /// Media types worth it; `text/*` and `*+json` stand for many. Default [`MediaKind::COMMON`].
+    pub types: Vec<MediaKind>,
     /// Paths that begin with one of these are left alone. Default none.
     pub except: Vec<String>,
     /// Brotli's effort, 0 to 6. Default 5.
@@ -35,7 +35,7 @@ impl Default for Config {
             enabled: true,
             encodings: vec![Encoding::Zstd, Encoding::Brotli, Encoding::Gzip],
             min_size: Size::kib(1),
-            types: Kind::common(),
+            types: MediaKind::common(),
             except: Vec::new(),
             br_level: 5,
             zstd_level: 3,

@@ -7,7 +7,7 @@ use crate::settings::{Expected, Setting};
 
 /// A media type without parameters, or a family of them. Lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum MediaKind {
     One(Box<str>),
     /// `text/*`: what they begin with.
     Begins(Box<str>),
@@ -15,7 +15,7 @@ pub enum Kind {
     Ends(Box<str>),
 }
 
-impl Kind {
+impl MediaKind {
     /// Text in all its forms. Images, video, archives and WOFF fonts are compressed already.
     pub const COMMON: [&str; 15] = [
         "text/*",
@@ -35,24 +35,24 @@ impl Kind {
         "image/vnd.microsoft.icon",
     ];
 
-    pub fn common() -> Vec<Kind> {
-        Kind::COMMON.iter().map(|kind| Kind::of(kind)).collect()
+    pub fn common() -> Vec<MediaKind> {
+        MediaKind::COMMON.iter().map(|kind| MediaKind::of(kind)).collect()
     }
 
-    fn of(text: &str) -> Kind {
+    fn of(text: &str) -> MediaKind {
         match (text.strip_suffix('*'), text.strip_prefix('*')) {
-            (Some(start), _) => Kind::Begins(start.into()),
-            (None, Some(end)) => Kind::Ends(end.into()),
-            (None, None) => Kind::One(text.into()),
+            (Some(start), _) => MediaKind::Begins(start.into()),
+            (None, Some(end)) => MediaKind::Ends(end.into()),
+            (None, None) => MediaKind::One(text.into()),
         }
     }
 
     fn covers(&self, essence: &str) -> bool {
         let essence = essence.as_bytes();
         let (part, wanted) = match self {
-            Kind::One(kind) => (Some(essence), kind),
-            Kind::Begins(start) => (essence.get(..start.len()), start),
-            Kind::Ends(end) => (essence.len().checked_sub(end.len()).and_then(|at| essence.get(at..)), end),
+            MediaKind::One(kind) => (Some(essence), kind),
+            MediaKind::Begins(start) => (essence.get(..start.len()), start),
+            MediaKind::Ends(end) => (essence.len().checked_sub(end.len()).and_then(|at| essence.get(at..)), end),
         };
         part.is_some_and(|part| part.eq_ignore_ascii_case(wanted.as_bytes()))
     }
@@ -65,18 +65,22 @@ pub fn essence(content_type: &HeaderValue) -> &str {
 }
 
 /// True when one of `kinds` covers the media type `essence`.
-pub fn covered(kinds: &[Kind], essence: &str) -> bool {
+pub fn covered(kinds: &[MediaKind], essence: &str) -> bool {
     kinds.iter().any(|kind| kind.covers(essence))
 }
 
-impl Setting for Kind {
+impl Setting for MediaKind {
     fn parse(value: &DeValue) -> Result<Self, Expected> {
         let text = value.as_str().unwrap_or_default().to_ascii_lowercase();
         let right = match text.split_once('/') {
             Some((family, kind)) => !family.is_empty() && !family.contains('*') && (kind == "*" || plain(kind)),
             None => text.strip_prefix("*+").is_some_and(plain),
         };
-        if right { Ok(Kind::of(&text)) } else { Err(Expected("media types, as in \"text/*\" or \"*+json\"".into())) }
+        if right {
+            Ok(MediaKind::of(&text))
+        } else {
+            Err(Expected("media types, as in \"text/*\" or \"*+json\"".into()))
+        }
     }
 }
 
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn text_is_covered_and_pictures_are_not() {
-        let kinds = Kind::common();
+        let kinds = MediaKind::common();
         for kind in ["text/html; charset=utf-8", "text/x-component", "TEXT/CSS", "application/ld+json", "image/svg+xml"]
         {
             assert!(covered(&kinds, essence(&HeaderValue::from_static(kind))), "{kind}");
@@ -103,10 +107,10 @@ mod tests {
     #[test]
     fn kinds_that_are_not_media_types_are_refused() {
         for wrong in ["", "*", "*/*", "text", "*+", "text/", "/html", "text/html;q=1", "te*/html"] {
-            assert!(Kind::parse(&DeValue::String(wrong.into())).is_err(), "{wrong:?}");
+            assert!(MediaKind::parse(&DeValue::String(wrong.into())).is_err(), "{wrong:?}");
         }
         for right in ["text/*", "Application/JSON", "*+json"] {
-            assert!(Kind::parse(&DeValue::String(right.into())).is_ok(), "{right:?}");
+            assert!(MediaKind::parse(&DeValue::String(right.into())).is_ok(), "{right:?}");
         }
     }
 }

@@ -21,7 +21,7 @@ use tracing::warn;
 pub use config::Config;
 pub use encoder::{Encoder, Use};
 pub use headers::vary_on_encoding;
-pub use kind::{Kind, covered, essence};
+pub use kind::{MediaKind, covered, essence};
 pub use zstandard::Contexts;
 
 use super::{Inner, Middleware};

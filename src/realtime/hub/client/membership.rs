@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use super::{Authority, Client, Memberships};
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
-use crate::realtime::hub::policy::{Members, Policy};
+use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Extras, Member, Moment, Presence, Refusal};
 
 impl Client {
     /// As whom it enters a channel's presence by subscribing, if at all.
     pub(super) fn membership(&self, wish: Option<&Member>, policy: &Policy) -> Result<Option<Member>, Refusal> {
         match (policy.presence, wish) {
-            (Members::Off, Some(_)) => Err(Refusal::Forbidden),
-            (Members::Asked | Members::All, Some(member)) => Ok(Some(member.clone())),
-            (Members::Off | Members::Asked, None) => Ok(None),
-            (Members::All, None) => Ok(Some(match &self.identity {
+            (MemberLimit::Off, Some(_)) => Err(Refusal::Forbidden),
+            (MemberLimit::Asked | MemberLimit::All, Some(member)) => Ok(Some(member.clone())),
+            (MemberLimit::Off | MemberLimit::Asked, None) => Ok(None),
+            (MemberLimit::All, None) => Ok(Some(match &self.identity {
                 Some(identity) => {
                     Member { key: Arc::clone(&identity.user), info: identity.info.clone(), extras: Extras::default() }
                 }
@@ -38,7 +38,7 @@ impl Client {
         let hub = Arc::clone(&self.hub);
         let entered = hub.channel(channel, self.holder(), now.instant, |entry, state| {
             self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
-            if state.policy.presence == Members::Off {
+            if state.policy.presence == MemberLimit::Off {
                 return Err(Refusal::Forbidden);
             }
             state.quiet_since = now.instant;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::realtime::hub::outbox::{OutboxLimits, Slow};
-use crate::realtime::hub::policy::{Allowed, Members};
+use crate::realtime::hub::policy::{Allowed, MemberLimit};
 use crate::realtime::vocabulary::{Identity, Member};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -273,7 +273,7 @@ fn a_message_that_is_sent_again_under_its_name_is_not_said_again() {
 #[test]
 fn presence_tells_who_comes_and_goes_but_not_of_reloads() {
     let mut world = World::new(|config| {
-        config.channels = vec![rule("*", |policy| policy.presence = Members::All)];
+        config.channels = vec![rule("*", |policy| policy.presence = MemberLimit::All)];
     });
     let mut watcher = world.reader();
     let now = world.now;
@@ -315,7 +315,7 @@ fn policies_say_who_may_do_what() {
             rule("news-*", |policy| policy.publish = Allowed::App),
             rule("members-*", |policy| {
                 (policy.subscribe, policy.publish) = (Allowed::Identified, Allowed::Identified);
-                policy.presence = Members::Off;
+                policy.presence = MemberLimit::Off;
             }),
             rule("small", |policy| (policy.max_subscribers, policy.max_message) = (1, Size(3))),
             rule("slow-*", |policy| policy.publish_rate = 2),

@@ -12,7 +12,7 @@ use crate::realtime::vocabulary::Payload;
 pub enum Said<'a> {
     Ping,
     Pong,
-    Subscribe(Subscription<'a>),
+    Subscribe(SubscribeRequest<'a>),
     Unsubscribe {
         channel: Cow<'a, str>,
     },
@@ -32,7 +32,7 @@ pub enum Said<'a> {
 
 /// What a client shows to be let into a channel.
 #[derive(Debug, PartialEq, Deserialize)]
-pub struct Subscription<'a> {
+pub struct SubscribeRequest<'a> {
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
     /// `KEY:SIGNATURE`; empty for public channels.
@@ -59,7 +59,7 @@ pub struct UserData {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct EventEnvelope<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -92,9 +92,9 @@ impl<'a> Said<'a> {
     /// # Errors
     /// `MalformedMessage`: not JSON, no event, or an event without what it needs.
     pub fn read(text: &'a str) -> Result<Said<'a>, MalformedMessage> {
-        let message: Envelope =
+        let message: EventEnvelope =
             serde_json::from_str(text).map_err(|_| MalformedMessage("Could not parse the message."))?;
-        let Envelope { event, channel, data } = message;
+        let EventEnvelope { event, channel, data } = message;
         match &*event {
             "pusher:ping" => return Ok(Said::Ping),
             "pusher:pong" => return Ok(Said::Pong),
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(Said::read(r#"{"event":"pusher:ping","data":{}}"#), Ok(Said::Ping));
         assert_eq!(Said::read(r#"{"event":"pusher:pong"}"#), Ok(Said::Pong));
         let said = Said::read(r#"{"event":"pusher:subscribe","data":{"channel":"a","auth":"","extra":1}}"#);
-        let subscription = Subscription { channel: "a".into(), auth: Some("".into()), channel_data: None };
+        let subscription = SubscribeRequest { channel: "a".into(), auth: Some("".into()), channel_data: None };
         assert_eq!(said, Ok(Said::Subscribe(subscription)));
         let said = Said::read(r#"{"event":"client-a\u0062","channel":"private-x","data":{"a": [1]}}"#);
         let data = Payload::Json("{\"a\": [1]}".into());

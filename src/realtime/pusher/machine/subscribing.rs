@@ -32,7 +32,7 @@ impl Machine {
         self.subscriptions.binary_search_by(|known| known.channel.as_str().cmp(channel))
     }
 
-    pub(super) fn subscribe(&mut self, wish: &message::Subscription, step: &mut Step) {
+    pub(super) fn subscribe(&mut self, wish: &message::SubscribeRequest, step: &mut Step) {
         let Some(channel) = self.app.channel(&wish.channel) else {
             // Said back so that the client knows which, but not without end.
             let said: String = wish.channel.chars().take(5 * name::LONGEST).collect();
@@ -79,7 +79,7 @@ impl Machine {
     }
 
     /// Checks what the client shows; in a presence channel it says who it is.
-    fn admit(&self, access: ChannelAccess, wish: &message::Subscription) -> Result<Option<Member>, No> {
+    fn admit(&self, access: ChannelAccess, wish: &message::SubscribeRequest) -> Result<Option<Member>, No> {
         match access {
             ChannelAccess::Public => return Ok(None),
             ChannelAccess::SignedInUser => {

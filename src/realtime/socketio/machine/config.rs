@@ -32,7 +32,7 @@ pub struct Config {
     /// How long a client that lost its link may come back to its id, its rooms and what it missed
     /// (`connectionStateRecovery.maxDisconnectionDuration` of the Node server). Default off: as there, clients see one
     /// more argument of each event where it is on.
-    pub recovery: Recovery,
+    pub recovery: RecoveryMode,
     /// Clients without a link that are kept at a time, of all endpoints; with more, who has been away for longest is
     /// forgotten. Default 10,000.
     pub recovery_clients: usize,
@@ -50,18 +50,18 @@ pub struct Config {
 
 /// Whether and how long clients may come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recovery {
+pub enum RecoveryMode {
     Off,
     Within(Duration),
 }
 
-impl Setting for Recovery {
+impl Setting for RecoveryMode {
     fn parse(value: &DeValue) -> Result<Self, Expected> {
         if value.as_str() == Some("off") {
-            return Ok(Recovery::Off);
+            return Ok(RecoveryMode::Off);
         }
         let words = "\"off\", or a duration with its unit, as in \"2m\"";
-        Duration::parse(value).map(Recovery::Within).map_err(|_| Expected(words.into()))
+        Duration::parse(value).map(RecoveryMode::Within).map_err(|_| Expected(words.into()))
     }
 }
 
@@ -98,7 +98,7 @@ impl Default for Config {
             max_room_name: Size(256),
             max_rooms: 100,
             max_namespaces: 16,
-            recovery: Recovery::Off,
+            recovery: RecoveryMode::Off,
             recovery_clients: 10_000,
             recovery_messages: 1000,
             recovery_bytes: Size::kib(256),

@@ -31,7 +31,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub use config::{Config, Parser, Recovery, Relay};
+pub use config::{Config, Parser, RecoveryMode, Relay};
 pub use draft::attached;
 pub use emit::{Emit, answer, connection, event};
 pub use inline::inline;

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde::Deserialize;
 
 use super::Machine;
-use super::config::Recovery;
+use super::config::RecoveryMode;
 use super::namespace::{Namespace, NamespaceState};
 use super::packet::{BadPacket, Packet, PacketKind};
 use super::replay::{self, ReplayBuffer, ReplayLimits};
@@ -93,7 +93,7 @@ impl Machine {
     /// them is `holder`'s.
     pub fn recoverable(&mut self, holder: Holder) -> Option<u128> {
         let config = &self.shared.config;
-        if config.recovery == Recovery::Off {
+        if config.recovery == RecoveryMode::Off {
             return None;
         }
         let key = Pid::key();
@@ -222,7 +222,7 @@ impl Machine {
 
     /// See [`crate::realtime::dialect::Dialect::lose`].
     pub(super) fn lost(&mut self, reason: &'static str, now: Moment, step: &mut Step) -> bool {
-        let Recovery::Within(within) = self.shared.config.recovery else { return false };
+        let RecoveryMode::Within(within) = self.shared.config.recovery else { return false };
         let is_in = self
             .namespaces
             .iter()
@@ -300,7 +300,7 @@ mod tests {
     use crate::realtime::vocabulary::{Draft, Event, Refusal};
 
     fn client() -> Client {
-        let mut client = Client::new(true, |config| config.recovery = Recovery::Within(Duration::from_secs(60)));
+        let mut client = Client::new(true, |config| config.recovery = RecoveryMode::Within(Duration::from_secs(60)));
         client.text("40");
         client
     }
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn only_first_words_claim_a_berth() {
-        let mut client = Client::new(true, |config| config.recovery = Recovery::Within(Duration::from_secs(60)));
+        let mut client = Client::new(true, |config| config.recovery = RecoveryMode::Within(Duration::from_secs(60)));
         let stranger = Pid { key: 7, number: 1 };
         let frame = Frame::text(format!("40{{\"pid\":\"{stranger}\"}}"));
         assert_eq!(client.machine.resume_key(&frame), Some(7));

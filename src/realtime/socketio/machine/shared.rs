@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Config, Recovery};
+use super::config::{Config, RecoveryMode};
 use super::encode::SocketIoEncoder;
 use super::recovery::Metrics;
 use super::{Machine, rooms};
@@ -27,7 +27,7 @@ impl SocketIo {
 
     /// One that counts what it does.
     pub fn counted(config: Config, metrics: Metrics) -> Arc<SocketIo> {
-        let encoder = SocketIoEncoder { parser: config.parser, recovers: config.recovery != Recovery::Off };
+        let encoder = SocketIoEncoder { parser: config.parser, recovers: config.recovery != RecoveryMode::Off };
         let encoding = Encoding::new(encoder);
         Arc::new(SocketIo { config, encoder, encoding, root: rooms::ROOT.into(), metrics })
     }

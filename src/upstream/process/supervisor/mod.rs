@@ -35,12 +35,12 @@ const SOON: Duration = Duration::from_secs(60);
 /// The way to the task that keeps the app running. Dropped, the app ends at once.
 pub struct Supervisor {
     /// Holds a few; who asks for more waits, as each takes seconds.
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<SupervisorOrder>,
     /// A start that is under way is given up, so that the order to stop is heard.
     closing: CancellationToken,
 }
 
-enum Order {
+enum SupervisorOrder {
     /// Stop the app, then start it.
     Restart(oneshot::Sender<Result<(), StartError>>),
     /// Start another, then stop this one.
@@ -70,7 +70,7 @@ struct Task {
     availability: Arc<Availability>,
     metrics: Metrics,
     drain: Signal,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<SupervisorOrder>,
     closing: CancellationToken,
     delay: Duration,
 }
@@ -120,7 +120,7 @@ impl Supervisor {
     /// # Errors
     /// A sentence, when it does not start at once; it is tried again until it does.
     pub async fn restart(&self) -> Result<(), StartError> {
-        self.order(Order::Restart).await
+        self.order(SupervisorOrder::Restart).await
     }
 
     /// Starts another app, sends requests to it once it answers, and stops the first when its requests are done.
@@ -128,14 +128,15 @@ impl Supervisor {
     /// # Errors
     /// A sentence, when the new one does not start; the old one then stays.
     pub async fn replace(&self) -> Result<(), StartError> {
-        self.order(Order::Replace).await
+        self.order(SupervisorOrder::Replace).await
     }
 
     /// Takes over the config, and a new build if there is one; what became of it comes later.
     pub fn reload(&self, metrics: &Metrics) -> oneshot::Receiver<Result<Reloaded, StartError>> {
         let (reply, outcome) = oneshot::channel();
-        if let Err(TrySendError::Full(Order::Reload(reply)) | TrySendError::Closed(Order::Reload(reply))) =
-            self.orders.try_send(Order::Reload(reply))
+        if let Err(
+            TrySendError::Full(SupervisorOrder::Reload(reply)) | TrySendError::Closed(SupervisorOrder::Reload(reply)),
+        ) = self.orders.try_send(SupervisorOrder::Reload(reply))
         {
             let why = StartError("the app is being started just now: reload again when it answers".into());
             warn!("{why}");
@@ -149,12 +150,15 @@ impl Supervisor {
     pub async fn stop(&self) {
         self.closing.cancel();
         let (reply, stopped) = oneshot::channel();
-        if self.orders.send(Order::Stop(reply)).await.is_ok() {
+        if self.orders.send(SupervisorOrder::Stop(reply)).await.is_ok() {
             let _ = stopped.await;
         }
     }
 
-    async fn order(&self, order: fn(oneshot::Sender<Result<(), StartError>>) -> Order) -> Result<(), StartError> {
+    async fn order(
+        &self,
+        order: fn(oneshot::Sender<Result<(), StartError>>) -> SupervisorOrder,
+    ) -> Result<(), StartError> {
         let gone = || StartError("the app is being stopped".into());
         let (reply, done) = oneshot::channel();
         self.orders.send(order(reply)).await.map_err(|_| gone())?;
@@ -185,12 +189,12 @@ impl Task {
             let config = self.config.get();
             match order {
                 None => return,
-                Some(Order::Stop(reply)) => {
+                Some(SupervisorOrder::Stop(reply)) => {
                     running.child.stop(config.stop_timeout).await;
                     let _ = reply.send(());
                     return;
                 }
-                Some(Order::Restart(reply)) => {
+                Some(SupervisorOrder::Restart(reply)) => {
                     self.availability.dismiss(&running.pool);
                     running.child.stop(config.stop_timeout).await;
                     let started = self.start_anew().await;
@@ -207,11 +211,11 @@ impl Task {
                         }
                     };
                 }
-                Some(Order::Replace(reply)) => {
+                Some(SupervisorOrder::Replace(reply)) => {
                     let replaced = self.replace(&mut running).await;
                     let _ = reply.send(replaced);
                 }
-                Some(Order::Reload(reply)) => {
+                Some(SupervisorOrder::Reload(reply)) => {
                     let outcome = self.reload(&mut running).await;
                     let _ = reply.send(outcome);
                 }
@@ -283,16 +287,16 @@ impl Task {
                 () = sleep(delay) => {}
                 order = self.orders.recv() => match order {
                     None => return None,
-                    Some(Order::Stop(reply)) => {
+                    Some(SupervisorOrder::Stop(reply)) => {
                         let _ = reply.send(());
                         return None;
                     }
                     // Somebody knows that it will do now.
-                    Some(Order::Restart(asked) | Order::Replace(asked)) => {
+                    Some(SupervisorOrder::Restart(asked) | SupervisorOrder::Replace(asked)) => {
                         reply = Some(asked);
                         build = None;
                     }
-                    Some(Order::Reload(asked)) => {
+                    Some(SupervisorOrder::Reload(asked)) => {
                         reload = Some(asked);
                         build = None;
                     }
