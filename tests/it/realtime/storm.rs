@@ -20,7 +20,7 @@ async fn ten_thousand_sockets_are_held_and_all_hear_a_message() {
     let mut speaker = connect(&door, "/api/ws").await;
     speaker.is_quiet().await;
     let before = door.resident();
-    let mut crowd = Crowd::open(door.http(), "/api/ws", PROCESSES, EACH, "realtime_storm::clients");
+    let mut crowd = Crowd::open(door.http(), "/api/ws", PROCESSES, EACH, "realtime::storm::clients");
     door.wait_for_metric("hub_connections", (MANY + 1) as f64).await;
     let each = door.resident().saturating_sub(before) / MANY as u64;
     println!("{each} bytes a silent socket, {MANY} of them");
