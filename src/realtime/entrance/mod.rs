@@ -29,7 +29,7 @@ use self::rejection::{Rejection, RejectionClose, Rejections};
 use self::token::{Grant, TokenError, Tokens, presented};
 use super::hub::{Authority, Client, Hub};
 use super::link::websocket::{self, Offer};
-use super::vocabulary::{Channel, CloseFrame, Command, Moment, Refusal, Rights, Subscribe};
+use super::vocabulary::{Channel, CloseFrame, Command, Identity, Moment, Refusal, Rights, Subscribe};
 use crate::callbacks::{App, EventKind};
 use crate::drain::Signal;
 use crate::http::facts::RequestId;
@@ -282,6 +282,12 @@ impl Entrance {
             None if is_required => Err(TokenError::Missing),
             None => Ok(None),
         }
+    }
+
+    /// Whether a token that `request` shows is of this user, and lists `channel` among those that it lets hear.
+    pub fn token_lists(&self, request: &Parts, identity: &Identity, channel: &Channel) -> bool {
+        let Ok(Some((grant, rights))) = self.bearer(request) else { return false };
+        grant.identity.is_some_and(|named| named.user == identity.user) && rights.lists_to_hear(channel)
     }
 
     /// 401, for a token that is not good. Pages hear it as a close code.

@@ -72,7 +72,9 @@ impl PusherDoor {
                 return Err(no("Only the app lets clients into this channel."));
             }
             let info = ConnectionInfo::of(connection, DIALECT, &request, &facts);
-            if !self.has_consent(info, &identity, &in_hub).await? && self.hub.is_kept_from(connection, &in_hub) {
+            let is_let_in = self.has_consent(info, &identity, &in_hub).await?
+                || self.entrance.token_lists(&request, &identity, &in_hub);
+            if !is_let_in && self.hub.is_kept_from(connection, &in_hub) {
                 return Err(no("The app has not let this connection into this channel."));
             }
             let data = channel.starts_with("presence-").then(|| about(user, &identity, "user_id"));

@@ -360,6 +360,32 @@ async fn a_required_token_opens_what_it_lists_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn doorway_signs_for_pusher_clients_whose_token_lists_the_channel() {
+    use crate::pusher::app::{data, subscribe};
+    let tokens = format!("[realtime.tokens]\nrequired = true\nsecret = \"{SECRET}\"\n");
+    let door = door().config(format!("[app]\nurl = \"off\"\n{tokens}{PUSHER}auth = \"doorway\"\n")).start();
+    let of = |user: &str| token(json!({"sub": user, "subscribe": ["private-ada-*"]}));
+    let mut socket = connect(&door, &format!("/app/app-key?protocol=7&token={}", of("ada"))).await;
+    let established = socket.hear_json().await;
+    let id = data(&established)["socket_id"].as_str().expect("an id").to_owned();
+    let sign = async |channel: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+        let form = format!("socket_id={id}&channel_name={channel}");
+        let answer = ask(door.http(), "POST", "/pusher/auth", &headers, form).await;
+        (answer.status, String::from_utf8(answer.bytes().await.to_vec()).expect("UTF-8"))
+    };
+    assert_eq!(sign("private-eve-1", &of("ada")).await.0, 403, "her list does not have it");
+    assert_eq!(sign("private-ada-1", &of("eve")).await.0, 403, "another user's token");
+    assert_eq!(sign("private-ada-1", "none").await.0, 403);
+    let (status, signed) = sign("private-ada-1", &of("ada")).await;
+    assert_eq!(status, 200, "{signed}");
+    let signed: Value = serde_json::from_str(&signed).expect("JSON");
+    socket.say(&subscribe("private-ada-1", signed["auth"].as_str().expect("a signature"))).await;
+    assert_eq!(socket.hear_json().await["event"], "pusher_internal:subscription_succeeded");
+}
+
+#[tokio::test]
 async fn client_events_of_pusher_keep_to_what_only_the_app_may_say() {
     use crate::pusher::app::{enter, sign, subscribe};
     let (app, _) = app(|_| "{}".to_owned()).await;
