@@ -26,12 +26,16 @@ pub struct Count<K: Hash + Eq + Clone> {
 impl<K: Hash + Eq + Clone> Counts<K> {
     /// One more for `key`, unless that would be more than `most`.
     pub fn take(&self, key: K, most: usize) -> Option<Count<K>> {
+        self.take_where(key, |held| held < most)
+    }
+
+    /// One more for `key`, where what it holds allows that.
+    pub fn take_where(&self, key: K, may: impl FnOnce(usize) -> bool) -> Option<Count<K>> {
         let mut held = self.0.lock();
-        let count = held.entry(key.clone()).or_insert(0);
-        if *count >= most {
+        if !may(held.get(&key).copied().unwrap_or(0)) {
             return None;
         }
-        *count += 1;
+        *held.entry(key.clone()).or_insert(0) += 1;
         Some(Count { key, held: Arc::clone(&self.0) })
     }
 }

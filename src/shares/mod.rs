@@ -6,6 +6,7 @@
 
 mod counts;
 mod holder;
+mod holder_queue;
 mod line;
 mod owners;
 
@@ -18,6 +19,7 @@ use tracing::warn;
 
 pub use counts::{Count, Counts};
 pub use holder::Holder;
+pub use holder_queue::HolderQueue;
 use line::Line;
 pub use owners::{Owners, most_of_one};
 

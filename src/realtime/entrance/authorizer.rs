@@ -70,8 +70,14 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// That of a connection that came, or now asks, by this request.
-    pub fn of(connection: ConnectionId, dialect: &'static str, request: &Parts, facts: &Facts) -> ConnectionInfo {
+    /// That of a connection that came, or now asks, by this request; `headers` are what is kept of the request's.
+    pub fn of(
+        connection: ConnectionId,
+        dialect: &'static str,
+        request: &Parts,
+        facts: &Facts,
+        headers: HeaderMap,
+    ) -> ConnectionInfo {
         let root = || PathAndQuery::from_static("/");
         ConnectionInfo {
             connection,
@@ -80,7 +86,7 @@ impl ConnectionInfo {
             scheme: facts.scheme.clone(),
             authority: facts.authority.clone(),
             target: request.uri.path_and_query().cloned().unwrap_or_else(root),
-            headers: request.headers.clone(),
+            headers,
             request_id: facts.request_id.as_str().to_owned(),
         }
     }

@@ -35,6 +35,10 @@ pub enum AllowedHeaders {
 }
 
 impl Cors {
+    /// Of clients that come by ordinary requests: none of their headers means more here than what can be sent from
+    /// anywhere.
+    pub const GET_POST: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, varies_by: None };
+
     /// The answer to a browser that asks beforehand what a page may do; `None` for any other request.
     pub fn preflight(&self, request: &Parts, from: &From) -> Option<Response> {
         if request.method != Method::OPTIONS || !request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use hyper::upgrade::OnUpgrade;
 
 pub use config::Config;
 
@@ -28,12 +27,11 @@ use self::origin::{From, Origins};
 use self::rejection::{Rejection, RejectionClose, Rejections};
 use self::token::{Grant, TokenError, Tokens, presented};
 use super::hub::{Authority, Client, Hub};
-use super::link::websocket::{self, Offer};
 use super::vocabulary::{Channel, CloseFrame, Command, Identity, Moment, Refusal, Rights, Subscribe};
 use crate::callbacks::{App, EventKind};
 use crate::drain::Signal;
 use crate::http::facts::RequestId;
-use crate::http::{Facts, Failure, Response};
+use crate::http::{Facts, Failure};
 use crate::settings::Live;
 use crate::shares::Holder;
 use crate::telemetry::Registry;
@@ -157,24 +155,9 @@ impl Entrance {
         self.admission.free(&config.admission)
     }
 
-    /// Counts a client that was not let in, for a reason of its protocol's own.
-    pub fn count_rejection(&self, reason: &'static str) {
-        self.rejections.count(reason);
-    }
-
-    /// Opens a socket to close it, where that says more than a status.
-    ///
-    /// # Errors
-    /// As [`Rejections::on_socket`].
-    pub fn reject_on_socket(
-        &self,
-        rejection: Rejection,
-        headers: &HeaderMap,
-        offer: &Offer,
-        upgrade: OnUpgrade,
-        config: websocket::Config,
-    ) -> Result<Response, Failure> {
-        self.rejections.on_socket(rejection, headers, offer, upgrade, config)
+    /// Who is not let in: counted, and told so on a socket.
+    pub fn rejections(&self) -> &Rejections {
+        &self.rejections
     }
 
     /// Lets a page in by its origin, see [`Origins::check`].
@@ -318,11 +301,9 @@ impl Entrance {
             return Ok(());
         }
         let authorizer = &self.authorizer;
-        let mut connection = ConnectionInfo::of(admitted.client.id(), admitted.arrival.dialect, request, facts);
-        if !asks {
-            connection.headers = HeaderMap::new();
-        }
-        let connection = Arc::new(connection);
+        let headers = if asks { request.headers.clone() } else { HeaderMap::new() };
+        let connection =
+            Arc::new(ConnectionInfo::of(admitted.client.id(), admitted.arrival.dialect, request, facts, headers));
         let connect =
             Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None, recovered: false };
         if !matches!(when, AuthorizeAt::Protocol)

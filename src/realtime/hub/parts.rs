@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::realtime::vocabulary::Channel;
-use crate::shares::{Count, Counts};
+use crate::shares::{Count, Counts, may_take};
 use crate::telemetry::LogThrottle;
 
 /// The channels of one app.
@@ -36,8 +36,8 @@ pub struct Parts {
 impl Parts {
     /// One more for `part` where `free` are left; `None` when it has its share.
     pub fn take(&self, part: &Part, free: usize) -> Option<Count<Arc<str>>> {
-        // As `shares::may_take`: whoever has none may have one.
-        let taken = self.held.take(Arc::clone(&part.owner), free.saturating_sub(1).max(1));
+        // Who has none may ask: whether there is one left at all is not said here.
+        let taken = self.held.take_where(Arc::clone(&part.owner), |held| held == 0 || may_take(held, free));
         if taken.is_none() && self.said.may() {
             warn!(app = %part.owner, bound = "realtime.max_channels", "an app has its share");
         }

@@ -123,16 +123,20 @@ struct RequestConfig {
 }
 
 impl RequestConfig {
+    /// The channel that a request names, or else that of clients that name none.
+    fn channel(&self, request: &Parts) -> Result<Channel, Failure> {
+        let named = path::channel(self.entrance.below(request.uri.path()).unwrap_or_default())?;
+        Ok(named.unwrap_or_else(|| self.plain.channel().clone()))
+    }
+
     /// Which channel, and from where: the query's `since`, or else what an event stream was at.
     fn wanted(&self, request: &Parts) -> Result<(Channel, Option<Since>), Failure> {
-        let uri = &request.uri;
-        let channel = path::channel(self.entrance.below(uri.path()).unwrap_or_default())?;
-        let channel = channel.unwrap_or_else(|| self.plain.channel().clone());
+        let channel = self.channel(request)?;
         let id = request.headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
         // A stream that comes back repeats the query it began with: where it was last is newer.
         let since = match id {
             Some(id) if !id.is_empty() => Some(path::last_event_id(id)),
-            _ => path::since(uri.query())?,
+            _ => path::since(request.uri.query())?,
         };
         Ok((channel, since))
     }

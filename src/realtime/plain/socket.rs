@@ -20,15 +20,14 @@ impl PlainDoor {
         let (request, _) = request.into_parts();
         let facts = facts(&request)?;
         self.entrance.check_origin(&entrance.origins, &request.headers, &facts)?;
-        let channel = path::channel(entrance.below(request.uri.path()).unwrap_or_default())?;
-        let channel = channel.unwrap_or_else(|| plain.channel().clone());
+        let channel = config.channel(&request)?;
         let since = path::since(request.uri.query())?;
         let admitted = self.entrance.admit(entrance, &request, &facts, DIALECT, AuthorizeAt::Upgrade(&channel)).await;
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(rejection) => {
                 let limits = entrance.websocket;
-                return self.entrance.reject_on_socket(rejection, &request.headers, &offer, upgrade, limits);
+                return self.entrance.rejections().on_socket(rejection, &request.headers, &offer, upgrade, limits);
             }
         };
         let response = offer.accept(subprotocol(&offer));

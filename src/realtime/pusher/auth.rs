@@ -4,18 +4,20 @@
 use std::sync::Arc;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::config::Auth;
 use super::machine::{PusherApp, quoted, value};
 use super::name;
-use super::{CORS, DIALECT, PusherDoor};
+use super::{DIALECT, PusherDoor};
 use crate::http::query::parameter;
-use crate::http::{Body, Failure, Request, Response};
+use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::authorizer::ConnectionInfo;
+use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::{self, facts};
-use crate::realtime::vocabulary::{Channel, Command, Identity, Refusal, Subscribe};
+use crate::realtime::vocabulary::{Channel, Command, ConnectionId, Identity, Refusal, Subscribe};
 
 /// The longest form that is read, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -34,7 +36,7 @@ impl PusherDoor {
         let (request, body) = request.into_parts();
         let facts = facts(&request)?;
         let from = self.entrance.check_origin(&config.origins, &request.headers, &facts)?;
-        if let Some(response) = CORS.preflight(&request, &from) {
+        if let Some(response) = Cors::GET_POST.preflight(&request, &from) {
             return Ok(response);
         }
         if request.method != Method::POST {
@@ -71,8 +73,7 @@ impl PusherDoor {
             if self.hub.is_for_app_alone(&in_hub) {
                 return Err(no("Only the app lets clients into this channel."));
             }
-            let info = ConnectionInfo::of(connection, DIALECT, &request, &facts);
-            let is_let_in = self.has_consent(info, &identity, &in_hub).await?
+            let is_let_in = self.has_consent(connection, (&request, &facts), &identity, &in_hub).await?
                 || self.entrance.token_lists(&request, &identity, &in_hub);
             if !is_let_in && self.hub.is_kept_from(connection, &in_hub) {
                 return Err(no("The app has not let this connection into this channel."));
@@ -87,7 +88,7 @@ impl PusherDoor {
         let mut response = Response::new(Body::from(json));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        CORS.share(response.headers_mut(), &from);
+        Cors::GET_POST.share(response.headers_mut(), &from);
         Ok(response)
     }
 
@@ -97,7 +98,8 @@ impl PusherDoor {
     /// 403 where it has said no, 503 where it cannot be asked.
     async fn has_consent(
         &self,
-        info: ConnectionInfo,
+        connection: ConnectionId,
+        (request, facts): (&Parts, &Facts),
         identity: &Arc<Identity>,
         channel: &Channel,
     ) -> Result<bool, Failure> {
@@ -105,7 +107,8 @@ impl PusherDoor {
             return Ok(false);
         }
         let wish = Command::Subscribe(Subscribe::to(channel.clone()));
-        let asking = self.entrance.authorizer().authorize(&Arc::new(info), Some(identity), &wish);
+        let info = Arc::new(ConnectionInfo::of(connection, DIALECT, request, facts, request.headers.clone()));
+        let asking = self.entrance.authorizer().authorize(&info, Some(identity), &wish);
         let Some(asking) = asking else { return Ok(false) };
         let outcome = asking.await.outcome.map(|_| true);
         outcome.map_err(|refusal| match refusal {

@@ -14,8 +14,9 @@ use super::machine::Code;
 use super::route::Fallback;
 use super::socket::version;
 use super::sockjs::{self, SockJsSession};
-use super::{CORS, DIALECT, PusherDoor};
+use super::{DIALECT, PusherDoor};
 use crate::http::{Body, Facts, Failure, Request, Response};
+use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::{self, AuthorizeAt, facts};
 use crate::realtime::vocabulary::{Frame, Moment};
 use crate::shares::Holder;
@@ -47,7 +48,7 @@ impl PusherDoor {
         let (request, body) = request.into_parts();
         let facts = facts(&request)?;
         let from = self.entrance.check_origin(&config.origins, &request.headers, &facts)?;
-        if let Some(response) = CORS.preflight(&request, &from) {
+        if let Some(response) = Cors::GET_POST.preflight(&request, &from) {
             return Ok(response);
         }
         if request.method != Method::POST {
@@ -67,7 +68,7 @@ impl PusherDoor {
                 Opened::Refused(code) => said(Body::from(refused(code))),
             },
         };
-        CORS.share(response.headers_mut(), &from);
+        Cors::GET_POST.share(response.headers_mut(), &from);
         Ok(response)
     }
 

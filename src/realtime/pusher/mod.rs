@@ -25,7 +25,6 @@ use std::sync::Arc;
 pub use config::{AppConfig, Config};
 
 use super::door::{Door, Found, Ground};
-use super::entrance::cors::{AllowedHeaders, Cors};
 use super::entrance::{self, Entrance};
 use super::hub::Hub;
 use super::link::websocket;
@@ -40,9 +39,6 @@ use route::{PusherRoute, RequestInfo};
 use webhooks::Webhooks;
 
 const DIALECT: &str = "pusher";
-
-/// For what pages ask by ordinary requests. What of their headers means something here can be sent from anywhere.
-const CORS: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, varies_by: None };
 
 /// The doors of Pusher Channels.
 pub struct PusherDoor {

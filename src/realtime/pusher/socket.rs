@@ -48,7 +48,7 @@ impl PusherDoor {
         let app = match app.and_then(|app| app.closed().map_or(Ok(app), Err)) {
             Ok(app) => app,
             Err(code) => {
-                self.entrance.count_rejection("pusher");
+                self.entrance.rejections().count("pusher");
                 reject(upgrade, code);
                 return Ok(response);
             }
@@ -72,7 +72,7 @@ impl PusherDoor {
         ) {
             Ok(machine) => machine,
             Err(code) => {
-                self.entrance.count_rejection("pusher");
+                self.entrance.rejections().count("pusher");
                 reject(upgrade, code);
                 return Ok(response);
             }

@@ -1,6 +1,6 @@
 //! Where conversations lie that may go on over another link: a client that lost its own shows the key and is let back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Context;
@@ -14,52 +14,22 @@ use super::SessionRecord;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
 use crate::realtime::link::{Link, PingCount};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
-use crate::shares::{Holder, Owners, may_take, most_of_one};
+use crate::shares::{Holder, HolderQueue, Owners, may_take, most_of_one};
 use crate::telemetry::Registry;
 
 /// The resumable connections of this process. One for each connection that can be recovered, until it is over.
 #[derive(Debug)]
 pub struct ResumeRegistry {
     places: Mutex<HashMap<u128, Arc<ResumeSlot>>>,
-    away: Mutex<AwayClients>,
+    /// Those whose connections have no link, in the order in which they lost it. Bounded by [`ResumeLimits`]: with more,
+    /// the first gives way; and of one client address, who has no more of them than it leaves free, its own first.
+    away: Mutex<HolderQueue<Arc<ResumeSlot>>>,
     /// Those that were told to give way and have not yet done so.
     leaving: AtomicUsize,
     /// What is kept for all of them, in bytes, and how much of that for each address.
     held: Gauge,
     owners: Arc<Owners>,
     metrics: Metrics,
-}
-
-/// Those whose connections have no link. Bounded by [`Most`]: with more, the first gives way; and of one client address,
-/// who has no more of them than it leaves free, its own first.
-#[derive(Debug, Default)]
-struct AwayClients {
-    /// In the order in which they lost it.
-    slots: BTreeMap<u64, Arc<ResumeSlot>>,
-    by_holder: HashMap<Holder, BTreeSet<u64>>,
-    next: u64,
-}
-
-impl AwayClients {
-    fn remove(&mut self, place: u64) -> Option<Arc<ResumeSlot>> {
-        let slot = self.slots.remove(&place)?;
-        if let Some(own) = self.by_holder.get_mut(&slot.holder) {
-            own.remove(&place);
-            if own.is_empty() {
-                self.by_holder.remove(&slot.holder);
-            }
-        }
-        Some(slot)
-    }
-
-    fn first_of(&self, holder: Holder) -> Option<u64> {
-        self.by_holder.get(&holder)?.first().copied()
-    }
-
-    /// Of whoever has the most of them.
-    fn first_of_most(&self) -> Option<u64> {
-        self.by_holder.values().max_by_key(|own| own.len())?.first().copied()
-    }
 }
 
 /// How many clients may be away, and how much may be kept for all.
@@ -130,7 +100,7 @@ impl ResumeRegistry {
     }
 
     /// The client at `place` is forgotten.
-    fn forget(&self, away: &mut AwayClients, place: Option<u64>) {
+    fn forget(&self, away: &mut HolderQueue<Arc<ResumeSlot>>, place: Option<u64>) {
         let Some(slot) = place.and_then(|place| away.remove(place)) else { return };
         self.metrics.away.dec();
         self.metrics.full.inc();
@@ -233,20 +203,16 @@ impl ResumeHandle {
             return;
         }
         let mut away = self.registry.away.lock();
-        away.next += 1;
-        let place = away.next;
         let holder = self.slot.holder;
-        let held = away.by_holder.get(&holder).map_or(0, BTreeSet::len);
-        let free = self.limits.clients.saturating_sub(away.slots.len());
+        let held = away.held(holder);
+        let free = self.limits.clients.saturating_sub(away.len());
         if held > 0 && !may_take(held, free) {
             let first = away.first_of(holder);
             self.registry.forget(&mut away, first);
         }
-        away.slots.insert(place, Arc::clone(&self.slot));
-        away.by_holder.entry(holder).or_default().insert(place);
+        self.away = Some(away.push(holder, Arc::clone(&self.slot)));
         self.registry.metrics.away.inc();
-        self.away = Some(place);
-        while away.slots.len() > self.limits.clients {
+        while away.len() > self.limits.clients {
             let first = away.first_of_most();
             self.registry.forget(&mut away, first);
         }

@@ -15,16 +15,13 @@ use http::{Method, StatusCode};
 
 use super::{Endpoint, SocketIoDoor};
 use crate::http::{Body, Failure, Request, Response};
-use crate::realtime::entrance::cors::{AllowedHeaders, Cors};
+use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::origin::From;
 use crate::realtime::entrance::{self, facts};
 use crate::realtime::link::websocket;
 use error_code::ErrorCode;
 use query::Query;
 use transport::{Lookup, PollingSession, Sid, Transport};
-
-/// Cross-origin polling. What of a request's headers means something here can be sent from anywhere.
-const CORS: Cors = Cors { methods: "GET, POST", headers: AllowedHeaders::Any, varies_by: None };
 
 /// What a request is for.
 enum RequestKind {
@@ -48,7 +45,7 @@ impl SocketIoDoor {
         let is_socket = websocket::is_upgrade(&request);
         let is_http1 = request.version() < http::Version::HTTP_2;
         let refuse = |refusal: ErrorCode| {
-            self.entrance.count_rejection(refusal.label());
+            self.entrance.rejections().count(refusal.label());
             if is_socket && is_http1 { refusal.answer_upgrade() } else { refusal.answer() }
         };
         let (parts, body) = request.into_parts();
@@ -60,11 +57,11 @@ impl SocketIoDoor {
             Ok(from) => from,
             Err(_) => {
                 let mut response = refuse(ErrorCode::Forbidden);
-                CORS.share(response.headers_mut(), &From::Here);
+                Cors::GET_POST.share(response.headers_mut(), &From::Here);
                 return Ok(response);
             }
         };
-        if let Some(answer) = CORS.preflight(&parts, &from) {
+        if let Some(answer) = Cors::GET_POST.preflight(&parts, &from) {
             return Ok(answer);
         }
         let query = Query::read(parts.uri.query());
@@ -86,7 +83,7 @@ impl SocketIoDoor {
             }
         };
         outcome.map(|mut response| {
-            CORS.share(response.headers_mut(), &from);
+            Cors::GET_POST.share(response.headers_mut(), &from);
             response
         })
     }
