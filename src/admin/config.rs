@@ -10,21 +10,21 @@ use crate::settings::{Expected, Section, Setting};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where health and metrics are served; keep it on loopback. Default `127.0.0.1:9080`.
-    pub listen: Place,
+    pub listen: AdminListen,
 }
 
 /// An address, or none at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum AdminListen {
     At(SocketAddr),
     Off,
 }
 
-impl Setting for Place {
+impl Setting for AdminListen {
     fn parse(value: &DeValue) -> Result<Self, Expected> {
         match value.as_str() {
-            Some("off" | "") => Ok(Place::Off),
-            Some(text) if text.parse::<SocketAddr>().is_ok() => SocketAddr::parse(value).map(Place::At),
+            Some("off" | "") => Ok(AdminListen::Off),
+            Some(text) if text.parse::<SocketAddr>().is_ok() => SocketAddr::parse(value).map(AdminListen::At),
             _ => Err(Expected("an address with a port, as in \"127.0.0.1:9080\", or \"off\"".into())),
         }
     }
@@ -32,7 +32,7 @@ impl Setting for Place {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { listen: Place::At(SocketAddr::from(([127, 0, 0, 1], 9080))) }
+        Config { listen: AdminListen::At(SocketAddr::from(([127, 0, 0, 1], 9080))) }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-pub use config::{Config, Place};
+pub use config::{AdminListen, Config};
 
 use serve::Served;
 
@@ -89,7 +89,7 @@ impl Admin {
         };
         let mut admin = Admin { inner: Arc::new(inner), api_at: None };
         match config.listen {
-            Place::At(address) => {
+            AdminListen::At(address) => {
                 let listener = listen::open_one("admin", "admin.listen", address, inherited)?;
                 if !address.ip().is_loopback() {
                     warn!(%address, "admin.listen is not on loopback: whoever reaches it may read the metrics and drain the door");
@@ -99,12 +99,12 @@ impl Admin {
                 let door = if bound.ip().is_loopback() { Listener::Admin } else { Listener::Public };
                 admin.serve(listener, Served::Everything(door));
             }
-            Place::Off if has_app => {
+            AdminListen::Off if has_app => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let listener = listen::open_one("api", "admin.listen", address, inherited)?;
                 admin.serve(listener, Served::Api);
             }
-            Place::Off => {}
+            AdminListen::Off => {}
         }
         Ok(admin)
     }

@@ -18,7 +18,7 @@ use crate::http::{Body, Request, Response};
 use crate::realtime::api::Listener;
 
 /// Connections at once. Further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 
 /// For a request's head, and between requests of a kept connection; longer than a scrape interval.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -36,7 +36,7 @@ pub(super) enum Served {
 }
 
 pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let stream = match socket.accept().await {

@@ -12,23 +12,23 @@ use serde_json::Value;
 /// Files that every build writes anew, and that nothing else writes: each by itself tells two builds apart, and a build
 /// that goes on changes one of them. In the order in which they are written last by Next.js 15.5 and 16.4 (seen), but for
 /// `required-server-files.json`, which 16 writes before `BUILD_ID` and 15 after it.
-const WRITTEN: [&str; 6] = [
+const WRITTEN_FILES: [&str; 6] = [
     NAME,
     "required-server-files.json",
     "routes-manifest.json",
     "prerender-manifest.json",
     "images-manifest.json",
-    LAST,
+    LAST_FILE,
 ];
 
 const NAME: &str = "BUILD_ID";
 
 /// The last file of `next build`, before what `output: "standalone"` adds to it. Pages are made before it, `BUILD_ID`
 /// long before that.
-const LAST: &str = "export-marker.json";
+const LAST_FILE: &str = "export-marker.json";
 
 /// What `next start` cannot do without.
-const NEEDED: [&str; 4] = [NAME, "required-server-files.json", "routes-manifest.json", "prerender-manifest.json"];
+const NEEDED_FILES: [&str; 4] = [NAME, "required-server-files.json", "routes-manifest.json", "prerender-manifest.json"];
 
 /// One build, told from every other. The text of `BUILD_ID` alone does not: with `deploymentId` every build of Next.js
 /// 16.4 has the same.
@@ -38,7 +38,7 @@ pub struct Build {
     pub name: String,
     /// The real path of `distDir`.
     pub dist: PathBuf,
-    stamps: [Option<Stamp>; WRITTEN.len()],
+    stamps: [Option<Stamp>; WRITTEN_FILES.len()],
 }
 
 /// Where the app is that is asked, and of which build it is.
@@ -63,7 +63,7 @@ impl Build {
     /// The build in `dist` as it is now, whole or not; `None` where there is not even a `BUILD_ID`. Blocks.
     pub fn read(dist: &Path) -> Option<Build> {
         let dist = dist.canonicalize().ok()?;
-        let stamps = WRITTEN.map(|file| Stamp::of(&dist.join(file)));
+        let stamps = WRITTEN_FILES.map(|file| Stamp::of(&dist.join(file)));
         let name = fs::read_to_string(dist.join(NAME)).ok()?.trim().to_owned();
         Some(Build { name, dist, stamps })
     }
@@ -75,8 +75,8 @@ impl Build {
     pub fn whole(dist: &Path) -> Result<Build, String> {
         // A folder that *is* a standalone build came without the marker, which nothing reads at run time.
         let is_unpacked = dist.parent().is_some_and(|app| app.join("server.js").is_file());
-        let last = (!is_unpacked).then_some(LAST);
-        for file in NEEDED.into_iter().chain(last) {
+        let last = (!is_unpacked).then_some(LAST_FILE);
+        for file in NEEDED_FILES.into_iter().chain(last) {
             let path = dist.join(file);
             if let Err(error) = fs::metadata(&path) {
                 return Err(match error.kind() {
@@ -157,13 +157,14 @@ mod tests {
     fn a_build_is_whole_when_its_last_file_is_there() {
         let app = tempfile::tempdir().unwrap();
         let dist = app.path().join(".next");
-        for file in ["BUILD_ID", "required-server-files.json", "routes-manifest.json", "prerender-manifest.json", LAST]
+        for file in
+            ["BUILD_ID", "required-server-files.json", "routes-manifest.json", "prerender-manifest.json", LAST_FILE]
         {
             assert_eq!(Build::whole(&dist), Err(format!("it has no {file}")));
             write(&dist, file, "{}");
         }
         assert!(Build::whole(&dist).is_ok());
-        fs::remove_file(dist.join(LAST)).unwrap();
+        fs::remove_file(dist.join(LAST_FILE)).unwrap();
         assert!(Build::whole(&dist).is_err());
         write(app.path(), "server.js", "");
         assert!(Build::whole(&dist).is_ok(), "it was unpacked here");
@@ -173,7 +174,7 @@ mod tests {
     fn a_standalone_build_ends_with_its_server() {
         let app = tempfile::tempdir().unwrap();
         let dist = app.path().join(".next");
-        for file in ["BUILD_ID", "routes-manifest.json", "prerender-manifest.json", LAST] {
+        for file in ["BUILD_ID", "routes-manifest.json", "prerender-manifest.json", LAST_FILE] {
             write(&dist, file, "{}");
         }
         let described = r#"{ "config": { "output": "standalone" }, "relativeAppDir": "apps/web" }"#;
@@ -188,12 +189,12 @@ mod tests {
     #[test]
     fn a_build_of_the_same_name_is_another() {
         let app = tempfile::tempdir().unwrap();
-        for file in WRITTEN {
+        for file in WRITTEN_FILES {
             write(app.path(), file, "{}");
         }
         let one = Build::read(app.path()).unwrap();
         assert!(one.is_there());
-        for file in WRITTEN {
+        for file in WRITTEN_FILES {
             let before = Build::read(app.path()).unwrap();
             let later = SystemTime::now() + Duration::from_secs(60);
             fs::File::options().write(true).open(app.path().join(file)).unwrap().set_modified(later).unwrap();

@@ -8,9 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-pub use super::question::Content;
+pub use super::callback::Content;
 
-/// The app's answer to one question.
+/// The app's answer to one callback.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Answer {
@@ -26,7 +26,7 @@ pub struct Answer {
     /// Who this client is from now on.
     #[serde(default, deserialize_with = "given")]
     pub user: Option<User>,
-    /// What comes back with every later question about this client, and is told to nobody else.
+    /// What comes back with every later callback about this client, and is told to nobody else.
     #[serde(default)]
     pub data: Option<Box<RawValue>>,
     /// Channels that the client hears from now on.
@@ -121,17 +121,17 @@ pub enum Act {
     },
     /// An event, in the words of dialects that have rooms and namespaces.
     Emit(Box<Emit>),
-    /// An event that asks those who hear it; what they answer comes as a question of its own.
+    /// An event that asks those who hear it; what they answer comes as a callback of its own.
     Ask(Box<Ask>),
     /// The client's acknowledgement, in its turn; an array is its arguments.
     Ack {
         args: Option<Box<RawValue>>,
     },
     Join {
-        place: Place,
+        destination: Destination,
     },
     Leave {
-        place: Place,
+        destination: Destination,
     },
     /// `close`: the whole connection, where the dialect has several clients on one. Default: the client.
     Disconnect {
@@ -172,7 +172,7 @@ pub struct Ask {
 }
 
 /// The longest that answers are waited for, in milliseconds.
-const LONGEST: u64 = 300_000;
+const MAX_TIMEOUT_MILLIS: u64 = 300_000;
 const MOST_ID: usize = 128;
 
 /// Who hears an event.
@@ -188,7 +188,7 @@ pub enum Audience {
 
 /// A channel by its name, or a room of the client's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     Channel(String),
     Room(String),
 }
@@ -254,9 +254,9 @@ impl<'de> Deserialize<'de> for Do {
 
 impl Words {
     fn act(mut self) -> Result<Act, &'static str> {
-        let place = |channel: Option<String>, room: Option<String>| match (channel, room) {
-            (Some(channel), None) => Ok(Place::Channel(channel)),
-            (None, Some(room)) => Ok(Place::Room(room)),
+        let destination = |channel: Option<String>, room: Option<String>| match (channel, room) {
+            (Some(channel), None) => Ok(Destination::Channel(channel)),
+            (None, Some(room)) => Ok(Destination::Room(room)),
             _ => Err("join and leave need one of: channel, room"),
         };
         Ok(match self.r#do {
@@ -274,7 +274,7 @@ impl Words {
             ActVerb::Emit => Act::Emit(Box::new(self.emit()?)),
             ActVerb::Ask => {
                 let id = self.id.take().filter(|id| !id.is_empty() && id.len() <= MOST_ID);
-                let timeout = self.timeout.filter(|timeout| (1..=LONGEST).contains(timeout));
+                let timeout = self.timeout.filter(|timeout| (1..=MAX_TIMEOUT_MILLIS).contains(timeout));
                 Act::Ask(Box::new(Ask {
                     id: id.ok_or("ask needs an id of at most 128 bytes")?,
                     timeout: Duration::from_millis(timeout.ok_or("ask needs a timeout from 1 to 300000 milliseconds")?),
@@ -282,8 +282,8 @@ impl Words {
                 }))
             }
             ActVerb::Ack => Act::Ack { args: self.args },
-            ActVerb::Join => Act::Join { place: place(self.channel, self.room)? },
-            ActVerb::Leave => Act::Leave { place: place(self.channel, self.room)? },
+            ActVerb::Join => Act::Join { destination: destination(self.channel, self.room)? },
+            ActVerb::Leave => Act::Leave { destination: destination(self.channel, self.room)? },
             ActVerb::Disconnect => {
                 Act::Disconnect { code: self.code, reason: self.reason, close: self.close.unwrap_or(false) }
             }

@@ -1,4 +1,4 @@
-//! A circuit breaker: an app that fails again and again is left alone for a while, then tried with one question.
+//! A circuit breaker: an app that fails again and again is left alone for a while, then tried with one callback.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::shares::Holder;
 
-/// Closed while the app answers; open after `failures` in a row, for `pause`; then half open: one question at a time
+/// Closed while the app answers; open after `failures` in a row, for `pause`; then half open: one callback at a time
 /// until one succeeds.
 pub struct Breaker {
     failures: u32,
@@ -18,7 +18,7 @@ pub struct Breaker {
 
 struct Known {
     state: BreakerState,
-    /// Whose questions went unanswered since the app last answered. At most `failures`.
+    /// Whose callbacks went unanswered since the app last answered. At most `failures`.
     hung: HashSet<Holder>,
 }
 
@@ -30,7 +30,7 @@ enum BreakerState {
     Open {
         until: Instant,
     },
-    /// One question is out to try it; if it never reports back, the next is let through at `until`.
+    /// One callback is out to try it; if it never reports back, the next is let through at `until`.
     Trying {
         until: Instant,
     },
@@ -56,7 +56,7 @@ impl Breaker {
         }
     }
 
-    /// `None` while it is open, or while another question tries it.
+    /// `None` while it is open, or while another callback tries it.
     pub fn admit(&self, now: Instant) -> Option<Chance> {
         let mut known = self.lock();
         match known.state {
@@ -75,7 +75,7 @@ impl Breaker {
         known.hung.clear();
     }
 
-    /// As [`failed`](Breaker::failed), for a question of `client` that the app has and does not answer. However many
+    /// As [`failed`](Breaker::failed), for a callback of `client` that the app has and does not answer. However many
     /// one address has of those, they count once: what it asks for may take long, and others ask for other things.
     pub fn hung(&self, client: Holder, now: Instant) -> bool {
         let mut known = self.lock();
@@ -93,7 +93,7 @@ impl Breaker {
         let failed = match *state {
             BreakerState::Closed { failed } => failed + 1,
             BreakerState::Trying { .. } => self.failures,
-            // Questions that were under way when it opened say nothing new.
+            // Callbacks that were under way when it opened say nothing new.
             BreakerState::Open { .. } => return false,
         };
         let opens = failed >= self.failures;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::question::EventKind;
+use super::callback::EventKind;
 use super::remote::Remote;
 use super::signature::Secret;
 use crate::settings::{Pattern, Section, Size};
@@ -30,23 +30,23 @@ pub struct Config {
     pub secret: Option<Secret>,
     /// For one attempt. Default 5 s.
     pub timeout: Duration,
-    /// How often a question is asked while the app is away, before it counts as unanswered. Default 8.
+    /// How often a callback is asked while the app is away, before it counts as unanswered. Default 8.
     pub attempts: u32,
     /// Between the first attempt and the second; twice as long each time after. Default 100 ms.
     pub first_pause: Duration,
     /// How long a client that wants in, or into a channel, waits for the app in all. Default 10 s.
-    pub admission_patience: Duration,
+    pub admission_deadline: Duration,
     /// How long a message waits for the app in all, while it restarts say. Default 30 s.
-    pub message_patience: Duration,
+    pub message_deadline: Duration,
     /// How long the news that a client is gone is kept for the app. Default 10 min.
-    pub disconnect_patience: Duration,
+    pub disconnect_deadline: Duration,
     /// Callbacks under way at once, at most half of them about clients of one address. Default 64.
     pub concurrency: usize,
     /// Callbacks waiting at once, at most half of them of one address; one more is refused. Default 10,000.
     pub max_waiting: usize,
     /// The longest answer that is read. Default 1 MiB.
     pub max_answer: Size,
-    /// So many failures to reach the app in a row, and it is left alone for `breaker_pause`; questions that it has and
+    /// So many failures to reach the app in a row, and it is left alone for `breaker_pause`; callbacks that it has and
     /// does not answer count once for each address. Default 20.
     pub breaker_failures: u32,
     /// Default 2 s.
@@ -67,9 +67,9 @@ impl Default for Config {
             timeout: Duration::from_secs(5),
             attempts: 8,
             first_pause: Duration::from_millis(100),
-            admission_patience: Duration::from_secs(10),
-            message_patience: Duration::from_secs(30),
-            disconnect_patience: Duration::from_secs(600),
+            admission_deadline: Duration::from_secs(10),
+            message_deadline: Duration::from_secs(30),
+            disconnect_deadline: Duration::from_secs(600),
             concurrency: 64,
             max_waiting: 10_000,
             max_answer: Size::mib(1),
@@ -106,9 +106,13 @@ impl Config {
             timeout: section.value("timeout", default.timeout),
             attempts: section.value("attempts", default.attempts),
             first_pause: section.value("first_pause", default.first_pause),
-            admission_patience: section.value("admission_patience", default.admission_patience),
-            message_patience: section.value("message_patience", default.message_patience),
-            disconnect_patience: section.value("disconnect_patience", default.disconnect_patience),
+            admission_deadline: section.renamed("admission_deadline", "admission_patience", default.admission_deadline),
+            message_deadline: section.renamed("message_deadline", "message_patience", default.message_deadline),
+            disconnect_deadline: section.renamed(
+                "disconnect_deadline",
+                "disconnect_deadline",
+                default.disconnect_deadline,
+            ),
             concurrency: section.value("concurrency", default.concurrency),
             max_waiting: section.value("max_waiting", default.max_waiting),
             max_answer: section.value("max_answer", default.max_answer),
@@ -178,15 +182,15 @@ impl Config {
         asked && channel.is_none_or(|channel| self.channels.iter().any(|pattern| pattern.fits(channel)))
     }
 
-    pub(super) fn patience(&self, kind: EventKind) -> Duration {
+    pub(super) fn deadline(&self, kind: EventKind) -> Duration {
         match kind {
-            EventKind::Connect | EventKind::Subscribe => self.admission_patience,
-            EventKind::Message | EventKind::Replies => self.message_patience,
-            EventKind::Disconnect => self.disconnect_patience,
+            EventKind::Connect | EventKind::Subscribe => self.admission_deadline,
+            EventKind::Message | EventKind::Replies => self.message_deadline,
+            EventKind::Disconnect => self.disconnect_deadline,
         }
     }
 
-    /// Where a question goes, for the log.
+    /// Where a callback goes, for the log.
     pub(super) fn place_of(&self) -> String {
         self.url.as_ref().map_or_else(|| self.path_of().to_owned(), ToString::to_string)
     }

@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{Answer, AskError, EventKind};
+use super::{Answer, CallbackError, EventKind};
 use crate::telemetry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,7 +42,7 @@ impl Metrics {
             reports_waiting: Gauge::default(),
             reports_lost: Counter::default(),
         };
-        registry.register("answers", "Questions put to the app, by what came of them", metrics.answers.clone());
+        registry.register("answers", "Callbacks put to the app, by what came of them", metrics.answers.clone());
         registry.register("retries", "Attempts that failed", metrics.retries.clone());
         registry.register("breaker_opened", "Times the app was left alone", metrics.breaker_opened.clone());
         registry.register("reports_waiting", "Reports under way", metrics.reports_waiting.clone());
@@ -50,13 +50,13 @@ impl Metrics {
         metrics
     }
 
-    pub fn answered(&self, kind: EventKind, outcome: &Result<Answer, AskError>) {
+    pub fn answered(&self, kind: EventKind, outcome: &Result<Answer, CallbackError>) {
         let outcome = match outcome {
             Ok(answer) if answer.allows() => OutcomeWord::Allowed,
             Ok(_) => OutcomeWord::Refused,
-            Err(AskError::Unavailable(_)) => OutcomeWord::Unavailable,
-            Err(AskError::Nonsense(_)) => OutcomeWord::Nonsense,
-            Err(AskError::TooMany) => OutcomeWord::TooMany,
+            Err(CallbackError::Unavailable(_)) => OutcomeWord::Unavailable,
+            Err(CallbackError::Nonsense(_)) => OutcomeWord::Nonsense,
+            Err(CallbackError::TooMany) => OutcomeWord::TooMany,
         };
         self.answers.get_or_create(&Outcome { kind: kind.label(), outcome }).inc();
     }

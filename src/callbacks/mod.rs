@@ -1,4 +1,4 @@
-//! Questions we ask the Next.js app: may this client in? what happened? what is to be done about it?
+//! Callbacks: what we ask the Next.js app. May this client in? what happened? what is to be done about it?
 //!
 //! Each is a `POST` to one of the app's own routes, signed as Standard Webhooks says, with the cookies and the
 //! `Authorization` of the client it is about, so that the app's session code works in it unchanged.
@@ -9,7 +9,7 @@ mod answer;
 mod breaker;
 mod config;
 mod metrics;
-mod question;
+mod callback;
 mod receiver;
 mod remote;
 mod report;
@@ -27,9 +27,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
-pub use answer::{Act, Answer, Ask, Audience, Content, Do, Emit, Place, Target, User};
+pub use answer::{Act, Answer, Ask, Audience, Content, Destination, Do, Emit, Target, User};
+pub use callback::{Callback, CallbackClient, Event, EventKind, Reply};
 pub use config::{Config, SECRET_VARIABLE};
-pub use question::{Asker, Event, EventKind, Question, Reply};
 pub use receiver::Receiver;
 pub use signature::{BadSecret, Secret};
 
@@ -42,7 +42,7 @@ use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;
 use receiver::ReceiverPlace as Where;
-use remote::{Away, Remote, Unanswered};
+use remote::{Away, Remote, RemoteError};
 use sent::Sent;
 
 /// Asks the app; shared by every session.
@@ -51,10 +51,10 @@ pub struct App {
     upstream: Arc<Upstream>,
     away: Away,
     breaker: Breaker,
-    /// Questions under way at once, `concurrency` at most; more of them wait, and addresses take turns.
+    /// Callbacks under way at once, `concurrency` at most; more of them wait, and addresses take turns.
     under_way: Arc<Shares>,
-    /// Questions waiting or under way. At most `max_waiting`, shared by address: one more is refused with
-    /// [`AskError::TooMany`].
+    /// Callbacks waiting or under way. At most `max_waiting`, shared by address: one more is refused with
+    /// [`CallbackError::TooMany`].
     waiting: Arc<Shares>,
     /// Reports that nobody waits for. At most `max_waiting`: one more is dropped, counted and logged.
     reports: mpsc::Sender<report::Report>,
@@ -66,20 +66,20 @@ pub struct App {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
-    /// It did not answer in time, or not at all, as often as was tried; or it failed at this very question.
+pub enum CallbackError {
+    /// It did not answer in time, or not at all, as often as was tried; or it failed at this very one.
     #[error("the app did not answer: {0}")]
     Unavailable(String),
     /// It answered, but with something that is no answer. The app's fault; asking again would not help.
     #[error("the app's answer makes no sense: {0}")]
     Nonsense(String),
-    /// More questions wait than `max_waiting`.
-    #[error("too many questions wait for the app")]
+    /// More callbacks wait than `max_waiting`.
+    #[error("too many callbacks wait for the app")]
     TooMany,
 }
 
 impl App {
-    /// Nothing is asked before the first question; `drain` lets reports under way finish.
+    /// Nothing is asked before the first callback; `drain` lets reports under way finish.
     pub fn new(config: &Config, upstream: Arc<Upstream>, drain: Signal, registry: &mut Registry) -> Arc<App> {
         let (reports, queue) = mpsc::channel(config.max_waiting);
         let app = Arc::new(App {
@@ -105,11 +105,11 @@ impl App {
     }
 
     /// True when the app wants to be asked about anything.
-    pub fn asks(&self) -> bool {
+    pub fn has_callbacks(&self) -> bool {
         !self.config.borrow().events.is_empty()
     }
 
-    /// True when the app's own route for questions is meant, however the path is written and whatever Next's router takes
+    /// True when the app's own route for callbacks is meant, however the path is written and whatever Next's router takes
     /// off it: nobody outside may use it, by any method (a route of the Pages Router answers all of them).
     pub fn is_callback(&self, uri: &Uri) -> bool {
         let config = self.config.borrow();
@@ -122,7 +122,7 @@ impl App {
         self.config.borrow().wants(kind, channel)
     }
 
-    /// The headers of an upgrade that go along with every question about it.
+    /// The headers of an upgrade that go along with every callback about it.
     pub fn carried(&self, headers: &HeaderMap) -> HeaderMap {
         let config = self.config.borrow();
         let mut carried = HeaderMap::new();
@@ -134,26 +134,26 @@ impl App {
         carried
     }
 
-    /// Asks, again where asking again may help, for at most the patience that the config gives this kind.
-    /// Cancel-safe: a question whose asker is gone is not sent again.
+    /// Asks, again where asking again may help, for at most the deadline that the config gives this kind.
+    /// Cancel-safe: a callback whose client is gone is not sent again.
     ///
     /// # Errors
-    /// [`AskError`]: whoever asks decides what that means (connect and subscribe fail closed).
-    pub async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+    /// [`CallbackError`]: the caller decides what that means (connect and subscribe fail closed).
+    pub async fn ask(&self, callback: &Callback) -> Result<Answer, CallbackError> {
         let config = self.config.borrow().clone();
-        let _place = self.waiting.try_take(Holder::of(question.asker().facts.client)).ok_or(AskError::TooMany)?;
-        let patience = config.patience(question.kind());
-        let outcome = self.persist(question, &config, Instant::now() + patience).await;
-        self.metrics.answered(question.kind(), &outcome);
+        let _place = self.waiting.try_take(Holder::of(callback.client().facts.client)).ok_or(CallbackError::TooMany)?;
+        let limit = config.deadline(callback.kind());
+        let outcome = self.persist(callback, &config, Instant::now() + limit).await;
+        self.metrics.answered(callback.kind(), &outcome);
         outcome
     }
 
     /// Reports what has happened, to be delivered at least once; nobody waits for it. `then` is told what the app answers.
     /// Where too many wait, of all or of one client address, it is lost, and counted.
-    pub fn report(&self, question: Question, then: impl FnOnce(Answer) + Send + 'static) {
-        let place = self.reported.try_take(Holder::of(question.asker().facts.client));
+    pub fn report(&self, callback: Callback, then: impl FnOnce(Answer) + Send + 'static) {
+        let place = self.reported.try_take(Holder::of(callback.client().facts.client));
         let sent = place
-            .is_some_and(|place| self.reports.try_send(report::Report::new(question, Box::new(then), place)).is_ok());
+            .is_some_and(|place| self.reports.try_send(report::Report::new(callback, Box::new(then), place)).is_ok());
         if !sent {
             self.metrics.reports_lost.inc();
             if self.said_lost.may() {
@@ -189,11 +189,11 @@ impl App {
         }
     }
 
-    async fn persist(&self, question: &Question, config: &Config, deadline: Instant) -> Result<Answer, AskError> {
+    async fn persist(&self, callback: &Callback, config: &Config, deadline: Instant) -> Result<Answer, CallbackError> {
         // One id for all attempts: to the app, asked twice is asked once.
         let id = signature::message_id();
-        let client = Holder::of(question.asker().facts.client);
-        let mut last = AskError::Unavailable("it is given a rest after too many failures".into());
+        let client = Holder::of(callback.client().facts.client);
+        let mut last = CallbackError::Unavailable("it is given a rest after too many failures".into());
         let mut attempt = 0;
         while attempt < config.attempts {
             let earliest = self.breaker.next_chance(Instant::now());
@@ -201,10 +201,10 @@ impl App {
                 return Err(last);
             }
             sleep_until(earliest).await;
-            let failure = match self.attempt(question, config, &id, client, deadline).await {
+            let failure = match self.attempt(callback, config, &id, client, deadline).await {
                 None => return Err(last),
-                // A turn that the breaker does not give is no attempt: a message waits out its patience, not eight pauses.
-                Some(Err(NoAnswer::Resting)) => continue,
+                // A turn that the breaker does not give is no attempt: a message waits out its deadline, not eight pauses.
+                Some(Err(AttemptError::Resting)) => continue,
                 Some(Ok(answer)) => {
                     self.breaker.succeeded();
                     return Ok(answer);
@@ -212,34 +212,37 @@ impl App {
                 Some(Err(failure)) => failure,
             };
             let opens = match &failure {
-                NoAnswer::Away(_) => self.breaker.failed(Instant::now()),
-                NoAnswer::Silent(_) | NoAnswer::Broken(_) => self.breaker.hung(client, Instant::now()),
-                // It is there and it speaks: that it fails at one question says nothing of the next.
+                AttemptError::Away(_) => self.breaker.failed(Instant::now()),
+                AttemptError::Silent(_) | AttemptError::Broken(_) => self.breaker.hung(client, Instant::now()),
+                // It is there and it speaks: that it fails at one callback says nothing of the next.
                 _ => {
                     self.breaker.succeeded();
                     false
                 }
             };
-            let repeats = may_repeat(&failure, question.kind());
+            let repeats = may_repeat(&failure, callback.kind());
             let why = match failure {
-                NoAnswer::Nonsense(error) => {
-                    warn!(kind = question.kind().label(), path = config.place_of(), %error, "callback failed");
+                AttemptError::Nonsense(error) => {
+                    warn!(kind = callback.kind().label(), path = config.place_of(), %error, "callback failed");
                     return Err(error);
                 }
-                NoAnswer::Away(why) | NoAnswer::Silent(why) | NoAnswer::Broken(why) | NoAnswer::Failed(why) => why,
-                NoAnswer::Resting => continue,
+                AttemptError::Away(why)
+                | AttemptError::Silent(why)
+                | AttemptError::Broken(why)
+                | AttemptError::Failed(why) => why,
+                AttemptError::Resting => continue,
             };
             if opens {
                 self.metrics.breaker_opened.inc();
                 warn!(%why, pause = ?config.breaker_pause, "the app fails too often: its callbacks rest");
             }
-            last = AskError::Unavailable(why.clone());
+            last = CallbackError::Unavailable(why.clone());
             if !repeats {
-                warn!(kind = question.kind().label(), path = config.place_of(), error = %last, "callback failed");
+                warn!(kind = callback.kind().label(), path = config.place_of(), error = %last, "callback failed");
                 return Err(last);
             }
             self.metrics.retries.inc();
-            info!(kind = question.kind().label(), attempt, %why, "callback will be tried again");
+            info!(kind = callback.kind().label(), attempt, %why, "callback will be tried again");
             let pause = jittered(config.first_pause * 2_u32.saturating_pow(attempt.min(10)));
             attempt += 1;
             if Instant::now() + pause > deadline {
@@ -250,28 +253,29 @@ impl App {
         Err(last)
     }
 
-    /// One attempt, when it is this question's turn; `None` where that does not come in time.
+    /// One attempt, when it is this callback's turn; `None` where that does not come in time.
     async fn attempt(
         &self,
-        question: &Question,
+        callback: &Callback,
         config: &Config,
         id: &str,
         client: Holder,
         deadline: Instant,
-    ) -> Option<Result<Answer, NoAnswer>> {
+    ) -> Option<Result<Answer, AttemptError>> {
         let _permit = timeout_at(deadline, self.under_way.take(client)).await.ok()?;
-        let Some(_chance) = self.breaker.admit(Instant::now()) else { return Some(Err(NoAnswer::Resting)) };
+        let Some(_chance) = self.breaker.admit(Instant::now()) else { return Some(Err(AttemptError::Resting)) };
         let until = deadline.min(Instant::now() + config.timeout);
         let sent = Sent::default();
-        let outcome = timeout_at(until, self.once(question, config, id, &sent)).await;
+        let outcome = timeout_at(until, self.once(callback, config, id, &sent)).await;
         Some(outcome.unwrap_or_else(|_| {
             let why = format!("no answer within {}", humantime::format_duration(config.timeout));
-            Err(if sent.is_set() { NoAnswer::Silent(why) } else { NoAnswer::Away(why) })
+            Err(if sent.is_set() { AttemptError::Silent(why) } else { AttemptError::Away(why) })
         }))
     }
 
-    async fn once(&self, question: &Question, config: &Config, id: &str, sent: &Sent) -> Result<Answer, NoAnswer> {
-        let request = self.request(question, config, id).map_err(|why| NoAnswer::Nonsense(AskError::Nonsense(why)))?;
+    async fn once(&self, callback: &Callback, config: &Config, id: &str, sent: &Sent) -> Result<Answer, AttemptError> {
+        let request =
+            self.request(callback, config, id).map_err(|why| AttemptError::Nonsense(CallbackError::Nonsense(why)))?;
         let request = request.map(|body| Body::boxed(sent.watch(body)));
         let (status, body) = match &config.url {
             Some(remote) => self.ask_away(remote, request, config, sent).await?,
@@ -279,13 +283,15 @@ impl App {
         };
         let why = || format!("status {}", status.as_u16());
         match status {
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Err(NoAnswer::Away(why())),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Err(AttemptError::Away(why())),
             // Whoever stands before the app has waited for it in vain.
-            StatusCode::GATEWAY_TIMEOUT => Err(NoAnswer::Silent(why())),
+            StatusCode::GATEWAY_TIMEOUT => Err(AttemptError::Silent(why())),
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(NoAnswer::Failed(why()))
+                Err(AttemptError::Failed(why()))
             }
-            status => Answer::parse(status, &body).map_err(|what| NoAnswer::Nonsense(AskError::Nonsense(what))),
+            status => {
+                Answer::parse(status, &body).map_err(|what| AttemptError::Nonsense(CallbackError::Nonsense(what)))
+            }
         }
     }
 
@@ -295,17 +301,17 @@ impl App {
         request: http::Request<Body>,
         config: &Config,
         sent: &Sent,
-    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+    ) -> Result<(StatusCode, Bytes), AttemptError> {
         let failed = |failure: Failure| {
             let is_late = failure.status == StatusCode::GATEWAY_TIMEOUT && sent.is_set();
             let why = failure.detail.unwrap_or_else(|| failure.reason.into_owned());
-            if is_late { NoAnswer::Silent(why) } else { broken(sent, why) }
+            if is_late { AttemptError::Silent(why) } else { broken(sent, why) }
         };
         let (head, body) = self.upstream.send(request).await.map_err(failed)?.into_parts();
         match Limited::new(body, config.max_answer.bytes()).collect().await {
             Ok(body) => Ok((head.status, body.to_bytes())),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_long(config)),
-            Err(error) => Err(NoAnswer::Broken(format!("its answer broke off: {error}"))),
+            Err(error) => Err(AttemptError::Broken(format!("its answer broke off: {error}"))),
         }
     }
 
@@ -316,20 +322,20 @@ impl App {
         request: http::Request<Body>,
         config: &Config,
         sent: &Sent,
-    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+    ) -> Result<(StatusCode, Bytes), AttemptError> {
         let asked = self.away.ask(remote, request, config.max_answer.bytes()).await;
         asked.map_err(|unanswered| match unanswered {
-            Unanswered::Broken(why) => broken(sent, why),
-            Unanswered::TooLong => too_long(config),
+            RemoteError::Broken(why) => broken(sent, why),
+            RemoteError::TooLong => too_long(config),
         })
     }
 
-    fn request(&self, question: &Question, config: &Config, id: &str) -> Result<http::Request<Bytes>, String> {
-        let body = question.body();
+    fn request(&self, callback: &Callback, config: &Config, id: &str) -> Result<http::Request<Bytes>, String> {
+        let body = callback.body();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let signature = config.secret().sign(id, now, body.as_bytes());
-        let asker = question.asker();
-        let mut headers = asker.headers.clone();
+        let client = callback.client();
+        let mut headers = client.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         let mut put = |name: &'static str, value: &str| -> Result<(), String> {
@@ -345,46 +351,46 @@ impl App {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = config.path_of().parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
-        request.extensions_mut().insert(Facts::clone(&asker.facts));
+        request.extensions_mut().insert(Facts::clone(&client.facts));
         request.extensions_mut().insert(FromTheDoor);
         Ok(request)
     }
 }
 
-fn too_long(config: &Config) -> NoAnswer {
-    NoAnswer::Nonsense(AskError::Nonsense(format!("it is longer than {} bytes", config.max_answer.0)))
+fn too_long(config: &Config) -> AttemptError {
+    AttemptError::Nonsense(CallbackError::Nonsense(format!("it is longer than {} bytes", config.max_answer.0)))
 }
 
 /// Why one attempt brought no answer.
-enum NoAnswer {
-    /// The app cannot be had, or says so (502, 503): no handler has the question.
+enum AttemptError {
+    /// The app cannot be had, or says so (502, 503): no handler has the callback.
     Away(String),
-    /// It has the question and says nothing (504 says the same): a handler may still be at work.
+    /// It has the callback and says nothing (504 says the same): a handler may still be at work.
     Silent(String),
-    /// The question had left when the connection broke: its handler may have begun, and went with its process.
+    /// The callback had left when the connection broke: its handler may have begun, and went with its process.
     Broken(String),
-    /// It failed at this one question: another 5xx, or 429.
+    /// It failed at this one callback: another 5xx, or 429.
     Failed(String),
     /// It answered, but not with an answer.
-    Nonsense(AskError),
+    Nonsense(CallbackError),
     /// The breaker gave no turn.
     Resting,
 }
 
-/// What a connection that failed says of the question.
-fn broken(sent: &Sent, why: String) -> NoAnswer {
-    if sent.is_set() { NoAnswer::Broken(why) } else { NoAnswer::Away(why) }
+/// What a connection that failed says of the callback.
+fn broken(sent: &Sent, why: String) -> AttemptError {
+    if sent.is_set() { AttemptError::Broken(why) } else { AttemptError::Away(why) }
 }
 
-/// Whether the question is put again: where no handler has it. One that may still be at work is not run a second time. A
+/// Whether the callback is put again: where no handler has it. One that may still be at work is not run a second time. A
 /// message whose handler went with its process would be lost, and is put again under the same id; a client that wants
 /// in comes again by itself. The news that a client is gone is delivered at least once, whatever happens.
-fn may_repeat(failure: &NoAnswer, kind: EventKind) -> bool {
+fn may_repeat(failure: &AttemptError, kind: EventKind) -> bool {
     match failure {
-        NoAnswer::Away(_) => true,
-        NoAnswer::Broken(_) => !matches!(kind, EventKind::Connect | EventKind::Subscribe),
-        NoAnswer::Silent(_) | NoAnswer::Failed(_) => kind == EventKind::Disconnect,
-        NoAnswer::Nonsense(_) | NoAnswer::Resting => false,
+        AttemptError::Away(_) => true,
+        AttemptError::Broken(_) => !matches!(kind, EventKind::Connect | EventKind::Subscribe),
+        AttemptError::Silent(_) | AttemptError::Failed(_) => kind == EventKind::Disconnect,
+        AttemptError::Nonsense(_) | AttemptError::Resting => false,
     }
 }
 

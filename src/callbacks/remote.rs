@@ -29,11 +29,11 @@ use crate::settings::{Expected, Setting};
 const MOST_IDLE: usize = 16;
 
 /// How long one may have been idle to be used again: less than any server waits.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of an answer that nobody reads is passed over, in bytes, and for how long.
 const MOST_PASSED_OVER: usize = 64 * 1024;
-const REST: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where an app elsewhere answers.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -109,32 +109,32 @@ struct IdleRemote {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unanswered {
+pub enum RemoteError {
     /// Asking again may help.
     Broken(String),
     TooLong,
 }
 
-fn broken(error: impl fmt::Display) -> Unanswered {
-    Unanswered::Broken(error.to_string())
+fn broken(error: impl fmt::Display) -> RemoteError {
+    RemoteError::Broken(error.to_string())
 }
 
 impl Away {
     /// Asks, and reads at most `most` bytes of the answer. Where it ends, `Host` and target are `remote`'s.
     ///
     /// # Errors
-    /// [`Unanswered`].
+    /// [`RemoteError`].
     pub async fn ask(
         &self,
         remote: &Remote,
         request: http::Request<Body>,
         most: usize,
-    ) -> Result<(StatusCode, Bytes), Unanswered> {
+    ) -> Result<(StatusCode, Bytes), RemoteError> {
         let (sender, answer) = self.send(remote, request).await?;
         let (head, body) = answer.into_parts();
         let body = match Limited::new(body, most).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Unanswered::TooLong),
+            Err(error) if error.is::<LengthLimitError>() => return Err(RemoteError::TooLong),
             Err(error) => return Err(broken(error)),
         };
         self.keep(remote, sender);
@@ -147,13 +147,13 @@ impl Away {
     /// Why there is none.
     pub async fn tell(&self, remote: &Remote, request: http::Request<Body>) -> Result<StatusCode, String> {
         let (sender, answer) = self.send(remote, request).await.map_err(|unanswered| match unanswered {
-            Unanswered::Broken(why) => why,
-            Unanswered::TooLong => "its answer is too long".to_owned(),
+            RemoteError::Broken(why) => why,
+            RemoteError::TooLong => "its answer is too long".to_owned(),
         })?;
         let status = answer.status();
         // What is short is passed over, and its connection serves again; what goes on and on ends with it.
         let rest = Limited::new(answer.into_body(), MOST_PASSED_OVER).collect();
-        if timeout(REST, rest).await.is_ok_and(|rest| rest.is_ok()) {
+        if timeout(DRAIN_TIMEOUT, rest).await.is_ok_and(|rest| rest.is_ok()) {
             self.keep(remote, sender);
         }
         Ok(status)
@@ -163,7 +163,7 @@ impl Away {
         &self,
         remote: &Remote,
         mut request: http::Request<Body>,
-    ) -> Result<(SendRequest<Body>, http::Response<Incoming>), Unanswered> {
+    ) -> Result<(SendRequest<Body>, http::Response<Incoming>), RemoteError> {
         *request.uri_mut() = Uri::from(remote.target.clone());
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_str(&remote.authority).map_err(broken)?);
@@ -179,7 +179,7 @@ impl Away {
 
     fn take(&self, remote: &Remote) -> Option<SendRequest<Body>> {
         let mut idle = self.idle.lock();
-        idle.retain(|known| known.since.elapsed() < IDLE && !known.sender.is_closed());
+        idle.retain(|known| known.since.elapsed() < IDLE_TIMEOUT && !known.sender.is_closed());
         let latest = idle.iter().rposition(|known| known.remote == *remote)?;
         Some(idle.remove(latest).sender)
     }
@@ -191,20 +191,20 @@ impl Away {
         }
     }
 
-    async fn connect(&self, remote: &Remote) -> Result<SendRequest<Body>, Unanswered> {
+    async fn connect(&self, remote: &Remote) -> Result<SendRequest<Body>, RemoteError> {
         let stream = TcpStream::connect((remote.host.as_str(), remote.port)).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
         if !remote.is_secure {
             return speak(stream).await;
         }
-        let config = self.tls.get_or_init(trust).clone().map_err(Unanswered::Broken)?;
+        let config = self.tls.get_or_init(trust).clone().map_err(RemoteError::Broken)?;
         let name = ServerName::try_from(remote.host.clone()).map_err(broken)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(broken)?;
         speak(stream).await
     }
 }
 
-async fn speak<S>(stream: S) -> Result<SendRequest<Body>, Unanswered>
+async fn speak<S>(stream: S) -> Result<SendRequest<Body>, RemoteError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {

@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{Answer, App, AskError, Question};
+use super::{Answer, App, Callback, CallbackError};
 use crate::drain::Signal;
 use crate::shares::Share;
 
 /// A callback whose answer no client waits for, and when it came about.
 pub struct Report {
-    question: Question,
+    callback: Callback,
     /// What is done about the app's answer.
     then: Then,
     since: Instant,
@@ -25,8 +25,8 @@ pub struct Report {
 pub type Then = Box<dyn FnOnce(Answer) + Send>;
 
 impl Report {
-    pub fn new(question: Question, then: Then, place: Share) -> Report {
-        Report { question, then, since: Instant::now(), _place: place }
+    pub fn new(callback: Callback, then: Then, place: Share) -> Report {
+        Report { callback, then, since: Instant::now(), _place: place }
     }
 }
 
@@ -65,17 +65,17 @@ pub fn start(app: &Arc<App>, mut queue: mpsc::Receiver<Report>, mut drain: Signa
 async fn deliver(app: &Weak<App>, report: Report) {
     let Some(app) = app.upgrade() else { return };
     let config = app.config.borrow().clone();
-    let deadline = report.since + config.disconnect_patience;
+    let deadline = report.since + config.disconnect_deadline;
     // Attempts without end, but for the deadline: at least once is promised.
     let persistent = super::Config { attempts: u32::MAX, ..(*config).clone() };
-    let outcome = app.persist(&report.question, &persistent, deadline).await;
-    app.metrics.answered(report.question.kind(), &outcome);
+    let outcome = app.persist(&report.callback, &persistent, deadline).await;
+    app.metrics.answered(report.callback.kind(), &outcome);
     app.metrics.reports_waiting.dec();
     match outcome {
         Ok(answer) => (report.then)(answer),
-        Err(error @ AskError::Unavailable(_)) => {
+        Err(error @ CallbackError::Unavailable(_)) => {
             app.metrics.reports_lost.inc();
-            warn!(kind = report.question.kind().label(), connection = report.question.asker().connection, %error,
+            warn!(kind = report.callback.kind().label(), connection = report.callback.client().connection, %error,
                 "the app never heard of it");
         }
         Err(_) => {}

@@ -1,4 +1,4 @@
-//! Whether a question has left for the app: from then on its handler may be at work.
+//! Whether a callback has left for the app: from then on its handler may be at work.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-/// Set once anything of the question was taken to be sent.
+/// Set once anything of the callback was taken to be sent.
 #[derive(Debug, Clone, Default)]
 pub struct Sent(Arc<AtomicBool>);
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
-use super::FRESH;
+use super::FRESH_MILLIS;
 use super::config::Config;
 use super::previous::{Previous, folder_name};
 use super::site::{FileKind, Found, Site};
@@ -81,10 +81,10 @@ impl Builds {
         self.keep_behind();
     }
 
-    /// Looks whether there is another build, at most once in [`FRESH`] ms and behind the caller's back.
+    /// Looks whether there is another build, at most once in [`FRESH_MILLIS`] ms and behind the caller's back.
     pub fn look(self: &Arc<Self>) {
         let (now, looked) = (self.now(), self.looked.load(Ordering::Relaxed));
-        let is_due = now.saturating_sub(looked) >= FRESH
+        let is_due = now.saturating_sub(looked) >= FRESH_MILLIS
             && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if !is_due {
             return;

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Bytes a piece; a download holds two at most.
-const PIECE: u64 = 128 * 1024;
+const READ_PIECE: u64 = 128 * 1024;
 
 /// The bytes of a part of a file.
 pub struct FilePart {
@@ -35,7 +35,7 @@ impl FilePart {
     }
 
     fn read_ahead(&mut self) {
-        let length = PIECE.min(self.rest.end - self.rest.start) as usize;
+        let length = READ_PIECE.min(self.rest.end - self.rest.start) as usize;
         self.reading = (length > 0).then(|| {
             let (file, at) = (Arc::clone(&self.file), self.rest.start);
             // Made here: each of the many blocking threads would keep memory of its own for it.

@@ -23,7 +23,7 @@ use crate::http::layer::compress::vary_on_encoding;
 /// Below this a compressed form is not worth its own existence: head and packet stay as they are.
 const WORTH_COMPRESSING: u64 = 512;
 /// What an entry takes besides its content, in bytes, roughly.
-const OVERHEAD: u64 = 2048;
+const ENTRY_OVERHEAD: u64 = 2048;
 
 /// A file, and what has been made of it.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Entry {
 
     /// What it takes of the memory for files, all its forms included: no form is kept that would make it more.
     pub fn weight(&self) -> u64 {
-        OVERHEAD
+        ENTRY_OVERHEAD
             + match &self.plain.content {
                 FileContent::Memory(bytes) if self.coded.is_some() => 2 * bytes.len() as u64,
                 FileContent::Memory(bytes) => bytes.len() as u64,

@@ -37,7 +37,7 @@ use precompress::Precompressor;
 use store::Store;
 
 /// How old a look at the disk may be, in milliseconds: for a build as for a single file.
-const FRESH: u64 = 1000;
+const FRESH_MILLIS: u64 = 1000;
 
 /// The files of one app.
 pub struct Files {
@@ -94,7 +94,7 @@ impl Files {
     /// [`Failure`] with 405, 412 or 416; with 500 when the disk fails.
     pub async fn answer(&self, request: Request) -> Result<Reply, Failure> {
         let Some(site) = self.builds.current() else { return Ok(Reply::NotHere(request)) };
-        let Some(place) = site.place(request.uri().path()) else { return Ok(Reply::NotHere(request)) };
+        let Some(place) = site.locate(request.uri().path()) else { return Ok(Reply::NotHere(request)) };
         let Ok((entry, from_memory)) = self.store.get(&self.builds, &site, place).await else {
             return Ok(Reply::NotHere(request));
         };

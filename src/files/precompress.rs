@@ -13,7 +13,7 @@ use crate::http::encoding::Encoding;
 use crate::http::layer::compress::{Config, Contexts, Encoder, Use};
 
 /// Forms that wait to be made. When it is full the next one is not asked for; whoever wants it later asks again.
-const QUEUE: usize = 1024;
+const MAX_QUEUED: usize = 1024;
 
 /// Takes orders; the thread ends when the last clone is gone.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ struct PrecompressOrder {
 
 impl Precompressor {
     pub fn start(made: Counter) -> Precompressor {
-        let (orders, waiting) = sync_channel(QUEUE);
+        let (orders, waiting) = sync_channel(MAX_QUEUED);
         let started = thread::Builder::new().name("precompressor".into()).spawn(move || work(&waiting, &made));
         match started {
             Ok(_) => Precompressor { orders: Some(orders) },

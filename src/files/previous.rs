@@ -11,7 +11,7 @@ const MOST_BUILDS: usize = 8;
 /// No more files than this of one build: beyond it something else is wrong.
 const MOST_FILES: usize = 50_000;
 /// Folders within folders within `static`.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// Where builds are kept, a folder each, and for how long.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Previous {
             }
         }
         let mut left = MOST_FILES;
-        keep(files, &current, &mut left, DEEPEST)?;
+        keep(files, &current, &mut left, MAX_DEPTH)?;
         touch(&current)?;
         self.forget(&current)?;
         Ok(self.builds()?.into_iter().map(|(_, folder)| folder).collect())

@@ -25,7 +25,7 @@ pub enum FileKind {
 
 /// What a URL path means in a build.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct FileLocation<'a> {
     pub kind: FileKind,
     /// The URL path, decoded: different spellings of it are one file.
     pub url: Cow<'a, str>,
@@ -102,12 +102,12 @@ impl Site {
     }
 
     /// What `url_path` means here, if it means a file at all.
-    pub fn place<'a>(&self, url_path: &'a str) -> Option<Place<'a>> {
+    pub fn locate<'a>(&self, url_path: &'a str) -> Option<FileLocation<'a>> {
         for prefix in &self.prefixes {
             if let Some(encoded) = url_path.strip_prefix(prefix.as_str()) {
                 let name = path::name(encoded)?;
                 let kind = if name.starts_with("service-worker/") { FileKind::ServiceWorker } else { FileKind::Static };
-                return Some(Place { kind, url: decoded(url_path, prefix, &name), name });
+                return Some(FileLocation { kind, url: decoded(url_path, prefix, &name), name });
             }
         }
         if self.public.is_empty() {
@@ -123,13 +123,17 @@ impl Site {
             return None;
         }
         let name = path::name(below.strip_prefix('/')?)?;
-        Some(Place { kind: FileKind::Public, url: decoded(url_path, &format!("{}/", self.base_path), &name), name })
+        Some(FileLocation {
+            kind: FileKind::Public,
+            url: decoded(url_path, &format!("{}/", self.base_path), &name),
+            name,
+        })
     }
 
-    /// True for paths that [`Site::place`] has to look at.
+    /// True for paths that [`Site::locate`] has to look at.
     pub fn covers(&self, url_path: &str) -> bool {
         self.prefixes.iter().any(|prefix| url_path.starts_with(prefix.as_str()))
-            || (!self.public.is_empty() && self.place(url_path).is_some())
+            || (!self.public.is_empty() && self.locate(url_path).is_some())
     }
 
     /// Looks for the file on disk, in this build and then in those that were `kept`. `own` is where this build itself is
@@ -229,7 +233,7 @@ mod tests {
             (&base, "/_next/static/a.js", None),
         ] {
             let (site, _app) = site(config.clone(), &[]);
-            assert_eq!(site.place(url).map(|place| place.name.into_owned()).as_deref(), expected, "{url}");
+            assert_eq!(site.locate(url).map(|place| place.name.into_owned()).as_deref(), expected, "{url}");
         }
     }
 
@@ -246,7 +250,7 @@ mod tests {
             ("/docs/images/../secret.png", false),
             ("/docs/images/%2e%2e/secret.png", false),
         ] {
-            assert_eq!(site.place(url).is_some_and(|place| place.kind == FileKind::Public), expected, "{url}");
+            assert_eq!(site.locate(url).is_some_and(|place| place.kind == FileKind::Public), expected, "{url}");
         }
     }
 

@@ -9,14 +9,14 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use super::FRESH;
+use super::FRESH_MILLIS;
 use super::builds::Builds;
 use super::entry::Entry;
-use super::site::{Place, Site};
+use super::site::{FileLocation, Site};
 use crate::settings::Size;
 
 /// Files read at the same time. Requests beyond it wait; there are no more of them than connections.
-const READERS: usize = 8;
+const MAX_READERS: usize = 8;
 /// The memory is in so many parts, and a file must fit into one together with its compressed forms.
 const SHARDS: u64 = 4;
 
@@ -54,7 +54,7 @@ impl Store {
             .expect("both capacities are given");
         Store {
             memory: Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default()),
-            readers: Semaphore::new(READERS),
+            readers: Semaphore::new(MAX_READERS),
             epoch: Instant::now(),
         }
     }
@@ -69,38 +69,44 @@ impl Store {
         self.memory.weight()
     }
 
-    /// The file at `place`: at most [`FRESH`] ms old, read once for all who want it now.
+    /// The file at `location`: at most [`FRESH_MILLIS`] ms old, read once for all who want it now.
     ///
     /// # Errors
     /// [`Missing`] where there is none, or none that can be read.
-    pub async fn get(&self, builds: &Arc<Builds>, site: &Arc<Site>, place: Place<'_>) -> Result<Hit, Missing> {
+    pub async fn get(
+        &self,
+        builds: &Arc<Builds>,
+        site: &Arc<Site>,
+        location: FileLocation<'_>,
+    ) -> Result<Hit, Missing> {
         let now = self.now();
-        if let Some(entry) = self.memory.get(place.url.as_ref()) {
+        if let Some(entry) = self.memory.get(location.url.as_ref()) {
             let is_ours = entry.is_of(site);
-            if is_ours && !entry.is_due(now, FRESH) {
+            if is_ours && !entry.is_due(now, FRESH_MILLIS) {
                 return Ok((entry, true));
             }
             let looked_at = Arc::clone(&entry);
             if is_ours && blocking(move || looked_at.is_current()).await.unwrap_or(false) {
                 return Ok((entry, false));
             }
-            self.memory.remove(place.url.as_ref());
+            self.memory.remove(location.url.as_ref());
         }
-        let load = self.load(builds, site, &place, now);
-        Ok((self.memory.get_or_insert_async(place.url.as_ref(), load).await?, false))
+        let load = self.load(builds, site, &location, now);
+        Ok((self.memory.get_or_insert_async(location.url.as_ref(), load).await?, false))
     }
 
     async fn load(
         &self,
         builds: &Arc<Builds>,
         site: &Arc<Site>,
-        place: &Place<'_>,
+        location: &FileLocation<'_>,
         now: u64,
     ) -> Result<Arc<Entry>, Missing> {
-        let Ok(rules) = site.rules.headers(&place.url) else { return Err(Missing) };
+        let Ok(rules) = site.rules.headers(&location.url) else { return Err(Missing) };
         let _reader = self.readers.acquire().await.map_err(|_closed| Missing)?;
         let held = self.memory.capacity() / SHARDS / 2;
-        let (builds, site, kind, name) = (Arc::clone(builds), Arc::clone(site), place.kind, place.name.to_string());
+        let (builds, site, kind, name) =
+            (Arc::clone(builds), Arc::clone(site), location.kind, location.name.to_string());
         let loaded = blocking(move || {
             let found = builds.find(&site, kind, &name)?;
             match Entry::load(&site, kind, found, rules, held, now) {

@@ -71,7 +71,7 @@ pub struct Settings {
 }
 
 /// Windows of HTTP/2 (RFC 9113 section 6.9.2 begins with the smaller one).
-const WINDOWS: std::ops::RangeInclusive<u64> = 65_535..=i32::MAX as u64;
+const WINDOW_SIZES: std::ops::RangeInclusive<u64> = 65_535..=i32::MAX as u64;
 
 impl Config {
     pub fn read(section: &Section) -> Config {
@@ -110,7 +110,7 @@ impl Config {
         for (key, window) in
             [("h2_stream_window", self.h2_stream_window), ("h2_connection_window", self.h2_connection_window)]
         {
-            if !WINDOWS.contains(&window.0) {
+            if !WINDOW_SIZES.contains(&window.0) {
                 section.problem(key, format!("http.{key} must be from 64KiB to 2GiB"), None);
             }
         }

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::path;
 
 /// How many segments a base path, or the name of a build, may have.
-const DEPTH: usize = 8;
+const MAX_SEGMENTS: usize = 8;
 
 /// What Next takes off the end: `.json` of data, the others where a platform's adapter calls it.
 const SUFFIXES: [&str; 4] = [".json", ".prefetch.rsc", ".rsc", ".action"];
@@ -74,11 +74,11 @@ fn readings(path: &str) -> impl Iterator<Item = Vec<String>> {
 
 /// `whole`, and what is left of it without a locale, or without what stands before a page's data, behind any base path.
 fn unpack(whole: Vec<String>, found: &mut Vec<Vec<String>>) {
-    for base in 0..whole.len().min(DEPTH + 1) {
+    for base in 0..whole.len().min(MAX_SEGMENTS + 1) {
         let below = without_locale(&whole, base);
         let is_data = below.get(base..base + 2).is_some_and(|start| start == ["_next", "data"]);
         // Behind the name of the build, which has one segment or more; `index` before a page's name means nothing.
-        let starts = if is_data { base + 3..below.len().min(base + 3 + DEPTH) } else { 0..0 };
+        let starts = if is_data { base + 3..below.len().min(base + 3 + MAX_SEGMENTS) } else { 0..0 };
         for start in starts {
             let page = [&below[..base], &below[start..]].concat();
             found.push(without_locale(&page, base).into_owned());

@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
 
 /// Below this a warning tells what to do: a connection is one, and a request on its way to the app another.
-const FEW: usize = 4096;
+const FEW_DESCRIPTORS: usize = 4096;
 
 /// Raises the limit as far as we may, and gives the new one. The default of most systems (1,024, for the sake of
 /// `select`) is far below what they allow.
@@ -17,7 +17,7 @@ pub fn raise() -> usize {
     };
     // None means that there is no limit.
     let now = now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX));
-    if now < FEW {
+    if now < FEW_DESCRIPTORS {
         warn!(limit = now, "few open files are allowed: raise LimitNOFILE= of the unit, or `ulimit -n`");
     } else {
         debug!(limit = now, "open files");

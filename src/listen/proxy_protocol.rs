@@ -12,11 +12,11 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 
 /// The longest header there can be: version 2 counts what follows its first 16 bytes in 16 bits.
-const LONGEST: usize = 16 + 65_535;
+const MAX_HEADER_LEN: usize = 16 + 65_535;
 /// And version 1, its line end included.
 const LONGEST_V1: usize = 107;
 /// Room for version 1, and for version 2 with the usual TLVs.
-const USUAL: usize = 256;
+const FIRST_READ: usize = 256;
 
 /// No usable header.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum HeaderVerdict {
 /// # Errors
 /// [`HeaderError`]; the connection is of no use then.
 pub async fn read(stream: &mut TcpStream, is_required: bool) -> Result<Option<SocketAddr>, HeaderError> {
-    let mut bytes = vec![0; USUAL];
+    let mut bytes = vec![0; FIRST_READ];
     loop {
         let ready = stream.ready(Interest::READABLE).await?;
         let mut verdict = HeaderVerdict::Unfinished;
@@ -70,8 +70,8 @@ pub async fn read(stream: &mut TcpStream, is_required: bool) -> Result<Option<So
             (Ok(()), HeaderVerdict::Other) if !is_required => return Ok(None),
             (Ok(()), HeaderVerdict::Other) => return Err(HeaderError::Missing),
             (Ok(()), HeaderVerdict::Malformed) => return Err(HeaderError::Malformed),
-            (Ok(()), HeaderVerdict::Unfinished) if bytes.len() == LONGEST => return Err(HeaderError::Malformed),
-            (Ok(()), HeaderVerdict::Unfinished) => bytes.resize(LONGEST, 0),
+            (Ok(()), HeaderVerdict::Unfinished) if bytes.len() == MAX_HEADER_LEN => return Err(HeaderError::Malformed),
+            (Ok(()), HeaderVerdict::Unfinished) => bytes.resize(MAX_HEADER_LEN, 0),
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Readiness for reading stays set for good once the other side has closed.
                 if ready.is_read_closed() {

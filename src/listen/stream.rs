@@ -124,7 +124,7 @@ fn write_at_once(stream: Pin<&mut TcpStream>, context: &mut Context<'_>, bytes: 
 }
 
 /// What is gathered into one piece, in bytes.
-const GATHERED: usize = 4 * 1024;
+const MAX_GATHERED: usize = 4 * 1024;
 
 /// Writes small pieces as one: copying them takes less time than the kernel needs to walk a list of them.
 fn write_gathered(
@@ -136,10 +136,10 @@ fn write_gathered(
         return write_at_once(stream, context, slice);
     }
     let length: usize = slices.iter().map(|slice| slice.len()).sum();
-    if length > GATHERED {
+    if length > MAX_GATHERED {
         return stream.poll_write_vectored(context, slices);
     }
-    let mut buffer = [0; GATHERED];
+    let mut buffer = [0; MAX_GATHERED];
     let mut rest = &mut buffer[..];
     for slice in slices {
         let (piece, after) = rest.split_at_mut(slice.len());

@@ -10,19 +10,19 @@ use super::vocabulary::Moment;
 use crate::drain::Signal;
 
 /// Every channel is looked at once in this time, a part of them at a time.
-const ROUND: Duration = Duration::from_secs(1);
-const STEPS: usize = 8;
+const ROUND_INTERVAL: Duration = Duration::from_secs(1);
+const STEPS_PER_ROUND: usize = 8;
 
 /// Sweeps the hub until the end. It holds no guard: it serves nobody that a drain waits for.
 pub async fn sweep(hub: Arc<Hub>, mut drain: Signal) {
-    let mut ticks = interval(ROUND / 8);
+    let mut ticks = interval(ROUND_INTERVAL / 8);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for step in (0..STEPS).cycle() {
+    for step in (0..STEPS_PER_ROUND).cycle() {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = drain.ended() => return,
         }
-        for part in (step..hub.parts()).step_by(STEPS) {
+        for part in (step..hub.parts()).step_by(STEPS_PER_ROUND) {
             hub.sweep(part, Moment::now().instant);
         }
     }

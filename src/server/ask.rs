@@ -9,15 +9,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::source::Source;
-use crate::admin::{Place, reachable};
+use crate::admin::{AdminListen, reachable};
 use crate::config::Config;
 
 /// For a connection to a listener on this machine, and for sending the request.
-const DIAL: Duration = Duration::from_secs(5);
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the app may take to start: other orders may be before this one.
-const MORE: Duration = Duration::from_secs(60);
+const RELOAD_MARGIN: Duration = Duration::from_secs(60);
 /// How long an answer is read at most, in bytes.
-const LONGEST: u64 = 1 << 20;
+const MAX_ANSWER: u64 = 1 << 20;
 
 /// Asks the door that runs with the config `file` to reload.
 ///
@@ -26,12 +26,12 @@ const LONGEST: u64 = 1 << 20;
 pub fn reload(file: Option<PathBuf>) -> Result<ExitCode, String> {
     let mut source = Source::new(file, None);
     let config = source.load().map_err(|error| error.to_string())?;
-    let Place::At(address) = config.admin.listen else {
+    let AdminListen::At(address) = config.admin.listen else {
         return Err("[admin] listen is \"off\": send SIGHUP instead, and look into the log".into());
     };
     let address = reachable(address);
     let answer =
-        ask(address, patience(&config)).map_err(|error| format!("no answer from http://{address}: {error}"))?;
+        ask(address, reload_timeout(&config)).map_err(|error| format!("no answer from http://{address}: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let told: Value = serde_json::from_str(body).unwrap_or_default();
     let is_taken = head.split(' ').nth(1) == Some("200") && told["ok"] == true;
@@ -47,17 +47,17 @@ pub fn reload(file: Option<PathBuf>) -> Result<ExitCode, String> {
 }
 
 /// What the door may take: an app that is tried on several ports, or is asked to end first.
-fn patience(config: &Config) -> Duration {
-    config.app.start_timeout.saturating_mul(3) + config.app.stop_timeout + MORE
+fn reload_timeout(config: &Config) -> Duration {
+    config.app.start_timeout.saturating_mul(3) + config.app.stop_timeout + RELOAD_MARGIN
 }
 
-fn ask(address: SocketAddr, patience: Duration) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, DIAL)?;
-    stream.set_write_timeout(Some(DIAL))?;
-    stream.set_read_timeout(Some(patience))?;
+fn ask(address: SocketAddr, timeout: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
+    stream.set_write_timeout(Some(DIAL_TIMEOUT))?;
+    stream.set_read_timeout(Some(timeout))?;
     let request = format!("POST /reload HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
+    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
     Ok(answer)
 }

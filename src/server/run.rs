@@ -111,7 +111,7 @@ impl Doorway {
         let signal = self.drain.signal();
         let api_at = self.admin.api_at();
         let mut building = std::pin::pin!(Services::build(&self.config, entrance, api_at, &signal, registry));
-        let mut patience = tokio::time::interval(systemd::PATIENCE / 2);
+        let mut extension = tokio::time::interval(systemd::START_EXTENSION / 2);
         loop {
             tokio::select! {
                 services = &mut building => return Ok(Some(services?)),
@@ -123,7 +123,7 @@ impl Doorway {
                         let _ = asked.map(|asked| asked.send(ReloadReport { is_taken: false, told }));
                     }
                 },
-                _ = patience.tick() => systemd::starting(),
+                _ = extension.tick() => systemd::starting(),
             }
         }
     }

@@ -7,11 +7,11 @@ use sd_notify::NotifyState;
 use tracing::{debug, warn};
 
 /// How much longer than before the service manager waits, each time it hears [`starting`].
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const START_EXTENSION: Duration = Duration::from_secs(60);
 
 /// Still installing or building; the start time-out is put off.
 pub fn starting() {
-    let more = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
+    let more = u32::try_from(START_EXTENSION.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status("starting the app")]);
 }
 

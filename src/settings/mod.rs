@@ -103,6 +103,19 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The value of `key`, which an older version called `old`: the old name goes on working, both at once are a problem.
+    pub fn renamed<T: Setting>(&self, key: &'static str, old: &'static str, default: T) -> T {
+        if !self.has(old) {
+            return self.value(key, default);
+        }
+        if self.has(key) {
+            let what = format!("{} is the older name of {}: give one of them", self.name(old), self.name(key));
+            self.problem(old, what, None);
+        }
+        self.ledger.keys.borrow_mut().push(self.name(key));
+        self.value(old, default)
+    }
+
     /// The table `key`, present or not.
     pub fn section(&self, key: &'static str) -> Section<'a> {
         let path = self.name(key);
@@ -214,6 +227,16 @@ mod tests {
         assert!(found[1].starts_with("listen.retries must be"), "{found:?}");
         assert_eq!(found[2], "unknown key `listen.htpp`");
         assert_eq!(found[3], "unknown key `liste`");
+    }
+
+    #[test]
+    fn older_name_of_a_key_goes_on_working() {
+        let value = |source| read("proxy.toml", source, |root| root.renamed("deadline", "patience", 1_u32));
+        assert_eq!(value("").unwrap(), 1);
+        assert_eq!(value("deadline = 2").unwrap(), 2);
+        assert_eq!(value("patience = 3").unwrap(), 3);
+        let both = value("patience = 3\ndeadline = 2\n").unwrap_err().to_string();
+        assert!(both.contains("proxy.toml:1:12") && both.contains("older name of deadline"), "{both}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ struct Group {
 
 /// A place in the line, until dropped.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct QueueSlot<'a> {
     shares: &'a Shares,
     holder: Holder,
     number: u64,
@@ -34,15 +34,15 @@ pub struct Place<'a> {
 }
 
 /// Takes the last place among those of `holder`.
-pub fn stand(shares: &Arc<Shares>, holder: Holder) -> Place<'_> {
+pub fn stand(shares: &Arc<Shares>, holder: Holder) -> QueueSlot<'_> {
     let (sender, turn) = oneshot::channel();
     let mut line = shares.line.lock();
     let number = line.push(holder, sender);
     shares.waiting.store(line.len(), Ordering::SeqCst);
-    Place { shares, holder, number, turn }
+    QueueSlot { shares, holder, number, turn }
 }
 
-impl Place<'_> {
+impl QueueSlot<'_> {
     pub async fn turn(&mut self) -> Share {
         match (&mut self.turn).await {
             Ok(share) => share,
@@ -52,7 +52,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         let mut line = self.shares.line.lock();
         line.remove(self.holder, self.number);

@@ -20,7 +20,7 @@ struct OwnerCounts {
 }
 
 /// Fewer entries than this are not worth the clearing.
-const FEW: usize = 16;
+const FEW_OWNERS: usize = 16;
 
 impl Owners {
     /// How much is kept on account of `holder`.
@@ -31,7 +31,7 @@ impl Owners {
         }
         if counts.by_holder.len() >= counts.most {
             counts.by_holder.retain(|_, held| held.strong_count() > 0);
-            counts.most = FEW.max(2 * counts.by_holder.len());
+            counts.most = FEW_OWNERS.max(2 * counts.by_holder.len());
             let keep = counts.most;
             counts.by_holder.shrink_to(keep);
         }
@@ -64,7 +64,7 @@ mod tests {
         }
         assert_eq!(owners.held(holder(0)).load(Ordering::Relaxed), 7);
         let entries: usize = owners.0.iter().map(|shard| shard.lock().by_holder.len()).sum();
-        assert!(entries <= FEW * SHARDS, "{entries}");
+        assert!(entries <= FEW_OWNERS * SHARDS, "{entries}");
     }
 
     #[test]

@@ -11,10 +11,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 const CAPACITY: usize = 1 << 20;
 
 /// After the first line the thread waits this long for more, so that many leave in one write.
-const GATHERING: Duration = Duration::from_millis(20);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a buffer keeps of its memory between bursts.
-const KEPT: usize = 64 << 10;
+const KEPT_CAPACITY: usize = 64 << 10;
 
 static QUEUE: Queue = Queue::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
@@ -85,7 +85,7 @@ fn work(lines_lost: fn(u64) -> Vec<u8>) {
         }
         waiting.asleep = false;
         drop(waiting);
-        std::thread::sleep(GATHERING);
+        std::thread::sleep(FLUSH_INTERVAL);
         let mut waiting = QUEUE.lock();
         std::mem::swap(&mut waiting.bytes, &mut hand);
         let lost = std::mem::take(&mut waiting.lost);
@@ -96,7 +96,7 @@ fn work(lines_lost: fn(u64) -> Vec<u8>) {
             write(&lines_lost(lost));
         }
         hand.clear();
-        hand.shrink_to(KEPT);
+        hand.shrink_to(KEPT_CAPACITY);
         QUEUE.lock().in_hand = false;
         QUEUE.written.notify_all();
     }
@@ -109,7 +109,7 @@ fn write(mut bytes: &[u8]) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Another process may have made a shared pipe or terminal non-blocking.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(GATHERING),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(FLUSH_INTERVAL),
             // Closed: there is nobody left to tell.
             Err(_) => return,
         }

@@ -24,7 +24,7 @@ use crate::shares::{Holder, Shares};
 use crate::telemetry::Registry;
 
 /// Sessions of TLS 1.2 clients that know no tickets; the oldest are forgotten first.
-const SESSIONS: usize = 4096;
+const MAX_SESSIONS: usize = 4096;
 
 /// Turns connections into secure ones. Clones share everything.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Acceptor {
     pub(super) fn build(config: &Config, registry: &mut Registry) -> Result<Acceptor, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tickets = Ticketer::new()?;
-        let sessions: Arc<dyn StoresServerSessions> = ServerSessionMemoryCache::new(SESSIONS);
+        let sessions: Arc<dyn StoresServerSessions> = ServerSessionMemoryCache::new(MAX_SESSIONS);
         let serving = Serving::build(config, None, &provider, &tickets, &sessions)?;
         let shared = Shared {
             serving: watch::Sender::new(Arc::new(serving)),

@@ -16,9 +16,9 @@ use super::{Acceptor, Config};
 use crate::drain::Signal;
 
 /// A renewal writes several files: when nothing has happened for so long, it is complete.
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET_TIME: Duration = Duration::from_millis(300);
 /// Folders that are never quiet are looked at all the same.
-const RESTLESS: Duration = Duration::from_secs(3);
+const MAX_UNREST: Duration = Duration::from_secs(3);
 /// For file systems that tell nobody of their changes, and links that are swapped further up the path.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -68,7 +68,7 @@ async fn follow_forever(acceptor: &Acceptor) {
 /// Waits until a burst of changes is over.
 async fn settle(changed: &Notify) {
     let begun = Instant::now();
-    while begun.elapsed() < RESTLESS && timeout(QUIET, changed.notified()).await.is_ok() {}
+    while begun.elapsed() < MAX_UNREST && timeout(QUIET_TIME, changed.notified()).await.is_ok() {}
 }
 
 /// The folders of the files: a file that is replaced, or a link that is swapped, is a change of its folder.

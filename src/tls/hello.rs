@@ -8,13 +8,13 @@ pub const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 
 /// The most that one record carries (RFC 8446 section 5.1), in bytes.
-const RECORD: usize = 16 * 1024;
+const MAX_RECORD_LEN: usize = 16 * 1024;
 
 /// The longest ClientHello, in bytes. Browsers' have some 2 KiB, with keys against quantum computers.
-const LONGEST: usize = 16 * 1024;
+const MAX_HELLO_LEN: usize = 16 * 1024;
 
 /// And with the heads of its records, however many a client makes of it.
-pub const LOOKED_AT: usize = 2 * LONGEST;
+pub const LOOKED_AT: usize = 2 * MAX_HELLO_LEN;
 
 /// What the first bytes of a connection are, the first of all being that of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,7 +56,7 @@ pub fn judge(mut bytes: &[u8]) -> HelloVerdict {
         if length == 0 {
             return HelloVerdict::never(InvalidMessage::InvalidEmptyPayload, 10);
         }
-        if length > RECORD {
+        if length > MAX_RECORD_LEN {
             return HelloVerdict::never(InvalidMessage::MessageTooLarge, 22);
         }
         let here = &rest[..length.min(rest.len())];
@@ -70,7 +70,7 @@ pub fn judge(mut bytes: &[u8]) -> HelloVerdict {
         if seen >= head.len() {
             let [_, high, middle, low] = head;
             let length = usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or(usize::MAX);
-            if length > LONGEST {
+            if length > MAX_HELLO_LEN {
                 return HelloVerdict::never(InvalidMessage::HandshakePayloadTooLarge, 47);
             }
             wanted = Some(head.len() + length);
@@ -108,7 +108,7 @@ mod tests {
             record(&hello(300)),
             records(&hello(300), 1),
             records(&hello(300), 3),
-            records(&hello(LONGEST), 1000),
+            records(&hello(MAX_HELLO_LEN), 1000),
             record(&hello(0)),
         ] {
             assert_eq!(judge(&bytes), HelloVerdict::Whole);
@@ -129,7 +129,7 @@ mod tests {
             (record(&[2, 0, 0, 1, 0]), 10),
             (record(&[CLIENT_HELLO, 1, 0, 0]), 47),
             ([&records(&hello(300), 40)[..45], &[21, 3, 1, 0, 2]].concat(), 10),
-            (records(&hello(LONGEST), 1)[..LOOKED_AT].to_vec(), 47),
+            (records(&hello(MAX_HELLO_LEN), 1)[..LOOKED_AT].to_vec(), 47),
         ];
         for (bytes, alert) in cases {
             let HelloVerdict::Never(objection) = judge(&bytes) else { panic!("{bytes:?}") };

@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Whoever renews a month ahead, as most do, has failed for two weeks by then.
-const LITTLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// A certificate chain and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Identity {
     pub fn time_left(&self, now: SystemTime) -> Option<Duration> {
         let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
         let left = self.not_after.duration_since(now).unwrap_or_default();
-        (left < LITTLE.min(life / 4)).then_some(left)
+        (left < EXPIRES_SOON.min(life / 4)).then_some(left)
     }
 
     /// What browsers will hold against it now, if anything.

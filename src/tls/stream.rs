@@ -17,19 +17,19 @@ use tokio::net::TcpStream;
 use super::certificates;
 
 /// The most that one record carries (RFC 8446 section 5.1), in bytes.
-const RECORD: usize = 16 * 1024;
+const MAX_RECORD_LEN: usize = 16 * 1024;
 
 /// What a record has besides, with some to spare: header, content type, tag (RFC 8446 section 5.2), in bytes.
-const AROUND: usize = 64;
+const RECORD_OVERHEAD: usize = 64;
 
 /// What is encrypted at a time at most, in bytes.
-const AT_ONCE: usize = 4 * RECORD;
+const AT_ONCE: usize = 4 * MAX_RECORD_LEN;
 
 /// Room for incomplete messages and what is read next: handshake messages have at most 64 KiB here.
-const INBOUND: usize = AT_ONCE + 2 * RECORD;
+const INBOUND: usize = AT_ONCE + 2 * MAX_RECORD_LEN;
 
 /// Room for what is encrypted at a time, its records, and an announcement of new keys.
-const OUTBOUND: usize = AT_ONCE + 16 * AROUND;
+const OUTBOUND: usize = AT_ONCE + 16 * RECORD_OVERHEAD;
 
 thread_local! {
     static INBOUND_OF_THREAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -154,7 +154,7 @@ impl TlsStream {
             let mut filled = self.received.len();
             if self.is_starved {
                 // No more than the reader takes: what is left over would be copied back and forth.
-                let room = scratch.len().min(filled + buffer.remaining().max(RECORD) + AROUND);
+                let room = scratch.len().min(filled + buffer.remaining().max(MAX_RECORD_LEN) + RECORD_OVERHEAD);
                 if filled == room {
                     self.has_failed = true;
                     let error = rustls::Error::from(rustls::InvalidMessage::HandshakePayloadTooLarge);
@@ -370,14 +370,14 @@ impl AsyncWrite for TlsStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Poll::Ready(Ok(0)) };
-        if first.len() >= RECORD || slices.len() == 1 {
+        if first.len() >= MAX_RECORD_LEN || slices.len() == 1 {
             return self.poll_write(context, first);
         }
         // A record of many small pieces instead of many small records. Nothing is being received meanwhile.
         inbound(|scratch| {
             let mut filled = 0;
             for slice in slices {
-                let length = slice.len().min(RECORD - filled);
+                let length = slice.len().min(MAX_RECORD_LEN - filled);
                 scratch[filled..filled + length].copy_from_slice(&slice[..length]);
                 filled += length;
             }

@@ -59,19 +59,19 @@ impl Availability {
     ///
     /// # Errors
     /// 503 when too many wait, or when it takes too long.
-    pub async fn acquire(&self, patience: &mut WaitDeadline, holder: Holder) -> Result<Arc<Pool>, Failure> {
+    pub async fn acquire(&self, deadline: &mut WaitDeadline, holder: Holder) -> Result<Arc<Pool>, Failure> {
         if let Some(pool) = &*self.pool.borrow()
-            && patience.is_left()
+            && deadline.is_left()
         {
             return Ok(Arc::clone(pool));
         }
-        self.wait(patience, holder).await
+        self.wait(deadline, holder).await
     }
 
     #[cold]
-    async fn wait(&self, patience: &mut WaitDeadline, holder: Holder) -> Result<Arc<Pool>, Failure> {
+    async fn wait(&self, deadline: &mut WaitDeadline, holder: Holder) -> Result<Arc<Pool>, Failure> {
         let config = self.config.get();
-        let deadline = *patience.0.get_or_insert_with(|| Instant::now() + config.wait_timeout);
+        let until = *deadline.0.get_or_insert_with(|| Instant::now() + config.wait_timeout);
         self.places.limit(config.wait_limit);
         let Some(_place) = self.places.try_take(holder) else {
             self.metrics.failures.overload.inc();
@@ -80,10 +80,10 @@ impl Availability {
         };
         let _waiting = Waiting::new(&self.metrics);
         let mut changes = self.pool.subscribe();
-        let entered = timeout_at(deadline, changes.wait_for(Option::is_some)).await;
+        let entered = timeout_at(until, changes.wait_for(Option::is_some)).await;
         if let Ok(Ok(pool)) = &entered
             && let Some(pool) = &**pool
-            && patience.is_left()
+            && deadline.is_left()
         {
             return Ok(Arc::clone(pool));
         }

@@ -67,14 +67,18 @@ pub struct Config {
 }
 
 /// Where the app is, if there is one.
-enum Place {
+enum HealthAddress {
     At(Address),
     Off,
 }
 
-impl Setting for Place {
+impl Setting for HealthAddress {
     fn parse(value: &DeValue) -> Result<Self, Expected> {
-        if value.as_str() == Some("off") { Ok(Place::Off) } else { Address::parse(value).map(Place::At) }
+        if value.as_str() == Some("off") {
+            Ok(HealthAddress::Off)
+        } else {
+            Address::parse(value).map(HealthAddress::At)
+        }
     }
 }
 
@@ -141,8 +145,8 @@ impl Config {
         let default = Config::default();
         let dir = section.optional("dir");
         let (url, off) = match section.optional("url") {
-            Some(Place::At(address)) => (Some(address), false),
-            Some(Place::Off) => (None, true),
+            Some(HealthAddress::At(address)) => (Some(address), false),
+            Some(HealthAddress::Off) => (None, true),
             None => (None, false),
         };
         // A wrong url is a problem already; it must not turn into a start of the project beside it.

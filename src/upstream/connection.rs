@@ -14,7 +14,7 @@ use crate::http::connection::lazy_timer::LazyTimer;
 use crate::shares::Share;
 
 /// What is asked of the kernel at once: enough for most answers whole.
-const BLOCK: usize = 8 * 1024;
+const READ_BUFFER: usize = 8 * 1024;
 /// And while a long body streams through; about the most memory that one answer holds here.
 const BLOCK_MAX: usize = 64 * 1024;
 
@@ -41,7 +41,7 @@ pub struct Connection {
 impl Connection {
     pub fn new((reader, writer): (Reader, Writer), slot: Slot, share: Share) -> Connection {
         let input = BytesMut::new();
-        let (timer, block) = (LazyTimer::default(), BLOCK);
+        let (timer, block) = (LazyTimer::default(), READ_BUFFER);
         let (writer, share) = (Some(writer), Some(share));
         Connection { reader, writer, input, timer, keep_alive: None, block, slot, share }
     }
@@ -60,18 +60,18 @@ impl Connection {
         let read = ready!(poll_read_buf(Pin::new(&mut self.reader), context, &mut self.input))?;
         if read == space {
             self.block = (self.block * 2).min(BLOCK_MAX);
-        } else if read < BLOCK / 4 {
-            self.block = BLOCK;
+        } else if read < READ_BUFFER / 4 {
+            self.block = READ_BUFFER;
         }
         Poll::Ready(Ok(read))
     }
 
     /// Keeps no more memory than the next request is likely to need.
     pub fn rest(&mut self) {
-        if self.input.capacity() > BLOCK {
+        if self.input.capacity() > READ_BUFFER {
             self.input = BytesMut::new();
         }
-        self.block = BLOCK;
+        self.block = READ_BUFFER;
     }
 
     /// The last is its place, to be kept for as long as the halves are.

@@ -8,13 +8,13 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::protocol::{self, Head, INTERIM, Misbehaviour};
+use super::protocol::{self, Head, MAX_INTERIM, Misbehaviour};
 use super::upload::{Upload, UploadError};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
-pub struct NoAnswer {
+pub struct ExchangeError {
     pub cause: Cause,
     /// The app had sent something, so it has acted on the request.
     pub had_begun: bool,
@@ -50,12 +50,12 @@ pub struct ExchangeHead<'a> {
 /// The upload may be unfinished then: an app may answer before it has read everything.
 ///
 /// # Errors
-/// [`NoAnswer`]; the connection is of no more use.
+/// [`ExchangeError`]; the connection is of no more use.
 pub async fn ask(
     connection: &mut Connection,
     upload: &mut Upload,
     question: &ExchangeHead<'_>,
-) -> Result<Head, NoAnswer> {
+) -> Result<Head, ExchangeError> {
     let mut asking = Asking {
         connection,
         upload,
@@ -67,7 +67,7 @@ pub async fn ask(
         deadline: question.asked + question.timeout,
     };
     let answered = std::future::poll_fn(|context| asking.poll(context)).await;
-    answered.map_err(|cause| NoAnswer { cause, had_begun: asking.had_begun })
+    answered.map_err(|cause| ExchangeError { cause, had_begun: asking.had_begun })
 }
 
 struct Asking<'a> {
@@ -126,7 +126,7 @@ impl Asking<'_> {
                 return Ok(Some(head));
             }
             self.interim += 1;
-            if self.interim > INTERIM {
+            if self.interim > MAX_INTERIM {
                 return Err(Misbehaviour::TooManyInterim.into());
             }
         }

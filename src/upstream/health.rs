@@ -18,7 +18,7 @@ use crate::http::Body;
 use crate::shares::Holder;
 
 /// How often idle connections are looked at.
-const SWEEP: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two tries to reach an app that is away, at first and at most.
 const FIRST_TRY: Duration = Duration::from_millis(50);
 const LAST_TRY: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
             }
         }
         tokio::select! {
-            () = sleep(SWEEP) => pool.sweep(),
+            () = sleep(SWEEP_INTERVAL) => pool.sweep(),
             () = pool.lost.notified() => {}
         }
     }

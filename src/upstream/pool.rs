@@ -20,7 +20,7 @@ use crate::shares::{Holder, Share, Shares};
 use crate::telemetry::LogThrottle;
 
 /// An idle connection is dropped this long before the app says that it closes it, or at half of a shorter time.
-const MARGIN: Duration = Duration::from_secs(1);
+const IDLE_MARGIN: Duration = Duration::from_secs(1);
 
 /// The connections to one address of the app: at most `connections` open, at most `idle_connections` of them idle.
 pub struct Pool {
@@ -153,8 +153,9 @@ impl Pool {
         if !connection.input.is_empty() || connection.writer.is_none() {
             return;
         }
-        let idle =
-            connection.keep_alive.map_or(self.config.idle_timeout, |said| said.saturating_sub(MARGIN).max(said / 2));
+        let idle = connection
+            .keep_alive
+            .map_or(self.config.idle_timeout, |said| said.saturating_sub(IDLE_MARGIN).max(said / 2));
         if idle.is_zero() || self.config.idle_connections == 0 {
             return;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::availability::{Availability, WaitDeadline};
 use super::connection::Connection;
-use super::exchange::{Cause, ExchangeHead, NoAnswer, ask};
+use super::exchange::{Cause, ExchangeError, ExchangeHead, ask};
 use super::metrics::Metrics;
 use super::pool::{NoConnection, Pool};
 use super::protocol::{Head, Misbehaviour};
@@ -24,9 +24,9 @@ use crate::shares::Holder;
 const COME_BACK: Duration = Duration::from_secs(1);
 /// How often a request is asked at most. Once more, for the race with a kept connection that closes; and once more again,
 /// for an app that is ending: its queue takes new connections until it has closed it.
-const TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 /// What an app that is ending is given for that, before the last try.
-const ENDING: Duration = Duration::from_millis(100);
+const END_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What helps an app whose rewrites fail behind TLS.
 const MISNAMED: &str = "Next.js was started with an address in place of a name, and takes itself for another server: \
@@ -34,7 +34,7 @@ const MISNAMED: &str = "Next.js was started with an address in place of a name, 
     build: HOSTNAME=localhost)";
 
 /// An answer's head, and the connection that holds the rest.
-pub struct Answered {
+pub struct ExchangeDone {
     pub connection: Connection,
     pub head: Head,
     pub upload: Upload,
@@ -60,7 +60,7 @@ pub async fn journey(
     parts: &Parts,
     body: Body,
     upgrade: Option<&Upgrade>,
-) -> Result<Answered, Failure> {
+) -> Result<ExchangeDone, Failure> {
     let mut deadline = WaitDeadline::default();
     let holder = holder(&parts.extensions);
     let mut pool = availability.acquire(&mut deadline, holder).await?;
@@ -89,17 +89,17 @@ pub async fn journey(
                 if !head.status.is_server_error() {
                     availability.mark_up();
                 }
-                return Ok(Answered { connection, head, upload, pool });
+                return Ok(ExchangeDone { connection, head, upload, pool });
             }
-            Err(no_answer) => {
-                if tries == TRIES || !may_repeat(&no_answer, &upload, method) {
-                    return Err(unanswered(no_answer, &pool.metrics));
+            Err(error) => {
+                if tries == MAX_TRIES || !may_repeat(&error, &upload, method) {
+                    return Err(exchange_failure(error, &pool.metrics));
                 }
                 pool.metrics.retries.inc();
                 upload.rewind();
                 tries += 1;
-                if tries == TRIES {
-                    tokio::time::sleep(ENDING).await;
+                if tries == MAX_TRIES {
+                    tokio::time::sleep(END_TIMEOUT).await;
                 }
                 // It may be another one's turn by now.
                 pool = availability.acquire(&mut deadline, holder).await?;
@@ -116,8 +116,8 @@ pub fn holder(extensions: &Extensions) -> Holder {
 
 /// A kept connection closes when the app thinks that it has been idle for too long, perhaps just as a request arrives;
 /// a new one, when the app ends before it has taken it from its queue. Asking again is safe when the app cannot have heard, or when twice is the same as once (RFC 9110 section 9.2.2).
-fn may_repeat(no_answer: &NoAnswer, upload: &Upload, method: &Method) -> bool {
-    let is_race = matches!(no_answer.cause, Cause::Closed | Cause::Broken(_)) && !no_answer.had_begun;
+fn may_repeat(error: &ExchangeError, upload: &Upload, method: &Method) -> bool {
+    let is_race = matches!(error.cause, Cause::Closed | Cause::Broken(_)) && !error.had_begun;
     is_race && (upload.sent == 0 || (method.is_idempotent() && !upload.has_body()))
 }
 
@@ -125,8 +125,8 @@ fn may_repeat(no_answer: &NoAnswer, upload: &Upload, method: &Method) -> bool {
 ///
 /// # Errors
 /// [`Failure`] with 502 when there is a body where there can be none.
-pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
-    let Answered { connection, head, upload, pool } = answered;
+pub fn respond(answered: ExchangeDone, parts: &Parts) -> Result<Response, Failure> {
+    let ExchangeDone { connection, head, upload, pool } = answered;
     if rewrite::is_taken_for_another(&head.headers, &pool.address) && pool.said_misnamed.may() {
         warn!(
             path = parts.uri.path(),
@@ -136,7 +136,7 @@ pub fn respond(answered: Answered, parts: &Parts) -> Result<Response, Failure> {
         );
     }
     let body = response_body::body(connection, &head, upload, &pool)
-        .map_err(|misbehaviour| unanswered(NoAnswer::from(misbehaviour), &pool.metrics))?;
+        .map_err(|misbehaviour| exchange_failure(ExchangeError::from(misbehaviour), &pool.metrics))?;
     Ok(rewrite::response(head, body, &pool.address, parts))
 }
 
@@ -154,8 +154,8 @@ fn unconnected(error: NoConnection, metrics: &Metrics) -> Failure {
     }
 }
 
-pub fn unanswered(no_answer: NoAnswer, metrics: &Metrics) -> Failure {
-    let NoAnswer { cause, .. } = no_answer;
+pub fn exchange_failure(error: ExchangeError, metrics: &Metrics) -> Failure {
+    let ExchangeError { cause, .. } = error;
     let (counter, failure) = match &cause {
         Cause::Closed | Cause::Broken(_) => {
             (&metrics.failures.closed, Failure::app(StatusCode::BAD_GATEWAY, "The app gave no answer."))
@@ -177,8 +177,8 @@ pub fn unanswered(no_answer: NoAnswer, metrics: &Metrics) -> Failure {
     failure.detail(cause)
 }
 
-impl From<Misbehaviour> for NoAnswer {
-    fn from(misbehaviour: Misbehaviour) -> NoAnswer {
-        NoAnswer { cause: misbehaviour.into(), had_begun: true }
+impl From<Misbehaviour> for ExchangeError {
+    fn from(misbehaviour: Misbehaviour) -> ExchangeError {
+        ExchangeError { cause: misbehaviour.into(), had_begun: true }
     }
 }

@@ -25,13 +25,13 @@ use super::connection::Connection;
 use super::jitter::jitter;
 use super::protocol::Misbehaviour;
 use super::rewrite::{self, Upgrade};
-use super::send::{Answered, holder, journey, respond, unanswered};
+use super::send::{ExchangeDone, holder, journey, respond, exchange_failure};
 use crate::drain::Signal;
 use crate::http::{Body, Failure, Request, Response};
 use crate::shares::{Holder, Share, Shares};
 
 /// What is read at once, in each direction; frames of hot reloading and chats are small.
-const BLOCK: usize = 4 * 1024;
+const READ_BUFFER: usize = 4 * 1024;
 
 /// Where Next's hot reloading listens in development; the second until 16.2.
 const HOT_RELOADING: &[&str] = &["/_next/hmr", "/_next/webpack-hmr"];
@@ -74,14 +74,14 @@ pub async fn open(
     if answered.head.status != StatusCode::SWITCHING_PROTOCOLS {
         return respond(answered, &parts);
     }
-    let Answered { connection, mut head, pool, .. } = answered;
+    let ExchangeDone { connection, mut head, pool, .. } = answered;
     let agreed = head.headers.remove(UPGRADE);
     let is_agreed = agreed.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(upgrade.protocol.as_bytes()));
     let accept = head.headers.get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
     let is_accepted =
         upgrade.key.as_ref().is_none_or(|key| accept == Some(derive_accept_key(key.as_bytes()).as_bytes()));
     if !is_agreed || !is_accepted {
-        return Err(unanswered(Misbehaviour::SwitchedElsewhere.into(), &pool.metrics));
+        return Err(exchange_failure(Misbehaviour::SwitchedElsewhere.into(), &pool.metrics));
     }
     let mut response = rewrite::response(head, Body::Empty, &pool.address, &parts);
     if upgrade.key.is_some() {
@@ -174,7 +174,7 @@ async fn pump(
     to: &mut (impl AsyncWrite + Unpin),
     activity: &Activity,
 ) -> std::io::Result<()> {
-    let mut block = vec![0; BLOCK];
+    let mut block = vec![0; READ_BUFFER];
     loop {
         let read = from.read(&mut block).await?;
         if read == 0 {
@@ -221,7 +221,7 @@ pub struct Places {
 }
 
 /// One of them.
-struct Place {
+struct OpenTunnel {
     _share: Share,
     open: Gauge,
 }
@@ -231,15 +231,15 @@ impl Places {
         Places { shares: Shares::new("app.tunnel_limit", limit), open }
     }
 
-    fn take(&self, client: Holder, limit: usize) -> Option<Place> {
+    fn take(&self, client: Holder, limit: usize) -> Option<OpenTunnel> {
         self.shares.limit(limit);
         let share = self.shares.try_take(client)?;
         self.open.inc();
-        Some(Place { _share: share, open: self.open.clone() })
+        Some(OpenTunnel { _share: share, open: self.open.clone() })
     }
 }
 
-impl Drop for Place {
+impl Drop for OpenTunnel {
     fn drop(&mut self) {
         self.open.dec();
     }

@@ -15,8 +15,8 @@ use http::header::AUTHORIZATION;
 pub const VARIABLE: &str = "DOORWAY_TOKEN";
 
 /// Nobody guesses so many characters, however often he tries.
-const SHORTEST: usize = 32;
-const LONGEST: usize = 512;
+const MIN_TOKEN_LEN: usize = 32;
+const MAX_TOKEN_LEN: usize = 512;
 
 /// The tokens that are good, at least one. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct BearerTokens(Vec<String>);
 pub enum BadToken {
     #[error("there is no token in it")]
     None,
-    #[error("a token has {SHORTEST} to {LONGEST} characters")]
+    #[error("a token has {MIN_TOKEN_LEN} to {MAX_TOKEN_LEN} characters")]
     Length,
     #[error("a token has letters, digits and -._~+/= only")]
     Character,
@@ -45,7 +45,7 @@ impl BearerTokens {
         // RFC 6750 section 2.1.
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         for text in texts {
-            if !(SHORTEST..=LONGEST).contains(&text.len()) {
+            if !(MIN_TOKEN_LEN..=MAX_TOKEN_LEN).contains(&text.len()) {
                 return Err(BadToken::Length);
             }
             if !text.bytes().all(is_fine) {

@@ -13,17 +13,17 @@ use super::problem::ApiProblem;
 use crate::http::Body;
 
 /// What all bodies that are being read may take together, in KiB; further ones wait.
-const ROOM: u32 = 64 * 1024;
+const BODY_ROOM: u32 = 64 * 1024;
 
 /// How long a request waits for room, and then for its body.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Room for bodies. When it is full, requests wait for [`PATIENCE`], then get 503.
+/// Room for bodies. When it is full, requests wait for [`READ_TIMEOUT`], then get 503.
 pub struct Room(Semaphore);
 
 impl Default for Room {
     fn default() -> Self {
-        Room(Semaphore::new(ROOM as usize))
+        Room(Semaphore::new(BODY_ROOM as usize))
     }
 }
 
@@ -44,10 +44,10 @@ impl Room {
         if length > most {
             return Err(ApiProblem::too_big(most));
         }
-        let needed = u32::try_from(length / 1024 + 1).unwrap_or(ROOM).min(ROOM);
+        let needed = u32::try_from(length / 1024 + 1).unwrap_or(BODY_ROOM).min(BODY_ROOM);
         let full = || ApiProblem::unavailable("too many requests at once");
-        let Ok(Ok(_permit)) = timeout(PATIENCE, self.0.acquire_many(needed)).await else { return Err(full()) };
-        let Ok(read) = timeout(PATIENCE, Limited::new(body, most).collect()).await else {
+        let Ok(Ok(_permit)) = timeout(READ_TIMEOUT, self.0.acquire_many(needed)).await else { return Err(full()) };
+        let Ok(read) = timeout(READ_TIMEOUT, Limited::new(body, most).collect()).await else {
             return Err(ApiProblem::timeout());
         };
         match read {

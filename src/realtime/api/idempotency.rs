@@ -10,10 +10,10 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 /// The longest key, in bytes.
-pub const LONGEST: usize = 255;
+pub const MAX_KEY_LEN: usize = 255;
 
 /// What one entry holds besides its key and its answer, roughly.
-const OVERHEAD: usize = 160;
+const ENTRY_OVERHEAD: usize = 160;
 
 /// How much is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl IdempotencyMemory {
                 None => Begun::UnderWay,
             };
         }
-        let bytes = key.len() + OVERHEAD;
+        let bytes = key.len() + ENTRY_OVERHEAD;
         if !state.make_room(limits.keys.saturating_sub(1), limits.bytes.saturating_sub(bytes)) {
             return Begun::Full;
         }
@@ -179,7 +179,7 @@ pub fn key(value: &str) -> Option<&str> {
     let value = value.trim();
     let key = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
     let is_plain = key.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\');
-    ((1..=LONGEST).contains(&key.len()) && is_plain).then_some(key)
+    ((1..=MAX_KEY_LEN).contains(&key.len()) && is_plain).then_some(key)
 }
 
 #[cfg(test)]
@@ -221,11 +221,11 @@ mod tests {
         assert_eq!(memory.len(), 2);
         assert!(matches!(memory.begin("b", [0; 32], LIMITS, now), Begun::Again(_)));
         first(&memory, "a", LIMITS, now).answered(kept("x"));
-        let few = MemoryLimits { bytes: 2 * OVERHEAD, ..LIMITS };
+        let few = MemoryLimits { bytes: 2 * ENTRY_OVERHEAD, ..LIMITS };
         first(&memory, "d", few, now).answered(kept("x"));
         assert_eq!(memory.len(), 1);
         assert!(matches!(memory.begin("d", [0; 32], few, now), Begun::Again(_)));
-        let big = MemoryLimits { bytes: OVERHEAD + 1, ..LIMITS };
+        let big = MemoryLimits { bytes: ENTRY_OVERHEAD + 1, ..LIMITS };
         first(&memory, "e", big, now).answered(kept("xx"));
         assert_eq!(memory.0.lock().bytes, 0, "an answer that does not fit is not kept");
     }

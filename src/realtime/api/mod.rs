@@ -57,7 +57,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How many entries of a list are given where the query does not say, and at most.
 const MOST_BY_DEFAULT: usize = 100;
-const MOST: usize = 1000;
+const MAX_LISTED: usize = 1000;
 
 /// The OpenAPI 3.1 description, but for where this server is.
 const DESCRIPTION: &str = include_str!("openapi.json");
@@ -159,7 +159,7 @@ impl Api {
             return self.act(route, &body, config).await;
         };
         let bad =
-            || ApiProblem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::LONGEST));
+            || ApiProblem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::MAX_KEY_LEN));
         let key = value.to_str().ok().and_then(idempotency::key).ok_or_else(bad)?;
         let limits = MemoryLimits {
             keys: config.idempotency_keys,
@@ -198,7 +198,7 @@ impl Api {
                 self.take(publications.len(), config)?;
                 let mut results = Vec::with_capacity(publications.len());
                 for read in publications {
-                    self.hub.give_way().await;
+                    self.hub.yield_to_writers().await;
                     results.push(self.one_of_many(read));
                 }
                 json!({ "results": results })
@@ -219,8 +219,8 @@ impl Api {
         Ok(Completed::new(json.to_string() + "\n"))
     }
 
-    async fn emit(&self, Emission { publish, patience }: Emission) -> Result<Completed, ApiProblem> {
-        let Some(patience) = patience else {
+    async fn emit(&self, Emission { publish, timeout: limit }: Emission) -> Result<Completed, ApiProblem> {
+        let Some(limit) = limit else {
             return match self.hub.publish(publish, Moment::now()) {
                 // Whoever is not there hears nothing, as with any room.
                 Ok(_) | Err(Refusal::Unknown) => Ok(Completed::new("{}\n")),
@@ -232,7 +232,7 @@ impl Api {
             Refusal::Unavailable => ApiProblem::unavailable(full),
             refusal => refusal.into(),
         })?;
-        let _ = timeout(patience, asking.answered()).await;
+        let _ = timeout(limit, asking.answered()).await;
         let answers = json::acknowledged(asking.close());
         if answers.missing.is_empty() {
             return Ok(Completed::new(text(&answers) + "\n"));
@@ -267,7 +267,7 @@ impl Api {
     fn look(&self, route: ApiRoute, query: Option<&str>, config: &Config) -> Result<String, ApiProblem> {
         let parameter = |key| parameter(query, key);
         let number = |text: String| text.parse().map_err(|_| ApiProblem::bad("limit is a number"));
-        let limit = parameter("limit").map(number).transpose()?.unwrap_or(MOST_BY_DEFAULT).clamp(1, MOST);
+        let limit = parameter("limit").map(number).transpose()?.unwrap_or(MOST_BY_DEFAULT).clamp(1, MAX_LISTED);
         let json = match route {
             ApiRoute::Channels => {
                 let prefix = parameter("prefix").unwrap_or_default();

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::settle_at_the_end;
-use crate::callbacks::{self, Act, Answer, Content, Do, Place, Target, User};
+use crate::callbacks::{self, Act, Answer, Content, Destination, Do, Target, User};
 use crate::realtime::entrance::authorizer::{Allow, Decision};
 use crate::realtime::hub::Hub;
 use crate::realtime::socketio::app_format;
@@ -45,7 +45,7 @@ pub fn decision(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hu
     };
     for (whose, command) in elsewhere {
         // One that is gone since has nothing to be told.
-        hub.order(whose, command);
+        hub.send_command(whose, command);
     }
     let outcome = if allows {
         let (data, extras) = match &answer.ack {
@@ -91,15 +91,15 @@ fn ordered(act: Act, whose: ConnectionId, turn: &Arc<Turn>, hub: &Arc<Hub>) -> R
         Act::Ask(ask) => {
             let publish = emitted(ask.emit, whose, sender, scope)?;
             settle_at_the_end(turn, hub);
-            let inquiry = Inquiry { id: ask.id, publish, patience: ask.timeout, turn: Arc::clone(turn) };
+            let inquiry = Inquiry { id: ask.id, publish, timeout: ask.timeout, turn: Arc::clone(turn) };
             Ok(Command::Ask(Box::new(inquiry)))
         }
         Act::Ack { args } => {
             let (data, extras) = app_format::answer(args.as_ref().map_or("[]", |args| args.get()))?;
             Ok(Command::Acknowledge { ticket, data: Some(data), extras })
         }
-        Act::Join { place } => Ok(Command::Subscribe(Subscribe::to(placed(place, scope)?))),
-        Act::Leave { place } => Ok(Command::Unsubscribe { ticket: 0, channel: placed(place, scope)? }),
+        Act::Join { destination } => Ok(Command::Subscribe(Subscribe::to(channel_of(destination, scope)?))),
+        Act::Leave { destination } => Ok(Command::Unsubscribe { ticket: 0, channel: channel_of(destination, scope)? }),
         Act::Disconnect { close: false, .. } if !scope.is_empty() => Ok(Command::Kick { scope: Arc::clone(scope) }),
         Act::Disconnect { code, reason, .. } => {
             // RFC 6455 section 7.4.2: 3000 to 4999 are the app's; of the others these two make sense.
@@ -130,10 +130,10 @@ fn emitted(
     Ok(Publish { ticket: 0, audience, draft, echo: true })
 }
 
-fn placed(place: Place, scope: &str) -> Result<Channel, String> {
-    match place {
-        Place::Channel(channel) => name(&channel),
-        Place::Room(room) => {
+fn channel_of(destination: Destination, scope: &str) -> Result<Channel, String> {
+    match destination {
+        Destination::Channel(channel) => name(&channel),
+        Destination::Room(room) => {
             let scope = if scope.is_empty() { app_format::rooms::ROOT } else { scope };
             app_format::rooms::room(scope, &room).map_err(|error| format!("{room:?}: {error}"))
         }

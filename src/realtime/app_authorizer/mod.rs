@@ -1,7 +1,7 @@
 //! The app in the loop: commands of clients become questions to the app, its answers become decisions.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a question ends with its time-out; whoever waits for the answers holds a guard"
+    reason = "a callback ends with its time-out; whoever waits for the answers holds a guard"
 )]
 
 mod answer;
@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::callbacks::{self, Answer, App, AskError, Asker, Content, Event, EventKind, Question};
+use crate::callbacks::{self, Answer, App, Callback, CallbackClient, CallbackError, Content, Event, EventKind};
 use crate::http::Facts;
 use crate::http::facts::RequestId;
 use crate::realtime::entrance::authorizer::{self, Authorizer, ConnectionInfo, Decision, Left};
@@ -64,7 +64,12 @@ impl AppAuthorizer {
         AppAuthorizer { app, hub, kept: Arc::default(), of_connection: Arc::default(), of_client }
     }
 
-    fn asker(&self, connection: &ConnectionInfo, identity: Option<&Arc<Identity>>, (scope, alias): Part) -> Asker {
+    fn client(
+        &self,
+        connection: &ConnectionInfo,
+        identity: Option<&Arc<Identity>>,
+        (scope, alias): Part,
+    ) -> CallbackClient {
         let address = connection.client.to_string();
         let id = HeaderValue::from_str(&connection.request_id).ok();
         let facts = Facts {
@@ -75,7 +80,7 @@ impl AppAuthorizer {
             request_id: id.as_ref().and_then(RequestId::accept).unwrap_or_default(),
             received: Instant::now(),
         };
-        Asker {
+        CallbackClient {
             connection: connection.connection.to_string(),
             socket: alias,
             protocol: connection.dialect,
@@ -137,11 +142,11 @@ impl Authorizer for AppAuthorizer {
         let event = self.event(command)?;
         let part = part(command);
         let (scope, alias) = part.clone();
-        let question = Question::new(self.asker(connection, identity, part), event);
+        let callback = Callback::new(self.client(connection, identity, part), event);
         let (app, hub, kept) = (Arc::clone(&self.app), Arc::clone(&self.hub), Arc::clone(&self.kept));
         let (connection, command) = (connection.connection, command.clone());
         Some(Box::pin(async move {
-            let answer = match app.ask(&question).await {
+            let answer = match app.ask(&callback).await {
                 Ok(answer) => answer,
                 Err(error) => return unanswered(&error),
             };
@@ -159,8 +164,8 @@ impl Authorizer for AppAuthorizer {
                     decision
                 }
                 Err(what) => {
-                    warn!(kind = question.kind().label(), what, "the app's answer cannot be carried out");
-                    unanswered(&AskError::Nonsense(what))
+                    warn!(kind = callback.kind().label(), what, "the app's answer cannot be carried out");
+                    unanswered(&CallbackError::Nonsense(what))
                 }
             }
         }))
@@ -168,12 +173,12 @@ impl Authorizer for AppAuthorizer {
 
     fn ask_clients(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
         let (callbacks, connection, identity) = (self.clone(), Arc::clone(connection), identity.cloned());
-        let Inquiry { id, publish, patience, turn } = inquiry;
+        let Inquiry { id, publish, timeout: limit, turn } = inquiry;
         let asked = self.open(&connection, publish);
         tokio::spawn(async move {
             let (answers, error) = match asked {
                 Ok((mut asking, _shares)) => {
-                    let _ = timeout(patience, asking.answered()).await;
+                    let _ = timeout(limit, asking.answered()).await;
                     (asking.close(), None)
                 }
                 Err(why) => (Answers::default(), Some(why.into())),
@@ -187,11 +192,11 @@ impl Authorizer for AppAuthorizer {
             };
             let identity = callbacks.hub.identity_of(connection.connection).or(identity);
             let part = (Arc::clone(&turn.scope), turn.alias.clone());
-            let question = Question::new(callbacks.asker(&connection, identity.as_ref(), part), event);
-            match callbacks.app.ask(&question).await {
+            let callback = Callback::new(callbacks.client(&connection, identity.as_ref(), part), event);
+            match callbacks.app.ask(&callback).await {
                 Ok(answer) => callbacks.go_on(answer, &turn, &connection, identity.as_ref()),
                 // Said where it happened: the handler is not gone on with, as in a server that fails.
-                Err(AskError::Unavailable(_) | AskError::Nonsense(_)) => {}
+                Err(CallbackError::Unavailable(_) | CallbackError::Nonsense(_)) => {}
                 Err(error) => warn!(kind = "replies", %error, "a handler is not gone on with"),
             }
         });
@@ -200,12 +205,12 @@ impl Authorizer for AppAuthorizer {
     fn disconnected(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, left: Left) {
         let Left { scope, alias, reason, kind } = left;
         if kind != LeaveKind::Expired && self.app.wants(EventKind::Disconnect, None) {
-            let asker = self.asker(connection, identity, (Arc::clone(&scope), alias.clone()));
+            let client = self.client(connection, identity, (Arc::clone(&scope), alias.clone()));
             let event = Event::Disconnect { scope: (*scope).into(), reason: reason.into() };
             let turn = Arc::new(Turn::new(connection.connection, Arc::clone(&scope), alias, 0));
             let (callbacks, connection, identity) = (self.clone(), Arc::clone(connection), identity.cloned());
             let then = move |answer| callbacks.epilogue(answer, &turn, &connection, identity.as_ref());
-            self.app.report(Question::new(asker, event), then);
+            self.app.report(Callback::new(client, event), then);
         }
         if kind != LeaveKind::Detached {
             self.kept.lock().remove(&(connection.connection, scope));
@@ -286,7 +291,7 @@ impl AppAuthorizer {
             }
         }
         for command in commands.into_iter().chain(decision.then) {
-            self.hub.order(connection, command);
+            self.hub.send_command(connection, command);
         }
     }
 }
@@ -305,7 +310,7 @@ fn settle_at_the_end(turn: &Turn, hub: &Arc<Hub>) {
     turn.at_the_end(move || {
         runtime.spawn(async move {
             if let Some(hub) = hub.upgrade() {
-                hub.order(connection, Command::Acknowledge { ticket, data: None, extras: Extras::default() });
+                hub.send_command(connection, Command::Acknowledge { ticket, data: None, extras: Extras::default() });
             }
         });
     });
@@ -325,10 +330,10 @@ fn reply(from: ConnectionId, given: &AckReply) -> callbacks::Reply {
 }
 
 /// No answer is no consent.
-fn unanswered(error: &AskError) -> Decision {
+fn unanswered(error: &CallbackError) -> Decision {
     let refusal = match error {
-        AskError::TooMany => Refusal::TooMany { wait: std::time::Duration::from_secs(1) },
-        AskError::Unavailable(_) | AskError::Nonsense(_) => Refusal::Unavailable,
+        CallbackError::TooMany => Refusal::TooMany { wait: std::time::Duration::from_secs(1) },
+        CallbackError::Unavailable(_) | CallbackError::Nonsense(_) => Refusal::Unavailable,
     };
     Decision { outcome: Err(refusal), then: Vec::new() }
 }

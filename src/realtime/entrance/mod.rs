@@ -296,7 +296,7 @@ impl Entrance {
         when: AuthorizeAt<'_>,
     ) -> Result<(), Rejection> {
         // Nothing is kept of a request that nobody will be asked about; who came with a token may bring another.
-        let asks = self.app.asks();
+        let asks = self.app.has_callbacks();
         if !asks && admitted.client.rights().is_none() {
             return Ok(());
         }

@@ -27,7 +27,7 @@ pub struct ChannelState {
     pub policy: Arc<Policy>,
     pub log: Log,
     pub members: Members,
-    /// Messages whose senders gave them a name, the latest last: at most [`NAMED`], the oldest go first.
+    /// Messages whose senders gave them a name, the latest last: at most [`MAX_NAMED`], the oldest go first.
     named: VecDeque<(Arc<str>, Position)>,
     groups: Vec<EncodingGroup>,
     subscribers: usize,
@@ -44,7 +44,7 @@ pub struct ChannelState {
 }
 
 /// How many named messages a channel remembers, so that one that is sent again is not said again.
-const NAMED: usize = 256;
+const MAX_NAMED: usize = 256;
 
 /// The subscribers of one encoding, a slab a shard.
 pub struct EncodingGroup {
@@ -64,7 +64,7 @@ pub struct Subscriber {
 }
 
 /// What a channel counts against.
-pub type Place = (Share, Option<Count<Arc<str>>>);
+pub type ChannelShare = (Share, Option<Count<Arc<str>>>);
 
 impl ChannelEntry {
     pub fn new(
@@ -72,7 +72,7 @@ impl ChannelEntry {
         number: u32,
         epoch: Epoch,
         policy: Arc<Policy>,
-        place: Place,
+        share: ChannelShare,
         now: Instant,
     ) -> ChannelEntry {
         let state = ChannelState {
@@ -84,8 +84,8 @@ impl ChannelEntry {
             subscribers: 0,
             quiet_since: now,
             is_gone: false,
-            share: Some(place.0),
-            part: place.1,
+            share: Some(share.0),
+            part: share.1,
             rests: None,
         };
         ChannelEntry { name, number, state: Mutex::new(state) }
@@ -118,7 +118,7 @@ impl ChannelState {
 
     /// Remembers a message by its sender's name for it.
     pub fn remember(&mut self, id: Arc<str>, position: Position) {
-        if self.named.len() == NAMED {
+        if self.named.len() == MAX_NAMED {
             self.named.pop_front();
         }
         self.named.push_back((id, position));
@@ -132,9 +132,9 @@ impl ChannelState {
         notices: bool,
         behind: bool,
     ) -> usize {
-        let place = self.groups.iter().position(|group| group.encoding == *encoding);
-        let group = match place {
-            Some(place) => &mut self.groups[place],
+        let index = self.groups.iter().position(|group| group.encoding == *encoding);
+        let group = match index {
+            Some(index) => &mut self.groups[index],
             None => {
                 self.groups.push(EncodingGroup { encoding: encoding.clone(), shards: Vec::new(), len: 0 });
                 self.groups.last_mut().expect("just pushed")
@@ -156,8 +156,8 @@ impl ChannelState {
 
     /// Takes a subscriber out.
     pub fn remove_subscriber(&mut self, shard: u8, encoding: &Encoding, subscriber: usize, now: Instant) {
-        let Some(place) = self.groups.iter().position(|group| group.encoding == *encoding) else { return };
-        let group = &mut self.groups[place];
+        let Some(index) = self.groups.iter().position(|group| group.encoding == *encoding) else { return };
+        let group = &mut self.groups[index];
         let Some(seats) = group.shards.get_mut(usize::from(shard)) else { return };
         if seats.try_remove(subscriber).is_none() {
             return;
@@ -169,7 +169,7 @@ impl ChannelState {
         group.len -= 1;
         self.subscribers -= 1;
         if group.len == 0 {
-            self.groups.swap_remove(place);
+            self.groups.swap_remove(index);
         }
         self.quiet_since = now;
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::sync::Mutex;
 
-use super::channel::{ChannelEntry, ChannelState, Place};
+use super::channel::{ChannelEntry, ChannelShare, ChannelState};
 use super::parts::{Part, Parts};
 use super::policy::Policy;
 use super::resting::Resting;
@@ -18,7 +18,7 @@ use crate::shares::{Holder, Lack, Share, Shares};
 const SHARDS: usize = 64;
 
 /// How often a channel's place is looked for: others may take what an empty one has left.
-const TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 
 /// Never holds a shard's lock and a channel's at once, but to remove a channel: shard first, then channel.
 pub struct Directory {
@@ -80,7 +80,7 @@ impl Directory {
         }
         // Under no lock: another channel may have to go for it.
         let (policy, part) = terms();
-        let place = self.place(holder, part)?;
+        let share = self.channel_share(holder, part)?;
         let mut shard = self.shard(name).lock();
         if let Some(entry) = shard.get(name) {
             return Some(Arc::clone(entry));
@@ -92,12 +92,12 @@ impl Directory {
             }
         };
         let epoch = Epoch(u64::from(self.run) << 32 | u64::from(number));
-        let entry = Arc::new(ChannelEntry::new(name.clone(), number, epoch, policy, place, now));
+        let entry = Arc::new(ChannelEntry::new(name.clone(), number, epoch, policy, share, now));
         shard.insert(name.clone(), Arc::clone(&entry));
         Some(entry)
     }
 
-    fn place(&self, holder: Holder, part: Option<&Part>) -> Option<Place> {
+    fn channel_share(&self, holder: Holder, part: Option<&Part>) -> Option<ChannelShare> {
         let part = match part {
             Some(part) => Some(self.parts.take(part, self.shares.free() + self.resting.len())?),
             None => None,
@@ -109,11 +109,11 @@ impl Directory {
     /// opened itself. Empty ones of others count as free, but only where all are taken does one go, and only for who
     /// has no more than it leaves: whoever has its share takes nobody's positions away.
     fn share(&self, holder: Holder) -> Option<Share> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             if let Ok(share) = self.shares.ask(holder, 0) {
                 return Some(share);
             }
-            if let Some(share) = self.give_way(Some(holder)) {
+            if let Some(share) = self.evict_resting(Some(holder)) {
                 return Some(share);
             }
             match self.shares.ask(holder, self.resting.len()) {
@@ -122,7 +122,7 @@ impl Directory {
                     self.shares.say(holder);
                     return None;
                 }
-                Err(Lack::Full) => drop(self.give_way(None)?),
+                Err(Lack::Full) => drop(self.evict_resting(None)?),
             }
         }
         None
@@ -177,8 +177,8 @@ impl Directory {
 
     /// Forgets the channel that has been empty for longest, of those of `holder` where that is said; gives what it
     /// took. `None` where there is none.
-    fn give_way(&self, holder: Option<Holder>) -> Option<Share> {
-        for _ in 0..TRIES {
+    fn evict_resting(&self, holder: Option<Holder>) -> Option<Share> {
+        for _ in 0..MAX_TRIES {
             let entry = self.resting.first(holder)?;
             let mut shard = self.shard(&entry.name).lock();
             let mut state = entry.state.lock();

@@ -28,7 +28,7 @@ impl Hub {
         let _ = self.observers.set(observers);
     }
 
-    pub(super) fn report(&self, event: &HubEvent<'_>) {
+    pub(super) fn emit(&self, event: &HubEvent<'_>) {
         for observer in self.observers.get().into_iter().flatten() {
             observer.on_event(event);
         }

@@ -18,7 +18,7 @@ pub struct FlushBatch {
 }
 
 /// How many clients get theirs before other tasks have a turn.
-const BATCH: usize = 64;
+const MAX_BATCH: usize = 64;
 
 impl Hub {
     /// How many shards there are to be flushed, each by one flusher.
@@ -39,7 +39,7 @@ impl Hub {
     /// when something comes.
     pub fn poll_flush(&self, shard: usize, batch: &mut FlushBatch, context: &Context<'_>) -> Poll<Written> {
         let shard = &self.shards[shard];
-        if !shard.due(&mut batch.due, BATCH, context) {
+        if !shard.due(&mut batch.due, MAX_BATCH, context) {
             return Poll::Pending;
         }
         let mut sum = Written::default();

@@ -38,7 +38,7 @@ impl MailboxAddress {
 pub const BATCH_BYTES: usize = 64 * 1024;
 
 /// What a shard may keep allocated for those that are due while none is, in mailboxes.
-const SPARE: usize = 4096;
+const MAX_SPARE: usize = 4096;
 
 /// A shard of the mailboxes, under one lock; there are about as many shards as threads.
 pub struct MailboxShard {
@@ -186,7 +186,7 @@ impl MailboxShard {
             mailbox.is_due = false;
             due.extend(mailbox.writer.as_ref().map(|writer| (mailbox.id, Arc::clone(writer))));
         }
-        if waiting.is_empty() && waiting.capacity() > SPARE {
+        if waiting.is_empty() && waiting.capacity() > MAX_SPARE {
             *waiting = VecDeque::new();
         }
         if due.is_empty() && !flusher.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {

@@ -67,7 +67,7 @@ use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event,
 /// How often one message gives way to clients that have to write first, at most; and how long each time, once others
 /// than this thread must be at it.
 const WAYS_GIVEN: usize = 100;
-const WAY: Duration = Duration::from_millis(1);
+const WRITER_PAUSE: Duration = Duration::from_millis(1);
 
 /// The hub. Shared by every session and by the doors of the app and the operator.
 pub struct Hub {
@@ -157,7 +157,7 @@ impl Hub {
             }
             for member in left {
                 self.metrics.members.dec();
-                self.tell(&entry, &mut state, Presence::Left, &member);
+                self.notify_presence(&entry, &mut state, Presence::Left, &member);
             }
             let is_empty = state.is_empty();
             self.directory.settle(&entry, &mut state);
@@ -181,7 +181,7 @@ impl Hub {
     }
 
     /// Lets clients write whose mailboxes fill up, for a while: before each of many messages that are published at once.
-    pub async fn give_way(&self) {
+    pub async fn yield_to_writers(&self) {
         for given in 0..2 * WAYS_GIVEN {
             if !self.is_crowded() {
                 return;
@@ -189,19 +189,19 @@ impl Hub {
             if given < WAYS_GIVEN {
                 tokio::task::yield_now().await;
             } else {
-                tokio::time::sleep(WAY).await;
+                tokio::time::sleep(WRITER_PAUSE).await;
             }
         }
     }
 
     /// Ends a connection. Says whether there was such a one.
-    pub fn end(&self, id: ConnectionId, why: DisconnectReason) -> bool {
-        self.at(id, |mailboxes, slot| mailboxes.end(slot, why)).is_some()
+    pub fn disconnect(&self, id: ConnectionId, why: DisconnectReason) -> bool {
+        self.with_mailbox(id, |mailboxes, slot| mailboxes.end(slot, why)).is_some()
     }
 
     /// Has a connection's session carry out a command, in order with what it is sent. For the app: nothing is asked.
-    pub fn order(&self, id: ConnectionId, command: Command) -> bool {
-        self.hand(id, Item::Command(Box::new(command)), 64)
+    pub fn send_command(&self, id: ConnectionId, command: Command) -> bool {
+        self.push_to(id, Item::Command(Box::new(command)), 64)
     }
 
     /// The connections of a user.
@@ -235,15 +235,15 @@ impl Hub {
     pub fn is_kept_from(&self, id: ConnectionId, channel: &Channel) -> bool {
         let is_kept = self.config().is_left_to_app(channel) && !self.hears(id, channel);
         if is_kept {
-            self.remedy.tell(Verb::Hear, channel);
+            self.remedy.warn(Verb::Hear, channel);
         }
         is_kept
     }
 
     /// Puts `item` into one connection's mailbox. One that reads too slowly for it is closed.
-    fn hand(&self, id: ConnectionId, item: Item, bytes: u32) -> bool {
+    fn push_to(&self, id: ConnectionId, item: Item, bytes: u32) -> bool {
         let limits = self.config().outbox;
-        let pushed = self.at(id, |mailboxes, slot| {
+        let pushed = self.with_mailbox(id, |mailboxes, slot| {
             let entry = OutboxEntry { item, channel: 0, bytes, offset: 0 };
             let pushed = mailboxes.push(slot, entry, Slow::Disconnect, &limits);
             if pushed == Pushed::Full {
@@ -255,7 +255,7 @@ impl Hub {
         pushed == Some(Pushed::Queued)
     }
 
-    fn at<T>(&self, id: ConnectionId, act: impl FnOnce(&mut mailboxes::Mailboxes, u32) -> T) -> Option<T> {
+    fn with_mailbox<T>(&self, id: ConnectionId, act: impl FnOnce(&mut mailboxes::Mailboxes, u32) -> T) -> Option<T> {
         let address = MailboxAddress::of(id);
         let mut mailboxes = self.shards.get(usize::from(address.shard))?.lock();
         mailboxes.is_at(address.slot, id).then(|| act(&mut mailboxes, address.slot))
@@ -266,7 +266,7 @@ impl Hub {
     }
 
     /// The channel `name` as it is, locked, if there is one.
-    fn existing<T>(
+    fn with_channel<T>(
         &self,
         name: &Channel,
         act: impl FnOnce(&Arc<ChannelEntry>, MutexGuard<ChannelState>) -> T,
@@ -317,10 +317,10 @@ impl Hub {
     }
 
     /// Tells those who want to know what became of a member.
-    fn tell(&self, entry: &ChannelEntry, state: &mut ChannelState, change: Presence, member: &Arc<Member>) {
+    fn notify_presence(&self, entry: &ChannelEntry, state: &mut ChannelState, change: Presence, member: &Arc<Member>) {
         match change {
-            Presence::Joined => self.report(&HubEvent::Came { channel: &entry.name, member }),
-            Presence::Left => self.report(&HubEvent::Went { channel: &entry.name, member }),
+            Presence::Joined => self.emit(&HubEvent::Came { channel: &entry.name, member }),
+            Presence::Left => self.emit(&HubEvent::Went { channel: &entry.name, member }),
             Presence::Updated => {}
         }
         if !state.policy.notices {

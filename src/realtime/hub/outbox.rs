@@ -110,7 +110,7 @@ pub struct Outbox {
 }
 
 /// What an outbox may keep allocated while nothing waits, in entries.
-const SPARE: usize = 8;
+const KEPT_CAPACITY: usize = 8;
 
 impl Outbox {
     pub fn is_empty(&self) -> bool {
@@ -251,7 +251,7 @@ impl Outbox {
             std::mem::swap(&mut self.queue, batch);
             (self.bytes, self.marks) = (0, 0);
             // The swap brought the batch's memory here.
-            if self.queue.capacity() > SPARE {
+            if self.queue.capacity() > KEPT_CAPACITY {
                 self.queue = VecDeque::new();
             }
             return;

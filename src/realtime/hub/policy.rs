@@ -143,13 +143,13 @@ impl Rule {
 
     /// Whether it means `channel` as a namespace, and not as one of any names.
     fn names_space(&self, channel: &Channel) -> bool {
-        self.patterns.iter().any(|pattern| pattern.as_str().starts_with(SPACE) && pattern.fits(channel.as_str()))
+        self.patterns.iter().any(|pattern| pattern.as_str().starts_with(SPACE_SIGN) && pattern.fits(channel.as_str()))
     }
 }
 
 /// What the names of namespaces begin with, and what stands before the name of a room in one.
-const SPACE: char = '/';
-const ROOM: char = '#';
+const SPACE_SIGN: char = '/';
+const ROOM_SIGN: char = '#';
 
 /// What a dialect needs of its own channels, on top of whatever rule fits them.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,7 +192,7 @@ pub fn policy(rules: &[Rule], demands: &[Demand], is_apps: bool, channel: &Chann
         Some(rule) => rule.policy.clone(),
         None => Policy::unnamed(is_apps),
     };
-    if channel.as_str().starts_with(SPACE) {
+    if channel.as_str().starts_with(SPACE_SIGN) {
         policy.reserve(channel, rule);
     }
     for demand in demands.iter().filter(|demand| demand.pattern.fits(channel.as_str())) {
@@ -216,7 +216,7 @@ impl Policy {
     /// mean it, and only one that says so opens it to others.
     fn reserve(&mut self, channel: &Channel, rule: Option<&Rule>) {
         let is_meant = rule.is_some_and(|rule| rule.names_space(channel));
-        let is_whole = !channel.as_str().contains(ROOM);
+        let is_whole = !channel.as_str().contains(ROOM_SIGN);
         let hears = match self.subscribe {
             // Who is in a namespace hears it.
             Allowed::App | Allowed::Admitted if is_whole && !is_meant => Allowed::Anyone,

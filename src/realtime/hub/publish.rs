@@ -98,7 +98,7 @@ impl Hub {
         let event = Arc::new(Event::Direct(Arc::new(draft)));
         let mut heard = 0;
         for id in to {
-            if self.hand(id, Item::Event(Arc::clone(&event)), bytes) {
+            if self.push_to(id, Item::Event(Arc::clone(&event)), bytes) {
                 heard += 1;
                 if let Some(asked) = sender.asked {
                     asked.lock().insert(id);
@@ -120,14 +120,14 @@ impl Hub {
         but: Option<ConnectionId>,
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
-        let address = but.filter(|id| self.at(*id, |_, _| ()).is_some()).map(MailboxAddress::of);
+        let address = but.filter(|id| self.with_mailbox(*id, |_, _| ()).is_some()).map(MailboxAddress::of);
         let sender = Sender { address, ..Sender::default() };
         self.say(channel, Publishing { sender: &sender, draft, echo: address.is_none(), except: None }, now)
     }
 
     /// Tells its subscribers how many of them there are; those whose encoding has words for it.
     pub fn tell_subscribers(&self, channel: &Channel) {
-        self.existing(channel, |entry, mut state| {
+        self.with_channel(channel, |entry, mut state| {
             let event = Event::Subscribers { channel: entry.name.clone(), subscribers: state.subscribers() };
             let limits = self.config().outbox;
             self.fan_out_with(&limits).fan_out(entry, &mut state, &event, DeliveryKind::Notice, Recipients::default());
@@ -135,7 +135,7 @@ impl Hub {
     }
 
     fn subscribers_of(&self, channels: &[Channel]) -> HashSet<MailboxAddress> {
-        let addresses = |channel| self.existing(channel, |_, state| state.addresses().collect::<Vec<_>>());
+        let addresses = |channel| self.with_channel(channel, |_, state| state.addresses().collect::<Vec<_>>());
         channels.iter().filter_map(addresses).flatten().collect()
     }
 
@@ -156,7 +156,7 @@ impl Hub {
             let saying = saying.take().expect("a message is accepted once");
             self.accept(entry, state, saying, now)
         };
-        let said = self.existing(channel, |entry, mut state| {
+        let said = self.with_channel(channel, |entry, mut state| {
             let said = accept(entry, &mut state);
             // What is kept of it, or no longer, may make the difference.
             self.directory.settle(entry, &mut state);

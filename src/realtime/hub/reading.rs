@@ -30,7 +30,7 @@ pub struct ChannelOverview {
 impl Hub {
     /// How `channel` stands, if there is such a one.
     pub fn standing(&self, channel: &Channel) -> Option<ChannelOverview> {
-        self.existing(channel, |entry, state| ChannelOverview {
+        self.with_channel(channel, |entry, state| ChannelOverview {
             name: entry.name.clone(),
             subscribers: state.subscribers(),
             members: state.members.len(),
@@ -55,33 +55,33 @@ impl Hub {
 
     /// Whether there is such a connection.
     pub fn is_connected(&self, id: ConnectionId) -> bool {
-        self.at(id, |_, _| ()).is_some()
+        self.with_mailbox(id, |_, _| ()).is_some()
     }
 
     /// Whom a connection is known as.
     pub fn user_of(&self, id: ConnectionId) -> Option<Arc<str>> {
-        self.at(id, |mailboxes, slot| mailboxes.user(slot))?
+        self.with_mailbox(id, |mailboxes, slot| mailboxes.user(slot))?
     }
 
     pub fn members(&self, channel: &Channel) -> Vec<Arc<Member>> {
-        self.existing(channel, |_, state| state.members.all()).unwrap_or_default()
+        self.with_channel(channel, |_, state| state.members.all()).unwrap_or_default()
     }
 
     pub fn subscribers(&self, channel: &Channel) -> usize {
-        self.existing(channel, |_, state| state.subscribers()).unwrap_or_default()
+        self.with_channel(channel, |_, state| state.subscribers()).unwrap_or_default()
     }
 
     /// Whether a connection is a subscriber.
     pub fn hears(&self, id: ConnectionId, channel: &Channel) -> bool {
         let address = MailboxAddress::of(id);
         let is_seated = |state: &ChannelState| state.addresses().any(|known| known == address);
-        self.is_connected(id) && self.existing(channel, |_, state| is_seated(&state)).unwrap_or_default()
+        self.is_connected(id) && self.with_channel(channel, |_, state| is_seated(&state)).unwrap_or_default()
     }
 
     /// At most `most` of what is kept `since` then, the oldest of it; `None` when it cannot be had whole, or there is
     /// no such channel.
     pub fn history(&self, channel: &Channel, since: Since, most: usize, now: Moment) -> Option<Past> {
-        self.existing(channel, |_, mut state| {
+        self.with_channel(channel, |_, mut state| {
             self.trim(&mut state, now.instant);
             let Replay::From { next, .. } = state.log.replay(since, now.instant) else { return None };
             let messages = state.log.messages(next).take(most).map(Arc::clone).collect();

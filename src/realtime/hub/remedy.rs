@@ -21,7 +21,7 @@ pub struct Remedy {
 
 impl Remedy {
     /// A client wanted into a channel that is the app's only because no section names it.
-    pub fn tell(&self, verb: Verb, channel: &Channel) {
+    pub fn warn(&self, verb: Verb, channel: &Channel) {
         let last = match verb {
             Verb::Hear => &self.hear,
             Verb::Speak => &self.speak,

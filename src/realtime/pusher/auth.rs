@@ -103,7 +103,7 @@ impl PusherDoor {
         identity: &Arc<Identity>,
         channel: &Channel,
     ) -> Result<bool, Failure> {
-        if !self.app.asks() {
+        if !self.app.has_callbacks() {
             return Ok(false);
         }
         let wish = Command::Subscribe(Subscribe::to(channel.clone()));

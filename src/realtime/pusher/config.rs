@@ -98,7 +98,7 @@ pub struct AppConfig {
     /// How long a channel is empty, or a member gone, before that is told: a page reload is silent. Default 3 s.
     pub webhook_quiet: Duration,
     /// How long it is tried to deliver an event. Default 1 hour.
-    pub webhook_patience: Duration,
+    pub webhook_deadline: Duration,
 }
 
 /// Who answers `/pusher/auth` and `/pusher/user-auth`.
@@ -151,7 +151,7 @@ impl AppConfig {
             cache_age: section.value("cache_age", Duration::from_secs(1800)),
             webhooks: section.sections("webhooks").iter().filter_map(Hook::read).collect(),
             webhook_quiet: section.value("webhook_quiet", Duration::from_secs(3)),
-            webhook_patience: section.value("webhook_patience", Duration::from_secs(3600)),
+            webhook_deadline: section.renamed("webhook_deadline", "webhook_patience", Duration::from_secs(3600)),
         };
         if config.activity_timeout < Duration::from_secs(1) {
             section.problem("activity_timeout", "clients count it in whole seconds: at least 1s", None);
@@ -179,8 +179,8 @@ impl AppConfig {
             history_age: self.cache_age,
             max_members: 0,
         };
-        let guarded = name::GUARDED.iter().map(|kind| Demand { least: Allowed::Reserved, ..demand(kind) });
-        let cached = name::CACHED.iter().map(|kind| Demand { history: 1, ..demand(kind) });
+        let guarded = name::GUARDED_PREFIXES.iter().map(|kind| Demand { least: Allowed::Reserved, ..demand(kind) });
+        let cached = name::CACHE_PREFIXES.iter().map(|kind| Demand { history: 1, ..demand(kind) });
         let presence = Demand { max_members: self.max_members, ..demand("presence-") };
         guarded.chain(cached).chain([presence]).collect()
     }

@@ -3,15 +3,15 @@
 use crate::realtime::vocabulary::ConnectionId;
 
 /// The longest name of a channel and of an event, in characters.
-pub const LONGEST: usize = 200;
+pub const MAX_NAME_LEN: usize = 200;
 /// The longest id of a user, in bytes.
 pub const LONGEST_USER: usize = 128;
-const USER: &str = "#server-to-user-";
+const USER_PREFIX: &str = "#server-to-user-";
 
 /// Beginnings of names that not everybody may hear, for the hub's policies.
-pub const GUARDED: [&str; 3] = ["private-", "presence-", USER];
+pub const GUARDED_PREFIXES: [&str; 3] = ["private-", "presence-", USER_PREFIX];
 /// Beginnings of the names of cache channels.
-pub const CACHED: [&str; 4] = ["cache-", "private-cache-", "presence-cache-", "private-encrypted-cache-"];
+pub const CACHE_PREFIXES: [&str; 4] = ["cache-", "private-cache-", "presence-cache-", "private-encrypted-cache-"];
 
 /// Who may hear a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl ChannelKind {
             (ChannelAccess::Private, rest)
         } else if let Some(rest) = name.strip_prefix("presence-") {
             (ChannelAccess::Presence, rest)
-        } else if name.starts_with(USER) {
+        } else if name.starts_with(USER_PREFIX) {
             (ChannelAccess::SignedInUser, "")
         } else {
             (ChannelAccess::Public, name)
@@ -57,7 +57,7 @@ pub fn is_valid(name: &str) -> bool {
     let is_allowed = |byte: u8| is_plain(byte) || b"=@,.;".contains(&byte);
     match user(name) {
         Some(user) => is_user(user),
-        None => (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_allowed),
+        None => (1..=MAX_NAME_LEN).contains(&name.len()) && name.bytes().all(is_allowed),
     }
 }
 
@@ -73,12 +73,12 @@ pub fn is_user(id: &str) -> bool {
 
 /// The user whose own channel it is.
 pub fn user(channel: &str) -> Option<&str> {
-    channel.strip_prefix(USER)
+    channel.strip_prefix(USER_PREFIX)
 }
 
 /// The channel of one user.
 pub fn channel_of(user: &str) -> String {
-    format!("{USER}{user}")
+    format!("{USER_PREFIX}{user}")
 }
 
 /// Event names that only Doorway says.
@@ -126,8 +126,8 @@ mod tests {
             ("privately", ChannelAccess::Public, false),
         ] {
             assert_eq!(ChannelKind::of(name), ChannelKind { access, is_cache }, "{name}");
-            assert_eq!(CACHED.iter().any(|cached| name.starts_with(cached)), is_cache, "{name}");
-            let is_guarded = GUARDED.iter().any(|guarded| name.starts_with(guarded));
+            assert_eq!(CACHE_PREFIXES.iter().any(|cached| name.starts_with(cached)), is_cache, "{name}");
+            let is_guarded = GUARDED_PREFIXES.iter().any(|guarded| name.starts_with(guarded));
             assert_eq!(is_guarded, access != ChannelAccess::Public, "{name}");
         }
     }

@@ -17,26 +17,26 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::realtime::link::polling::ROOM;
+use crate::realtime::link::polling::MAX_BETWEEN_POLLS;
 use crate::realtime::link::{Link, LinkError, Traffic};
 use crate::realtime::vocabulary::{EncodedFrames, Frame, Text};
 
 /// A client that has heard nothing for so long is sent a beat, which finds out whether it is there.
-const BEAT: Duration = Duration::from_secs(25);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(25);
 /// How long a beat may be unanswered, or a client whose poll was answered not ask again, before it counts as gone.
-const AWAY: Duration = Duration::from_secs(10);
+const AWAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for one that broke off a request while it listened: it is gone, or about to listen anew.
 const BROKEN_OFF: Duration = Duration::from_secs(3);
 /// How long the last words wait for somebody to hear them while nobody listens: one that polls is about to ask again.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The text of one response, in UTF-16 units, beyond which `pusher-js` gives up the request as soon as it has used up what
 /// came, and opens the next (`MAX_BUFFER_LENGTH` of its `http_request.ts`). What came after would be lost.
-const MARK: usize = 256 * 1024;
-/// How long one whose response is beyond [`MARK`] may take to read it and to open the next: no beat can ask it meanwhile.
-const SUCCESSOR: Duration = Duration::from_secs(35);
-/// Messages that may wait for the session; a request that brings more waits itself, at most for [`PATIENCE`].
-const WAITING: usize = 64;
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_STREAMED: usize = 256 * 1024;
+/// How long one whose response is beyond [`MAX_STREAMED`] may take to read it and to open the next: no beat can ask it meanwhile.
+const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(35);
+/// Messages that may wait for the session; a request that brings more waits itself, at most for [`BUSY_TIMEOUT`].
+const MAX_WAITING: usize = 64;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The sessions of all clients, by what `K` tells them apart. As many as were let in.
 pub struct SockJsSessions<K>(Mutex<HashMap<K, Arc<SockJsSession>>>);
@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Clone> SockJsSessions<K> {
             waiting: Vec::new(),
             waiting_bytes: 0,
             closing: None,
-            beat: now() + BEAT,
+            beat: now() + HEARTBEAT_INTERVAL,
             linger: None,
             traffic: Traffic::default(),
         };
@@ -85,7 +85,7 @@ pub struct SockJsSession {
 
 #[derive(Debug, Default)]
 struct SockJsState {
-    /// At most about [`WAITING`] messages.
+    /// At most about [`MAX_WAITING`] messages.
     posted: VecDeque<Text>,
     /// It has shown that it lives, without a message.
     is_alive: bool,
@@ -109,7 +109,7 @@ struct SockJsState {
 impl SockJsState {
     /// When the client counts as gone, if nothing comes from it.
     fn gone_by(&self) -> Option<Instant> {
-        let unanswered = self.asked.map(|since| since + AWAY);
+        let unanswered = self.asked.map(|since| since + AWAY_TIMEOUT);
         self.away.into_iter().chain(unanswered).min()
     }
 
@@ -164,12 +164,12 @@ impl SockJsSession {
             // For the next that waits.
             self.room.notify_one();
         };
-        timeout(PATIENCE, taking).await.is_ok()
+        timeout(BUSY_TIMEOUT, taking).await.is_ok()
     }
 
     fn take(&self, message: &str) -> bool {
         let mut state = self.state.lock();
-        if state.posted.len() >= WAITING && !state.is_over {
+        if state.posted.len() >= MAX_WAITING && !state.is_over {
             return false;
         }
         state.posted.push_back(message.into());
@@ -231,7 +231,7 @@ impl<K: Hash + Eq> SockJs<K> {
             && let Some(chunk) = self.render()
         {
             self.traffic.bytes_out += chunk.len() as u64;
-            self.beat = now() + BEAT;
+            self.beat = now() + HEARTBEAT_INTERVAL;
             if state.chunk.is_some() {
                 // A beat that was not sent is not answered.
                 state.asked = None;
@@ -287,7 +287,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
     /// Ready while little waits: between two requests of a client is its whole way to and fro.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let left = self.hand_on(context);
-        let has_room = self.closing.is_none() && left < ROOM;
+        let has_room = self.closing.is_none() && left < MAX_BETWEEN_POLLS;
         if left == 0 || has_room { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
@@ -296,7 +296,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
         if self.session.state.lock().listening != 0 {
             self.linger = None;
         } else if written.is_pending() {
-            let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+            let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER_TIMEOUT)));
             written = linger.as_mut().poll(context);
         }
         if written.is_ready() {
@@ -322,7 +322,7 @@ impl<K: Hash + Eq + Unpin + Send> Link for SockJs<K> {
             return Err(LinkError::Ended { word: "gone", detail: "nobody listens any more".into() });
         }
         if now >= self.beat {
-            self.beat = now + BEAT;
+            self.beat = now + HEARTBEAT_INTERVAL;
             if state.chunk.is_none() && state.listening != 0 && !state.is_full {
                 state.asked = state.is_stream.then_some(now);
                 state.chunk = Some(Bytes::from_static(b"h\n"));
@@ -359,7 +359,7 @@ impl Listening {
     /// What of this chunk the client will read, by whole lines; the rest is left for the next request.
     fn readable(&mut self, chunk: &mut Bytes) -> Bytes {
         let mut end = 0;
-        while self.told <= MARK && end < chunk.len() {
+        while self.told <= MAX_STREAMED && end < chunk.len() {
             let line = chunk[end..].iter().position(|byte| *byte == b'\n').map_or(chunk.len(), |place| end + place + 1);
             self.told += utf16_units(&chunk[end..line]);
             end = line;
@@ -391,10 +391,10 @@ impl http_body::Body for Listening {
         {
             self.is_done = !self.is_stream;
             let told = self.readable(&mut chunk);
-            if self.is_stream && self.told > MARK {
+            if self.is_stream && self.told > MAX_STREAMED {
                 self.is_done = true;
                 state.is_full = true;
-                (state.asked, state.away) = (None, Some(now() + SUCCESSOR));
+                (state.asked, state.away) = (None, Some(now() + SUCCESSOR_TIMEOUT));
             } else if self.is_stream && *told == *b"h\n" {
                 state.asked = Some(now());
             }
@@ -415,7 +415,7 @@ impl Drop for Listening {
         let mut state = self.session.state.lock();
         if state.listening == self.number {
             state.listening = 0;
-            state.away = Some(now() + if self.is_done { AWAY } else { BROKEN_OFF });
+            state.away = Some(now() + if self.is_done { AWAY_TIMEOUT } else { BROKEN_OFF });
             state.wake_session();
         }
     }

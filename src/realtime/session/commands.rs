@@ -9,7 +9,7 @@ use crate::realtime::hub::{AckReply, Authority};
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref, Refusal};
 
 /// Commands that may wait while the authorizer thinks about an earlier one; with more, nothing is read.
-const WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// The command that the authorizer thinks about, and those behind it.
 pub struct PendingCommands {
@@ -38,7 +38,7 @@ impl PendingCommands {
 
 impl Session {
     pub(super) fn has_room_for_commands(&self) -> bool {
-        self.pending.as_ref().is_none_or(|pending| pending.waiting.len() < WAITING)
+        self.pending.as_ref().is_none_or(|pending| pending.waiting.len() < MAX_WAITING)
     }
 
     /// A command of the client: after those that wait, and if the authorizer agrees.
@@ -136,7 +136,7 @@ impl Session {
         };
         pending.has_published |= matches!(command, Command::Publish(_) | Command::Ask(_));
         if pending.queues {
-            self.client.hub().order(self.client.id(), command);
+            self.client.hub().send_command(self.client.id(), command);
         } else {
             self.carry_out(command, Authority::App, now);
         }
@@ -237,7 +237,7 @@ impl Session {
             Command::Acknowledge { ticket, data, extras } => Ok(Event::Answered { ticket, data, extras }),
             Command::Kick { scope } => Ok(Event::Kicked { scope }),
             // Behind what was published before it, some of which is for this client and waits in its mailbox.
-            Command::Close(why) => return self.client.end(why),
+            Command::Close(why) => return self.client.disconnect(why),
         };
         match outcome {
             Ok(event) => self.deliver(&event, now),

@@ -1,4 +1,4 @@
-//! How a conversation ends: last words, the link's own closing, and a limit to the patience for it.
+//! How a conversation ends: last words, the link's own closing, and a limit to the time for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,29 +14,29 @@ use crate::realtime::vocabulary::{DisconnectReason as Why, Frame, Moment};
 /// The last phase of a session.
 pub struct CloseTimer {
     /// How long the link may take to close.
-    patience: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
     is_closed: bool,
 }
 
 impl CloseTimer {
-    fn new(patience: Duration, is_closed: bool) -> Box<CloseTimer> {
-        Box::new(CloseTimer { patience: Box::pin(tokio::time::sleep(patience)), is_closed })
+    fn new(timeout: Duration, is_closed: bool) -> Box<CloseTimer> {
+        Box::new(CloseTimer { deadline: Box::pin(tokio::time::sleep(timeout)), is_closed })
     }
 }
 
 /// A link that is lost and has its last words to say.
 pub struct LastWords {
     link: Box<dyn Link>,
-    patience: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl LastWords {
-    pub fn new(link: Box<dyn Link>, patience: Duration) -> LastWords {
-        LastWords { link, patience: Box::pin(tokio::time::sleep(patience)) }
+    pub fn new(link: Box<dyn Link>, timeout: Duration) -> LastWords {
+        LastWords { link, deadline: Box::pin(tokio::time::sleep(timeout)) }
     }
 
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let is_closed = self.link.poll_close(context).is_ready() || self.patience.as_mut().poll(context).is_ready();
+        let is_closed = self.link.poll_close(context).is_ready() || self.deadline.as_mut().poll(context).is_ready();
         if is_closed { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -59,7 +59,7 @@ impl Session {
     }
 
     fn go(&mut self, is_closed: bool) {
-        self.close_timer = Some(CloseTimer::new(self.patience, is_closed));
+        self.close_timer = Some(CloseTimer::new(self.close_timeout, is_closed));
         self.client.retire();
         if let Some(resume) = &mut self.resume {
             resume.close();
@@ -112,7 +112,7 @@ impl Session {
         let Some(close_timer) = &mut self.close_timer else { return Poll::Pending };
         if !close_timer.is_closed {
             let closed = self.link_state.link().is_none_or(|link| link.poll_close(context).is_ready());
-            close_timer.is_closed = closed || close_timer.patience.as_mut().poll(context).is_ready();
+            close_timer.is_closed = closed || close_timer.deadline.as_mut().poll(context).is_ready();
         }
         if close_timer.is_closed && self.pending.is_none() { Poll::Ready(()) } else { Poll::Pending }
     }

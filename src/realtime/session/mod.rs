@@ -54,11 +54,11 @@ thread_local! {
 }
 
 /// Frames read before others get a turn.
-const TURN: usize = 32;
+const FRAMES_PER_TURN: usize = 32;
 
 /// What may wait in the link, in bytes: with more, nothing is read until it is written. A client that does not read is
 /// not listened to for ever, and its heartbeat ends it.
-const UNWRITTEN: usize = 64 * 1024;
+const MAX_UNWRITTEN: usize = 64 * 1024;
 
 /// How far one way of a conversation went in a turn.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,7 @@ pub struct Session {
     /// Where the client may come back to it.
     resume: Option<Box<ResumeHandle>>,
     /// How long the link may take to close.
-    patience: Duration,
+    close_timeout: Duration,
     _guard: Guard,
 }
 
@@ -121,7 +121,7 @@ impl Session {
             close_timer: None,
             record: Some(record),
             resume: None,
-            patience: Duration::ZERO,
+            close_timeout: Duration::ZERO,
             _guard: guard,
         };
         session.client.set_namespaces(session.dialect.has_namespaces());
@@ -136,10 +136,10 @@ impl Session {
         session
     }
 
-    /// Talks over `link` until it is over. `patience` is how long the link may take to close.
-    pub fn run(mut self, link: Box<dyn Link>, patience: Duration) -> RunningSession {
+    /// Talks over `link` until it is over. `close_timeout` is how long the link may take to close.
+    pub fn run(mut self, link: Box<dyn Link>, close_timeout: Duration) -> RunningSession {
         self.link_state.open(link);
-        self.patience = patience;
+        self.close_timeout = close_timeout;
         RunningSession(self)
     }
 
@@ -179,7 +179,7 @@ impl Session {
     }
 
     fn talk(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
-        let mut left = TURN;
+        let mut left = FRAMES_PER_TURN;
         loop {
             if self.link_state.link().is_none() {
                 // It was said to nobody.
@@ -228,7 +228,8 @@ impl Session {
     /// Reads what has come, as far as this turn goes.
     fn read(&mut self, left: &mut usize, now: Moment, context: &mut Context<'_>) -> Progress {
         let before = *left;
-        while *left > 0 && self.close_timer.is_none() && self.unwritten < UNWRITTEN && self.has_room_for_commands() {
+        while *left > 0 && self.close_timer.is_none() && self.unwritten < MAX_UNWRITTEN && self.has_room_for_commands()
+        {
             if self.client.hub().is_crowded() {
                 // Those whose mailboxes fill up come first.
                 *left = 0;
@@ -289,7 +290,7 @@ impl Session {
     /// Hands on what waits for the client, as much as may be unwritten.
     fn hear(&mut self, now: Moment, context: &mut Context<'_>) -> Progress {
         let mut any = false;
-        while self.unwritten < UNWRITTEN && self.close_timer.is_none() {
+        while self.unwritten < MAX_UNWRITTEN && self.close_timer.is_none() {
             if self.client.poll_fill(now, context).is_pending() {
                 return Progress { any, is_all: true };
             }

@@ -38,7 +38,7 @@ impl Session {
             if speaks {
                 // Told to whoever still reads; nothing is waited for.
                 link.push(Frame::Close(None));
-                resume.closing = Some(LastWords::new(link, self.patience));
+                resume.closing = Some(LastWords::new(link, self.close_timeout));
             }
         }
         self.unwritten = 0;

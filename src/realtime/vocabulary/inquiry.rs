@@ -15,7 +15,7 @@ pub struct Inquiry {
     pub id: Box<str>,
     pub publish: Publish,
     /// How long answers are waited for.
-    pub patience: Duration,
+    pub timeout: Duration,
     pub turn: Arc<Turn>,
 }
 

@@ -12,7 +12,7 @@ pub struct Moment {
 }
 
 /// How long the wall clock is taken to go as the other one does: it is set now and then, and reading both costs twice.
-const GOOD: Duration = Duration::from_secs(1);
+const MAX_AGE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// When both clocks were last read.
@@ -25,7 +25,7 @@ impl Moment {
         let instant = tokio::time::Instant::now().into_std();
         if let Some(known) = KNOWN.get()
             && let Some(since) = instant.checked_duration_since(known.instant)
-            && since < GOOD
+            && since < MAX_AGE
         {
             return known + since;
         }

@@ -76,10 +76,10 @@ pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Re
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// How long the system's resolver may take to say where [`HOST`] is.
-const RESOLVER: Duration = Duration::from_secs(2);
+const RESOLVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many ports are looked at until one is free on all addresses of the loopback.
-const LOOKS: usize = 32;
+const MAX_LOOKUPS: usize = 32;
 
 /// A port that is free now on every address of the loopback, so that nobody there is taken for the app. Another may take
 /// it before the app does; the start is then tried again.
@@ -88,7 +88,7 @@ const LOOKS: usize = 32;
 /// Those of the system, when there is none.
 pub fn free_port() -> io::Result<u16> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_LOOKUPS {
         let bound = TcpListener::bind((LOOPBACK[0], 0)).or_else(|_| TcpListener::bind((LOOPBACK[1], 0)));
         let port = match bound.and_then(|listener| listener.local_addr()) {
             Ok(address) => address.port(),
@@ -136,7 +136,7 @@ async fn answering(port: u16) -> Option<IpAddr> {
 
 /// Where the system does not know [`HOST`], what to do about it: Next then has no address to listen on.
 pub async fn missing_host() -> Option<String> {
-    let known = timeout(RESOLVER, tokio::net::lookup_host((HOST, 0))).await.ok().and_then(Result::ok);
+    let known = timeout(RESOLVER_TIMEOUT, tokio::net::lookup_host((HOST, 0))).await.ok().and_then(Result::ok);
     if known.is_some_and(|mut addresses| addresses.next().is_some()) {
         return None;
     }

@@ -4,7 +4,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tracing::{info, warn};
 
 /// A longer line is logged in pieces of this many bytes.
-const LINE: usize = 8 * 1024;
+const MAX_LINE: usize = 8 * 1024;
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Stream {
 
 /// Logs `source` until it ends. A process that writes faster than lines are taken waits in its own `write`.
 pub async fn log(source: impl AsyncRead + Unpin, stream: Stream, step: &'static str) {
-    let mut source = BufReader::with_capacity(LINE, source);
+    let mut source = BufReader::with_capacity(MAX_LINE, source);
     let mut line = Vec::new();
     loop {
         let (taken, ended) = match source.fill_buf().await {
@@ -27,7 +27,7 @@ pub async fn log(source: impl AsyncRead + Unpin, stream: Stream, step: &'static 
         };
         line.extend_from_slice(&source.buffer()[..taken]);
         source.consume(taken);
-        if ended || line.len() >= LINE {
+        if ended || line.len() >= MAX_LINE {
             say(&line, stream, step);
             line.clear();
         }

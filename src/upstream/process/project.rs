@@ -8,10 +8,10 @@ use crate::build::{self, Build};
 use crate::upstream::StartError;
 
 /// The newest known-good releases of the lines that are maintained (November 2026).
-const FLOORS: &[(u64, Version)] = &[(15, Version(15, 5, 29)), (16, Version(16, 4, 5))];
+const KNOWN_GOOD: &[(u64, Version)] = &[(15, Version(15, 5, 29)), (16, Version(16, 4, 5))];
 
 /// For who meant another kind of app.
-const ELSE: &str = "to put Doorway in front of another server, start that and name it as [app] url";
+const OTHER_SERVER_HINT: &str = "to put Doorway in front of another server, start that and name it as [app] url";
 
 /// A version of Node.js or Next.js: major, minor, patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,9 @@ impl Project {
         let text = match std::fs::read(&manifest) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StartError(format!("{name} is not a Next.js project: it has no package.json ({ELSE})")));
+                return Err(StartError(format!(
+                    "{name} is not a Next.js project: it has no package.json ({OTHER_SERVER_HINT})"
+                )));
             }
             Err(error) => return Err(StartError(format!("cannot read {}: {error}", manifest.display()))),
         };
@@ -58,7 +60,8 @@ impl Project {
             .map_err(|error| StartError(format!("{} is not JSON: {error}", manifest.display())))?;
         let lists = |kind: &str| package[kind]["next"].is_string();
         if !["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"].into_iter().any(lists) {
-            let what = format!("{name} is not a Next.js project: its package.json does not list next ({ELSE})");
+            let what =
+                format!("{name} is not a Next.js project: its package.json does not list next ({OTHER_SERVER_HINT})");
             return Err(StartError(what));
         }
         Ok(Project { dist: directory.join(dist), directory, package })
@@ -146,10 +149,10 @@ impl Next {
     /// What to say of a version with known holes.
     pub fn warning(&self) -> Option<String> {
         let version = Version::parse(&self.version)?;
-        let Some((_, floor)) = FLOORS.iter().find(|(line, _)| *line == version.0) else {
-            let is_old = version.0 < FLOORS[0].0;
+        let Some((_, floor)) = KNOWN_GOOD.iter().find(|(line, _)| *line == version.0) else {
+            let is_old = version.0 < KNOWN_GOOD[0].0;
             return is_old
-                .then(|| format!("Next.js {} is no longer maintained: move to {}", self.version, FLOORS[1].1));
+                .then(|| format!("Next.js {} is no longer maintained: move to {}", self.version, KNOWN_GOOD[1].1));
         };
         // A pre-release comes before its release.
         let is_old = version < *floor || (version == *floor && self.version.contains('-'));

@@ -10,11 +10,11 @@ use super::Misbehaviour;
 use crate::http::field_line::decimal;
 
 /// The longest head, in bytes. Larger than any client's limit: `Link` and `Set-Cookie` of an app can be long.
-pub const LENGTH: usize = 64 * 1024;
+pub const MAX_HEAD_LEN: usize = 64 * 1024;
 /// The most headers; httparse wants to know beforehand.
-const HEADERS: usize = 160;
+const MAX_HEADERS: usize = 160;
 /// The most interim answers to one request.
-pub const INTERIM: usize = 16;
+pub const MAX_INTERIM: usize = 16;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -47,12 +47,12 @@ pub enum Framing {
 /// # Errors
 /// [`Misbehaviour`]; the connection is of no more use.
 pub fn parse(input: &mut BytesMut, method: &Method, upgrade: bool) -> Result<Option<Head>, Misbehaviour> {
-    let mut slots = [const { std::mem::MaybeUninit::uninit() }; HEADERS];
+    let mut slots = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, input, &mut slots);
     let length = match parsed.map_err(Misbehaviour::NotHttp)? {
-        httparse::Status::Complete(length) if length <= LENGTH => length,
-        httparse::Status::Partial if input.len() < LENGTH => return Ok(None),
+        httparse::Status::Complete(length) if length <= MAX_HEAD_LEN => length,
+        httparse::Status::Partial if input.len() < MAX_HEAD_LEN => return Ok(None),
         _ => return Err(Misbehaviour::HeadTooLong),
     };
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
@@ -61,7 +61,7 @@ pub fn parse(input: &mut BytesMut, method: &Method, upgrade: bool) -> Result<Opt
 
     // The values share the buffer's memory, so they are noted by place until it is frozen.
     let start = input.as_ptr() as usize;
-    let mut places = [(0, 0, 0, 0); HEADERS];
+    let mut places = [(0, 0, 0, 0); MAX_HEADERS];
     let count = answer.headers.len();
     for (place, header) in places.iter_mut().zip(answer.headers.iter()) {
         let name = header.name.as_ptr() as usize - start;
@@ -232,10 +232,10 @@ mod tests {
     #[test]
     fn an_incomplete_head_waits_and_a_long_one_is_refused() {
         assert!(parse_for(Method::GET, "HTTP/1.1 200 OK\r\nA: b\r\n").unwrap().is_none());
-        let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(LENGTH));
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD_LEN));
         assert_eq!(misbehaviour(&long), Misbehaviour::HeadTooLong);
         assert_eq!(misbehaviour(&format!("{long}\r\n\r\n")), Misbehaviour::HeadTooLong);
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
         assert_eq!(misbehaviour(&many), Misbehaviour::NotHttp(httparse::Error::TooManyHeaders));
     }
 

@@ -15,7 +15,7 @@ pub use head::{Framing, Head, parse};
 pub enum Misbehaviour {
     #[error("its answer is not HTTP/1.1: {0}")]
     NotHttp(httparse::Error),
-    #[error("the head of its answer is longer than {} KiB", head::LENGTH / 1024)]
+    #[error("the head of its answer is longer than {} KiB", head::MAX_HEAD_LEN / 1024)]
     HeadTooLong,
     #[error("its answer has both Content-Length and Transfer-Encoding")]
     LengthAndEncoding,
@@ -29,7 +29,7 @@ pub enum Misbehaviour {
     SwitchUnasked,
     #[error("it switched to another protocol than it was asked for")]
     SwitchedElsewhere,
-    #[error("it sent more than {} interim answers", head::INTERIM)]
+    #[error("it sent more than {} interim answers", head::MAX_INTERIM)]
     TooManyInterim,
     #[error("it sent a body where there can be none")]
     BodyWhereNone,
@@ -42,4 +42,4 @@ pub enum Misbehaviour {
 }
 
 /// How many interim answers (1xx) may come before the answer.
-pub const INTERIM: usize = head::INTERIM;
+pub const MAX_INTERIM: usize = head::MAX_INTERIM;

@@ -20,10 +20,10 @@ use crate::http::{Config, Refusal};
 use crate::listen::Stream;
 
 /// How much is read at once of a head that comes in pieces.
-const PIECE: usize = 4 * 1024;
+const READ_PIECE: usize = 4 * 1024;
 /// How long what a refused client still sends is read and thrown away. Closing at once would reset the connection, and
 /// the client might never see why it was refused.
-const LINGER: Duration = Duration::from_secs(3);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client's socket behind the guard.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Guarded {
 
     /// Reads more of a head that has begun.
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
-        self.held.reserve(PIECE);
+        self.held.reserve(READ_PIECE);
         let read = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.held))?;
         if read == 0 {
             return Poll::Ready(Ok(Read::End));
@@ -287,7 +287,7 @@ impl AsyncWrite for Guarded {
                 return Poll::Ready(Ok(()));
             }
         }
-        let until = *this.lingering.get_or_insert_with(|| Instant::now() + LINGER);
+        let until = *this.lingering.get_or_insert_with(|| Instant::now() + LINGER_TIMEOUT);
         let mut block = [0; 4 * 1024];
         loop {
             if this.timer.poll(context, until).is_ready() {

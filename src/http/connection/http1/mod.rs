@@ -17,7 +17,7 @@ use crate::drain::Signal;
 use crate::listen::Stream;
 
 /// How much hyper reads ahead of a body, and holds of an answer before it waits for the client.
-const BUFFER: usize = 64 * 1024;
+const MAX_BUFFER: usize = 64 * 1024;
 /// The same without TLS, whose reads are never longer than a record: here a body that comes fast is read in pieces so
 /// long that its sender and the app are woken a third as often.
 const PLAIN_BUFFER: usize = 192 * 1024;
@@ -26,7 +26,7 @@ const PLAIN_BUFFER: usize = 192 * 1024;
 pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
     let mut builder = hyper::server::conn::http1::Builder::new();
     let config = &connected.settings.http;
-    let buffer = if stream.is_secure() { BUFFER } else { PLAIN_BUFFER };
+    let buffer = if stream.is_secure() { MAX_BUFFER } else { PLAIN_BUFFER };
     // Time-outs are the guard's: it knows what the client is awaited for.
     builder.header_read_timeout(None).max_buf_size(buffer.max(2 * config.max_head.bytes()));
     if config.max_headers > 100 {

@@ -11,7 +11,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 
 /// Bytes of data, in either direction, that earn one unit: a window may be updated twice for each frame of 16 KiB.
-const EARNING: u64 = 2 * 1024;
+const BYTES_PER_UNIT: u64 = 2 * 1024;
 
 /// A bucket: full at first, drawn on by frames, filled by time and by data.
 #[derive(Debug, Clone)]
@@ -35,8 +35,8 @@ impl Budget {
     /// Data travelled.
     pub fn earn(&mut self, bytes: u64) {
         self.earned += bytes;
-        let units = u32::try_from(self.earned / EARNING).unwrap_or(u32::MAX);
-        self.earned %= EARNING;
+        let units = u32::try_from(self.earned / BYTES_PER_UNIT).unwrap_or(u32::MAX);
+        self.earned %= BYTES_PER_UNIT;
         self.left = self.left.saturating_add(units).min(self.capacity);
     }
 

@@ -2,8 +2,8 @@
 //! Without input, output or clock.
 
 /// What a client sends before its first frame.
-const PREFACE: u64 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len() as u64;
-const HEAD: usize = 9;
+const PREFACE_LEN: u64 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len() as u64;
+const FRAME_HEADER_LEN: usize = 9;
 
 /// A frame whose head has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,19 +33,19 @@ impl Frame {
 pub struct Walk {
     /// Bytes to pass before the next head.
     skip: u64,
-    head: [u8; HEAD],
+    head: [u8; FRAME_HEADER_LEN],
     have: usize,
 }
 
 impl Walk {
     /// What a client sends: a preface, then frames.
     pub fn of_client() -> Walk {
-        Walk { skip: PREFACE, head: [0; HEAD], have: 0 }
+        Walk { skip: PREFACE_LEN, head: [0; FRAME_HEADER_LEN], have: 0 }
     }
 
     /// What a server sends: frames.
     pub fn of_server() -> Walk {
-        Walk { skip: 0, head: [0; HEAD], have: 0 }
+        Walk { skip: 0, head: [0; FRAME_HEADER_LEN], have: 0 }
     }
 
     /// Between two frames.
@@ -59,11 +59,11 @@ impl Walk {
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= skipped as u64;
             bytes = &bytes[skipped..];
-            let taken = (HEAD - self.have).min(bytes.len());
+            let taken = (FRAME_HEADER_LEN - self.have).min(bytes.len());
             self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
             self.have += taken;
             bytes = &bytes[taken..];
-            if self.have == HEAD {
+            if self.have == FRAME_HEADER_LEN {
                 let [a, b, c, kind, flags, ..] = self.head;
                 let length = u32::from_be_bytes([0, a, b, c]);
                 self.have = 0;

@@ -20,7 +20,7 @@ use crate::listen::Stream;
 
 /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 sections 6.8 and 7). That no stream was served is not said: the highest
 /// number stands for "whatever you think".
-const CALM: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0x0b];
+const ENHANCE_YOUR_CALM_FRAME: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0x0b];
 
 /// A client's socket behind the meter.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Metered {
     fn end(&mut self, context: &mut Context<'_>, why: io::ErrorKind) -> io::Error {
         debug!(%why, "a client of HTTP/2 is sent away");
         if self.outgoing.is_between() {
-            let _ = Pin::new(&mut self.stream).poll_write(context, &CALM);
+            let _ = Pin::new(&mut self.stream).poll_write(context, &ENHANCE_YOUR_CALM_FRAME);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
         let _ = Pin::new(&mut self.stream).poll_shutdown(context);

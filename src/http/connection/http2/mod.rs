@@ -27,7 +27,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// For a client to answer the ping that comes with a GOAWAY (RFC 9113 section 6.8), once its streams have ended.
-const FAREWELL: Duration = Duration::from_secs(5);
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that the client opened and reset before they were looked at.
 const RESETS_UNSEEN: usize = 64;
 /// Streams that the client made us reset, by errors of its own.
@@ -69,7 +69,7 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         biased;
         _ = connection => {}
         _ = drain.ended() => {}
-        () = empty_for(FAREWELL, is_busy) => {}
+        () = empty_for(GOAWAY_TIMEOUT, is_busy) => {}
     }
 }
 

@@ -48,9 +48,9 @@ impl Streams {
 }
 
 /// Counts one stream as open.
-struct Place(Arc<AtomicUsize>);
+struct OpenStream(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -67,7 +67,7 @@ where
             timeout: self.timeout,
             stalled: None,
             timer: LazyTimer::default(),
-            _place: Place(Arc::clone(&self.open)),
+            _open: OpenStream(Arc::clone(&self.open)),
             _guard: self.drain.guard(),
         });
     }
@@ -80,7 +80,7 @@ pin_project! {
         timeout: Duration,
         stalled: Option<Instant>,
         timer: LazyTimer,
-        _place: Place,
+        _open: OpenStream,
         _guard: Guard,
     }
 }

@@ -14,9 +14,9 @@ use crate::http::Body;
 use crate::http::body::BodyError;
 
 /// At most this much is coded before other tasks get their turn: about a millisecond's work.
-const TURN: usize = 32 * 1024;
+const BYTES_PER_TURN: usize = 32 * 1024;
 /// Coded bytes leave in frames of about this size.
-const FRAME: usize = 16 * 1024;
+const FRAME_LEN: usize = 16 * 1024;
 
 /// Counts the bytes on both sides of the encoders.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +51,7 @@ impl Coded {
             rest: Bytes::new(),
             unflushed: false,
             paused: false,
-            turn: TURN,
+            turn: BYTES_PER_TURN,
             trailers: None,
             count,
             permit: Some(permit),
@@ -66,7 +66,7 @@ impl Coded {
         self.count.plain.inc_by(slice.len() as u64);
         encoder.write(&slice)?;
         self.unflushed = true;
-        Ok((encoder.waiting() >= FRAME).then(|| encoder.take()))
+        Ok((encoder.waiting() >= FRAME_LEN).then(|| encoder.take()))
     }
 
     /// Brings out what the encoder holds.
@@ -97,7 +97,7 @@ impl Coded {
             }
             if !self.rest.is_empty() {
                 if self.turn == 0 {
-                    self.turn = TURN;
+                    self.turn = BYTES_PER_TURN;
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -133,7 +133,7 @@ impl Coded {
     /// The source has nothing now. What lies ready somewhere behind it comes with one more turn, and small chunks then
     /// share a block; what does not come with it is not waited for.
     fn pause(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.turn = TURN;
+        self.turn = BYTES_PER_TURN;
         if !self.unflushed {
             return Poll::Pending;
         }

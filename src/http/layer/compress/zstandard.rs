@@ -10,7 +10,7 @@ use zstd::zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, Saf
 /// Idle contexts. Beyond this they are freed: each holds up to 1.7 MB for as long as the door runs.
 const MOST_IDLE: usize = 8;
 /// Room made for coded bytes at a time.
-const ROOM: usize = 4096;
+const OUTPUT_ROOM: usize = 4096;
 
 /// Contexts that wait to be used again. Clones share them.
 #[derive(Clone, Default)]
@@ -81,7 +81,7 @@ impl Stream {
     /// How much is still to come out, at least.
     fn step(&mut self, input: &mut InBuffer, directive: ZSTD_EndDirective) -> io::Result<usize> {
         let context = self.context.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        self.coded.reserve(ROOM);
+        self.coded.reserve(OUTPUT_ROOM);
         let written = self.coded.len();
         let mut output = OutBuffer::around_pos(&mut self.coded, written);
         check(context.compress_stream2(&mut output, input, directive))

@@ -13,16 +13,16 @@ use crate::realtime::socketio::app_format;
 use crate::realtime::vocabulary::{ConnectionId, Payload, Publish};
 
 /// Rooms and clients that one event may name, and may leave out.
-const MOST: usize = 100;
+const MAX_ROOMS: usize = 100;
 
 /// The longest that answers are waited for, in milliseconds.
-const LONGEST: u64 = 300_000;
+const MAX_TIMEOUT_MILLIS: u64 = 300_000;
 
 /// An event, and how long it is waited for those who hear it to acknowledge it, if at all.
 #[derive(Debug)]
 pub struct Emission {
     pub publish: Publish,
-    pub patience: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 /// Reads `{"name", "args", "namespace", "to", "except", "volatile", "serverTimeout"}`.
@@ -46,23 +46,23 @@ pub fn emission(body: &[u8]) -> Result<Emission, ApiProblem> {
         }
         let names = |key| {
             let names = object.texts(key);
-            if names.as_ref().is_some_and(|names| names.is_empty() || names.len() > MOST) {
-                object.wrong(key, format!("names from 1 to {MOST} rooms or clients"));
+            if names.as_ref().is_some_and(|names| names.is_empty() || names.len() > MAX_ROOMS) {
+                object.wrong(key, format!("names from 1 to {MAX_ROOMS} rooms or clients"));
             }
             names.unwrap_or_default()
         };
         let (to, except) = (names("to"), names("except"));
         let volatile = object.value("volatile", "true or false").unwrap_or_default();
-        let patience: Option<u64> = object.value("serverTimeout", "a number of milliseconds");
-        if patience.is_some_and(|patience| !(1..=LONGEST).contains(&patience)) {
-            object.wrong("serverTimeout", format!("must be from 1 to {LONGEST} milliseconds"));
+        let timeout: Option<u64> = object.value("serverTimeout", "a number of milliseconds");
+        if timeout.is_some_and(|timeout| !(1..=MAX_TIMEOUT_MILLIS).contains(&timeout)) {
+            object.wrong("serverTimeout", format!("must be from 1 to {MAX_TIMEOUT_MILLIS} milliseconds"));
         }
         let mut draft = app_format::event(&name?, args).map_err(|what| object.wrong_here(what)).ok()?;
         draft.volatile = volatile;
         let emit = app_format::Emit { scope: &namespace, to: &to, except: &except, but: None };
         let (audience, draft) = emit.address(draft).map_err(|bad| object.wrong_here(bad.to_string())).ok()?;
         let publish = Publish { ticket: 0, audience, draft, echo: true };
-        Some(Emission { publish, patience: patience.map(Duration::from_millis) })
+        Some(Emission { publish, timeout: timeout.map(Duration::from_millis) })
     })
 }
 

@@ -31,9 +31,11 @@ impl Disconnect {
         let Disconnect { whom, code, reason } = self;
         let closing = || DisconnectReason::Kicked { code, reason: reason.clone() };
         match whom {
-            Whom::Connection(id) if hub.end(id, closing()) => Ok(1),
+            Whom::Connection(id) if hub.disconnect(id, closing()) => Ok(1),
             Whom::Connection(_) => Err(Refusal::Unknown),
-            Whom::User(user) => Ok(hub.connections_of(&user).into_iter().filter(|id| hub.end(*id, closing())).count()),
+            Whom::User(user) => {
+                Ok(hub.connections_of(&user).into_iter().filter(|id| hub.disconnect(*id, closing())).count())
+            }
         }
     }
 }

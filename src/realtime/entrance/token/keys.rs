@@ -8,7 +8,7 @@ use super::config::Config;
 use super::{Claims, Grant, TokenError};
 
 /// The longest token that is looked at, in bytes.
-const LONGEST: usize = 8 * 1024;
+const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 /// The shortest secret for HS256, in bytes (RFC 7518 section 3.2).
 const SHORTEST_SECRET: usize = 32;
@@ -94,7 +94,7 @@ impl Keys {
     /// # Errors
     /// [`TokenError`]; the algorithm is the key's, never the token's own choice.
     pub fn check(&self, token: &str) -> Result<Grant, TokenError> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_LEN {
             return Err(TokenError::Invalid);
         }
         let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
@@ -212,7 +212,7 @@ mod tests {
             (none.to_owned(), TokenError::Invalid),
             (String::new(), TokenError::Invalid),
             ("a.b.c".to_owned(), TokenError::Invalid),
-            ("x".repeat(LONGEST + 1), TokenError::Invalid),
+            ("x".repeat(MAX_TOKEN_LEN + 1), TokenError::Invalid),
         ] {
             assert_eq!(check(&config(), &token), Err(expected), "{token}");
         }

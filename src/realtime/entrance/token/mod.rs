@@ -48,13 +48,13 @@ pub struct Grant {
 }
 
 /// Nobody's token counts for longer: the clock of this machine cannot be told any time.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Grant {
     /// Until it expires; zero when it has.
     pub fn remaining(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Duration::from_secs(self.expires).saturating_sub(now).min(LONGEST)
+        Duration::from_secs(self.expires).saturating_sub(now).min(MAX_LIFETIME)
     }
 
     /// What it gives a connection; `leeway` is how much longer than it says it counts.
@@ -62,7 +62,7 @@ impl Grant {
         Rights {
             subscribe: self.subscribe.clone(),
             publish: self.publish.clone(),
-            until: now + self.remaining() + leeway.min(LONGEST),
+            until: now + self.remaining() + leeway.min(MAX_LIFETIME),
         }
     }
 }

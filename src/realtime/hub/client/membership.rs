@@ -75,7 +75,7 @@ impl Client {
             if change == Presence::Joined {
                 self.hub.metrics.members.inc();
             }
-            self.hub.tell(entry, state, change, &member);
+            self.hub.notify_presence(entry, state, change, &member);
         }
         if let (false, Memberships::Here(entered)) = (is_known, &mut self.standing) {
             entered.push((Arc::clone(entry), key));
@@ -132,7 +132,7 @@ impl Client {
         state.quiet_since = now;
         if let Some(member) = state.members.leave(key, self.id, grace, now) {
             self.hub.metrics.members.dec();
-            self.hub.tell(entry, &mut state, Presence::Left, &member);
+            self.hub.notify_presence(entry, &mut state, Presence::Left, &member);
         }
         self.hub.directory.settle(entry, &mut state);
     }

@@ -224,7 +224,7 @@ impl Client {
             return Ok(());
         }
         if allowed == Allowed::Admitted {
-            self.hub.remedy.tell(Verb::Hear, channel);
+            self.hub.remedy.warn(Verb::Hear, channel);
         }
         heard
     }
@@ -282,7 +282,7 @@ impl Client {
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.metrics.subscriptions.inc();
-                hub.report(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
+                hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
             }
             state.quiet_since = now.instant;
             let subscribed = Subscribed {
@@ -321,7 +321,7 @@ impl Client {
         let Subscription { entry, encoding, subscriber } = subscription;
         let mut state = entry.state.lock();
         state.remove_subscriber(self.address().shard, encoding, *subscriber, now);
-        self.hub.report(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
+        self.hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
         self.hub.metrics.subscriptions.dec();
@@ -338,7 +338,7 @@ impl Client {
     }
 
     /// Has its own session close it, in its turn.
-    pub fn end(&self, why: DisconnectReason) {
+    pub fn disconnect(&self, why: DisconnectReason) {
         self.hub.shard(self.address()).lock().end(self.address().slot, why);
     }
 }

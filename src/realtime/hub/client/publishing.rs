@@ -95,7 +95,7 @@ impl Client {
         if self.rights().is_some_and(|rights| rights.lists_to_say(channel)) {
             return Ok(());
         }
-        self.hub.remedy.tell(Verb::Speak, channel);
+        self.hub.remedy.warn(Verb::Speak, channel);
         spoken
     }
 

@@ -426,7 +426,7 @@ fn the_app_reaches_users_connections_and_everyone() {
     assert_eq!(say(Audience::Connection(bobs)), Err(Refusal::Unknown));
     let carol = world.reader();
     assert_eq!(say(Audience::Connection(bobs)), Err(Refusal::Unknown), "her mailbox may lie where his did");
-    assert!(!world.hub.end(bobs, DisconnectReason::Done));
+    assert!(!world.hub.disconnect(bobs, DisconnectReason::Done));
     drop(carol);
     ann.part(&world);
     assert_eq!(world.hub.connections_of("ann"), []);
@@ -459,6 +459,6 @@ fn a_client_can_be_closed_from_outside_after_what_it_was_sent() {
     reader.subscribe(&world, &to("room")).unwrap();
     world.publish("room", "a").unwrap();
     let id = reader.client().id();
-    assert!(world.hub.end(id, DisconnectReason::GoingAway) && world.hub.end(id, DisconnectReason::Done));
+    assert!(world.hub.disconnect(id, DisconnectReason::GoingAway) && world.hub.disconnect(id, DisconnectReason::Done));
     assert_eq!(reader.read(&world), ["1:a", "closing going_away"]);
 }

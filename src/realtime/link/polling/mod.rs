@@ -20,7 +20,7 @@ pub use reader::ExchangeReader;
 /// each message takes besides its text: about as much as the kernel's buffers hold for a WebSocket of a client that is as
 /// far away. With more the link counts as not flushed: messages then stay in the outbox, and when that is full too, the
 /// channel's policy for slow clients says what gives way.
-pub const ROOM: usize = 1024 * 1024;
+pub const MAX_BETWEEN_POLLS: usize = 1024 * 1024;
 
 /// The place where both sides of one session meet.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use super::violation;
 use crate::realtime::vocabulary::{Frame, Text, Violation};
 
 /// What is set aside at once for a frame whose header announces more than has come: an announcement costs nothing.
-const TRUST: usize = 16 * 1024;
+const TRUSTED_LEN: usize = 16 * 1024;
 
 /// A message of which some frames have come (RFC 6455 section 5.4).
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl AssembledMessage {
                 if announced > 0 && self.bytes.capacity() - self.bytes.len() < bytes.len() {
                     // At most double what is there, and never more than will come.
                     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
-                    let ahead = announced.min(self.bytes.len().max(TRUST));
+                    let ahead = announced.min(self.bytes.len().max(TRUSTED_LEN));
                     self.bytes.reserve_exact(bytes.len().saturating_add(ahead));
                 }
                 self.bytes.extend_from_slice(bytes);

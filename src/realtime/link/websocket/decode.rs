@@ -12,7 +12,7 @@ use super::{Agreed, mask, violation};
 use crate::realtime::vocabulary::{CloseFrame, Frame, Text, Violation};
 
 /// The longest header: two bytes, eight of length, four of mask.
-const HEADER: usize = 14;
+const MAX_HEADER_LEN: usize = 14;
 /// RFC 6455 section 5.5.
 const LONGEST_CONTROL: u64 = 125;
 
@@ -30,7 +30,7 @@ pub struct FrameLimits {
 pub struct FrameDecoder {
     limits: FrameLimits,
     /// The beginning of a header that is not complete yet.
-    head: [u8; HEADER],
+    head: [u8; MAX_HEADER_LEN],
     head_length: u8,
     /// The frame whose payload is being read.
     current: Option<PayloadPart>,
@@ -64,7 +64,7 @@ impl FrameDecoder {
     pub fn new(limits: FrameLimits, deflate: Option<&Agreed>) -> FrameDecoder {
         FrameDecoder {
             limits,
-            head: [0; HEADER],
+            head: [0; MAX_HEADER_LEN],
             head_length: 0,
             current: None,
             message: None,

@@ -7,9 +7,9 @@ use flate2::{Compress, Compression, FlushCompress};
 use super::Agreed;
 
 /// Level 3 of 9: most of the gain for a third of the time.
-const LEVEL: Compression = Compression::new(3);
+const COMPRESSION_LEVEL: Compression = Compression::new(3);
 /// What is cut off the end of each message.
-const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+const EMPTY_BLOCK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 thread_local! {
     /// The compressor of messages without context, and its window. One for all connections of the thread.
@@ -47,7 +47,7 @@ impl Deflater {
             return false;
         }
         let window = self.window;
-        let state = self.state.get_or_insert_with(|| Compress::new_with_window_bits(LEVEL, false, window));
+        let state = self.state.get_or_insert_with(|| Compress::new_with_window_bits(COMPRESSION_LEVEL, false, window));
         if !run(state, message, output) {
             // The window holds what the client never saw: begin anew.
             self.state = None;
@@ -73,7 +73,7 @@ impl Class {
         let begin = output.len();
         let is_deflated = SHARED.with_borrow_mut(|shared| {
             if shared.as_ref().is_none_or(|(window, _)| *window != self.window) {
-                *shared = Some((self.window, Compress::new_with_window_bits(LEVEL, false, self.window)));
+                *shared = Some((self.window, Compress::new_with_window_bits(COMPRESSION_LEVEL, false, self.window)));
             }
             let Some((_, state)) = shared else { return false };
             state.reset();
@@ -103,8 +103,8 @@ fn run(state: &mut Compress, mut message: &[u8], output: &mut Vec<u8>) -> bool {
         }
         output.reserve(message.len() / 2 + 64);
     }
-    if output.ends_with(&TAIL) {
-        output.truncate(output.len() - TAIL.len());
+    if output.ends_with(&EMPTY_BLOCK) {
+        output.truncate(output.len() - EMPTY_BLOCK.len());
     }
     true
 }

@@ -12,7 +12,7 @@ const LONGEST_CONTROL: usize = 125;
 const LONGEST_REASON: usize = LONGEST_CONTROL - 2;
 
 /// The longest header without a mask.
-pub const HEADER: usize = 10;
+pub const MAX_HEADER_LEN: usize = 10;
 
 /// Appends the header of a frame whose payload has `length` bytes.
 pub fn header(opcode: OpCode, is_compressed: bool, length: usize, output: &mut Vec<u8>) {
@@ -40,7 +40,7 @@ pub fn close(close: Option<&CloseFrame>, output: &mut Vec<u8>) {
 
 /// Frames in one piece, deflated as `class` says.
 pub fn render(frames: &[Frame], class: Option<Class>) -> Bytes {
-    let mut output = Vec::with_capacity(frames.iter().map(|frame| frame.len() + HEADER).sum());
+    let mut output = Vec::with_capacity(frames.iter().map(|frame| frame.len() + MAX_HEADER_LEN).sum());
     let mut deflated = Vec::new();
     for frame in frames {
         let (kind, payload) = match frame {

@@ -8,11 +8,11 @@ use super::{Agreed, violation};
 use crate::realtime::vocabulary::Violation;
 
 /// What a sender cuts off the end of each message (RFC 7692 section 7.2.1).
-const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+const EMPTY_BLOCK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// How much is inflated at a time, in bytes.
-const STEP: usize = 8 * 1024;
+const STEP_LEN: usize = 8 * 1024;
 /// Inflaters that each thread keeps for messages to come; 48 KiB each.
-const SPARES: usize = 4;
+const MAX_SPARES: usize = 4;
 
 thread_local! {
     /// Inflaters with the largest window that no message is using. When full, one more is freed.
@@ -49,8 +49,8 @@ impl Inflater {
         });
         loop {
             let room = limit.saturating_add(1) - output.len();
-            if output.capacity() - output.len() < room.min(STEP) {
-                output.reserve_exact(room.min(STEP.max(output.len())));
+            if output.capacity() - output.len() < room.min(STEP_LEN) {
+                output.reserve_exact(room.min(STEP_LEN.max(output.len())));
             }
             let (read, written) = (state.total_in(), output.len());
             let status = state.decompress_vec(input, output, FlushDecompress::Sync);
@@ -82,7 +82,7 @@ impl Inflater {
     /// # Errors
     /// As [`Inflater::inflate`].
     pub fn finish(&mut self, output: &mut Vec<u8>, limit: usize) -> Result<(), Violation> {
-        self.inflate(&TAIL, output, limit)?;
+        self.inflate(&EMPTY_BLOCK, output, limit)?;
         if !self.context
             && let Some(state) = self.state.take()
         {
@@ -99,7 +99,7 @@ fn spare() -> Decompress {
 
 fn give_back(mut state: Decompress) {
     SPARE.with_borrow_mut(|spares| {
-        if spares.len() < SPARES {
+        if spares.len() < MAX_SPARES {
             state.reset(false);
             spares.push(state);
         }

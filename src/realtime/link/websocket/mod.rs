@@ -155,14 +155,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> WebSocket<S> {
     }
 
     fn push_control(&mut self, kind: Control, payload: &[u8]) {
-        self.outgoing.append(encode::HEADER + payload.len(), |output| encode::control(kind, payload, output));
+        self.outgoing.append(encode::MAX_HEADER_LEN + payload.len(), |output| encode::control(kind, payload, output));
     }
 
     fn say_close(&mut self, close: Option<&CloseFrame>) {
         self.said_close = true;
         self.owes = true;
         self.pong = None;
-        self.outgoing.append(encode::HEADER, |output| encode::close(close, output));
+        self.outgoing.append(encode::MAX_HEADER_LEN, |output| encode::close(close, output));
     }
 
     fn push_data(&mut self, kind: Data, payload: Bytes) {
@@ -170,14 +170,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> WebSocket<S> {
         if let Some(deflater) = &mut self.deflater {
             let mut deflated = Vec::new();
             if deflater.deflate(&payload, &mut deflated) {
-                self.outgoing
-                    .append(encode::HEADER, |output| encode::header(OpCode::Data(kind), true, deflated.len(), output));
+                self.outgoing.append(encode::MAX_HEADER_LEN, |output| {
+                    encode::header(OpCode::Data(kind), true, deflated.len(), output)
+                });
                 self.outgoing.push(deflated.into());
                 return;
             }
         }
-        let length = if payload.len() > outgoing::LONG { 0 } else { payload.len() };
-        self.outgoing.append(encode::HEADER + length, |output| {
+        let length = if payload.len() > outgoing::LONG_FRAME { 0 } else { payload.len() };
+        self.outgoing.append(encode::MAX_HEADER_LEN + length, |output| {
             encode::header(OpCode::Data(kind), false, payload.len(), output);
         });
         self.outgoing.push(payload);

@@ -11,11 +11,11 @@ use tokio::io::AsyncWrite;
 use super::scratch;
 
 /// Payloads longer than this are not copied behind their header but written from where they are.
-pub const LONG: usize = 2 * 1024;
+pub const LONG_FRAME: usize = 2 * 1024;
 /// How much is copied together at most: what a client reads slowly is held by reference.
-const TOGETHER: usize = 4 * 1024;
+const COPIED_TOGETHER: usize = 4 * 1024;
 /// How many pieces one `writev` takes.
-const PIECES: usize = 64;
+const MAX_PIECES: usize = 64;
 
 /// Pieces in order. Its bound is the caller's: see `Link::push`. Empty, it holds no memory.
 #[derive(Debug, Default)]
@@ -55,13 +55,13 @@ impl OutgoingFrames {
             self.first = bytes;
             return;
         }
-        if bytes.len() <= LONG {
-            if self.own.is_empty() && self.more.is_none() && self.first.len() <= LONG {
+        if bytes.len() <= LONG_FRAME {
+            if self.own.is_empty() && self.more.is_none() && self.first.len() <= LONG_FRAME {
                 self.own.reserve(self.first.len() + bytes.len());
                 self.own.extend_from_slice(&self.first);
                 self.first = Bytes::new();
             }
-            if !self.own.is_empty() && self.own.len() + bytes.len() <= TOGETHER {
+            if !self.own.is_empty() && self.own.len() + bytes.len() <= COPIED_TOGETHER {
                 self.own.extend_from_slice(&bytes);
                 return;
             }
@@ -118,7 +118,7 @@ impl OutgoingFrames {
         let more = self.more.as_deref().into_iter().flatten();
         let pieces = more.map(|bytes| &bytes[..]).chain(std::iter::once(&self.own[..]));
         if stream.is_write_vectored() {
-            let mut slices = [IoSlice::new(&[]); PIECES];
+            let mut slices = [IoSlice::new(&[]); MAX_PIECES];
             slices[0] = IoSlice::new(first);
             let mut filled = 1;
             for (slice, piece) in slices[1..].iter_mut().zip(pieces) {

@@ -36,8 +36,8 @@ impl Machine {
         let channel = self.app.channel(name);
         let place = channel.and_then(|channel| self.find(channel.as_str()).ok());
         let place = place.ok_or("the connection is not subscribed to the channel")?;
-        if event.chars().count() > name::LONGEST {
-            return Err(format!("its name is longer than {} characters", name::LONGEST));
+        if event.chars().count() > name::MAX_NAME_LEN {
+            return Err(format!("its name is longer than {} characters", name::MAX_NAME_LEN));
         }
         let most = settings.max_event.bytes();
         if data.len() > most {

@@ -35,7 +35,7 @@ impl Machine {
     pub(super) fn subscribe(&mut self, wish: &message::SubscribeRequest, step: &mut Step) {
         let Some(channel) = self.app.channel(&wish.channel) else {
             // Said back so that the client knows which, but not without end.
-            let said: String = wish.channel.chars().take(5 * name::LONGEST).collect();
+            let said: String = wish.channel.chars().take(5 * name::MAX_NAME_LEN).collect();
             step.send(subscription_error(&said, "InvalidChannel", 400, "The channel's name is not valid."));
             return;
         };

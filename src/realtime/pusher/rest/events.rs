@@ -105,7 +105,7 @@ impl PusherDoor {
         let mut told = Vec::new();
         for (name, channel) in &event.channels {
             // A client may be in all of them.
-            self.hub.give_way().await;
+            self.hub.yield_to_writers().await;
             let now = Moment::now();
             self.hub.publish_to(channel, event.draft.clone(), event.but, now)?;
             told.push((name.clone(), event.info.of(&self.hub, app, name, channel, now)));
@@ -118,8 +118,8 @@ impl Ready {
     fn new(app: &PusherApp, wire: EventBody) -> Result<Ready, ApiError> {
         let settings = app.settings();
         let EventBody { name: event, data, channel, channels, socket_id, info } = wire;
-        if event.is_empty() || event.chars().count() > name::LONGEST {
-            return Err(ApiError::bad(format!("The event's name has 1 to {} characters", name::LONGEST)));
+        if event.is_empty() || event.chars().count() > name::MAX_NAME_LEN {
+            return Err(ApiError::bad(format!("The event's name has 1 to {} characters", name::MAX_NAME_LEN)));
         }
         if name::is_reserved(&event) {
             return Err(ApiError::bad("Names that begin with pusher: or pusher_internal: are the server's own"));

@@ -22,7 +22,7 @@ use std::time::Duration;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an event's envelope may take besides its data, in bytes.
-const ENVELOPE: usize = 64 * 1024;
+const ENVELOPE_LEN: usize = 64 * 1024;
 
 impl PusherDoor {
     /// Answers a request of the server of the app `id`; `path` begins with `/apps`. What is wrong is said in the words of
@@ -71,7 +71,7 @@ fn decoded(segment: &str) -> Result<String, ApiError> {
 /// Reads a body no longer than the app's limits can need: an escape may double a byte.
 async fn read(app: &Arc<PusherApp>, body: Body) -> Result<bytes::Bytes, ApiError> {
     let settings = app.settings();
-    let most = ENVELOPE + 2 * settings.max_event.bytes().saturating_mul(settings.max_batch.max(1));
+    let most = ENVELOPE_LEN + 2 * settings.max_event.bytes().saturating_mul(settings.max_batch.max(1));
     match timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {

@@ -11,7 +11,7 @@ use super::ApiError;
 use crate::realtime::pusher::key::{AppKey, hex};
 
 /// How far the two clocks may differ, in seconds: for so long a request can be sent again.
-const WINDOW: u64 = 600;
+const TIMESTAMP_WINDOW: u64 = 600;
 
 /// The parameters of a query, by name.
 pub type Parameters = BTreeMap<String, String>;
@@ -75,9 +75,10 @@ fn check_at(keys: &[AppKey], method: &str, paths: [&str; 2], query: &str, now: u
         );
         return Err(ApiError::unauthorised(words));
     }
-    if seconds.abs_diff(now) > WINDOW {
-        let words =
-            format!("Timestamp expired: {seconds} is not within {WINDOW} s of the server's time, which is {now}");
+    if seconds.abs_diff(now) > TIMESTAMP_WINDOW {
+        let words = format!(
+            "Timestamp expired: {seconds} is not within {TIMESTAMP_WINDOW} s of the server's time, which is {now}"
+        );
         return Err(ApiError::unauthorised(words));
     }
     Ok(Signed { parameters })

@@ -16,7 +16,7 @@ impl PusherDoor {
         }
         for connection in self.hub.connections_of(&app.user(user)) {
             let code = Code::Unauthorised(Text::from_static("You got disconnected by the app"));
-            self.hub.end(connection, code.closing());
+            self.hub.disconnect(connection, code.closing());
         }
         Ok("{}".to_owned())
     }

@@ -57,20 +57,20 @@ async fn a_stream_goes_on_and_a_poll_ends() {
 #[tokio::test]
 async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
     let (mut link, session, sessions) = open();
-    let many = (0..WAITING + 1).map(|n| n.to_string()).collect();
+    let many = (0..MAX_WAITING + 1).map(|n| n.to_string()).collect();
     let posting = tokio::spawn({
         let session = Arc::clone(&session);
         async move { session.post(many).await }
     });
     let mut said = Vec::new();
-    while said.len() < WAITING + 1 {
+    while said.len() < MAX_WAITING + 1 {
         match heard(&mut link) {
             Some(Frame::Text(text)) => said.push(text.to_string()),
             _ => tokio::task::yield_now().await,
         }
     }
     assert!(posting.await.unwrap());
-    assert_eq!(said, (0..WAITING + 1).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(said, (0..MAX_WAITING + 1).map(|n| n.to_string()).collect::<Vec<_>>());
     drop(link);
     assert!(sessions.find(&1).is_none());
 }
@@ -82,7 +82,7 @@ async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
     drop(session.listen(false));
     link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
     assert!(!closing(&mut link));
-    tokio::time::advance(LINGER / 2).await;
+    tokio::time::advance(LINGER_TIMEOUT / 2).await;
     let mut poll = session.listen(false);
     assert!(!closing(&mut link), "one listens, and has not read it yet");
     chunk(&mut poll).await;
@@ -96,7 +96,7 @@ async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
     drop(session.listen(true));
     link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
     assert!(!closing(&mut link));
-    tokio::time::advance(LINGER).await;
+    tokio::time::advance(LINGER_TIMEOUT).await;
     assert!(closing(&mut link));
 }
 
@@ -106,12 +106,12 @@ async fn a_beat_that_nobody_answers_is_the_end() {
     let mut stream = session.listen(true);
     chunk(&mut stream).await;
     assert_eq!(heard(&mut link), Some(Frame::Pong(Bytes::new())));
-    link.wake(now() + BEAT).expect("it goes on");
+    link.wake(now() + HEARTBEAT_INTERVAL).expect("it goes on");
     assert_eq!(chunk(&mut stream).await.as_deref(), Some("h\n"));
     session.heartbeat();
     assert!(flush(&mut link), "an answer is not answered");
-    link.wake(now() + 3 * BEAT).expect("it goes on");
-    assert!(link.wake(now() + 3 * BEAT + AWAY).is_err());
+    link.wake(now() + 3 * HEARTBEAT_INTERVAL).expect("it goes on");
+    assert!(link.wake(now() + 3 * HEARTBEAT_INTERVAL + AWAY_TIMEOUT).is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,9 +124,9 @@ async fn a_client_that_asks_is_answered_and_one_that_is_away_is_gone() {
     session.heartbeat();
     assert_eq!(chunk(&mut poll).await.as_deref(), Some("h\n"));
     drop(poll);
-    assert_eq!(link.next_wake(), Some(now() + AWAY));
-    assert!(link.wake(now() + AWAY / 2).is_ok());
-    assert!(link.wake(now() + AWAY).is_err());
+    assert_eq!(link.next_wake(), Some(now() + AWAY_TIMEOUT));
+    assert!(link.wake(now() + AWAY_TIMEOUT / 2).is_ok());
+    assert!(link.wake(now() + AWAY_TIMEOUT).is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +147,7 @@ async fn one_that_breaks_off_is_gone_soon_if_it_does_not_listen_again() {
 /// What one request is given before the session has more for it than the client would read.
 async fn fill(link: &mut SockJs<u8>, stream: &mut Listening, text: &str) -> String {
     let mut heard = String::new();
-    while heard.encode_utf16().count() <= MARK {
+    while heard.encode_utf16().count() <= MAX_STREAMED {
         link.push(Frame::text(text));
         let _ = flush(link);
         heard += &chunk(stream).await.expect("it goes on");
@@ -158,13 +158,14 @@ async fn fill(link: &mut SockJs<u8>, stream: &mut Listening, text: &str) -> Stri
 #[tokio::test(start_paused = true)]
 async fn what_comes_after_the_mark_is_for_the_next_request() {
     // Bytes differ from code units: 1, 2, 3 and 4 for 1, 1, 1 and 2.
-    for text in ["a".repeat(1000), "ü".repeat(1000), "€".repeat(1000), "🦀".repeat(1000), "x".repeat(2 * MARK)] {
+    for text in ["a".repeat(1000), "ü".repeat(1000), "€".repeat(1000), "🦀".repeat(1000), "x".repeat(2 * MAX_STREAMED)]
+    {
         let (mut link, session, _sessions) = open();
         let mut stream = session.listen(true);
         let heard = fill(&mut link, &mut stream, &text).await;
         assert_eq!(utf16_units(heard.as_bytes()), heard.encode_utf16().count());
         let last = heard.trim_end().rfind('\n').expect("a line before") + 1;
-        assert!(heard[..last].encode_utf16().count() <= MARK, "the client reads on until then");
+        assert!(heard[..last].encode_utf16().count() <= MAX_STREAMED, "the client reads on until then");
         link.push(Frame::text("after"));
         assert!(has_room(&mut link), "little waits");
         session.heartbeat();
@@ -173,7 +174,7 @@ async fn what_comes_after_the_mark_is_for_the_next_request() {
         assert_eq!(chunk(&mut stream).await, None);
         drop(stream);
         assert_eq!(chunk(&mut next).await.as_deref(), Some("a[\"after\"]\n"));
-        assert_eq!(link.next_wake(), Some(now() + BEAT), "nothing is asked of it");
+        assert_eq!(link.next_wake(), Some(now() + HEARTBEAT_INTERVAL), "nothing is asked of it");
     }
 }
 
@@ -182,12 +183,12 @@ async fn one_that_could_listen_anew_and_does_not_is_gone() {
     let (mut link, session, _sessions) = open();
     let mut stream = session.listen(true);
     fill(&mut link, &mut stream, &"a".repeat(1000)).await;
-    assert!(link.wake(now() + BEAT).is_ok());
+    assert!(link.wake(now() + HEARTBEAT_INTERVAL).is_ok());
     assert!(futures_util::poll!(stream.frame()).is_pending(), "a beat would be lost");
-    assert!(link.wake(now() + SUCCESSOR).is_err());
+    assert!(link.wake(now() + SUCCESSOR_TIMEOUT).is_err());
     drop(stream);
-    assert!(link.wake(now() + AWAY / 2).is_ok(), "it is about to");
-    assert!(link.wake(now() + AWAY).is_err());
+    assert!(link.wake(now() + AWAY_TIMEOUT / 2).is_ok(), "it is about to");
+    assert!(link.wake(now() + AWAY_TIMEOUT).is_err());
 }
 
 #[tokio::test]
@@ -200,11 +201,11 @@ async fn a_beat_that_waited_is_answered_and_one_that_gave_way_is_not() {
     assert_eq!(chunk(&mut next).await.as_deref(), Some("h\n"));
     session.heartbeat();
     assert!(futures_util::poll!(next.frame()).is_pending(), "that was the answer");
-    link.wake(now() + BEAT).expect("it goes on");
+    link.wake(now() + HEARTBEAT_INTERVAL).expect("it goes on");
     link.push(Frame::text("instead"));
     let _ = flush(&mut link);
     assert_eq!(chunk(&mut next).await.as_deref(), Some("a[\"instead\"]\n"));
-    assert!(link.wake(now() + AWAY * 2).is_ok(), "it was never asked");
+    assert!(link.wake(now() + AWAY_TIMEOUT * 2).is_ok(), "it was never asked");
 }
 
 #[tokio::test]
@@ -213,7 +214,7 @@ async fn a_close_is_not_lost_behind_the_mark() {
         let (mut link, session, _sessions) = open();
         chunk(&mut session.listen(is_stream)).await;
         let mut first = session.listen(is_stream);
-        link.push(Frame::text(&*"x".repeat(MARK)));
+        link.push(Frame::text(&*"x".repeat(MAX_STREAMED)));
         link.push(Frame::Close(Some(CloseFrame::new(4200, "come back"))));
         let _ = flush(&mut link);
         assert!(chunk(&mut first).await.expect("a line").ends_with("]\n"));
@@ -235,7 +236,7 @@ async fn a_link_says_that_it_is_full_and_gives_all_of_it_to_the_next() {
         link.push(Frame::text(&*text));
         pushed += 1;
     }
-    assert!(pushed * text.len() <= ROOM + 2 * text.len(), "{pushed}");
+    assert!(pushed * text.len() <= MAX_BETWEEN_POLLS + 2 * text.len(), "{pushed}");
     let mut heard = 0;
     while heard < pushed {
         let mut poll = session.listen(false);
@@ -251,7 +252,7 @@ async fn the_mark_itself_is_still_read() {
     let mut stream = session.listen(true);
     assert_eq!(chunk(&mut stream).await.as_deref(), Some("o\n"));
     // "o\n", `a["` and `"]` with its end make 8 units: this is the mark itself, and the client goes on reading.
-    link.push(Frame::text("\u{1F600}".repeat((MARK - 8) / 2)));
+    link.push(Frame::text("\u{1F600}".repeat((MAX_STREAMED - 8) / 2)));
     flush(&mut link);
     chunk(&mut stream).await.expect("up to the mark");
     link.push(Frame::text("over"));

@@ -23,13 +23,13 @@ use crate::drain::Signal;
 use crate::realtime::pusher::machine::PusherApp;
 
 /// Events that may wait for one receiver; one more is dropped, counted and logged.
-const WAITING: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 /// Events in one request.
-const BATCH: usize = 100;
+const MAX_BATCH: usize = 100;
 /// How long the first of a batch waits for others.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER_INTERVAL: Duration = Duration::from_millis(50);
 /// For one attempt.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the first attempt and the second; twice as long each time after, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ impl DeliveryQueue {
         way: (Arc<NextApp>, Signal),
         metrics: Metrics,
     ) -> Arc<DeliveryQueue> {
-        let (queue, events) = mpsc::channel(WAITING);
+        let (queue, events) = mpsc::channel(MAX_WAITING);
         let worker =
             DeliveryWorker { app, receiver: receiver.clone(), next: way.0, drain: way.1, metrics: metrics.clone() };
         tokio::spawn(worker.run(events));
@@ -85,7 +85,7 @@ impl DeliveryWorker {
         let _late_guard = self.drain.late_guard();
         let mut end = self.drain.clone();
         let mut batch = Vec::new();
-        while events.recv_many(&mut batch, BATCH).await > 0 {
+        while events.recv_many(&mut batch, MAX_BATCH).await > 0 {
             tokio::select! {
                 () = self.gather(&mut batch, &mut events) => {}
                 () = end.ended() => return self.give_up(batch.len(), events).await,
@@ -99,15 +99,15 @@ impl DeliveryWorker {
 
     /// Waits for a moment until the batch is full; not when the door stops.
     async fn gather(&self, batch: &mut Vec<Value>, events: &mut mpsc::Receiver<Value>) {
-        if batch.len() == BATCH {
+        if batch.len() == MAX_BATCH {
             return;
         }
         let mut drain = self.drain.clone();
         tokio::select! {
-            () = sleep(GATHER) => {}
+            () = sleep(GATHER_INTERVAL) => {}
             _ = drain.draining() => {}
         }
-        while batch.len() < BATCH
+        while batch.len() < MAX_BATCH
             && let Ok(event) = events.try_recv()
         {
             batch.push(event);
@@ -131,10 +131,10 @@ impl DeliveryWorker {
         let body =
             Bytes::from(json!({ "time_ms": u64::try_from(ms).unwrap_or(u64::MAX), "events": events }).to_string());
         let id = format!("msg_{}", Uuid::now_v7().simple());
-        let deadline = Instant::now() + self.app.settings().webhook_patience;
+        let deadline = Instant::now() + self.app.settings().webhook_deadline;
         let mut pause = FIRST_PAUSE;
         loop {
-            let outcome = timeout(TIMEOUT, self.send(&id, &body)).await;
+            let outcome = timeout(ATTEMPT_TIMEOUT, self.send(&id, &body)).await;
             let why = match outcome {
                 Ok(Ok(status)) if status.is_success() => {
                     self.metrics.delivered.inc_by(count);
@@ -142,7 +142,7 @@ impl DeliveryWorker {
                 }
                 Ok(Ok(status)) => format!("status {}", status.as_u16()),
                 Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {}", humantime::format_duration(TIMEOUT)),
+                Err(_) => format!("no answer within {}", humantime::format_duration(ATTEMPT_TIMEOUT)),
             };
             self.metrics.failed.inc();
             if Instant::now() + pause > deadline {

@@ -20,9 +20,9 @@ use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::vocabulary::Channel;
 
 /// How often what waits is looked at.
-const TICK: Duration = Duration::from_millis(100);
-/// HubEvent that are taken at a time.
-const BATCH: usize = 256;
+const TICK_INTERVAL: Duration = Duration::from_millis(100);
+/// Occurrences that are taken at a time.
+const MAX_BATCH: usize = 256;
 
 /// What of all that waits for quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,15 +65,15 @@ impl Ledger {
     /// there, as far as the app knows.
     pub async fn keep(mut self, mut queue: mpsc::Receiver<Occurrence>, recorder: Arc<Recorder>, mut drain: Signal) {
         let _late_guard = drain.late_guard();
-        let mut ticks = interval(TICK);
+        let mut ticks = interval(TICK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(MAX_BATCH);
         loop {
             let is_waiting = !(self.vacant.is_empty() && self.leaving.is_empty() && self.counts.is_empty());
             tokio::select! {
                 biased;
                 _ = drain.draining() => break,
-                taken = queue.recv_many(&mut batch, BATCH) => {
+                taken = queue.recv_many(&mut batch, MAX_BATCH) => {
                     if taken == 0 {
                         return;
                     }
@@ -92,7 +92,7 @@ impl Ledger {
         loop {
             tokio::select! {
                 biased;
-                taken = queue.recv_many(&mut batch, BATCH) => {
+                taken = queue.recv_many(&mut batch, MAX_BATCH) => {
                     if taken == 0 {
                         break;
                     }

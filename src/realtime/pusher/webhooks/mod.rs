@@ -25,8 +25,8 @@ use crate::realtime::vocabulary::Channel;
 use crate::telemetry::Registry;
 use delivery::DeliveryQueue;
 
-/// HubEvent that may wait for the ledger; more are dropped and counted, and the ledger then looks at the hub itself.
-const WAITING: usize = 65_536;
+/// Occurrences that may wait for the ledger; more are dropped and counted, and the ledger then looks at the hub itself.
+const MAX_OCCURRENCES: usize = 65_536;
 
 /// Hears what happens and hands it on.
 pub struct Recorder {
@@ -94,7 +94,7 @@ impl Webhooks {
         drain: Signal,
         registry: &mut Registry,
     ) -> Webhooks {
-        let (news, queue) = mpsc::channel(WAITING);
+        let (news, queue) = mpsc::channel(MAX_OCCURRENCES);
         let metrics = Metrics::new(registry);
         let recorder = Recorder { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), metrics };
         let recorder = Arc::new(recorder);

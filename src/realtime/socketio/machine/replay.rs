@@ -90,7 +90,7 @@ fn amount(bytes: usize) -> i64 {
 }
 
 /// The longest offset there is: a position's.
-const LONGEST: usize = 40;
+const MAX_OFFSET_LEN: usize = 40;
 
 /// Positions are two numbers in hexadecimal or decimal with a hyphen, and offsets of other events decimal numbers.
 fn is_of_offset(byte: u8) -> bool {
@@ -117,7 +117,7 @@ impl ReplayBuffer {
     /// A new client's part, which begins now.
     pub fn begin(&mut self, before: Option<&str>) -> Box<Cursor> {
         self.count = self.count.wrapping_add(1);
-        let before = before.filter(|text| text.len() <= LONGEST).map(Box::from);
+        let before = before.filter(|text| text.len() <= MAX_OFFSET_LEN).map(Box::from);
         Box::new(Cursor { number: self.count, since: self.next(), arrived: None, before, offset: None })
     }
 
@@ -218,7 +218,7 @@ impl ReplayBuffer {
     }
 
     fn place_of(&self, scope: &str, cursor: &Cursor, offset: &str) -> Option<u64> {
-        if offset.is_empty() || offset.len() > LONGEST || !offset.bytes().all(is_of_offset) {
+        if offset.is_empty() || offset.len() > MAX_OFFSET_LEN || !offset.bytes().all(is_of_offset) {
             return None;
         }
         // It is most likely near the end.
@@ -283,7 +283,7 @@ impl ReplayBuffer {
             ([.., 0xd9, count], Parser::Msgpack) => usize::from(*count) == length,
             _ => false,
         };
-        std::str::from_utf8(offset).ok().filter(|_| is_whole && (1..=LONGEST).contains(&length))
+        std::str::from_utf8(offset).ok().filter(|_| is_whole && (1..=MAX_OFFSET_LEN).contains(&length))
     }
 }
 

@@ -30,7 +30,7 @@ use crate::upstream::process::project::{Next, Project};
 use crate::upstream::{Config, Reloaded, StartError};
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
-const SOON: Duration = Duration::from_secs(60);
+const EARLY_EXIT: Duration = Duration::from_secs(60);
 
 /// The way to the task that keeps the app running. Dropped, the app ends at once.
 pub struct Supervisor {
@@ -175,7 +175,7 @@ impl Task {
                     let lived = running.since.elapsed();
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     warn!(pid = running.child.id(), status, ?lived, "app ended");
-                    if lived >= SOON {
+                    if lived >= EARLY_EXIT {
                         self.delay = self.config.get().restart_delay;
                     }
                     match self.revive(running.build.take()).await {
@@ -366,7 +366,7 @@ async fn retire(old: Running, grace: Duration) {
     let Running { child, pool, .. } = old;
     let idle = async {
         while pool.in_use() > 0 {
-            sleep(starting::LOOK).await;
+            sleep(starting::LOOK_INTERVAL).await;
         }
     };
     let _ = timeout(grace, idle).await;

@@ -15,11 +15,11 @@ use crate::upstream::process::launch;
 use crate::upstream::process::project::Project;
 
 /// Between two looks whether a starting app answers.
-pub(super) const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often a start is tried on another port when the first was taken meanwhile.
-const PORTS: usize = 3;
+const MAX_PORT_TRIES: usize = 3;
 /// How often, when another build was put into its place meanwhile.
-const BUILDS: usize = 3;
+const MAX_BUILD_TRIES: usize = 3;
 
 impl Task {
     /// Starts what lies in the app's folder now, which may be another than before.
@@ -46,11 +46,11 @@ impl Task {
         loop {
             let port = launch::free_port().map_err(|error| StartError(format!("there is no free port: {error}")))?;
             match self.start_on(port).await {
-                Err(_) if ports < PORTS && launch::is_taken(port) => ports += 1,
+                Err(_) if ports < MAX_PORT_TRIES && launch::is_taken(port) => ports += 1,
                 Ok(running) if running.build.as_ref().is_some_and(|build| !build.is_there()) => {
                     // It may have read files of both.
                     self.give_up(running).await;
-                    if builds == BUILDS {
+                    if builds == MAX_BUILD_TRIES {
                         let place = self.project.dist.display();
                         return Err(StartError(format!("the build in {place} changes while the app starts")));
                     }
@@ -81,13 +81,13 @@ impl Task {
             let address = loop {
                 match launch::listening(group, port).await {
                     Some(address) => break address,
-                    None => sleep(LOOK).await,
+                    None => sleep(LOOK_INTERVAL).await,
                 }
             };
             let pool = found.get_or_init(|| Pool::new(address, Arc::clone(&config), self.metrics.clone()));
             // Next listens before it is ready; what counts is an answer.
             while probe(pool).await.is_err() {
-                sleep(LOOK).await;
+                sleep(LOOK_INTERVAL).await;
             }
             Arc::clone(pool)
         });

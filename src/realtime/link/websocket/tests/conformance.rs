@@ -46,7 +46,7 @@ async fn say(config: Config, bytes: &[u8], at_a_time: usize) -> Heard {
         writing.shutdown().await.unwrap();
     });
     let mut heard = Vec::new();
-    timeout(PATIENCE, reading.read_to_end(&mut heard)).await.expect("an end in time").expect("no reset");
+    timeout(TEST_TIMEOUT, reading.read_to_end(&mut heard)).await.expect("an end in time").expect("no reset");
     writer.await.unwrap();
     server.await.unwrap();
     frames(&heard)

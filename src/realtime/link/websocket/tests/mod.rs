@@ -20,7 +20,7 @@ use super::*;
 use crate::realtime::vocabulary::Frame;
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The two ends of a loopback connection: ours, and the client's.
 async fn sockets() -> (TcpStream, TcpStream) {
@@ -43,15 +43,15 @@ async fn pair_with(config: &Config, agreed: Option<&Agreed>) -> (WebSocket<TcpSt
 async fn receive<S: AsyncRead + AsyncWrite + Send + Unpin>(
     link: &mut WebSocket<S>,
 ) -> Option<Result<Frame, LinkError>> {
-    timeout(PATIENCE, poll_fn(|context| link.poll_receive(context))).await.expect("a frame in time")
+    timeout(TEST_TIMEOUT, poll_fn(|context| link.poll_receive(context))).await.expect("a frame in time")
 }
 
 async fn flush<S: AsyncRead + AsyncWrite + Send + Unpin>(link: &mut WebSocket<S>) {
-    timeout(PATIENCE, poll_fn(|context| link.poll_flush(context))).await.expect("in time").expect("written");
+    timeout(TEST_TIMEOUT, poll_fn(|context| link.poll_flush(context))).await.expect("in time").expect("written");
 }
 
 async fn close<S: AsyncRead + AsyncWrite + Send + Unpin>(link: &mut WebSocket<S>) -> io::Result<()> {
-    timeout(PATIENCE, poll_fn(|context| link.poll_close(context))).await.expect("in time")
+    timeout(TEST_TIMEOUT, poll_fn(|context| link.poll_close(context))).await.expect("in time")
 }
 
 /// Echoes messages until the client closes or errs, then closes.
@@ -88,6 +88,9 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 
 async fn read_all(client: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    timeout(PATIENCE, client.read_to_end(&mut bytes)).await.expect("an end in time").expect("an end without a reset");
+    timeout(TEST_TIMEOUT, client.read_to_end(&mut bytes))
+        .await
+        .expect("an end in time")
+        .expect("an end without a reset");
     bytes
 }

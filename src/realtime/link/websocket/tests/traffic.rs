@@ -27,7 +27,7 @@ async fn a_parcel_is_encoded_once_for_all() {
 #[tokio::test]
 async fn own_and_shared_frames_leave_in_order_however_many() {
     let (mut link, mut client) = pair().await;
-    let long = "y".repeat(outgoing::LONG + 1);
+    let long = "y".repeat(outgoing::LONG_FRAME + 1);
     let mut expected = Vec::new();
     for number in 0..200 {
         link.push(Frame::text(format!("{number:03}")));
@@ -51,7 +51,7 @@ async fn own_and_shared_frames_leave_in_order_however_many() {
     flush(&mut link).await;
     assert_eq!(reading.await.unwrap(), expected);
     assert_eq!(link.traffic().messages_out, 400);
-    assert_eq!(link.traffic().bytes_out, 200 * (5 + 4 + outgoing::LONG as u64 + 1));
+    assert_eq!(link.traffic().bytes_out, 200 * (5 + 4 + outgoing::LONG_FRAME as u64 + 1));
 }
 
 /// A stream that knows no vectored writes, as TLS and HTTP/2; it counts its writes.
@@ -92,7 +92,7 @@ async fn streams_without_vectored_writes_get_few_large_ones() {
         expected.extend_from_slice(format!("{number:0200}").as_bytes());
     }
     flush(&mut link).await;
-    assert_eq!(link.stream.1, 204_000_usize.div_ceil(scratch::LENGTH));
+    assert_eq!(link.stream.1, 204_000_usize.div_ceil(scratch::SCRATCH_LEN));
     drop(link);
     let mut heard = Vec::new();
     theirs.read_to_end(&mut heard).await.unwrap();

@@ -9,7 +9,7 @@ use super::packet;
 use super::payload::{self, MalformedPayload, PollingPayload};
 use super::session::PollingSession;
 use crate::realtime::link::Traffic;
-use crate::realtime::link::polling::{ExchangeFault, ROOM};
+use crate::realtime::link::polling::{ExchangeFault, MAX_BETWEEN_POLLS};
 use crate::realtime::vocabulary::{Frame, Text};
 
 /// The polling transport of one session, as the session sees it.
@@ -97,7 +97,7 @@ impl PollingState {
             }
             self.releases = false;
         }
-        if self.bytes < ROOM { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.bytes < MAX_BETWEEN_POLLS { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// The client is no longer listened to: what it has posted is taken, as if it had been in time.

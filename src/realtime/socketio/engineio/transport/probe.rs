@@ -9,7 +9,7 @@ use crate::realtime::link::Link;
 use crate::realtime::vocabulary::{Frame, Text};
 
 /// How often whoever reads is released while the client waits for that, to read no more.
-const RELEASE: Duration = Duration::from_millis(100);
+const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A WebSocket that is being probed before a polling session goes over to it.
 pub struct Probe {
@@ -53,7 +53,7 @@ impl Probe {
     pub fn wake(&mut self, now: Instant) -> bool {
         let is_due = self.release.is_some_and(|release| release <= now);
         if is_due {
-            self.release = Some(now + RELEASE);
+            self.release = Some(now + RELEASE_INTERVAL);
         }
         is_due
     }
@@ -75,7 +75,7 @@ impl Probe {
             match packet {
                 Some(EnginePacket::Ping("probe")) => {
                     self.link.push(Frame::Text(Text::from_static(packet::PROBED)));
-                    self.release = Some(tokio::time::Instant::now().into_std() + RELEASE);
+                    self.release = Some(tokio::time::Instant::now().into_std() + RELEASE_INTERVAL);
                     trial = Trial::Probed;
                 }
                 Some(EnginePacket::Upgrade) => {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::realtime::link::polling::ROOM;
+use crate::realtime::link::polling::MAX_BETWEEN_POLLS;
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_read_together() {
@@ -43,7 +43,7 @@ async fn a_link_holds_little_back_before_it_says_so() {
     let (mut link, _) = Engine::polling(Sid::random().unwrap(), &sessions, &Arc::default(), clock());
     link.push(Frame::Binary(Bytes::from(vec![0; 1000])));
     assert!(poll_fn(|context| Poll::Ready(link.poll_flush(context))).await.is_ready());
-    link.push(Frame::Binary(Bytes::from(vec![0; ROOM])));
+    link.push(Frame::Binary(Bytes::from(vec![0; MAX_BETWEEN_POLLS])));
     assert!(poll_fn(|context| Poll::Ready(link.poll_flush(context))).await.is_pending());
 }
 

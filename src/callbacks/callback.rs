@@ -41,9 +41,9 @@ impl EventKind {
     }
 }
 
-/// The client a question is about: what its upgrade said, and what is known of it since.
+/// The client a callback is about: what its upgrade said, and what is known of it since.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub struct CallbackClient {
     pub connection: String,
     /// What its dialect calls it, where that is something else.
     pub socket: Option<Arc<str>>,
@@ -117,7 +117,7 @@ pub enum Event {
     },
 }
 
-/// One client's answer to a question.
+/// One client's answer to a handler's question.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reply {
     pub connection: String,
@@ -138,8 +138,8 @@ pub enum Content {
 
 /// An event and the client it is about.
 #[derive(Debug, Clone)]
-pub struct Question {
-    asker: Asker,
+pub struct Callback {
+    client: CallbackClient,
     event: Event,
 }
 
@@ -171,9 +171,9 @@ struct QuestionEnvelope<'a> {
     data: Data<'a>,
 }
 
-impl Question {
-    pub fn new(asker: Asker, event: Event) -> Question {
-        Question { asker, event }
+impl Callback {
+    pub fn new(client: CallbackClient, event: Event) -> Callback {
+        Callback { client, event }
     }
 
     pub fn kind(&self) -> EventKind {
@@ -186,8 +186,8 @@ impl Question {
         }
     }
 
-    pub fn asker(&self) -> &Asker {
-        &self.asker
+    pub fn client(&self) -> &CallbackClient {
+        &self.client
     }
 
     pub fn event(&self) -> &Event {
@@ -196,16 +196,16 @@ impl Question {
 
     /// The JSON that is signed and sent.
     pub fn body(&self) -> String {
-        let asker = &self.asker;
+        let client = &self.client;
         let client = Client {
-            connection: &asker.connection,
-            socket: asker.socket.as_deref(),
-            protocol: asker.protocol,
-            path: &asker.path,
-            query: &asker.query,
-            address: asker.facts.client,
-            user: asker.user.as_deref(),
-            data: asker.data.as_deref(),
+            connection: &client.connection,
+            socket: client.socket.as_deref(),
+            protocol: client.protocol,
+            path: &client.path,
+            query: &client.query,
+            address: client.facts.client,
+            user: client.user.as_deref(),
+            data: client.data.as_deref(),
         };
         let envelope = QuestionEnvelope {
             r#type: self.kind().label(),
@@ -231,7 +231,7 @@ mod tests {
             request_id: crate::http::facts::RequestId::new(),
             received: Instant::now(),
         };
-        let asker = Asker {
+        let client = CallbackClient {
             connection: "00ff".into(),
             socket: None,
             protocol: "plain",
@@ -244,7 +244,7 @@ mod tests {
         };
         let content = Content::Json(RawValue::from_string("[1, 2]".into()).unwrap());
         let event = Event::Message { channel: Some("lobby".into()), scope: "".into(), name: None, content, ack: false };
-        let body = Question::new(asker, event).body();
+        let body = Callback::new(client, event).body();
         let (head, data) = body.split_once(",\"data\":").unwrap();
         assert!(head.starts_with("{\"type\":\"message\",\"timestamp\":\"2"), "{head}");
         assert_eq!(
