@@ -41,7 +41,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "link",
             "hub",
             "broker",
-            "vocabulary",
+            "vocabulary msgpack",
         ],
     ),
 ];
@@ -59,6 +59,7 @@ const PURE: &[&str] = &[
     "src/realtime/socketio/machine",
     "src/realtime/pusher/machine",
     "src/realtime/vocabulary",
+    "src/realtime/msgpack",
     "src/http/connection/http1/request_validator.rs",
     "src/http/chunked.rs",
     "src/http/field_line.rs",

@@ -16,6 +16,7 @@ pub mod door;
 pub mod entrance;
 pub mod hub;
 pub mod link;
+pub mod msgpack;
 pub mod plain;
 pub mod pusher;
 pub mod session;

@@ -25,7 +25,7 @@ use super::connection::Connection;
 use super::jitter::jitter;
 use super::protocol::Misbehaviour;
 use super::rewrite::{self, Upgrade};
-use super::send::{ExchangeDone, holder, journey, respond, exchange_failure};
+use super::send::{ExchangeDone, exchange_failure, holder, journey, respond};
 use crate::drain::Signal;
 use crate::http::{Body, Failure, Request, Response};
 use crate::shares::{Holder, Share, Shares};

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::Config;
 use super::config::Auth;
-use super::machine::{Ear, PusherApp};
+use super::machine::{PusherApp, PusherListener};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 
@@ -18,7 +18,7 @@ use crate::telemetry::Registry;
 pub struct Apps {
     index: Live<Index>,
     requests: Family<Status, Counter>,
-    ear: OnceLock<Arc<dyn Ear>>,
+    listener: OnceLock<Arc<dyn PusherListener>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +36,7 @@ struct Index {
 
 impl Apps {
     pub fn new(config: &Config) -> Apps {
-        let apps = Apps { index: Live::new(Index::default()), requests: Family::default(), ear: OnceLock::new() };
+        let apps = Apps { index: Live::new(Index::default()), requests: Family::default(), listener: OnceLock::new() };
         apps.reload(config);
         apps
     }
@@ -59,8 +59,8 @@ impl Apps {
                 }
                 None => PusherApp::new(section.clone()),
             };
-            if let Some(ear) = self.ear.get() {
-                app.listen(Arc::clone(ear));
+            if let Some(listener) = self.listener.get() {
+                app.listen(Arc::clone(listener));
             }
             for key in &section.keys {
                 index.by_key.insert(key.id().to_owned(), Arc::clone(&app));
@@ -86,12 +86,12 @@ impl Apps {
         self.index.get().apps.len() > 1
     }
 
-    /// Has `ear` hear what the clients of all apps do, also of those to come.
-    pub fn listen(&self, ear: Arc<dyn Ear>) {
+    /// Has `listener` hear what the clients of all apps do, also of those to come.
+    pub fn listen(&self, listener: Arc<dyn PusherListener>) {
         for app in self.all() {
-            app.listen(Arc::clone(&ear));
+            app.listen(Arc::clone(&listener));
         }
-        let _ = self.ear.set(ear);
+        let _ = self.listener.set(listener);
     }
 
     pub fn register(&self, registry: &mut Registry) {

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::config::Auth;
-use super::machine::{PusherApp, quoted, value};
+use super::machine::{PusherApp, value};
 use super::name;
 use super::{DIALECT, PusherDoor};
 use crate::http::query::parameter;
@@ -17,7 +17,7 @@ use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::authorizer::ConnectionInfo;
 use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::{self, facts};
-use crate::realtime::vocabulary::{Channel, Command, ConnectionId, Identity, Refusal, Subscribe};
+use crate::realtime::vocabulary::{Channel, Command, ConnectionId, Identity, JsonWriter, Refusal, Subscribe};
 
 /// The longest form that is read, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -63,7 +63,10 @@ impl PusherDoor {
         let json = if is_user {
             let data = about(user, &identity, "id");
             let signature = key.sign(&[socket_id.as_bytes(), b"::user::", data.as_bytes()]);
-            format!("{{\"auth\":\"{}:{signature}\",\"user_data\":{}}}", key.id(), quoted(&data))
+            let mut json = JsonWriter::object(96 + data.len());
+            json.plain_text("auth", format_args!("{}:{signature}", key.id()));
+            json.text("user_data", &data);
+            json.end()
         } else {
             let channel = field("channel_name").ok_or_else(|| bad("The form has no channel_name."))?;
             let in_hub = app.channel(&channel).ok_or_else(|| bad("This is no name of a channel."))?;
@@ -82,8 +85,12 @@ impl PusherDoor {
             let (between, signed) = data.as_ref().map_or(("", ""), |data| (":", data.as_str()));
             let parts = [&*socket_id, ":", &*channel, between, signed].map(str::as_bytes);
             let signature = key.sign(&parts);
-            let data = data.map_or(String::new(), |data| format!(",\"channel_data\":{}", quoted(&data)));
-            format!("{{\"auth\":\"{}:{signature}\"{data}}}", key.id())
+            let mut json = JsonWriter::object(96);
+            json.plain_text("auth", format_args!("{}:{signature}", key.id()));
+            if let Some(data) = data {
+                json.text("channel_data", &data);
+            }
+            json.end()
         };
         let mut response = Response::new(Body::from(json));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -130,6 +137,10 @@ impl PusherDoor {
 
 /// What is told of a user: the id under `key`, and what others may know.
 fn about(user: &str, identity: &Identity, key: &str) -> String {
-    let info = identity.info.as_ref().map_or(String::new(), |info| format!(",\"user_info\":{}", value(info)));
-    format!("{{\"{key}\":{}{info}}}", quoted(user))
+    let mut json = JsonWriter::object(32 + user.len());
+    json.text(key, user);
+    if let Some(info) = &identity.info {
+        json.json("user_info", &value(info));
+    }
+    json.end()
 }

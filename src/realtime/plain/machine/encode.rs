@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::realtime::dialect::{Encode, Encoded};
-use crate::realtime::vocabulary::{EncodedFrames, Event, Frame, Member, Message, Payload, Position, Presence};
+use crate::realtime::vocabulary::{
+    EncodedFrames, Event, Frame, JsonWriter, Member, Message, Payload, Position, Presence,
+};
 
 /// How a plain client reads. Each is an encoding of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +31,14 @@ impl Encode for PlainEncoder {
             Event::Message(message) => self.message(message),
             Event::Presence { .. } if self.is_verbatim() => return Encoded::Skip,
             Event::Presence { change, member, .. } => {
-                let mut json = Json::new(match change {
+                let kind = match change {
                     Presence::Joined => "join",
                     Presence::Updated => "update",
                     Presence::Left => "leave",
-                });
+                };
+                let mut json = typed(kind, 0);
                 json.key("member");
-                json.member(member);
+                self::member(&mut json, member);
                 self.say(json.end(), None)
             }
             Event::Subscribers { .. } => return Encoded::Skip,
@@ -62,14 +66,14 @@ impl PlainEncoder {
             }
             _ => {}
         }
-        let mut json = Json::with_capacity("broadcast", draft.data.len());
+        let mut json = typed("broadcast", draft.data.len());
         if let Some(name) = &draft.name {
             json.text("name", name);
         }
-        json.payload("data", &draft.data);
+        payload(&mut json, "data", &draft.data);
         if self == PlainEncoder::Positioned {
-            json.display("id", message.position);
-            json.number("time", message.unix_ms);
+            json.plain_text("id", message.position);
+            json.raw("time", message.unix_ms);
         }
         self.say(json.end(), Some(message.position))
     }
@@ -100,111 +104,31 @@ impl PlainEncoder {
     }
 }
 
-/// A JSON object in the making, written straight into its text.
-pub struct Json(String);
+/// An object that begins with its `type`, with room for so much data.
+pub fn typed(kind: &str, data: usize) -> JsonWriter {
+    let mut json = JsonWriter::object(64 + data + data / 8);
+    json.plain_text("type", kind);
+    json
+}
 
-impl Json {
-    pub fn new(kind: &str) -> Json {
-        Json::with_capacity(kind, 0)
-    }
-
-    pub fn with_capacity(kind: &str, data: usize) -> Json {
-        let mut text = String::with_capacity(64 + data + data / 8);
-        text.push_str("{\"type\":\"");
-        text.push_str(kind);
-        text.push('"');
-        Json(text)
-    }
-
-    pub fn key(&mut self, key: &str) {
-        self.0.push_str(",\"");
-        self.0.push_str(key);
-        self.0.push_str("\":");
-    }
-
-    pub fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        self.quote(value);
-    }
-
-    /// For values that need no escape.
-    pub fn display(&mut self, key: &str, value: impl std::fmt::Display) {
-        self.key(key);
-        let _ = write!(self.0, "\"{value}\"");
-    }
-
-    pub fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
-        let _ = write!(self.0, "{value}");
-    }
-
-    pub fn flag(&mut self, key: &str, value: bool) {
-        self.key(key);
-        self.0.push_str(if value { "true" } else { "false" });
-    }
-
-    pub fn payload(&mut self, key: &str, value: &Payload) {
-        self.key(key);
-        match value {
-            Payload::Text(text) => self.quote(text),
-            Payload::Json(text) => self.0.push_str(text),
-            Payload::Binary(bytes) => {
-                self.0.push('"');
-                STANDARD.encode_string(bytes, &mut self.0);
-                self.0.push('"');
-                self.display("encoding", "base64");
-            }
+/// A field of data; bytes as base64, with `encoding` beside it.
+pub fn payload(json: &mut JsonWriter, key: &str, value: &Payload) {
+    match value {
+        Payload::Text(text) => json.text(key, text),
+        Payload::Json(text) => json.json(key, text),
+        Payload::Binary(bytes) => {
+            json.plain_text(key, Base64Display::new(bytes, &STANDARD));
+            json.plain_text("encoding", "base64");
         }
     }
+}
 
-    pub fn member(&mut self, member: &Member) {
-        self.0.push_str("{\"id\":");
-        self.quote(&member.key);
+/// A member: `{"id", "info"}`.
+pub fn member(json: &mut JsonWriter, member: &Member) {
+    json.braced(|json| {
+        json.text("id", &member.key);
         if let Some(info) = &member.info {
-            self.payload("info", info);
+            payload(json, "info", info);
         }
-        self.0.push('}');
-    }
-
-    pub fn members<'a>(&mut self, key: &str, members: impl IntoIterator<Item = &'a Member>) {
-        self.key(key);
-        self.0.push('[');
-        for (place, member) in members.into_iter().enumerate() {
-            if place > 0 {
-                self.0.push(',');
-            }
-            self.member(member);
-        }
-        self.0.push(']');
-    }
-
-    pub fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-
-    fn quote(&mut self, text: &str) {
-        let plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
-        if text.as_bytes().iter().all(plain) {
-            self.0.push('"');
-            self.0.push_str(text);
-            self.0.push('"');
-            return;
-        }
-        self.0.push('"');
-        for c in text.chars() {
-            match c {
-                '"' => self.0.push_str("\\\""),
-                '\\' => self.0.push_str("\\\\"),
-                '\n' => self.0.push_str("\\n"),
-                '\r' => self.0.push_str("\\r"),
-                '\t' => self.0.push_str("\\t"),
-                c if c < '\u{20}' => {
-                    let _ = write!(self.0, "\\u{:04x}", u32::from(c));
-                }
-                c => self.0.push(c),
-            }
-        }
-        self.0.push('"');
-    }
+    });
 }

@@ -8,14 +8,15 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use encode::{Json, PlainEncoder};
+pub use encode::PlainEncoder;
+use encode::{member, payload, typed};
 
 use super::config::{Broadcast, Config};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
-    Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, Moment, Payload, Publish, Recovery, Ref,
-    Refusal, Since, Subscribe, Subscribed, Text, Violation,
+    Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, JsonWriter, Moment, Payload, Publish,
+    Recovery, Ref, Refusal, Since, Subscribe, Subscribed, Text, Violation,
 };
 
 const SUBSCRIBE: Ref = 1;
@@ -121,9 +122,9 @@ impl Machine {
                 (Payload::Binary(bytes), _) => Frame::Binary(bytes.clone()),
                 (Payload::Text(text) | Payload::Json(text), true) => Frame::Text(text.clone()),
                 (data, false) => {
-                    let mut json = Json::with_capacity("echo", data.len());
-                    json.payload("data", data);
-                    json.number("timestamp", now.unix_ms);
+                    let mut json = typed("echo", data.len());
+                    payload(&mut json, "data", data);
+                    json.raw("timestamp", now.unix_ms);
                     Frame::text(json.end())
                 }
             });
@@ -138,7 +139,7 @@ impl Machine {
     }
 
     /// Says something besides messages; in verbatim there are no words for it.
-    fn say(&self, json: Json, step: &mut Step) {
+    fn say(&self, json: JsonWriter, step: &mut Step) {
         if !self.encoder.is_verbatim() {
             step.send(self.encoder.say(json.end(), None));
         }
@@ -158,21 +159,21 @@ impl Machine {
             step.send(Frame::text(format!("id: {}\n\n", subscribed.start())));
         }
         if self.since.is_some() {
-            let mut json = Json::new("subscribed");
-            json.display("id", subscribed.start());
+            let mut json = typed("subscribed", 0);
+            json.plain_text("id", subscribed.start());
             match subscribed.recovery {
                 Recovery::Live => {}
                 Recovery::Complete(missed) => {
-                    json.flag("recovered", true);
-                    json.number("missed", missed);
+                    json.raw("recovered", true);
+                    json.raw("missed", missed);
                 }
-                Recovery::Impossible => json.flag("recovered", false),
+                Recovery::Impossible => json.raw("recovered", false),
             }
             self.say(json, step);
         }
         if !subscribed.members.is_empty() {
-            let mut json = Json::new("presence");
-            json.members("members", subscribed.members.iter().map(Arc::as_ref));
+            let mut json = typed("presence", 0);
+            json.list("members", &subscribed.members, |json, each| member(json, each));
             self.say(json, step);
         }
     }
@@ -219,7 +220,7 @@ impl Dialect for Machine {
                 step.close(DisconnectReason::Violation(Violation::new(Breach::Policy, refusal.to_string())));
             }
             Event::Refused { refusal, .. } => {
-                let mut json = Json::new("error");
+                let mut json = typed("error", 0);
                 json.text("error", refusal.label());
                 json.text("message", &refusal.to_string());
                 self.say(json, step);
@@ -230,20 +231,20 @@ impl Dialect for Machine {
                 }
                 (PlainEncoder::Verbatim, Payload::Binary(bytes)) => step.send(Frame::Binary(bytes.clone())),
                 (encoder, data) => {
-                    let mut json = Json::with_capacity("message", data.len());
+                    let mut json = typed("message", data.len());
                     if let Some(name) = &draft.name {
                         json.text("name", name);
                     }
-                    json.payload("data", data);
+                    payload(&mut json, "data", data);
                     step.send(encoder.say(json.end(), None));
                 }
             },
-            Event::Accepted { ticket: RENEW, .. } => self.say(Json::new("authorized"), step),
+            Event::Accepted { ticket: RENEW, .. } => self.say(typed("authorized", 0), step),
             Event::Lost { .. } if self.encoder.is_verbatim() => step.close(DisconnectReason::Slow),
             Event::Lost { after, upto, .. } => {
-                let mut json = Json::new("lost");
-                json.display("after", after);
-                json.display("upto", upto);
+                let mut json = typed("lost", 0);
+                json.plain_text("after", after);
+                json.plain_text("upto", upto);
                 self.say(json, step);
             }
             Event::Unsubscribed { why: Some(_), .. } => step.close(DisconnectReason::Done),
@@ -289,7 +290,7 @@ impl Dialect for Machine {
     fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
         if let PlainEncoder::EventStream { .. } = self.encoder {
             // EventSource comes back by itself; one that must not is told with a status, not here.
-            let mut json = Json::new("closing");
+            let mut json = typed("closing", 0);
             json.text("reason", why.label());
             self.say(json, step);
             return;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::code::Code;
-use super::notice::{Ear, Notice};
+use super::events::{PusherEvent, PusherListener};
 use super::{Machine, encode};
 use crate::realtime::dialect::Encoding;
 use crate::realtime::hub::parts::Part;
@@ -26,7 +26,7 @@ pub struct PusherApp {
     is_gone: AtomicBool,
     /// Its clients, by their addresses.
     connected: Arc<Shares>,
-    ear: OnceLock<Arc<dyn Ear>>,
+    listener: OnceLock<Arc<dyn PusherListener>>,
 }
 
 impl PusherApp {
@@ -41,7 +41,7 @@ impl PusherApp {
             connected: Shares::new("realtime.pusher.max_connections", config.connections()),
             settings: Live::new(config),
             is_gone: AtomicBool::new(false),
-            ear: OnceLock::new(),
+            listener: OnceLock::new(),
         })
     }
 
@@ -62,14 +62,14 @@ impl PusherApp {
         }
     }
 
-    /// Has `ear` hear what its clients do, from now on. Only the first counts.
-    pub fn listen(&self, ear: Arc<dyn Ear>) {
-        let _ = self.ear.set(ear);
+    /// Has `listener` hear what its clients do, from now on. Only the first counts.
+    pub fn listen(&self, listener: Arc<dyn PusherListener>) {
+        let _ = self.listener.set(listener);
     }
 
-    pub(super) fn tell(&self, notice: &Notice<'_>) {
-        if let Some(ear) = self.ear.get() {
-            ear.notice(notice);
+    pub(super) fn emit(&self, event: &PusherEvent<'_>) {
+        if let Some(listener) = self.listener.get() {
+            listener.on_event(event);
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::code::error;
 use super::encode::SENDER;
-use super::notice::Notice;
+use super::events::PusherEvent;
 use super::{Machine, PUBLISH};
 use crate::realtime::dialect::Step;
 use crate::realtime::pusher::name::{self, ChannelAccess, ChannelKind};
@@ -47,7 +47,7 @@ impl Machine {
             return Err(format!("more than {} a second", settings.client_event_rate));
         }
         let subscription = &self.subscriptions[place];
-        self.app.tell(&Notice::ClientEvent {
+        self.app.emit(&PusherEvent::ClientEvent {
             channel: &subscription.channel,
             event,
             data: &data,

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use crate::realtime::dialect::{Encode, Encoded};
 use crate::realtime::pusher::name;
-use crate::realtime::vocabulary::{Channel, EncodedFrames, Event, Frame, Member, Message, Payload, Presence};
+use crate::realtime::vocabulary::json_writer::quoted;
+use crate::realtime::vocabulary::{
+    Channel, EncodedFrames, Event, Frame, JsonWriter, Member, Message, Payload, Presence,
+};
 
 /// The key of what a draft carries that only this dialect reads: the id of the member who sent a client event.
 pub const SENDER: &str = "pusher.user";
@@ -71,14 +74,12 @@ impl PusherEncoder {
 
     fn presence(&self, channel: &Channel, change: Presence, member: &Member) -> Frame {
         let (event, data) = if change == Presence::Joined {
-            let mut data = String::from("{\"user_id\":");
-            data += &quoted(&member.key);
+            let mut data = JsonWriter::object(32);
+            data.text("user_id", &member.key);
             if let Some(info) = &member.info {
-                data += ",\"user_info\":";
-                data += &value(info);
+                data.json("user_info", &value(info));
             }
-            data.push('}');
-            ("pusher_internal:member_added", data)
+            ("pusher_internal:member_added", data.end())
         } else {
             ("pusher_internal:member_removed", format!("{{\"user_id\":{}}}", quoted(&member.key)))
         };
@@ -88,20 +89,17 @@ impl PusherEncoder {
 
 /// A frame; `data` is one JSON value as it stands.
 pub fn frame(event: &str, channel: Option<&str>, data: Option<&str>, user: Option<&str>) -> Frame {
-    let mut text = String::with_capacity(64 + data.map_or(0, str::len));
-    text += "{\"event\":";
-    text += &quoted(event);
-    for (key, value) in [("channel", channel.map(quoted)), ("user_id", user.map(quoted))] {
+    let mut json = JsonWriter::object(64 + data.map_or(0, str::len));
+    json.text("event", event);
+    for (key, value) in [("channel", channel), ("user_id", user)] {
         if let Some(value) = value {
-            text = text + ",\"" + key + "\":" + &value;
+            json.text(key, value);
         }
     }
     if let Some(data) = data {
-        text += ",\"data\":";
-        text += data;
+        json.json("data", data);
     }
-    text.push('}');
-    Frame::text(text)
+    Frame::text(json.end())
 }
 
 /// Who of a watchlist is online or offline now.
@@ -117,26 +115,18 @@ pub fn watchlist(changes: &[(&str, &[&str])]) -> Frame {
 
 /// The members of a presence channel, as a subscription is answered with.
 pub fn members(members: &[Arc<Member>]) -> String {
-    let mut data = String::from("{\"presence\":{\"count\":");
-    data += &members.len().to_string();
-    data += ",\"ids\":[";
-    for (place, member) in members.iter().enumerate() {
-        if place > 0 {
-            data.push(',');
-        }
-        data += &quoted(&member.key);
-    }
-    data += "],\"hash\":{";
-    for (place, member) in members.iter().enumerate() {
-        if place > 0 {
-            data.push(',');
-        }
-        data += &quoted(&member.key);
-        data.push(':');
-        data += &member.info.as_ref().map_or("null".to_owned(), value);
-    }
-    data += "}}}";
-    data
+    let mut data = JsonWriter::object(32 + 64 * members.len());
+    data.nested("presence", |data| {
+        data.raw("count", members.len());
+        data.list("ids", members, |data, member| data.text_item(&member.key));
+        data.nested("hash", |data| {
+            for member in members {
+                data.any_key(&member.key);
+                data.item(&member.info.as_ref().map_or("null".to_owned(), value));
+            }
+        });
+    });
+    data.end()
 }
 
 /// A payload as one JSON value.
@@ -154,10 +144,4 @@ pub fn form_of(payload: &Payload) -> String {
         Payload::Text(text) | Payload::Json(text) => text.to_string(),
         Payload::Binary(bytes) => STANDARD.encode(bytes),
     }
-}
-
-/// Text as a JSON string.
-pub fn quoted(text: &str) -> String {
-    // Nothing to escape is the usual case for names; data is JSON and full of quotes.
-    serde_json::to_string(text).expect("text is text")
 }

@@ -7,7 +7,7 @@ mod client_events;
 mod code;
 mod encode;
 mod message;
-mod notice;
+mod events;
 mod signing_in;
 mod subscribing;
 
@@ -21,13 +21,14 @@ use serde_json::json;
 
 pub use app::PusherApp;
 pub use code::Code;
-pub use encode::{form_of, quoted, value};
+pub use encode::{form_of, value};
+pub use events::{PusherEvent, PusherListener};
 pub use message::Said;
-pub use notice::{Ear, Notice};
 
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::pusher::name;
+use crate::realtime::vocabulary::json_writer::quoted;
 use crate::realtime::vocabulary::{
     Channel, ConnectionId, DisconnectReason, Draft, Event, Frame, Moment, Ref, TokenBucket, Violation,
 };

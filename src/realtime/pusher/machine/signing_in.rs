@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use super::code::Code;
-use super::encode::{frame, quoted, watchlist};
+use super::encode::{frame, watchlist};
 use super::message::UserData;
 use super::{Machine, SIGN_IN, WATCH};
 use crate::realtime::dialect::Step;
 use crate::realtime::pusher::name;
+use crate::realtime::vocabulary::json_writer::quoted;
 use crate::realtime::vocabulary::{Command, Extras, Identity, Member, Payload, Subscribe, Subscribed, Text};
 
 /// Who has signed in.

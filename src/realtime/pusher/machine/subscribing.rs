@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::code::{error, subscription_error};
-use super::encode::{frame, members, quoted};
+use super::encode::{frame, members};
+use super::events::PusherEvent;
 use super::message::{self, Membership};
-use super::notice::Notice;
 use super::{Machine, SUBSCRIBE};
 use crate::realtime::dialect::Step;
 use crate::realtime::pusher::name::{self, ChannelAccess, ChannelKind};
+use crate::realtime::vocabulary::json_writer::quoted;
 use crate::realtime::vocabulary::{
     Channel, Command, Extras, Member, Payload, Recovery, Refusal, Since, Subscribe, Subscribed,
 };
@@ -165,7 +166,7 @@ impl Machine {
         step.send(frame("pusher_internal:subscription_succeeded", Some(name), Some(&data), None));
         if kind.is_cache && subscribed.ticket == SUBSCRIBE && subscribed.recovery == Recovery::Complete(0) {
             step.send(frame("pusher:cache_miss", Some(name), None, None));
-            self.app.tell(&Notice::CacheMiss { channel: &subscribed.channel });
+            self.app.emit(&PusherEvent::CacheMiss { channel: &subscribed.channel });
         }
     }
 

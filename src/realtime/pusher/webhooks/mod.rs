@@ -20,7 +20,7 @@ use super::Apps;
 use crate::callbacks::{App as NextApp, Receiver};
 use crate::drain::Signal;
 use crate::realtime::hub::{Hub, HubEvent, Observer};
-use crate::realtime::pusher::machine::{Ear, Notice, form_of};
+use crate::realtime::pusher::machine::{PusherEvent, PusherListener, form_of};
 use crate::realtime::vocabulary::Channel;
 use crate::telemetry::Registry;
 use delivery::DeliveryQueue;
@@ -99,7 +99,7 @@ impl Webhooks {
         let recorder = Recorder { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), metrics };
         let recorder = Arc::new(recorder);
         hub.observe(vec![Arc::clone(&recorder) as Arc<dyn Observer>]);
-        apps.listen(Arc::clone(&recorder) as Arc<dyn Ear>);
+        apps.listen(Arc::clone(&recorder) as Arc<dyn PusherListener>);
         let queues = Arc::new(RwLock::new(DeliveryQueues::new()));
         let ledger = ledger::Ledger::new(Arc::clone(&apps), Arc::clone(hub), Arc::clone(&queues));
         tokio::spawn(ledger.keep(queue, Arc::clone(&recorder), drain.clone()));
@@ -156,17 +156,19 @@ impl Observer for Recorder {
     }
 }
 
-impl Ear for Recorder {
-    fn notice(&self, notice: &Notice<'_>) {
-        match *notice {
-            Notice::ClientEvent { channel, event, data, socket_id, user } => self.put(|| Occurrence::ClientEvent {
-                channel: channel.clone(),
-                event: event.to_owned(),
-                data: form_of(data),
-                socket_id: socket_id.to_owned(),
-                user: user.map(str::to_owned),
-            }),
-            Notice::CacheMiss { channel } => self.put(|| Occurrence::CacheMiss(channel.clone())),
+impl PusherListener for Recorder {
+    fn on_event(&self, event: &PusherEvent<'_>) {
+        match *event {
+            PusherEvent::ClientEvent { channel, event, data, socket_id, user } => {
+                self.put(|| Occurrence::ClientEvent {
+                    channel: channel.clone(),
+                    event: event.to_owned(),
+                    data: form_of(data),
+                    socket_id: socket_id.to_owned(),
+                    user: user.map(str::to_owned),
+                })
+            }
+            PusherEvent::CacheMiss { channel } => self.put(|| Occurrence::CacheMiss(channel.clone())),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::packet::RESERVED;
 use super::rooms::{self, ROOT};
 use super::write;
 use crate::realtime::dialect::{Encode, Encoded};
+use crate::realtime::vocabulary::json_writer::quote;
 use crate::realtime::vocabulary::{Draft, EncodedFrames, Event, Frame, Payload};
 
 /// How clients read.
@@ -56,7 +57,7 @@ impl SocketIoEncoder {
         let (args, attachments) = arguments(draft);
         let mut array = String::with_capacity(name.len() + args.len() + 32);
         array.push('[');
-        write::quote(&mut array, name);
+        quote(&mut array, name);
         array.push_str(&args);
         if self.recovers {
             match place {
@@ -141,7 +142,7 @@ fn arguments(draft: &Draft) -> (String, Vec<Bytes>) {
         }
         Payload::Text(text) => {
             args.push(',');
-            write::quote(&mut args, text);
+            quote(&mut args, text);
         }
         Payload::Binary(bytes) => {
             args.push_str(",{\"_placeholder\":true,\"num\":0}");
@@ -160,7 +161,7 @@ pub fn answer(data: Option<&Payload>) -> String {
         Some(Payload::Text(text)) => {
             let mut array = String::with_capacity(text.len() + 8);
             array.push('[');
-            write::quote(&mut array, text);
+            quote(&mut array, text);
             array.push(']');
             array
         }

@@ -10,8 +10,9 @@ use super::namespace::{Namespace, NamespaceState};
 use super::packet::BadPacket;
 use super::{Machine, Pending, draft, relay, rooms, write};
 use crate::realtime::dialect::Step;
+use crate::realtime::vocabulary::json_writer::quote;
 use crate::realtime::vocabulary::{
-    Audience, Channel, Command, Draft, Extras, LeaveKind, Payload, Publish, Ref, Refusal, Subscribe,
+    Audience, Channel, Command, Draft, Extras, JsonWriter, LeaveKind, Payload, Publish, Ref, Refusal, Subscribe,
 };
 
 impl Machine {
@@ -30,21 +31,14 @@ impl Machine {
 
     /// `44{"message":…,"data":…}`.
     pub(super) fn refuse(&self, scope: &str, message: &str, data: Option<&Payload>, step: &mut Step) {
-        let mut json = String::from("{\"message\":");
-        write::quote(&mut json, message);
+        let mut json = JsonWriter::object(32 + message.len());
+        json.text("message", message);
         match data {
-            Some(Payload::Json(data)) => {
-                json.push_str(",\"data\":");
-                json.push_str(data);
-            }
-            Some(Payload::Text(data)) => {
-                json.push_str(",\"data\":");
-                write::quote(&mut json, data);
-            }
+            Some(Payload::Json(data)) => json.json("data", data),
+            Some(Payload::Text(data)) => json.text("data", data),
             _ => {}
         }
-        json.push('}');
-        step.send_encoded(self.shared.encoder.notice(write::CONNECT_ERROR, scope, Some(&json)));
+        step.send_encoded(self.shared.encoder.notice(write::CONNECT_ERROR, scope, Some(&json.end())));
     }
 
     /// Answers a client that waits.
@@ -61,7 +55,7 @@ impl Machine {
     pub(super) fn fail(&self, scope: &str, id: Option<u64>, what: &str, step: &mut Step) {
         let Some(id) = id else { return };
         let mut json = String::from("[{\"error\":");
-        write::quote(&mut json, what);
+        quote(&mut json, what);
         json.push_str("}]");
         step.send_encoded(self.shared.encoder.packet(write::ACK, scope, Some(id), &json, Vec::new()));
     }

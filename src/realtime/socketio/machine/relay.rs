@@ -1,13 +1,11 @@
 //! What the usual tutorial server does, for apps that bring no code of their own.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use super::config::Relay;
 use super::packet::Args;
-use super::write;
 use super::{draft, rooms};
-use crate::realtime::vocabulary::{BadName, Channel, Draft, Moment, Payload};
+use crate::realtime::vocabulary::{BadName, Channel, Draft, JsonWriter, Moment, Payload};
 
 /// What an event is relayed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,28 +32,22 @@ pub fn task(relay: &Relay, name: &str) -> Option<RelayTask> {
 /// `{id, data, timestamp}`, to be sent to everyone under the name that it came with.
 pub fn message(name: Arc<str>, sid: &str, args: &Args, now: Moment) -> Draft {
     let data = args.raw(1);
-    let mut json = String::with_capacity(sid.len() + data.as_ref().map_or(0, |data| data.len()) + 48);
-    json.push_str("{\"id\":\"");
-    json.push_str(sid);
-    json.push('"');
+    let mut json = JsonWriter::object(sid.len() + data.as_ref().map_or(0, |data| data.len()) + 48);
+    json.plain_text("id", sid);
     if let Some(data) = data {
-        json.push_str(",\"data\":");
-        json.push_str(&data);
+        json.json("data", &data);
     }
-    let _ = write!(json, ",\"timestamp\":{}}}", now.unix_ms);
+    json.raw("timestamp", now.unix_ms);
     let extras = draft::attachments(&args.attachments);
-    Draft { name: Some(name), extras, ..Draft::new(Payload::Json(json.into())) }
+    Draft { name: Some(name), extras, ..Draft::new(Payload::Json(json.end().into())) }
 }
 
 /// `{id, room}`, to be told to those in the room.
 pub fn notice(name: &str, sid: &str, room: &str) -> Draft {
-    let mut json = String::with_capacity(sid.len() + room.len() + 24);
-    json.push_str("{\"id\":\"");
-    json.push_str(sid);
-    json.push_str("\",\"room\":");
-    write::quote(&mut json, room);
-    json.push('}');
-    Draft { name: Some(name.into()), ..Draft::new(Payload::Json(json.into())) }
+    let mut json = JsonWriter::object(sid.len() + room.len() + 24);
+    json.plain_text("id", sid);
+    json.text("room", room);
+    Draft { name: Some(name.into()), ..Draft::new(Payload::Json(json.end().into())) }
 }
 
 /// The room that an event's first argument names, and its channel.

@@ -13,16 +13,18 @@ use read::MsgpackPacket;
 
 use bytes::Bytes;
 
+use crate::realtime::msgpack::write::{map, text, unsigned};
+
 /// A packet with data: `json` has placeholders for `attachments`.
 pub fn packet(kind: u8, scope: &str, id: Option<u64>, json: &str, attachments: &[Bytes]) -> Bytes {
     let mut out = Vec::with_capacity(json.len() + scope.len() + 32);
-    out.push(0x83 + u8::from(id.is_some()));
+    map(&mut out, 3 + usize::from(id.is_some()));
     head(&mut out, kind, scope);
-    write::string(&mut out, "data");
+    text(&mut out, "data");
     write::json(&mut out, json, attachments);
     if let Some(id) = id {
-        write::string(&mut out, "id");
-        write::unsigned(&mut out, id);
+        text(&mut out, "id");
+        unsigned(&mut out, id);
     }
     out.into()
 }
@@ -30,16 +32,16 @@ pub fn packet(kind: u8, scope: &str, id: Option<u64>, json: &str, attachments: &
 /// A packet without data.
 pub fn bare(kind: u8, scope: &str) -> Bytes {
     let mut out = Vec::with_capacity(scope.len() + 16);
-    out.push(0x82);
+    map(&mut out, 2);
     head(&mut out, kind, scope);
     out.into()
 }
 
 fn head(out: &mut Vec<u8>, kind: u8, scope: &str) {
-    write::string(out, "type");
-    out.push(kind);
-    write::string(out, "nsp");
-    write::string(out, scope);
+    text(out, "type");
+    unsigned(out, kind.into());
+    text(out, "nsp");
+    text(out, scope);
 }
 
 #[cfg(test)]

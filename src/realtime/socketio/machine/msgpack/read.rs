@@ -7,8 +7,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::super::packet::BadPacket;
-use super::super::write::quote;
+use crate::realtime::msgpack::{Malformed, MsgpackItem, MsgpackReader};
 use crate::realtime::vocabulary::Text;
+use crate::realtime::vocabulary::json_writer::quote;
 
 /// A packet as it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,16 +26,15 @@ pub struct MsgpackPacket {
 ///
 /// # Errors
 /// [`BadPacket`].
-pub fn read(bytes: &Bytes, depth: usize, most_attachments: usize) -> Result<MsgpackPacket, BadPacket> {
-    let mut reader = MsgpackReader { bytes, at: 0, attachments: Vec::new(), most_attachments };
-    let fields = reader.map_head()?.ok_or(BadPacket::Msgpack)?;
+pub fn read(bytes: &[u8], depth: usize, most_attachments: usize) -> Result<MsgpackPacket, BadPacket> {
+    let mut walk = Walk { reader: MsgpackReader::new(bytes), attachments: Vec::new(), most_attachments };
+    let MsgpackItem::Map(fields) = walk.reader.item()? else { return Err(BadPacket::Msgpack) };
     let (mut kind, mut scope, mut id, mut data) = (None, None, None, None);
     for _ in 0..fields {
-        let mut key = String::new();
-        reader.key(&mut key)?;
+        let MsgpackItem::Text(key) = walk.reader.item()? else { return Err(BadPacket::Msgpack) };
         let mut value = String::new();
-        let is_there = reader.value(&mut value, depth + 1)?;
-        match key.as_str() {
+        let is_there = walk.value(&mut value, depth + 1)?;
+        match key {
             "type" => kind = value.parse::<u8>().ok().filter(|kind| *kind <= 4),
             "nsp" => scope = serde_json::from_str::<String>(&value).ok(),
             "id" if is_there => id = Some(value.parse::<u64>().map_err(|_| BadPacket::Id)?),
@@ -42,122 +42,46 @@ pub fn read(bytes: &Bytes, depth: usize, most_attachments: usize) -> Result<Msgp
             _ => {}
         }
     }
-    if reader.at != bytes.len() {
+    if !walk.reader.is_done() {
         return Err(BadPacket::Msgpack);
     }
     let kind = kind.ok_or(BadPacket::PacketKind)?;
     let scope = Text::from(scope.ok_or(BadPacket::Payload)?);
-    Ok(MsgpackPacket { kind, scope, id, data, attachments: reader.attachments })
+    Ok(MsgpackPacket { kind, scope, id, data, attachments: walk.attachments })
 }
 
-struct MsgpackReader<'a> {
-    bytes: &'a Bytes,
-    at: usize,
+/// Turns items into JSON.
+struct Walk<'a> {
+    reader: MsgpackReader<'a>,
     attachments: Vec<Bytes>,
     most_attachments: usize,
 }
 
-impl MsgpackReader<'_> {
-    fn take(&mut self, length: usize) -> Result<&[u8], BadPacket> {
-        let end = self.at.checked_add(length).ok_or(BadPacket::Msgpack)?;
-        let taken = self.bytes.get(self.at..end).ok_or(BadPacket::Msgpack)?;
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, BadPacket> {
-        Ok(self.take(1)?[0])
-    }
-
-    /// A big-endian number of so many bytes, at most eight.
-    fn number(&mut self, width: usize) -> Result<u64, BadPacket> {
-        Ok(self.take(width)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    fn length(&mut self, width: usize) -> Result<usize, BadPacket> {
-        usize::try_from(self.number(width)?).map_err(|_| BadPacket::Msgpack)
-    }
-
-    /// How many fields a map has; `None` for what is no map.
-    fn map_head(&mut self) -> Result<Option<usize>, BadPacket> {
-        Ok(match self.byte()? {
-            head @ 0x80..=0x8f => Some(usize::from(head & 0x0f)),
-            0xde => Some(self.length(2)?),
-            0xdf => Some(self.length(4)?),
-            _ => None,
-        })
-    }
-
-    fn key(&mut self, out: &mut String) -> Result<(), BadPacket> {
-        match self.byte()? {
-            head @ 0xa0..=0xbf => out.push_str(self.text(usize::from(head & 0x1f))?),
-            head @ 0xd9..=0xdb => {
-                let length = self.length(1 << (head - 0xd9))?;
-                out.push_str(self.text(length)?);
-            }
-            _ => return Err(BadPacket::Msgpack),
-        }
-        Ok(())
-    }
-
-    fn text(&mut self, length: usize) -> Result<&str, BadPacket> {
-        std::str::from_utf8(self.take(length)?).map_err(|_| BadPacket::Msgpack)
-    }
-
+impl Walk<'_> {
     /// Writes the next value as JSON; false where it is JavaScript's `undefined`, which JSON writes as null.
     fn value(&mut self, out: &mut String, depth: usize) -> Result<bool, BadPacket> {
         let depth = depth.checked_sub(1).ok_or(BadPacket::Nesting)?;
-        let head = self.byte()?;
-        match head {
-            0x00..=0x7f => show(out, head),
-            0xe0..=0xff => show(out, head.cast_signed()),
-            0x80..=0x8f => self.map(out, usize::from(head & 0x0f), depth)?,
-            0x90..=0x9f => self.array(out, usize::from(head & 0x0f), depth)?,
-            0xa0..=0xbf => quote(out, self.text(usize::from(head & 0x1f))?),
-            0xc0 => out.push_str("null"),
-            0xc2 => out.push_str("false"),
-            0xc3 => out.push_str("true"),
-            0xc4..=0xc6 => {
-                let length = self.length(1 << (head - 0xc4))?;
-                self.attach(out, length)?;
-            }
-            0xc7..=0xc9 => {
-                let length = self.length(1 << (head - 0xc7))?;
-                self.extension(out, length, false)?;
-            }
-            0xca => {
-                let bits = u32::try_from(self.number(4)?).unwrap_or_default();
-                float(out, f64::from(f32::from_bits(bits)));
-            }
-            0xcb => float(out, f64::from_bits(self.number(8)?)),
-            0xcc..=0xcf => show(out, self.number(1 << (head - 0xcc))?),
-            0xd0..=0xd3 => {
-                let width = 1 << (head - 0xd0);
-                let shift = 64 - 8 * u32::try_from(width).unwrap_or(8);
-                show(out, (self.number(width)?.cast_signed() << shift) >> shift);
-            }
-            0xd4 => {
-                // What `undefined` is there, and nothing else.
-                if self.take(2)? != [0, 0] {
-                    return Err(BadPacket::Msgpack);
-                }
+        match self.reader.item()? {
+            MsgpackItem::Nil => out.push_str("null"),
+            MsgpackItem::Bool(is) => show(out, is),
+            MsgpackItem::Unsigned(number) => show(out, number),
+            MsgpackItem::Signed(number) => show(out, number),
+            MsgpackItem::Float(number) => float(out, number),
+            MsgpackItem::Text(text) => quote(out, text),
+            MsgpackItem::Binary(bytes) => self.attach(out, bytes)?,
+            MsgpackItem::Array(length) => self.array(out, length, depth)?,
+            MsgpackItem::Map(length) => self.map(out, length, depth)?,
+            // As `notepack.io` writes what MessagePack has no format for: `undefined`, dates, array buffers.
+            MsgpackItem::Extension { kind: 0, data: [0], is_fixed: true } => {
                 out.push_str("null");
                 return Ok(false);
             }
-            0xd5..=0xd8 => self.extension(out, 1 << (head - 0xd4), head == 0xd7)?,
-            0xd9..=0xdb => {
-                let length = self.length(1 << (head - 0xd9))?;
-                quote(out, self.text(length)?);
+            MsgpackItem::Extension { kind: 0, data: [_], is_fixed: true } => return Err(BadPacket::Msgpack),
+            MsgpackItem::Extension { kind: 0, data, is_fixed: true } if let Ok(ms) = data.try_into() => {
+                date(out, i64::from_be_bytes(ms));
             }
-            0xdc | 0xdd => {
-                let length = self.length(2 << (head - 0xdc))?;
-                self.array(out, length, depth)?;
-            }
-            0xde | 0xdf => {
-                let length = self.length(2 << (head - 0xde))?;
-                self.map(out, length, depth)?;
-            }
-            0xc1 => return Err(BadPacket::Msgpack),
+            MsgpackItem::Extension { kind: 0, data, .. } => self.attach(out, data)?,
+            MsgpackItem::Extension { .. } => return Err(BadPacket::Msgpack),
         }
         Ok(true)
     }
@@ -183,9 +107,8 @@ impl MsgpackReader<'_> {
             if !is_first {
                 out.push(',');
             }
-            let mut key = String::new();
-            self.key(&mut key)?;
-            quote(out, &key);
+            let MsgpackItem::Text(key) = self.reader.item()? else { return Err(BadPacket::Msgpack) };
+            quote(out, key);
             out.push(':');
             if self.value(out, depth)? {
                 is_first = false;
@@ -198,39 +121,36 @@ impl MsgpackReader<'_> {
         Ok(())
     }
 
-    fn attach(&mut self, out: &mut String, length: usize) -> Result<(), BadPacket> {
+    fn attach(&mut self, out: &mut String, bytes: &[u8]) -> Result<(), BadPacket> {
         if self.attachments.len() == self.most_attachments {
             return Err(BadPacket::TooManyAttachments);
         }
-        let bytes = Bytes::copy_from_slice(self.take(length)?);
         let _ = write!(out, "{{\"_placeholder\":true,\"num\":{}}}", self.attachments.len());
-        self.attachments.push(bytes);
-        Ok(())
-    }
-
-    /// Of extensions there are dates and array buffers.
-    fn extension(&mut self, out: &mut String, length: usize, is_date: bool) -> Result<(), BadPacket> {
-        if self.byte()? != 0 {
-            return Err(BadPacket::Msgpack);
-        }
-        if !is_date {
-            return self.attach(out, length);
-        }
-        let ms = self.number(8)?.cast_signed();
-        let date = u64::try_from(ms).ok().and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
-        // The year 9999 is the last that such a text can name.
-        match date.filter(|_| ms < 253_402_300_800_000) {
-            Some(date) => {
-                let _ = write!(out, "\"{}\"", humantime::format_rfc3339_millis(date));
-            }
-            None => out.push_str("null"),
-        }
+        self.attachments.push(Bytes::copy_from_slice(bytes));
         Ok(())
     }
 }
 
-fn show(out: &mut String, number: impl std::fmt::Display) {
-    let _ = write!(out, "{number}");
+impl From<Malformed> for BadPacket {
+    fn from(_: Malformed) -> BadPacket {
+        BadPacket::Msgpack
+    }
+}
+
+/// A date, from milliseconds since 1970.
+fn date(out: &mut String, ms: i64) {
+    let date = u64::try_from(ms).ok().and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+    // The year 9999 is the last that such a text can name.
+    match date.filter(|_| ms < 253_402_300_800_000) {
+        Some(date) => {
+            let _ = write!(out, "\"{}\"", humantime::format_rfc3339_millis(date));
+        }
+        None => out.push_str("null"),
+    }
+}
+
+fn show(out: &mut String, value: impl std::fmt::Display) {
+    let _ = write!(out, "{value}");
 }
 
 /// As JSON.stringify writes it, but for how it is rounded, which means the same.
@@ -249,7 +169,7 @@ mod tests {
     use super::*;
 
     fn of(bytes: &[u8]) -> Result<MsgpackPacket, BadPacket> {
-        read(&Bytes::copy_from_slice(bytes), 4, 2)
+        read(bytes, 4, 2)
     }
 
     /// `{type: 2, nsp: "/", data: DATA}`.
