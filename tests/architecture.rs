@@ -44,6 +44,64 @@ const ORDER: &[(&str, &[&str])] = &[
             "vocabulary msgpack",
         ],
     ),
+    (
+        "http",
+        &[
+            "layer",
+            "connection",
+            "config",
+            "failure host_pattern routed",
+            "authority chunked encoding error_page path",
+            "body facts field_line quality query refusal target",
+        ],
+    ),
+    (
+        "upstream",
+        &[
+            "process tunnel",
+            "health send",
+            "availability response_body",
+            "pool",
+            "config exchange rewrite",
+            "address connection upload",
+            "jitter metrics protocol slot socket",
+        ],
+    ),
+    (
+        "files",
+        &[
+            "metrics reply",
+            "precompress store",
+            "builds entry",
+            "site",
+            "conditional config disk media path previous range rules",
+        ],
+    ),
+    ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature"]),
+    (
+        "tls",
+        &[
+            "files",
+            "acceptor",
+            "metrics",
+            "handshake",
+            "fingerprint stream",
+            "certificates config self_signed",
+            "hello identity",
+        ],
+    ),
+    (
+        "realtime::hub",
+        &[
+            "client questions",
+            "directory publish",
+            "fanout reading resting",
+            "channel",
+            "config flusher mailboxes",
+            "direct_writer metrics policy",
+            "events outbox parts presence remedy sync",
+        ],
+    ),
 ];
 
 /// The folders of the protocols. Only `realtime/mod.rs` and `realtime/config.rs` know them.
