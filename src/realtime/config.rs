@@ -1,6 +1,8 @@
 //! The section `[realtime]`.
 
-use super::{entrance, hub, plain, pusher, socketio};
+use super::door::ProtocolConfig;
+use super::protocols::Protocols;
+use super::{entrance, hub};
 use crate::settings::Section;
 
 /// The section `[realtime]`.
@@ -11,35 +13,24 @@ pub struct Config {
     pub restarts: bool,
     pub entrance: entrance::Config,
     pub hub: hub::Config,
-    pub plain: plain::Config,
-    pub socketio: socketio::Config,
-    pub pusher: pusher::Config,
+    pub protocols: Protocols,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let entrance = entrance::Config::default();
-        Config {
-            restarts: false,
-            hub: hub::Config::default(),
-            plain: plain::Config::default(),
-            socketio: socketio::Config::at(&entrance.path),
-            pusher: pusher::Config::default(),
-            entrance,
-        }
+        Config { restarts: false, hub: hub::Config::default(), protocols: Protocols::at(&entrance.path), entrance }
     }
 }
 
 impl Config {
     pub fn read(section: &Section) -> Config {
         let entrance = entrance::Config::read(section);
-        let pusher = pusher::Config::read(section);
+        let protocols = Protocols::read(section, &entrance.path);
         Config {
             restarts: section.value("restarts", false),
-            hub: hub::Config { demands: pusher.demands(), parts: pusher.parts(), ..hub::Config::read(section) },
-            plain: plain::Config::read(&section.section("plain")),
-            socketio: socketio::Config::read(section, &entrance.path),
-            pusher,
+            hub: hub::Config { demands: protocols.demands(), parts: protocols.parts(), ..hub::Config::read(section) },
+            protocols,
             entrance,
         }
     }

@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use super::entrance::Entrance;
 use super::hub::Hub;
+use super::hub::parts::Part;
+use super::hub::policy::Demand;
 use super::session::Sessions;
 use crate::callbacks::App;
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response, ResponseFuture};
+use crate::settings::Section;
 use crate::telemetry::Registry;
 
 /// The way in for clients of one protocol.
 pub trait Door: Send + Sync + Sized + 'static {
     /// The protocol's section of the config.
-    type Config;
+    type Config: ProtocolConfig;
+
+    /// The door as `config` has it, built on what all doors share.
+    fn new(config: &Self::Config, ground: &mut Ground<'_>) -> Self;
 
     /// What `request` means here; `None` where it is not this protocol's. Doors are asked in the order of their list, and
     /// for every request of the site: what is not theirs should cost next to nothing.
@@ -26,6 +32,25 @@ pub trait Door: Send + Sync + Sized + 'static {
 
     /// Takes over another section (SIGHUP). Clients that are in stay; new ones are under the new settings.
     fn reload(&self, config: &Self::Config);
+}
+
+/// A protocol's part of `[realtime]`.
+pub trait ProtocolConfig: Sized {
+    /// That of a file which says nothing of it, where the hub is at the path `hub`.
+    fn at(hub: &str) -> Self;
+
+    /// Reads it out of `[realtime]`.
+    fn read(realtime: &Section, hub: &str) -> Self;
+
+    /// What the protocol needs of the hub's channels, whatever their policies say. Default nothing.
+    fn demands(&self) -> Vec<Demand> {
+        Vec::new()
+    }
+
+    /// Whose channels are whose, where several that know nothing of each other share the hub. Default nobody's.
+    fn parts(&self) -> Vec<Part> {
+        Vec::new()
+    }
 }
 
 /// A request that a door has taken for its own, with what it found out about it: the answer is by the same config.

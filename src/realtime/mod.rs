@@ -1,7 +1,7 @@
 //! River 2: WebSockets and their kin, from the upgrade to the hub.
 //!
-//! Each protocol is a folder with a [`Door`](crate::realtime::door::Door); all of them are in the list in
-//! [`Realtime::new`](crate::realtime::Realtime::new). Every client passes the [`Entrance`](crate::realtime::entrance::Entrance).
+//! Each protocol is a folder with a [`Door`](crate::realtime::door::Door); all of them are in the list
+//! `protocols.rs`. Every client passes the [`Entrance`](crate::realtime::entrance::Entrance).
 //! Behind it a [`Session`](crate::realtime::session::Session) holds together how frames travel
 //! ([`link`](crate::realtime::link)), how the client speaks ([`dialect`](crate::realtime::dialect)) and who hears what
 //! ([`hub`](crate::realtime::hub)).
@@ -26,6 +26,7 @@ pub mod vocabulary;
 mod app_authorizer;
 mod config;
 mod drain;
+mod protocols;
 mod sweeper;
 mod token_authorizer;
 
@@ -40,6 +41,7 @@ use self::entrance::Entrance;
 use self::entrance::authorizer::Authorizer;
 use self::entrance::token::Tokens;
 use self::hub::Hub;
+use self::protocols::Protocols;
 use self::session::Sessions;
 use self::token_authorizer::TokenAuthorizer;
 use self::vocabulary::Moment;
@@ -54,7 +56,7 @@ pub struct Realtime {
     hub: Arc<Hub>,
     entrance: Arc<Entrance>,
     sessions: Sessions,
-    doors: Doors<Config>,
+    doors: Doors<Protocols>,
     /// Whether clients are told at a drain that this is a restart.
     restarts: Live<bool>,
 }
@@ -76,11 +78,7 @@ impl Realtime {
         let sessions = Sessions::new(&hub, &drain, registry);
         let ground =
             &mut Ground { hub: &hub, entrance: &entrance, sessions: &sessions, app: &app, drain: &drain, registry };
-        // Every path below the hub's own may name a channel of the plain door: it comes last.
-        let doors = Doors::<Config>::default()
-            .with(socketio::SocketIoDoor::new(&config.socketio, ground), |config| &config.socketio)
-            .with(pusher::PusherDoor::new(&config.pusher, ground), |config| &config.pusher)
-            .with(plain::PlainDoor::new(&config.plain, ground), |config| &config.plain);
+        let doors = config.protocols.doors(ground);
         Realtime { hub, entrance, sessions, doors, restarts }
     }
 
@@ -110,7 +108,7 @@ impl Realtime {
     pub fn reload(&self, config: &Config) {
         self.hub.reload(config.hub.clone(), Moment::now().instant);
         self.entrance.reload(&config.entrance);
-        self.doors.reload(config);
+        self.doors.reload(&config.protocols);
         self.restarts.set(config.restarts);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::realtime::door::ProtocolConfig;
 use crate::realtime::vocabulary::Channel;
 use crate::settings::{Section, keywords};
 
@@ -48,8 +49,13 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    pub fn read(section: &Section) -> Config {
+impl ProtocolConfig for Config {
+    fn at(_hub: &str) -> Config {
+        Config::default()
+    }
+
+    fn read(realtime: &Section, _hub: &str) -> Config {
+        let section = realtime.section("plain");
         let default = Config::default();
         let name: Option<String> = section.optional("channel");
         let channel = name.and_then(|name| match Channel::new(&name) {

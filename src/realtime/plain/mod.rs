@@ -51,15 +51,6 @@ pub struct PlainDoor {
 }
 
 impl PlainDoor {
-    pub fn new(config: &Config, ground: &Ground) -> PlainDoor {
-        PlainDoor {
-            entrance: Arc::clone(ground.entrance),
-            sessions: ground.sessions.clone(),
-            hub: Arc::clone(ground.hub),
-            plain: Live::new(Plain::new(config.clone())),
-        }
-    }
-
     /// Answers a request: an upgrade, or one of the one-way doors.
     ///
     /// # Errors
@@ -102,6 +93,15 @@ impl PlainDoor {
 
 impl Door for PlainDoor {
     type Config = Config;
+
+    fn new(config: &Config, ground: &mut Ground) -> PlainDoor {
+        PlainDoor {
+            entrance: Arc::clone(ground.entrance),
+            sessions: ground.sessions.clone(),
+            hub: Arc::clone(ground.hub),
+            plain: Live::new(Plain::new(config.clone())),
+        }
+    }
 
     fn find(self: &Arc<Self>, request: &Request) -> Option<Found> {
         let entrance = self.entrance.config();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::hook::Hook;
 use super::key::AppKey;
 use super::name;
+use crate::realtime::door::ProtocolConfig;
 use crate::realtime::hub::parts::Part;
 use crate::realtime::hub::policy::{Allowed, Demand};
 use crate::settings::{Pattern, Section, Size, keywords};
@@ -19,12 +20,16 @@ pub struct Config {
     pub apps: Vec<AppConfig>,
 }
 
-impl Config {
-    /// Reads the sections `pusher` of `section`.
-    pub fn read(section: &Section) -> Config {
+impl ProtocolConfig for Config {
+    /// No app: the dialect is not spoken.
+    fn at(_hub: &str) -> Config {
+        Config::default()
+    }
+
+    fn read(realtime: &Section, _hub: &str) -> Config {
         let mut config = Config::default();
         let (mut ids, mut keys, mut prefixes) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for section in section.sections("pusher") {
+        for section in realtime.sections("pusher") {
             let app = AppConfig::read(&section, config.apps.is_empty());
             if !ids.insert(app.id.clone()) {
                 section.problem("id", format!("there are two apps with the id {:?}", app.id), None);
@@ -43,12 +48,12 @@ impl Config {
     }
 
     /// Whose channels are whose, where there are several apps.
-    pub fn parts(&self) -> Vec<Part> {
+    fn parts(&self) -> Vec<Part> {
         if self.apps.len() > 1 { self.apps.iter().map(AppConfig::part).collect() } else { Vec::new() }
     }
 
     /// What the apps need of the hub's channels.
-    pub fn demands(&self) -> Vec<Demand> {
+    fn demands(&self) -> Vec<Demand> {
         self.apps.iter().flat_map(AppConfig::demands).collect()
     }
 }

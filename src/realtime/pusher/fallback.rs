@@ -12,14 +12,12 @@ use http_body_util::{BodyExt, Limited};
 
 use super::machine::Code;
 use super::route::Fallback;
-use super::socket::version;
 use super::sockjs::{self, SockJsSession};
-use super::{DIALECT, PusherDoor};
+use super::PusherDoor;
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::cors::Cors;
-use crate::realtime::entrance::{self, AuthorizeAt, facts};
-use crate::realtime::vocabulary::{Frame, Moment};
-use crate::shares::Holder;
+use crate::realtime::entrance::{self, facts};
+use crate::realtime::vocabulary::Frame;
 
 /// What tells sessions apart: the client chooses its session's name, so whose it is counts too.
 pub type SessionKey = (IpAddr, String, String);
@@ -79,27 +77,8 @@ impl PusherDoor {
         facts: Facts,
         id: SessionKey,
     ) -> Result<Opened, Failure> {
-        let app = version(request.uri.query()).and_then(|()| self.apps.by_key(&id.1).ok_or(Code::NoApp));
-        let app = match app {
-            Ok(app) => app,
-            Err(code) => return Ok(Opened::Refused(code)),
-        };
-        let when = AuthorizeAt::UpgradeWithoutChannel;
-        let admitted = self.entrance.admit(config, request, &facts, DIALECT, when).await;
-        let admitted = match admitted.map_err(Failure::from) {
-            Ok(admitted) => admitted,
-            Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => {
-                return Ok(Opened::Refused(Code::Unauthorised(failure.reason.as_ref().into())));
-            }
-            Err(failure) => return Err(failure),
-        };
-        let machine = match app.connect(
-            admitted.client.id(),
-            Holder::of(facts.client),
-            self.free_places(config),
-            Moment::now(),
-        ) {
-            Ok(machine) => machine,
+        let (admitted, machine) = match self.admit(config, request, &facts, &id.1, Ok(())).await? {
+            Ok(both) => both,
             Err(code) => return Ok(Opened::Refused(code)),
         };
         let overlap = || Failure::client(StatusCode::CONFLICT, "This session is just being opened.");

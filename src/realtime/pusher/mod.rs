@@ -54,29 +54,6 @@ pub struct PusherDoor {
 }
 
 impl PusherDoor {
-    /// Builds the apps of `config` and starts their webhooks.
-    pub fn new(config: &Config, ground: &mut Ground) -> PusherDoor {
-        let apps = Arc::new(Apps::new(config));
-        apps.register(ground.registry);
-        let webhooks = Webhooks::start(
-            Arc::clone(&apps),
-            ground.hub,
-            Arc::clone(ground.app),
-            ground.drain.clone(),
-            ground.registry,
-        );
-        PusherDoor {
-            entrance: Arc::clone(ground.entrance),
-            sessions: ground.sessions.clone(),
-            hub: Arc::clone(ground.hub),
-            app: Arc::clone(ground.app),
-            drain: ground.drain.clone(),
-            apps,
-            webhooks,
-            fallbacks: Arc::default(),
-        }
-    }
-
     /// How many places the hub has left for a client that has one of them already; `None` where one app has it alone.
     fn free_places(&self, config: &entrance::Config) -> Option<usize> {
         self.apps.are_several().then(|| self.entrance.free_places(config) + 1)
@@ -106,6 +83,29 @@ impl PusherDoor {
 
 impl Door for PusherDoor {
     type Config = Config;
+
+    /// Builds the apps of `config` and starts their webhooks.
+    fn new(config: &Config, ground: &mut Ground) -> PusherDoor {
+        let apps = Arc::new(Apps::new(config));
+        apps.register(ground.registry);
+        let webhooks = Webhooks::start(
+            Arc::clone(&apps),
+            ground.hub,
+            Arc::clone(ground.app),
+            ground.drain.clone(),
+            ground.registry,
+        );
+        PusherDoor {
+            entrance: Arc::clone(ground.entrance),
+            sessions: ground.sessions.clone(),
+            hub: Arc::clone(ground.hub),
+            app: Arc::clone(ground.app),
+            drain: ground.drain.clone(),
+            apps,
+            webhooks,
+            fallbacks: Arc::default(),
+        }
+    }
 
     fn find(self: &Arc<Self>, request: &Request) -> Option<Found> {
         if self.apps.is_empty() {

@@ -74,12 +74,16 @@ impl PusherRoute {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realtime::door::ProtocolConfig;
     use crate::realtime::pusher::Config;
     use crate::settings;
 
     fn apps(more: &str) -> Apps {
         let source = format!("[[pusher]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n{more}");
-        Apps::new(&settings::read("test", &source, Config::read).unwrap_or_else(|problems| panic!("{problems}")))
+        Apps::new(
+            &settings::read("test", &source, |root| Config::read(root, "/api/ws"))
+                .unwrap_or_else(|problems| panic!("{problems}")),
+        )
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! `/app/KEY`: from an upgrade to a session, or to the protocol's own word for why not.
 #![expect(clippy::disallowed_methods, reason = "sessions and refusing sockets hold guards")]
 
+use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
-use super::machine::{Code, refusal};
+use super::machine::{Code, Machine, refusal};
 use super::{DIALECT, PusherDoor};
 use crate::drain::Guard;
 use crate::http::query::parameter;
-use crate::http::{Failure, Request, Response};
-use crate::realtime::entrance::{self, AuthorizeAt, facts};
+use crate::http::{Facts, Failure, Request, Response};
+use crate::realtime::entrance::{self, Admitted, AuthorizeAt, facts};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
 use crate::realtime::vocabulary::Moment;
 use crate::shares::Holder;
@@ -39,41 +40,12 @@ impl PusherDoor {
         self.entrance.check_origin(&config.origins, &request.headers, &facts)?;
         let response = offer.accept(offer.protocols().next());
         let agreed = offer.agreed().cloned();
-        let reject = |upgrade, code| {
-            let guard = self.drain.guard();
-            tokio::spawn(close_with(upgrade, code, offer.agreed().cloned(), config.websocket, guard));
-        };
-        let app =
-            path.and_then(|()| version(request.uri.query())).and_then(|()| self.apps.by_key(key).ok_or(Code::NoApp));
-        let app = match app.and_then(|app| app.closed().map_or(Ok(app), Err)) {
-            Ok(app) => app,
-            Err(code) => {
-                self.entrance.rejections().count("pusher");
-                reject(upgrade, code);
-                return Ok(response);
-            }
-        };
-        let when = AuthorizeAt::UpgradeWithoutChannel;
-        let admitted = self.entrance.admit(config, &request, &facts, DIALECT, when).await;
-        let admitted = match admitted.map_err(Failure::from) {
-            Ok(admitted) => admitted,
+        let (admitted, machine) = match self.admit(config, &request, &facts, key, path).await? {
+            Ok(both) => both,
             // A status would have it come back for ever.
-            Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => {
-                reject(upgrade, Code::Unauthorised(failure.reason.as_ref().into()));
-                return Ok(response);
-            }
-            Err(failure) => return Err(failure),
-        };
-        let machine = match app.connect(
-            admitted.client.id(),
-            Holder::of(facts.client),
-            self.free_places(config),
-            Moment::now(),
-        ) {
-            Ok(machine) => machine,
             Err(code) => {
-                self.entrance.rejections().count("pusher");
-                reject(upgrade, code);
+                let guard = self.drain.guard();
+                tokio::spawn(close_with(upgrade, code, agreed, config.websocket, guard));
                 return Ok(response);
             }
         };
@@ -81,10 +53,48 @@ impl PusherDoor {
         tokio::spawn(session.open(upgrade, agreed, config.websocket));
         Ok(response)
     }
+
+    /// Lets a client of the app with this `key` in, if `path` is right: its place, and its machine. Else the code by
+    /// which the client learns why not.
+    ///
+    /// # Errors
+    /// For who may come back: 503.
+    pub(super) async fn admit(
+        &self,
+        config: &entrance::Config,
+        request: &Parts,
+        facts: &Facts,
+        key: &str,
+        path: Result<(), Code>,
+    ) -> Result<Result<(Admitted, Machine), Code>, Failure> {
+        let refused = |code| {
+            self.entrance.rejections().count("pusher");
+            Ok(Err(code))
+        };
+        let app =
+            path.and_then(|()| version(request.uri.query())).and_then(|()| self.apps.by_key(key).ok_or(Code::NoApp));
+        let app = match app.and_then(|app| app.closed().map_or(Ok(app), Err)) {
+            Ok(app) => app,
+            Err(code) => return refused(code),
+        };
+        let when = AuthorizeAt::UpgradeWithoutChannel;
+        let admitted = match self.entrance.admit(config, request, facts, DIALECT, when).await.map_err(Failure::from) {
+            Ok(admitted) => admitted,
+            Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => {
+                return Ok(Err(Code::Unauthorised(failure.reason.as_ref().into())));
+            }
+            Err(failure) => return Err(failure),
+        };
+        let (id, holder) = (admitted.client.id(), Holder::of(facts.client));
+        match app.connect(id, holder, self.free_places(config), Moment::now()) {
+            Ok(machine) => Ok(Ok((admitted, machine))),
+            Err(code) => refused(code),
+        }
+    }
 }
 
 /// The version that the client speaks must be one of ours.
-pub fn version(query: Option<&str>) -> Result<(), Code> {
+fn version(query: Option<&str>) -> Result<(), Code> {
     let version = parameter(query, "protocol").ok_or(Code::NoVersion)?;
     let version: u32 = version.parse().map_err(|_| Code::BadVersion)?;
     if VERSIONS.contains(&version) { Ok(()) } else { Err(Code::UnsupportedVersion) }

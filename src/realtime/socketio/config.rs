@@ -3,6 +3,7 @@
 use super::engineio::transport;
 use super::machine;
 use crate::http::path::misspelt;
+use crate::realtime::door::ProtocolConfig;
 use crate::realtime::entrance::origin::Origins;
 use crate::settings::Section;
 
@@ -16,17 +17,16 @@ pub struct Config {
     pub endpoints: Vec<EndpointConfig>,
 }
 
-impl Config {
-    /// That of a file that names no endpoint, where the hub is at `hub`.
-    pub fn at(hub: &str) -> Config {
+impl ProtocolConfig for Config {
+    /// One endpoint.
+    fn at(hub: &str) -> Config {
         Config { endpoints: vec![EndpointConfig::at(hub)] }
     }
 
-    /// Reads the sections `socketio` of `section`.
-    pub fn read(section: &Section, hub: &str) -> Config {
+    fn read(realtime: &Section, hub: &str) -> Config {
         // An empty list means none, as nothing means the default.
-        let sections = section.sections("socketio");
-        match section.has("socketio") {
+        let sections = realtime.sections("socketio");
+        match realtime.has("socketio") {
             true => Config { endpoints: sections.iter().map(|section| EndpointConfig::read(section, hub)).collect() },
             false => Config::at(hub),
         }

@@ -67,8 +67,10 @@ impl Endpoint {
     }
 }
 
-impl SocketIoDoor {
-    pub fn new(config: &Config, ground: &mut Ground) -> SocketIoDoor {
+impl Door for SocketIoDoor {
+    type Config = Config;
+
+    fn new(config: &Config, ground: &mut Ground) -> SocketIoDoor {
         let recovered = Metrics::new(ground.registry);
         let transports = transport::Metrics::new(ground.registry.sub_registry_with_prefix("realtime"));
         SocketIoDoor {
@@ -86,10 +88,6 @@ impl SocketIoDoor {
             recovered,
         }
     }
-}
-
-impl Door for SocketIoDoor {
-    type Config = Config;
 
     fn find(self: &Arc<Self>, request: &Request) -> Option<Found> {
         let endpoints = self.endpoints.get();
