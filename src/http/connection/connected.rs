@@ -26,6 +26,8 @@ pub struct Connected {
     answered: AtomicU64,
     /// The last request of the connection is this one by number, and it is refused.
     refused: OnceLock<(u64, Refusal)>,
+    /// The answer that comes next is to a request of HTTP/1.0.
+    http10: AtomicBool,
     upgrade: Upgrade,
 }
 
@@ -53,6 +55,7 @@ impl Connected {
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             refused: OnceLock::new(),
+            http10: AtomicBool::new(false),
             upgrade: Upgrade::default(),
         }
     }
@@ -100,6 +103,16 @@ impl Connected {
 
     pub fn refusal(&self, number: u64) -> Option<Refusal> {
         self.refused.get().filter(|(refused, _)| *refused == number).map(|(_, refusal)| *refusal)
+    }
+
+    /// The request that hyper has just shown is of HTTP/1.0.
+    pub fn expect_http10(&self) {
+        self.http10.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next answer is to such a request; asked once. Both sides are polled by the connection's task.
+    pub fn takes_http10(&self) -> bool {
+        self.http10.load(Ordering::Relaxed) && self.http10.swap(false, Ordering::Relaxed)
     }
 
     /// The request by this number asks for an upgrade.

@@ -1,5 +1,6 @@
 //! Finding the facts of one request, and deleting what it says about itself.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use http::header::HOST;
@@ -51,7 +52,7 @@ pub fn find(request: &mut Request, connected: &Connected) -> Found {
 /// The name that `request` is for: from one place, or from two that agree.
 ///
 /// # Errors
-/// Where there is none, or more than one, or one that is malformed.
+/// Where HTTP/1.1 has none, or there is more than one, or one that is malformed.
 fn name_of(request: &Request, connected: &Connected) -> Result<Authority, Refusal> {
     let scheme = connected.scheme();
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -66,11 +67,26 @@ fn name_of(request: &Request, connected: &Connected) -> Result<Authority, Refusa
             let text = text.as_str().as_bytes();
             return connected.authority(text, || authority::parse(text, &scheme));
         }
+        // RFC 9112 section 3.2 demands it of HTTP/1.1 alone: health checks of balancers and old tools have none.
+        (None, named) if request.version() <= Version::HTTP_10 => return unnamed(named, connected),
         (None, _) => return Err(Refusal::HostMissing),
     };
     match uri.authority() {
         None => Ok(named),
         Some(other) if authority::parse(other.as_str().as_bytes(), &scheme)? == named => Ok(named),
         Some(_) => Err(Refusal::HostDiffers),
+    }
+}
+
+/// The name of a request without `Host`: the one in its target, or the address that the client came to.
+fn unnamed(named: Option<&Authority>, connected: &Connected) -> Result<Authority, Refusal> {
+    let scheme = connected.scheme();
+    match named {
+        Some(named) => authority::parse(named.as_str().as_bytes(), &scheme),
+        None => {
+            // Without the zone that a link-local one may have.
+            let local = SocketAddr::new(connected.peer.local.ip(), connected.peer.local.port());
+            authority::parse(local.to_string().as_bytes(), &scheme)
+        }
     }
 }

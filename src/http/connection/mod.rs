@@ -7,6 +7,7 @@ pub mod http2;
 mod connected;
 mod facts;
 mod forwarded;
+mod http10;
 mod stall;
 mod upload;
 
@@ -25,6 +26,8 @@ use tower::Service;
 
 pub use connected::Connected;
 pub use upload::BodyOutcome;
+
+use http10::Http10;
 
 use super::body::BodyError;
 use super::{Body, Refusal, Request, Response, Settings};
@@ -45,8 +48,15 @@ where
     let shared = Arc::clone(&connected);
     let service = service_fn(move |request| {
         let under_way = UnderWay(Arc::clone(&shared));
+        let http10 = Http10::of(&request);
         let answer = service.clone().call(admit(request, &shared));
-        async move { answer.await.map(|answer| answer.map(|body| Outgoing { body, _under_way: under_way })) }
+        async move {
+            let Ok(mut answer) = answer.await;
+            if let Some(http10) = http10 {
+                http10.close_where_needed(&mut answer);
+            }
+            Ok::<_, Infallible>(answer.map(|body| Outgoing { body, _under_way: under_way }))
+        }
     });
     if is_http2 {
         http2::serve(stream, connected, service, drain).await;
@@ -68,6 +78,9 @@ fn admit(request: http::Request<Incoming>, connected: &Arc<Connected>) -> Reques
     let number = connected.ask();
     let mut request = request.map(Body::Incoming);
     let refusal = connected.refusal(number);
+    if request.version() == http::Version::HTTP_10 {
+        connected.expect_http10();
+    }
     // hyper takes any `Upgrade` for one; the guard has looked closer.
     if request.version() < http::Version::HTTP_2 && !connected.is_upgrade(number) {
         request.extensions_mut().remove::<OnUpgrade>();

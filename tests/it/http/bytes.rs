@@ -151,7 +151,6 @@ async fn hosts_that_are_none_or_two() {
     all_refused(requests).await;
     refused(&[
         (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.0\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: site.test\r\nHost: evil.test\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: site.test\r\nHost: site.test\r\n\r\n", 400),
         (b"GET http://site.test/ HTTP/1.1\r\n\r\n", 400),

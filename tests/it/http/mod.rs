@@ -8,6 +8,7 @@
 //! - `forwarded`: what the app hears of a client is what the door knows of it; only a trusted proxy may know better.
 //! - `heads`: HEAD is answered as GET is, length and all, but for the content: by whoever answers, over HTTP/1.1 and
 //!   HTTP/2.
+//! - `http10`: clients of HTTP/1.0 are served, as health checks of balancers are, and told when the connection closes.
 //! - `paths`: a rule that chooses by path cannot be read around, however the path is spelt; the app gets it in a
 //!   spelling that means to it what it meant to the door.
 //! - `proxy`: what is not the hub's goes to the app.
@@ -21,6 +22,7 @@ mod bytes;
 mod canonical;
 mod forwarded;
 mod heads;
+mod http10;
 mod paths;
 mod proxy;
 mod timeouts;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::head::Limits;
 use super::request_validator::{RequestValidator, Then, Verdict, stand_in};
 use crate::http::connection::Connected;
+use crate::http::connection::http10::StatusLine;
 use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
 use crate::http::{Config, Refusal};
@@ -39,6 +40,9 @@ pub struct Guarded {
     timer: LazyTimer,
     stall: Stall,
     lingering: Option<Instant>,
+    status_line: StatusLine,
+    /// hyper has handed over all that it holds: what it writes next begins something new.
+    is_flushed: bool,
 }
 
 /// Why nothing more is read.
@@ -74,6 +78,8 @@ impl Guarded {
             waiting: Waiting::No,
             timer: LazyTimer::default(),
             lingering: None,
+            status_line: StatusLine::default(),
+            is_flushed: true,
         }
     }
 
@@ -204,6 +210,28 @@ impl Guarded {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes `slices`, the head of an answer to HTTP/1.0 in the form of HTTP/1.1.
+    fn poll_write_slices(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.connected.takes_http10() && self.is_flushed {
+            self.status_line.expect();
+        }
+        let first = slices.first().map(|slice| &**slice).unwrap_or_default();
+        let written = match self.status_line.replaced(first) {
+            None => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+            Some(version) => {
+                let rest = IoSlice::new(&first[version.len()..]);
+                let slices: Vec<_> =
+                    [IoSlice::new(version), rest].into_iter().chain(slices[1..].iter().copied()).collect();
+                Pin::new(&mut self.stream).poll_write_vectored(context, &slices)
+            }
+        };
+        if let Poll::Ready(Ok(length)) = written {
+            self.is_flushed = false;
+            self.status_line.wrote(length);
+        }
+        self.stall.watch(context, written, |length| *length)
+    }
+
     /// Takes over how an upgrade was answered.
     fn settle_upgrade(&mut self) {
         if self.guard.is_upgrading()
@@ -253,9 +281,7 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.stall.watch(context, written, |length| *length)
+        self.get_mut().poll_write_slices(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -263,9 +289,7 @@ impl AsyncWrite for Guarded {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.stall.watch(context, written, |length| *length)
+        self.get_mut().poll_write_slices(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -274,6 +298,7 @@ impl AsyncWrite for Guarded {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.is_flushed = true;
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
         this.stall.watch_flush(context, flushed)
     }
