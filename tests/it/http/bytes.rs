@@ -201,6 +201,7 @@ async fn targets_with_characters_of_two_meanings() {
 async fn versions_and_methods() {
     refused(&[
         (b"GET /x\r\n\r\n", 400),
+        (b"GET /x\r\n", 400),
         (b"GET /x HTTP/1.2\r\nHost: site.test\r\n\r\n", 505),
         (b"GET /x HTTP/2.0\r\nHost: site.test\r\n\r\n", 505),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
@@ -222,6 +223,22 @@ async fn versions_and_methods() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_no_request_is_refused_before_its_head_ends() {
+    let (app, door) = bench().await;
+    // Nothing more comes, and nothing is awaited: HTTP/0.9 had no more than its line.
+    for (line, status) in
+        [("GET /v", 400), ("GET", 400), ("GET /v HTTP/1.2", 505), ("GET /v HTTP/0.9", 505), ("GET /v http/1.1", 400)]
+    {
+        let answer = wire::exchange(door.http(), format!("{line}\r\n")).await;
+        assert_eq!(wire::status(&answer), status, "{line:?} got {answer}");
+        door.wait_for_log(|logged| {
+            logged["target"] == "access" && logged["status"] == status && !logged["client"].is_null()
+        });
+    }
+    assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
 async fn a_405_says_what_is_allowed() {
     let (_app, door) = bench().await;
     let answer = wire::exchange(door.http(), "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").await;
@@ -236,13 +253,6 @@ async fn other_expectations() {
         (get("Expect: 100-continue\r\nExpect: x\r\n"), 417),
     ])
     .await;
-}
-
-#[tokio::test]
-async fn a_body_of_unknown_length_with_get() {
-    let chunked = "Transfer-Encoding: chunked\r\n";
-    let head = format!("HEAD /x HTTP/1.1\r\nHost: site.test\r\n{chunked}\r\n0\r\n\r\n").into_bytes();
-    all_refused([([get(chunked), b"5\r\nhello\r\n0\r\n\r\n".to_vec()].concat(), 411), (head, 411)]).await;
 }
 
 #[tokio::test]

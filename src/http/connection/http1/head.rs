@@ -69,6 +69,11 @@ impl Scan {
                 (true, false) if end < limits.head => return Ok(Some(end + 1)),
                 (true, false) => return Err(Refusal::HeadTooLarge),
                 (false, true) if line.len() > limits.target + LINE_ROOM => return Err(Refusal::TargetTooLong),
+                // At once: after a line of HTTP/0.9 nothing else comes.
+                (false, true) if !has_version(line) => {
+                    read_request_line(line, limits)?;
+                    return Err(Refusal::RequestLine);
+                }
                 (false, _) => self.lines += 1,
             }
             if self.lines > limits.headers + 1 {
@@ -120,6 +125,11 @@ impl Head {
         }
         fields.judge(is_http_11)
     }
+}
+
+/// True for a request line whose end is one of a version that is spoken here.
+fn has_version(line: &[u8]) -> bool {
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
 /// Says whether it is HTTP/1.1 (and not 1.0).
