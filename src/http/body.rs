@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 
@@ -28,6 +28,47 @@ impl Body {
         B::Error: Into<BodyError>,
     {
         Body::Boxed(Box::pin(body.map_err(Into::into)))
+    }
+}
+
+impl Body {
+    /// The same body, [`Empty`](Body::Empty) where it ends before its first byte. Where it does not say of itself whether
+    /// it has any, its first piece is waited for: over HTTP/2 its end may come by itself, in a frame without data.
+    pub async fn unless_empty(mut self) -> Body {
+        if self.is_end_stream() || self.size_hint().lower() > 0 {
+            return self;
+        }
+        loop {
+            match self.frame().await {
+                None => return Body::Empty,
+                Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+                // A body that broke off is not empty: whoever reads it is told.
+                Some(first) => return Body::Boxed(Box::pin(Begun { first: Some(first), rest: self })),
+            }
+        }
+    }
+}
+
+/// A body whose first piece was taken off already.
+struct Begun {
+    first: Option<Result<Frame<Bytes>, BodyError>>,
+    rest: Body,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match this.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut this.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
     }
 }
 

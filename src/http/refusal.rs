@@ -57,8 +57,6 @@ refusals! {
     BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large" "The body is larger than is accepted here.",
     BodyTimeout = REQUEST_TIMEOUT "body_timeout" "The body did not arrive in time.",
     HeadTimeout = REQUEST_TIMEOUT "head_timeout" "The request did not arrive in time.",
-    /// GET or HEAD with a body of unknown length: some behind the door would drop it, some would take it for a request.
-    LengthRequired = LENGTH_REQUIRED "length_required" "A body with this method needs a Content-Length.",
     Expectation = EXPECTATION_FAILED "expectation" "Only the expectation \"100-continue\" is understood.",
     UpgradeWithBody = BAD_REQUEST "upgrade_with_body" "An upgrade must not have a body.",
     /// Bytes after an upgrade's head and before the answer to it.

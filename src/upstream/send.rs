@@ -47,6 +47,11 @@ pub struct ExchangeDone {
 /// [`Failure`] with 502, 503 or 504, or 400 when the request itself breaks off.
 pub async fn send(availability: &Availability, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
+    // Those that usually have a body need not be waited for: without one they are framed as if they had.
+    let body = match parts.method {
+        Method::POST | Method::PUT | Method::PATCH => body,
+        _ => body.unless_empty().await,
+    };
     let answered = journey(availability, &parts, body, None).await?;
     respond(answered, &parts)
 }

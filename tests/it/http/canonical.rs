@@ -135,6 +135,19 @@ async fn chunk_extensions_and_trailers_are_dropped() {
 }
 
 #[tokio::test]
+async fn a_body_of_unknown_length_goes_on_with_any_method_and_none_where_it_is_empty() {
+    let bench = bench("").await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let head = format!("{method} / HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let heard = bench.sends(&format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
+        assert_eq!(values(&heard, "transfer-encoding"), ["chunked"], "{heard}");
+        assert!(heard.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{heard}");
+        let heard = bench.sends(&format!("{head}0\r\n\r\n")).await;
+        assert!(values(&heard, "transfer-encoding").is_empty() && heard.ends_with("\r\n\r\n"), "{heard}");
+    }
+}
+
+#[tokio::test]
 async fn a_leading_empty_line_is_forgiven() {
     let bench = bench("").await;
     let heard = bench.sends("GET /a HTTP/1.1\r\nHost: site.test\r\n\r\n").await;

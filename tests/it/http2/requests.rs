@@ -193,11 +193,52 @@ async fn data_after_a_length_of_nothing_goes_nowhere() {
 }
 
 #[tokio::test]
-async fn a_get_with_a_body_of_unknown_length_is_refused() {
+async fn an_end_in_a_frame_without_data_is_no_body() {
     let bench = bench("").await;
-    let mut connection = bench.site.connect(&[]).await;
-    connection.send(HEADERS, frames::END_HEADERS, 1, &frames::block(GET)).await;
-    assert_eq!(connection.outcome(1).await, Outcome::Status(411));
+    let mut connection = bench.site.connect(&[(1, 0)]).await;
+    for (number, method) in ["GET", "HEAD", "DELETE", "OPTIONS", "PURGE"].iter().enumerate() {
+        let stream = 2 * number as u32 + 1;
+        let fields = with(&[(":method", method)], &[]);
+        connection.send(HEADERS, frames::END_HEADERS, stream, &frames::block(&fields)).await;
+        // Perhaps in several; the last is its end.
+        connection.send(frames::DATA, 0, stream, &[]).await;
+        connection.send(frames::DATA, frames::END_STREAM, stream, &[]).await;
+        assert_eq!(connection.outcome(stream).await, Outcome::Status(200), "{method}");
+        let head = bench.heads.lock().unwrap().pop().expect("the app heard it").to_lowercase();
+        assert!(head.starts_with(&format!("{} / http/1.1", method.to_lowercase())), "{head}");
+        assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_goes_on_whole_with_any_method() {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&bodies);
+    let app = RawApp::start(move |mut asked: Asked| {
+        let kept = Arc::clone(&kept);
+        async move {
+            assert_eq!(asked.header("transfer-encoding"), "chunked", "{}", asked.head);
+            let body = asked.until("0\r\n\r\n").await;
+            kept.lock().unwrap().push(body);
+            asked.send(ok("")).await;
+            Some(asked)
+        }
+    })
+    .await;
+    let site = Site::new(&app.config());
+    let mut connection = site.connect(&[(1, 0)]).await;
+    for (number, method) in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"].iter().enumerate() {
+        let stream = 2 * number as u32 + 1;
+        let fields = with(&[(":method", method)], &[]);
+        connection.send(HEADERS, frames::END_HEADERS, stream, &frames::block(&fields)).await;
+        connection.send(frames::DATA, 0, stream, b"hel").await;
+        connection.send(frames::DATA, 0, stream, b"lo").await;
+        connection.send(frames::DATA, frames::END_STREAM, stream, &[]).await;
+        assert_eq!(connection.outcome(stream).await, Outcome::Status(200), "{method}");
+        let body = bodies.lock().unwrap().pop().expect("the app heard it");
+        let data: String = body.split("\r\n").skip(1).step_by(2).collect();
+        assert_eq!(data, "hello", "{method}: {body:?}");
+    }
 }
 
 #[tokio::test]

@@ -266,9 +266,8 @@ async fn a_body_of_a_get_is_forwarded_whole() {
     };
     let answer = wire::exchange(door.http(), get("Content-Length: 4", "body")).await;
     assert!(answer.ends_with(" body"), "{answer}");
-    // Of unknown length it is refused: some would drop it, some would take it for a request.
     let answer = wire::exchange(door.http(), get("Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n")).await;
-    assert_eq!(wire::status(&answer), 411, "{answer}");
+    assert!(answer.contains("chunked") && answer.ends_with(" body"), "{answer}");
 }
 
 #[tokio::test]

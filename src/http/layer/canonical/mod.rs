@@ -126,10 +126,6 @@ fn check_expectation(request: &Request) -> Result<(), Refusal> {
 
 fn check_body(request: &mut Request, connected: &Connected) -> Result<(), Refusal> {
     let length = request.body().size_hint().exact();
-    let is_odd = matches!(*request.method(), Method::GET | Method::HEAD);
-    if is_odd && length.is_none() {
-        return Err(Refusal::LengthRequired);
-    }
     let limit = connected.settings.http.max_body;
     if limit.zip(length).is_some_and(|(limit, length)| length > limit.0) {
         return Err(Refusal::BodyTooLarge);
