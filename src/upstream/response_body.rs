@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::connection::Connection;
 use super::pool::Pool;
-use super::protocol::{Decoder, Framing, Head, Misbehaviour, Piece};
+use super::protocol::{Decoder, Head, Misbehaviour, Piece};
 use super::socket::Writer;
 use super::upload::Upload;
 use crate::http::Body;
@@ -42,18 +42,17 @@ impl Drop for Uploading {
     }
 }
 
-/// The body that `head` announces on `connection`.
+/// The body that `head` announces on `connection`. One that there can be none of (204, 304, HEAD) is thrown away, and its
+/// connection with it.
 ///
 /// # Errors
-/// [`Misbehaviour::BodyWhereNone`] when the app sent one all the same.
+/// [`Misbehaviour`] of what came with the head.
 pub fn body(mut connection: Connection, head: &Head, upload: Upload, pool: &Arc<Pool>) -> Result<Body, Misbehaviour> {
     connection.keep_alive = head.keep_alive;
     let mut decoder = Decoder::new(head.framing);
     let is_reusable = head.is_persistent && upload.is_sent();
-    if head.framing == Framing::Empty && !connection.input.is_empty() {
-        return Err(Misbehaviour::BodyWhereNone);
-    }
     if decoder.is_done() {
+        // Not with stray bytes behind the head: the pool takes none such.
         if is_reusable {
             pool.give_back(connection);
         }

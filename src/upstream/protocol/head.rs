@@ -25,7 +25,8 @@ pub struct Head {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub framing: Framing,
-    /// Whether the connection may carry another request after this answer.
+    /// Whether the connection may carry another request after this answer. Not where the app announces content that
+    /// there can be none of: it may come all the same, at any time, and would be read as the next answer.
     pub is_persistent: bool,
     /// How long the app says it keeps an idle connection.
     pub keep_alive: Option<Duration>,
@@ -187,7 +188,10 @@ impl Reading {
         } else {
             self.length.map_or(Framing::UntilClose, Framing::Length)
         };
-        let is_persistent = !self.closes && (is_http11 || self.keeps_alive) && framing != Framing::UntilClose;
+        let announces = self.is_chunked || self.length.is_some_and(|length| length > 0);
+        let may_stray = framing == Framing::Empty && announces;
+        let is_persistent =
+            !self.closes && (is_http11 || self.keeps_alive) && framing != Framing::UntilClose && !may_stray;
         Ok(Head { status, headers: self.headers, framing, is_persistent, keep_alive: self.keep_alive })
     }
 }

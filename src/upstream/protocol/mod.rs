@@ -31,8 +31,6 @@ pub enum Misbehaviour {
     SwitchedElsewhere,
     #[error("it sent more than {} interim answers", head::MAX_INTERIM)]
     TooManyInterim,
-    #[error("it sent a body where there can be none")]
-    BodyWhereNone,
     #[error("its chunks are malformed: {0}")]
     BadChunk(&'static str),
     #[error("its trailers are malformed or too long")]
