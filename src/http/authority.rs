@@ -38,9 +38,14 @@ pub fn without_default_port(authority: Authority, scheme: &Scheme) -> Authority 
     parse(authority.as_str().as_bytes(), scheme).unwrap_or(authority)
 }
 
-/// The same name with `port`, where that is not the one that `scheme` has anyway.
-pub fn with_port(authority: Authority, port: u16, scheme: &Scheme) -> Authority {
-    parse(format!("{authority}:{port}").as_bytes(), scheme).unwrap_or(authority)
+/// The same name with `port`, where it has none itself, and where that is not the one that `scheme` has anyway.
+pub fn with_port_said(authority: Authority, port: Option<u16>, scheme: &Scheme) -> Authority {
+    match port {
+        Some(port) if authority.port().is_none() => {
+            parse(format!("{authority}:{port}").as_bytes(), scheme).unwrap_or(authority)
+        }
+        _ => authority,
+    }
 }
 
 /// The host without its port.

@@ -33,9 +33,11 @@ pub fn find(request: &mut Request, connected: &Connected) -> Found {
     let scheme = said.as_ref().and_then(|said| said.scheme.clone()).unwrap_or_else(|| connected.scheme());
     let doubt = named.as_ref().err().copied();
     let named = named.unwrap_or_else(|_| Authority::from_static(NO_NAME));
-    let authority = match said.as_ref().and_then(|said| said.authority.clone()) {
-        Some(authority) => authority,
-        None if connected.is_trusted => authority::without_default_port(named, &scheme),
+    let authority = match &said {
+        Some(Forwarded { authority: Some(authority), .. }) => authority.clone(),
+        Some(Forwarded { port, .. }) => {
+            authority::with_port_said(authority::without_default_port(named, &scheme), *port, &scheme)
+        }
         None => named,
     };
     let facts = Facts {

@@ -27,7 +27,10 @@ pub struct Forwarded {
     /// From the client to the peer.
     pub chain: HeaderValue,
     pub scheme: Option<Scheme>,
+    /// The name, with a port of its own or the [`port`](Forwarded::port).
     pub authority: Option<Authority>,
+    /// Said apart from the name: it counts for the one in `Host` too.
+    pub port: Option<u16>,
 }
 
 /// What the proxies said, hop by hop; the last one is what the peer said.
@@ -61,15 +64,18 @@ impl Forwarded {
         let scheme = said_at(&hops.schemes, hop).and_then(scheme);
         let effective = scheme.clone().unwrap_or_else(|| connected.scheme());
         let host = said_at(&hops.hosts, hop);
-        let authority = host.and_then(|host| {
-            let named = authority::parse(host.as_bytes(), &effective).ok()?;
-            Some(match said_at(&hops.ports, hop).and_then(|port| port.parse().ok()) {
-                Some(port) if named.port().is_none() => authority::with_port(named, port, &effective),
-                _ => named,
-            })
-        });
-        Forwarded { client: believed.last().copied().unwrap_or(peer), chain: chain(&believed, peer), scheme, authority }
+        let port =
+            said_at(&hops.ports, hop).and_then(|port| port.parse().ok()).filter(|port| may_be(*port, &effective));
+        let authority = host.and_then(|host| authority::parse(host.as_bytes(), &effective).ok());
+        let authority = authority.map(|named| authority::with_port_said(named, port, &effective));
+        let client = believed.last().copied().unwrap_or(peer);
+        Forwarded { client, chain: chain(&believed, peer), scheme, authority, port }
     }
+}
+
+/// False for the other scheme's own port: a proxy then names the port behind another one that ended TLS before it.
+fn may_be(port: u16, scheme: &Scheme) -> bool {
+    port != if *scheme == Scheme::HTTPS { 80 } else { 443 }
 }
 
 /// The addresses that are believed, from the nearest to the client's own.
@@ -218,6 +224,7 @@ mod tests {
         };
         assert_eq!(authority("443"), "site.test");
         assert_eq!(authority("8443"), "site.test:8443");
+        assert_eq!(authority("80"), "site.test", "no https is at the port of http");
         assert_eq!(authority("x"), "site.test");
     }
 

@@ -43,7 +43,8 @@ fn forwarding(head: &str) -> Vec<String> {
 const TRUST: &str = "[listen]\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\", \"2001:db8:1::/48\"]\n";
 
 async fn ask(door: &Door, lines: &str) {
-    let request = format!("GET / HTTP/1.1\r\nHost: inner.test:81\r\n{lines}Connection: close\r\n\r\n");
+    let host = if lines.starts_with("Host: ") { "" } else { "Host: inner.test:81\r\n" };
+    let request = format!("GET / HTTP/1.1\r\n{host}{lines}Connection: close\r\n\r\n");
     let answer = wire::exchange(door.http(), request).await;
     assert_eq!(wire::status(&answer), 200, "{lines:?} got {answer}");
 }
@@ -83,6 +84,24 @@ async fn a_trusted_proxy_is_believed_as_far_as_trust_reaches() {
         (
             "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: site.test\r\nX-Forwarded-Port: 8443\r\n",
             ["site.test:8443", "192.0.2.7, 127.0.0.1", "https", "site.test:8443", "8443", "192.0.2.7"],
+        ),
+        // Balancers that keep `Host` say the port apart, and nothing else of the name.
+        (
+            "Host: site.test\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n",
+            ["site.test:8443", "192.0.2.7, 127.0.0.1", "https", "site.test:8443", "8443", "192.0.2.7"],
+        ),
+        (
+            "Host: site.test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n",
+            ["site.test", "127.0.0.1", "https", "site.test", "443", "127.0.0.1"],
+        ),
+        // The port that the name has itself is the client's; no https is at the port of http.
+        (
+            "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n",
+            ["inner.test:81", "127.0.0.1", "https", "inner.test:81", "81", "127.0.0.1"],
+        ),
+        (
+            "Host: site.test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 80\r\n",
+            ["site.test", "127.0.0.1", "https", "site.test", "443", "127.0.0.1"],
         ),
         // What stands left of the first stranger is the stranger's invention.
         (
