@@ -23,16 +23,16 @@ pub fn clean(target: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// By the name as Node decodes it, whatever its case.
+/// By the name as Node decodes it. Next compares it letter by letter: `nxtpage` is the app's own.
 fn is_internal(parameter: &str) -> bool {
     // Nearly every parameter ends here, by its first letter.
-    if !matches!(parameter.as_bytes().first(), Some(b'n' | b'N' | b'_' | b'%')) {
+    if !matches!(parameter.as_bytes().first(), Some(b'n' | b'_' | b'%')) {
         return false;
     }
     let name = parameter.split('=').next().unwrap_or_default();
     let name: Cow<'_, [u8]> = percent_decode(name.as_bytes()).into();
-    let begins = |prefix: &&str| name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
-    PREFIXES.iter().any(begins) || EXACT.iter().any(|exact| name.eq_ignore_ascii_case(exact.as_bytes()))
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+        || EXACT.iter().any(|exact| *name == *exact.as_bytes())
 }
 
 #[cfg(test)]
@@ -46,11 +46,13 @@ mod tests {
             ("/a?b=1&c", "/a?b=1&c"),
             ("/a?nxtPid=1", "/a"),
             ("/a?b=1&nxtIslug=2&c=3", "/a?b=1&c=3"),
-            ("/a?NXTPid=1", "/a"),
+            ("/a?nxtpage=2&NXTI=4&nextinternallocale=5&NxtP=1", "/a?nxtpage=2&NXTI=4&nextinternallocale=5&NxtP=1"),
             ("/a?%6extPid=1&b", "/a?b"),
             ("/a?nxt%50id=1&b", "/a?b"),
             ("/a?__nextDataReq=1&__nextLocale=de&nextInternalLocale=de", "/a"),
-            ("/a?__nextdatareq", "/a"),
+            ("/a?__nextDataReq", "/a"),
+            ("/a?__nextdatareq", "/a?__nextdatareq"),
+            ("/a?%6e%78%74%50=1&%4extP=2&__%6EextDataReq", "/a?%4extP=2"),
             ("/a?next=1&nx=2&name=nxtPid", "/a?next=1&nx=2&name=nxtPid"),
             ("/a?_rsc=1abc", "/a?_rsc=1abc"),
             ("/a?", "/a?"),

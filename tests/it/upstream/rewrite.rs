@@ -108,6 +108,9 @@ async fn internal_parameters_end_at_the_door() {
         ("/a?%6Ext%50id=1", "/a"),
         ("/a?__nextDataReq=1&__nextLocale=de&nextInternalLocale=de&c", "/a?c"),
         ("/a?next=/nxtP&nx", "/a?next=/nxtp&nx"),
+        // Next compares letter by letter; these are the app's own. (The head is read here in lower case.)
+        ("/a?nxtpage=2&NXTI=4&nextinternallocale=5&b", "/a?nxtpage=2&nxti=4&nextinternallocale=5&b"),
+        ("/a?%4Eext=1&%6E%78%74%50=2&%5F_nextLocale=de", "/a?%4eext=1"),
     ] {
         let head = head(&app, "GET", path, &[]).await;
         assert!(head.starts_with(&format!("get {expected} http/1.1\r\n")), "{path} became {head}");
