@@ -66,6 +66,17 @@ pub fn is_stripped(name: &HeaderName, is_data: bool) -> bool {
     }
 }
 
+/// Of answers, what Next.js says to itself and its own client does not read (`x-middleware-cache` and `x-middleware-skip`
+/// it does): a rewrite's target names the app's private address.
+pub fn is_private(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-")
+        && !["x-middleware-cache", "x-middleware-skip"].contains(&name)
+        && (name == "x-next-cache-tags" || PRIVATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+const PRIVATE_PREFIXES: &[&str] = &["x-middleware-", "x-prerender-revalidate", "x-next-revalidate", "x-invoke-"];
+
 #[cfg(test)]
 mod tests {
     use super::*;

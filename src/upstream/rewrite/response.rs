@@ -3,6 +3,7 @@
 
 use http::request::Parts;
 
+use super::internal::is_private;
 use super::location;
 use crate::http::{Body, Facts, Response};
 use crate::upstream::address::Address;
@@ -12,6 +13,12 @@ use crate::upstream::protocol::Head;
 pub fn response(mut head: Head, body: Body, app: &Address, request: &Parts) -> Response {
     if let Some(facts) = request.extensions.get::<Facts>() {
         location::rewrite(&mut head.headers, app, facts);
+    }
+    if head.headers.keys().any(is_private) {
+        let private: Vec<_> = head.headers.keys().filter(|name| is_private(name)).cloned().collect();
+        for name in private {
+            head.headers.remove(name);
+        }
     }
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

@@ -101,6 +101,22 @@ async fn what_next_must_hear_is_sent_on() {
 }
 
 #[tokio::test]
+async fn what_next_says_to_itself_in_an_answer_ends_at_the_door() {
+    let app = RawApp::saying(
+        "HTTP/1.1 200 OK\r\nx-middleware-rewrite: http://localhost:3000/secret\r\nX-Middleware-Next: 1\r\n\
+         X-Middleware-Override-Headers: a\r\nX-Middleware-Request-A: b\r\nX-Middleware-Set-Cookie: c=d\r\n\
+         X-Next-Cache-Tags: e\r\nX-Invoke-Path: /f\r\nX-Middleware-Cache: no-cache\r\nX-Middleware-Skip: 1\r\n\
+         X-Nextjs-Rewrite: /g\r\nX-Nextjs-Cache: HIT\r\nX-Custom: h\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let door = door().config(app.config()).start();
+    let answer = client::get(door.http(), "/", &[]).await;
+    let names: Vec<_> = answer.headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-")).collect();
+    let kept = ["x-middleware-cache", "x-middleware-skip", "x-nextjs-rewrite", "x-nextjs-cache", "x-custom"];
+    assert!(kept.iter().all(|name| names.contains(name)) && names.len() == kept.len(), "{names:?}");
+}
+
+#[tokio::test]
 async fn internal_parameters_end_at_the_door() {
     let app = mirror().await;
     for (path, expected) in [
