@@ -2,7 +2,7 @@
 
 use doorway::http::authority;
 use doorway::http::path::{canonical, may_mean, resolved};
-use doorway::http::target::{is_absolute_form, is_origin_form};
+use doorway::http::target::{encoded, encoded_length, is_absolute_form, is_origin_form};
 use http::uri::Scheme;
 
 pub fn holds(bytes: &[u8]) {
@@ -10,10 +10,14 @@ pub fn holds(bytes: &[u8]) {
         assert_eq!(authority::parse(name.as_str().as_bytes(), &Scheme::HTTPS).as_ref(), Ok(&name));
         assert!(name.port_u16() != Some(443) && !name.as_str().contains(['/', '@', ',', ' ', '%']));
     }
-    if is_absolute_form(bytes) {
+    let given = bytes;
+    let bytes = &*encoded(given);
+    if is_absolute_form(given) {
+        assert_eq!(encoded_length(given), Some(bytes.len()));
         let uri = http::Uri::try_from(bytes).expect("what the door accepts is a URI");
         assert!(bytes.iter().all(u8::is_ascii_graphic) && !bytes.contains(&b'#'), "{uri}");
     }
+    assert_eq!(is_origin_form(given), is_origin_form(bytes));
     if !is_origin_form(bytes) {
         return;
     }

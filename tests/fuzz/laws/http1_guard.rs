@@ -1,7 +1,7 @@
 //! Bytes of a client of HTTP/1: however they are cut the same passes, and what passes is what other parsers see too.
 
 use doorway::http::Refusal;
-use doorway::http::connection::http1::{Limits, RequestValidator, Then, stand_in};
+use doorway::http::connection::http1::{Limits, RequestValidator, Then, respelt, stand_in};
 
 const LIMITS: Limits = Limits { head: 2048, headers: 20, target: 512 };
 
@@ -25,13 +25,20 @@ fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
         let length = cuts.next().map_or(rest.len(), |cut| usize::from(*cut).clamp(1, rest.len()));
         waiting.extend_from_slice(&rest[..length]);
         rest = &rest[length..];
-        let verdict = guard.inspect(&waiting);
-        assert!(verdict.pass <= waiting.len());
-        passed.bytes.extend(waiting.drain(..verdict.pass));
+        let mut verdict = guard.inspect(&waiting);
+        loop {
+            assert!(verdict.pass <= waiting.len());
+            passed.bytes.extend(waiting.drain(..verdict.pass));
+            let Then::Respell(length) = verdict.then else { break };
+            let head: Vec<u8> = waiting.drain(..length).collect();
+            passed.bytes.extend(respelt(&head));
+            verdict = guard.inspect(&waiting);
+        }
         if guard.is_upgrading() {
             return None;
         }
         match verdict.then {
+            Then::Respell(_) => unreachable!("dealt with above"),
             Then::More => assert!(waiting.len() < LIMITS.head, "no more is kept than a head may have"),
             // What follows an upgrade too early depends on the cut.
             Then::TooEager | Then::Refuse(Refusal::UpgradeTooEager) => return None,

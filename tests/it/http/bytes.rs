@@ -178,18 +178,16 @@ async fn targets_in_the_wrong_form() {
 
 #[tokio::test]
 async fn targets_with_characters_of_two_meanings() {
-    let targets: [&[u8]; 13] = [
+    let targets: [&[u8]; 11] = [
         b"/\\evil",
         b"/a\\b",
-        b"/\xc3\xa4",
-        b"/\xff",
-        b"/?q=\xff",
         b"/a\tb",
         b"/a b",
         b"/\x01",
+        b"/?q=\x01",
         b"/\x7f",
+        b"/?q=\x7f",
         b"/a%00b",
-        b"/?q=%00",
         b"/a#b",
         b"/?a#b",
     ];

@@ -57,12 +57,105 @@ async fn targets_come_in_origin_form() {
         ("GET http://site.test HTTP/1.1", "GET / HTTP/1.1"),
         ("GET http://site.test:80/ HTTP/1.1", "GET / HTTP/1.1"),
         ("GET //evil/x HTTP/1.1", "GET //evil/x HTTP/1.1"),
-        ("GET /a|b?c=\\d HTTP/1.1", "GET /a|b?c=\\d HTTP/1.1"),
+        ("GET /a?c=\\d HTTP/1.1", "GET /a?c=\\d HTTP/1.1"),
         ("GET /a HTTP/1.0", "GET /a HTTP/1.1"),
     ] {
         let heard = bench.sends(&format!("{line}\r\nHost: site.test\r\n\r\n")).await;
         assert_eq!(heard.lines().next(), Some(expected));
         assert_eq!(values(&heard, "host"), ["site.test"]);
+    }
+}
+
+/// What clients write although RFC 3986 gives it no place in a URI, and how it goes on.
+const ODD: &[(&[u8], &str)] = &[
+    (b"/a|b^c{d}", "/a%7Cb%5Ec%7Bd%7D"),
+    (b"/find?q={\"a\":\"<b>\"}`^|", "/find?q=%7B%22a%22:%22%3Cb%3E%22%7D%60%5E%7C"),
+    (b"/<b>`\"", "/%3Cb%3E%60%22"),
+    (b"/caf\xc3\xa9?q=\xff", "/caf%C3%A9?q=%FF"),
+    (b"/?q=%00", "/?q=%00"),
+    (b"http://site.test/{x}?<y>", "/%7Bx%7D?%3Cy%3E"),
+    // Dots are resolved as in any path.
+    (b"/{x}/../b", "/b"),
+];
+
+#[tokio::test]
+async fn what_has_no_place_in_a_target_is_encoded() {
+    let bench = bench("").await;
+    for (target, expected) in ODD {
+        let text = String::from_utf8_lossy(target);
+        let end = b" HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n";
+        let answer = wire::exchange(bench.door.http(), [b"GET ", *target, end].concat()).await;
+        assert_eq!(wire::status(&answer), 200, "{text:?} got {answer}");
+        let heard = bench.heads.lock().unwrap().pop().expect("the app heard it");
+        assert_eq!(heard.lines().next(), Some(&*format!("GET {expected} HTTP/1.1")), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_target_changes_nothing_about_what_follows_it() {
+    let bench = bench("").await;
+    let odd = "POST /{a} HTTP/1.1\r\nHost: site.test\r\nContent-Length: 5\r\n\r\nhello";
+    let plain = "POST /b HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nyo\r\n0\r\n\r\n";
+    let last = "GET /<c> HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n";
+    let expected = ["POST /%7Ba%7D", "POST /%7Ba%7D", "POST /b", "POST /%7Ba%7D", "GET /%3Cc%3E"];
+    let all = [odd, odd, plain, odd, last].concat();
+    let refused = all.replacen("GET /<c>", "GET /\t<c>", 1);
+    for (bytes, statuses) in [(&all, [200; 5]), (&refused, [200, 200, 200, 200, 400])] {
+        for piece in [1, 7, 100, all.len()] {
+            let answer = in_pieces(bench.door.http(), bytes.as_bytes(), piece).await;
+            let heard = std::mem::take(&mut *bench.heads.lock().unwrap());
+            let got: Vec<u16> = answer.split("HTTP/1.1 ").skip(1).map(|rest| rest[..3].parse().unwrap()).collect();
+            assert_eq!(got, statuses, "{piece}: {answer}");
+            let served = statuses.iter().filter(|status| **status == 200).count();
+            assert_eq!(heard.len(), served, "{piece}: {heard:?}");
+            for (heard, expected) in heard.iter().zip(expected) {
+                assert!(heard.starts_with(&format!("{expected} HTTP/1.1\r\n")), "{piece}: {heard}");
+                let body = if expected == "POST /b" { "\r\n\r\n2\r\nyo\r\n0\r\n\r\n" } else { "\r\n\r\nhello" };
+                assert!(heard.starts_with("GET") || heard.ends_with(body), "{piece}: {heard}");
+            }
+        }
+    }
+}
+
+/// Sends `bytes` in writes of `length`; what comes back until the door closes.
+async fn in_pieces(address: std::net::SocketAddr, bytes: &[u8], length: usize) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for piece in bytes.chunks(length) {
+        stream.write_all(piece).await.unwrap();
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn an_encoded_target_keeps_to_the_limits() {
+    let bench = bench("").await;
+    // As long as it may be, once it is encoded; and one more.
+    for (braces, status) in [(2730, 200), (2731, 414)] {
+        let request = format!("GET /{} HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n", "{".repeat(braces));
+        let answer = wire::exchange(bench.door.http(), request).await;
+        assert_eq!(wire::status(&answer), status, "{braces}: {answer}");
+    }
+    let long = "y".repeat(11 * 1024);
+    let request = format!("GET /{} HTTP/1.1\r\nHost: site.test\r\nX: {long}\r\n\r\n", "{".repeat(700));
+    let answer = wire::exchange(bench.door.http(), request).await;
+    assert_eq!(wire::status(&answer), 431, "{answer}");
+}
+
+#[tokio::test]
+async fn a_rule_that_goes_by_path_holds_for_an_encoded_one() {
+    let bench = bench("").await;
+    let address = bench.door.http();
+    for path in ["/x{/../api/ws", "/<>/../api/ws"] {
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: site.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let plain = request.replacen(path, "/api/ws", 1);
+        let (odd, plain) = (wire::exchange(address, request).await, wire::exchange(address, plain).await);
+        assert_eq!(wire::status(&odd), wire::status(&plain), "{path}: {odd}");
+        assert!(bench.heads.lock().unwrap().is_empty(), "{path}");
     }
 }
 

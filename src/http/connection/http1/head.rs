@@ -26,6 +26,8 @@ pub struct Head {
     pub framing: Framing,
     /// `Upgrade` with `Connection: upgrade`: what follows is HTTP only if the answer is not 101.
     pub is_upgrade: bool,
+    /// Its target goes on in another spelling: [`respelt`].
+    pub is_odd: bool,
 }
 
 /// How a body is delimited (RFC 9112 section 6.3).
@@ -110,7 +112,10 @@ impl Head {
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
         let mut lines = Lines::of(bytes);
-        let is_http_11 = read_request_line(lines.next().unwrap_or_default(), limits)?;
+        let RequestLine { is_http_11, growth } = read_request_line(lines.next().unwrap_or_default(), limits)?;
+        if bytes.len() + growth > limits.head {
+            return Err(Refusal::HeadTooLarge);
+        }
         let mut fields = Fields::default();
         let mut count = 1;
         for line in lines {
@@ -123,8 +128,24 @@ impl Head {
         if controls(bytes) != 2 * count {
             return Err(Refusal::Header);
         }
-        fields.judge(is_http_11)
+        fields.judge(is_http_11).map(|head| Head { is_odd: growth > 0, ..head })
     }
+}
+
+/// A whole head with its target [`encoded`](target::encoded), all else as it is.
+pub fn respelt(bytes: &[u8]) -> Vec<u8> {
+    let line_end = memchr(b'\n', &bytes[2.min(bytes.len())..]).map_or(bytes.len(), |at| at + 2);
+    let start = memchr(b' ', &bytes[..line_end]).map_or(0, |at| at + 1);
+    let end = memrchr(b' ', &bytes[..line_end]).unwrap_or(start).max(start);
+    [&bytes[..start], &target::encoded(&bytes[start..end]), &bytes[end..]].concat()
+}
+
+/// A request line that is fine.
+struct RequestLine {
+    /// And not HTTP/1.0.
+    is_http_11: bool,
+    /// By how many bytes its target grows where it is sent on in another spelling.
+    growth: usize,
 }
 
 /// True for a request line whose end is one of a version that is spoken here.
@@ -132,8 +153,7 @@ fn has_version(line: &[u8]) -> bool {
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
-/// Says whether it is HTTP/1.1 (and not 1.0).
-fn read_request_line(line: &[u8], limits: &Limits) -> Result<bool, Refusal> {
+fn read_request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
     let method_end = memchr(b' ', line).ok_or(Refusal::RequestLine)?;
     let target_end = memrchr(b' ', line).ok_or(Refusal::RequestLine)?;
     let method = &line[..method_end];
@@ -156,12 +176,15 @@ fn read_request_line(line: &[u8], limits: &Limits) -> Result<bool, Refusal> {
     if target.len() > limits.target {
         return Err(Refusal::TargetTooLong);
     }
-    let is_fine = match target {
-        b"*" => method == b"OPTIONS",
-        [b'/', ..] => target::is_origin_form(target),
-        _ => target::is_absolute_form(target),
+    let length = match target {
+        b"*" if method == b"OPTIONS" => target.len(),
+        _ => target::encoded_length(target).ok_or(Refusal::Target)?,
     };
-    if is_fine { Ok(is_http_11) } else { Err(Refusal::Target) }
+    // It is the app's limits that it must keep to.
+    if length > limits.target {
+        return Err(Refusal::TargetTooLong);
+    }
+    Ok(RequestLine { is_http_11, growth: length - target.len() })
 }
 
 /// What the header lines say of framing and upgrade.
@@ -216,7 +239,7 @@ impl Fields {
         if is_upgrade && framing != Framing::None {
             return Err(Refusal::UpgradeWithBody);
         }
-        Ok(Head { framing, is_upgrade })
+        Ok(Head { framing, is_upgrade, is_odd: false })
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::head::Limits;
+use super::head::{Limits, respelt};
 use super::request_validator::{RequestValidator, Then, Verdict, stand_in};
 use crate::http::connection::Connected;
 use crate::http::connection::http10::StatusLine;
@@ -104,9 +104,24 @@ impl Guarded {
     }
 
     /// What follows from a verdict on `bytes`; they are shown for the refusal's sake.
-    fn conclude(&mut self, verdict: Verdict, rest: &[u8]) {
+    fn conclude(&mut self, mut verdict: Verdict, mut rest: &[u8]) {
+        let mut has_passed = verdict.pass > 0;
+        while let Then::Respell(length) = verdict.then {
+            let (head, behind) = rest.split_at(length);
+            verdict = self.guard.inspect(behind);
+            let (clean, behind) = behind.split_at(verdict.pass);
+            self.held.truncate(self.clean);
+            self.held.extend_from_slice(&respelt(head));
+            self.held.extend_from_slice(clean);
+            self.clean = self.held.len();
+            if verdict.then == Then::More {
+                self.held.extend_from_slice(behind);
+            }
+            (rest, has_passed) = (behind, true);
+        }
         match verdict.then {
-            Then::More => {}
+            // The last of those above is another.
+            Then::More | Then::Respell(_) => {}
             Then::Refuse(refusal) => self.refuse(refusal, rest),
             Then::BadBody => self.end = Some(End::BadBody),
             Then::TooEager => {
@@ -118,7 +133,7 @@ impl Guarded {
             self.connected.ask_upgrade(self.guard.heads());
         }
         self.waiting = match self.waiting {
-            Waiting::Head(since) if verdict.pass == 0 => Waiting::Head(since),
+            Waiting::Head(since) if !has_passed => Waiting::Head(since),
             _ => Waiting::No,
         };
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 
-pub use head::{Framing, Head, Limits};
+pub use head::{Framing, Head, Limits, respelt};
 pub use io::Guarded;
 pub use request_validator::{RequestValidator, Then, Verdict, stand_in};
 

@@ -44,6 +44,9 @@ pub struct Verdict {
 pub enum Then {
     /// The rest, if any, is the beginning of a head: show it again with more.
     More,
+    /// The rest begins with a head of so many bytes that may pass as [`respelt`](super::head::respelt), and in no other
+    /// spelling. It is taken in already: what follows it is to be shown next.
+    Respell(usize),
     /// The rest is no request. It counts as one: its refusal is its answer.
     Refuse(Refusal),
     /// The rest is not what a body must be.
@@ -95,7 +98,8 @@ impl RequestValidator {
                 State::Head(scan) => match scan.end(rest, &self.limits) {
                     Ok(None) => return Verdict { pass: at, then: Then::More },
                     Ok(Some(end)) => match self.enter(&rest[..end], rest.len() > end) {
-                        Ok(()) => at += end,
+                        Ok(false) => at += end,
+                        Ok(true) => return Verdict { pass: at, then: Then::Respell(end) },
                         Err(refusal) => return self.refused(at, refusal),
                     },
                     Err(refusal) => return self.refused(at, refusal),
@@ -130,8 +134,8 @@ impl RequestValidator {
         }
     }
 
-    /// Takes in a whole head. `more` is whether bytes follow it already.
-    fn enter(&mut self, bytes: &[u8], more: bool) -> Result<(), Refusal> {
+    /// Takes in a whole head. `more` is whether bytes follow it already. True where it must be respelt.
+    fn enter(&mut self, bytes: &[u8], more: bool) -> Result<bool, Refusal> {
         let head = Head::read(bytes, &self.limits)?;
         if head.is_upgrade && more {
             return Err(Refusal::UpgradeTooEager);
@@ -143,7 +147,7 @@ impl RequestValidator {
             Framing::Length(left) => State::Body { left },
             Framing::Chunked => State::Chunked(Chunked::new(&chunked::ChunkLimits::REQUEST)),
         };
-        Ok(())
+        Ok(head.is_odd)
     }
 
     fn refused(&mut self, pass: usize, refusal: Refusal) -> Verdict {
@@ -161,6 +165,7 @@ pub fn stand_in(bytes: &[u8]) -> Vec<u8> {
     let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
     let method = words.next().filter(|method| is_method(method)).unwrap_or(b"GET");
     let target = words.next().filter(|target| target.len() <= 1024 && target::is_origin_form(target)).unwrap_or(b"/");
+    let target = &*target::encoded(target);
     let accept = lines.find_map(|line| {
         let (name, value) = line.split_at_checked(7)?;
         let is_plain = value.len() <= 512 && value.iter().all(|byte| (0x20..0x7f).contains(byte));

@@ -3,6 +3,7 @@
 
 mod hop_by_hop;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{ALLOW, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
@@ -52,7 +53,7 @@ fn canonicalise(request: &mut Request) -> Result<(), Refusal> {
     check_host(request, &connected)?;
     check_expectation(request)?;
     check_body(request, &connected)?;
-    reduce_target(request);
+    reduce_target(request)?;
     path::respell(request)?;
     let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
     let headers = request.headers_mut();
@@ -79,12 +80,12 @@ fn check_method(request: &Request) -> Result<(), Refusal> {
 fn check_http2(request: &Request, connected: &Connected) -> Result<(), Refusal> {
     let config = &connected.settings.http;
     let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
-    if target.len() > config.max_target.bytes() {
+    let length = match target {
+        "*" if request.method() == Method::OPTIONS => target.len(),
+        _ => target::encoded_length(target.as_bytes()).ok_or(Refusal::Target)?,
+    };
+    if length > config.max_target.bytes() {
         return Err(Refusal::TargetTooLong);
-    }
-    let asks_the_server_itself = target == "*" && request.method() == Method::OPTIONS;
-    if !(asks_the_server_itself || target::is_origin_form(target.as_bytes())) {
-        return Err(Refusal::Target);
     }
     let headers = request.headers();
     let crumbs = headers.get_all(COOKIE).iter().count().saturating_sub(1);
@@ -143,13 +144,17 @@ fn check_body(request: &mut Request, connected: &Connected) -> Result<(), Refusa
     Ok(())
 }
 
-/// Rooms see a path and a query, whatever form they came in.
-fn reduce_target(request: &mut Request) {
-    if request.uri().scheme().is_none() && request.uri().authority().is_none() {
-        return;
+/// Rooms see a path and a query, whatever form they came in, and in the spelling of RFC 3986.
+fn reduce_target(request: &mut Request) -> Result<(), Refusal> {
+    let path = request.uri().path_and_query();
+    // What came over HTTP/1 is in it already.
+    let spelling = path.map(|path| target::encoded(path.as_str().as_bytes()));
+    if let Some(Cow::Owned(spelling)) = spelling {
+        *request.uri_mut() = Uri::from(PathAndQuery::try_from(spelling).map_err(|_| Refusal::Target)?);
+    } else if request.uri().scheme().is_some() || request.uri().authority().is_some() {
+        *request.uri_mut() = Uri::from(path.cloned().unwrap_or(PathAndQuery::from_static("/")));
     }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    Ok(())
 }
 
 /// HTTP/2 may cut the cookie in crumbs (RFC 9113 section 8.2.3); nothing else puts them together again.
