@@ -72,6 +72,8 @@ struct Mailbox {
     closing: Option<Box<Ordered>>,
     /// It was told to close: after what it was not told before that, nothing more may come.
     is_ended: bool,
+    /// An order among what waits ends the connection, or a part of it.
+    has_end: bool,
     /// Channels that go on in the history, from which offset. Bounded by the client's subscriptions.
     behind: Vec<(u32, u64)>,
 }
@@ -155,6 +157,7 @@ impl MailboxShard {
             crowded: false,
             closing: None,
             is_ended: false,
+            has_end: false,
             behind: Vec::new(),
         });
         Some((id, address))
@@ -195,20 +198,28 @@ impl MailboxShard {
         !due.is_empty()
     }
 
-    /// The session writes, and takes no more before that is done: it need not be woken or waited for.
-    pub fn busy(&self, address: MailboxAddress) {
+    /// The session writes, and takes no more before that is done: it need not be waited for, and is woken only for its
+    /// end. True where that has been ordered.
+    pub fn busy(&self, address: MailboxAddress, context: &Context<'_>) -> bool {
         let mut inner = self.lock();
-        let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return };
+        let Some(mailbox) = inner.slots.get_mut(address.slot as usize) else { return false };
         mailbox.turn = SessionTurn::Busy;
         if std::mem::take(&mut mailbox.crowded) {
             self.crowded.fetch_sub(1, Ordering::Relaxed);
         }
+        if !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            mailbox.waker = Some(context.waker().clone());
+        }
+        mailbox.closing.is_some() || mailbox.has_end
     }
 
     /// The session takes no more, ever.
     pub fn retire(&self, address: MailboxAddress) {
-        self.busy(address);
         if let Some(mailbox) = self.lock().slots.get_mut(address.slot as usize) {
+            mailbox.turn = SessionTurn::Busy;
+            if std::mem::take(&mut mailbox.crowded) {
+                self.crowded.fetch_sub(1, Ordering::Relaxed);
+            }
             mailbox.is_ended = true;
             mailbox.outbox = Outbox::default();
         }
@@ -231,6 +242,7 @@ impl MailboxShard {
         mailbox.outbox.take(&mut delivery.entries, most);
         delivery.behind.append(&mut mailbox.behind);
         delivery.is_all = mailbox.outbox.is_empty();
+        mailbox.has_end &= !delivery.is_all;
         // Last words come before the end, but for who reads too slowly: it may come back for them.
         let is_slow = mailbox.closing.as_deref().is_some_and(|ordered| ordered.why == DisconnectReason::Slow);
         delivery.closing = if delivery.is_all || is_slow { mailbox.closing.take() } else { None };
@@ -249,7 +261,12 @@ impl Mailboxes {
         let Some(mailbox) = self.slots.get_mut(slot as usize).filter(|mailbox| !mailbox.is_ended) else {
             return Pushed::Gone;
         };
+        let ends = entry.ends();
         let pushed = mailbox.outbox.push(entry, slow, limits);
+        if ends && pushed == Pushed::Queued {
+            mailbox.has_end = true;
+            mailbox.wake_writing();
+        }
         if mailbox.turn == SessionTurn::Woken && !mailbox.crowded && mailbox.outbox.len() * 2 > limits.messages {
             mailbox.crowded = true;
             self.crowded.fetch_add(1, Ordering::Relaxed);
@@ -341,6 +358,7 @@ impl Mailboxes {
             if !mailbox.is_ended {
                 mailbox.is_ended = true;
                 mailbox.closing = Some(Box::new(ordered(&mailbox.outbox)));
+                mailbox.wake_writing();
             }
             mailbox.wake();
         }
@@ -394,6 +412,15 @@ impl Mailboxes {
 }
 
 impl Mailbox {
+    /// Wakes a session that is busy writing: the link may take nothing, and its end must not wait for that.
+    fn wake_writing(&self) {
+        if self.turn == SessionTurn::Busy
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
     fn wake(&mut self) {
         if self.turn == SessionTurn::Asleep {
             self.turn = SessionTurn::Woken;

@@ -74,6 +74,11 @@ impl OutboxEntry {
         self.channel == channel && self.offset > 0 && !matches!(self.item, Item::Lost { .. })
     }
 
+    /// An order that ends the connection, or a part of it: carried out in time even if the link takes nothing.
+    pub(super) fn ends(&self) -> bool {
+        matches!(&self.item, Item::Command(command) if matches!(**command, Command::Close(_) | Command::Kick { .. }))
+    }
+
     fn is_mark_of(&self, channel: u32) -> bool {
         self.channel == channel && matches!(self.item, Item::Lost { .. })
     }

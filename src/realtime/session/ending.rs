@@ -47,7 +47,10 @@ impl Session {
         if self.close_timer.is_some() {
             return;
         }
-        self.go(false);
+        // An end that had to wait for the link has used up that time.
+        let left = self.client.ends_by().map(|by| by.saturating_duration_since(now.instant));
+        let timeout = if why == Why::Dead { Duration::ZERO } else { left.unwrap_or(self.close_timeout) };
+        self.go(false, timeout);
         let mut step = Step::default();
         self.dialect.close_frames(&why, now, &mut step);
         self.perform(step, now);
@@ -58,8 +61,8 @@ impl Session {
         self.link_state.push(Frame::Close(Some(close)));
     }
 
-    fn go(&mut self, is_closed: bool) {
-        self.close_timer = Some(CloseTimer::new(self.close_timeout, is_closed));
+    fn go(&mut self, is_closed: bool, timeout: Duration) {
+        self.close_timer = Some(CloseTimer::new(timeout, is_closed));
         self.client.retire();
         if let Some(resume) = &mut self.resume {
             resume.close();
@@ -74,13 +77,13 @@ impl Session {
 
     /// The link is another session's.
     pub(super) fn moved(&mut self) {
-        self.go(true);
+        self.go(true, self.close_timeout);
     }
 
     /// The client has said its close, and the link has answered it.
     pub(super) fn closed_by_client(&mut self, code: Option<u16>) {
         if self.close_timer.is_none() {
-            self.go(false);
+            self.go(false, self.close_timeout);
             self.ended(SessionEnd::Client { code });
         }
     }
@@ -89,7 +92,7 @@ impl Session {
     pub(super) fn ended_by_link(&mut self, word: &'static str, detail: String, now: Moment) {
         let end = SessionEnd::Link { word, detail };
         if self.close_timer.is_none() && !self.stays(&end, true, now) {
-            self.go(false);
+            self.go(false, self.close_timeout);
             self.ended(end);
         }
     }
@@ -102,9 +105,27 @@ impl Session {
         }
         let end = SessionEnd::Lost { detail };
         if !self.stays(&end, false, now) {
-            self.go(true);
+            self.go(true, self.close_timeout);
             self.ended(end);
         }
+    }
+
+    /// The link took nothing for as long as an end may wait: what waits is told to it all the same, up to that end.
+    /// As much as an outbox holds.
+    pub(super) fn hear_out(&mut self, now: Moment, context: &mut Context<'_>) {
+        // An order to close comes back by the mailbox: it is in the round behind the last.
+        let mut again = true;
+        while self.close_timer.is_none() && self.client.poll_fill(now, context).is_ready() {
+            while let Some(entry) = self.client.next_entry() {
+                self.hand_on(entry, now);
+            }
+            if let Some(why) = self.client.closing() {
+                self.end(why, now);
+            } else if self.client.took_all() && !std::mem::take(&mut again) {
+                break;
+            }
+        }
+        self.client.goes_on();
     }
 
     /// Over when the link is closed and the authorizer has judged what the client still wanted.

@@ -167,7 +167,7 @@ impl Session {
         self.take_back();
         let now = Moment::now();
         self.poll_return(now, context);
-        self.keep_time(now);
+        self.keep_time(now, context);
         let over = self.talk(now, context);
         self.note_pings();
         self.count();
@@ -209,7 +209,7 @@ impl Session {
                 }
                 Poll::Pending => {
                     self.unwritten = self.unwritten.max(1);
-                    self.client.writing();
+                    self.client.writing(now, self.close_timeout, context);
                 }
             }
             let went_on = read.any || heard.any || (!is_written && self.unwritten == 0);
@@ -292,6 +292,7 @@ impl Session {
         let mut any = false;
         while self.unwritten < MAX_UNWRITTEN && self.close_timer.is_none() {
             if self.client.poll_fill(now, context).is_pending() {
+                self.client.goes_on();
                 return Progress { any, is_all: true };
             }
             any = true;
@@ -302,6 +303,7 @@ impl Session {
             if let Some(why) = self.client.closing() {
                 self.end(why, now);
             } else if self.client.has_all() {
+                self.client.goes_on();
                 return Progress { any, is_all: true };
             }
         }
@@ -363,7 +365,7 @@ impl Session {
     }
 
     /// Wakes link and machine when their time has come.
-    fn keep_time(&mut self, now: Moment) {
+    fn keep_time(&mut self, now: Moment, context: &mut Context<'_>) {
         // The timer rings when the first of them is due, or before.
         let is_early = self.timer.as_ref().is_some_and(|timer| timer.deadline().into_std() > now.instant);
         if is_early || self.close_timer.is_some() {
@@ -379,6 +381,9 @@ impl Session {
         if self.client.has_expired(now.instant) {
             return self.end(DisconnectReason::Expired, now);
         }
+        if self.client.ends_by().is_some_and(|due| due <= now.instant) {
+            self.hear_out(now, context);
+        }
         if self.dialect.next_wake().is_some_and(|due| due <= now.instant) {
             let mut step = Step::default();
             self.dialect.wake(now, &mut step);
@@ -390,7 +395,8 @@ impl Session {
     fn set_timer(&mut self, now: Moment, context: &mut Context<'_>) {
         let by_link = self.link_state.link().and_then(|link| link.next_wake());
         let expiry = self.client.rights().map(|rights| rights.until);
-        let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).chain(expiry).min() else { return };
+        let own = [expiry, self.client.ends_by()].into_iter().flatten();
+        let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).chain(own).min() else { return };
         let due = tokio::time::Instant::from_std(due);
         match &mut self.timer {
             None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),

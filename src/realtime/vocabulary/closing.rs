@@ -23,6 +23,8 @@ pub enum DisconnectReason {
     Slow,
     /// The client said nothing for too long.
     Idle,
+    /// The client answers no ping. It will not answer a close either, and is not waited for.
+    Dead,
     /// The identity it came with is no longer valid.
     Expired,
     /// There is too much to do; come back later.
@@ -41,7 +43,7 @@ impl DisconnectReason {
             DisconnectReason::Kicked { code, reason } => (code.unwrap_or(1008), reason.clone()),
             DisconnectReason::Violation(violation) => (violation.breach.code(), violation.what.as_ref().into()),
             DisconnectReason::Slow => (1013, Text::from_static("reading too slowly")),
-            DisconnectReason::Idle => (1001, Text::from_static("idle")),
+            DisconnectReason::Idle | DisconnectReason::Dead => (1001, Text::from_static("idle")),
             // In the registry: 3000 "Unauthorized".
             DisconnectReason::Expired => (3000, Text::from_static("expired")),
             DisconnectReason::Overloaded => (1013, Text::from_static("try again later")),
@@ -59,7 +61,7 @@ impl DisconnectReason {
             DisconnectReason::Kicked { .. } => "kicked",
             DisconnectReason::Violation(_) => "violation",
             DisconnectReason::Slow => "slow",
-            DisconnectReason::Idle => "idle",
+            DisconnectReason::Idle | DisconnectReason::Dead => "idle",
             DisconnectReason::Expired => "expired",
             DisconnectReason::Overloaded => "overloaded",
             DisconnectReason::Failed => "failed",

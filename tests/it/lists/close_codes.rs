@@ -37,6 +37,7 @@ fn reasons() -> Vec<DisconnectReason> {
         DisconnectReason::Kicked { code: None, reason: "".into() },
         DisconnectReason::Slow,
         DisconnectReason::Idle,
+        DisconnectReason::Dead,
         DisconnectReason::Expired,
         DisconnectReason::Overloaded,
         DisconnectReason::Failed,
@@ -74,9 +75,14 @@ fn explained(closing: &DisconnectReason) -> (&'static str, &'static str) {
              \"keep-latest\" in place of closing; with `history` it can come back for what it missed",
         ),
         DisconnectReason::Idle => (
-            "no answer to a ping in time, or nothing said for too long",
-            "`ping_interval`, `ping_timeout` and `idle_timeout` of `[realtime.plain]`; `ping_*` and `connect_timeout` of \
-             `[[realtime.socketio]]`; `activity_timeout` and `pong_timeout` of `[[realtime.pusher]]`",
+            "nothing said for too long",
+            "`idle_timeout` of `[realtime.plain]`; `connect_timeout` of `[[realtime.socketio]]`",
+        ),
+        DisconnectReason::Dead => (
+            "no answer to a ping in time. The client is gone for the others at once: nobody waits for its answer to the \
+             close",
+            "`ping_interval` and `ping_timeout` of `[realtime.plain]`; `activity_timeout` and `pong_timeout` of \
+             `[[realtime.pusher]]`",
         ),
         DisconnectReason::Expired => (
             "the token it came with has expired",

@@ -3,6 +3,7 @@
 //! - `callbacks`: the app is asked at its own route before a client is let in, heard or told, and nobody else can
 //!   pretend to be the one who asks.
 //! - `drain`: when the door stops, sockets are closed with 1001, spread over the time there is, and none is cut.
+//! - `ends`: an end that the hub, the app or an operator has decided comes in time, whatever the client takes or says.
 //! - `entrance`: who may not open a socket is told why, as RFC 6455 and RFC 9110 say; who may, can.
 //! - `jitter`: clients that lose their connection again and again end with every message, once and in order.
 //! - `killed`: sessions that are torn off and an app that misbehaves leave the hub as it was: nobody stays behind,
@@ -25,6 +26,7 @@
 
 mod callbacks;
 mod drain;
+mod ends;
 mod entrance;
 mod jitter;
 mod killed;

@@ -8,6 +8,7 @@ const FLOOD: usize = 120;
 fn config(policy: &str) -> String {
     format!(
         "[[realtime.channel]]\nmatch = \"room\"\n{policy}\n[realtime.outbox]\nmessages = 20\n\
+         [realtime.websocket]\nclose_timeout = \"10m\"\n\
          [realtime.plain]\necho = false\nping_interval = \"0s\"\n"
     )
 }
@@ -57,6 +58,7 @@ async fn it_is_closed() {
     let door = door().config(config("slow = \"disconnect\"")).start();
     let mut slow = flood(&door).await;
     assert_eq!(slow.closed().await.0, 1013);
+    drop(slow);
     let line = door.wait_for_log(|line| line["message"] == "socket closed" && line["reason"] == "slow");
     assert_eq!(line["code"], 1013);
     assert_eq!(line["channel"], "room", "{line}");
@@ -77,6 +79,7 @@ async fn without_words_for_a_loss_it_is_closed_and_the_log_says_what_waited() {
         assert_eq!(fast.hear().await, filler);
     }
     assert_eq!(slow.closed().await.0, 1013);
+    drop(slow);
     let line = door.wait_for_log(|line| line["message"] == "socket closed" && line["reason"] == "slow");
     assert_eq!((&line["channel"], line["waiting_bytes"].is_u64()), (&"room".into(), true), "{line}");
     speaker.close(1000).await;

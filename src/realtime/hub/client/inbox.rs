@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::Client;
 use crate::realtime::hub::direct_writer::DirectWriter;
@@ -43,14 +44,36 @@ impl Client {
         self.hub.shard(self.address()).lock().is_half_full(self.address().slot, &limits)
     }
 
-    /// Its session writes, and fills no more before that is done. Who publishes does not wait for it.
-    pub fn writing(&self) {
-        self.hub.shard(self.address()).busy(self.address());
+    /// Its session writes, and fills no more before that is done. Who publishes does not wait for it. Where its end is
+    /// ordered, that may take so long from now on: [`Client::ends_by`].
+    pub fn writing(&mut self, now: Moment, timeout: Duration, context: &Context<'_>) {
+        if !self.hub.shard(self.address()).busy(self.address(), context) {
+            self.goes_on();
+        } else if self.ends_by().is_none() {
+            self.rare.get_or_insert_default().ends_by = Some(now.instant + timeout);
+        }
+    }
+
+    /// By when it is told what waits, up to its end, whether the link takes it or not.
+    pub fn ends_by(&self) -> Option<Instant> {
+        self.rare.as_ref().and_then(|rare| rare.ends_by)
+    }
+
+    /// What had to be told by [`Client::ends_by`] is told, and was not its end.
+    pub fn goes_on(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.ends_by = None;
+        }
     }
 
     /// Its session is ending, and takes no more.
     pub fn retire(&self) {
         self.hub.shard(self.address()).retire(self.address());
+    }
+
+    /// True when the last [`Client::poll_fill`] took all that waited in the mailbox; there may be more in histories.
+    pub fn took_all(&self) -> bool {
+        self.delivery.is_all
     }
 
     /// True when nothing was left behind by the last [`Client::poll_fill`]: it is woken by whatever comes.

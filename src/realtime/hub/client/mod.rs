@@ -64,6 +64,8 @@ struct Rare {
     admitted: Option<Channel>,
     /// What had waited for it when it was found to read too slowly.
     backlog: Option<Backlog>,
+    /// Its end was ordered while its link took nothing: it waits for that no longer than until then.
+    ends_by: Option<Instant>,
 }
 
 /// The members that a client stands behind, and where. Bounded like subscriptions.

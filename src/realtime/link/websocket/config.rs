@@ -12,7 +12,8 @@ pub struct Config {
     pub max_message: Size,
     /// The longest frame taken, as it travels; a longer one closes its socket with 1009. Default 1 MiB.
     pub max_frame: Size,
-    /// How long a closing handshake may take before the connection is cut. Default 5 s.
+    /// How long before the connection is cut: for a closing handshake, and for a client whose end is decided while it
+    /// takes nothing. Default 5 s.
     pub close_timeout: Duration,
     /// Whether permessage-deflate (RFC 7692) is agreed to. Default false.
     pub deflate: bool,

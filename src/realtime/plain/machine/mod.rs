@@ -277,7 +277,7 @@ impl Dialect for Machine {
                 step.send(self.encoder.ping());
             }
             Beat::Ping => step.send(self.encoder.ping()),
-            Beat::Dead => step.close(DisconnectReason::Idle),
+            Beat::Dead => step.close(DisconnectReason::Dead),
         }
     }
 

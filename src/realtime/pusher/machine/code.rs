@@ -73,7 +73,7 @@ impl Code {
             | DisconnectReason::Expired
             | DisconnectReason::Failed => Code::Reconnect,
             DisconnectReason::Slow | DisconnectReason::Overloaded => Code::Full,
-            DisconnectReason::Idle => Code::NoPong,
+            DisconnectReason::Idle | DisconnectReason::Dead => Code::NoPong,
             DisconnectReason::Kicked { code: Some(code @ 4000..=4299), reason } => Code::Said(*code, reason.clone()),
             DisconnectReason::Kicked { reason, .. } => Code::Unauthorised(reason.clone()),
             DisconnectReason::Done | DisconnectReason::Violation(_) => return None,

@@ -153,7 +153,7 @@ impl Dialect for Machine {
                 Some(code) => step.close(code.closing()),
                 None => step.send(Frame::text(r#"{"event":"pusher:ping","data":"{}"}"#)),
             },
-            Beat::Dead => step.close(DisconnectReason::Idle),
+            Beat::Dead => step.close(DisconnectReason::Dead),
         }
     }
 

@@ -167,7 +167,7 @@ fn silence_is_pinged_and_then_the_end() {
     assert_eq!(wake(29), Vec::<String>::new());
     assert_eq!(wake(1), [r#"{"event":"pusher:ping","data":"{}"}"#]);
     assert_eq!(wake(4), Vec::<String>::new());
-    assert!(wake(1)[0].contains("Close(Idle)"));
+    assert!(wake(1)[0].contains("Close(Dead)"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn every_end_has_a_code_of_the_right_class() {
     let kicked = |code| DisconnectReason::Kicked { code, reason: "out".into() };
     for (why, code) in [
         (DisconnectReason::GoingAway, 4200),
-        (DisconnectReason::Idle, 4201),
+        (DisconnectReason::Dead, 4201),
         (DisconnectReason::Slow, 4100),
         (DisconnectReason::Overloaded, 4100),
         (DisconnectReason::Failed, 4200),

@@ -12,24 +12,27 @@ pub struct CloseReason {
     detail: Cow<'static, str>,
     /// What whoever still reads is told.
     pub last: &'static str,
+    /// The client shows no sign of life: nothing is waited for.
+    pub is_dead: bool,
 }
 
 impl CloseReason {
     /// The client has closed it.
     pub fn closed(detail: &'static str) -> CloseReason {
-        CloseReason { word: "transport close", detail: detail.into(), last: packet::NOOP }
+        CloseReason { word: "transport close", detail: detail.into(), last: packet::NOOP, is_dead: false }
     }
 
     pub fn transport_error(detail: impl Into<Cow<'static, str>>) -> CloseReason {
-        CloseReason { word: "transport error", detail: detail.into(), last: packet::CLOSE }
+        CloseReason { word: "transport error", detail: detail.into(), last: packet::CLOSE, is_dead: false }
     }
 
     pub fn parse_error(detail: impl Into<Cow<'static, str>>) -> CloseReason {
-        CloseReason { word: "parse error", detail: detail.into(), last: packet::CLOSE }
+        CloseReason { word: "parse error", detail: detail.into(), last: packet::CLOSE, is_dead: false }
     }
 
     pub fn ping_timeout() -> CloseReason {
-        CloseReason { word: "ping timeout", detail: "the client answered no ping".into(), last: packet::CLOSE }
+        let detail = "the client answered no ping".into();
+        CloseReason { word: "ping timeout", detail, last: packet::CLOSE, is_dead: true }
     }
 
     /// For the session.

@@ -287,7 +287,12 @@ impl Link for Engine {
             ready!(self.poll_decision(context));
         }
         let Polling { polled, probe } = match &mut self.current {
-            CurrentTransport::Socket(link) => return link.poll_close(context),
+            CurrentTransport::Socket(link) => {
+                let closed = link.poll_close(context);
+                // As in the Node server: who answered no ping is not asked to answer a close.
+                let is_dead = self.over.as_ref().is_some_and(|over| over.is_dead);
+                return if is_dead { Poll::Ready(Ok(())) } else { closed };
+            }
             CurrentTransport::Polling(polling) => polling.as_mut(),
         };
         give_up(polled, probe, context);
