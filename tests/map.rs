@@ -50,7 +50,7 @@ fn wrong(path: &str) -> Option<String> {
 }
 
 #[test]
-fn the_lives_of_a_request_and_of_a_message_name_functions_that_are_there() {
+fn lives_of_request_and_message_name_real_functions() {
     for heading in ["The life of a request", "The life of a message"] {
         let life = part(heading);
         let steps: Vec<&str> =

@@ -110,7 +110,7 @@ impl Config {
             message_deadline: section.renamed("message_deadline", "message_patience", default.message_deadline),
             disconnect_deadline: section.renamed(
                 "disconnect_deadline",
-                "disconnect_deadline",
+                "disconnect_patience",
                 default.disconnect_deadline,
             ),
             concurrency: section.value("concurrency", default.concurrency),

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_a_few_builds_are_kept_under_names_that_cannot_leave_the_folder() {
+    fn few_builds_are_kept_under_names_inside_the_folder() {
         let root = tempfile::tempdir().unwrap();
         let files = root.path().join("static");
         let previous = Previous { folder: root.path().join("kept"), keep: Duration::from_secs(3600) };
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_build_made_again_replaces_what_changed_and_links_stay_behind() {
+    fn same_build_made_again_replaces_what_changed_not_links() {
         let root = tempfile::tempdir().unwrap();
         let files = root.path().join("static");
         let previous = Previous { folder: root.path().join("kept"), keep: Duration::from_secs(3600) };

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_one_count_while_something_is_kept_and_the_others_are_cleared_out() {
+    fn owners_have_one_count_each_and_idle_ones_are_cleared() {
         let owners = Owners::default();
         let holder = |number: u16| Holder::of([10, 0, number.to_be_bytes()[0], number.to_be_bytes()[1]].into());
         let held = owners.held(holder(0));

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_name_wins_over_a_wildcard_and_the_first_is_the_default() {
+    fn whole_name_wins_over_wildcard_and_first_is_default() {
         let certificates = certificates(&[&["example.com"], &["*.example.com"], &["www.example.com", "other.test"]]);
         let cases = [
             ("example.com", 0),

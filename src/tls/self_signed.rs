@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kept_one_is_used_again_for_the_same_names_until_it_grows_old() {
+    fn kept_certificate_serves_the_same_names_until_old() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state").join(FILE);
         let now = SystemTime::now();

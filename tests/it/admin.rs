@@ -98,7 +98,7 @@ async fn readiness_follows_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_door_whose_app_still_starts_is_live_but_not_ready_and_can_be_stopped() {
+async fn door_with_a_starting_app_is_live_not_ready_and_stoppable() {
     let project = Stub::new();
     project.write("node_modules/next/dist/bin/next", "setInterval(() => {}, 1000);");
     let mut door = door().config(project.config()).env("PATH", project.search_path()).spawn();

@@ -89,7 +89,7 @@ fn check_says_which_channels_are_open_to_anyone() {
 }
 
 #[test]
-fn check_says_everything_that_is_wrong_with_its_place_and_exits_1() {
+fn check_says_every_problem_with_its_place_and_exits_1() {
     let text = "[listen]\nhttp = \"8080\"\n\n[drain]\ntimeout = \"soon\"\n\n[tls]\ncertificate = \"nowhere.pem\"\n\n[realtimes]\n";
     let here = folder(&[("proxy.toml", text)]);
     let output = doorway(here.path(), &["check"]);

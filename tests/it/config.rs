@@ -176,7 +176,7 @@ const UNTRIED: &[&str] = &[
 ];
 
 #[test]
-fn a_section_is_handed_over_at_a_reload_unless_all_its_keys_need_a_restart() {
+fn sections_reload_unless_all_their_keys_need_a_restart() {
     let reload = [
         include_str!("../../src/server/services.rs"),
         include_str!("../../src/server/reload.rs"),
@@ -206,7 +206,7 @@ fn a_section_is_handed_over_at_a_reload_unless_all_its_keys_need_a_restart() {
 }
 
 #[test]
-fn the_documented_file_begins_with_its_sections_and_fits_a_screen() {
+fn documented_file_begins_with_its_sections() {
     let (contents, rest) = DOCUMENTED.split_once("\n\n").expect("a head");
     let named = |text: &str| -> Vec<String> {
         let opening = text.match_indices('[').filter(|(at, _)| !text[..*at].ends_with('['));

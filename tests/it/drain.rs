@@ -259,7 +259,7 @@ async fn farewells(sockets: Vec<Socket>) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_are_told_to_come_back_spread_over_time_and_all_else_finishes() {
+async fn drain_spreads_reconnects_and_lets_requests_finish() {
     let gate = Arc::new(Semaphore::new(0));
     let (app, mut reaching) = gated(&gate).await;
     let mut door = door().config(app.config() + "[drain]\ntimeout = \"10m\"\n").start();

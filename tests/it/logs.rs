@@ -34,7 +34,7 @@ async fn every_line_is_json_with_time_level_and_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_get_plain_lines_without_colours_where_there_is_no_terminal() {
+async fn log_has_no_colours_without_a_terminal() {
     let app = App::saying("hello").await;
     let mut door = door().config(app.config() + "[log]\nformat = \"human\"\n").spawn();
     let line = door.wait_for_log(|line| line.as_str().is_some_and(|line| line.contains(" INFO ready ")));

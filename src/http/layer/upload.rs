@@ -19,19 +19,19 @@ impl Middleware for Uploads {
 
     fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
         let Some(outcome) = request.extensions().get::<BodyOutcome>().cloned() else { return inner.call(request) };
-        Box::pin(BlameClient { answer: inner.call(request), outcome })
+        Box::pin(BodyErrorSource { answer: inner.call(request), outcome })
     }
 }
 
 pin_project! {
-    struct BlameClient {
+    struct BodyErrorSource {
         #[pin]
         answer: ResponseFuture,
         outcome: BodyOutcome,
     }
 }
 
-impl Future for BlameClient {
+impl Future for BodyErrorSource {
     type Output = Result<Response, Failure>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

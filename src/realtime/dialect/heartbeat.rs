@@ -12,7 +12,7 @@ pub struct Heartbeat {
     pinged: bool,
 }
 
-/// What a silence calls for.
+/// The answer to a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
     Nothing,

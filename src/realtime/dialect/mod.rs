@@ -1,8 +1,8 @@
-//! How clients speak. A dialect is a state machine without socket, clock or runtime: frames in, commands out;
-//! events in, frames out. Its tests are conversations on a clock of their own.
+//! The seam between session and protocol. A dialect is a state machine without socket, clock or runtime: frames in,
+//! commands out; events in, frames out. Its tests are conversations on a clock of their own.
 //!
-//! A protocol has its machine ([`Dialect`]) and its encoder ([`Encode`]) in the folder `machine` of its own. Hub and
-//! broker do not know it.
+//! A protocol keeps its machine ([`Dialect`]) and its encoder ([`Encode`]) in its folder `machine`. Hub and broker do
+//! not know any protocol by name.
 
 pub mod heartbeat;
 
@@ -15,91 +15,99 @@ use super::vocabulary::{
     Channel, Command, DisconnectReason, EncodedFrames, Event, Frame, LeaveKind, Moment, Violation,
 };
 
-/// One client's side of a conversation.
+/// The protocol machine of one client. Only its session calls it, from one task, never while another call runs.
 ///
-/// Everything it wants is pushed to a [`Step`], in order; the session carries it out in that order.
+/// A machine does nothing by itself: it pushes frames and commands to the [`Step`] it is given, and the session carries
+/// them out in that order. Times are those of the [`Moment`] passed in; a machine reads no clock.
 pub trait Dialect: Send {
-    /// The link is open: the first words, the first subscriptions.
+    /// Called once, first: pushes the protocol's greeting and the first subscriptions.
     fn open(&mut self, now: Moment, step: &mut Step);
 
-    /// A frame came. Pings, pongs and the client's close come here too, as signs of life; the link answers them.
+    /// A whole frame from the client. Pings, pongs and the client's close frame are shown too, as signs of life: the link
+    /// has answered them already.
     ///
     /// # Errors
-    /// [`Violation`] when the client broke a rule that ends the connection: [`Dialect::close_frames`] follows.
+    /// [`Violation`] when the client broke a rule that ends the connection: the session calls
+    /// [`Dialect::close_frames`] next.
     fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation>;
 
-    /// Something for this client only, or something shared that its encoder left to the machine.
+    /// An event for this client only (the answer to a command, a message sent to it alone), or a shared one for which
+    /// the encoder said [`Encoded::PerClient`].
     fn deliver(&mut self, event: &Event, now: Moment, step: &mut Step);
 
-    /// How this client's form of `channel` is encoded. The same every time it is asked for one subscription.
+    /// The encoding of `channel` for this client. It must not change while the subscription lasts.
     fn encoding(&self, channel: &Channel) -> Encoding;
 
-    /// The time of [`Dialect::next_wake`] has come, or a little earlier: heartbeats, time-outs.
+    /// The time of [`Dialect::next_wake`] has come: heartbeats and timeouts. The call may come earlier than asked for.
     fn wake(&mut self, now: Moment, step: &mut Step);
 
-    /// When to be woken next. Asked after every call.
+    /// The time of the next [`Dialect::wake`], or `None`. Asked after every other call.
     fn next_wake(&self) -> Option<Instant>;
 
-    /// The connection ends by this side: the dialect's last words and its close code.
-    /// Where it pushes no close frame, the session sends [`DisconnectReason::close`].
+    /// The server ends the connection: pushes the protocol's last frames, its close frame among them. If none is pushed,
+    /// the session sends [`DisconnectReason::close`].
     fn close_frames(&mut self, why: &DisconnectReason, now: Moment, step: &mut Step);
 
-    /// The connection is over, for the reason of this word: says of each of its parts which it was (its scope, and
-    /// what the client was called there) and why it ended, in the dialect's own words where it has such.
+    /// The connection is over; `word` is the session's reason. Calls `each` once for every scope (namespace) the client
+    /// was in, with the scope, the client's name there, the reason in the protocol's own words, and the kind of leave.
+    /// By default there is one scope without a name.
     fn left_scopes(&mut self, word: &'static str, each: &mut OnLeft<'_>) {
         each(Arc::from(""), None, word, LeaveKind::Final);
     }
 
-    /// Whether it has namespaces: then it lets clients into them, and names those only that they are in.
+    /// True if the protocol has namespaces: the machine then admits clients to them and names only those they are in.
     fn has_namespaces(&self) -> bool {
         false
     }
 
-    /// Where clients of this protocol may come back by another link: the rest of the machine. `None` where they begin anew.
+    /// The machine's resumption part, if clients of this protocol can resume a session over another link. By default they
+    /// cannot, and begin anew.
     fn resumable(&mut self) -> Option<&mut dyn Resumable> {
         None
     }
 }
 
-/// A machine whose client may lose its link and go on over another one: session resumption.
+/// Session resumption: the client may lose its link and go on over another.
 pub trait Resumable {
-    /// The key of the connection that a client asks for with this frame, to go on from there. Only where it has nothing
-    /// yet on this one.
+    /// The key of the session that the client asks to resume with this frame; `None` for any other frame. Asked only
+    /// while the client has done nothing else on this link.
     fn resume_key(&self, frame: &Frame) -> Option<u128>;
 
-    /// The link is lost, for the reason of this label. True where the client may come back by another one: until the
-    /// machine closes, the session goes on without a link, and whatever is sent is dropped.
+    /// The link is lost, for the reason `label`. True if the client may resume: the session then goes on without a link,
+    /// and drops what is sent, until the machine closes it.
     fn link_lost(&mut self, label: &'static str, now: Moment, step: &mut Step) -> bool;
 
-    /// Something shared is about to be sent, `numbered` in its channel or not; false where it is not to be now. Only
-    /// asked where the session can be resumed.
+    /// A shared event is about to be sent; `numbered` if it has a position in its channel. False keeps it back. Asked
+    /// only of sessions that can be resumed.
     fn record(&mut self, encoded: &EncodedFrames, numbered: bool, step: &mut Step) -> bool;
 
-    /// The client is asked whether it lives: what was sent before this has arrived when it answers.
+    /// A ping was sent. When its pong comes, everything sent before the ping has arrived.
     fn on_ping_sent(&mut self);
 
-    /// The client has answered.
+    /// The pong to the oldest open ping has come.
     fn on_pong(&mut self);
 }
 
-/// Hears which of its scopes a client was in, what it was called there, why it ended, and how far.
+/// Receives scope, the client's name in it, the reason and the kind of leave, for each scope the client was in.
 pub type OnLeft<'a> = dyn FnMut(Arc<str>, Option<Arc<str>>, &'static str, LeaveKind) + 'a;
 
-/// What a machine wants done, in order.
+/// The actions that a machine wants done, in order.
 #[derive(Debug, Default)]
 pub struct Step {
     pub actions: Vec<Action>,
 }
 
-/// An action that a dialect's machine wants done.
+/// One action of a [`Step`].
 #[derive(Debug)]
 pub enum Action {
+    /// A frame for this client.
     Send(Frame),
-    /// Frames that are shared or belong together.
+    /// Frames that are shared with other clients, or that must follow each other.
     SendEncoded(EncodedFrames),
+    /// A command: checked against policies, and put to the authorizer if the app wants that.
     Do(Command),
-    /// What was agreed to already with something else: policies hold, but nobody is asked again, and it waits for
-    /// nothing.
+    /// A command that the authorizer has agreed to as part of another one: checked against policies, and carried out at
+    /// once.
     Agreed(Command),
 }
 

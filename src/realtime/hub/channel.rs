@@ -35,7 +35,7 @@ pub struct ChannelState {
     pub quiet_since: Instant,
     /// Taken out of the directory: whoever still holds it looks the name up again.
     pub is_gone: bool,
-    /// It counts against whoever opened it, until it is gone.
+    /// Its share of whoever opened it, held until it is gone.
     pub share: Option<Share>,
     /// And against the app whose it is, where several share the hub.
     pub part: Option<Count<Arc<str>>>,
@@ -43,7 +43,7 @@ pub struct ChannelState {
     pub rests: Option<u64>,
 }
 
-/// How many named messages a channel remembers, so that one that is sent again is not said again.
+/// Named messages that a channel remembers, so that one that is sent again is not said again.
 const MAX_NAMED: usize = 256;
 
 /// The subscribers of one encoding, a slab a shard.
@@ -63,7 +63,7 @@ pub struct Subscriber {
     pub behind: bool,
 }
 
-/// What a channel counts against.
+/// The shares that a channel takes from: its opener's, and its part's.
 pub type ChannelShare = (Share, Option<Count<Arc<str>>>);
 
 impl ChannelEntry {
@@ -111,7 +111,7 @@ impl ChannelState {
         &mut self.groups
     }
 
-    /// Where a message of this name is already, if it was said lately.
+    /// The position of a recent message of this name, if there is one.
     pub fn said(&self, id: &str) -> Option<Position> {
         self.named.iter().rev().find(|(known, _)| **known == *id).map(|(_, position)| *position)
     }
@@ -149,7 +149,7 @@ impl ChannelState {
         group.shards[shard].insert(Subscriber { slot: address.slot, notices, behind })
     }
 
-    pub fn seat_mut(&mut self, shard: u8, encoding: &Encoding, subscriber: usize) -> Option<&mut Subscriber> {
+    pub fn subscriber_mut(&mut self, shard: u8, encoding: &Encoding, subscriber: usize) -> Option<&mut Subscriber> {
         let group = self.groups.iter_mut().find(|group| group.encoding == *encoding)?;
         group.shards.get_mut(usize::from(shard))?.get_mut(subscriber)
     }
@@ -158,13 +158,13 @@ impl ChannelState {
     pub fn remove_subscriber(&mut self, shard: u8, encoding: &Encoding, subscriber: usize, now: Instant) {
         let Some(index) = self.groups.iter().position(|group| group.encoding == *encoding) else { return };
         let group = &mut self.groups[index];
-        let Some(seats) = group.shards.get_mut(usize::from(shard)) else { return };
-        if seats.try_remove(subscriber).is_none() {
+        let Some(slab) = group.shards.get_mut(usize::from(shard)) else { return };
+        if slab.try_remove(subscriber).is_none() {
             return;
         }
-        if seats.is_empty() {
+        if slab.is_empty() {
             // A slab keeps its memory; a crowd that has left must not.
-            *seats = Slab::new();
+            *slab = Slab::new();
         }
         group.len -= 1;
         self.subscribers -= 1;
@@ -177,9 +177,9 @@ impl ChannelState {
     /// The addresses of all subscribers.
     pub fn addresses(&self) -> impl Iterator<Item = MailboxAddress> + '_ {
         self.groups.iter().flat_map(|group| {
-            group.shards.iter().enumerate().flat_map(|(shard, seats)| {
+            group.shards.iter().enumerate().flat_map(|(shard, slab)| {
                 let shard = u8::try_from(shard).unwrap_or(u8::MAX);
-                seats.iter().map(move |(_, subscriber)| MailboxAddress { shard, slot: subscriber.slot })
+                slab.iter().map(move |(_, subscriber)| MailboxAddress { shard, slot: subscriber.slot })
             })
         })
     }

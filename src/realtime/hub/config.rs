@@ -13,7 +13,7 @@ use crate::settings::{Section, Size};
 pub struct Config {
     /// `[[realtime.channel]]`, in the order of the file: the first that fits a name is its policy. Default none.
     pub channels: Vec<Rule>,
-    /// What dialects that are in use need of their channels, which the section above fills in. Default nothing.
+    /// The demands of protocols in use on their channels, filled in from their sections. Default none.
     pub demands: Vec<Demand>,
     /// Apps that share the hub, none of which opens more channels than it leaves free. Default none: all are one.
     pub parts: Vec<Part>,
@@ -21,10 +21,10 @@ pub struct Config {
     /// whole file says. Default false.
     pub is_apps: bool,
     pub outbox: OutboxLimits,
-    /// How many channels there may be at a time; one client address opens no more of them than it leaves free. Default
+    /// Channels at a time, at most; one client address opens no more of them than it leaves free. Default
     /// 100,000.
     pub max_channels: usize,
-    /// How many channels one connection may be in. Default 1,000.
+    /// Channels that one connection may be in, at most. Default 1,000.
     pub max_subscriptions: usize,
     /// Memory for the history of all channels. Default 256 MiB.
     pub max_history: Size,
@@ -32,7 +32,7 @@ pub struct Config {
     pub max_questions: usize,
     /// Memory for the answers to all of them. Default 16 MiB.
     pub max_answers: Size,
-    /// How long an empty channel is remembered, so that positions in it stay good; less where its place is needed.
+    /// The time for which an empty channel is remembered, so that positions in it stay good; less where its place is needed.
     /// Default 1 minute.
     pub forget_after: Duration,
 }
@@ -66,7 +66,7 @@ impl Config {
         policy(&self.channels, &self.demands, self.is_apps, channel)
     }
 
-    /// Whether `channel` is the app's because no section names it: its word on this very channel is needed.
+    /// True if `channel` is the app's because no section names it: its word on this very channel is needed.
     pub fn is_left_to_app(&self, channel: &Channel) -> bool {
         self.is_apps && is_unnamed(&self.channels, channel)
     }

@@ -13,7 +13,7 @@ pub trait DirectWriter: Send + Sync {
     fn write_queued(&self, queued: Queued<'_>) -> Option<Written>;
 }
 
-/// What one direct write, or a batch of them, has written.
+/// The result of one direct write, or of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
     pub messages: u64,
@@ -23,7 +23,7 @@ pub struct Written {
     pub is_stuck: bool,
 }
 
-/// What waits in a mailbox, until it is taken.
+/// The waiting entries of a mailbox, lent until they are taken.
 pub struct Queued<'a> {
     /// Moves it out of the mailbox where it is nothing but encoded frames, and says whether it did.
     pub(super) take: &'a mut dyn FnMut(&mut VecDeque<OutboxEntry>) -> bool,

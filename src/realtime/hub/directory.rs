@@ -17,14 +17,14 @@ use crate::shares::{Holder, Lack, Share, Shares};
 
 const SHARDS: usize = 64;
 
-/// How often a channel's place is looked for: others may take what an empty one has left.
+/// Attempts at finding room for a channel: others may take what an empty one has left.
 const MAX_TRIES: usize = 16;
 
 /// Never holds a shard's lock and a channel's at once, but to remove a channel: shard first, then channel.
 pub struct Directory {
     shards: Vec<Mutex<HashMap<Channel, Arc<ChannelEntry>>>>,
     hasher: RandomState,
-    /// How many there may be, and who opened them.
+    /// The limit of channels, and the shares of those who opened them.
     shares: Arc<Shares>,
     /// And whose they are, where several apps share the hub.
     parts: Parts,

@@ -10,14 +10,14 @@ use super::outbox::{Item, OutboxEntry, OutboxLimits, Pushed, Slow};
 use super::sync::Mutex;
 use crate::realtime::vocabulary::{ConnectionId, Encoded, EncodedFrames, Encoding, Event};
 
-/// What fan-out needs of the hub.
+/// The parts of the hub that fan-out needs.
 pub struct FanOut<'a> {
     pub shards: &'a [MailboxShard],
     pub limits: &'a OutboxLimits,
     pub metrics: &'a Metrics,
 }
 
-/// Who hears an event, besides subscribing.
+/// The subscribers that an event is for.
 #[derive(Clone, Copy, Default)]
 pub struct Recipients<'a> {
     /// Not this one: the sender.
@@ -26,11 +26,11 @@ pub struct Recipients<'a> {
     pub except: Option<&'a HashSet<MailboxAddress>>,
     /// Only those who want notices.
     pub notices: bool,
-    /// Where those are noted who hear it and can answer.
+    /// The list of those who hear it and can answer.
     pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
 }
 
-/// What kind of thing is fanned out.
+/// The kind of thing that is fanned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryKind {
     /// A message with this offset.
@@ -117,7 +117,7 @@ impl FanOut<'_> {
     }
 }
 
-/// What goes into outboxes of one encoding, by reference.
+/// The entry for the outboxes of one encoding, shared by reference.
 enum SharedItem {
     EncodedFrames(EncodedFrames),
     Event(Arc<Event>),

@@ -17,11 +17,11 @@ pub struct FlushBatch {
     entries: VecDeque<OutboxEntry>,
 }
 
-/// How many clients get theirs before other tasks have a turn.
+/// Clients served before other tasks have a turn.
 const MAX_BATCH: usize = 64;
 
 impl Hub {
-    /// How many shards there are to be flushed, each by one flusher.
+    /// The number of shards, each flushed by one flusher.
     pub fn shards(&self) -> usize {
         self.shards.len()
     }

@@ -12,7 +12,7 @@ use super::direct_writer::DirectWriter;
 use super::outbox::{Backlog, Outbox, OutboxEntry, OutboxLimits, Pushed, Slow};
 use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason};
 
-/// Where a mailbox is.
+/// The address of a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MailboxAddress {
     pub shard: u8,
@@ -34,10 +34,10 @@ impl MailboxAddress {
     }
 }
 
-/// How much is taken from a mailbox at a time, in bytes: what is taken can no longer be dropped.
+/// Bytes taken from a mailbox at a time: what is taken can no longer be dropped.
 pub const BATCH_BYTES: usize = 64 * 1024;
 
-/// What a shard may keep allocated for those that are due while none is, in mailboxes.
+/// Mailboxes for which a shard may keep its due list allocated while none is due.
 const MAX_SPARE: usize = 4096;
 
 /// A shard of the mailboxes, under one lock; there are about as many shards as threads.
@@ -64,13 +64,13 @@ struct Mailbox {
     /// Whom it is known as.
     user: Option<Arc<str>>,
     waker: Option<Waker>,
-    /// Who may be told in place of the session that something came.
+    /// The direct writer that is told, in place of the session, that something came.
     writer: Option<Arc<dyn DirectWriter>>,
     turn: SessionTurn,
     is_due: bool,
     crowded: bool,
     closing: Option<Box<Ordered>>,
-    /// It was told to close: after what it was not told before that, nothing more may come.
+    /// A close was ordered: after what waits already, nothing more is taken.
     is_ended: bool,
     /// An order among what waits ends the connection, or a part of it.
     has_end: bool,
@@ -92,11 +92,11 @@ enum SessionTurn {
     Asleep,
     /// Something came, and the session was woken or the flusher was told.
     Woken,
-    /// It is busy writing, and will look when it is done.
+    /// The session is writing, and looks again when it is done.
     Busy,
 }
 
-/// What a session finds in its mailbox.
+/// The content of a mailbox, as its session takes it.
 #[derive(Debug, Default)]
 pub struct Delivery {
     pub entries: VecDeque<OutboxEntry>,
@@ -364,7 +364,7 @@ impl Mailboxes {
         }
     }
 
-    /// What waits in a mailbox, where something of `channel` did not fit.
+    /// The backlog of a mailbox in which something of `channel` did not fit.
     pub fn backlog(&self, slot: u32, channel: Channel) -> Option<Backlog> {
         Some(self.slots.get(slot as usize)?.outbox.backlog(Some(channel)))
     }

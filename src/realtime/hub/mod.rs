@@ -64,7 +64,7 @@ use crate::shares::{Holder, Owners};
 
 use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Presence};
 
-/// How often one message gives way to clients that have to write first, at most; and how long each time, once others
+/// Pauses of one message for clients that have to write first, at most; and the length of each, once others
 /// than this thread must be at it.
 const WAYS_GIVEN: usize = 100;
 const WRITER_PAUSE: Duration = Duration::from_millis(1);
@@ -79,7 +79,7 @@ pub struct Hub {
     has_direct_writes: AtomicBool,
     /// The connections of each user.
     users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
-    /// Who each connection is that is known to be somebody.
+    /// The identities of connections that have one.
     identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
@@ -209,7 +209,7 @@ impl Hub {
         self.users.lock().get(user).cloned().unwrap_or_default()
     }
 
-    /// Who a connection is, if it is known.
+    /// The identity of a connection, if it has one.
     pub fn identity_of(&self, id: ConnectionId) -> Option<Arc<Identity>> {
         self.identities.lock().get(&id).map(Arc::clone)
     }
@@ -221,16 +221,16 @@ impl Hub {
 
     /// The channels there are, but for reserved ones, and how many subscribe to each.
     pub fn channels(&self) -> Vec<(Channel, usize)> {
-        let cells = self.directory.all().into_iter().filter(|entry| !entry.name.is_reserved());
-        cells.map(|entry| (entry.name.clone(), entry.state.lock().subscribers())).collect()
+        let entries = self.directory.all().into_iter().filter(|entry| !entry.name.is_reserved());
+        entries.map(|entry| (entry.name.clone(), entry.state.lock().subscribers())).collect()
     }
 
-    /// Whether only the app may have clients hear `channel`, whatever it says of their own wishes.
+    /// True if clients hear `channel` only by the app's own doing, whatever they ask for.
     pub fn is_for_app_alone(&self, channel: &Channel) -> bool {
         self.config().policy(channel).subscribe == Allowed::App
     }
 
-    /// Whether the app has to let a connection into `channel` by name, and has not: no section names it, and who the
+    /// True if the app has to admit a connection to `channel` by name, and has not: no section names it, and who the
     /// connection is says nothing of this channel.
     pub fn is_kept_from(&self, id: ConnectionId, channel: &Channel) -> bool {
         let is_kept = self.config().is_left_to_app(channel) && !self.hears(id, channel);

@@ -32,12 +32,12 @@ impl OutboxLimits {
     }
 }
 
-/// What happens to a client whose outbox is full. A channel's policy says which.
+/// The fate of a client whose outbox is full, chosen by the channel's policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slow {
-    /// It is closed, and may come back for what it missed.
+    /// The client is closed, and may come back for what it missed.
     Disconnect,
-    /// It loses the channel's oldest waiting messages and is told so; where there is history it gets them later.
+    /// The channel's oldest waiting messages are dropped and the client is told so; if there is history it gets them later.
     DropOldest,
     /// Only the channel's latest message waits for it: for what is worthless once there is a newer one.
     KeepLatest,
@@ -84,16 +84,16 @@ impl OutboxEntry {
     }
 }
 
-/// What had waited for a client when it was found to read too slowly.
+/// The backlog of a client at the moment it was found to read too slowly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {
-    /// Where the message came from that did not fit; `None` for what is of no channel.
+    /// The channel of the message that did not fit; `None` if it was of no channel.
     pub channel: Option<Channel>,
     pub messages: usize,
     pub bytes: usize,
 }
 
-/// What came of a push.
+/// The outcome of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     Queued,
@@ -114,7 +114,7 @@ pub struct Outbox {
     marks: usize,
 }
 
-/// What an outbox may keep allocated while nothing waits, in entries.
+/// Entries that an outbox may keep allocated while nothing waits.
 const KEPT_CAPACITY: usize = 8;
 
 impl Outbox {
@@ -127,7 +127,7 @@ impl Outbox {
         self.queue.len() - self.marks
     }
 
-    /// What waits now, where the next message of `channel` did not fit.
+    /// The backlog now that the next message of `channel` did not fit.
     pub fn backlog(&self, channel: Option<Channel>) -> Backlog {
         Backlog { channel, messages: self.len(), bytes: self.bytes }
     }

@@ -11,7 +11,7 @@ use crate::telemetry::LogThrottle;
 /// The channels of one app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// What their names begin with; those that begin with no other part's belong to the empty one.
+    /// The prefix of their names; those that begin with no other part's belong to the empty one.
     pub prefix: Arc<str>,
     /// Of its reserved channels.
     pub owner: Arc<str>,
@@ -26,7 +26,7 @@ pub fn part_of<'a>(parts: &'a [Part], channel: &Channel) -> Option<&'a Part> {
     parts.iter().filter(fits).max_by_key(|part| part.prefix.len())
 }
 
-/// How many channels each part has.
+/// The number of channels of each part.
 #[derive(Default)]
 pub struct Parts {
     held: Counts<Arc<str>>,

@@ -21,40 +21,40 @@ pub struct Policy {
     pub subscribe: Allowed,
     /// Default anyone.
     pub publish: Allowed,
-    /// How many messages are kept; 0: none. Default 0.
+    /// Messages kept; 0: none. Default 0.
     pub history: usize,
     /// For how long they are kept. Default 5 minutes.
     pub history_age: Duration,
-    /// Who is a member of its presence. Default those whose client asks for it.
+    /// The members of its presence. Default: clients that ask for it.
     pub presence: MemberLimit,
-    /// How long a member may be gone before that is said: a page reload is silent. Default 5 s.
+    /// The time before a gone member is announced: a page reload is silent. Default 5 s.
     pub presence_grace: Duration,
-    /// Whether members' joining and leaving is told to clients that want to know. Default true.
+    /// True if joins and leaves are sent to clients that want them. Default true.
     pub notices: bool,
-    /// Whether a sender hears its own messages; `None`: as its client asks. Default none.
+    /// True if a sender hears its own messages; `None`: as the client asks. Default `None`.
     pub echo: Option<bool>,
     /// The longest message. Default 1 MiB.
     pub max_message: Size,
-    /// How many connections may subscribe; 0: any number. Default 0.
+    /// Subscribers, at most; 0: any number. Default 0.
     pub max_subscribers: usize,
-    /// How many members its presence may have; 0: any number. Default 0.
+    /// Members of its presence, at most; 0: any number. Default 0.
     pub max_members: usize,
     /// Messages a second that one connection may publish; 0: any number. Default 0.
     pub publish_rate: u32,
-    /// What happens to a client that reads too slowly. Default disconnect.
+    /// The fate of a client that reads too slowly. Default disconnect.
     pub slow: Slow,
     /// Of a namespace: what those may who are there by their dialect. Default none: it is no namespace.
     pub within: Option<Within>,
 }
 
-/// What a client may in a namespace that its dialect has let it into.
+/// The rights of a client in a namespace that its protocol has admitted it to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Within {
     pub subscribe: Allowed,
     pub publish: Allowed,
 }
 
-/// Who may do a thing.
+/// The clients allowed to do a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowed {
     Anyone,
@@ -71,7 +71,7 @@ pub enum Allowed {
 
 keywords!(Allowed { "anyone" => Anyone, "identified" => Identified, "app" => App });
 
-/// Who is a member of a channel's presence.
+/// The clients that are members of a channel's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberLimit {
     /// Nobody: there is none.
@@ -141,23 +141,23 @@ impl Rule {
         self.patterns.iter().any(|pattern| pattern.fits(channel.as_str()))
     }
 
-    /// Whether it means `channel` as a namespace, and not as one of any names.
+    /// True if the rule means `channel` as a namespace, and not as one of any names.
     fn names_space(&self, channel: &Channel) -> bool {
         self.patterns.iter().any(|pattern| pattern.as_str().starts_with(SPACE_SIGN) && pattern.fits(channel.as_str()))
     }
 }
 
-/// What the names of namespaces begin with, and what stands before the name of a room in one.
+/// The first character of a namespace's name, and the one before a room's name in it.
 const SPACE_SIGN: char = '/';
 const ROOM_SIGN: char = '#';
 
-/// What a dialect needs of its own channels, on top of whatever rule fits them.
+/// A protocol's demand on its own channels, on top of whatever rule fits them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Demand {
     pub pattern: Pattern,
-    /// Who may do there what the rule leaves to anyone, or to whom the app admits.
+    /// The clients allowed to do what the rule leaves to anyone, or to those whom the app admits.
     pub least: Allowed,
-    /// It keeps at least so many messages, for so long.
+    /// The least history: messages, and for how long.
     pub history: usize,
     pub history_age: Duration,
     /// Members at most, where the rule does not say; 0: any number.
@@ -201,7 +201,7 @@ pub fn policy(rules: &[Rule], demands: &[Demand], is_apps: bool, channel: &Chann
     policy
 }
 
-/// Whether no rule speaks of `channel`.
+/// True if no rule speaks of `channel`.
 pub fn is_unnamed(rules: &[Rule], channel: &Channel) -> bool {
     !rules.iter().any(|rule| rule.fits(channel))
 }

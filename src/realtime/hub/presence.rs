@@ -31,7 +31,7 @@ impl Members {
         self.0.contains_key(key)
     }
 
-    /// What this member shows.
+    /// The info that this member shows.
     pub fn of(&self, key: &str) -> Option<&Arc<Member>> {
         self.0.get(key).map(|present| &present.member)
     }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_leaves_when_its_last_connection_has_been_gone_for_the_grace() {
+    fn member_leaves_after_the_grace_of_its_last_connection() {
         let now = Instant::now();
         let mut members = Members::default();
         members.enter(ann("1"), A);

@@ -17,14 +17,14 @@ use crate::realtime::vocabulary::{
 };
 use crate::shares::{Holder, most_of_one};
 
-/// Who publishes.
+/// The publisher.
 #[derive(Clone, Default)]
 pub struct Sender<'a> {
     pub origin: Option<Origin>,
     pub address: Option<MailboxAddress>,
     /// Against whom a channel counts that is opened for its message, and what is kept of it; nobody where it is the app.
     pub holder: Option<Holder>,
-    /// Who was asked, where it is a question.
+    /// The clients asked, if it is a question.
     pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
 }
 
@@ -148,7 +148,7 @@ impl Hub {
         if self.send_as(sender, to, draft) == 0 { Err(Refusal::Unknown) } else { Ok(None) }
     }
 
-    /// Where nobody is and nothing is kept, no channel is made for a message.
+    /// A message makes no channel if nobody subscribes and nothing would be kept.
     fn say(&self, channel: &Channel, saying: Publishing, now: Moment) -> Result<Option<Position>, Refusal> {
         let holder = saying.sender.holder.unwrap_or(Holder::Trusted);
         let mut saying = Some(saying);

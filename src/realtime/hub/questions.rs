@@ -36,17 +36,17 @@ struct Open {
 /// One client's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AckReply {
-    /// What its dialect calls the client.
+    /// The client's name in its protocol.
     pub alias: Option<Arc<str>>,
     pub data: Payload,
     pub extras: Extras,
 }
 
-/// What came of a question.
+/// The outcome of a question.
 #[derive(Debug, Default)]
 pub struct Answers {
     pub given: Vec<(ConnectionId, AckReply)>,
-    /// Who was asked, and has not answered.
+    /// Clients that were asked and have not answered.
     pub missing: Vec<ConnectionId>,
 }
 
@@ -80,7 +80,7 @@ impl Hub {
         Ok(asking)
     }
 
-    /// How many may be open.
+    /// Questions open at once, at most.
     pub fn max_questions(&self) -> usize {
         self.config().max_questions
     }

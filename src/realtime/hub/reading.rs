@@ -8,7 +8,7 @@ use super::mailboxes::MailboxAddress;
 use crate::realtime::broker::memory::Replay;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since};
 
-/// What a channel has kept.
+/// The kept messages of a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Past {
     /// Oldest first.
@@ -28,7 +28,7 @@ pub struct ChannelOverview {
 }
 
 impl Hub {
-    /// How `channel` stands, if there is such a one.
+    /// An overview of `channel`, if it exists.
     pub fn standing(&self, channel: &Channel) -> Option<ChannelOverview> {
         self.with_channel(channel, |entry, state| ChannelOverview {
             name: entry.name.clone(),
@@ -48,12 +48,12 @@ impl Hub {
         (names.iter().filter_map(|name| self.standing(name)).collect(), next)
     }
 
-    /// How many connections there are, and how many users behind those that have one.
+    /// The number of connections, and of the users behind those that have one.
     pub fn census(&self) -> (usize, usize) {
         (self.shards.iter().map(|shard| shard.lock().len()).sum(), self.users.lock().len())
     }
 
-    /// Whether there is such a connection.
+    /// True if the connection exists.
     pub fn is_connected(&self, id: ConnectionId) -> bool {
         self.with_mailbox(id, |_, _| ()).is_some()
     }
@@ -71,11 +71,11 @@ impl Hub {
         self.with_channel(channel, |_, state| state.subscribers()).unwrap_or_default()
     }
 
-    /// Whether a connection is a subscriber.
+    /// True if the connection subscribes to the channel.
     pub fn hears(&self, id: ConnectionId, channel: &Channel) -> bool {
         let address = MailboxAddress::of(id);
-        let is_seated = |state: &ChannelState| state.addresses().any(|known| known == address);
-        self.is_connected(id) && self.with_channel(channel, |_, state| is_seated(&state)).unwrap_or_default()
+        let is_subscribed = |state: &ChannelState| state.addresses().any(|known| known == address);
+        self.is_connected(id) && self.with_channel(channel, |_, state| is_subscribed(&state)).unwrap_or_default()
     }
 
     /// At most `most` of what is kept `since` then, the oldest of it; `None` when it cannot be had whole, or there is

@@ -5,7 +5,7 @@ use tracing::warn;
 use crate::realtime::vocabulary::Channel;
 use crate::telemetry::LogThrottle;
 
-/// What a client was kept from.
+/// The operation that a client was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Hear,

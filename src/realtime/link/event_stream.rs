@@ -24,7 +24,7 @@ pub struct EventStreamBody {
     slot: Arc<Mutex<EventSlot>>,
 }
 
-/// What is between them: one chunk at most. A client that does not read leaves it there, and the link is not flushed.
+/// The chunk between them: one at most. A client that does not read leaves it there, and the link is not flushed.
 #[derive(Default)]
 struct EventSlot {
     chunk: Option<Bytes>,

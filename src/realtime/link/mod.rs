@@ -1,4 +1,4 @@
-//! How frames travel: one client's link, whatever it is made of.
+//! The seam between session and transport: one client's link, over a WebSocket, a stream of events, or polls.
 
 pub mod event_stream;
 pub mod polling;
@@ -11,66 +11,71 @@ use std::time::Instant;
 
 use super::vocabulary::{EncodedFrames, Frame, Violation};
 
-/// One client's link. Poll-based, so that one task serves it: nothing is split, nothing is locked.
+/// One client's link. Poll-based: one task (the session's, or the flusher's while the session sleeps) calls all of it,
+/// so nothing is split and nothing is locked. The waker of the last call is the one that is woken.
 ///
-/// A link answers pings by itself, finishes the closing handshake that either side began, and holds no large buffer
+/// A link answers pings by itself, completes the closing handshake that either side began, and holds no large buffer
 /// while nothing travels.
 pub trait Link: Send + Unpin {
-    /// The next frame, whole. `None` when the other side is gone. Pings that were answered, pongs and the other side's
-    /// close are shown too; after a close only `None` follows. Nothing is lost when the caller stops polling.
+    /// The next whole frame; `None` when the other side is gone. Answered pings, pongs and the other side's close are
+    /// shown too; after a close only `None` follows. Nothing is lost if the caller stops polling.
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>>;
 
-    /// Takes a frame to be written by the next [`Link::poll_flush`]. What was taken is held until it is written: the
-    /// caller bounds it by giving no more than one batch until the flush is ready. After a close frame nothing is taken.
+    /// Queues a frame for the next [`Link::poll_flush`]. The link holds what it was given until it is written, without a
+    /// bound of its own: the caller pushes at most one batch before a flush is ready. Frames after a close frame are
+    /// dropped.
     fn push(&mut self, frame: Frame);
 
-    /// Takes frames that are shared with other links: held by reference, not copied.
+    /// Queues frames that other links hold too: by reference, not copied.
     fn push_encoded(&mut self, encoded: EncodedFrames);
 
-    /// Writes all that was taken, in as few writes as there can be. Ready when the system has all of it.
+    /// Writes everything queued, in as few system calls as possible. Ready when the kernel has all of it.
+    ///
+    /// # Errors
+    /// The connection broke.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ends the link: after a close frame of ours it waits for the other side's (the caller bounds the time). Where
-    /// none was pushed, the link says itself what the client did wrong, or closes without a code.
+    /// Ends the link. After a close frame of ours it waits for the other side's; the caller bounds the time. If none was
+    /// pushed, the link names the client's own violation, or closes without a code.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// What has travelled so far.
+    /// Bytes and messages so far, in both directions.
     fn traffic(&self) -> Traffic;
 
-    /// True while the link has nothing to see to but what it is given: then somebody else may push and flush while its
-    /// session sleeps.
+    /// True while the link has no business of its own (no handshake, no timer, nothing half read): the flusher may then
+    /// push and flush while the session sleeps. Default false: never.
     fn is_quiet(&self) -> bool {
         false
     }
 
-    /// When it wants [`Link::wake`], where it keeps a time of its own. Asked after every call.
+    /// The time of the next [`Link::wake`], if the link keeps a timer. Asked after every other call.
     fn next_wake(&self) -> Option<Instant> {
         None
     }
 
-    /// How often the other side was asked whether it lives, and how often it has answered, where that shows that all
-    /// that was pushed before the question has arrived.
+    /// Pings sent and answered, for links on which an answered ping proves that everything pushed before it has arrived.
+    /// Zeros on all others.
     fn ping_count(&self) -> PingCount {
         PingCount::default()
     }
 
-    /// The time of [`Link::next_wake`] has come. A flush follows.
+    /// The time of [`Link::next_wake`] has come. The caller flushes afterwards.
     ///
     /// # Errors
-    /// [`LinkError::Ended`] when that was the last of it.
+    /// [`LinkError::Ended`] if the link is over by its own timer.
     fn wake(&mut self, _now: Instant) -> Result<(), LinkError> {
         Ok(())
     }
 }
 
-/// Questions and answers, counted without end.
+/// Pings, counted since the link began; both wrap around.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PingCount {
     pub sent: u32,
     pub answered: u32,
 }
 
-/// What has travelled on one link.
+/// Bytes and messages of one link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes read, with headers, as they travelled inside TLS or HTTP/2.
@@ -83,14 +88,14 @@ pub struct Traffic {
     pub messages_out: u64,
 }
 
-/// Why no more frames come.
+/// The end of a link, other than by a close frame.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The other side broke the link's own rules (RFC 6455 section 7.1.7): the caller closes with the violation's code.
     #[error(transparent)]
     Violation(#[from] Violation),
-    /// The link's own conversation is over, for the reason of this word: the caller closes it, which says what is left
-    /// to say to the other side.
+    /// The transport's own conversation is over; `word` is the reason's label. The caller calls [`Link::poll_close`],
+    /// which tells the other side what is left to tell.
     #[error("{detail}")]
     Ended { word: &'static str, detail: Cow<'static, str> },
     /// The connection broke.

@@ -10,10 +10,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
+use super::PusherDoor;
 use super::machine::Code;
 use super::route::Fallback;
 use super::sockjs::{self, SockJsSession};
-use super::PusherDoor;
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::{self, facts};

@@ -14,7 +14,7 @@ const MAX_WAITING: usize = 64;
 /// The command that the authorizer thinks about, and those behind it.
 pub struct PendingCommands {
     asking: Option<(Deciding, Command)>,
-    /// What the authorizer said is to be done besides: an answer of the app bounds it.
+    /// Further commands from the authorizer's answer, which bounds their number.
     then: std::vec::IntoIter<Command>,
     /// What is published comes to this client by its mailbox. What must not overtake it goes there too, and so does all
     /// that is behind that.

@@ -12,7 +12,7 @@ use super::{Metrics, Session};
 use crate::realtime::hub::{DirectWriter, FlushBatch, Hub, Queued, Written};
 use crate::realtime::link::Link;
 
-/// Where the link lies while it is lent. The lock is held for one write at most.
+/// The link that session and flusher share. The lock is held for one write at most.
 #[derive(Default)]
 pub struct SharedLink(Mutex<Option<LentLink>>);
 

@@ -13,7 +13,7 @@ use crate::realtime::vocabulary::{DisconnectReason as Why, Frame, Moment};
 
 /// The last phase of a session.
 pub struct CloseTimer {
-    /// How long the link may take to close.
+    /// The time by which the link is cut.
     deadline: Pin<Box<Sleep>>,
     is_closed: bool,
 }

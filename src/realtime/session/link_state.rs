@@ -4,9 +4,9 @@
 use crate::realtime::link::Link;
 use crate::realtime::vocabulary::{EncodedFrames, Frame};
 
-/// Where a session's link is.
+/// The state of a session's link.
 pub enum LinkState {
-    /// What the first step of a conversation says, at most.
+    /// Frames pushed before there is a link: those of the first step, at most.
     Early(Vec<EncodedFrames>),
     Open(Box<dyn Link>),
     /// The session sleeps, and whoever fans out may write. It is taken back before anything else happens.

@@ -56,11 +56,11 @@ thread_local! {
 /// Frames read before others get a turn.
 const FRAMES_PER_TURN: usize = 32;
 
-/// What may wait in the link, in bytes: with more, nothing is read until it is written. A client that does not read is
+/// Bytes that may wait in the link: with more, nothing is read until it is written. A client that does not read is
 /// not listened to for ever, and its heartbeat ends it.
 const MAX_UNWRITTEN: usize = 64 * 1024;
 
-/// How far one way of a conversation went in a turn.
+/// The progress of one direction in a turn.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     any: bool,
@@ -80,19 +80,19 @@ pub struct Session {
     authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     /// Only while the authorizer is asked something.
     pending: Option<Box<PendingCommands>>,
-    /// What was pushed to the link since it last had written everything, in bytes.
+    /// Bytes pushed to the link since it last had written everything.
     unwritten: usize,
-    /// Where the link is while it is lent.
+    /// The link, while the flusher may use it.
     shared_link: Option<Arc<SharedLink>>,
-    /// Something was said to it by others.
+    /// True if the direct writer has written to the link since the session last ran.
     has_heard: bool,
     timer: Option<Pin<Box<Sleep>>>,
     close_timer: Option<Box<CloseTimer>>,
     /// Of the present link; none while there is none.
     record: Option<SessionRecord>,
-    /// Where the client may come back to it.
+    /// The slot by which the client may resume, if it may.
     resume: Option<Box<ResumeHandle>>,
-    /// How long the link may take to close.
+    /// The time a link gets for its closing handshake.
     close_timeout: Duration,
     _guard: Guard,
 }
@@ -273,7 +273,7 @@ impl Session {
         }
     }
 
-    /// What was sent before a question has arrived when it is answered.
+    /// Tells the machine of pings and pongs: what was sent before an answered ping has arrived.
     fn note_pings(&mut self) {
         let (Some(resume), Some(link)) = (&mut self.resume, self.link_state.link()) else { return };
         let pings = link.ping_count();

@@ -28,7 +28,7 @@ impl Sessions {
         Sessions { metrics, drain: drain.clone() }
     }
 
-    /// How many clients are connected now, by dialect.
+    /// The number of connected clients, by dialect.
     pub fn open(&self) -> BTreeMap<&'static str, i64> {
         self.metrics.sockets()
     }

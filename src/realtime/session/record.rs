@@ -18,7 +18,7 @@ use crate::realtime::hub::{Backlog, Written};
 use crate::realtime::link::Traffic;
 use crate::telemetry::Registry;
 
-/// What all sessions count.
+/// The metrics of all sessions.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     open: Family<DialectLabel, Gauge>,
@@ -59,7 +59,7 @@ impl Metrics {
         metrics
     }
 
-    /// How many clients are connected now, by dialect; of those that were ever spoken.
+    /// The number of connected clients, by dialect; of dialects that were ever spoken.
     pub fn sockets(&self) -> BTreeMap<&'static str, i64> {
         self.dialects.lock().iter().map(|(dialect, open)| (*dialect, open.get())).collect()
     }
@@ -78,10 +78,10 @@ impl Metrics {
     }
 }
 
-/// Why a session ended.
+/// The end of a session, for its metric and its log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionEnd {
-    /// It was cut short: a panic, or the end of the process.
+    /// Cut short: a panic, or the end of the process.
     Cut,
     Client {
         code: Option<u16>,
@@ -89,7 +89,7 @@ pub enum SessionEnd {
     Us {
         word: &'static str,
         code: u16,
-        /// What had waited for a client that read too slowly, where that is why.
+        /// The backlog of a client that read too slowly, if that is the reason.
         backlog: Option<Backlog>,
     },
     /// By the link's own rules, in its own word.
@@ -130,7 +130,7 @@ impl SessionEnd {
     }
 }
 
-/// What is kept of it, for as long as it is open.
+/// Socket metrics and the access-log line of one session, while it is open.
 struct RecordData {
     dialect: &'static str,
     client: IpAddr,
@@ -176,7 +176,7 @@ impl SessionRecord {
         add(&self.who.metrics.bytes_out, before.bytes_out, traffic.bytes_out);
     }
 
-    /// What has travelled so far was counted by others.
+    /// Traffic so far was counted by others: starts from here.
     pub fn counted(&mut self, traffic: Traffic) {
         self.traffic = traffic;
     }

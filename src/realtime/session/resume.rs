@@ -26,13 +26,13 @@ pub struct ResumeRegistry {
     away: Mutex<HolderQueue<Arc<ResumeSlot>>>,
     /// Those that were told to give way and have not yet done so.
     leaving: AtomicUsize,
-    /// What is kept for all of them, in bytes, and how much of that for each address.
+    /// Bytes kept for all of them, and for each address.
     held: Gauge,
     owners: Arc<Owners>,
     metrics: Metrics,
 }
 
-/// How many clients may be away, and how much may be kept for all.
+/// Limits of resumption: clients that may be away, and bytes kept for all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct ResumeLimits {
     pub clients: usize,
@@ -148,7 +148,7 @@ pub struct Resumption {
     pub record: Option<SessionRecord>,
     pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     pub rights: Option<Rights>,
-    /// What it said.
+    /// The first frame of the new link.
     pub frame: Frame,
 }
 
@@ -157,10 +157,10 @@ impl ResumeSlot {
         self.connection
     }
 
-    /// Gives it to the session of this slot.
+    /// Hands the new link to the session of this slot.
     ///
     /// # Errors
-    /// It back, where that session is over.
+    /// The link itself, if that session is over.
     pub fn hand_over(&self, back: Box<Resumption>) -> Result<(), Box<Resumption>> {
         let mut handed = self.handed.lock();
         if matches!(*handed, Handed::Closed) {
@@ -179,7 +179,7 @@ pub struct ResumeHandle {
     registry: Arc<ResumeRegistry>,
     slot: Arc<ResumeSlot>,
     limits: ResumeLimits,
-    /// What is kept for all of its address, in bytes.
+    /// Bytes kept for all clients of its address.
     owned: Arc<AtomicUsize>,
     /// Its place among those that are away.
     away: Option<u64>,
@@ -236,7 +236,7 @@ impl ResumeHandle {
         }
     }
 
-    /// It has come back, and its new link has asked and answered so often.
+    /// The client is back, over a link with this ping count.
     pub fn arrive(&mut self, pings: PingCount) {
         self.stay();
         self.closing = None;
@@ -244,7 +244,7 @@ impl ResumeHandle {
         self.registry.metrics.returned.inc();
     }
 
-    /// It counts as away no more.
+    /// The client no longer counts as away.
     fn stay(&mut self) {
         if let Some(place) = self.away.take()
             && self.registry.away.lock().remove(place).is_some()
@@ -256,12 +256,12 @@ impl ResumeHandle {
         }
     }
 
-    /// It is to be forgotten before its time.
+    /// True once the session must be dropped before its time.
     pub fn is_evicted(&self) -> bool {
         self.slot.is_evicted.load(Ordering::Acquire)
     }
 
-    /// What was handed over; else its session is woken when something is.
+    /// The link handed over, if there is one; otherwise the session is woken when there is.
     pub fn poll(&self, context: &Context<'_>) -> Option<Box<Resumption>> {
         self.slot.waker.register(context.waker());
         if !self.slot.is_handed.swap(false, Ordering::Acquire) {

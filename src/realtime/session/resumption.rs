@@ -46,7 +46,7 @@ impl Session {
         true
     }
 
-    /// Gives link and client to the session that this first frame asks for, where there is such a one and the client
+    /// Hands link and client to the session that this first frame asks for, if there is such a one and the client
     /// has as good a right to it; else gives the frame back.
     pub(super) fn hand_over(&mut self, frame: Frame) -> Option<Frame> {
         let key = self.dialect.resumable().and_then(|machine| machine.resume_key(&frame));

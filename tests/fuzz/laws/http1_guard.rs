@@ -1,7 +1,7 @@
 //! Bytes of a client of HTTP/1: however they are cut the same passes, and what passes is what other parsers see too.
 
 use doorway::http::Refusal;
-use doorway::http::connection::http1::{Limits, RequestValidator, Then, respelt, stand_in};
+use doorway::http::connection::http1::{Limits, RequestValidator, Next, respelt, refusal_line};
 
 const LIMITS: Limits = Limits { head: 2048, headers: 20, target: 512 };
 
@@ -29,7 +29,7 @@ fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
         loop {
             assert!(verdict.pass <= waiting.len());
             passed.bytes.extend(waiting.drain(..verdict.pass));
-            let Then::Respell(length) = verdict.then else { break };
+            let Next::Respell(length) = verdict.next else { break };
             let head: Vec<u8> = waiting.drain(..length).collect();
             passed.bytes.extend(respelt(&head));
             verdict = guard.inspect(&waiting);
@@ -37,13 +37,13 @@ fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
         if guard.is_upgrading() {
             return None;
         }
-        match verdict.then {
-            Then::Respell(_) => unreachable!("dealt with above"),
-            Then::More => assert!(waiting.len() < LIMITS.head, "no more is kept than a head may have"),
+        match verdict.next {
+            Next::Respell(_) => unreachable!("dealt with above"),
+            Next::More => assert!(waiting.len() < LIMITS.head, "no more is kept than a head may have"),
             // What follows an upgrade too early depends on the cut.
-            Then::TooEager | Then::Refuse(Refusal::UpgradeTooEager) => return None,
-            Then::BadBody => passed.is_over = true,
-            Then::Refuse(_) => {
+            Next::TooEager | Next::Refuse(Refusal::UpgradeTooEager) => return None,
+            Next::BadBody => passed.is_over = true,
+            Next::Refuse(_) => {
                 passed.is_refused = true;
                 passed.is_over = true;
             }
@@ -80,9 +80,9 @@ pub fn holds(bytes: &[u8]) {
             is_a_head_to_others(&whole.bytes);
         }
     }
-    let instead = stand_in(bytes);
+    let instead = refusal_line(bytes);
     let mut guard = RequestValidator::new(Limits { target: 2048, ..LIMITS });
     let verdict = guard.inspect(&instead);
-    assert!(verdict.pass == instead.len() && verdict.then == Then::More, "{:?}", String::from_utf8_lossy(&instead));
+    assert!(verdict.pass == instead.len() && verdict.next == Next::More, "{:?}", String::from_utf8_lossy(&instead));
     assert!(guard.heads() == 1 && guard.is_at_head());
 }

@@ -104,7 +104,7 @@ async fn an_app_elsewhere_is_asked_over_one_kept_connection() {
 }
 
 #[tokio::test]
-async fn an_app_elsewhere_is_asked_over_tls_and_only_if_it_is_who_it_says() {
+async fn remote_app_is_asked_over_verified_tls() {
     let (app, asked) = app().await;
     let making = door();
     let authority = Authority::new();

@@ -103,7 +103,7 @@ async fn a_connection_and_a_user_are_reached_alone() {
 }
 
 #[tokio::test]
-async fn a_batch_is_published_in_order_and_what_is_wrong_in_it_is_said() {
+async fn batch_is_published_in_order_with_its_errors_named() {
     let door = start();
     let mut ada = connect(&door, "/api/ws/lobby").await;
     let batch = json!({"messages": [

@@ -148,7 +148,7 @@ async fn a_policy_holds_besides_and_a_token_makes_a_client_identified() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_closes_its_socket_and_another_in_time_does_not() {
+async fn expired_token_closes_its_socket_unless_renewed() {
     let door = start("");
     let short = || token(3, json!({"sub": "ada"}));
     let mut renewed = enter(&door, "/api/ws/room-1", &short()).await;
@@ -183,7 +183,7 @@ async fn what_looks_like_a_token_is_a_message_to_who_came_without_one() {
 }
 
 #[tokio::test]
-async fn the_app_is_asked_about_whom_the_token_names_and_has_the_last_word() {
+async fn app_decides_about_whom_the_token_names() {
     let app = App::start(|request| async move {
         let (head, body) = request.into_parts();
         let body = http_body_util::BodyExt::collect(body).await.expect("a body").to_bytes();
@@ -215,7 +215,7 @@ async fn the_app_is_asked_about_whom_the_token_names_and_has_the_last_word() {
 }
 
 #[tokio::test]
-async fn keys_are_taken_over_when_their_file_changes_or_the_config_does() {
+async fn keys_follow_their_file_and_the_config() {
     let jwks = |secret: &str| {
         let key = json!({"kty": "oct", "alg": "HS256", "kid": secret, "k": URL_SAFE_NO_PAD.encode(secret)});
         json!({ "keys": [key] }).to_string()

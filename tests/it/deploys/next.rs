@@ -99,7 +99,7 @@ async fn an_old_process_writes_no_page_into_a_build_put_in_its_place() {
 }
 
 #[tokio::test]
-async fn an_old_process_writes_no_page_into_a_release_that_the_link_leads_to() {
+async fn old_process_writes_no_page_into_the_new_release() {
     let (one, two, folder) = (Copy::new(), Copy::new(), tempfile::tempdir().unwrap());
     let (current, next) = (folder.path().join("current"), folder.path().join("next"));
     std::os::unix::fs::symlink(one.path(), &current).unwrap();

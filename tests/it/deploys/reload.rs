@@ -105,7 +105,7 @@ async fn a_build_that_nobody_touched_is_not_started_again() {
 }
 
 #[tokio::test]
-async fn a_link_to_another_release_is_followed_by_process_and_files_together() {
+async fn release_link_is_followed_by_process_and_files_together() {
     let (one, two) = (Stub::new(), Stub::new());
     build(&one, "one");
     build(&two, "two");

@@ -32,7 +32,7 @@ async fn a_request_is_one_line_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_in_pieces_is_logged_when_the_last_of_them_is_sent() {
+async fn streamed_answer_is_logged_after_its_last_piece() {
     let app = App::start(|_| async {
         let (response, mut feed) = streamed(200);
         tokio::spawn(async move {

@@ -152,7 +152,7 @@ async fn a_refused_upload_still_hears_why() {
 }
 
 #[tokio::test]
-async fn bodies_in_many_pieces_arrive_whole_and_the_next_request_is_found() {
+async fn split_bodies_arrive_whole_before_the_next_request() {
     let bench = bench("").await;
     let body = "x".repeat(100_000);
     let first = format!("POST /a HTTP/1.1\r\nHost: site.test\r\nContent-Length: {}\r\n\r\n{body}", body.len());

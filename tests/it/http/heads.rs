@@ -87,7 +87,7 @@ impl Curl {
 }
 
 #[tokio::test]
-async fn the_doors_own_answers_to_head_are_those_to_get_without_content() {
+async fn own_answers_to_head_are_those_to_get_without_content() {
     let project = Project::new();
     let curl = Curl::start(&config(&project));
     for version in ["--http2", "--http1.1"] {

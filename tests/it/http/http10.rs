@@ -67,7 +67,7 @@ async fn a_site_that_has_names_refuses_it_without_one() {
 }
 
 #[tokio::test]
-async fn answers_are_in_the_form_of_http_1_1_and_say_that_the_connection_closes() {
+async fn http_1_0_answers_have_1_1_form_and_say_close() {
     let (_app, door) = bench("").await;
     let long = "a".repeat(2000);
     for (request, status) in [

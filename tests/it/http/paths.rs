@@ -190,7 +190,7 @@ async fn the_hub_is_found_in_every_spelling_and_the_app_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_tunnel_is_found_in_every_spelling_and_the_app_hears_where_it_leads() {
+async fn tunnel_is_found_in_every_spelling() {
     let (app, targets) = listening("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await;
     let door = door().config(app.config() + "tunnel = [\"/api/socket\", \"/live/*\"]\n").start();
     let below = ["/live/a", "//live//a", "/live/x/../a", "/%6cive/a"].map(String::from);
@@ -209,7 +209,7 @@ async fn a_tunnel_is_found_in_every_spelling_and_the_app_hears_where_it_leads() 
 }
 
 #[tokio::test]
-async fn the_app_gets_the_target_resolved_and_otherwise_as_it_was_written() {
+async fn app_gets_the_target_resolved_and_else_as_written() {
     let (app, targets) = listening("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let door = door().config(app.config()).start();
     for (path, expected) in [

@@ -154,7 +154,7 @@ async fn frames_need_not_end_where_data_do() {
 }
 
 #[tokio::test]
-async fn sockets_and_requests_share_a_connection_and_meet_those_of_other_connections() {
+async fn sockets_and_requests_share_one_http_2_connection() {
     let app = RawApp::saying(ok("page")).await;
     let site = Site::new(&(app.config() + QUIET));
     let mut connection = site.connect(&[(1, 0)]).await;
@@ -341,7 +341,7 @@ async fn a_tunnel_carries_it_to_the_app_in_the_words_of_http1() {
 }
 
 #[tokio::test]
-async fn a_tunnel_is_refused_as_the_app_refuses_and_trusts_no_wrong_answer() {
+async fn tunnel_passes_refusals_on_and_trusts_no_wrong_answer() {
     let (app, _) = shouting().await;
     let site = Site::new(&(app.config() + "tunnel = [\"/socket/*\"]\n"));
     let mut connection = site.connect(&[(1, 0)]).await;

@@ -85,7 +85,7 @@ async fn nothing_to_listen_on_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_asks_after_silent_clients_and_does_not_wait_to_send() {
+async fn accepted_sockets_have_keepalive_and_no_delay() {
     let app = App::saying("hello").await;
     let door = door().config(format!("[listen]\ntcp_keepalive = \"40s\"\n{}", app.config())).start();
     let client = tokio::net::TcpStream::connect(door.http()).await.unwrap();

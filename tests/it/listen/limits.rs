@@ -132,7 +132,7 @@ async fn a_reload_changes_the_limits() {
 }
 
 #[tokio::test]
-async fn the_limit_of_open_files_is_raised_and_the_default_derived_from_it() {
+async fn open_file_limit_is_raised_and_sets_the_default() {
     let door = door().start();
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", door.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

@@ -80,7 +80,7 @@ fn numbers(text: &str) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn nothing_follows_the_line_that_passes_the_mark_until_the_next_request_listens() {
+async fn nothing_follows_the_mark_until_the_next_request() {
     // Of one to four bytes; each is one code unit, the last is two.
     for character in ["x", "ü", "€", "🦀"] {
         let door = pusher("client_event_rate = 100000\n");
@@ -112,7 +112,7 @@ async fn nothing_follows_the_line_that_passes_the_mark_until_the_next_request_li
 }
 
 #[tokio::test]
-async fn a_client_that_drops_a_stream_before_it_listens_anew_misses_nothing() {
+async fn client_between_two_streams_misses_nothing() {
     let door = pusher("client_event_rate = 100000\n");
     let mut stream = Stream::open(&door).await;
     let mut speaker = speaker(&door, &mut stream).await;

@@ -215,7 +215,7 @@ async fn send(door: &Door, path: &str, body: String) -> u16 {
 
 /// A batch, and an event for many channels, are many messages at once for whoever is in all of them.
 #[tokio::test]
-async fn as_many_events_at_once_as_there_may_be_reach_who_reads_however_few_may_wait() {
+async fn largest_batch_reaches_readers_with_small_outboxes() {
     let app = "max_batch = 1000\n[realtime.outbox]\nmessages = 16\n";
     let door = pusher(app);
     let (mut socket, _) = enter(&door).await;
@@ -237,7 +237,7 @@ async fn as_many_events_at_once_as_there_may_be_reach_who_reads_however_few_may_
 }
 
 #[tokio::test]
-async fn what_is_too_large_or_makes_no_sense_has_its_status_and_reaches_nobody() {
+async fn bad_events_get_their_status_and_reach_nobody() {
     let door = pusher("");
     let (mut socket, _) = enter(&door).await;
     socket.say(&subscribe("c", "")).await;

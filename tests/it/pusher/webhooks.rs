@@ -95,7 +95,7 @@ async fn a_receiver_is_told_over_tls_and_only_if_it_is_who_it_says() {
 
 /// The receiver answers while the test waits for the door's end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_door_that_stops_tells_a_slow_receiver_all_that_happened_and_nothing_of_the_stop() {
+async fn stop_delivers_pending_webhooks_and_none_of_its_own() {
     let (app, told) = receiver(Duration::from_millis(200)).await;
     let mut door = door().config(config(&format!("http://{}/hook", app.address), "")).start();
     let mut speaker = speaker(&door, 1000).await;

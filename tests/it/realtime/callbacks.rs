@@ -242,7 +242,7 @@ async fn the_app_hears_that_a_client_is_gone_even_if_it_was_away() {
 }
 
 #[tokio::test]
-async fn channels_are_chosen_by_pattern_and_subscriptions_refused_with_a_code() {
+async fn callbacks_choose_channels_by_pattern_and_refuse_with_a_code() {
     let (app, asked) = app(|_, _| (200, json!({"allow": false, "code": 4403, "reason": "members only"}))).await;
     let door = start(&app, r#"["subscribe"]"#, "channels = [\"private-*\"]");
     let mut open = connect(&door, "/api/ws/lobby").await;

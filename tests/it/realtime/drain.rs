@@ -74,7 +74,7 @@ async fn all_that_waits_is_heard_before_the_end_however_much_it_is() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_the_close_is_cut_at_its_time_out() {
+async fn unanswered_close_is_cut_at_its_timeout() {
     let mut door =
         door().config("[realtime.websocket]\nclose_timeout = \"300ms\"\n[drain]\ntimeout = \"30s\"\n").start();
     let deaf = connect(&door, "/api/ws").await;

@@ -48,7 +48,7 @@ async fn who_reads_too_slowly_is_gone_although_it_takes_no_close() {
 }
 
 #[tokio::test]
-async fn who_is_disconnected_by_the_api_is_gone_although_it_takes_no_close() {
+async fn api_disconnect_needs_no_close_of_the_client() {
     let door = door().config(room("drop-oldest") + CALM).start();
     let (_slow, id) = blocked(&door, "drop_oldest").await;
     assert_eq!(post(&door, "/disconnect", &json!({"connection": id})).await, 200);
@@ -56,7 +56,7 @@ async fn who_is_disconnected_by_the_api_is_gone_although_it_takes_no_close() {
 }
 
 #[tokio::test]
-async fn who_is_disconnected_by_the_app_is_gone_although_it_takes_no_close() {
+async fn app_disconnect_needs_no_close_of_the_client() {
     let app = App::start(|request| async move {
         let body = request.into_body().collect().await.expect("a whole body").to_bytes();
         let question: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -173,7 +173,7 @@ async fn other_methods_are_told_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_storm_is_let_in_at_a_rate_and_the_rest_told_when_to_come_back() {
+async fn storm_is_admitted_at_a_rate_with_retry_after() {
     let door = door().config("[realtime]\nadmission_rate = 20\nadmission_wait = \"500ms\"\n").start();
     let started = std::time::Instant::now();
     let mut asking = tokio::task::JoinSet::new();

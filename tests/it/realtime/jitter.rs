@@ -68,7 +68,7 @@ impl Reader {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_clients_that_are_cut_off_every_fifteen_seconds_miss_nothing() {
+async fn two_thousand_clients_cut_off_again_and_again_miss_nothing() {
     let (clients, seconds) = (size("JITTER_CLIENTS", 2_000), size("JITTER_SECONDS", 60));
     let last = seconds * RATE;
     let config = "[[realtime.channel]]\nmatch = \"jitter\"\nhistory = 2000\n[realtime.plain]\necho = false\n";

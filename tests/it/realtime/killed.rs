@@ -77,7 +77,7 @@ fn torn(nth: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_torn_off_in_the_middle_of_a_frame_leave_nothing_behind() {
+async fn thousands_cut_mid_frame_leave_nothing_behind() {
     const AT_ONCE: usize = 250;
     const ROUNDS: usize = 16;
     let limits = format!("[realtime]\nmax_connections = {}\n", 2 * (AT_ONCE + 1));
@@ -156,7 +156,7 @@ async fn an_app_that_hangs_is_given_up_and_its_places_are_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_leaves_while_the_app_thinks_is_waited_for_no_longer_than_the_app_and_gives_its_place_back() {
+async fn pending_callback_outlives_its_client_and_frees_its_place() {
     const ROUNDS: usize = 4;
     let app = app(|text| async move {
         if text == "hang" {
@@ -266,7 +266,7 @@ async fn rude(answers: Vec<&'static str>) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_that_dies_in_the_middle_of_its_answer_is_asked_again_and_the_message_is_said_once() {
+async fn app_dead_mid_answer_is_asked_again_and_said_once() {
     let (app, asked) = rude(vec![
         "",
         "HTTP/1.1 200 O",
@@ -289,7 +289,7 @@ async fn an_app_that_dies_in_the_middle_of_its_answer_is_asked_again_and_the_mes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_that_breaks_off_is_not_asked_twice_about_one_who_wants_in() {
+async fn admission_is_not_asked_again_after_a_break() {
     let (app, asked) = rude(vec!["", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"]).await;
     let door = start_at(app, r#"["connect"]"#, "");
     assert_eq!(refused(&door, "/api/ws/room", &[]).await, 503);
@@ -299,7 +299,7 @@ async fn an_app_that_breaks_off_is_not_asked_twice_about_one_who_wants_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_app_is_left_alone_for_a_while_and_clients_are_told_at_once() {
+async fn dead_app_opens_the_breaker_and_clients_hear_at_once() {
     let (app, asked) =
         rude(vec!["HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"]).await;
     let more = "attempts = 2\nbreaker_failures = 6\nbreaker_pause = \"1h\"\nadmission_patience = \"5s\"";

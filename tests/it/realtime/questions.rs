@@ -119,7 +119,7 @@ async fn an_app_that_says_it_is_away_rests() {
 }
 
 #[tokio::test]
-async fn a_handler_that_may_be_at_work_is_not_run_again_and_holds_nobody_else_up() {
+async fn handler_at_work_is_not_run_again_and_blocks_nobody() {
     let (app, heard) = app().await;
     let door = start(&app, "breaker_failures = 2\nbreaker_pause = \"10m\"\ntimeout = \"1s\"");
     let mut slow = Vec::new();
@@ -140,7 +140,7 @@ async fn a_handler_that_may_be_at_work_is_not_run_again_and_holds_nobody_else_up
 }
 
 #[tokio::test]
-async fn who_wants_in_is_asked_about_once_where_the_handler_may_be_at_work() {
+async fn admission_is_asked_once_while_a_handler_may_work() {
     let (app, heard) = app().await;
     let config = format!(
         "{}[callbacks]\nevents = [\"connect\", \"subscribe\"]\ntimeout = \"500ms\"\nfirst_pause = \"1ms\"\n\

@@ -168,7 +168,7 @@ async fn a_subscription_that_the_app_allows_is_one_in_every_dialect() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_the_app_allows_needs_the_identity_that_its_section_asks_for() {
+async fn allowed_subscription_still_needs_its_sections_identity() {
     let (app, _) = app(|_| "{}".to_owned()).await;
     let door = start(&app, r#"["subscribe"]"#, &section("members", "subscribe = \"identified\""));
     let history = get(door.http(), "/api/ws/members", &[("accept", "application/json")]).await;
@@ -360,7 +360,7 @@ async fn a_required_token_opens_what_it_lists_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn doorway_signs_for_pusher_clients_whose_token_lists_the_channel() {
+async fn doorway_signs_for_channels_that_a_token_lists() {
     use crate::pusher::app::{data, subscribe};
     let tokens = format!("[realtime.tokens]\nrequired = true\nsecret = \"{SECRET}\"\n");
     let door = door().config(format!("[app]\nurl = \"off\"\n{tokens}{PUSHER}auth = \"doorway\"\n")).start();

@@ -68,7 +68,7 @@ async fn it_is_closed() {
 }
 
 #[tokio::test]
-async fn without_words_for_a_loss_it_is_closed_and_the_log_says_what_waited() {
+async fn slow_client_without_words_for_loss_is_closed_and_logged() {
     let door = door().config(config("slow = \"drop-oldest\"") + "verbatim = true\nbroadcast = \"others\"\n").start();
     let mut slow = connect_narrow(&door, "/api/ws/room").await;
     let mut fast = connect(&door, "/api/ws/room").await;
@@ -110,7 +110,7 @@ async fn with_history_it_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_and_never_reads_is_not_listened_to_for_ever() {
+async fn client_that_never_reads_is_not_heard_for_ever() {
     let config = "[realtime.plain]\nbroadcast = \"off\"\nping_interval = \"1s\"\nping_timeout = \"1s\"\n";
     let door = door().config(config).start();
     let text = "x".repeat(100_000);

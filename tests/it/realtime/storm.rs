@@ -42,7 +42,7 @@ async fn clients() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_of_messages_leaves_memory_bounded_and_closes_nobody_who_reads() {
+async fn message_storm_is_bounded_and_closes_no_reader() {
     const CLIENTS: usize = 60;
     const MESSAGES: usize = 150;
     let door = door().config("[realtime.plain]\necho = false\n").start();

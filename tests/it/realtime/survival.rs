@@ -138,7 +138,7 @@ async fn goes_on(chat: &Chat, more: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_sockets_chat_through_an_app_that_is_killed_and_replaced_by_a_new_build() {
+async fn thousand_sockets_survive_a_killed_and_replaced_app() {
     let project = copy(&test_app());
     let dir = project.path();
     let own = std::fs::read_to_string(test_app().join("proxy.toml")).expect("the app's config");

@@ -78,7 +78,7 @@ async fn fragments_and_pings_between_them_are_one_message() {
 }
 
 #[tokio::test]
-async fn compression_is_off_until_the_config_says_so_and_a_bomb_is_too_big() {
+async fn compression_is_opt_in_and_bombs_are_too_big() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
     let plain = door().start();
     let (_, head) = open(&plain, offer).await;
@@ -94,7 +94,7 @@ async fn compression_is_off_until_the_config_says_so_and_a_bomb_is_too_big() {
 }
 
 #[tokio::test]
-async fn requests_that_are_no_right_handshake_get_the_status_of_the_rfcs() {
+async fn wrong_handshakes_get_the_status_of_the_rfcs() {
     let door = door().start();
     for (from, to, status) in [
         ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),

@@ -74,7 +74,7 @@ async fn asking_app() -> (App, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn questions_that_one_address_has_handlers_ask_leave_some_for_another() {
+async fn one_addresss_questions_leave_some_for_another() {
     let (app, refused) = asking_app().await;
     let door = start(&app, "", "max_questions = 8\n[[realtime.socketio]]\nrecovery = \"1m\"");
     let (_silent, sid, _) = recoverable(&door, GREEDY, "").await;

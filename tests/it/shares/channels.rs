@@ -45,7 +45,7 @@ async fn whoever_joins_and_leaves_channels_forgets_only_its_own() {
 }
 
 #[tokio::test]
-async fn whoever_has_its_share_of_the_channels_takes_no_positions_away() {
+async fn channel_holder_at_its_share_takes_no_positions_away() {
     let door = start("max_channels = 8");
     let back = leaves(&door, OTHER, "kept").await;
     let mut greedy = pusher(&door, GREEDY).await;

@@ -179,7 +179,7 @@ async fn clients_behind_a_trusted_proxy_have_shares_of_their_own() {
 }
 
 #[tokio::test]
-async fn one_address_leaves_places_among_those_who_wait_for_a_connection() {
+async fn one_address_leaves_connection_waiting_places() {
     let (app, door) = reading_app("connections = 1\nwait_limit = 4\nwait_timeout = \"10m\"").await;
     let mut held = greedy(door.http(), "POST / HTTP/1.1\r\nHost: site.test\r\nContent-Length: 4\r\n\r\n").await;
     eventually("it reaches the app", || app.requests() == 1).await;

@@ -68,7 +68,7 @@ async fn channels_that_were_left_give_way_to_others() {
 }
 
 #[tokio::test]
-async fn channels_that_are_held_by_one_address_leave_as_many_to_others() {
+async fn one_addresss_channels_leave_as_many_to_others() {
     let door = start("max_channels = 20");
     let mut held = Vec::new();
     let mut granted = 0;

@@ -78,7 +78,7 @@ async fn what_is_wrong_has_a_code_and_words() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_is_refused_is_told_so_and_its_connection_closed() {
+async fn refused_upgrade_is_answered_and_closed() {
     let door = door().start();
     let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

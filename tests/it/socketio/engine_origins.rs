@@ -80,7 +80,7 @@ async fn an_endpoint_may_have_origins_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_page_of_the_site_itself_need_not_say_its_origin_where_browsers_do_not() {
+async fn same_site_page_may_omit_its_origin_as_browsers_do() {
     // They send no Origin with a GET of the same origin, but this, which no page can forge.
     let door = door().config("[realtime]\nrequire_origin = true\n").start();
     for (headers, status) in [

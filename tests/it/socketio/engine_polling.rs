@@ -190,7 +190,7 @@ async fn polling_works_over_http2() {
 }
 
 #[tokio::test]
-async fn no_more_waits_for_one_that_does_not_ask_than_a_link_and_an_outbox_hold() {
+async fn silent_poller_holds_one_link_and_one_outbox_at_most() {
     let door = door().start();
     let (silent, other) = (open(&door).await, open(&door).await);
     for session in [&silent, &other] {

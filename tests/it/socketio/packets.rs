@@ -119,7 +119,7 @@ async fn who_never_says_where_it_wants_to_be_is_closed() {
 }
 
 #[tokio::test]
-async fn a_thousand_messages_in_one_body_and_in_one_write_are_all_answered() {
+async fn thousand_messages_in_one_body_or_write_are_answered() {
     let door = door().start();
     let session = open(&door).await;
     session.connect().await;

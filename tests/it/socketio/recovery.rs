@@ -185,7 +185,7 @@ async fn what_came_of_it_is_counted() {
 }
 
 #[tokio::test]
-async fn who_never_comes_back_is_forgotten_and_gives_back_what_it_held() {
+async fn lost_client_is_forgotten_and_frees_what_it_held() {
     let door = door().config("[[realtime.socketio]]\nrecovery = \"300ms\"\n").start();
     let client = client(&door).await;
     tell(&door, None, 1, 1000).await;

@@ -67,7 +67,7 @@ async fn a_client_is_shown_the_certificate_for_the_name_it_asks_for() {
 }
 
 #[tokio::test]
-async fn keys_of_every_kind_are_read_and_the_kind_is_chosen_that_the_client_can_check() {
+async fn every_kind_of_key_is_read_and_chosen_for_the_client() {
     let app = App::saying("hello").await;
     let builder = door();
     let folder = builder.folder().to_owned();

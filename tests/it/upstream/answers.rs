@@ -117,7 +117,7 @@ async fn strays(method: &'static str, head: &'static str, at_once: bool) {
 }
 
 #[tokio::test]
-async fn a_body_where_there_can_be_none_is_thrown_away_with_its_connection() {
+async fn stray_body_is_discarded_with_its_connection() {
     for (method, head) in [
         ("GET", "HTTP/1.1 204 No Content\r\nContent-Length: 44\r\n\r\n"),
         ("GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"),

@@ -95,7 +95,7 @@ async fn nothing_from_outside_runs_the_route_for_callbacks() {
 
 /// Where the app's own rules lead to the route, which the door cannot know, the header tells who asks.
 #[tokio::test]
-async fn what_the_app_itself_leads_there_does_not_look_like_a_callback() {
+async fn apps_own_rewrites_do_not_look_like_callbacks() {
     let (door, app) = start("\"message\"");
     let told = async |address, path: &str, headers: &str| {
         let answer = wire::exchange(address, request("POST", path, headers)).await;

@@ -203,7 +203,7 @@ async fn more_requests_than_connections_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn those_who_wait_for_a_connection_are_bounded_in_number_and_time() {
+async fn connection_waiters_are_bounded_in_number_and_time() {
     let gate = Arc::new(Semaphore::new(0));
     let (opened, is_held) = (Arc::clone(&gate), Arc::new(AtomicBool::new(false)));
     let held_now = Arc::clone(&is_held);

@@ -53,7 +53,7 @@ async fn a_project_is_installed_built_and_started() {
 }
 
 #[tokio::test]
-async fn without_a_lock_it_is_npm_install_and_what_is_there_is_not_done_again() {
+async fn without_a_lock_npm_install_runs_once() {
     let project = Stub::fresh();
     let door1 = door().config(project.config()).env("PATH", project.search_path()).start();
     drop(door1);
@@ -215,7 +215,7 @@ async fn its_output_is_in_the_log_line_by_line() {
 }
 
 #[tokio::test]
-async fn it_gets_the_environment_that_the_config_says_and_nothing_of_the_service_manager() {
+async fn app_gets_the_configs_environment_and_no_service_managers() {
     let project = Stub::new();
     let config = project.config() + "[app.env]\nGREETING = \"hi\"\nTZ = \"UTC\"\n";
     let door = door().config(config).env("TZ", "Asia/Tokyo").env("WATCHDOG_USEC", "0").env("INHERITED", "yes").start();
@@ -382,7 +382,7 @@ async fn only_what_the_app_itself_listens_on_is_dialled() {
 }
 
 #[tokio::test]
-async fn an_app_trusts_the_doors_certificate_beside_those_it_trusts_anyway() {
+async fn app_trusts_the_doors_certificate_too() {
     let project = Stub::new();
     let state = tempfile::tempdir().expect("a folder");
     project.write("own.pem", "-----BEGIN CERTIFICATE-----\nthe user's own\n-----END CERTIFICATE-----");

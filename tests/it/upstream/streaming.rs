@@ -132,7 +132,7 @@ async fn a_large_answer_to_a_slow_reader_needs_constant_memory() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_the_answer_streams_is_missed_by_the_app() {
+async fn app_hears_when_a_client_leaves_a_streamed_answer() {
     let left = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&left);
     let app = RawApp::start(move |mut asked| {

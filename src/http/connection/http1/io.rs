@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::head::{Limits, respelt};
-use super::request_validator::{RequestValidator, Then, Verdict, stand_in};
+use super::request_validator::{Inspection, Next, RequestValidator, refusal_line};
 use crate::http::connection::Connected;
 use crate::http::connection::http10::StatusLine;
 use crate::http::connection::lazy_timer::LazyTimer;
@@ -103,28 +103,28 @@ impl Guarded {
         }
     }
 
-    /// What follows from a verdict on `bytes`; they are shown for the refusal's sake.
-    fn conclude(&mut self, mut verdict: Verdict, mut rest: &[u8]) {
-        let mut has_passed = verdict.pass > 0;
-        while let Then::Respell(length) = verdict.then {
+    /// What follows from a inspection on `bytes`; they are shown for the refusal's sake.
+    fn conclude(&mut self, mut inspection: Inspection, mut rest: &[u8]) {
+        let mut has_passed = inspection.pass > 0;
+        while let Next::Respell(length) = inspection.next {
             let (head, behind) = rest.split_at(length);
-            verdict = self.guard.inspect(behind);
-            let (clean, behind) = behind.split_at(verdict.pass);
+            inspection = self.guard.inspect(behind);
+            let (clean, behind) = behind.split_at(inspection.pass);
             self.held.truncate(self.clean);
             self.held.extend_from_slice(&respelt(head));
             self.held.extend_from_slice(clean);
             self.clean = self.held.len();
-            if verdict.then == Then::More {
+            if inspection.next == Next::More {
                 self.held.extend_from_slice(behind);
             }
             (rest, has_passed) = (behind, true);
         }
-        match verdict.then {
+        match inspection.next {
             // The last of those above is another.
-            Then::More | Then::Respell(_) => {}
-            Then::Refuse(refusal) => self.refuse(refusal, rest),
-            Then::BadBody => self.end = Some(End::BadBody),
-            Then::TooEager => {
+            Next::More | Next::Respell(_) => {}
+            Next::Refuse(refusal) => self.refuse(refusal, rest),
+            Next::BadBody => self.end = Some(End::BadBody),
+            Next::TooEager => {
                 self.connected.spoil_upgrade();
                 self.end = Some(End::Answer);
             }
@@ -143,7 +143,7 @@ impl Guarded {
         self.connected.refuse(self.guard.heads(), refusal);
         let clean = self.clean.min(self.held.len());
         self.held.truncate(clean);
-        self.held.extend_from_slice(&stand_in(rest));
+        self.held.extend_from_slice(&refusal_line(rest));
         self.clean = self.held.len();
         self.end = Some(End::Answer);
     }
@@ -156,18 +156,18 @@ impl Guarded {
         if length == 0 {
             return Poll::Ready(Ok(Read::End));
         }
-        let verdict = self.guard.inspect(&buffer.filled()[start..]);
-        if verdict.pass < length {
-            let rest = BytesMut::from(&buffer.filled()[start + verdict.pass..]);
-            buffer.set_filled(start + verdict.pass);
-            self.conclude(verdict, &rest);
-            if verdict.then == Then::More {
+        let inspection = self.guard.inspect(&buffer.filled()[start..]);
+        if inspection.pass < length {
+            let rest = BytesMut::from(&buffer.filled()[start + inspection.pass..]);
+            buffer.set_filled(start + inspection.pass);
+            self.conclude(inspection, &rest);
+            if inspection.next == Next::More {
                 self.held = rest;
             }
         } else {
-            self.conclude(verdict, &[]);
+            self.conclude(inspection, &[]);
         }
-        Poll::Ready(Ok(if verdict.pass > 0 { Read::Some } else { Read::Nothing }))
+        Poll::Ready(Ok(if inspection.pass > 0 { Read::Some } else { Read::Nothing }))
     }
 
     /// Reads more of a head that has begun.
@@ -177,14 +177,17 @@ impl Guarded {
         if read == 0 {
             return Poll::Ready(Ok(Read::End));
         }
-        let verdict = self.guard.inspect(&self.held);
-        self.clean = verdict.pass;
-        let rest =
-            if verdict.then == Then::More { Bytes::new() } else { Bytes::copy_from_slice(&self.held[verdict.pass..]) };
-        if verdict.then != Then::More {
-            self.held.truncate(verdict.pass);
+        let inspection = self.guard.inspect(&self.held);
+        self.clean = inspection.pass;
+        let rest = if inspection.next == Next::More {
+            Bytes::new()
+        } else {
+            Bytes::copy_from_slice(&self.held[inspection.pass..])
+        };
+        if inspection.next != Next::More {
+            self.held.truncate(inspection.pass);
         }
-        self.conclude(verdict, &rest);
+        self.conclude(inspection, &rest);
         Poll::Ready(Ok(Read::Nothing))
     }
 

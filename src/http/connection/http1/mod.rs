@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 
 pub use head::{Framing, Head, Limits, respelt};
 pub use io::Guarded;
-pub use request_validator::{RequestValidator, Then, Verdict, stand_in};
+pub use request_validator::{Inspection, Next, RequestValidator, refusal_line};
 
 use super::{Connected, Serves};
 use crate::drain::Signal;

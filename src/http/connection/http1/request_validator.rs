@@ -32,16 +32,16 @@ enum State {
 
 /// What became of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Inspection {
     /// How many of them may pass.
     pub pass: usize,
     /// What holds for the rest.
-    pub then: Then,
+    pub next: Next,
 }
 
 /// The next step, after the bytes that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum Next {
     /// The rest, if any, is the beginning of a head: show it again with more.
     More,
     /// The rest begins with a head of so many bytes that may pass as [`respelt`](super::head::respelt), and in no other
@@ -87,19 +87,19 @@ impl RequestValidator {
     }
 
     /// Looks at `bytes`: what was left of the last ones, then new ones.
-    pub fn inspect(&mut self, bytes: &[u8]) -> Verdict {
+    pub fn inspect(&mut self, bytes: &[u8]) -> Inspection {
         let mut at = 0;
         loop {
             let rest = &bytes[at..];
             if rest.is_empty() {
-                return Verdict { pass: at, then: Then::More };
+                return Inspection { pass: at, next: Next::More };
             }
             match &mut self.state {
                 State::Head(scan) => match scan.end(rest, &self.limits) {
-                    Ok(None) => return Verdict { pass: at, then: Then::More },
+                    Ok(None) => return Inspection { pass: at, next: Next::More },
                     Ok(Some(end)) => match self.enter(&rest[..end], rest.len() > end) {
                         Ok(false) => at += end,
-                        Ok(true) => return Verdict { pass: at, then: Then::Respell(end) },
+                        Ok(true) => return Inspection { pass: at, next: Next::Respell(end) },
                         Err(refusal) => return self.refused(at, refusal),
                     },
                     Err(refusal) => return self.refused(at, refusal),
@@ -121,15 +121,15 @@ impl RequestValidator {
                     }
                     Err((length, _)) => {
                         self.state = State::Shut;
-                        return Verdict { pass: at + length, then: Then::BadBody };
+                        return Inspection { pass: at + length, next: Next::BadBody };
                     }
                 },
                 State::Upgrading => {
                     self.state = State::Shut;
-                    return Verdict { pass: at, then: Then::TooEager };
+                    return Inspection { pass: at, next: Next::TooEager };
                 }
                 State::Raw => at = bytes.len(),
-                State::Shut => return Verdict { pass: at, then: Then::BadBody },
+                State::Shut => return Inspection { pass: at, next: Next::BadBody },
             }
         }
     }
@@ -150,16 +150,16 @@ impl RequestValidator {
         Ok(head.is_odd)
     }
 
-    fn refused(&mut self, pass: usize, refusal: Refusal) -> Verdict {
+    fn refused(&mut self, pass: usize, refusal: Refusal) -> Inspection {
         self.refuse();
-        Verdict { pass, then: Then::Refuse(refusal) }
+        Inspection { pass, next: Next::Refuse(refusal) }
     }
 }
 
 /// A harmless request in place of a refused one, so that its refusal is an answer like any other: in its turn, with a
 /// page as the client likes it, in the log and in the metrics. Keeps what of `bytes` can be kept: the method (to HEAD
 /// no page is sent), the target, and `Accept`.
-pub fn stand_in(bytes: &[u8]) -> Vec<u8> {
+pub fn refusal_line(bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
@@ -196,8 +196,8 @@ mod tests {
         RequestValidator::new(LIMITS)
     }
 
-    fn more(pass: usize) -> Verdict {
-        Verdict { pass, then: Then::More }
+    fn more(pass: usize) -> Inspection {
+        Inspection { pass, next: Next::More }
     }
 
     #[test]
@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn a_bad_request_after_good_ones_lets_these_pass() {
         let mut guard = guard();
-        let verdict = guard.inspect([GET, GET, "GET / HTTP/1.1\r\nbad\r\n\r\n", GET].concat().as_bytes());
-        assert_eq!(verdict, Verdict { pass: 2 * GET.len(), then: Then::Refuse(Refusal::Header) });
+        let inspection = guard.inspect([GET, GET, "GET / HTTP/1.1\r\nbad\r\n\r\n", GET].concat().as_bytes());
+        assert_eq!(inspection, Inspection { pass: 2 * GET.len(), next: Next::Refuse(Refusal::Header) });
         assert_eq!(guard.heads(), 3);
         assert_eq!(guard.inspect(GET.as_bytes()).pass, 0, "nothing is read after a refusal");
     }
@@ -223,17 +223,17 @@ mod tests {
     #[test]
     fn a_bad_body_passes_up_to_its_fault() {
         let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let verdict = guard().inspect(format!("{head}3\r\nabcX").as_bytes());
-        assert_eq!(verdict, Verdict { pass: head.len() + 6, then: Then::BadBody });
+        let inspection = guard().inspect(format!("{head}3\r\nabcX").as_bytes());
+        assert_eq!(inspection, Inspection { pass: head.len() + 6, next: Next::BadBody });
     }
 
     #[test]
     fn nothing_may_come_before_an_upgrade_is_answered() {
         let mut guard = guard();
-        assert_eq!(guard.inspect([UPGRADE, "\0"].concat().as_bytes()).then, Then::Refuse(Refusal::UpgradeTooEager));
+        assert_eq!(guard.inspect([UPGRADE, "\0"].concat().as_bytes()).next, Next::Refuse(Refusal::UpgradeTooEager));
         let mut guard = self::guard();
         assert_eq!(guard.inspect(UPGRADE.as_bytes()), more(UPGRADE.len()));
-        assert_eq!(guard.inspect(b"\0"), Verdict { pass: 0, then: Then::TooEager });
+        assert_eq!(guard.inspect(b"\0"), Inspection { pass: 0, next: Next::TooEager });
     }
 
     #[test]
@@ -244,14 +244,14 @@ mod tests {
             assert!(guard.is_upgrading());
             guard.upgraded(granted);
             assert_eq!(guard.inspect(GET.as_bytes()), more(GET.len()));
-            let verdict = guard.inspect(b"\x16\0\n");
-            assert_eq!(verdict.then == Then::More, granted, "{verdict:?}");
+            let inspection = guard.inspect(b"\x16\0\n");
+            assert_eq!(inspection.next == Next::More, granted, "{inspection:?}");
         }
     }
 
     #[test]
     fn the_stand_in_keeps_what_is_harmless() {
-        let text = |bytes: &[u8]| String::from_utf8(stand_in(bytes)).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(refusal_line(bytes)).unwrap();
         assert_eq!(text(b"\x16\x03"), "GET / HTTP/1.1\r\nconnection: close\r\n\r\n");
         assert_eq!(
             text(b"HEAD /a?b HTTP/1.1\r\nX: \0\r\nAccept: text/html\r\nConnection: upgrade\r\n\r\n"),
@@ -264,11 +264,11 @@ mod tests {
         /// A stand-in is always let in, whatever it stands for.
         #[test]
         fn the_stand_in_is_a_request(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let request = stand_in(&bytes);
+            let request = refusal_line(&bytes);
             prop_assert_eq!(guard().inspect(&request), more(request.len()));
         }
 
-        /// However the bytes are cut, the same ones pass, and the same verdict is reached.
+        /// However the bytes are cut, the same ones pass, and the same inspection is reached.
         #[test]
         fn pieces_change_nothing(
             parts in prop::collection::vec(prop_oneof![
@@ -283,17 +283,17 @@ mod tests {
             let mut whole = guard();
             let expected = whole.inspect(text.as_bytes());
             let (mut pieces, mut passed, mut shown) = (guard(), 0, 0);
-            let mut then = Then::More;
+            let mut next = Next::More;
             for cut in cuts.into_iter().chain([text.len()]) {
                 shown = text.len().min(shown + cut);
-                let verdict = pieces.inspect(&text.as_bytes()[passed..shown]);
-                passed += verdict.pass;
-                then = verdict.then;
-                if then != Then::More {
+                let inspection = pieces.inspect(&text.as_bytes()[passed..shown]);
+                passed += inspection.pass;
+                next = inspection.next;
+                if next != Next::More {
                     break;
                 }
             }
-            prop_assert_eq!(Verdict { pass: passed, then }, expected);
+            prop_assert_eq!(Inspection { pass: passed, next }, expected);
             prop_assert_eq!(pieces.heads(), whole.heads());
         }
     }

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_whole_answer_is_one_frame_and_its_memory_comes_back_with_it() {
+    async fn whole_answer_is_one_frame_and_returns_its_memory() {
         let (mut body, count, budget) = coded(Body::from("hello ".repeat(1000)));
         let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(zstd::decode_all(&frame[..]).unwrap(), "hello ".repeat(1000).as_bytes());

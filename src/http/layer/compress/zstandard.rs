@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_context_that_was_left_in_the_middle_of_one_stream_serves_the_next() {
+    fn context_left_mid_stream_serves_the_next() {
         let contexts = Contexts::default();
         for length in [None, Some(1000)] {
             let mut left = Stream::new(3, Some(17), length, Some(&contexts)).unwrap();

@@ -10,7 +10,7 @@ use crate::realtime::hub::mailboxes::BATCH_BYTES;
 use crate::realtime::hub::outbox::{Backlog, Item, OutboxEntry};
 use crate::realtime::vocabulary::{Channel, DisconnectReason, Encoded, Event, Moment, Position};
 
-/// How much is replayed at a time: the rest waits until this is written.
+/// The amount replayed at a time: the rest waits until this is written.
 const REPLAY_MESSAGES: usize = 64;
 const REPLAY_BYTES: usize = 64 * 1024;
 
@@ -96,7 +96,7 @@ impl Client {
         self.delivery.entries.pop_front()
     }
 
-    /// Why it is to be closed, if it is.
+    /// The reason to close the client, if there is one.
     pub fn closing(&mut self) -> Option<DisconnectReason> {
         let ordered = *self.delivery.closing.take()?;
         if ordered.backlog.is_some() {
@@ -111,7 +111,7 @@ impl Client {
         self.rare.get_or_insert_default().backlog = backlog;
     }
 
-    /// What had waited for it when it was last found to read too slowly.
+    /// The backlog at the last time the client was found to read too slowly.
     pub fn backlog(&mut self) -> Option<Backlog> {
         self.rare.as_mut()?.backlog.take()
     }
@@ -157,7 +157,8 @@ impl Client {
         if next <= state.log.top().offset {
             return Some(next);
         }
-        if let Some(subscriber) = state.seat_mut(self.address().shard, &subscription.encoding, subscription.subscriber)
+        if let Some(subscriber) =
+            state.subscriber_mut(self.address().shard, &subscription.encoding, subscription.subscriber)
         {
             subscriber.behind = false;
         }

@@ -117,7 +117,7 @@ impl Client {
         self.standing = Memberships::Away(Box::new(absent));
     }
 
-    /// It has a link again, and is a member of what it was a member of; but for channels that are full by now.
+    /// The client has a link again: restores its memberships, except in channels that are full by now.
     pub fn back(&mut self, now: Moment) {
         let Memberships::Away(absent) = &mut self.standing else { return };
         let absent = std::mem::take(&mut **absent);

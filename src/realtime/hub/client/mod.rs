@@ -44,16 +44,16 @@ pub struct Client {
     /// Against whom counts what it opens.
     holder: Packed,
     identity: Option<Arc<Identity>>,
-    /// Where somebody bounds it. Most clients are bound by policies alone.
+    /// The rights of a token, if there is one. Most clients are bound by policies alone.
     rights: Option<Box<Rights>>,
     /// In the order of their channels' names.
     subscriptions: Vec<Subscription>,
     standing: Memberships,
-    /// What few clients have.
+    /// State that few clients need. Boxed, for the size of the rest.
     rare: Option<Box<Rare>>,
     /// Its dialect has namespaces, and names only those that it was let into.
     has_namespaces: bool,
-    /// What was taken from the mailbox.
+    /// Entries taken from the mailbox and not yet written.
     delivery: Delivery,
 }
 
@@ -62,7 +62,7 @@ struct Rare {
     rates: Vec<PublishRate>,
     /// The channel that the app let it into before it was there to subscribe.
     admitted: Option<Channel>,
-    /// What had waited for it when it was found to read too slowly.
+    /// The backlog at the moment the client was found to read too slowly.
     backlog: Option<Backlog>,
     /// Its end was ordered while its link took nothing: it waits for that no longer than until then.
     ends_by: Option<Instant>,
@@ -71,7 +71,7 @@ struct Rare {
 /// The members that a client stands behind, and where. Bounded like subscriptions.
 enum Memberships {
     Here(Vec<(Arc<ChannelEntry>, Arc<str>)>),
-    /// It has no link: what it will be a member of when it is back. Boxed, as it is rare.
+    /// While there is no link: the memberships to restore. Boxed, as it is rare.
     Away(Box<Absent>),
 }
 
@@ -156,12 +156,12 @@ impl Client {
         self.rights = Some(Box::new(rights));
     }
 
-    /// What bounds it.
+    /// The rights that bound the client.
     pub fn rights(&self) -> Option<&Rights> {
         self.rights.as_deref()
     }
 
-    /// Whether what it was granted is over.
+    /// True once the granted rights have expired.
     pub fn has_expired(&self, now: Instant) -> bool {
         self.rights.as_ref().is_some_and(|rights| rights.until <= now)
     }
@@ -207,7 +207,7 @@ impl Client {
         }
     }
 
-    /// Who may hear a channel, or be a member of it, as this client comes.
+    /// The policy for hearing a channel, or being a member, as it applies to this client.
     fn hearers(&self, policy: &Policy) -> Allowed {
         policy.within.filter(|_| self.has_namespaces).map_or(policy.subscribe, |within| within.subscribe)
     }
@@ -231,7 +231,7 @@ impl Client {
         heard
     }
 
-    /// Whether only the app may have it hear `channel`: it need not be asked.
+    /// True if only the app may subscribe the client to `channel`: then nobody need be asked.
     ///
     /// # Errors
     /// [`Refusal::Closed`].

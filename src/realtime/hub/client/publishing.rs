@@ -9,7 +9,7 @@ use crate::realtime::hub::publish::Sender;
 use crate::realtime::hub::remedy::Verb;
 use crate::realtime::vocabulary::{Audience, Channel, Moment, Origin, Position, Publish, Refusal, TokenBucket};
 
-/// What is left of a channel's publish rate.
+/// The rest of a channel's publish rate.
 pub struct PublishRate {
     channel: u32,
     bucket: TokenBucket,
@@ -81,7 +81,7 @@ impl Client {
         self.count(&policy, number, now.instant)
     }
 
-    /// Who may speak in a channel, as this client comes.
+    /// The policy for publishing in a channel, as it applies to this client.
     fn speakers(&self, policy: &Policy) -> Allowed {
         policy.within.filter(|_| self.has_namespaces).map_or(policy.publish, |within| within.publish)
     }

@@ -87,7 +87,7 @@ fn every_reader_hears_all_of_it_in_the_one_order() {
 }
 
 #[test]
-fn who_comes_back_while_others_speak_misses_nothing_and_hears_nothing_twice() {
+fn return_amid_messages_misses_and_repeats_nothing() {
     model(300, || {
         let world = Arc::new(World::new(|config| {
             config.outbox = OutboxLimits { messages: 2, bytes: Size(1000) };

@@ -143,7 +143,7 @@ fn who_has_left_is_not_written_to() {
 }
 
 #[test]
-fn flusher_and_session_share_a_line_and_nothing_is_lost_or_told_twice() {
+fn flusher_and_session_share_a_link_without_loss_or_repeats() {
     const EACH: usize = 6;
     for stuck_every in [0, 2] {
         model(400, move || {

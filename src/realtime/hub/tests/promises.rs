@@ -31,7 +31,7 @@ fn every_subscriber_hears_a_message_once_and_in_order() {
 }
 
 #[test]
-fn a_sender_hears_itself_as_it_asks_unless_the_policy_says_otherwise() {
+fn sender_hears_itself_as_asked_unless_the_policy_forbids() {
     let world = World::new(|config| {
         config.channels =
             vec![rule("always", |policy| policy.echo = Some(true)), rule("never", |policy| policy.echo = Some(false))];
@@ -49,7 +49,7 @@ fn a_sender_hears_itself_as_it_asks_unless_the_policy_says_otherwise() {
 }
 
 #[test]
-fn after_unsubscribing_nothing_is_heard_any_more_also_not_what_was_under_way() {
+fn nothing_is_heard_after_unsubscribing() {
     let world = World::new(|_| {});
     let mut reader = world.reader();
     reader.subscribe(&world, &to("room")).unwrap();
@@ -250,7 +250,7 @@ fn volatile_messages_wait_behind_nothing_and_leave_no_trace() {
 }
 
 #[test]
-fn a_message_that_is_sent_again_under_its_name_is_not_said_again() {
+fn message_repeated_under_its_name_is_said_once() {
     let world = World::new(|_| {});
     let mut reader = world.reader();
     reader.subscribe(&world, &to("room")).unwrap();

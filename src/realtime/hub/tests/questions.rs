@@ -5,7 +5,7 @@ use crate::realtime::hub::AckReply;
 use crate::realtime::vocabulary::Extras;
 
 #[test]
-fn a_question_is_answered_by_those_who_were_asked_even_before_it_is_all_said() {
+fn question_takes_answers_before_all_were_asked() {
     let world = World::new(|config| (config.max_questions, config.max_answers) = (1, Size(400)));
     let answering = Encoding::new(Asked);
     let mut readers = [world.reader(), world.reader(), world.reader()];

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 pub use post::ExchangePost;
 pub use reader::ExchangeReader;
 
-/// What may wait in a link between two requests of its client before its session keeps back the rest, in bytes with what
+/// Bytes that may wait in a link between two requests of its client before its session keeps back the rest, with what
 /// each message takes besides its text: about as much as the kernel's buffers hold for a WebSocket of a client that is as
 /// far away. With more the link counts as not flushed: messages then stay in the outbox, and when that is full too, the
 /// channel's policy for slow clients says what gives way.
@@ -54,7 +54,7 @@ enum Posted {
     Used,
 }
 
-/// What went wrong among a client's requests; its session ends for it.
+/// A fault among a client's requests; its session ends for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExchangeFault {
     /// Two of a kind at the same time.
@@ -65,7 +65,7 @@ pub enum ExchangeFault {
     Content,
 }
 
-/// Why a request cannot take part.
+/// The reason why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     Overlap,
@@ -136,7 +136,7 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// What was posted is used up: its request can be answered.
+    /// The posted messages are used up: their request can be answered.
     pub fn used(&self) {
         let mut state = self.0.lock();
         if let Posted::InUse(writer) = &mut state.posted {
@@ -147,7 +147,7 @@ impl Exchange {
         }
     }
 
-    /// Whether somebody waits for an answer. If not, the session is woken when somebody does.
+    /// True if a request waits for an answer. If not, the session is woken when somebody does.
     pub fn has_reader(&self, context: &mut Context<'_>) -> bool {
         let mut state = self.0.lock();
         let waits = matches!(state.reading, ReadingSide::Waits(_));
@@ -157,7 +157,7 @@ impl Exchange {
         waits
     }
 
-    /// Gives it to whoever reads; where nobody does, to nobody.
+    /// Hands it to the waiting reader; without one, drops it.
     pub fn answer(&self, chunk: Bytes) {
         let mut state = self.0.lock();
         if let ReadingSide::Waits(reader) = &mut state.reading {

@@ -42,7 +42,7 @@ impl ExchangePost {
         .await
     }
 
-    /// Gives the session what came, and waits until it is used up: a client is not listened to faster than that.
+    /// Hands the session the posted messages, and waits until they are used up: a client is not listened to faster than that.
     ///
     /// # Errors
     /// [`Denied::Over`] when the session ended before.

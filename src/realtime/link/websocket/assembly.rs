@@ -6,7 +6,7 @@ use super::inflate::Inflater;
 use super::violation;
 use crate::realtime::vocabulary::{Frame, Text, Violation};
 
-/// What is set aside at once for a frame whose header announces more than has come: an announcement costs nothing.
+/// Bytes set aside at once for a frame whose header announces more than has come: an announcement costs nothing.
 const TRUSTED_LEN: usize = 16 * 1024;
 
 /// A message of which some frames have come (RFC 6455 section 5.4).
@@ -15,7 +15,7 @@ pub struct AssembledMessage {
     is_text: bool,
     is_compressed: bool,
     bytes: Vec<u8>,
-    /// How many of them are known to be UTF-8.
+    /// Bytes of them known to be UTF-8.
     checked: usize,
 }
 

@@ -15,9 +15,9 @@ pub struct Config {
     /// How long before the connection is cut: for a closing handshake, and for a client whose end is decided while it
     /// takes nothing. Default 5 s.
     pub close_timeout: Duration,
-    /// Whether permessage-deflate (RFC 7692) is agreed to. Default false.
+    /// True to agree to permessage-deflate (RFC 7692). Default false.
     pub deflate: bool,
-    /// Whether both sides keep their window from message to message. Default false.
+    /// True to let both sides keep their window from message to message. Default false.
     pub deflate_context: bool,
     /// The largest window of either side, as a power of two, 9 to 15. Default 15.
     pub deflate_window: u16,
@@ -57,7 +57,7 @@ impl Config {
         }
     }
 
-    /// What may be agreed to of permessage-deflate.
+    /// The parameters of permessage-deflate that may be agreed to.
     pub(super) fn offerable(&self) -> Option<Offerable> {
         self.deflate.then(|| Offerable {
             context: self.deflate_context,

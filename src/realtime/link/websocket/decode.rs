@@ -16,7 +16,7 @@ const MAX_HEADER_LEN: usize = 14;
 /// RFC 6455 section 5.5.
 const LONGEST_CONTROL: u64 = 125;
 
-/// What a client may send.
+/// Limits of what a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLimits {
     /// Of a message, inflated, in bytes.
@@ -34,9 +34,9 @@ pub struct FrameDecoder {
     head_length: u8,
     /// The frame whose payload is being read.
     current: Option<PayloadPart>,
-    /// What has come of a message.
+    /// The message so far.
     message: Option<Box<AssembledMessage>>,
-    /// What has come of a control frame. Boxed: hardly ever there, and a session is held by the ten thousand.
+    /// The control frame so far. Boxed: hardly ever there, and a session is held by the ten thousand.
     #[expect(clippy::box_collection)]
     control: Option<Box<Vec<u8>>>,
     inflater: Option<Box<Inflater>>,
@@ -51,10 +51,10 @@ struct PayloadPart {
     left: u64,
 }
 
-/// How far a call came.
+/// The outcome of a call.
 #[derive(Debug, PartialEq)]
 pub struct DecodedFrame {
-    /// How many bytes of the input were used. The rest belongs to the next call.
+    /// Bytes of the input that were used. The rest belongs to the next call.
     pub used: usize,
     /// `None`: the input is used up and the next frame is not complete.
     pub frame: Option<Frame>,
@@ -91,7 +91,7 @@ impl FrameDecoder {
         decoded
     }
 
-    /// How much it holds of what is incomplete, in bytes.
+    /// Bytes held of an incomplete message.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         let inflating = self.inflater.as_ref().is_some_and(|inflater| inflater.is_under_way());

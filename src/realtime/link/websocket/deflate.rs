@@ -8,7 +8,7 @@ use super::Agreed;
 
 /// Level 3 of 9: most of the gain for a third of the time.
 const COMPRESSION_LEVEL: Compression = Compression::new(3);
-/// What is cut off the end of each message.
+/// The empty block that is cut off the end of each message (RFC 7692 section 7.2.1).
 const EMPTY_BLOCK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 thread_local! {
@@ -57,7 +57,7 @@ impl Deflater {
     }
 }
 
-/// How a message is deflated where nothing is remembered between messages.
+/// Deflates a message without context takeover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Class {
     pub window: u8,

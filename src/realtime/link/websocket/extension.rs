@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// What the config allows.
+/// The parameters that the config allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offerable {
     /// Windows may live from message to message.
@@ -11,7 +11,7 @@ pub struct Offerable {
     pub window: u8,
 }
 
-/// What both sides agreed on.
+/// The parameters that both sides agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreed {
     /// Our window, 8 to 15. With 8 nothing is compressed by us: no compressor of ours can do it.

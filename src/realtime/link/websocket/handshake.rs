@@ -68,12 +68,12 @@ impl Offer {
         self.protocols.iter().map(String::as_str)
     }
 
-    /// What both sides agree on once this is accepted.
+    /// The extensions that both sides agree on once this is accepted.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.agreed.as_ref()
     }
 
-    /// Yes. `protocol` is one of [`Offer::protocols`], if any.
+    /// The 101 response. `protocol` is one of [`Offer::protocols`], if any.
     pub fn accept(&self, protocol: Option<&str>) -> Response {
         let mut response = Response::default();
         let headers = response.headers_mut();

@@ -7,9 +7,9 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::{Agreed, violation};
 use crate::realtime::vocabulary::Violation;
 
-/// What a sender cuts off the end of each message (RFC 7692 section 7.2.1).
+/// The empty block that a sender cuts off the end of each message (RFC 7692 section 7.2.1).
 const EMPTY_BLOCK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// How much is inflated at a time, in bytes.
+/// Bytes inflated at a time.
 const STEP_LEN: usize = 8 * 1024;
 /// Inflaters that each thread keeps for messages to come; 48 KiB each.
 const MAX_SPARES: usize = 4;

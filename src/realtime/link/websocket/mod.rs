@@ -43,7 +43,7 @@ pub struct WebSocket<S> {
     stream: S,
     decoder: FrameDecoder,
     deflater: Option<Box<Deflater>>,
-    /// What was read behind a frame that was given out: at most one read's worth.
+    /// Bytes read behind a frame that was given out: at most one read's worth.
     carried: BytesMut,
     outgoing: OutgoingFrames,
     heard: Heard,
@@ -58,7 +58,7 @@ pub struct WebSocket<S> {
     traffic: Traffic,
 }
 
-/// What the other side last let us know of its side of the connection.
+/// The other side's half of the connection, as last heard.
 #[derive(Debug, PartialEq)]
 enum Heard {
     Open,

@@ -12,9 +12,9 @@ use super::scratch;
 
 /// Payloads longer than this are not copied behind their header but written from where they are.
 pub const LONG_FRAME: usize = 2 * 1024;
-/// How much is copied together at most: what a client reads slowly is held by reference.
+/// Bytes copied together, at most: what a client reads slowly is held by reference.
 const COPIED_TOGETHER: usize = 4 * 1024;
-/// How many pieces one `writev` takes.
+/// Pieces that one `writev` takes.
 const MAX_PIECES: usize = 64;
 
 /// Pieces in order. Its bound is the caller's: see `Link::push`. Empty, it holds no memory.
@@ -27,7 +27,7 @@ pub struct OutgoingFrames {
     more: Option<Box<VecDeque<Bytes>>>,
     /// Small pieces in one, after all the shared ones.
     own: Vec<u8>,
-    /// How much of the first piece is written.
+    /// Bytes of the first piece that are written.
     written: usize,
     /// The stream may hold bytes that it took.
     unflushed: bool,

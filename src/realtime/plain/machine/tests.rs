@@ -139,7 +139,7 @@ fn every_text_is_valid_json_when_quoted() {
 }
 
 #[test]
-fn who_asks_for_the_past_sees_positions_and_is_told_what_becomes_of_it() {
+fn asking_for_the_past_shows_positions_and_the_outcome() {
     let mut machine = plain(|_| {}).socket(lobby(), Some(Since::Start), Moment::now());
     let mut step = Step::default();
     machine.open(Moment::now(), &mut step);

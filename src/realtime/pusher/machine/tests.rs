@@ -100,7 +100,7 @@ fn the_first_word_is_who_you_are() {
 }
 
 #[test]
-fn a_public_channel_needs_no_word_of_the_app_and_a_private_one_does() {
+fn only_private_channels_need_the_app() {
     let mut talk = Talk::new("");
     let wanted = talk.say(r#"{"event":"pusher:subscribe","data":{"channel":"news"}}"#);
     assert!(wanted[0].starts_with("Do(Subscribe("), "the hub's policies decide: {wanted:?}");
@@ -123,7 +123,7 @@ fn members_are_told_as_ids_and_a_hash() {
 }
 
 #[test]
-fn a_cache_channel_asks_for_the_last_event_and_says_when_there_is_none() {
+fn cache_channel_gives_the_last_event_or_says_a_miss() {
     let mut talk = Talk::new("");
     let told = talk.enter("private-cache-x", Recovery::Complete(0), &[]);
     assert_eq!(told[1], r#"{"event":"pusher:cache_miss","channel":"private-cache-x"}"#);

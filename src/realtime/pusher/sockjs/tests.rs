@@ -55,7 +55,7 @@ async fn a_stream_goes_on_and_a_poll_ends() {
 }
 
 #[tokio::test]
-async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
+async fn posts_are_heard_in_order_and_wait_for_room() {
     let (mut link, session, sessions) = open();
     let many = (0..MAX_WAITING + 1).map(|n| n.to_string()).collect();
     let posting = tokio::spawn({
@@ -76,7 +76,7 @@ async fn what_is_posted_is_heard_in_order_and_waits_when_there_is_no_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn last_words_wait_for_one_who_asks_again_and_not_for_one_who_is_gone() {
+async fn last_words_wait_for_the_next_poll_not_for_the_gone() {
     let closing = |link: &mut SockJs<u8>| link.poll_close(&mut Context::from_waker(Waker::noop())).is_ready();
     let (mut link, session, _sessions) = open();
     drop(session.listen(false));

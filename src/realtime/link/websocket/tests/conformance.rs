@@ -113,7 +113,7 @@ async fn wrong_headers_are_protocol_errors() {
 
 /// Section 5.4.
 #[tokio::test]
-async fn fragments_make_one_message_and_control_frames_may_stand_between() {
+async fn control_frames_may_stand_between_fragments() {
     let bytes = [
         masked(TEXT & MORE, b"Hel"),
         masked(PING, b"are you there?"),

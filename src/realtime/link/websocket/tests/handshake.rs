@@ -162,7 +162,7 @@ fn a_stream_of_http_2_becomes_a_websocket_with_200() {
 }
 
 #[test]
-fn wrong_streams_of_http_2_are_refused_without_connection_headers() {
+fn wrong_http_2_streams_get_no_connection_headers() {
     let version = [("sec-websocket-version", "13")];
     for (request, status) in [
         (connect("webtransport", &version), 501),

@@ -41,7 +41,7 @@ pub struct Engine {
     beat: PingTimer,
     pings: PingCount,
     config: Arc<Config>,
-    seat: SessionEntry,
+    entry: SessionEntry,
     over: Option<Box<CloseReason>>,
     /// What travelled before the present way, without the packets that are no messages.
     before: Traffic,
@@ -61,9 +61,9 @@ impl Engine {
     /// A session that polls, and its first packet.
     pub fn polling(sid: Sid, sessions: &Arc<PollingSessions>, config: &Arc<Config>, now: Instant) -> (Engine, String) {
         let shared = Arc::new(PollingSession::new(Arc::clone(config)));
-        let seat = sessions.enter(sid, Lookup::Polling(Arc::clone(&shared)));
+        let entry = sessions.enter(sid, Lookup::Polling(Arc::clone(&shared)));
         let way = CurrentTransport::Polling(Box::new(Polling { polled: PollingState::new(shared), probe: None }));
-        (Engine::new(way, seat, config, now), packet::open(sid, Transport::Polling, config))
+        (Engine::new(way, entry, config, now), packet::open(sid, Transport::Polling, config))
     }
 
     /// A session that has come by WebSocket.
@@ -74,21 +74,21 @@ impl Engine {
         config: &Arc<Config>,
         now: Instant,
     ) -> Engine {
-        let seat = sessions.enter(sid, Lookup::Socket);
+        let entry = sessions.enter(sid, Lookup::Socket);
         link.push(Frame::text(packet::open(sid, Transport::WebSocket, config)));
-        let mut engine = Engine::new(CurrentTransport::Socket(link), seat, config, now);
+        let mut engine = Engine::new(CurrentTransport::Socket(link), entry, config, now);
         engine.uncount(0, 1);
         engine
     }
 
-    fn new(current: CurrentTransport, seat: SessionEntry, config: &Arc<Config>, now: Instant) -> Engine {
+    fn new(current: CurrentTransport, entry: SessionEntry, config: &Arc<Config>, now: Instant) -> Engine {
         let beat = PingTimer::new(now, config.ping_interval);
         Engine {
             current,
             beat,
             pings: PingCount::default(),
             config: Arc::clone(config),
-            seat,
+            entry,
             over: None,
             before: Traffic::default(),
         }
@@ -142,7 +142,7 @@ impl Engine {
         frames.into_iter().for_each(|frame| link.push(frame));
         self.before = sum(self.before, traffic);
         self.uncount(tried.messages_in, tried.messages_out + sent);
-        self.seat.upgraded();
+        self.entry.upgraded();
     }
 
     /// By which way the end is said. A client that has seen its second transport work reads no more by the first: were

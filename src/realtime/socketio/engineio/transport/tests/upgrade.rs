@@ -46,7 +46,7 @@ async fn one_that_still_reads_at_the_end_is_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_in_the_midst_is_said_by_the_way_that_the_client_listens_to() {
+async fn end_during_upgrade_uses_the_transport_that_listens() {
     let client = Client::open(Config::default(), None);
     let wire = client.second();
     wire.say("2probe");
