@@ -186,6 +186,58 @@ async fn refusals_have_their_own_status() {
 }
 
 #[tokio::test]
+async fn one_limit_holds_for_heads_over_both_versions() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[(1, 0)]).await;
+    let mut refused = 0.0;
+    // As long as a head may be (the default of `max_head`), one more, and as much as too many cookies make.
+    for (number, (length, status)) in
+        [(12 * 1024, 200), (12 * 1024 + 1, 431), (20_000, 431), (64 * 1024, 431), (100_000, 431)]
+            .into_iter()
+            .enumerate()
+    {
+        let bare = "GET / HTTP/1.1\r\nhost: site.test\r\nx-long: \r\nconnection: close\r\n\r\n";
+        let mut stream = bench.site.http1().await;
+        let request = bare.replacen("x-long: ", &format!("x-long: {}", "y".repeat(length - bare.len())), 1);
+        // It may be refused before it is whole.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert_eq!(crate::harness::wire::status(&String::from_utf8_lossy(&answer)), status, "{length}");
+
+        // The same head: without "connection: close", that much more of the value.
+        let value = "y".repeat(length - bare.len() + "connection: close\r\n".len());
+        let stream = 4 * number as u32 + 1;
+        let block = frames::block(&with(&[], &[("x-long", &value)]));
+        let mut pieces = block.chunks(16_000).peekable();
+        let (mut kind, mut flags) = (HEADERS, frames::END_STREAM);
+        while let Some(piece) = pieces.next() {
+            flags |= if pieces.peek().is_none() { frames::END_HEADERS } else { 0 };
+            connection.send(kind, flags, stream, piece).await;
+            (kind, flags) = (frames::CONTINUATION, 0);
+        }
+        assert_eq!(connection.outcome(stream).await, Outcome::Status(status), "{length}");
+        let (page, _) = connection.data(stream).await.expect("content");
+        if status == 431 {
+            refused += 2.0;
+            assert!(String::from_utf8_lossy(&page).contains("The header fields are too large."), "{length}");
+            bench.site.door.wait_for_metric("http_refusals_total{reason=\"head_too_large\"}", refused).await;
+        }
+        // Others on the same connection are served as before.
+        connection.request(stream + 2, GET).await;
+        assert_eq!(connection.outcome(stream + 2).await, Outcome::Status(200), "after {length}");
+    }
+    let is_line = |line: &serde_json::Value, protocol: &str| {
+        line["target"] == "access" && line["status"] == 431 && line["protocol"] == protocol
+    };
+    for protocol in ["HTTP/1.1", "HTTP/2"] {
+        let lines = || bench.site.door.log().iter().filter(|line| is_line(line, protocol)).count();
+        eventually("a line for each", || lines() == 4).await;
+    }
+}
+
+#[tokio::test]
 async fn lengths_that_do_not_fit_the_data_reset_the_stream() {
     let bench = bench("").await;
     // With a length of 0 the request is whole, and may be answered, before the data comes.

@@ -33,6 +33,11 @@ const RESETS_UNSEEN: usize = 64;
 /// Streams that the client made us reset, by errors of its own.
 const RESETS_FOR_ERRORS: usize = 256;
 
+/// How many times the limit of a head the library may take of one, so that who sends somewhat too much (a browser with too
+/// many cookies) is refused as over HTTP/1.1, with a page and a line in the log. Beyond it the library says 431 by
+/// itself, and four times beyond that the connection ends.
+const HEADS: u64 = 8;
+
 /// Serves until the connection ends or the door drains.
 pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
     let config = &connected.settings.http;
@@ -48,7 +53,7 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .initial_connection_window_size(window(config.h2_connection_window.0))
         .max_send_buf_size(SEND_BUFFER)
         // The size of a field in the list is 32 more than its bytes (RFC 9113 section 10.5.1).
-        .max_header_list_size(window(config.max_head.0 + 32 * config.max_headers as u64))
+        .max_header_list_size(window(HEADS * (config.max_head.0 + 32 * config.max_headers as u64)))
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(RESETS_FOR_ERRORS)
         .keep_alive_interval(PING_INTERVAL)

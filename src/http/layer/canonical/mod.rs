@@ -89,6 +89,9 @@ fn check_http2(request: &Request, connected: &Connected) -> Result<(), Refusal> 
     }
     let headers = request.headers();
     let crumbs = headers.get_all(COOKIE).iter().count().saturating_sub(1);
+    if length_in_http1(request, length) > config.max_head.bytes() {
+        return Err(Refusal::HeadTooLarge);
+    }
     if headers.len() - crumbs > config.max_headers {
         return Err(Refusal::TooManyHeaders);
     }
@@ -98,6 +101,24 @@ fn check_http2(request: &Request, connected: &Connected) -> Result<(), Refusal> 
         return Err(Refusal::Padding);
     }
     Ok(())
+}
+
+/// How long the head of `request` is as one of HTTP/1.1, with a target of `target` bytes: one limit holds for both.
+fn length_in_http1(request: &Request, target: usize) -> usize {
+    const LINE: usize = ": \r\n".len();
+    let headers = request.headers();
+    let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let host = match request.uri().authority() {
+        Some(authority) if !headers.contains_key(HOST) => "host".len() + authority.as_str().len() + LINE,
+        _ => 0,
+    };
+    let mut has_cookie = false;
+    let fields = headers.iter().map(|(name, value)| {
+        let is_crumb = *name == COOKIE && std::mem::replace(&mut has_cookie, true);
+        // See `join_cookies`.
+        if is_crumb { "; ".len() + value.len() } else { name.as_str().len() + value.len() + LINE }
+    });
+    line + host + fields.sum::<usize>() + "\r\n".len()
 }
 
 /// Is this name served here, and on this connection?
