@@ -160,5 +160,7 @@ pub mod build;
 pub mod telemetry;
 /// Stopping as a value.
 pub mod drain;
+/// JSON as JavaScript writes it.
+pub mod json;
 /// How a room reads its section of `proxy.toml`.
 pub mod settings;

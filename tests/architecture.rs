@@ -25,6 +25,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "build",
             "telemetry",
             "drain",
+            "json",
             "settings",
         ],
     ),

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub use super::callback::Content;
+
+use crate::json;
 
 /// The app's answer to one callback.
 #[derive(Debug, Default, Deserialize)]
@@ -57,9 +59,9 @@ fn replace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content>
 }
 
 /// Reads an object. What serde makes of structs would take arrays too, and an empty one for an object without fields.
-fn object<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
+fn object<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     match text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
-        true => serde_json::from_str(text),
+        true => json::from_str(text),
         false => Err(serde_json::Error::custom("not an object")),
     }
 }
@@ -84,7 +86,7 @@ impl<'de> Deserialize<'de> for User {
         // Through the raw text, because serde's own buffer (`untagged`) cannot hold raw JSON.
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let known = if raw.get().starts_with('"') {
-            serde_json::from_str(raw.get()).map(|id| Known { id, info: None })
+            json::from_str(raw.get()).map(|id| Known { id, info: None })
         } else {
             object(raw.get())
         };

@@ -6,10 +6,15 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::write;
 
-/// Writes one JSON value; what is no JSON is nil.
+/// Writes one JSON value, read as JavaScript reads it; what is no JSON is nil.
 pub fn transcode(out: &mut Vec<u8>, json: &str) {
     let start = out.len();
-    if Transcoder(out).deserialize(&mut serde_json::Deserializer::from_str(json)).is_err() {
+    let transcode = |out: &mut Vec<u8>, json: &str| {
+        out.truncate(start);
+        Transcoder(out).deserialize(&mut serde_json::Deserializer::from_str(json)).is_ok()
+    };
+    let is_written = transcode(out, json) || crate::json::tame(json).is_some_and(|tamed| transcode(out, &tamed));
+    if !is_written {
         out.truncate(start);
         write::nil(out);
     }

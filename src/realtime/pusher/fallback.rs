@@ -98,7 +98,7 @@ async fn send(config: &entrance::Config, session: &SockJsSession, body: Body) ->
         }
         Err(_) => return Err(Failure::client(StatusCode::BAD_REQUEST, "The body broke off.")),
     };
-    let messages: Vec<String> = serde_json::from_slice(&body)
+    let messages: Vec<String> = crate::json::from_slice(&body)
         .map_err(|_| Failure::client(StatusCode::BAD_REQUEST, "The body must be a JSON list of messages."))?;
     if messages.is_empty() {
         session.heartbeat();

@@ -1,7 +1,7 @@
 //! Bytes of a client of HTTP/1: however they are cut the same passes, and what passes is what other parsers see too.
 
 use doorway::http::Refusal;
-use doorway::http::connection::http1::{Limits, RequestValidator, Next, respelt, refusal_line};
+use doorway::http::connection::http1::{Limits, Next, RequestValidator, refusal_line, respelt};
 
 const LIMITS: Limits = Limits { head: 2048, headers: 20, target: 512 };
 

@@ -6,6 +6,7 @@
 //! - `ends`: an end that the hub, the app or an operator has decided comes in time, whatever the client takes or says.
 //! - `entrance`: who may not open a socket is told why, as RFC 6455 and RFC 9110 say; who may, can.
 //! - `jitter`: clients that lose their connection again and again end with every message, once and in order.
+//! - `javascript`: what is JSON to JavaScript is JSON here, whoever sends it: no half of an emoji ends a connection.
 //! - `killed`: sessions that are torn off and an app that misbehaves leave the hub as it was: nobody stays behind,
 //!   every place is given back, and numbers and log say what happened.
 //! - `plain`: the WebSocket app that a tutorial gives you works on `/api/ws` without a server of its own.
@@ -29,6 +30,7 @@ mod drain;
 mod ends;
 mod entrance;
 mod jitter;
+mod javascript;
 mod killed;
 mod plain;
 mod presence;

@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::json;
 use crate::realtime::api::problem::Wrong;
 
 /// One object, and where it is.
@@ -73,7 +74,7 @@ impl<'a, 'w> Object<'a, 'w> {
 
     /// The value of `key` as a `T`; `what` says in words what that is.
     pub fn value<T: DeserializeOwned>(&self, key: &'static str, what: &str) -> Option<T> {
-        let read = serde_json::from_str(self.raw(key)?.get());
+        let read = json::from_str(self.raw(key)?.get());
         read.map_err(|_| self.wrong(key, format!("must be {what}"))).ok()
     }
 
@@ -92,9 +93,10 @@ impl<'a, 'w> Object<'a, 'w> {
         if self.raw(key)?.get().starts_with('"') {
             return self.text(key).map(|text| vec![text]);
         }
-        let texts = self.list(key)?.into_iter().enumerate().map(|(place, raw)| {
-            serde_json::from_str(raw.get()).map_err(|_| self.wrong_at(key, place, "must be a string"))
-        });
+        let texts =
+            self.list(key)?.into_iter().enumerate().map(|(place, raw)| {
+                json::from_str(raw.get()).map_err(|_| self.wrong_at(key, place, "must be a string"))
+            });
         texts.collect::<Result<_, _>>().ok()
     }
 

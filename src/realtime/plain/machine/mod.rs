@@ -310,6 +310,6 @@ fn renewal(text: &str) -> Option<Text> {
     if !text.starts_with('{') || !text.contains("\"token\"") {
         return None;
     }
-    let renewal: Renewal = serde_json::from_str(text).ok()?;
+    let renewal: Renewal = crate::json::from_str(text).ok()?;
     (renewal.r#type == "token").then(|| renewal.token.into())
 }

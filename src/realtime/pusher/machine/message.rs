@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::json;
 use crate::realtime::vocabulary::Payload;
 
 /// A message of a client.
@@ -131,7 +132,8 @@ fn payload(data: Option<&RawValue>) -> Payload {
     let Some(data) = data else { return Payload::Json("null".into()) };
     match serde_json::from_str::<Cow<str>>(data.get()) {
         Ok(text) => Payload::Text(text.as_ref().into()),
-        Err(_) => Payload::Json(data.get().into()),
+        Err(_) => json::from_str(data.get())
+            .map_or_else(|_| Payload::Json(data.get().into()), |text: String| Payload::Text(text.into())),
     }
 }
 
@@ -161,7 +163,7 @@ impl Membership {
             #[serde(default)]
             user_info: Option<Box<RawValue>>,
         }
-        let Wire { user_id, user_info } = serde_json::from_str(text).ok()?;
+        let Wire { user_id, user_info } = json::from_str(text).ok()?;
         Some(Membership { user_id: user_id.into(), user_info: user_info.map(|info| info.get().into()) })
     }
 }
@@ -177,7 +179,7 @@ impl UserData {
             #[serde(default)]
             watchlist: Option<Vec<Id>>,
         }
-        let Wire { id, user_info, watchlist } = serde_json::from_str(text).ok()?;
+        let Wire { id, user_info, watchlist } = json::from_str(text).ok()?;
         let watchlist = watchlist.unwrap_or_default().into_iter().map(String::from).collect();
         Some(UserData { id: id.into(), user_info: user_info.map(|info| info.get().into()), watchlist })
     }

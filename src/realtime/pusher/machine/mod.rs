@@ -78,7 +78,18 @@ impl Machine {
     }
 
     fn hear(&mut self, text: &str, now: Moment, step: &mut Step) {
-        match Said::read(text) {
+        let tamed;
+        let said = match Said::read(text) {
+            Err(malformed) => match crate::json::tame(text) {
+                Some(text) => {
+                    tamed = text;
+                    Said::read(&tamed)
+                }
+                None => Err(malformed),
+            },
+            said => said,
+        };
+        match said {
             Ok(Said::Ping) => step.send(Frame::text(r#"{"event":"pusher:pong","data":"{}"}"#)),
             Ok(Said::Pong | Said::Other) => {}
             Ok(Said::Subscribe(wish)) => self.subscribe(&wish, step),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::ApiError;
 use super::channels::Info;
+use crate::json;
 use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::pusher::name;
@@ -56,13 +57,19 @@ struct Ready {
     info: Info,
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::bad(format!("The body is not what is expected: {error}")))
+/// Reads a body. Where it has what only JavaScript has values for, it is read from `tamed`.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], tamed: &'a mut Option<String>) -> Result<T, ApiError> {
+    let read = serde_json::from_slice(body).or_else(|error| {
+        *tamed = std::str::from_utf8(body).ok().and_then(json::tame);
+        tamed.as_deref().map_or(Err(error), |text| serde_json::from_str(text))
+    });
+    read.map_err(|error| ApiError::bad(format!("The body is not what is expected: {error}")))
 }
 
 impl PusherDoor {
     pub(super) async fn publish_event(&self, app: &Arc<PusherApp>, body: &[u8]) -> Result<String, ApiError> {
-        let ready = Ready::new(app, parse(body)?)?;
+        let mut tamed = None;
+        let ready = Ready::new(app, parse(body, &mut tamed)?)?;
         let told = self.publish_ready(app, &ready).await?;
         if !ready.info.is_asked() {
             return Ok("{}".to_owned());
@@ -72,7 +79,8 @@ impl PusherDoor {
     }
 
     pub(super) async fn publish_batch(&self, app: &Arc<PusherApp>, body: &[u8]) -> Result<String, ApiError> {
-        let Batch { batch } = parse(body)?;
+        let mut tamed = None;
+        let Batch { batch } = parse(body, &mut tamed)?;
         let most = app.settings().max_batch;
         if batch.len() > most {
             return Err(ApiError::bad(format!("A batch has at most {most} events, this one {}", batch.len())));
@@ -93,7 +101,8 @@ impl PusherDoor {
         user: &str,
         body: &[u8],
     ) -> Result<String, ApiError> {
-        let UserEvent { name, data } = parse(body)?;
+        let mut tamed = None;
+        let UserEvent { name, data } = parse(body, &mut tamed)?;
         let channels = Some(vec![name::channel_of(user)]);
         let wire = EventBody { name, data, channel: None, channels, socket_id: None, info: None };
         self.publish_ready(app, &Ready::new(app, wire)?).await?;
@@ -155,7 +164,8 @@ impl Ready {
 
 /// What is published of `data`: text that is JSON is JSON to those who read more than strings.
 fn payload(data: &RawValue) -> Payload {
-    match serde_json::from_str::<Cow<str>>(data.get()) {
+    let text = serde_json::from_str::<Cow<str>>(data.get()).or_else(|_| json::from_str(data.get()).map(Cow::Owned));
+    match text {
         Ok(text) if serde_json::from_str::<IgnoredAny>(&text).is_ok() => Payload::Json(text.as_ref().into()),
         Ok(text) => Payload::Text(text.as_ref().into()),
         Err(_) => Payload::Json(data.get().into()),

@@ -83,7 +83,7 @@ fn single(raw: Text) -> Payload {
 }
 
 fn is_placeholder(raw: &str) -> bool {
-    let value: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(raw);
+    let value: Result<serde_json::Map<String, serde_json::Value>, _> = crate::json::from_str(raw);
     value.is_ok_and(|fields| fields.get("_placeholder") == Some(&serde_json::Value::Bool(true)))
 }
 

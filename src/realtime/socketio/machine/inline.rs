@@ -14,7 +14,7 @@ pub fn inline(json: &Text, attachments: &[Bytes]) -> Text {
     if attachments.is_empty() {
         return json.clone();
     }
-    let Ok(mut value) = serde_json::from_str(json) else { return json.clone() };
+    let Ok(mut value) = crate::json::from_str(json) else { return json.clone() };
     put(&mut value, attachments);
     value.to_string().into()
 }
@@ -41,7 +41,7 @@ pub fn outline(json: &str) -> Result<(Text, Vec<Bytes>), String> {
     if !json.contains(KEY) {
         return Ok((json.into(), Vec::new()));
     }
-    let mut value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let mut value = crate::json::from_str(json).map_err(|error| error.to_string())?;
     let mut attachments = Vec::new();
     take(&mut value, &mut attachments)?;
     Ok((value.to_string().into(), attachments))

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::config::Config;
 use super::rooms::ROOT;
+use crate::json;
 use crate::realtime::vocabulary::Text;
 
 /// What kind of packet it is, whether it has attachments or not.
@@ -94,9 +95,9 @@ impl Packet {
             scope = part(text, at, end);
             at = (end + 1).min(whole.len());
         }
-        let digits = digits(&whole[at..]);
-        let id = if digits == 0 { None } else { Some(whole[at..at + digits].parse().map_err(|_| BadPacket::Id)?) };
-        let body = part(text, at + digits, whole.len());
+        let number = whole[at..].len() - whole[at..].trim_start_matches(is_of_a_number).len();
+        let id = id(&whole[at..at + number]);
+        let body = part(text, at + number, whole.len());
         Packet { kind, scope, id, attachments, body }.checked()
     }
 
@@ -116,6 +117,26 @@ impl Packet {
             PacketKind::Event | PacketKind::Ack => self.body.starts_with('['),
             PacketKind::ConnectError => true,
         }
+    }
+}
+
+/// What the JavaScript server takes for a part of a packet's id: digits, and white space, which is zero to it.
+fn is_of_a_number(char: char) -> bool {
+    char.is_ascii_digit() || is_space(char)
+}
+
+/// White space of JavaScript: Unicode's, but for one that is a control character here.
+fn is_space(char: char) -> bool {
+    char == '\u{feff}' || char.is_whitespace() && char != '\u{85}'
+}
+
+/// The number that such a text is. None where it is none, or one so great that no client counts that far: such an event is
+/// as good as any, but nothing answers it.
+fn id(text: &str) -> Option<u64> {
+    match text.trim_matches(is_space) {
+        "" if text.is_empty() => None,
+        "" => Some(0),
+        digits => digits.parse().ok(),
     }
 }
 
@@ -158,7 +179,7 @@ impl Args {
             elements.iter().map(span).collect()
         };
         if !attachments.is_empty() {
-            let value = serde_json::from_str(&text).map_err(|_| BadPacket::Payload)?;
+            let value = json::from_str(&text).map_err(|_| BadPacket::Payload)?;
             if !holds(&value, attachments.len()) {
                 return Err(BadPacket::Attachments);
             }
@@ -178,7 +199,7 @@ impl Args {
 
     /// One of them, if it is a string.
     pub fn string(&self, index: usize) -> Option<String> {
-        serde_json::from_str(&self.raw(index)?).ok()
+        json::from_str(&self.raw(index)?).ok()
     }
 
     /// The JSON array of those from `index` on.
@@ -208,7 +229,7 @@ impl Args {
         }
         let name: std::sync::Arc<str> = match first {
             b'"' if !raw.contains('\\') => raw[1..raw.len() - 1].into(),
-            b'"' => serde_json::from_str::<String>(raw).map_err(|_| BadPacket::Payload)?.into(),
+            b'"' => json::from_str::<String>(raw).map_err(|_| BadPacket::Payload)?.into(),
             b'-' | b'0'..=b'9' => raw.into(),
             _ => return Err(BadPacket::Payload),
         };
@@ -321,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn white_space_and_great_numbers_are_what_they_are_to_javascript() {
+        assert_eq!(read("2 [\"a\"] "), packet(PacketKind::Event, "/", Some(0), 0, "[\"a\"] "));
+        assert_eq!(read("2/x,\n7\u{a0}[\"a\"]"), packet(PacketKind::Event, "/x", Some(7), 0, "[\"a\"]"));
+        assert_eq!(read("2 1 2[\"a\"]"), packet(PacketKind::Event, "/", None, 0, "[\"a\"]"));
+        assert_eq!(read("299999999999999999999[\"a\"]"), packet(PacketKind::Event, "/", None, 0, "[\"a\"]"));
+        assert_eq!(read("0 {}"), packet(PacketKind::Connect, "/", Some(0), 0, "{}"));
+        assert_eq!(read("1 "), packet(PacketKind::Disconnect, "/", Some(0), 0, ""));
+    }
+
+    #[test]
     fn what_is_no_packet_is_refused() {
         for (text, why) in [
             ("", BadPacket::PacketKind),
@@ -331,7 +362,6 @@ mod tests {
             ("5x-[\"a\"]", BadPacket::Attachments),
             ("511-[\"a\"]", BadPacket::TooManyAttachments),
             ("599999999999999999999-[]", BadPacket::Attachments),
-            ("299999999999999999999[\"a\"]", BadPacket::Id),
             ("0[]", BadPacket::Payload),
             ("1{}", BadPacket::Payload),
             ("2", BadPacket::Payload),

@@ -80,7 +80,7 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
 
 impl Claim {
     pub fn read(body: &str) -> Claim {
-        serde_json::from_str(body).unwrap_or_default()
+        crate::json::from_str(body).unwrap_or_default()
     }
 
     fn pid(&self) -> Option<Pid> {

@@ -37,7 +37,7 @@ pub fn read(bytes: &[u8], depth: usize, most_attachments: usize) -> Result<Msgpa
         match key {
             "type" => kind = value.parse::<u8>().ok().filter(|kind| *kind <= 4),
             "nsp" => scope = serde_json::from_str::<String>(&value).ok(),
-            "id" if is_there => id = Some(value.parse::<u64>().map_err(|_| BadPacket::Id)?),
+            "id" if is_there => id = number(&value)?,
             "data" if is_there => data = Some(Text::from(value)),
             _ => {}
         }
@@ -48,6 +48,13 @@ pub fn read(bytes: &[u8], depth: usize, most_attachments: usize) -> Result<Msgpa
     let kind = kind.ok_or(BadPacket::PacketKind)?;
     let scope = Text::from(scope.ok_or(BadPacket::Payload)?);
     Ok(MsgpackPacket { kind, scope, id, data, attachments: walk.attachments })
+}
+
+/// A packet's id: any whole number, as for the JavaScript library. None of one that no client counts to: nothing answers it.
+fn number(json: &str) -> Result<Option<u64>, BadPacket> {
+    let id = json.parse::<u64>().ok();
+    let is_whole = id.is_some() || json.parse::<f64>().is_ok_and(|number| number.fract() == 0.0);
+    if is_whole { Ok(id) } else { Err(BadPacket::Id) }
 }
 
 /// Turns items into JSON.
@@ -203,6 +210,11 @@ mod tests {
         assert_eq!(of(b"\x81\xa4type\x02"), Err(BadPacket::Payload), "no namespace");
         assert_eq!(of(b"\x82\xa4type\x05\xa3nsp\xa1/"), Err(BadPacket::PacketKind));
         assert_eq!(of(b""), Err(BadPacket::Msgpack));
-        assert_eq!(of(b"\x83\xa4type\x02\xa3nsp\xa1/\xa2id\xff"), Err(BadPacket::Id));
+        let with_id = |id: &[u8]| of(&[b"\x83\xa4type\x02\xa3nsp\xa1/\xa2id", id].concat()).map(|packet| packet.id);
+        assert_eq!(with_id(b"\xcb\x3f\xe0\x00\x00\x00\x00\x00\x00"), Err(BadPacket::Id), "a half");
+        assert_eq!(with_id(b"\xa11"), Err(BadPacket::Id), "a text");
+        assert_eq!(with_id(b"\xff"), Ok(None), "minus one");
+        assert_eq!(with_id(b"\xcb\x44\x15\xaf\x1d\x78\xb5\x8c\x40"), Ok(None), "1e20");
+        assert_eq!(with_id(b"\x07"), Ok(Some(7)));
     }
 }

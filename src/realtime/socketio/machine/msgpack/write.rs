@@ -11,7 +11,7 @@ pub fn json(out: &mut Vec<u8>, json: &str, attachments: &[Bytes]) {
         json::transcode(out, json);
         return;
     }
-    match serde_json::from_str(json) {
+    match crate::json::from_str(json) {
         Ok(found) => value(out, &found, attachments),
         Err(_) => write::nil(out),
     }
