@@ -30,6 +30,9 @@ pub enum ConfigError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Wrong(Problems),
+    /// At a reload: a file that held something before and says nothing any more.
+    #[error("{path} has become empty: was it cut off while it was written? For the defaults, leave one key in it")]
+    Emptied { path: PathBuf },
 }
 
 /// How far a reading looks.
@@ -47,10 +50,24 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with every problem at once.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(read)?;
+        Config::load_text(path, &Config::text(path)?)
+    }
+
+    /// The text of a file, for [`Config::load_text`].
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`].
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+    }
+
+    /// Checks the `text` of the file `path`, and the files that it names.
+    ///
+    /// # Errors
+    /// [`ConfigError::Wrong`], with every problem at once.
+    pub fn load_text(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let name = path.display().to_string();
-        settings::read(&name, &text, |root| Config::read(root, Depth::Files)).map_err(ConfigError::Wrong)
+        settings::read(&name, text, |root| Config::read(root, Depth::Files)).map_err(ConfigError::Wrong)
     }
 
     /// Parses `source`; `name` stands for the file in messages. Looks at no other file.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use toml::de::DeValue;
 
+use crate::http::HostPattern;
 use crate::settings::{Expected, Section, Setting};
 
 /// The section `[admin]`.
@@ -11,6 +12,8 @@ use crate::settings::{Expected, Section, Setting};
 pub struct Config {
     /// Where health and metrics are served; keep it on loopback. Default `127.0.0.1:9080`.
     pub listen: AdminListen,
+    /// Names, besides those that nobody on the Internet can own, under which it may be asked. Default none.
+    pub hosts: Vec<HostPattern>,
 }
 
 /// An address, or none at all.
@@ -32,17 +35,20 @@ impl Setting for AdminListen {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { listen: AdminListen::At(SocketAddr::from(([127, 0, 0, 1], 9080))) }
+        Config { listen: AdminListen::At(SocketAddr::from(([127, 0, 0, 1], 9080))), hosts: Vec::new() }
     }
 }
 
 impl Config {
     pub fn read(section: &Section) -> Config {
-        Config { listen: section.value("listen", Config::default().listen) }
+        let default = Config::default();
+        Config { listen: section.value("listen", default.listen), hosts: section.value("hosts", default.hosts) }
     }
 
     /// The keys that differ from `started` and that only a restart can change.
     pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
-        if self.listen == started.listen { Vec::new() } else { vec!["admin.listen"] }
+        let listen = (self.listen != started.listen).then_some("admin.listen");
+        let hosts = (self.hosts != started.hosts).then_some("admin.hosts");
+        listen.into_iter().chain(hosts).collect()
     }
 }

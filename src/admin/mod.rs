@@ -4,6 +4,8 @@
 mod answer;
 mod config;
 mod health;
+mod host;
+mod connections;
 mod serve;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,6 +20,7 @@ pub use config::{AdminListen, Config};
 use serve::Served;
 
 use crate::drain::Signal;
+use crate::http::HostPattern;
 use crate::listen::{self, BindError, Inherited};
 use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Listener};
@@ -41,6 +44,8 @@ struct Inner {
     /// Servers that speak the API of another realtime service find it here too.
     realtime: OnceLock<Arc<Realtime>>,
     kinds: OnceLock<Kinds>,
+    /// Further names to be asked by.
+    hosts: Vec<HostPattern>,
     drain: Signal,
     asks: Asks,
 }
@@ -84,6 +89,7 @@ impl Admin {
             api: OnceLock::new(),
             realtime: OnceLock::new(),
             kinds: OnceLock::new(),
+            hosts: config.hosts.clone(),
             drain,
             asks,
         };

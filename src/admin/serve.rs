@@ -9,16 +9,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::Inner;
 use super::answer::{answer, nothing, starting, told};
+use super::connections::AdminConnections;
+use super::host;
 use crate::http::{Body, Request, Response};
 use crate::realtime::api::Listener;
-
-/// Connections at once. Further ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
 
 /// For a request's head, and between requests of a kept connection; longer than a scrape interval.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -36,11 +34,10 @@ pub(super) enum Served {
 }
 
 pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = AdminConnections::new();
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let stream = match socket.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, guard) = match connections.accept(&socket).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot accept on the admin listener");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -49,16 +46,27 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served
         };
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
+            let place = guard.state();
             let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(choose(&admin, request.map(Body::Incoming), served).await) }
+                let (admin, place) = (Arc::clone(&admin), Arc::clone(&place));
+                async move {
+                    place.set_answering(true);
+                    let response = choose(&admin, request.map(Body::Incoming), served).await;
+                    place.set_answering(false);
+                    Ok::<_, Infallible>(response)
+                }
             });
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_SIZE);
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                debug!(%error, "an admin connection ended early");
+            tokio::select! {
+                ended = server.serve_connection(TokioIo::new(stream), service) => {
+                    if let Err(error) = ended {
+                        debug!(%error, "an admin connection ended early");
+                    }
+                }
+                () = guard.given_up() => debug!("a silent admin connection gives way to another"),
             }
-            drop(permit);
+            drop(guard);
         });
     }
 }
@@ -76,6 +84,9 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
         Some(api) if api.serves(path, Listener::Admin) => api.answer(request, door).await,
         None if served == Served::Api => starting(&request),
         _ if served == Served::Api => nothing(&request),
-        _ => answer(admin, request.method(), path, request.headers()).await,
+        _ => match host::check(request.headers(), &admin.hosts) {
+            Ok(()) => answer(admin, request.method(), path, request.headers()).await,
+            Err(failure) => told(failure, request.headers()),
+        },
     }
 }

@@ -28,6 +28,7 @@ pub use body::Body;
 pub use config::{Config, Settings};
 pub use facts::Facts;
 pub use failure::{Failure, Fault};
+pub use host_pattern::HostPattern;
 pub use layer::access::UpstreamTime;
 pub use refusal::Refusal;
 

@@ -128,6 +128,7 @@ fn print_config(diff: Option<&Path>) -> Result<ExitCode, String> {
 fn serve(serve: Serve) -> Result<ExitCode, String> {
     let mut source = Source::new(serve.config, serve.dir);
     let config = source.load().map_err(|error| error.to_string())?;
+    source.hold();
     log::start(&config.log)?;
     let code = live(config, source);
     log::flush(LAST_WORK);

@@ -6,6 +6,8 @@ pub mod command_line;
 
 mod ask;
 mod banner;
+mod changes;
+mod config_keys;
 mod defaults;
 mod dispatch;
 mod metrics;

@@ -4,6 +4,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::changes::Changes;
 use super::services::{Outcome, Services};
 use super::source::Source;
 use super::systemd;
@@ -20,6 +21,8 @@ pub struct Reloading {
     pub app: Outcome,
     /// Keys that are other than at the start, and that only a restart can change.
     pub pending: Vec<&'static str>,
+    /// What the file says other than before.
+    pub changes: Changes,
 }
 
 /// Reads the config again and hands it to every room; `started` is the one the process began with.
@@ -44,14 +47,19 @@ pub fn reload(source: &mut Source, started: &Config, services: &Services) -> Res
     for key in &pending {
         warn!(key, "changed, but needs a restart");
     }
-    info!(config = source.name(), "reloaded");
-    Ok(Reloading { config, app, pending })
+    let changes = source.hold();
+    for section in &changes.opened {
+        warn!(section, "the new config has less of what keeps clients out");
+    }
+    info!(config = source.name(), changes = changes.lines.join("; "), "reloaded");
+    Ok(Reloading { config, app, pending, changes })
 }
 
 /// Waits for what becomes of the app, and tells whoever asked and the service manager.
 pub async fn report(
     app: Outcome,
     pending: Vec<&'static str>,
+    changes: Changes,
     asked: Option<oneshot::Sender<ReloadReport>>,
     drain: Signal,
 ) {
@@ -78,6 +86,10 @@ pub async fn report(
             report.told["reason"] = json!(format!("all but {}, which needs a restart", pending.join(", ")));
         }
     }
+    report.told["changes"] = json!(changes.lines);
+    if !changes.opened.is_empty() {
+        report.told["opened"] = json!(changes.opened);
+    }
     if drain.is_running() {
         systemd::ready(status);
     }
@@ -94,7 +106,7 @@ pub fn refused(reason: &str, asked: Option<oneshot::Sender<ReloadReport>>) {
 
 fn explain(refused: &ConfigError) {
     match refused {
-        ConfigError::Read { .. } => error!("{refused}"),
+        ConfigError::Read { .. } | ConfigError::Emptied { .. } => error!("{refused}"),
         ConfigError::Wrong(problems) => {
             for problem in problems.iter() {
                 error!(place = problems.place(problem), help = problem.help.as_deref(), "{}", problem.what);

@@ -168,10 +168,10 @@ impl Doorway {
                     let reloaded = reload(&mut self.source, &started, services);
                     metrics.reloaded(reloaded.is_ok());
                     match reloaded {
-                        Ok(Reloading { config, app, pending }) => {
+                        Ok(Reloading { config, app, pending, changes }) => {
                             self.config = config;
                             // An app takes its time to start, and signals are heard meanwhile.
-                            tokio::spawn(report(app, pending, asked, self.drain.signal()));
+                            tokio::spawn(report(app, pending, changes, asked, self.drain.signal()));
                         }
                         Err(reason) => refused(&reason, asked),
                     }

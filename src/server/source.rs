@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
 
 /// Read when no other file is named.
@@ -15,17 +16,20 @@ pub struct Source {
     file: Option<PathBuf>,
     /// `doorway DIR`: the app, whatever `[app]` says.
     dir: Option<PathBuf>,
+    /// The text of the config that holds, and of the one that was read last.
+    held: String,
+    read: String,
 }
 
 impl Source {
     pub fn new(file: Option<PathBuf>, dir: Option<PathBuf>) -> Source {
-        Source { file, dir }
+        Source { file, dir, held: String::new(), read: String::new() }
     }
 
-    /// Reads the config as it is now.
+    /// Reads the config as it is now. It holds once [`Source::hold`] was called.
     ///
     /// # Errors
-    /// [`ConfigError`], with every problem at once.
+    /// [`ConfigError`], with every problem at once; [`ConfigError::Emptied`] for a file that says nothing any more.
     pub fn load(&mut self) -> Result<Config, ConfigError> {
         if self.file.is_none() {
             // A project that brings its own is meant to run with it, from wherever it is started.
@@ -34,7 +38,14 @@ impl Source {
             self.file = found;
         }
         let mut config = match &self.file {
-            Some(file) => Config::load(file)?,
+            Some(file) => {
+                self.read = Config::text(file)?;
+                let config = Config::load_text(file, &self.read)?;
+                if changes::is_emptied(&self.held, &self.read) {
+                    return Err(ConfigError::Emptied { path: file.clone() });
+                }
+                config
+            }
             None => Config::default(),
         };
         if let Some(dir) = &self.dir {
@@ -43,6 +54,12 @@ impl Source {
             config.app.dir = Some(dir.clone());
         }
         Ok(config)
+    }
+
+    /// The config that was read last holds from now on. Gives what it changes.
+    pub fn hold(&mut self) -> Changes {
+        let before = std::mem::replace(&mut self.held, std::mem::take(&mut self.read));
+        changes::between(&before, &self.held)
     }
 
     /// For the log: the file, or that there is none.

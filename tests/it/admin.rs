@@ -313,3 +313,55 @@ async fn more_operators_than_it_has_room_for_wait_and_are_served() {
     drop(held);
     assert_eq!(wire::status(&last.await.unwrap()), 200);
 }
+
+/// A page may have made its own name mean this machine, and would read whatever is answered under that name.
+#[tokio::test]
+async fn only_names_that_nobody_owns_are_answered() {
+    let door = door().config("[admin]\nlisten = \"127.0.0.1:0\"\nhosts = [\"door.example.com\"]\n").start();
+    let ask = |host: &str, path: &str| {
+        wire::exchange(door.admin(), format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    };
+    for path in ["/", "/health/live", "/health/ready", "/metrics", "/connections"] {
+        for host in ["evil.test", "127.0.0.1.evil.test:9080"] {
+            let answer = ask(host, path).await;
+            assert_eq!(wire::status(&answer), 421, "{host} {path}: {answer}");
+            assert!(answer.contains("[admin] hosts"), "{answer}");
+        }
+        for host in ["127.0.0.1", "localhost:9080", "[::1]", "doorway:9080", "door.example.com"] {
+            assert_ne!(wire::status(&ask(host, path).await), 421, "{host} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_from_asking() {
+    let door = door().start();
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(door.admin()).await.expect("a place in the queue"));
+    }
+    for _ in 0..3 {
+        let live = wire::get(door.admin(), "/health/live").await;
+        assert_eq!(wire::status(&live), 200, "{live}");
+    }
+    drop(silent);
+}
+
+/// Clients, the app's connections and files may have taken every descriptor that the system gives.
+#[tokio::test]
+async fn health_is_answered_without_a_free_descriptor() {
+    let door = door().start();
+    let folder = format!("/proc/{}/fd", door.pid());
+    let taken: std::collections::BTreeSet<u64> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    let lowest_free = (0..).find(|number| !taken.contains(number));
+    let pid = rustix::process::Pid::from_raw(door.pid().cast_signed());
+    let limit = rustix::process::Rlimit { current: lowest_free, maximum: lowest_free };
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    for _ in 0..20 {
+        let live = wire::get(door.admin(), "/health/live").await;
+        assert_eq!(wire::status(&live), 200, "{live}");
+    }
+}

@@ -296,7 +296,7 @@ fn keys_that_do_not_exist_suggest_the_nearest() {
         ("[drains]\n", "1:2 unknown key `drains` (did you mean `drain`?)"),
         ("[drain]\ntime_out = \"1s\"", "2:1 unknown key `drain.time_out` (did you mean `timeout`?)"),
         ("[realtime.plian]\n", "1:11 unknown key `realtime.plian` (did you mean `plain`?)"),
-        ("[admin]\nport = 9080", "2:1 unknown key `admin.port` (known here: listen)"),
+        ("[admin]\nport = 9080", "2:1 unknown key `admin.port` (known here: listen, hosts)"),
         ("timeout = 5", "1:1 unknown key `timeout` (known here: "),
     ] {
         let found = problems(text);

@@ -149,3 +149,43 @@ async fn the_level_of_the_log_follows() {
     wire::get(door.http(), "/api/ws").await;
     door.wait_for_log_after(seen, |line| line["level"] == "DEBUG");
 }
+
+const GUARDED: &str = "[realtime]\nrequire_origin = true\n[[realtime.channel]]\nmatch = \"news\"\npublish = \"app\"\n\
+                       [realtime.tokens]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+
+fn warned(lines: &[Value]) -> Vec<&str> {
+    let warned = |line: &&Value| is(line, "the new config has less of what keeps clients out");
+    lines.iter().filter(warned).map(|line| line["section"].as_str().unwrap()).collect()
+}
+
+/// A tool that writes a file in two steps, or a full disk, leaves one that is right and says nothing.
+#[test]
+fn a_file_that_has_become_empty_is_refused() {
+    let door = door().config(GUARDED).start();
+    for empty in ["", "\n# nothing\n"] {
+        std::fs::write(door.config_file(), empty).unwrap();
+        let lines = hang_up(&door);
+        assert!(says(&lines, REFUSED), "{lines:?}");
+        assert!(lines.iter().any(|line| line["message"].as_str().unwrap().contains("has become empty")), "{lines:?}");
+    }
+    // What was given stays, so another file is compared with it.
+    let lines = reload(&door, GUARDED);
+    assert!(says(&lines, "reloaded") && warned(&lines).is_empty(), "{lines:?}");
+}
+
+#[test]
+fn a_reload_says_what_it_changes_and_what_no_longer_keeps_anyone_out() {
+    let door = door().config(GUARDED).start();
+    let lines = reload(&door, &GUARDED[..GUARDED.find("[[realtime.channel]]").unwrap()]);
+    assert_eq!(warned(&lines), ["realtime.channel", "realtime.tokens"], "{lines:?}");
+    let line = lines.iter().find(|line| is(line, "reloaded")).unwrap();
+    let changes = line["changes"].as_str().unwrap();
+    assert!(changes.contains("realtime.channel[0].publish: no longer set"), "{changes}");
+    assert!(changes.contains("realtime.tokens.secret: no longer set") && !changes.contains("0123"), "{changes}");
+
+    let lines = reload(&door, &GUARDED.replace("true", "false"));
+    let line = lines.iter().find(|line| is(line, "reloaded")).unwrap();
+    let changes = line["changes"].as_str().unwrap();
+    assert!(changes.contains("realtime.require_origin: true -> false") && !changes.contains("0123"), "{changes}");
+    assert!(warned(&lines).is_empty(), "nothing that was there a moment ago is gone: {lines:?}");
+}

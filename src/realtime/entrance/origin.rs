@@ -51,6 +51,10 @@ impl Origins {
             (None, _) if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") => {
                 return Ok(From::Here);
             }
+            // A picture or a script of another site: no Origin, and whatever it is for, no page of ours.
+            (None, _) if is_foreign(headers) && !self.origins.iter().any(|allowed| allowed.as_str() == "*") => {
+                return Err(forbidden("Pages of other sites may not ask here without an Origin."));
+            }
             (None, _) if self.require_origin => return Err(forbidden("An Origin is required here.")),
             (None, _) => return Ok(From::Here),
             (Some(origin), None) => origin.to_str().unwrap_or_default(),
@@ -64,6 +68,11 @@ impl Origins {
         }
         Err(forbidden("Pages of this origin may not connect here.").detail(format!("origin {origin:?}")))
     }
+}
+
+/// Whether a browser says that a page of another site, or of a neighbour below the same name, asks (Fetch Metadata).
+fn is_foreign(headers: &HeaderMap) -> bool {
+    headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
 fn is_own(origin: &str, scheme: &Scheme, authority: &Authority) -> bool {

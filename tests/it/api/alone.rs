@@ -15,7 +15,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[tokio::test]
 async fn without_an_app_the_hub_is_there_and_all_else_is_not() {
     let door = door().config("[app]\nurl = \"off\"\n[realtime.plain]\necho = false\n").start();
-    let answer = get(door.admin(), "/health/ready", &[]).await;
+    let answer = get(door.admin(), "/health/ready", &[("host", "localhost")]).await;
     assert_eq!(answer.status, 200, "it is ready without one");
     for path in ["/", "/about", "/_next/static/x.js", "/api/other"] {
         assert_eq!(get(door.http(), path, &[]).await.status, 404, "{path}");
@@ -44,7 +44,7 @@ async fn an_app_can_come_and_go_by_a_reload() {
     assert_eq!(get(door.http(), "/", &[]).await.bytes().await, "the app");
     reload("[app]\nurl = \"off\"\n");
     assert_eq!(get(door.http(), "/", &[]).await.status, 404);
-    assert_eq!(get(door.admin(), "/health/ready", &[]).await.status, 200);
+    assert_eq!(get(door.admin(), "/health/ready", &[("host", "localhost")]).await.status, 200);
 }
 
 #[test]

@@ -193,3 +193,13 @@ async fn what_a_channel_cannot_take_is_refused() {
     let refused = statuses.iter().find(|answer| answer.status == 429).expect("the rate holds");
     assert!(refused.header("retry-after").parse::<u32>().expect("seconds") >= 1);
 }
+
+#[tokio::test]
+async fn a_list_of_faults_ends() {
+    let door = start();
+    let fields: String = (0..5000).map(|number| format!(",\"field-{number}\":1")).collect();
+    let answer = call(&door, "POST", "/publish", &format!("{{\"channel\":\"a\",\"text\":\"x\"{fields}}}")).await;
+    let errors = answer.json["errors"].as_array().expect("errors");
+    assert_eq!((answer.status, errors.len()), (400, 101), "{}", answer.json["detail"]);
+    assert_eq!(errors[100], json!({ "pointer": "#", "detail": "has more faults than these 100" }));
+}

@@ -92,7 +92,7 @@ async fn an_old_process_writes_no_page_into_a_build_put_in_its_place() {
     made_anew(&door, 2).await;
     assert_eq!(app.pages(), new, "into the next one it does not");
 
-    let answer = client::ask(door.admin(), "POST", "/reload", &[], "").await;
+    let answer = client::ask(door.admin(), "POST", "/reload", &[("host", "localhost")], "").await;
     assert_eq!(answer.status, 200);
     made_anew(&door, 2).await;
     assert_ne!(app.pages(), new, "the process of that build does");

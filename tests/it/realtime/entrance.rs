@@ -66,6 +66,22 @@ async fn only_the_sites_own_pages_may_connect() {
     assert_eq!(answer.status, 403);
 }
 
+/// `<script src>` and `<img src>` bring cookies and no Origin.
+#[tokio::test]
+async fn a_foreign_page_without_an_origin_is_refused() {
+    let own = door().start();
+    let anyone = door().config("[realtime]\norigins = [\"*\"]\n").start();
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
+        for accept in ["application/json", "text/event-stream"] {
+            let headers = [("sec-fetch-site", site), ("accept", accept)];
+            assert_eq!(get(own.http(), "/api/ws", &headers).await.status, status, "{site} {accept}");
+            assert_eq!(get(anyone.http(), "/api/ws", &headers).await.status, 200, "{site} {accept}");
+        }
+        let target = "/socket.io/?EIO=4&transport=polling";
+        assert_eq!(get(own.http(), target, &[("sec-fetch-site", site)]).await.status, status, "{site}");
+    }
+}
+
 #[tokio::test]
 async fn an_origin_can_be_demanded() {
     let door = door().config("[realtime]\nrequire_origin = true\n").start();

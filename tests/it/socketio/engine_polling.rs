@@ -191,7 +191,8 @@ async fn polling_works_over_http2() {
 
 #[tokio::test]
 async fn silent_poller_holds_one_link_and_one_outbox_at_most() {
-    let door = door().start();
+    // It is to find what was kept for it, however long the rest of this takes.
+    let door = door().config("[realtime.websocket]\nclose_timeout = \"10m\"\n").start();
     let (silent, other) = (open(&door).await, open(&door).await);
     for session in [&silent, &other] {
         session.say("40").await;

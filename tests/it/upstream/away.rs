@@ -22,7 +22,7 @@ fn config(socket: &TcpSocket, more: &str) -> String {
 }
 
 async fn is_ready(door: &Door) -> bool {
-    client::get(door.admin(), "/health/ready", &[]).await.status == 200
+    client::get(door.admin(), "/health/ready", &[("host", "localhost")]).await.status == 200
 }
 
 async fn until_ready(door: &Door, expected: bool) {

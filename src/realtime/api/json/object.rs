@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 use crate::json;
 use crate::realtime::api::problem::Wrong;
 
+/// Faults that are told of one body: an answer is not to be longer than what it answers.
+const MAX_WRONGS: usize = 100;
+
 /// One object, and where it is.
 pub struct Object<'a, 'w> {
     pointer: String,
@@ -50,7 +53,7 @@ impl<'a, 'w> Object<'a, 'w> {
         match serde_json::from_slice(text) {
             Ok(fields) => Some(Object { pointer, fields, asked: RefCell::default(), wrongs }),
             Err(error) => {
-                wrongs.borrow_mut().push(Wrong { pointer, detail: error.to_string() });
+                note(wrongs, pointer, error.to_string());
                 None
             }
         }
@@ -116,7 +119,19 @@ impl<'a, 'w> Object<'a, 'w> {
     }
 
     fn note(&self, pointer: String, detail: String) {
-        self.wrongs.borrow_mut().push(Wrong { pointer, detail });
+        note(self.wrongs, pointer, detail);
+    }
+}
+
+/// Notes a fault; of more than [`MAX_WRONGS`], that there are more.
+fn note(wrongs: &RefCell<Vec<Wrong>>, pointer: String, detail: String) {
+    let mut wrongs = wrongs.borrow_mut();
+    match wrongs.len() {
+        count if count < MAX_WRONGS => wrongs.push(Wrong { pointer, detail }),
+        MAX_WRONGS => {
+            wrongs.push(Wrong { pointer: "#".to_owned(), detail: format!("has more faults than these {MAX_WRONGS}") });
+        }
+        _ => {}
     }
 }
 
@@ -124,6 +139,9 @@ impl Drop for Object<'_, '_> {
     fn drop(&mut self) {
         let asked = self.asked.borrow();
         for (name, _) in self.fields.0.iter().filter(|(name, _)| !asked.contains(&name.as_str())) {
+            if self.wrongs.borrow().len() > MAX_WRONGS {
+                return;
+            }
             let nearest = asked.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
             let nearest = nearest.filter(|(distance, known)| *distance <= 1 + known.len() / 3);
             self.wrong(

@@ -1,0 +1,125 @@
+//! The operator's connections: whoever comes always finds a place, also while others hold theirs and say nothing, and
+//! while the process has no descriptor left.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Connections at once. One more takes the place of the one that has been silent for longest; where all are being
+/// answered, it waits in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Descriptors kept back for connections to this listener.
+const SPARE_DESCRIPTORS: usize = 4;
+
+/// The places for connections, and who has them.
+pub struct AdminConnections {
+    free: Arc<Semaphore>,
+    /// The silent for longest first.
+    taken: Mutex<VecDeque<Arc<ConnectionState>>>,
+    spare: Mutex<Vec<File>>,
+}
+
+/// One connection, as the others see it.
+#[derive(Default)]
+pub struct ConnectionState {
+    is_answering: AtomicBool,
+    given_up: Notify,
+}
+
+/// A place that is held until this is dropped.
+pub struct ConnectionGuard {
+    connections: Arc<AdminConnections>,
+    state: Arc<ConnectionState>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AdminConnections {
+    pub fn new() -> Arc<AdminConnections> {
+        let connections = AdminConnections {
+            free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            taken: Mutex::default(),
+            spare: Mutex::new(Vec::with_capacity(SPARE_DESCRIPTORS)),
+        };
+        connections.refill();
+        Arc::new(connections)
+    }
+
+    /// The next connection, and its place.
+    ///
+    /// # Errors
+    /// The system's, when it cannot accept.
+    pub async fn accept(self: &Arc<Self>, socket: &TcpListener) -> io::Result<(TcpStream, ConnectionGuard)> {
+        let stream = match socket.accept().await {
+            Err(error) if is_out_of_descriptors(&error) && self.spare.lock().pop().is_some() => {
+                socket.accept().await?.0
+            }
+            accepted => accepted?.0,
+        };
+        let permit = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.give_up_one();
+                Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
+        let state = Arc::<ConnectionState>::default();
+        self.taken.lock().push_back(Arc::clone(&state));
+        Ok((stream, ConnectionGuard { connections: Arc::clone(self), state, _permit: permit }))
+    }
+
+    fn give_up_one(&self) {
+        let mut taken = self.taken.lock();
+        let silent = taken.iter().position(|place| !place.is_answering.load(Ordering::Relaxed));
+        if let Some(place) = silent.and_then(|index| taken.remove(index)) {
+            place.given_up.notify_one();
+        }
+    }
+
+    /// Takes descriptors back for the next time there are none.
+    fn refill(&self) {
+        let mut spare = self.spare.lock();
+        while spare.len() < SPARE_DESCRIPTORS {
+            let Ok(file) = File::open("/dev/null") else { return };
+            spare.push(file);
+        }
+    }
+}
+
+impl ConnectionGuard {
+    /// Done when the place is wanted for another connection.
+    pub async fn given_up(&self) {
+        self.state.given_up.notified().await;
+    }
+
+    /// To tell of requests.
+    pub fn state(&self) -> Arc<ConnectionState> {
+        Arc::clone(&self.state)
+    }
+}
+
+impl ConnectionState {
+    /// A request is being answered, or no longer is.
+    pub fn set_answering(&self, is_answering: bool) {
+        self.is_answering.store(is_answering, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.connections.taken.lock().retain(|place| !Arc::ptr_eq(place, &self.state));
+        self.connections.refill();
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
+}
