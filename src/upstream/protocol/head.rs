@@ -1,5 +1,6 @@
 //! The head of an answer: parsed, and refused where two readers could read it in two ways (RFC 9112 section 6.3).
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,8 +12,8 @@ use crate::http::field_line::decimal;
 
 /// The longest head, in bytes. Larger than any client's limit: `Link` and `Set-Cookie` of an app can be long.
 pub const MAX_HEAD_LEN: usize = 64 * 1024;
-/// The most headers; httparse wants to know beforehand.
-const MAX_HEADERS: usize = 160;
+/// Fields for which there is room at first; httparse wants to know beforehand.
+const FIELDS: usize = 160;
 /// The most interim answers to one request.
 pub const MAX_INTERIM: usize = 16;
 
@@ -48,27 +49,19 @@ pub enum Framing {
 /// # Errors
 /// [`Misbehaviour`]; the connection is of no more use.
 pub fn parse(input: &mut BytesMut, method: &Method, upgrade: bool) -> Result<Option<Head>, Misbehaviour> {
-    let mut slots = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
-    let mut answer = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, input, &mut slots);
-    let length = match parsed.map_err(Misbehaviour::NotHttp)? {
-        httparse::Status::Complete(length) if length <= MAX_HEAD_LEN => length,
-        httparse::Status::Partial if input.len() < MAX_HEAD_LEN => return Ok(None),
-        _ => return Err(Misbehaviour::HeadTooLong),
+    let mut places = [Place::default(); FIELDS];
+    let found = locate(input, &mut [const { MaybeUninit::uninit() }; FIELDS], &mut places);
+    let mut many = Vec::new();
+    let (found, places) = match found {
+        // Rare, so it may be read once more. The shortest field line is `a:` with its end.
+        Err(Misbehaviour::NotHttp(httparse::Error::TooManyHeaders)) => {
+            let room = input.len().min(MAX_HEAD_LEN) / "a:\r\n".len();
+            many.resize(room, Place::default());
+            (locate(input, &mut vec![MaybeUninit::uninit(); room], &mut many)?, many.as_slice())
+        }
+        found => (found?, places.as_slice()),
     };
-    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(Misbehaviour::NotHttp(httparse::Error::Status))?;
-    let version = answer.version;
-
-    // The values share the buffer's memory, so they are noted by place until it is frozen.
-    let start = input.as_ptr() as usize;
-    let mut places = [(0, 0, 0, 0); MAX_HEADERS];
-    let count = answer.headers.len();
-    for (place, header) in places.iter_mut().zip(answer.headers.iter()) {
-        let name = header.name.as_ptr() as usize - start;
-        let value = header.value.as_ptr() as usize - start;
-        *place = (name, name + header.name.len(), value, value + header.value.len());
-    }
+    let Some(Located { length, status, version, count }) = found else { return Ok(None) };
     let bytes = input.split_to(length).freeze();
     let mut reading = Reading::new(count);
     for (name, name_end, value, value_end) in &places[..count] {
@@ -77,6 +70,43 @@ pub fn parse(input: &mut BytesMut, method: &Method, upgrade: bool) -> Result<Opt
         reading.take(name, bytes.slice(*value..*value_end))?;
     }
     reading.finish(status, version, method, upgrade).map(Some)
+}
+
+/// Where a field stands: its name and its value, each from and to. The values are to share the buffer's memory, so they
+/// are noted so until it is frozen.
+type Place = (usize, usize, usize, usize);
+
+/// A head at the front of the input.
+struct Located {
+    length: usize,
+    status: StatusCode,
+    version: Option<u8>,
+    /// How many fields it has.
+    count: usize,
+}
+
+/// Finds the head and the `places` of its fields, for as many as there are `slots`.
+fn locate<'input>(
+    input: &'input [u8],
+    slots: &mut [MaybeUninit<httparse::Header<'input>>],
+    places: &mut [Place],
+) -> Result<Option<Located>, Misbehaviour> {
+    let mut answer = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, input, slots);
+    let length = match parsed.map_err(Misbehaviour::NotHttp)? {
+        httparse::Status::Complete(length) if length <= MAX_HEAD_LEN => length,
+        httparse::Status::Partial if input.len() < MAX_HEAD_LEN => return Ok(None),
+        _ => return Err(Misbehaviour::HeadTooLong),
+    };
+    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(Misbehaviour::NotHttp(httparse::Error::Status))?;
+    let start = input.as_ptr() as usize;
+    for (place, header) in places.iter_mut().zip(answer.headers.iter()) {
+        let name = header.name.as_ptr() as usize - start;
+        let value = header.value.as_ptr() as usize - start;
+        *place = (name, name + header.name.len(), value, value + header.value.len());
+    }
+    Ok(Some(Located { length, status, version: answer.version, count: answer.headers.len() }))
 }
 
 /// What the headers said so far.
@@ -108,10 +138,7 @@ impl Reading {
 
     fn take(&mut self, name: HeaderName, value: Bytes) -> Result<(), Misbehaviour> {
         if name == CONTENT_LENGTH {
-            if self.length.is_some() {
-                return Err(Misbehaviour::TwoLengths);
-            }
-            self.length = Some(decimal(&value).ok_or(Misbehaviour::BadLength)?);
+            return self.content_length(value);
         } else if name == TRANSFER_ENCODING {
             if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Misbehaviour::BadEncoding);
@@ -133,6 +160,24 @@ impl Reading {
         let value = HeaderValue::from_maybe_shared(value);
         let value = value.map_err(|_| Misbehaviour::NotHttp(httparse::Error::HeaderValue))?;
         self.headers.append(name, value);
+        Ok(())
+    }
+
+    /// Equal lengths are one (RFC 9112 section 6.3), whether in several lines or in a list.
+    fn content_length(&mut self, value: Bytes) -> Result<(), Misbehaviour> {
+        let is_first = self.length.is_none();
+        for item in value.split(|byte| *byte == b',') {
+            let length = decimal(item.trim_ascii()).ok_or(Misbehaviour::BadLength)?;
+            if *self.length.get_or_insert(length) != length {
+                return Err(Misbehaviour::TwoLengths);
+            }
+        }
+        if is_first {
+            let is_list = value.contains(&b',');
+            let value =
+                if is_list { self.length.map(HeaderValue::from) } else { HeaderValue::from_maybe_shared(value).ok() };
+            self.headers.insert(CONTENT_LENGTH, value.ok_or(Misbehaviour::BadLength)?);
+        }
         Ok(())
     }
 
@@ -239,17 +284,29 @@ mod tests {
         let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD_LEN));
         assert_eq!(misbehaviour(&long), Misbehaviour::HeadTooLong);
         assert_eq!(misbehaviour(&format!("{long}\r\n\r\n")), Misbehaviour::HeadTooLong);
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
-        assert_eq!(misbehaviour(&many), Misbehaviour::NotHttp(httparse::Error::TooManyHeaders));
+        for count in [FIELDS, FIELDS + 1, 1000, (MAX_HEAD_LEN - 30) / 4] {
+            let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\r\n".repeat(count));
+            assert_eq!(head(&many).headers.len(), count);
+            assert!(parse_for(Method::GET, &many[..many.len() - 1]).unwrap().is_none());
+        }
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a:\r\n".repeat(MAX_HEAD_LEN / 4));
+        assert_eq!(misbehaviour(&many), Misbehaviour::HeadTooLong);
     }
 
     #[test]
     fn two_readings_are_refused() {
         let both = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(misbehaviour(both), Misbehaviour::LengthAndEncoding);
-        let two = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n";
-        assert_eq!(misbehaviour(two), Misbehaviour::TwoLengths);
-        for length in ["", "+2", "-1", "0x2", "2,2", "2 2", "99999999999999999999"] {
+        for lengths in ["2\r\nContent-Length: 3", "2, 3", "2,2\r\nContent-Length: 3", "2\r\nContent-Length: 2,3"] {
+            let two = format!("HTTP/1.1 200 OK\r\nContent-Length: {lengths}\r\n\r\n");
+            assert_eq!(misbehaviour(&two), Misbehaviour::TwoLengths, "{lengths:?}");
+        }
+        for lengths in ["2\r\nContent-Length: 2", "2, 2", "2,2\r\nContent-Length: 02"] {
+            let one = head(&format!("HTTP/1.1 200 OK\r\nContent-Length: {lengths}\r\n\r\n"));
+            assert_eq!(one.framing, Framing::Length(2), "{lengths:?}");
+            assert_eq!(one.headers.get_all(CONTENT_LENGTH).iter().collect::<Vec<_>>(), ["2"], "{lengths:?}");
+        }
+        for length in ["", "+2", "-1", "0x2", "2,", ",2", "2 2", "99999999999999999999"] {
             let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
             assert_eq!(misbehaviour(&text), Misbehaviour::BadLength, "{length:?}");
         }

@@ -46,7 +46,8 @@ async fn two_framings_are_refused() {
         &[
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello!",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
             "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
             "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -138,8 +139,33 @@ async fn stray_body_is_discarded_with_its_connection() {
 #[tokio::test]
 async fn a_head_without_end_is_refused() {
     let endless = format!("HTTP/1.1 200 OK\r\nX-A: {}", "a".repeat(70_000));
-    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-A: b\r\n".repeat(200));
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-A: b\r\n".repeat(9000));
     refused("GET", &[&endless, &many]).await;
+}
+
+#[tokio::test]
+async fn as_many_fields_pass_as_a_head_has_room_for() {
+    for count in [160, 161, 2000] {
+        let fields: String = (0..count).map(|number| format!("X-{number}: y\r\n")).collect();
+        let app = RawApp::saying(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 4\r\n\r\nbody")).await;
+        let door = door().config(app.config()).start();
+        let answer = wire::exchange(door.http(), GET).await;
+        assert_eq!(wire::status(&answer), 200, "{count}: {}", &answer[..200]);
+        let names = answer.lines().filter(|line| line.starts_with("x-") && line.ends_with(": y")).count();
+        assert_eq!((names, wire::body(&answer)), (count, "body"));
+    }
+}
+
+#[tokio::test]
+async fn equal_lengths_are_one() {
+    for lengths in ["5\r\nContent-Length: 5", "5, 5", "05\r\nContent-Length: 5,5"] {
+        let app = RawApp::saying(format!("HTTP/1.1 200 OK\r\nContent-Length: {lengths}\r\n\r\nhello")).await;
+        let door = door().config(app.config()).start();
+        let answer = wire::exchange(door.http(), GET).await;
+        assert_eq!(wire::status(&answer), 200, "{lengths:?} gave {answer}");
+        assert_eq!(answer.to_lowercase().matches("content-length").count(), 1, "{answer}");
+        assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
+    }
 }
 
 #[tokio::test]
