@@ -66,8 +66,10 @@ impl Accepted {
                 *slot = Some(quality);
             }
         }
+        // Who says `*` has named no coding that it can read (curl and scripts do): gzip everybody can.
+        named[Encoding::Gzip as usize] = named[Encoding::Gzip as usize].or(any);
         Accepted {
-            liked: named.map(|quality| quality.or(any).unwrap_or(0)),
+            liked: named.map(|quality| quality.unwrap_or(0)),
             // RFC 9110: identity is acceptable unless it is excluded, by name or by `*;q=0`.
             identity: identity.or(any.filter(|quality| *quality == 0)).unwrap_or(1000),
             identity_named: identity.is_some(),
@@ -119,8 +121,11 @@ mod tests {
             ("br;q=0.5, gzip;q=0.8", Some(Encoding::Gzip)),
             ("gzip;q=0.001", Some(Encoding::Gzip)),
             ("gzip ; q = 1.000", Some(Encoding::Gzip)),
-            ("zstd;q=0, *", Some(Encoding::Brotli)),
-            ("*;q=0.5", Some(Encoding::Zstd)),
+            ("zstd;q=0, *", Some(Encoding::Gzip)),
+            ("*", Some(Encoding::Gzip)),
+            ("*;q=0.5", Some(Encoding::Gzip)),
+            ("br;q=0.5, *;q=0.1", Some(Encoding::Brotli)),
+            ("gzip;q=0, *", None),
             ("gzip;q=0", None),
             ("*;q=0", None),
             ("identity", None),

@@ -65,7 +65,7 @@ async fn the_clients_liking_decides_and_then_ours() {
         ("gzip, deflate, br, zstd", "zstd"),
         ("gzip, deflate, br", "br"),
         ("zstd;q=0.1, br;q=0.2, gzip;q=0.3", "gzip"),
-        ("br;q=0, *", "zstd"),
+        ("br;q=0, *", "gzip"),
         ("identity, gzip;q=0.5", ""),
         ("gzip;q=0", ""),
         ("deflate", ""),
@@ -155,6 +155,17 @@ async fn short_answers_stay_as_they_are_unless_plain_is_refused() {
         assert_eq!(answer.header("content-encoding"), expected, "{path} {accepted}");
         assert_eq!(answer.header("vary"), "accept-encoding", "a cache must know, whatever this client got");
         assert_eq!(decode::whole(expected, &answer.bytes().await).len().to_string(), path[1..]);
+    }
+}
+
+#[tokio::test]
+async fn who_names_no_coding_gets_the_one_that_everybody_can_read() {
+    let app = app().await;
+    let door = door().config(app.config()).start();
+    for (accepted, expected) in
+        [("*", "gzip"), ("*;q=0.1", "gzip"), ("gzip;q=0, *", ""), ("*, br", "br"), ("br, *;q=0.1", "br")]
+    {
+        assert_eq!(coding(&door, &[("accept-encoding", accepted)]).await, expected, "{accepted}");
     }
 }
 
