@@ -15,6 +15,7 @@ pub mod path;
 pub mod query;
 pub mod routed;
 pub mod target;
+pub mod upgrade_offer;
 
 mod config;
 mod error_page;

@@ -60,6 +60,24 @@ async fn an_upgrade_with_a_body_is_refused() {
 }
 
 #[tokio::test]
+async fn an_offer_that_nobody_takes_is_ignored_with_a_body_too() {
+    let (app, _told) = hesitant(SWITCH).await;
+    let door = door().config(config(&app)).start();
+    for offer in ["Upgrade: h2c", "Upgrade: h2,h2c", "Upgrade: TLS/1.2, HTTP/2.0", "Upgrade: h2\r\nUpgrade: h2c"] {
+        let head = format!(
+            "HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade, HTTP2-Settings, close\r\n{offer}\r\nHTTP2-Settings: AAMA\r\n"
+        );
+        for path in ["/", "/tunnel"] {
+            let request = format!("POST {path} {head}Content-Length: 4\r\n\r\nbody");
+            let answer = wire::exchange(door.http(), request).await;
+            assert_eq!(wire::status(&answer), 200, "{offer} {path}: {answer}");
+            let answer = wire::exchange(door.http(), format!("GET {path} {head}\r\n")).await;
+            assert_eq!(wire::status(&answer), 200, "{offer} {path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn bytes_in_one_piece_with_an_upgrade_are_refused() {
     let (app, _told) = hesitant(SWITCH).await;
     let door = door().config(config(&app)).start();

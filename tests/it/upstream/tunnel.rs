@@ -120,6 +120,39 @@ async fn internal_headers_do_not_pass_with_an_upgrade_either() {
 }
 
 #[tokio::test]
+async fn the_app_is_offered_one_protocol_and_never_another_http() {
+    let (sender, mut heads) = tokio::sync::mpsc::channel(1);
+    let app = RawApp::start(move |mut asked| {
+        let sender = sender.clone();
+        async move {
+            asked.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+            sender.send(asked.head.to_lowercase()).await.unwrap();
+            Some(asked)
+        }
+    })
+    .await;
+    let door = door().config(app.config() + "tunnel = [\"/socket\"]\n").start();
+    for lines in [
+        "Upgrade: h2c\r\nUpgrade: websocket",
+        "Upgrade: websocket\r\nUpgrade: h2c",
+        "Upgrade: h2c, websocket",
+        "Upgrade: HTTP/2.0, h2, websocket, h2c",
+        "Upgrade: websocket, foo\r\nUpgrade: foo",
+    ] {
+        let offered = request("/socket", "HTTP2-Settings: AAMA\r\nConnection: close, HTTP2-Settings\r\n").replacen(
+            "Upgrade: websocket",
+            lines,
+            1,
+        );
+        let answer = wire::exchange(door.http(), offered).await;
+        assert_eq!(wire::status(&answer), 403, "{lines}: {answer}");
+        let head = heads.recv().await.unwrap();
+        assert_eq!(head.matches("\r\nupgrade: ").count(), 1, "{lines}: {head}");
+        assert!(head.contains("\r\nupgrade: websocket\r\n") && !head.contains("h2"), "{lines}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn a_switch_to_something_else_is_refused() {
     let app = RawApp::saying(SWITCH.replace("websocket", "telnet")).await;
     let door = door().config(app.config() + "tunnel = [\"/socket\"]\n").start();

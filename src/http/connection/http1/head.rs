@@ -7,7 +7,7 @@
 use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::http::field_line::{self, Lines, is_token, trim};
-use crate::http::{Refusal, target};
+use crate::http::{Refusal, target, upgrade_offer};
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,8 +211,7 @@ impl Fields {
                 self.asks_upgrade |= items(value).any(|item| item.eq_ignore_ascii_case(b"upgrade"));
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
-                // h2c is not an upgrade that anybody here takes, and a known way around proxies.
-                self.names_protocol |= items(value).any(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"h2c"));
+                self.names_protocol |= upgrade_offer::protocol(std::iter::once(value)).is_some();
             }
             _ => {}
         }
@@ -360,6 +359,10 @@ mod tests {
         assert_eq!(is_upgrade("Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\n"), Ok(false));
         let with_body = "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n";
         assert_eq!(is_upgrade(with_body), Err(Refusal::UpgradeWithBody));
+        for passed_over in ["h2c", "h2,h2c", "TLS/1.0, HTTP/2.0"] {
+            let lines = format!("Connection: upgrade\r\nUpgrade: {passed_over}\r\nContent-Length: 1\r\n");
+            assert_eq!(is_upgrade(&lines), Ok(false), "{passed_over}");
+        }
     }
 
     #[test]

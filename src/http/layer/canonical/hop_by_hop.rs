@@ -2,6 +2,8 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 
+use crate::http::upgrade_offer;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -13,7 +15,7 @@ const END_TO_END: &[&str] = &["content-", "x-forwarded-", "sec-", "if-", "accept
 /// Removes what concerns this connection alone, what `Connection` names besides, and misleading names. What an upgrade
 /// needs stays for `upgrade`, in one form.
 pub fn strip(headers: &mut HeaderMap, is_upgrade: bool) {
-    let upgrade = if is_upgrade { headers.get(UPGRADE).cloned() } else { None };
+    let upgrade = if is_upgrade { offer(headers) } else { None };
     let nominated = nominated(headers);
     let mut doomed: Vec<HeaderName> = headers.keys().filter(|name| ends_here(name)).cloned().collect();
     doomed.extend(nominated);
@@ -24,6 +26,12 @@ pub fn strip(headers: &mut HeaderMap, is_upgrade: bool) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
+}
+
+/// The one protocol that is offered.
+fn offer(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lines = headers.get_all(UPGRADE).iter().map(HeaderValue::as_bytes);
+    HeaderValue::from_bytes(upgrade_offer::protocol(lines)?).ok()
 }
 
 fn ends_here(name: &HeaderName) -> bool {
@@ -125,5 +133,7 @@ mod tests {
         let mut left = strip(&lines, true);
         left.sort();
         assert_eq!(left, ["connection: upgrade", "sec-websocket-key: x", "upgrade: websocket"]);
+        let lines = [("connection", "upgrade"), ("upgrade", "h2c"), ("upgrade", "foo, websocket")];
+        assert_eq!(strip(&lines, true), ["connection: upgrade", "upgrade: websocket"]);
     }
 }
