@@ -39,6 +39,8 @@ refusals! {
     Version = HTTP_VERSION_NOT_SUPPORTED "version" "Only HTTP/1.0, HTTP/1.1 and (with TLS) HTTP/2 are spoken here.",
     /// CONNECT and TRACE.
     Method = METHOD_NOT_ALLOWED "method" "This method is not allowed.",
+    /// Extended CONNECT of HTTP/2 (RFC 8441) to something else than a WebSocket.
+    Protocol = NOT_IMPLEMENTED "protocol" "CONNECT is for WebSockets here: no other :protocol is spoken.",
     Target = BAD_REQUEST "target" "The address in the request has characters or a form that it must not have.",
     TargetTooLong = URI_TOO_LONG "target_too_long" "The address in the request is too long.",
     HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "head_too_large" "The header fields are too large.",

@@ -209,7 +209,8 @@ async fn a_client_that_takes_nothing_is_sent_no_more_than_its_window() {
 
 #[tokio::test]
 async fn what_is_no_right_request_is_refused() {
-    let site = Site::new("");
+    let app = RawApp::saying(ok("heard")).await;
+    let site = Site::new(&(app.config() + "tunnel = [\"/socket\"]\n"));
     let mut connection = site.connect(&[(1, 0)]).await;
     type Fields = &'static [(&'static str, &'static str)];
     let cases: &[(&str, Fields, u16)] = &[
@@ -217,6 +218,9 @@ async fn what_is_no_right_request_is_refused() {
         ("/api/ws", &[("sec-websocket-version", "")], 400),
         ("/api/ws", &[("origin", "https://evil.test")], 403),
         ("/api/ws", &[(":protocol", "telnet")], 501),
+        ("/", &[(":protocol", "connect-udp")], 501),
+        ("/socket", &[(":protocol", "h2c")], 501),
+        ("/socket", &[(":protocol", "webtransport")], 501),
         ("/nowhere", &[], 404),
         ("/api/ws/a/b", &[], 404),
     ];
@@ -229,6 +233,7 @@ async fn what_is_no_right_request_is_refused() {
     connection.request(101, &[(":method", "CONNECT"), (":authority", "site.test:443")]).await;
     let outcome = connection.outcome(101).await;
     assert!(matches!(outcome, Outcome::Status(400 | 405) | Outcome::Reset(_)), "{outcome}");
+    assert_eq!(app.requests(), 0, "the app heard something");
 }
 
 #[tokio::test]

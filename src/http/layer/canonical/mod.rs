@@ -68,8 +68,12 @@ fn canonicalise(request: &mut Request) -> Result<(), Refusal> {
 
 /// CONNECT opens a WebSocket over HTTP/2 (RFC 8441) and nothing else.
 fn check_method(request: &Request) -> Result<(), Refusal> {
+    let protocol = request.extensions().get::<hyper::ext::Protocol>();
+    if protocol.is_some_and(|protocol| !protocol.as_str().eq_ignore_ascii_case("websocket")) {
+        return Err(Refusal::Protocol);
+    }
     let is_allowed = match *request.method() {
-        Method::CONNECT => request.extensions().get::<hyper::ext::Protocol>().is_some(),
+        Method::CONNECT => protocol.is_some(),
         Method::TRACE => false,
         ref method => method.as_str() != "TRACK",
     };
