@@ -29,7 +29,7 @@ pub fn find(request: &mut Request, connected: &Connected) -> Found {
     let said = connected.is_trusted.then(|| Forwarded::read(request.headers(), connected));
     let request_id = request.headers_mut().remove(X_REQUEST_ID).filter(|_| connected.is_trusted);
     let request_id = request_id.and_then(|value| RequestId::accept(&value)).unwrap_or_default();
-    forwarded::delete(request.headers_mut());
+    forwarded::delete(request.headers_mut(), connected.is_trusted);
     let scheme = said.as_ref().and_then(|said| said.scheme.clone()).unwrap_or_else(|| connected.scheme());
     let doubt = named.as_ref().err().copied();
     let named = named.unwrap_or_else(|_| Authority::from_static(NO_NAME));

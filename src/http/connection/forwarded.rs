@@ -42,11 +42,45 @@ struct Hops<'a> {
     ports: Vec<&'a str>,
 }
 
-/// Removes all of them.
-pub fn delete(headers: &mut HeaderMap) {
+/// In these CDNs and servers tell an app who its client is or what it asked for; libraries believe them, whoever says so.
+/// The door does not read them: from a trusted proxy they go on as they are.
+const OTHERS: &[&str] = &[
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "client-ip",
+    "do-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded-for",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
+    "x-originating-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-rewrite-url",
+];
+
+/// Removes all of them; those that the door does not read only where the sender is not `trusted`.
+pub fn delete(headers: &mut HeaderMap, trusted: bool) {
     let is_one = |name: &HeaderName| {
         let text = name.as_str();
-        name == FORWARDED || (text.starts_with("x-") && (text.starts_with("x-forwarded-") || name == X_REAL_IP))
+        match text.as_bytes().first() {
+            Some(b'x') if text.starts_with("x-forwarded-") || name == X_REAL_IP => true,
+            Some(b'c' | b'd' | b'f' | b't' | b'w' | b'x') => {
+                name == FORWARDED || (!trusted && OTHERS.binary_search(&text).is_ok())
+            }
+            _ => false,
+        }
     };
     while let Some(name) = headers.keys().find(|name| is_one(name)).cloned() {
         headers.remove(name);
@@ -237,6 +271,19 @@ mod tests {
         assert_eq!(said.authority.unwrap().as_str(), "site.test:8443");
         assert_eq!(read(&[("forwarded", "for=unknown")]).client.to_string(), "10.0.0.1");
         assert_eq!(read(&[("x-real-ip", "192.0.2.7")]).client.to_string(), "192.0.2.7");
+    }
+
+    #[test]
+    fn what_nobody_vouches_for_goes() {
+        assert!(OTHERS.is_sorted());
+        for name in OTHERS.iter().chain(&["forwarded", "x-forwarded-for", "x-forwarded-anything", "x-real-ip"]) {
+            for trusted in [false, true] {
+                let mut headers = HeaderMap::new();
+                headers.append(*name, HeaderValue::from_static("6.6.6.6"));
+                delete(&mut headers, trusted);
+                assert_eq!(headers.is_empty(), !trusted || !OTHERS.contains(name), "{name} {trusted}");
+            }
+        }
     }
 
     #[test]

@@ -133,6 +133,29 @@ async fn a_trusted_proxy_is_believed_as_far_as_trust_reaches() {
 }
 
 #[tokio::test]
+async fn words_of_cdns_are_passed_on_from_trusted_ones_only() {
+    const NAMES: &[&str] = &[
+        "CF-Connecting-IP",
+        "True-Client-IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "Fastly-Client-IP",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "Forwarded-For",
+        "X-Appengine-User-IP",
+    ];
+    let (app, heads) = listening().await;
+    let lines: String = NAMES.iter().map(|name| format!("{name}: said\r\n")).collect();
+    for (config, expected) in [("", 0), (TRUST, NAMES.len())] {
+        let door = door().config(app.config() + config).start();
+        ask(&door, &lines).await;
+        let head = heads.lock().unwrap().pop().unwrap();
+        assert_eq!(head.matches(": said\r\n").count(), expected, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn with_tls_the_door_says_so_over_http1_and_http2() {
     let (app, heads) = listening().await;
     let site = Site::new(&app.config());
