@@ -168,9 +168,22 @@ impl Identity {
     }
 }
 
+/// `text` without byte-order marks before what begins: editors of Windows write one at a file's beginning, which in a chain
+/// of several files is its middle.
+fn without_marks(text: Vec<u8>) -> Vec<u8> {
+    const MARKED: &[u8] = b"\xef\xbb\xbf-----";
+    let marks: Vec<usize> = memchr::memmem::find_iter(&text, MARKED).collect();
+    let mut rest = text;
+    for at in marks.into_iter().rev() {
+        rest.drain(at..at + 3);
+    }
+    rest
+}
+
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let part = Part::Certificate;
     let text = std::fs::read(path).map_err(|source| IdentityError::Unreadable { part, path: path.into(), source })?;
+    let text = without_marks(text);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match chain {
         Ok(chain) if chain.is_empty() => Err(IdentityError::NoCertificate { path: path.into() }),
@@ -182,6 +195,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
     let part = Part::Key;
     let text = std::fs::read(path).map_err(|source| IdentityError::Unreadable { part, path: path.into(), source })?;
+    let text = without_marks(text);
     let has = |needle: &[u8]| memchr::memmem::find(&text, needle).is_some();
     match PrivateKeyDer::from_pem_slice(&text) {
         Ok(_) if has(b"Proc-Type: 4,ENCRYPTED") => Err(IdentityError::EncryptedKey { path: path.into() }),

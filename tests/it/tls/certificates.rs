@@ -101,6 +101,22 @@ async fn every_kind_of_key_is_read_and_chosen_for_the_client() {
     }
 }
 
+#[tokio::test]
+async fn byte_order_marks_are_passed_over() {
+    const MARK: &str = "\u{feff}";
+    let authority = Authority::new();
+    let builder = door();
+    let issued = authority.issue(&["site.test"]);
+    // As an editor of Windows writes each file, and as they are then put together.
+    let chain = format!("{MARK}{}{MARK}{}", issued.certificate, authority.pem);
+    let files = Files { certificate: builder.folder().join("site.pem"), key: builder.folder().join("site.key") };
+    std::fs::write(&files.certificate, chain).unwrap();
+    std::fs::write(&files.key, format!("{MARK}{}", issued.key)).unwrap();
+    let door = builder.config(format!("[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\n{}", files.keys())).start();
+    let stream = Client::new(&authority).connect(door.https(), "site.test").await;
+    assert_eq!(stream.get_ref().1.peer_certificates().map(<[_]>::len), Some(2), "the whole chain");
+}
+
 /// Every way in which files can be wrong: what the config says, and what must be said of it.
 fn wrong(folder: &Path, authority: &Authority) -> Vec<(String, Vec<String>)> {
     let good = authority.issue(&["site.test"]).write(folder, "good");
