@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::availability::Availability;
 use super::exchange::{ExchangeHead, ask};
-use super::pool::Pool;
+use super::pool::{NoConnection, Pool};
 use super::response_body;
 use super::upload::{Encoding, Upload};
 use crate::drain::Signal;
@@ -57,9 +57,10 @@ async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
 async fn look(pool: &Arc<Pool>, availability: &Availability) {
     match probe(pool).await {
         Ok(_) => availability.mark_up(),
+        Err(NoSign::Unasked(why)) => warn!(why, "the app could not be asked how it is"),
         // Another has taken its place meanwhile: its silence is no news.
-        Err(why) if availability.leads_to(pool) => availability.falls_silent(&why),
-        Err(_) => {}
+        Err(NoSign::Silent(why)) if availability.leads_to(pool) => availability.falls_silent(&why),
+        Err(NoSign::Silent(_)) => {}
     }
     availability.take_heard();
 }
@@ -81,14 +82,33 @@ async fn find(pool: &Arc<Pool>, availability: &Availability) {
     }
 }
 
+/// Why there is no sign of life.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSign {
+    /// The app is not to blame.
+    #[error("{0}")]
+    Unasked(String),
+    #[error("{0}")]
+    Silent(String),
+}
+
+impl From<NoConnection> for NoSign {
+    fn from(error: NoConnection) -> NoSign {
+        match error {
+            NoConnection::Shortage { .. } => NoSign::Unasked(error.to_string()),
+            error => NoSign::Silent(error.to_string()),
+        }
+    }
+}
+
 /// Asks `health_path`; any status below 500 is an answer.
 ///
 /// # Errors
 /// What went wrong, for the log.
-pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
+pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, NoSign> {
     let config = &pool.config;
     let asked = async {
-        let mut connection = pool.connect_anew(Holder::House).await.map_err(|error| error.to_string())?;
+        let mut connection = pool.connect_anew(Holder::House).await?;
         let authority = pool.address.authority();
         let head = format!(
             "HEAD {} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n",
@@ -101,15 +121,16 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, String> {
             asked: Instant::now(),
             timeout: config.health_timeout,
         };
-        let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| error.to_string())?;
+        let silent = |error: &dyn std::fmt::Display| NoSign::Silent(error.to_string());
+        let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| silent(&error))?;
         let status = head.status;
-        response_body::body(connection, &head, upload, pool).map_err(|error| error.to_string())?;
-        Ok::<StatusCode, String>(status)
+        response_body::body(connection, &head, upload, pool).map_err(|error| silent(&error))?;
+        Ok::<StatusCode, NoSign>(status)
     };
     let status = timeout(config.connect_timeout + config.health_timeout, asked).await;
-    let status = status.map_err(|_| "no answer in time".to_owned())??;
+    let status = status.map_err(|_| NoSign::Silent("no answer in time".to_owned()))??;
     if status.is_server_error() {
-        return Err(format!("{} answers {status}", config.health_path));
+        return Err(NoSign::Silent(format!("{} answers {status}", config.health_path)));
     }
     Ok(status)
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -51,6 +52,8 @@ struct Idle {
 pub enum NoConnection {
     #[error("cannot connect to the app at {address}: {source}")]
     Dial { address: Address, source: std::io::Error },
+    #[error("no connection to the app at {address} could be begun: {what} ({source})")]
+    Shortage { address: Address, what: &'static str, source: std::io::Error },
     #[error("the app at {0} did not take the connection in time")]
     DialTimeout(Address),
     #[error("all connections to the app are in use, and too many requests wait for one")]
@@ -126,7 +129,10 @@ impl Pool {
         let address = || self.address.clone();
         match timeout(self.config.connect_timeout, self.address.dial()).await {
             Ok(Ok(halves)) => Ok(Connection::new(halves, slot, share)),
-            Ok(Err(source)) => Err(NoConnection::Dial { address: address(), source }),
+            Ok(Err(source)) => Err(match shortage(&source) {
+                Some(what) => NoConnection::Shortage { address: address(), what, source },
+                None => NoConnection::Dial { address: address(), source },
+            }),
             Err(_) => Err(NoConnection::DialTimeout(address())),
         }
     }
@@ -205,6 +211,17 @@ impl Pool {
     pub fn in_use(&self) -> usize {
         self.in_use.taken()
     }
+}
+
+/// What this machine lacks, where a connection failed for that: it says nothing of the app.
+fn shortage(error: &std::io::Error) -> Option<&'static str> {
+    Some(match Errno::from_io_error(error)? {
+        Errno::ADDRNOTAVAIL => "no local port is left, see net.ipv4.ip_local_port_range",
+        Errno::MFILE => "too many files are open, see LimitNOFILE= of the unit or `ulimit -n`",
+        Errno::NFILE => "too many files are open on this machine, see fs.file-max",
+        Errno::NOBUFS | Errno::NOMEM => "the system has no memory for it",
+        _ => return None,
+    })
 }
 
 /// A thread keeps its number for life.

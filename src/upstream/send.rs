@@ -151,6 +151,11 @@ fn unconnected(error: NoConnection, metrics: &Metrics) -> Failure {
             metrics.failures.connect.inc();
             Failure::app(StatusCode::GATEWAY_TIMEOUT, "The app cannot be reached.").detail(error)
         }
+        NoConnection::Shortage { .. } => {
+            metrics.failures.overload.inc();
+            let reason = "The server has no room for another connection to the app just now.";
+            Failure::us(StatusCode::SERVICE_UNAVAILABLE, reason).detail(error).retry_after(COME_BACK)
+        }
         NoConnection::Crowded | NoConnection::WaitTimeout => {
             metrics.failures.overload.inc();
             let failure = Failure::app(StatusCode::SERVICE_UNAVAILABLE, "The app is too busy just now.");

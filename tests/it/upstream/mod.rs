@@ -9,6 +9,8 @@
 //!   and its route for callbacks is the door's alone.
 //! - `pool`: connections to the app are kept and used again, never longer than the app keeps them, and the race
 //!   between its closing and our asking costs no request that may safely be asked again.
+//! - `ports`: what this machine lacks for a connection to the app is said as such, and is not taken for an app that is
+//!   gone.
 //! - `process`: `doorway DIR` installs, builds, starts and keeps running a Next.js project, and ends it at its end.
 //! - `rewrite`: nobody outside speaks to the app as Next.js itself does, and what Next.js must hear reaches it.
 //! - `streaming`: bodies stream both ways as they come, in constant memory; whoever leaves is missed at once by the
@@ -21,6 +23,7 @@ mod away;
 mod next;
 mod pages;
 mod pool;
+mod ports;
 mod process;
 mod rewrite;
 mod streaming;
