@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::http::{Refusal, Settings};
 use crate::listen::Peer;
@@ -28,6 +30,8 @@ pub struct Connected {
     refused: OnceLock<(u64, Refusal)>,
     /// The answer that comes next is to a request of HTTP/1.0.
     http10: AtomicBool,
+    /// HTTP/2: how many frames of data with nothing in them were written. Made when somebody first waits for one.
+    empty_data: OnceLock<watch::Sender<u64>>,
     upgrade: Upgrade,
 }
 
@@ -56,6 +60,7 @@ impl Connected {
             answered: AtomicU64::new(0),
             refused: OnceLock::new(),
             http10: AtomicBool::new(false),
+            empty_data: OnceLock::new(),
             upgrade: Upgrade::default(),
         }
     }
@@ -113,6 +118,22 @@ impl Connected {
     /// Whether the next answer is to such a request; asked once. Both sides are polled by the connection's task.
     pub fn takes_http10(&self) -> bool {
         self.http10.load(Ordering::Relaxed) && self.http10.swap(false, Ordering::Relaxed)
+    }
+
+    /// A frame of data with nothing in it was written to the socket, and so was all that its stream had sent before it.
+    pub fn wrote_empty_data(&self) {
+        if let Some(count) = self.empty_data.get() {
+            count.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Resolves when the next such frame is written, or after `timeout`.
+    pub fn empty_data_written(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let mut count = self.empty_data.get_or_init(|| watch::Sender::new(0)).subscribe();
+        let before = *count.borrow_and_update();
+        async move {
+            let _ = tokio::time::timeout(timeout, count.wait_for(|count| *count > before)).await;
+        }
     }
 
     /// The request by this number asks for an upgrade.

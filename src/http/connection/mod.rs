@@ -14,7 +14,8 @@ mod upload;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -55,7 +56,7 @@ where
             if let Some(http10) = http10 {
                 http10.close_where_needed(&mut answer);
             }
-            Ok::<_, Infallible>(answer.map(|body| Outgoing { body, _under_way: under_way }))
+            Ok::<_, Infallible>(answer.map(|body| Outgoing { body, under_way, is_http2, broken: None }))
         }
     });
     if is_http2 {
@@ -109,24 +110,45 @@ impl Drop for UnderWay {
 /// An answer's body on its way out.
 pub struct Outgoing {
     body: Body,
-    _under_way: UnderWay,
+    under_way: UnderWay,
+    is_http2: bool,
+    /// Why it broke off, and what is waited for until that is said.
+    broken: Option<(BodyError, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+}
+
+/// How long what was sent of an answer that broke off may take to reach the socket. A client that takes nothing does not
+/// learn what came before the end.
+const DELIVERY: Duration = Duration::from_secs(5);
+
+impl Outgoing {
+    /// Over HTTP/2 the end comes as a reset, and the library drops for it what it has not written yet. So a frame with
+    /// nothing in it goes first: when that one is written, so is the head and all that there was of the answer.
+    fn break_off(&mut self, error: BodyError) -> Frame<Bytes> {
+        self.broken = Some((error, Box::pin(self.under_way.0.empty_data_written(DELIVERY))));
+        Frame::data(Bytes::new())
+    }
 }
 
 impl http_body::Body for Outgoing {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some((_, written)) = &mut this.broken {
+            ready!(written.as_mut().poll(context));
+            return Poll::Ready(this.broken.take().map(|(error, _)| Err(error)));
+        }
+        let frame = match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(Some(Err(error))) if this.is_http2 => Poll::Ready(Some(Ok(this.break_off(error)))),
+            frame => frame,
+        };
         http2::handed_over(matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

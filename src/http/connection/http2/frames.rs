@@ -23,6 +23,11 @@ impl Frame {
         matches!(self.kind, HEADERS | CONTINUATION) && self.flags & 0x4 == 0
     }
 
+    /// DATA with nothing in it that does not end its stream.
+    pub fn is_empty_data(&self) -> bool {
+        self.kind == DATA && self.length == 0 && self.flags & 0x1 == 0
+    }
+
     pub fn is_head(&self) -> bool {
         matches!(self.kind, HEADERS | CONTINUATION)
     }

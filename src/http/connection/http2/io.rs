@@ -26,6 +26,7 @@ const ENHANCE_YOUR_CALM_FRAME: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff
 #[derive(Debug)]
 pub struct Metered {
     stream: Stream,
+    connected: Arc<Connected>,
     incoming: Walk,
     outgoing: Walk,
     budget: Budget,
@@ -44,6 +45,7 @@ impl Metered {
         let now = Instant::now();
         Metered {
             stream,
+            connected: Arc::clone(connected),
             incoming: Walk::of_client(),
             outgoing: Walk::of_server(),
             budget: Budget::new(config.h2_budget, now.into_std()),
@@ -88,7 +90,11 @@ impl Metered {
         self.budget.earn(length as u64);
         for slice in slices {
             let part = length.min(slice.len());
-            self.outgoing.pass(&slice[..part], |_| {});
+            self.outgoing.pass(&slice[..part], |frame| {
+                if frame.is_empty_data() {
+                    self.connected.wrote_empty_data();
+                }
+            });
             length -= part;
         }
     }
