@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::protocol::{self, Head, MAX_INTERIM, Misbehaviour};
+use super::rewrite;
 use super::upload::{Upload, UploadError};
+use crate::http::connection::Connected;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +45,11 @@ pub struct ExchangeHead<'a> {
     pub asked: Instant,
     /// For the answer's head, from the moment that the app could go on.
     pub timeout: Duration,
+    /// Who is told of interim answers, where that can be.
+    pub client: Option<&'a Connected>,
 }
 
-/// Sends `upload` and reads until the answer's head is there; interim answers are passed over.
+/// Sends `upload` and reads until the answer's head is there; interim answers are passed on to who can be told of them.
 ///
 /// The upload may be unfinished then: an app may answer before it has read everything.
 ///
@@ -121,13 +125,17 @@ impl Asking<'_> {
 
     fn take_head(&mut self) -> Result<Option<Head>, Cause> {
         let ExchangeHead { method, wants_upgrade, .. } = *self.question;
-        while let Some(head) = protocol::parse(&mut self.connection.input, method, wants_upgrade)? {
+        while let Some(mut head) = protocol::parse(&mut self.connection.input, method, wants_upgrade)? {
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(Some(head));
             }
             self.interim += 1;
             if self.interim > MAX_INTERIM {
                 return Err(Misbehaviour::TooManyInterim.into());
+            }
+            if let Some(client) = self.question.client {
+                rewrite::strip_private(&mut head.headers);
+                client.interim.say(head.status, &head.headers);
             }
         }
         Ok(None)

@@ -120,6 +120,7 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, NoSign> {
             wants_upgrade: false,
             asked: Instant::now(),
             timeout: config.health_timeout,
+            client: None,
         };
         let silent = |error: &dyn std::fmt::Display| NoSign::Silent(error.to_string());
         let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| silent(&error))?;

@@ -1,7 +1,7 @@
 //! A request's journey: wait for the app, get a connection, ask, and where it is safe ask once more.
 
 use http::request::Parts;
-use http::{Extensions, Method, StatusCode};
+use http::{Extensions, Method, StatusCode, Version};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -17,6 +17,7 @@ use super::protocol::{Head, Misbehaviour};
 use super::response_body;
 use super::rewrite::{self, Upgrade};
 use super::upload::Upload;
+use crate::http::connection::Connected;
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::shares::Holder;
 
@@ -73,6 +74,8 @@ pub async fn journey(
     let head = rewrite::head(parts, encoding, upgrade, &pool.address);
     let mut upload = Upload::new(head, body, encoding);
     let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
+    let connected = parts.extensions.get::<Arc<Connected>>();
+    let client = connected.map(|connected| &**connected).filter(|_| parts.version == Version::HTTP_11);
     let mut tries = 1;
     loop {
         let connected = if tries > 1 { pool.connect_anew(holder).await } else { pool.connect(holder).await };
@@ -86,8 +89,10 @@ pub async fn journey(
             Err(error) => return Err(unconnected(error, &pool.metrics)),
         };
         let asked = Instant::now();
-        let question =
-            ExchangeHead { method, wants_upgrade: upgrade.is_some(), asked, timeout: pool.config.answer_timeout };
+        let wants_upgrade = upgrade.is_some();
+        let client = client.filter(|_| !wants_upgrade);
+        let timeout = pool.config.answer_timeout;
+        let question = ExchangeHead { method, wants_upgrade, asked, timeout, client };
         match ask(&mut connection, &mut upload, &question).await {
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());

@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::interim::Interim;
 use crate::http::{Refusal, Settings};
 use crate::listen::Peer;
 
@@ -30,6 +31,8 @@ pub struct Connected {
     refused: OnceLock<(u64, Refusal)>,
     /// The answer that comes next is to a request of HTTP/1.0.
     http10: AtomicBool,
+    /// HTTP/1.1: what the app has said before its answer.
+    pub interim: Interim,
     /// HTTP/2: how many frames of data with nothing in them were written. Made when somebody first waits for one.
     empty_data: OnceLock<watch::Sender<u64>>,
     upgrade: Upgrade,
@@ -60,6 +63,7 @@ impl Connected {
             answered: AtomicU64::new(0),
             refused: OnceLock::new(),
             http10: AtomicBool::new(false),
+            interim: Interim::default(),
             empty_data: OnceLock::new(),
             upgrade: Upgrade::default(),
         }

@@ -8,6 +8,7 @@ mod connected;
 mod facts;
 mod forwarded;
 mod http10;
+mod interim;
 mod stall;
 mod upload;
 

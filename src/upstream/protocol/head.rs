@@ -15,7 +15,7 @@ pub const MAX_HEAD_LEN: usize = 64 * 1024;
 /// Fields for which there is room at first; httparse wants to know beforehand.
 const FIELDS: usize = 160;
 /// The most interim answers to one request.
-pub const MAX_INTERIM: usize = 16;
+pub const MAX_INTERIM: usize = 100;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -9,4 +9,4 @@ mod response;
 pub use internal::CALLBACK;
 pub use location::is_taken_for_another;
 pub use request::{FromTheDoor, Upgrade, head};
-pub use response::response;
+pub use response::{response, strip_private};

@@ -1,6 +1,7 @@
 //! The head of the app's response on its way to the client. Both exits pass here, an ordinary response and the 101 of a
 //! tunnel: a header that every proxied response must have, or must not have, belongs into this file.
 
+use http::HeaderMap;
 use http::request::Parts;
 
 use super::internal::is_private;
@@ -14,14 +15,19 @@ pub fn response(mut head: Head, body: Body, app: &Address, request: &Parts) -> R
     if let Some(facts) = request.extensions.get::<Facts>() {
         location::rewrite(&mut head.headers, app, facts);
     }
-    if head.headers.keys().any(is_private) {
-        let private: Vec<_> = head.headers.keys().filter(|name| is_private(name)).cloned().collect();
-        for name in private {
-            head.headers.remove(name);
-        }
-    }
+    strip_private(&mut head.headers);
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// Takes away what Next.js says to itself; of an interim answer too.
+pub fn strip_private(headers: &mut HeaderMap) {
+    if headers.keys().any(is_private) {
+        let private: Vec<_> = headers.keys().filter(|name| is_private(name)).cloned().collect();
+        for name in private {
+            headers.remove(name);
+        }
+    }
 }

@@ -32,7 +32,9 @@ async fn refused(method: &str, answers: &[&str]) {
         let door = door().config(app.config()).start();
         let request = format!("{method} / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n");
         let got = wire::exchange(door.http(), request).await;
-        assert_eq!(wire::status(&got), 502, "{answer:?} gave {got:?}");
+        // Interim answers may have gone before.
+        let last = got.rfind("HTTP/1.1 ").map_or("", |at| &got[at..]);
+        assert_eq!(wire::status(last), 502, "{answer:?} gave {got:?}");
         eventually("the app's connection is closed", || closed.load(std::sync::atomic::Ordering::SeqCst)).await;
         let good = client::get(door.http(), "/good", &[]).await;
         assert_eq!((good.status, good.bytes().await.as_ref()), (200, b"good".as_slice()), "after {answer:?}");
@@ -79,7 +81,7 @@ async fn a_protocol_nobody_asked_for_is_refused() {
 
 #[tokio::test]
 async fn a_flood_of_interim_answers_is_refused() {
-    let flood = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(17) + &ok("late");
+    let flood = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(101) + &ok("late");
     refused("GET", &[&flood]).await;
 }
 
@@ -166,18 +168,6 @@ async fn equal_lengths_are_one() {
         assert_eq!(answer.to_lowercase().matches("content-length").count(), 1, "{answer}");
         assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
     }
-}
-
-#[tokio::test]
-async fn interim_answers_are_passed_over() {
-    let answer =
-        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_owned() + &ok("final");
-    let app = RawApp::saying(answer).await;
-    let door = door().config(app.config()).start();
-    let answer = wire::exchange(door.http(), GET).await;
-    assert_eq!(wire::status(&answer), 200, "{answer}");
-    assert!(answer.ends_with("final"), "{answer}");
-    assert!(!answer.to_lowercase().contains("link:"), "{answer}");
 }
 
 /// What a wrong body does to the client: it never gets anything that looks whole.

@@ -4,6 +4,7 @@
 //!   connection to the app is closed.
 //! - `away`: while the app is away requests wait, bounded in number and time; the door says truthfully whether it
 //!   answers.
+//! - `interim`: what the app says before its answer (1xx) reaches clients of HTTP/1.1 at once, and disturbs no others.
 //! - `next`: a stock Next.js app works behind the door as `doorway DIR` starts it.
 //! - `pages`: a Next.js app of the Pages Router, with base path, locales and a `proxy.js`, works behind the door,
 //!   and its route for callbacks is the door's alone.
@@ -20,6 +21,7 @@
 
 mod answers;
 mod away;
+mod interim;
 mod next;
 mod pages;
 mod pool;

@@ -43,6 +43,8 @@ pub struct Guarded {
     status_line: StatusLine,
     /// hyper has handed over all that it holds: what it writes next begins something new.
     is_flushed: bool,
+    /// Interim answers of which a part may be written: nothing else comes before their end.
+    interim: Bytes,
 }
 
 /// Why nothing more is read.
@@ -80,6 +82,7 @@ impl Guarded {
             lingering: None,
             status_line: StatusLine::default(),
             is_flushed: true,
+            interim: Bytes::new(),
         }
     }
 
@@ -228,8 +231,25 @@ impl Guarded {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes what interim answers there are: between two writes of hyper's, where an answer has not begun.
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Where the answer before it is not out yet, its place is not known: a client must not miss it.
+        if let Some(bytes) = self.connected.interim.take().filter(|_| self.is_flushed) {
+            self.interim = if self.interim.is_empty() { bytes } else { [&self.interim[..], &bytes].concat().into() };
+        }
+        while !self.interim.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(context, &self.interim);
+            match ready!(self.stall.watch(context, written, |length| *length))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                length => self.interim.advance(length),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Writes `slices`, the head of an answer to HTTP/1.0 in the form of HTTP/1.1.
     fn poll_write_slices(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(context))?;
         if self.connected.takes_http10() && self.is_flushed {
             self.status_line.expect();
         }
@@ -317,6 +337,7 @@ impl AsyncWrite for Guarded {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.is_flushed = true;
+        ready!(this.poll_interim(context))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
         this.stall.watch_flush(context, flushed)
     }
