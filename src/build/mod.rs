@@ -5,21 +5,16 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Files that every build writes anew, and that nothing else writes: each by itself tells two builds apart, and a build
 /// that goes on changes one of them. In the order in which they are written last by Next.js 15.5 and 16.4 (seen), but for
 /// `required-server-files.json`, which 16 writes before `BUILD_ID` and 15 after it.
-const WRITTEN_FILES: [&str; 6] = [
-    NAME,
-    "required-server-files.json",
-    "routes-manifest.json",
-    "prerender-manifest.json",
-    "images-manifest.json",
-    LAST_FILE,
-];
+const WRITTEN_FILES: [&str; 6] =
+    [NAME, "required-server-files.json", "routes-manifest.json", PRERENDERED, "images-manifest.json", LAST_FILE];
 
 const NAME: &str = "BUILD_ID";
 
@@ -27,8 +22,10 @@ const NAME: &str = "BUILD_ID";
 /// long before that.
 const LAST_FILE: &str = "export-marker.json";
 
+const PRERENDERED: &str = "prerender-manifest.json";
+
 /// What `next start` cannot do without.
-const NEEDED_FILES: [&str; 4] = [NAME, "required-server-files.json", "routes-manifest.json", "prerender-manifest.json"];
+const NEEDED_FILES: [&str; 4] = [NAME, "required-server-files.json", "routes-manifest.json", PRERENDERED];
 
 /// One build, told from every other. The text of `BUILD_ID` alone does not: with `deploymentId` every build of Next.js
 /// 16.4 has the same.
@@ -109,6 +106,30 @@ impl Build {
     }
 }
 
+/// The secret by which the app whose build is in `dist` knows a request of its own for a page to be made anew
+/// (`x-prerender-revalidate`): each build makes another. Blocks.
+pub fn revalidation_secret(dist: &Path) -> Option<String> {
+    // The manifest names every prerendered page, and is long for large sites.
+    #[derive(Deserialize)]
+    struct Manifest {
+        preview: Preview,
+    }
+    #[derive(Deserialize)]
+    struct Preview {
+        #[serde(rename = "previewModeId")]
+        id: String,
+    }
+    let text = fs::read(dist.join(PRERENDERED)).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+    // Next.js makes 32 digits; a stub of one is nobody's secret.
+    Some(manifest.preview.id).filter(|id| id.len() >= 16)
+}
+
+/// When the file that holds it was written; `None` without one. Blocks.
+pub fn revalidation_secret_written(dist: &Path) -> Option<SystemTime> {
+    fs::metadata(dist.join(PRERENDERED)).ok()?.modified().ok()
+}
+
 impl fmt::Display for Build {
     /// With what tells it from a build of the same name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,8 +164,6 @@ pub fn standalone(dist: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     fn write(dist: &Path, file: &str, text: &str) {

@@ -14,6 +14,7 @@ mod health;
 mod metrics;
 mod pool;
 mod process;
+mod revalidation;
 mod rewrite;
 mod send;
 mod slot;
@@ -40,6 +41,7 @@ use availability::Availability;
 use metrics::Metrics;
 use pool::Pool;
 use process::Supervisor;
+use revalidation::{OwnRevalidation, Revalidation};
 
 /// The app behind the door: one that runs already, or one that this process starts and keeps running.
 pub struct Upstream {
@@ -49,6 +51,7 @@ pub struct Upstream {
     metrics: Metrics,
     tunnels: tunnel::Places,
     home: Live<Option<Home>>,
+    revalidation: Revalidation,
     /// `None` when the app is somebody else's process.
     supervisor: Option<Supervisor>,
 }
@@ -93,7 +96,8 @@ impl Upstream {
             None
         };
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
-        let upstream = Upstream { config, availability, drain, metrics, tunnels, home, supervisor };
+        let revalidation = Revalidation::new(home.clone(), config.clone());
+        let upstream = Upstream { config, availability, drain, metrics, tunnels, home, revalidation, supervisor };
         if upstream.supervisor.is_none() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
@@ -165,9 +169,12 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Failure`] with 502, 503 or 504 when the app gives no proper answer, 404 where there is none.
-    pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+    pub async fn send(&self, mut request: Request) -> Result<Response, Failure> {
         if self.is_off() {
             return Err(Failure::client(StatusCode::NOT_FOUND, "There is nothing at this address."));
+        }
+        if self.revalidation.knows(request.headers()).await {
+            request.extensions_mut().insert(OwnRevalidation);
         }
         let asked = Instant::now();
         let mut response = send::send(&self.availability, request).await?;

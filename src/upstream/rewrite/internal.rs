@@ -45,8 +45,11 @@ const NEXT: &[&str] = &[
     "x-now-route-matches",
 ];
 
-const NEXT_PREFIXES: &[&str] =
-    &["x-middleware-", "x-prerender-revalidate", "x-next-revalidate", "x-invoke-", "x-vercel-"];
+const NEXT_PREFIXES: &[&str] = &["x-middleware-", REVALIDATE, "x-next-revalidate", "x-invoke-", "x-vercel-"];
+
+/// Has a page made anew, and `-if-generated` with it only one that was made before; with the build's own secret it is the
+/// app that speaks.
+pub const REVALIDATE: &str = "x-prerender-revalidate";
 
 /// True when a client's header of this name is not sent on, with a request for data of a page (`/_next/data/…`) or for
 /// anything else. Names are lower case already.
@@ -75,7 +78,7 @@ pub fn is_private(name: &HeaderName) -> bool {
         && (name == "x-next-cache-tags" || PRIVATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
-const PRIVATE_PREFIXES: &[&str] = &["x-middleware-", "x-prerender-revalidate", "x-next-revalidate", "x-invoke-"];
+const PRIVATE_PREFIXES: &[&str] = &["x-middleware-", REVALIDATE, "x-next-revalidate", "x-invoke-"];
 
 #[cfg(test)]
 mod tests {

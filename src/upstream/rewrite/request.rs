@@ -7,12 +7,13 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderValue, Method};
 
-use super::internal::{CALLBACK, is_stripped};
+use super::internal::{CALLBACK, REVALIDATE, is_stripped};
 use super::query;
 use crate::http::Facts;
 use crate::http::layer::compress::CompressedHere;
 use crate::http::{path, routed};
 use crate::upstream::address::Address;
+use crate::upstream::revalidation::OwnRevalidation;
 use crate::upstream::upload::Encoding;
 
 /// Another protocol is asked for on this connection.
@@ -45,8 +46,11 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     let is_coded_here = parts.extensions.get::<CompressedHere>().is_some();
     let is_data = routed::is_data(parts.uri.path());
     let is_ours = parts.extensions.get::<FromTheDoor>().is_some();
+    let is_the_apps = parts.extensions.get::<OwnRevalidation>().is_some();
     for (name, value) in &parts.headers {
-        let is_kept = !is_stripped(name, is_data) || (is_ours && name == CALLBACK);
+        let is_kept = !is_stripped(name, is_data)
+            || (is_ours && name == CALLBACK)
+            || (is_the_apps && name.as_str().starts_with(REVALIDATE));
         if !is_kept || (is_coded_here && name == ACCEPT_ENCODING) {
             continue;
         }

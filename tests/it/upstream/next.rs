@@ -18,6 +18,21 @@ async fn json(door: &Door, path: &str) -> Value {
 }
 
 #[tokio::test]
+async fn the_app_has_its_pages_made_anew_at_its_public_address() {
+    let door = start();
+    let manifest = std::fs::read(next::test_app().join(".next/prerender-manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let secret = manifest["preview"]["previewModeId"].as_str().unwrap();
+    let made_anew = async |value: &str| {
+        let answer = client::ask(door.http(), "HEAD", "/isr", &[("x-prerender-revalidate", value)], "").await;
+        assert_eq!(answer.status, 200);
+        answer.header("x-nextjs-cache") == "REVALIDATED"
+    };
+    assert!(made_anew(secret).await);
+    assert!(!made_anew("forged").await);
+}
+
+#[tokio::test]
 async fn pages_stream_uploads_pass_and_a_crash_is_mended() {
     let mut door = start();
 

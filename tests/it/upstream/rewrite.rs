@@ -117,6 +117,57 @@ async fn what_next_says_to_itself_in_an_answer_ends_at_the_door() {
 }
 
 #[tokio::test]
+async fn only_the_builds_own_secret_has_a_page_made_anew() {
+    let app = mirror().await;
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("out/prerender-manifest.json");
+    std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+    let write = |secret: &str| {
+        std::fs::write(&manifest, format!("{{\"version\": 4, \"preview\": {{ \"previewModeId\": \"{secret}\" }} }}"))
+            .unwrap();
+    };
+    let more = format!("dir = \"{}\"\ndist = \"out\"\n", folder.path().display());
+    let door = door().config(app.config() + &more).start();
+    let passes = async |value: &str| {
+        let headers = [
+            ("x-prerender-revalidate", value),
+            ("x-prerender-revalidate-if-generated", "1"),
+            ("x-next-revalidate-tag-token", value),
+        ];
+        let answer = client::ask(door.http(), "HEAD", "/mirror", &headers, "").await;
+        assert_eq!(answer.status, 200);
+        let answer = client::ask(door.http(), "GET", "/page", &headers, "").await;
+        let head = String::from_utf8(answer.bytes().await.to_vec()).unwrap().to_lowercase();
+        assert!(!head.contains("x-next-revalidate"), "{head}");
+        let [it, condition] =
+            ["x-prerender-revalidate: ", "x-prerender-revalidate-if-generated: "].map(|name| head.contains(name));
+        assert_eq!(it, condition, "{head}");
+        it
+    };
+    let (first, second) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+    assert!(!passes(first).await && !passes("").await, "there is no build");
+    write(first);
+    assert!(passes(first).await);
+    for other in [second, "", "1", "true", &first[1..], &first.to_uppercase()] {
+        assert!(!passes(other).await, "{other:?}");
+    }
+    // Another build, of which the file's time tells.
+    write(second);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&manifest).unwrap().set_modified(later).unwrap();
+    assert!(passes(second).await && !passes(first).await);
+    // No secret at all is nobody's.
+    write("");
+    std::fs::File::options()
+        .write(true)
+        .open(&manifest)
+        .unwrap()
+        .set_modified(later + std::time::Duration::from_secs(60))
+        .unwrap();
+    assert!(!passes("").await && !passes(second).await);
+}
+
+#[tokio::test]
 async fn internal_parameters_end_at_the_door() {
     let app = mirror().await;
     for (path, expected) in [
