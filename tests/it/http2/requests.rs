@@ -161,6 +161,23 @@ async fn what_has_no_place_in_a_target_is_encoded() {
 }
 
 #[tokio::test]
+async fn what_the_library_cannot_read_as_a_request_leaves_a_line() {
+    let bench = bench("").await;
+    for (seen, path) in ["/<a>", "/a`", "/?q=\"a\"", "x", "/a b"].iter().enumerate() {
+        let mut connection = bench.site.connect(&[]).await;
+        connection.request(1, &with(&[(":path", path)], &[])).await;
+        assert_eq!(connection.outcome(1).await, Outcome::Reset(PROTOCOL_ERROR), "{path}");
+        let log = || bench.site.door.log();
+        let is_line = |line: &serde_json::Value| line["message"] == "malformed request: its stream is reset";
+        eventually("a line", || log().iter().filter(|line| is_line(line)).count() == seen + 1).await;
+        assert_eq!(log().iter().rfind(|line| is_line(line)).unwrap()["client"], "127.0.0.1");
+        // Others on the same connection are served as before.
+        connection.request(3, GET).await;
+        assert_eq!(connection.outcome(3).await, Outcome::Status(200), "after {path}");
+    }
+}
+
+#[tokio::test]
 async fn refusals_have_their_own_status() {
     let bench = bench("").await;
     let long = format!("/{}", "x".repeat(8 * 1024));

@@ -5,9 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::frames::{DATA, Frame, HEADERS};
+use super::frames::{DATA, Frame, HEADERS, RST_STREAM};
 
-const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 
 /// Bytes of data, in either direction, that earn one unit: a window may be updated twice for each frame of 16 KiB.
@@ -74,8 +73,8 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const PING: Frame = Frame { kind: 6, flags: 0, length: 8 };
-    const RESET: Frame = Frame { kind: RST_STREAM, flags: 0, length: 4 };
+    const PING: Frame = Frame { kind: 6, flags: 0, length: 8, code: None };
+    const RESET: Frame = Frame { kind: RST_STREAM, flags: 0, length: 4, code: None };
 
     fn draw(budget: &mut Budget, frame: Frame, now: Instant, times: usize) -> usize {
         (0..times).take_while(|_| budget.draw(frame, now).is_ok()).count()
@@ -94,7 +93,7 @@ mod tests {
     fn who_moves_data_may_update_windows() {
         let now = Instant::now();
         let mut budget = Budget::new(1000, now);
-        let window = Frame { kind: 8, flags: 0, length: 4 };
+        let window = Frame { kind: 8, flags: 0, length: 4, code: None };
         for _ in 0..100_000 {
             budget.earn(16 * 1024);
             assert_eq!(draw(&mut budget, window, now, 2), 2);
@@ -105,7 +104,7 @@ mod tests {
     fn requests_are_free_but_empty_data_is_not() {
         let now = Instant::now();
         let mut budget = Budget::new(1000, now);
-        assert_eq!(draw(&mut budget, Frame { kind: HEADERS, flags: 4, length: 9 }, now, 5000), 5000);
-        assert_eq!(draw(&mut budget, Frame { kind: DATA, flags: 0, length: 0 }, now, 5000), 1000);
+        assert_eq!(draw(&mut budget, Frame { kind: HEADERS, flags: 4, length: 9, code: None }, now, 5000), 5000);
+        assert_eq!(draw(&mut budget, Frame { kind: DATA, flags: 0, length: 0, code: None }, now, 5000), 1000);
     }
 }

@@ -4,6 +4,8 @@
 /// What a client sends before its first frame.
 const PREFACE_LEN: u64 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len() as u64;
 const FRAME_HEADER_LEN: usize = 9;
+/// Of RST_STREAM, the code too.
+const HEAD_AND_CODE: usize = FRAME_HEADER_LEN + 4;
 
 /// A frame whose head has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,16 +13,24 @@ pub struct Frame {
     pub kind: u8,
     pub flags: u8,
     pub length: u32,
+    /// Why a stream is reset (RFC 9113 section 7).
+    pub code: Option<u32>,
 }
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
 pub const CONTINUATION: u8 = 9;
 
 impl Frame {
     /// HEADERS or CONTINUATION that another CONTINUATION must follow.
     pub fn leaves_head_open(&self) -> bool {
         matches!(self.kind, HEADERS | CONTINUATION) && self.flags & 0x4 == 0
+    }
+
+    /// A stream is reset for what the other side sent on it: a malformed request.
+    pub fn resets_for_malformed(&self) -> bool {
+        self.code == Some(1)
     }
 
     /// DATA with nothing in it that does not end its stream.
@@ -38,19 +48,19 @@ impl Frame {
 pub struct Walk {
     /// Bytes to pass before the next head.
     skip: u64,
-    head: [u8; FRAME_HEADER_LEN],
+    head: [u8; HEAD_AND_CODE],
     have: usize,
 }
 
 impl Walk {
     /// What a client sends: a preface, then frames.
     pub fn of_client() -> Walk {
-        Walk { skip: PREFACE_LEN, head: [0; FRAME_HEADER_LEN], have: 0 }
+        Walk { skip: PREFACE_LEN, head: [0; HEAD_AND_CODE], have: 0 }
     }
 
     /// What a server sends: frames.
     pub fn of_server() -> Walk {
-        Walk { skip: 0, head: [0; FRAME_HEADER_LEN], have: 0 }
+        Walk { skip: 0, head: [0; HEAD_AND_CODE], have: 0 }
     }
 
     /// Between two frames.
@@ -64,17 +74,23 @@ impl Walk {
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= skipped as u64;
             bytes = &bytes[skipped..];
-            let taken = (FRAME_HEADER_LEN - self.have).min(bytes.len());
+            let wanted = if self.have < FRAME_HEADER_LEN { FRAME_HEADER_LEN } else { HEAD_AND_CODE };
+            let taken = (wanted - self.have).min(bytes.len());
             self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
             self.have += taken;
             bytes = &bytes[taken..];
-            if self.have == FRAME_HEADER_LEN {
-                let [a, b, c, kind, flags, ..] = self.head;
-                let length = u32::from_be_bytes([0, a, b, c]);
-                self.have = 0;
-                self.skip = u64::from(length);
-                seen(Frame { kind, flags, length });
+            if self.have < wanted {
+                continue;
             }
+            let [a, b, c, kind, flags, _, _, _, _, code @ ..] = self.head;
+            let length = u32::from_be_bytes([0, a, b, c]);
+            let has_code = kind == RST_STREAM && length == 4;
+            if has_code && wanted == FRAME_HEADER_LEN {
+                continue;
+            }
+            self.have = 0;
+            self.skip = if has_code { 0 } else { u64::from(length) };
+            seen(Frame { kind, flags, length, code: has_code.then(|| u32::from_be_bytes(code)) });
         }
     }
 }
@@ -97,7 +113,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_frame_is_seen_once_however_it_is_cut(
-            frames in prop::collection::vec((any::<u8>(), any::<u8>(), 0usize..70), 0..20),
+            frames in prop::collection::vec((0u8..12, any::<u8>(), prop_oneof![Just(4), 0usize..70]), 0..20),
             cuts in prop::collection::vec(1usize..50, 0..60),
         ) {
             let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -105,7 +121,11 @@ mod tests {
             let (mut walk, mut rest, mut seen) = (Walk::of_client(), bytes.as_slice(), Vec::new());
             for cut in cuts.into_iter().chain([usize::MAX]) {
                 let (now, later) = rest.split_at(cut.min(rest.len()));
-                walk.pass(now, |frame| seen.push((frame.kind, frame.flags, frame.length as usize)));
+                walk.pass(now, |frame| {
+                    let has_code = frame.kind == RST_STREAM && frame.length == 4;
+                    assert_eq!(frame.code, has_code.then_some(u32::MAX));
+                    seen.push((frame.kind, frame.flags, frame.length as usize));
+                });
                 rest = later;
             }
             prop_assert_eq!(seen, frames);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::budget::Budget;
 use super::frames::{Frame, Walk};
@@ -93,6 +93,9 @@ impl Metered {
             self.outgoing.pass(&slice[..part], |frame| {
                 if frame.is_empty_data() {
                     self.connected.wrote_empty_data();
+                } else if frame.resets_for_malformed() {
+                    // What the library cannot read as a request it shows to nobody, who would write a line.
+                    info!(client = %self.connected.peer.address.ip(), protocol = "HTTP/2", "malformed request: its stream is reset");
                 }
             });
             length -= part;
