@@ -113,8 +113,14 @@ pub struct Outgoing {
     body: Body,
     under_way: UnderWay,
     is_http2: bool,
-    /// Why it broke off, and what is waited for until that is said.
-    broken: Option<(BodyError, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    broken: Option<Broken>,
+}
+
+/// An answer that broke off, which is not said yet.
+struct Broken {
+    why: BodyError,
+    /// Resolves when what there was of it is written.
+    written: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// How long what was sent of an answer that broke off may take to reach the socket. A client that takes nothing does not
@@ -125,7 +131,8 @@ impl Outgoing {
     /// Over HTTP/2 the end comes as a reset, and the library drops for it what it has not written yet. So a frame with
     /// nothing in it goes first: when that one is written, so is the head and all that there was of the answer.
     fn break_off(&mut self, error: BodyError) -> Frame<Bytes> {
-        self.broken = Some((error, Box::pin(self.under_way.0.empty_data_written(DELIVERY))));
+        let written = Box::pin(self.under_way.0.empty_data_written(DELIVERY));
+        self.broken = Some(Broken { why: error, written });
         Frame::data(Bytes::new())
     }
 }
@@ -136,9 +143,9 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some((_, written)) = &mut this.broken {
-            ready!(written.as_mut().poll(context));
-            return Poll::Ready(this.broken.take().map(|(error, _)| Err(error)));
+        if let Some(broken) = &mut this.broken {
+            ready!(broken.written.as_mut().poll(context));
+            return Poll::Ready(this.broken.take().map(|broken| Err(broken.why)));
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Err(error))) if this.is_http2 => Poll::Ready(Some(Ok(this.break_off(error)))),
