@@ -32,6 +32,46 @@ async fn the_app_has_its_pages_made_anew_at_its_public_address() {
     assert!(!made_anew("forged").await);
 }
 
+/// The hidden fields of the form on a page, with the values that the page gives them.
+fn hidden_fields(page: &str) -> Vec<(String, String)> {
+    let inputs = page.split("<input").skip(1).filter_map(|rest| rest.split_once('>')).map(|(input, _)| input);
+    let attribute = |input: &str, name: &str| {
+        let value = input.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split_once('"'))?.0;
+        Some(value.replace("&quot;", "\"").replace("&amp;", "&"))
+    };
+    let hidden = inputs.filter(|input| input.contains("type=\"hidden\""));
+    hidden
+        .filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value").unwrap_or_default())))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_server_action_runs_behind_a_balancer_that_says_the_port_apart() {
+    let app = next::test_app();
+    let config = format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[app]\ndir = \"{}\"\n", app.display());
+    let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
+    let said = [("host", "site.test"), ("x-forwarded-proto", "https"), ("x-forwarded-port", "8443")];
+    let page = client::ask(door.http(), "GET", "/action", &said, "").await;
+    let page = String::from_utf8(page.bytes().await.to_vec()).unwrap();
+    let mut fields = hidden_fields(&page);
+    assert!(!fields.is_empty(), "{page}");
+    fields.push(("name".into(), "Ada".into()));
+    let part = |(name, value): &(String, String)| {
+        format!("--limit\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body = fields.iter().map(part).collect::<String>() + "--limit--\r\n";
+    for (origin, runs) in
+        [("https://site.test:8443", true), ("https://site.test", false), ("https://evil.test:8443", false)]
+    {
+        let more = [("origin", origin), ("content-type", "multipart/form-data; boundary=limit")];
+        let headers = [said.as_slice(), &more].concat();
+        let answer = client::ask(door.http(), "POST", "/action", &headers, body.clone()).await;
+        let status = answer.status;
+        let text = String::from_utf8_lossy(&answer.bytes().await).into_owned();
+        assert_eq!(status == 200 && text.contains("Ada"), runs, "{origin}: {status} {text}");
+    }
+}
+
 #[tokio::test]
 async fn pages_stream_uploads_pass_and_a_crash_is_mended() {
     let mut door = start();
