@@ -2,6 +2,7 @@
 
 pub mod app;
 mod fallback_bytes;
+mod members;
 mod rest_bytes;
 mod socket_bytes;
 mod subscriptions;

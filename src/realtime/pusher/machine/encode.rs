@@ -30,11 +30,16 @@ impl Encode for PusherEncoder {
     fn encode(&self, event: &Event) -> Encoded {
         match event {
             Event::Message(message) => self.message(message),
-            Event::Presence { change: Presence::Updated, .. } => Encoded::Skip,
             Event::Presence { channel, change, member } => match channel.reserved_name(&self.owner) {
+                Some(_) if *change == Presence::Updated => Encoded::Skip,
                 Some(_) => {
                     let status = if *change == Presence::Joined { "online" } else { "offline" };
                     Encoded::Shared(watchlist(&[(status, &[&member.key])]).into())
+                }
+                // The protocol has no word for it: who shows something else has gone and come.
+                None if *change == Presence::Updated => {
+                    let told = [Presence::Left, Presence::Joined].map(|change| self.presence(channel, change, member));
+                    Encoded::Shared(EncodedFrames::several(told.into()))
                 }
                 None => Encoded::Shared(self.presence(channel, *change, member).into()),
             },

@@ -31,7 +31,7 @@ enum Settle {
     All,
 }
 
-/// As large as there are channels with subscribers.
+/// As large as there are channels with subscribers, and members in them.
 pub struct Ledger {
     apps: Arc<Apps>,
     hub: Arc<Hub>,
@@ -40,6 +40,8 @@ pub struct Ledger {
     occupied: HashSet<Channel>,
     /// Those of them that are empty, and since when.
     vacant: HashMap<Channel, Instant>,
+    /// Who is in a channel, as far as the hub has said: members whose grace is not over are still there.
+    present: HashMap<Channel, HashSet<Arc<str>>>,
     /// Members that have left, and when.
     leaving: HashMap<(Channel, Arc<str>), Instant>,
     /// Channels of which the number of subscribers has changed since it was told.
@@ -54,6 +56,7 @@ impl Ledger {
             queues,
             occupied: HashSet::new(),
             vacant: HashMap::new(),
+            present: HashMap::new(),
             leaving: HashMap::new(),
             counts: HashMap::new(),
         }
@@ -111,13 +114,14 @@ impl Ledger {
         match told {
             Occurrence::Subscribers(channel, subscribers) => self.count(channel, subscribers, now),
             Occurrence::Came(channel, user) => {
+                self.present.entry(channel.clone()).or_default().insert(Arc::clone(&user));
                 if self.leaving.remove(&(channel.clone(), Arc::clone(&user))).is_none() {
+                    // That its channel has a subscriber is said right behind it.
+                    self.occupy(&channel);
                     self.tell(&channel, HookEvent::MemberAdded, &[("user_id", json!(*user))]);
                 }
             }
-            Occurrence::Went(channel, user) => {
-                self.leaving.insert((channel, user), now);
-            }
+            Occurrence::Went(channel, user) => self.leave(channel, user, now),
             Occurrence::ClientEvent { channel, event, data, socket_id, user } => {
                 let mut more = vec![("event", json!(event)), ("data", json!(data)), ("socket_id", json!(socket_id))];
                 more.extend(user.map(|user| ("user_id", json!(user))));
@@ -132,11 +136,25 @@ impl Ledger {
             self.vacant.insert(channel.clone(), now);
         } else {
             self.vacant.remove(&channel);
-            if self.occupied.insert(channel.clone()) {
-                self.tell(&channel, HookEvent::ChannelOccupied, &[]);
-            }
+            self.occupy(&channel);
         }
         self.counts.insert(channel, subscribers);
+    }
+
+    fn occupy(&mut self, channel: &Channel) {
+        if self.occupied.insert(channel.clone()) {
+            self.tell(channel, HookEvent::ChannelOccupied, &[]);
+        }
+    }
+
+    fn leave(&mut self, channel: Channel, user: Arc<str>, now: Instant) {
+        if let Some(present) = self.present.get_mut(&channel) {
+            present.remove(&user);
+            if present.is_empty() {
+                self.present.remove(&channel);
+            }
+        }
+        self.leaving.insert((channel, user), now);
     }
 
     /// After news were lost: what the hub says is so.
@@ -149,6 +167,11 @@ impl Ledger {
             if subscribers > 0 || self.occupied.contains(&channel) {
                 self.count(channel, subscribers, now);
             }
+        }
+        for (channel, users) in self.present.clone() {
+            let there = self.hub.members(&channel);
+            let is_there = |user: &Arc<str>| there.iter().any(|member| member.key == *user);
+            users.into_iter().filter(|user| !is_there(user)).for_each(|user| self.leave(channel.clone(), user, now));
         }
     }
 
@@ -165,12 +188,23 @@ impl Ledger {
             let is_quiet = |(app, _): (Arc<PusherApp>, _)| now >= since + app.settings().webhook_quiet;
             what == Settle::All || ledger.app(channel).is_none_or(is_quiet)
         };
+        if what == Settle::All {
+            // Whose last connection has gone will not come back to this door.
+            let vacant: Vec<_> = self.vacant.keys().filter(|channel| self.present.contains_key(*channel)).collect();
+            for channel in vacant.into_iter().cloned().collect::<Vec<_>>() {
+                let users = self.present.get(&channel).cloned().unwrap_or_default();
+                users.into_iter().for_each(|user| self.leave(channel.clone(), user, now));
+            }
+        }
         let due = self.leaving.iter().filter(|((channel, _), since)| is_due(self, channel, **since));
         for (channel, user) in due.map(|(member, _)| member.clone()).collect::<Vec<_>>() {
             self.tell(&channel, HookEvent::MemberRemoved, &[("user_id", json!(*user))]);
             self.leaving.remove(&(channel, user));
         }
-        let due = self.vacant.iter().filter(|(channel, since)| is_due(self, channel, **since));
+        // A channel is vacated behind the last of its members, whose graces may be over later than its own quiet.
+        let leaving: HashSet<&Channel> = self.leaving.keys().map(|(channel, _)| channel).collect();
+        let has_members = |channel: &Channel| self.present.contains_key(channel) || leaving.contains(channel);
+        let due = self.vacant.iter().filter(|(channel, since)| is_due(self, channel, **since) && !has_members(channel));
         for channel in due.map(|(channel, _)| channel.clone()).collect::<Vec<_>>() {
             self.vacant.remove(&channel);
             if self.occupied.remove(&channel) {
