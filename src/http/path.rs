@@ -16,6 +16,15 @@ use crate::http::{Refusal, Request, target};
 #[derive(Debug, Clone)]
 struct Resolved(PathAndQuery);
 
+/// The path as the client spelt it; in the extensions of a request where rooms decide by another spelling.
+#[derive(Debug, Clone)]
+struct Sent(String);
+
+/// The path of a request byte by byte as the client sent it: for what was signed over that.
+pub fn sent_path<'a>(uri: &'a Uri, extensions: &'a http::Extensions) -> &'a str {
+    extensions.get::<Sent>().map_or(uri.path(), |Sent(path)| path)
+}
+
 /// The target of a request in the spelling that is sent on: to the app, and in redirects to the client itself.
 pub fn resolved_target<'a>(uri: &'a Uri, extensions: &'a http::Extensions) -> &'a str {
     let resolved = extensions.get::<Resolved>().map(|Resolved(target)| target);
@@ -34,8 +43,10 @@ pub(super) fn respell(request: &mut Request) -> Result<(), Refusal> {
         let target = uri.query().map_or(path.clone(), |query| format!("{path}?{query}"));
         PathAndQuery::try_from(target).map_err(|_| Refusal::Target)
     };
+    let sent = Sent(uri.path().to_owned());
     let resolved = if resolved == spelling { None } else { Some(with_query(resolved)?) };
     *request.uri_mut() = Uri::from(with_query(spelling)?);
+    request.extensions_mut().insert(sent);
     if let Some(resolved) = resolved {
         request.extensions_mut().insert(Resolved(resolved));
     }

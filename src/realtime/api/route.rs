@@ -74,7 +74,9 @@ impl ApiRoute {
 }
 
 fn decoded(segment: &str) -> Result<String, ApiProblem> {
-    let text = percent_decode_str(segment).decode_utf8().map_err(|_| ApiProblem::bad("a name in the path is UTF-8"))?;
+    let text = percent_decode_str(segment)
+        .decode_utf8()
+        .map_err(|_| ApiProblem::bad("the name in the path is not UTF-8 once it is percent-decoded"))?;
     Ok(text.into_owned())
 }
 

@@ -61,6 +61,15 @@ pub fn is_valid(name: &str) -> bool {
     }
 }
 
+/// What is wrong with a name that is not [valid](is_valid), in a sentence.
+pub fn fault(name: &str) -> &'static str {
+    match (user(name), (1..=MAX_NAME_LEN).contains(&name.len())) {
+        (Some(_), _) => "a user's id has 1 to 128 bytes, and no control characters",
+        (None, false) => "it has 1 to 200 characters",
+        (None, true) => "it is of letters, digits and -_=@,.; alone",
+    }
+}
+
 /// A letter, a digit, `-` or `_`.
 pub fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'

@@ -100,6 +100,25 @@ async fn a_page_is_told_why_it_is_not_let_in() {
     door.wait_for_metric("hub_connections", 0.0).await;
 }
 
+/// RFC 7519 section 2: a NumericDate is any JSON number.
+#[tokio::test]
+async fn times_of_a_token_are_numbers_of_any_form() {
+    let door = start("required = true\n[[realtime.channel]]\nmatch = \"default\"");
+    let soon = (now() + 3600) as f64;
+    for claims in [
+        json!({"exp": soon + 0.75, "iat": soon - 7200.5, "nbf": soon - 7200.25}),
+        serde_json::from_str(&format!("{{\"exp\":{soon:e},\"nbf\":-1.5}}")).expect("JSON"),
+        json!({"exp": 1e300, "nbf": -1}),
+    ] {
+        let mut socket = enter(&door, "/api/ws", &signed(SECRET, &claims)).await;
+        socket.is_quiet().await;
+    }
+    for claims in [json!({"exp": 1.5e9}), json!({"exp": soon, "nbf": soon - 0.5}), json!({"exp": "9e9"})] {
+        let path = format!("/api/ws?token={}", signed(SECRET, &claims));
+        assert_eq!(refused(&door, &path, &[]).await, 401, "{claims}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_not_needed_where_it_is_not_required() {
     let door = start("");

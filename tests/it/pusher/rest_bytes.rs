@@ -117,6 +117,35 @@ async fn get(door: &Door, path: &str, parameters: &[(&str, &str)]) -> (u16, Stri
     (status, String::from_utf8(answer.bytes().await.to_vec()).expect("UTF-8"))
 }
 
+#[tokio::test]
+async fn a_signature_holds_over_the_path_as_it_was_sent() {
+    let door = pusher("");
+    for path in [
+        "/apps/1/channels/a%40b%3Bc",
+        "/apps/1/channels/a@b;c",
+        "/apps/1/channels/%61%2D",
+        "/apps/1//channels/a",
+        "/api/ws/apps/1/channels/a%40b",
+    ] {
+        assert_eq!(get(&door, path, &[]).await, (200, r#"{"occupied":false}"#.to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_name_is_said() {
+    let door = pusher("");
+    let long = format!("/apps/1/channels/{}", "x".repeat(201));
+    for (path, words) in [
+        ("/apps/1/channels/a%20b", "letters, digits"),
+        ("/apps/1/channels/%C3%A4", "letters, digits"),
+        (&long, "1 to 200 characters"),
+        ("/apps/1/channels/%23server-to-user-/users", "1 to 128 bytes"),
+    ] {
+        let (status, said) = get(&door, path, &[]).await;
+        assert!(status == 400 && said.contains(words), "{path}: {status} {said}");
+    }
+}
+
 /// Joins a presence channel as this user.
 async fn join(socket: &mut Socket, id: &str, channel: &str, user: &str) {
     let member = json!({ "user_id": user, "user_info": { "name": user } }).to_string();

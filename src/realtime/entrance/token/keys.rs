@@ -4,8 +4,12 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 
+use serde_json::value::RawValue;
+
 use super::config::Config;
 use super::{Claims, Grant, TokenError};
+use crate::json;
+use std::time::Duration;
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
@@ -17,6 +21,7 @@ const SHORTEST_SECRET: usize = 32;
 pub struct Keys {
     keys: Vec<VerificationKey>,
     validation: Validation,
+    leeway: Duration,
 }
 
 struct VerificationKey {
@@ -36,7 +41,7 @@ pub struct BadKey {
 impl Keys {
     /// None: no token is ever good.
     pub fn none() -> Keys {
-        Keys { keys: Vec::new(), validation: Validation::new(Algorithm::HS256) }
+        Keys { keys: Vec::new(), validation: Validation::new(Algorithm::HS256), leeway: Duration::ZERO }
     }
 
     /// Makes the keys of `config` ready.
@@ -69,8 +74,9 @@ impl Keys {
             }
         }
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = config.leeway.as_secs();
-        validation.validate_nbf = true;
+        // Times are checked here: the crate knows no negative ones, and rounds.
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
         if let Some(audience) = &config.audience {
             validation.set_audience(&[audience]);
             validation.required_spec_claims.insert("aud".into());
@@ -81,7 +87,7 @@ impl Keys {
             validation.set_issuer(&[issuer]);
             validation.required_spec_claims.insert("iss".into());
         }
-        Ok(Keys { keys, validation })
+        Ok(Keys { keys, validation, leeway: config.leeway })
     }
 
     /// True when there is nothing to check with: tokens are not in use.
@@ -104,11 +110,13 @@ impl Keys {
                 continue;
             }
             let validation = Validation { algorithms: vec![key.algorithm], ..self.validation.clone() };
-            match decode::<Claims>(token, &key.key, &validation) {
-                Ok(token) => return Ok(token.claims.into()),
+            match decode::<Box<RawValue>>(token, &key.key, &validation) {
+                Ok(token) => {
+                    let claims: Claims = json::from_str(token.claims.get()).map_err(|_| TokenError::Invalid)?;
+                    claims.check_time(self.leeway)?;
+                    return Ok(claims.into());
+                }
                 Err(error) => match error.kind() {
-                    ErrorKind::ExpiredSignature => return Err(TokenError::Expired),
-                    ErrorKind::ImmatureSignature => return Err(TokenError::NotYet),
                     ErrorKind::InvalidAudience | ErrorKind::InvalidIssuer => return Err(TokenError::NotForUs),
                     ErrorKind::MissingRequiredClaim(claim) if claim == "aud" || claim == "iss" => {
                         why = TokenError::NotForUs;
@@ -193,6 +201,12 @@ mod tests {
         let rights = open.rights(Duration::ZERO, Instant::now());
         assert!(rights.may_hear(&channel("anything")) && rights.may_say(&channel("anything")));
         let endless = check(&config(), &signed(&json!({"exp": u64::MAX})));
+        for claims in
+            ["{\"exp\":1.9999e9}", "{\"exp\":1999900000.5,\"nbf\":1.5,\"iat\":1e3}", "{\"exp\":1e300,\"nbf\":-1}"]
+        {
+            let claims: serde_json::Value = serde_json::from_str(claims).unwrap();
+            assert!(check(&config(), &signed(&claims)).is_ok(), "{claims}");
+        }
         assert!(endless.is_ok_and(|grant| grant.rights(Duration::MAX, Instant::now()).until > Instant::now()));
     }
 
@@ -206,6 +220,11 @@ mod tests {
         for (token, expected) in [
             (signed(&json!({"exp": now() - 60})), TokenError::Expired),
             (signed(&json!({"exp": now() + 60, "nbf": now() + 50})), TokenError::NotYet),
+            (signed(&json!({"exp": now() + 60, "nbf": 1e30})), TokenError::NotYet),
+            (signed(&json!({"exp": 1.5e9})), TokenError::Expired),
+            (signed(&json!({"exp": -1})), TokenError::Expired),
+            (signed(&json!({"exp": now() + 60, "nbf": "soon"})), TokenError::Invalid),
+            (signed(&json!({"exp": (now() + 60).to_string()})), TokenError::Invalid),
             (signed(&json!({"sub": "ada"})), TokenError::Invalid),
             (format!("{head}."), TokenError::Invalid),
             (other, TokenError::Invalid),

@@ -39,8 +39,8 @@ pub fn read(section: &Section) -> Config {
 pub struct Grant {
     /// From `sub` (and `info`).
     pub identity: Option<Identity>,
-    /// From `exp`, in seconds since the Unix epoch.
-    pub expires: u64,
+    /// From `exp`: since the Unix epoch.
+    pub expires: Duration,
     /// From `subscribe`: the channels it may hear; `None` leaves that to the channels' own policies.
     pub subscribe: Option<Arc<[Pattern]>>,
     /// From `publish`: the channels it may publish to; `None` leaves that to the channels' own policies.
@@ -53,8 +53,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 impl Grant {
     /// Until it expires; zero when it has.
     pub fn remaining(&self) -> Duration {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Duration::from_secs(self.expires).saturating_sub(now).min(MAX_LIFETIME)
+        self.expires.saturating_sub(since_epoch()).min(MAX_LIFETIME)
     }
 
     /// What it gives a connection; `leeway` is how much longer than it says it counts.
@@ -106,13 +105,48 @@ impl TokenError {
 struct Claims {
     #[serde(default, deserialize_with = "sub")]
     sub: Option<Arc<str>>,
-    exp: u64,
+    exp: NumericDate,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
     #[serde(default)]
     info: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "list")]
     subscribe: Option<Vec<String>>,
     #[serde(default, deserialize_with = "list")]
     publish: Option<Vec<String>>,
+}
+
+impl Claims {
+    /// Whether they count now, where clocks may differ by `leeway`.
+    ///
+    /// # Errors
+    /// Not any more, or not yet.
+    fn check_time(&self, leeway: Duration) -> Result<(), TokenError> {
+        let now = since_epoch();
+        if self.exp.0.saturating_add(leeway) <= now {
+            return Err(TokenError::Expired);
+        }
+        let is_early = self.nbf.is_some_and(|begin| begin.0 > now.saturating_add(leeway));
+        if is_early { Err(TokenError::NotYet) } else { Ok(()) }
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A time since the Unix epoch: any JSON number of seconds, with a fraction or an exponent too (RFC 7519 section 2). One
+/// before the epoch is as good as the epoch, and one beyond all clocks as good as the last of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct NumericDate(Duration);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NumericDate, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let from_float = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let seconds = number.as_u64().map(Duration::from_secs);
+        Ok(NumericDate(seconds.unwrap_or_else(|| from_float(number.as_f64().unwrap_or(f64::MAX)))))
+    }
 }
 
 /// A list that is there, and not null: null would allow what no list bounds.
@@ -135,7 +169,7 @@ impl From<Claims> for Grant {
         let info = claims.info.map(|info| Payload::Json(info.get().into()));
         Grant {
             identity: claims.sub.map(|user| Identity { user, info }),
-            expires: claims.exp,
+            expires: claims.exp.0,
             subscribe: claims.subscribe.map(patterns),
             publish: claims.publish.map(patterns),
         }

@@ -4,6 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
 use crate::http::{Body, Response};
+use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::Refusal;
 
 /// Why a request is not answered with what it asked for.
@@ -20,6 +21,11 @@ impl ApiError {
 
     pub fn bad(words: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, words)
+    }
+
+    /// No channel can be called so.
+    pub fn no_channel(name: &str) -> ApiError {
+        ApiError::bad(format!("Invalid channel name: {name:?}: {}", name::fault(name)))
     }
 
     pub fn unauthorised(words: impl Into<String>) -> ApiError {

@@ -96,7 +96,7 @@ impl PusherDoor {
         name: &str,
         query: &Parameters,
     ) -> Result<String, ApiError> {
-        let channel = app.channel(name).ok_or_else(|| ApiError::bad(format!("Invalid channel name: {name:?}")))?;
+        let channel = app.channel(name).ok_or_else(|| ApiError::no_channel(name))?;
         let info = Info::read(query.get("info").map(String::as_str))?;
         if info.users && !name.starts_with("presence-") {
             return Err(ApiError::bad("user_count is known of presence channels only"));
@@ -107,7 +107,7 @@ impl PusherDoor {
     }
 
     pub(super) fn list_members(&self, app: &Arc<PusherApp>, name: &str) -> Result<String, ApiError> {
-        let channel = app.channel(name).ok_or_else(|| ApiError::bad(format!("Invalid channel name: {name:?}")))?;
+        let channel = app.channel(name).ok_or_else(|| ApiError::no_channel(name))?;
         if !name.starts_with("presence-") {
             return Err(ApiError::bad("Users are known of presence channels only"));
         }

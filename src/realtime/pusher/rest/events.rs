@@ -143,7 +143,7 @@ impl Ready {
         }
         let channels = names.into_iter().map(|name| match app.channel(&name) {
             Some(channel) => Ok((name, channel)),
-            None => Err(ApiError::bad(format!("Invalid channel name: {name:?}"))),
+            None => Err(ApiError::no_channel(&name)),
         });
         let data = payload(data);
         let most = settings.max_event.bytes();
