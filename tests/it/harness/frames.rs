@@ -223,6 +223,22 @@ impl Connection {
         }
     }
 
+    /// The code that `stream` is reset with.
+    pub async fn reset(&mut self, stream: u32) -> u32 {
+        loop {
+            let frame = match self.kept.iter().position(|frame| frame.stream == stream) {
+                Some(place) => self.kept.remove(place),
+                None => self.attend().await.expect("the connection goes on"),
+            };
+            if frame.kind == RST_STREAM && frame.stream == stream {
+                return u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes"));
+            }
+            if frame.stream != stream && matches!(frame.kind, DATA | RST_STREAM) {
+                self.kept.push(frame);
+            }
+        }
+    }
+
     /// The settings that the other side begins with, as identifiers and values.
     pub async fn settings(&mut self) -> Vec<(u16, u32)> {
         let frame = self.next().await.expect("settings come first");

@@ -12,6 +12,7 @@ use crate::harness::raw::{Asked, RawApp, ok};
 /// SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 section 3).
 const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 const CANCEL: u32 = 8;
+const NO_ERROR: u32 = 0;
 
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
@@ -137,6 +138,36 @@ async fn a_conversation_from_hello_to_good_bye() {
     assert_eq!(socket.closed(&mut connection).await, 1000);
     let line = site.door.wait_for_log(|line| line["message"] == "socket closed");
     assert_eq!((&line["code"], &line["reason"]), (&1000.into(), &"closed".into()), "{line}");
+}
+
+/// As Firefox does it: its half of the stream is never ended, whoever closes.
+#[tokio::test]
+async fn a_stream_is_over_when_both_have_closed_and_the_door_has_ended_its_half() {
+    let config = "[http]\nh2_max_streams = 1\n[realtime.websocket]\nclose_timeout = \"10m\"\n\
+         [[realtime.channel]]\nmatch = \"room\"\npresence = \"all\"\npresence_grace = \"0s\"\n[realtime.plain]\necho = false\n";
+    let site = Site::new(config);
+    let mut witnessing = site.connect(&[]).await;
+    let mut witness = Socket::open(&mut witnessing, 1, "/api/ws/room").await;
+    assert!(witness.text(&mut witnessing).await.contains("presence"));
+    let mut connection = site.connect(&[]).await;
+    for stream in [1, 3, 5, 7] {
+        // There is one place: the stream before has to be gone.
+        let mut socket = Socket::open(&mut connection, stream, "/api/ws/room").await;
+        assert!(witness.text(&mut witnessing).await.contains("\"join\""));
+        if stream == 7 {
+            // The door closes, for what the client does wrong.
+            socket.say(&mut connection, 2, b"bytes").await;
+            assert_eq!(socket.closed(&mut connection).await, 1003);
+        } else {
+            socket.say(&mut connection, CLOSE, &1000_u16.to_be_bytes()).await;
+            while let Some((opcode, _)) = socket.hear(&mut connection).await {
+                assert!(matches!(opcode, TEXT | CLOSE));
+            }
+        }
+        assert!(socket.is_over, "by the end of the stream, not by a reset");
+        assert!(witness.text(&mut witnessing).await.contains("\"leave\""));
+        assert_eq!(connection.reset(stream).await, NO_ERROR);
+    }
 }
 
 #[tokio::test]

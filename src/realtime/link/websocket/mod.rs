@@ -54,6 +54,8 @@ pub struct WebSocket<S> {
     /// A pong waits to be written; another ping replaces `pong` meanwhile, so that at most two wait.
     has_pong: bool,
     is_shut: bool,
+    /// It is a stream of HTTP/2, which is over when our side has ended.
+    is_h2_stream: bool,
     pong: Option<Box<Bytes>>,
     traffic: Traffic,
 }
@@ -82,9 +84,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> WebSocket<S> {
             owes: false,
             has_pong: false,
             is_shut: false,
+            is_h2_stream: false,
             pong: None,
             traffic: Traffic { bytes_in: first.len() as u64, ..Traffic::default() },
         }
+    }
+
+    /// The same where `stream` is one of HTTP/2 (RFC 8441).
+    #[must_use]
+    pub fn on_h2_stream(self) -> WebSocket<S> {
+        WebSocket { is_h2_stream: true, ..self }
     }
 
     /// The next frame out of what was read before, or of one more read.
@@ -281,6 +290,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for WebSocket<S> {
         if !self.is_shut {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             self.is_shut = true;
+        }
+        // Not so a stream: its reset comes behind all that was sent (RFC 9113 section 8.1), and browsers leave their half
+        // open for ever.
+        if self.is_h2_stream {
+            self.heard = Heard::Gone;
         }
         // A connection that is closed while bytes wait to be read is reset, and a reset may overtake our close frame.
         while self.heard != Heard::Gone {

@@ -19,6 +19,6 @@ pub fn open(upgraded: Upgraded, agreed: Option<&Agreed>, config: &Config) -> Box
             let early = [parts.read_buf, rest].concat();
             Box::new(WebSocket::new(stream, &early, agreed, config))
         }
-        Err(upgraded) => Box::new(WebSocket::new(TokioIo::new(upgraded), &[], agreed, config)),
+        Err(upgraded) => Box::new(WebSocket::new(TokioIo::new(upgraded), &[], agreed, config).on_h2_stream()),
     }
 }
