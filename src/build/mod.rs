@@ -100,6 +100,15 @@ impl Build {
         format!("{}-{}", made.unwrap_or_default().as_millis(), self.name)
     }
 
+    /// When its last file was written.
+    pub fn written(&self) -> Option<SystemTime> {
+        let time = |stamp: &Stamp| {
+            let since = Duration::new(u64::try_from(stamp.seconds).ok()?, u32::try_from(stamp.nanoseconds).ok()?);
+            Some(SystemTime::UNIX_EPOCH + since)
+        };
+        self.stamps.iter().flatten().filter_map(time).max()
+    }
+
     /// Whether it is the one that is there now. Blocks.
     pub fn is_there(&self) -> bool {
         Build::read(&self.dist).as_ref() == Some(self)

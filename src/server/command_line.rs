@@ -15,6 +15,7 @@ use super::defaults;
 use super::source::{DEFAULT_FILE, Source};
 use crate::config::Config;
 use crate::telemetry::log;
+use crate::upstream::BuildPolicy;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -66,6 +67,12 @@ struct Serve {
     /// The config file [default: proxy.toml in DIR, else the one here, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Build the project, also where its build is newer than its sources
+    #[arg(long)]
+    build: bool,
+    /// Neither install nor build: that was done elsewhere
+    #[arg(long, conflicts_with = "build")]
+    no_build: bool,
 }
 
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
@@ -126,7 +133,12 @@ fn print_config(diff: Option<&Path>) -> Result<ExitCode, String> {
 
 /// Until the log is there, what is wrong is an `Err` to be printed; from then on it is said in the log.
 fn serve(serve: Serve) -> Result<ExitCode, String> {
-    let mut source = Source::new(serve.config, serve.dir);
+    let build = match (serve.build, serve.no_build) {
+        (true, _) => Some(BuildPolicy::Always),
+        (_, true) => Some(BuildPolicy::Never),
+        _ => None,
+    };
+    let mut source = Source::new(serve.config, serve.dir).with_build(build);
     let config = source.load().map_err(|error| error.to_string())?;
     source.hold();
     log::start(&config.log)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
+use crate::upstream::BuildPolicy;
 
 /// Read when no other file is named.
 pub const DEFAULT_FILE: &str = "proxy.toml";
@@ -19,11 +20,18 @@ pub struct Source {
     /// The text of the config that holds, and of the one that was read last.
     held: String,
     read: String,
+    /// `--build`, `--no-build`.
+    build: Option<BuildPolicy>,
 }
 
 impl Source {
     pub fn new(file: Option<PathBuf>, dir: Option<PathBuf>) -> Source {
-        Source { file, dir, held: String::new(), read: String::new() }
+        Source { file, dir, build: None, held: String::new(), read: String::new() }
+    }
+
+    /// Whether the app is built at the start, whatever `[app]` says.
+    pub fn with_build(self, build: Option<BuildPolicy>) -> Source {
+        Source { build, ..self }
     }
 
     /// Reads the config as it is now. It holds once [`Source::hold`] was called.
@@ -52,6 +60,9 @@ impl Source {
             config.app.url = None;
             config.app.off = false;
             config.app.dir = Some(dir.clone());
+        }
+        if let Some(build) = self.build {
+            config.app.build = build;
         }
         Ok(config)
     }

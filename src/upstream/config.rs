@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::address::Address;
 use crate::http::path::misspelt;
-use crate::settings::{Expected, Section, Setting};
+use crate::settings::{Expected, Section, Setting, keywords};
 
 /// The section `[app]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Config {
     pub dir: Option<PathBuf>,
     /// The project is being worked on: `next dev` instead of a build, and its hot reloading let through. Default false.
     pub dev: bool,
+    /// When a start installs and builds. Default `auto`.
+    pub build: BuildPolicy,
     /// Where `next build` puts its work, within `dir`: the project's `distDir`. Default `.next`.
     pub dist: PathBuf,
     /// The Node.js that runs it. Default `node`, found by `PATH`.
@@ -66,6 +68,19 @@ pub struct Config {
     pub tunnel_limit: usize,
 }
 
+/// When a start installs the packages of the project and builds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildPolicy {
+    /// Where what is there is missing or older than what goes into it.
+    Auto,
+    /// The build always, the packages as in `Auto`.
+    Always,
+    /// Never: it was done elsewhere.
+    Never,
+}
+
+keywords!(BuildPolicy { "auto" => Auto, "always" => Always, "never" => Never });
+
 /// Where the app is, if there is one.
 enum HealthAddress {
     At(Address),
@@ -89,6 +104,7 @@ impl Default for Config {
             off: false,
             dir: None,
             dev: false,
+            build: BuildPolicy::Auto,
             dist: ".next".into(),
             node: "node".into(),
             env: BTreeMap::new(),
@@ -131,6 +147,9 @@ impl Config {
         if self.dev != started.dev && self.is_supervised() {
             keys.push("app.dev");
         }
+        if self.build != started.build && self.is_supervised() {
+            keys.push("app.build");
+        }
         keys
     }
 
@@ -157,6 +176,7 @@ impl Config {
             off,
             dir,
             dev: section.value("dev", default.dev),
+            build: section.value("build", default.build),
             dist: section.value("dist", default.dist),
             node: section.value("node", default.node),
             env: section.value("env", default.env),

@@ -29,7 +29,7 @@ use http::StatusCode;
 use tokio::sync::oneshot;
 
 pub use address::Address;
-pub use config::Config;
+pub use config::{BuildPolicy, Config};
 pub use rewrite::{CALLBACK, FromTheDoor};
 
 use crate::build::Home;

@@ -88,6 +88,7 @@ fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
             let secret = "secret = \"a secret of at least thirty-two bytes\"";
             Some(format!("[realtime.tokens]\nrequired = true\n{secret}"))
         }
+        "app.build" => Some("[app]\ndir = \"somewhere\"\nbuild = \"never\"".to_owned()),
         "app.dev" => Some("[app]\ndir = \"somewhere\"\ndev = true".to_owned()),
         _ => None,
     };

@@ -2,11 +2,13 @@
 
 mod child;
 mod guard;
+mod installed;
 mod launch;
 mod listener;
 mod output;
 mod prepare;
 mod project;
+mod sources;
 mod supervisor;
 
 pub use supervisor::Supervisor;

@@ -8,21 +8,16 @@ use tokio::process::Command;
 use tracing::{info, warn};
 
 use super::child::Program;
-use super::project::{Next, Project, Version};
-use crate::upstream::{Config, StartError};
+use super::installed;
+use super::project::{Next, PACKAGE_MANAGERS, Project, Version};
+use super::sources::{self, SourceRecord};
+use crate::upstream::{BuildPolicy, Config, StartError};
 
 /// What Next.js 16 runs on.
 const NODE_FLOOR: Version = Version::new(20, 9, 0);
 
-/// Lock file → the program that reads it, and how it installs exactly what the lock says.
-const PACKAGE_MANAGERS: &[(&str, &str, &[&str])] = &[
-    ("package-lock.json", "npm", &["ci"]),
-    ("npm-shrinkwrap.json", "npm", &["ci"]),
-    ("pnpm-lock.yaml", "pnpm", &["install", "--frozen-lockfile"]),
-    ("yarn.lock", "yarn", &["install", "--frozen-lockfile"]),
-    ("bun.lock", "bun", &["install", "--frozen-lockfile"]),
-    ("bun.lockb", "bun", &["install", "--frozen-lockfile"]),
-];
+/// By whom a build is forbidden.
+const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 
 /// Without a lock.
 const NPM_INSTALL: (&str, &[&str]) = ("npm", &["install"]);
@@ -34,9 +29,14 @@ const NPM_INSTALL: (&str, &[&str]) = ("npm", &["install"]);
 pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartError> {
     let directory = project.directory.display();
     check_node(config).await?;
-    let next = match project.next() {
-        Some(next) => next,
-        None => {
+    let next = match (project.next(), blocking(project, config, |project, _| installed::outdated(project)).await) {
+        (Some(next), None) => next,
+        (Some(next), Some(why)) if !may_change(project, config, &why) => next,
+        (None, _) if config.build == BuildPolicy::Never => {
+            return Err(StartError(format!("next is not installed in {directory}, and {FORBIDDEN}")));
+        }
+        (_, why) => {
+            info!("installing: {}", why.as_deref().unwrap_or("the packages are not there yet"));
             install(project, config).await?;
             let left = || StartError(format!("the packages are installed, but next is not among them in {directory}"));
             project.next().ok_or_else(left)?
@@ -46,21 +46,69 @@ pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartEr
         warn!("{warning}");
     }
     if !config.dev
-        && let Err(why) = project.build()
+        && let Some(why) = reason_to_build(project, config).await?
     {
-        info!("{why}: it is built now");
-        // Next.js names a build before its pages are made: one that fails or is broken off must not pass for whole.
-        let mut unfinished = Unfinished(Some(project));
-        build(project, &next, config).await?;
-        unfinished.0 = None;
-        if let Err(why) = project.build() {
-            let dist = config.dist.display();
-            let what =
-                format!("the build of {directory} left no whole {dist}: is its distDir another than app.dist? ({why})");
-            return Err(StartError(what));
-        }
+        info!("building: {why}");
+        build_whole(project, &next, config).await?;
     }
     Ok(next)
+}
+
+/// Why there is to be another build; `None` where the one that is there will do.
+async fn reason_to_build(project: &Project, config: &Config) -> Result<Option<String>, StartError> {
+    if let Err(why) = project.build() {
+        return match config.build {
+            BuildPolicy::Never => Err(StartError(format!("{why}; {FORBIDDEN}"))),
+            _ => Ok(Some(why.to_string())),
+        };
+    }
+    if config.build == BuildPolicy::Always {
+        return Ok(Some("it was asked for".to_owned()));
+    }
+    let why = blocking(project, config, sources::stale).await;
+    Ok(why.filter(|why| may_change(project, config, why)))
+}
+
+/// Whether something may be done about `why` what is there is of yesterday; where not, it is said that it is used.
+fn may_change(project: &Project, config: &Config, why: &str) -> bool {
+    if config.build == BuildPolicy::Never {
+        info!("used as it is: {why} ({FORBIDDEN})");
+        return false;
+    }
+    let writable = |folder: &Path| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    let is_ours = writable(&project.directory) && (!project.dist.exists() || writable(&project.dist));
+    if !is_ours {
+        warn!("used as it is: {why}, but {} may not be written to", project.directory.display());
+    }
+    is_ours
+}
+
+/// Looks through many files, elsewhere.
+async fn blocking(project: &Project, config: &Config, look: fn(&Project, &Config) -> Option<String>) -> Option<String> {
+    let (project, config) = (project.clone(), config.clone());
+    tokio::task::spawn_blocking(move || look(&project, &config)).await.unwrap_or_default()
+}
+
+/// Builds, and notes what the build was made of.
+async fn build_whole(project: &Project, next: &Next, config: &Config) -> Result<(), StartError> {
+    let (of, with) = (project.clone(), config.clone());
+    let record = tokio::task::spawn_blocking(move || SourceRecord::before(&of, &with)).await.unwrap_or_default();
+    // Next.js names a build before its pages are made: one that fails or is broken off must not pass for whole.
+    let mut unfinished = Unfinished(Some(project));
+    build(project, next, config).await?;
+    unfinished.0 = None;
+    if let Err(why) = project.build() {
+        let (directory, dist) = (project.directory.display(), config.dist.display());
+        let what =
+            format!("the build of {directory} left no whole {dist}: is its distDir another than app.dist? ({why})");
+        return Err(StartError(what));
+    }
+    let (of, with) = (project.clone(), config.clone());
+    let kept = tokio::task::spawn_blocking(move || record.keep(&of, &with)).await;
+    if let Ok(Err(error)) = kept {
+        warn!(%error, "cannot note what the build was made of: at the next start only times are compared");
+    }
+    Ok(())
 }
 
 /// A build under way. Dropped, it is none.
@@ -94,11 +142,14 @@ async fn install(project: &Project, config: &Config) -> Result<(), StartError> {
     let (program, arguments) = package_manager(project);
     let mut install = program_of(project, config, "install", Path::new(program));
     install.arguments = arguments.iter().map(OsString::from).collect();
-    run(&install).await
+    run(&install).await?;
+    // Not there with Plug'n'Play, which has a mark of its own.
+    let _ = installed::keep(project);
+    Ok(())
 }
 
 fn package_manager(project: &Project) -> (&'static str, &'static [&'static str]) {
-    let known = PACKAGE_MANAGERS.iter().find(|(lock, ..)| project.has(lock));
+    let known = PACKAGE_MANAGERS.iter().find(|(lock, ..)| project.find(lock).is_some());
     known.map_or(NPM_INSTALL, |(_, program, arguments)| (program, arguments))
 }
 

@@ -10,6 +10,16 @@ use crate::upstream::StartError;
 /// The newest known-good releases of the lines that are maintained (November 2026).
 const KNOWN_GOOD: &[(u64, Version)] = &[(15, Version(15, 5, 29)), (16, Version(16, 4, 5))];
 
+/// Lock file → the program that reads it, and how it installs exactly what the lock says.
+pub const PACKAGE_MANAGERS: &[(&str, &str, &[&str])] = &[
+    ("package-lock.json", "npm", &["ci"]),
+    ("npm-shrinkwrap.json", "npm", &["ci"]),
+    ("pnpm-lock.yaml", "pnpm", &["install", "--frozen-lockfile"]),
+    ("yarn.lock", "yarn", &["install", "--frozen-lockfile"]),
+    ("bun.lock", "bun", &["install", "--frozen-lockfile"]),
+    ("bun.lockb", "bun", &["install", "--frozen-lockfile"]),
+];
+
 /// For who meant another kind of app.
 const OTHER_SERVER_HINT: &str = "to put Doorway in front of another server, start that and name it as [app] url";
 
@@ -114,11 +124,26 @@ impl Project {
         self.package["scripts"][name].as_str()
     }
 
-    /// True when `file` lies in this folder, or at the root of the workspace that it belongs to.
-    pub fn has(&self, file: &str) -> bool {
+    /// Its `package.json`.
+    pub fn package(&self) -> &Value {
+        &self.package
+    }
+
+    /// This folder, and the roots of the workspaces that it belongs to.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
         let mut folders = self.directory.ancestors();
         let own = folders.next().into_iter();
-        own.chain(folders.filter(|folder| is_workspace(folder))).any(|folder| folder.join(file).is_file())
+        own.chain(folders.filter(|folder| is_workspace(folder)))
+    }
+
+    /// Where `file` lies, here or at the root of the workspace.
+    pub fn find(&self, file: &str) -> Option<PathBuf> {
+        self.roots().map(|folder| folder.join(file)).find(|file| file.is_file())
+    }
+
+    /// What says exactly which packages are to be installed.
+    pub fn lock_file(&self) -> Option<PathBuf> {
+        PACKAGE_MANAGERS.iter().find_map(|(lock, ..)| self.find(lock))
     }
 
     /// The `server.js` of a build with `output: "standalone"`.

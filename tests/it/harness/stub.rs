@@ -70,6 +70,7 @@ impl Stub {
         let project = Stub { folder: tempfile::tempdir().expect("a temporary folder") };
         project.write("package.json", r#"{ "dependencies": { "next": "16.4.6" } }"#);
         project.write("source", "first");
+        project.write(".gitignore", "npm-was-called\ntools\n");
         install(&project.path().join("node_modules"), "16.4.6");
         let tools = project.path().join("tools");
         install(&tools.join("node_modules"), "16.4.6");

@@ -5,6 +5,8 @@
 //! - `away`: while the app is away requests wait, bounded in number and time; the door says truthfully whether it
 //!   answers.
 //! - `interim`: what the app says before its answer (1xx) reaches clients of HTTP/1.1 at once, and disturbs no others.
+//! - `fresh`: a start builds what is older than its sources and installs what is older than its manifest, says why, and
+//!   does neither where that changes nothing.
 //! - `next`: a stock Next.js app works behind the door as `doorway DIR` starts it.
 //! - `pages`: a Next.js app of the Pages Router, with base path, locales and a `proxy.js`, works behind the door,
 //!   and its route for callbacks is the door's alone.
@@ -22,6 +24,7 @@
 mod answers;
 mod away;
 mod interim;
+mod fresh;
 mod next;
 mod pages;
 mod pool;
