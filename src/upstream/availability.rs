@@ -198,3 +198,35 @@ impl WaitDeadline {
         self.0.is_none_or(|deadline| Instant::now() < deadline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Registry;
+
+    /// An app that comes up and dies again and again keeps nobody for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_once_however_often_it_returns() {
+        let wait_timeout = Duration::from_secs(10);
+        let config = Config { wait_timeout, ..Config::default() };
+        let metrics = Metrics::new(&mut Registry::default());
+        let availability = Arc::new(Availability::new(Live::new(config.clone()), metrics.clone()));
+        let address = Address::Tcp { host: "127.0.0.1".into(), port: 9 };
+        let pool = Pool::new(address, Arc::new(config), metrics);
+        let (mut deadline, began, mut found) = (WaitDeadline::default(), Instant::now(), 0);
+        let holder = Holder::of([192, 0, 2, 1].into());
+        let failure = loop {
+            let (coming, comes) = (Arc::clone(&availability), Arc::clone(&pool));
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                coming.promote(&comes);
+            });
+            match availability.acquire(&mut deadline, holder).await {
+                Ok(pool) => found += usize::from(availability.mark_down(&pool, &"it gave no connection")),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!((found, failure.status), (3, StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(began.elapsed(), wait_timeout);
+    }
+}

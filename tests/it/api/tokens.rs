@@ -120,6 +120,24 @@ async fn times_of_a_token_are_numbers_of_any_form() {
 }
 
 #[tokio::test]
+async fn a_token_that_does_not_say_who_made_it_is_refused_where_that_counts() {
+    let door = start("issuer = \"us\"\naudience = \"door\"");
+    let both = json!({ "iss": "us", "aud": "door" });
+    enter(&door, "/api/ws", &token(60, both.clone())).await;
+    for key in ["iss", "aud"] {
+        for wrong in [Value::Null, json!("others"), json!(["others"]), json!("")] {
+            let mut claims = both.clone();
+            claims[key] = wrong.clone();
+            if wrong.is_null() {
+                claims.as_object_mut().unwrap().remove(key);
+            }
+            let path = format!("/api/ws?token={}", token(60, claims));
+            assert_eq!(refused(&door, &path, &[]).await, 401, "{key} {wrong}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_not_needed_where_it_is_not_required() {
     let door = start("");
     let mut anybody = connect(&door, "/api/ws/lobby").await;

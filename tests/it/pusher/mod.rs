@@ -3,6 +3,7 @@
 pub mod app;
 mod fallback_bytes;
 mod members;
+mod origins;
 mod rest_bytes;
 mod socket_bytes;
 mod subscriptions;

@@ -126,6 +126,24 @@ async fn connections_are_limited_in_all_and_by_address() {
     assert_eq!((answer.status, answer.header("retry-after").is_empty()), (429, false));
 }
 
+/// Whoever is sent away is not sent back at the same moment as all others.
+#[tokio::test]
+async fn those_sent_away_are_told_different_times_to_come_back() {
+    let door = door().config("[realtime]\nmax_connections = 1\n").start();
+    let _only = connect(&door, "/api/ws").await;
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = connect_to(door.http(), "/api/ws", &[]).await
+        else {
+            panic!("let in")
+        };
+        assert_eq!(answer.status(), 503);
+        told.insert(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().expect("seconds"));
+    }
+    assert!(told.len() >= 3, "{told:?}");
+    assert!(told.first() >= Some(&1) && told.last() <= Some(&30), "{told:?}");
+}
+
 #[tokio::test]
 async fn many_connections_of_one_address_leave_places_for_another() {
     let trust = "[listen]\ntrusted_proxies = \"127.0.0.1\"\n";
