@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::budget::Budget;
-use super::frames::{Frame, Walk};
+use super::frames::{Frame, HEADERS, Walk};
 use crate::http::connection::Connected;
 use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
@@ -32,6 +32,9 @@ pub struct Metered {
     budget: Budget,
     /// The frame that came last.
     last: Option<Frame>,
+    /// The bytes of the head that comes, and how many the library takes for sure.
+    head: u64,
+    max_list: u64,
     timeout: Duration,
     /// Since when a head (or the very first frame) has been awaited.
     head_since: Option<Instant>,
@@ -40,7 +43,8 @@ pub struct Metered {
 }
 
 impl Metered {
-    pub fn new(stream: Stream, connected: &Arc<Connected>) -> Metered {
+    /// `max_list` is the longest head that the library shows to anybody.
+    pub fn new(stream: Stream, connected: &Arc<Connected>, max_list: u64) -> Metered {
         let config = &connected.settings.http;
         let now = Instant::now();
         Metered {
@@ -50,6 +54,8 @@ impl Metered {
             outgoing: Walk::of_server(),
             budget: Budget::new(config.h2_budget, now.into_std()),
             last: None,
+            head: 0,
+            max_list,
             timeout: config.head_timeout,
             head_since: Some(now),
             timer: LazyTimer::default(),
@@ -59,11 +65,20 @@ impl Metered {
 
     /// Looks at what was read; false when it is too much.
     fn meter(&mut self, bytes: &[u8]) -> bool {
-        let (budget, last) = (&mut self.budget, &mut self.last);
+        let (budget, last, head, max_list) = (&mut self.budget, &mut self.last, &mut self.head, self.max_list);
+        let client = self.connected.peer.address.ip();
         let now = std::time::Instant::now();
         let mut is_fine = true;
         self.incoming.pass(bytes, |frame| {
             is_fine &= budget.draw(frame, now).is_ok();
+            if frame.is_head() {
+                let before = if frame.kind == HEADERS { 0 } else { *head };
+                *head = before + u64::from(frame.length);
+                if before <= max_list && *head > max_list {
+                    // The library answers 431 by itself, or ends the connection: nobody else hears of it.
+                    info!(%client, protocol = "HTTP/2", "head far too large: it is refused without a page");
+                }
+            }
             *last = Some(frame);
         });
         let in_head = |frame: Frame| frame.leaves_head_open() || (frame.is_head() && !self.incoming.is_between());

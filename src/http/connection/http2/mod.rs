@@ -44,6 +44,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
     let window = |size: u64| u32::try_from(size).unwrap_or(i32::MAX as u32);
     let streams = Streams::new(config.write_timeout, drain.clone());
     let idle = config.idle_timeout;
+    // The size of a field in the list is 32 more than its bytes (RFC 9113 section 10.5.1).
+    let max_list = HEADS * (config.max_head.0 + 32 * config.max_headers as u64);
     let mut builder = hyper::server::conn::http2::Builder::new(streams.clone());
     builder
         .timer(TokioTimer::new())
@@ -52,13 +54,12 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .initial_stream_window_size(window(config.h2_stream_window.0))
         .initial_connection_window_size(window(config.h2_connection_window.0))
         .max_send_buf_size(SEND_BUFFER)
-        // The size of a field in the list is 32 more than its bytes (RFC 9113 section 10.5.1).
-        .max_header_list_size(window(HEADS * (config.max_head.0 + 32 * config.max_headers as u64)))
+        .max_header_list_size(window(max_list))
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(RESETS_FOR_ERRORS)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let io = TokioIo::new(Metered::new(stream, &connected));
+    let io = TokioIo::new(Metered::new(stream, &connected, max_list));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let open = streams.open();
     let is_busy = || open.load(Ordering::Relaxed) > 0;
