@@ -73,6 +73,9 @@ pub trait Resumable {
     /// while the client has done nothing else on this link.
     fn resume_key(&self, frame: &Frame) -> Option<u128>;
 
+    /// True if this machine still has the part of the session that a client on another link asks to resume with `frame`.
+    fn is_resumed_by(&self, frame: &Frame) -> bool;
+
     /// The link is lost, for the reason `label`. True if the client may resume: the session then goes on without a link,
     /// and drops what is sent, until the machine closes it.
     fn link_lost(&mut self, label: &'static str, now: Moment, step: &mut Step) -> bool;

@@ -169,6 +169,7 @@ impl Session {
         self.poll_return(now, context);
         self.keep_time(now, context);
         let over = self.talk(now, context);
+        self.poll_handed(now, context);
         self.note_pings();
         self.count();
         if over.is_pending() && self.close_timer.is_none() {
@@ -262,6 +263,10 @@ impl Session {
         } else {
             frame
         };
+        self.heed(frame, now);
+    }
+
+    fn heed(&mut self, frame: Frame, now: Moment) {
         let closed = if let Frame::Close(close) = &frame { Some(close.as_ref().map(|close| close.code)) } else { None };
         let mut step = Step { actions: SPARE.take() };
         let outcome = self.dialect.receive(frame, now, &mut step);

@@ -1,14 +1,16 @@
 //! Where conversations lie that may go on over another link: a client that lost its own shows the key and is let back.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::oneshot;
 
 use super::SessionRecord;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
@@ -95,6 +97,7 @@ impl ResumeRegistry {
             owned,
             away: None,
             pings: PingCount::default(),
+            handed: None,
             closing: None,
         }
     }
@@ -128,7 +131,7 @@ pub struct ResumeSlot {
 enum Handed {
     Waits,
     /// At most one: a second takes its place, as the latest link is the client's.
-    Over(Box<Resumption>),
+    Over(HandOver),
     Closed,
 }
 
@@ -140,6 +143,38 @@ impl std::fmt::Debug for Handed {
             Handed::Closed => "Closed",
         })
     }
+}
+
+/// A client on its way to the session that it asks for. Dropped before it is taken, it goes back to the one it is from.
+pub struct HandOver(Option<(Box<Resumption>, oneshot::Sender<Box<Resumption>>)>);
+
+impl HandOver {
+    /// What it asks with.
+    pub fn frame(&self) -> Option<&Frame> {
+        self.0.as_ref().map(|(back, _)| &back.frame)
+    }
+
+    /// It does not go back any more.
+    pub fn take(mut self) -> Option<Box<Resumption>> {
+        self.0.take().map(|(back, _)| back)
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        if let Some((back, home)) = self.0.take() {
+            // Its session may have ended meanwhile; then so does its link.
+            let _ = home.send(back);
+        }
+    }
+}
+
+/// What came of a hand-over.
+pub enum HandedOver {
+    /// The other session has the client.
+    Taken,
+    /// It has nothing for it.
+    Back(Box<Resumption>),
 }
 
 /// A client that comes back: its new link, and what is known of it.
@@ -157,20 +192,22 @@ impl ResumeSlot {
         self.connection
     }
 
-    /// Hands the new link to the session of this slot.
-    ///
-    /// # Errors
-    /// The link itself, if that session is over.
-    pub fn hand_over(&self, back: Box<Resumption>) -> Result<(), Box<Resumption>> {
+    /// Hands the new link to the session of this slot, which takes it or gives it back.
+    pub fn hand_over(&self, back: Box<Resumption>) -> oneshot::Receiver<Box<Resumption>> {
+        let (home, outcome) = oneshot::channel();
+        let over = HandOver(Some((back, home)));
         let mut handed = self.handed.lock();
         if matches!(*handed, Handed::Closed) {
-            return Err(back);
+            return outcome;
         }
-        *handed = Handed::Over(back);
+        let before = std::mem::replace(&mut *handed, Handed::Over(over));
         drop(handed);
+        if let Handed::Over(before) = before {
+            drop(before.take());
+        }
         self.is_handed.store(true, Ordering::Release);
         self.waker.wake();
-        Ok(())
+        outcome
     }
 }
 
@@ -184,6 +221,8 @@ pub struct ResumeHandle {
     /// Its place among those that are away.
     away: Option<u64>,
     pub pings: PingCount,
+    /// Its client was given to another session, which has not answered yet.
+    handed: Option<oneshot::Receiver<Box<Resumption>>>,
     /// The lost link, while it says its last words.
     pub closing: Option<super::ending::LastWords>,
 }
@@ -193,6 +232,19 @@ impl ResumeHandle {
     pub fn find(&self, key: u128) -> Option<Arc<ResumeSlot>> {
         let slot = self.registry.places.lock().get(&key).map(Arc::clone)?;
         (slot.place == self.slot.place && !Arc::ptr_eq(&slot, &self.slot)).then_some(slot)
+    }
+
+    /// Gives its client to the session of `slot`; [`ResumeHandle::poll_handed`] says what came of it.
+    pub fn hand_over(&mut self, slot: &ResumeSlot, back: Box<Resumption>) {
+        self.handed = Some(slot.hand_over(back));
+    }
+
+    /// What came of a hand-over, once it is known.
+    pub fn poll_handed(&mut self, context: &mut Context<'_>) -> Poll<HandedOver> {
+        let Some(handed) = &mut self.handed else { return Poll::Pending };
+        let outcome = ready!(Pin::new(handed).poll(context));
+        self.handed = None;
+        Poll::Ready(outcome.map_or(HandedOver::Taken, HandedOver::Back))
     }
 
     /// Its client has no link from now on. With too many of those, the oldest is forgotten; with
@@ -262,7 +314,7 @@ impl ResumeHandle {
     }
 
     /// The link handed over, if there is one; otherwise the session is woken when there is.
-    pub fn poll(&self, context: &Context<'_>) -> Option<Box<Resumption>> {
+    pub fn poll(&self, context: &Context<'_>) -> Option<HandOver> {
         self.slot.waker.register(context.waker());
         if !self.slot.is_handed.swap(false, Ordering::Acquire) {
             return None;

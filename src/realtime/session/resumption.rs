@@ -1,13 +1,13 @@
 //! A session whose link is lost goes on without one, and over the next one that its client brings.
 
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::ending::LastWords;
 use super::link_state::LinkState;
-use super::resume::{ResumeHandle, Resumption};
-use super::{Session, SessionEnd};
-use crate::realtime::dialect::Step;
+use super::resume::{HandedOver, ResumeHandle, Resumption};
+use super::{FRAMES_PER_TURN, Session, SessionEnd};
+use crate::realtime::dialect::{Resumable, Step};
 use crate::realtime::entrance::authorizer::ConnectionInfo;
 use crate::realtime::vocabulary::{EncodedFrames, Frame, Moment};
 
@@ -46,8 +46,8 @@ impl Session {
         true
     }
 
-    /// Hands link and client to the session that this first frame asks for, if there is such a one and the client
-    /// has as good a right to it; else gives the frame back.
+    /// Gives link and client to the session that this first frame asks for, where there is such a one and the client
+    /// has as good a right to it; else gives the frame back. [`Session::poll_handed`] says whether it was taken.
     pub(super) fn hand_over(&mut self, frame: Frame) -> Option<Frame> {
         let key = self.dialect.resumable().and_then(|machine| machine.resume_key(&frame));
         let found = match (&self.resume, key) {
@@ -66,16 +66,26 @@ impl Session {
         };
         let rights = self.client.rights().cloned();
         let back = Resumption { link, record: self.record.take(), authorizer: self.authorizer.take(), rights, frame };
-        match slot.hand_over(Box::new(back)) {
-            Ok(()) => {
-                self.moved();
-                None
-            }
-            Err(back) => {
+        if let Some(resume) = &mut self.resume {
+            resume.hand_over(&slot, Box::new(back));
+        }
+        None
+    }
+
+    /// What came of a hand-over: this session ends, or has its client back and goes on.
+    pub(super) fn poll_handed(&mut self, now: Moment, context: &mut Context<'_>) {
+        let Some(resume) = &mut self.resume else { return };
+        let Poll::Ready(outcome) = resume.poll_handed(context) else { return };
+        context.waker().wake_by_ref();
+        match outcome {
+            HandedOver::Taken if self.close_timer.is_none() => self.moved(),
+            HandedOver::Back(back) if self.close_timer.is_none() => {
                 let Resumption { link, record, authorizer, frame, .. } = *back;
                 (self.link_state, self.record, self.authorizer) = (LinkState::Open(link), record, authorizer);
-                Some(frame)
+                self.heed(frame, now);
             }
+            // It ended meanwhile.
+            _ => {}
         }
     }
 
@@ -97,12 +107,15 @@ impl Session {
         if closed {
             resume.closing = None;
         }
-        let Some(back) = resume.poll(context) else {
+        let Some(over) = resume.poll(context) else {
             if resume.is_evicted() {
                 self.lost("others that lost their links later are kept in its place".to_owned(), now);
             }
             return;
         };
+        // What the client said on its old link it said before: that it leaves, for one.
+        let mut left = FRAMES_PER_TURN;
+        let _ = self.read(&mut left, now, context);
         // What waits was said to one that was away, and is kept or not as for such a one.
         while self.link_state.link().is_none() {
             self.unwritten = 0;
@@ -110,9 +123,12 @@ impl Session {
                 break;
             }
         }
-        if self.close_timer.is_some() {
+        let is_here = |machine: &mut dyn Resumable| over.frame().is_some_and(|frame| machine.is_resumed_by(frame));
+        if self.close_timer.is_some() || !self.dialect.resumable().is_some_and(is_here) {
+            // It goes back, and begins anew; whoever is here goes on.
             return;
         }
+        let Some(back) = over.take() else { return };
         let end =
             SessionEnd::Link { word: "transport close", detail: "the client came back by another link".to_owned() };
         if self.link_state.link().is_some() && !self.stays(&end, false, now) {

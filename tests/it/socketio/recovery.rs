@@ -296,6 +296,32 @@ async fn two_that_come_as_the_same_leave_one() {
     assert_eq!((heard, closed), (1, 1));
 }
 
+/// The stock client's `disconnect().connect()`, where something else keeps the old link open.
+#[tokio::test]
+async fn who_left_its_namespace_begins_anew_and_its_old_link_goes_on() {
+    let door = start("namespaces = [\"/\", \"/chat\"]");
+    for keeps_another in [false, true] {
+        let mut old = client(&door).await;
+        if keeps_another {
+            old.socket.say("40/chat,").await;
+            assert!(old.socket.hear().await.starts_with("40/chat,{"));
+        }
+        old.socket.say("41").await;
+        let Client { mut socket, sid, pid, .. } = old;
+        let back = arrive(connect(&door, SOCKET).await, &json!({ "pid": pid }).to_string()).await;
+        assert!(back.sid != sid && back.pid != pid, "nobody was away");
+        if keeps_another {
+            let body = json!({ "name": "e", "args": [7], "namespace": "/chat" });
+            assert_eq!(emit(&door, body).await.0, 200);
+            assert!(socket.hear().await.starts_with("42/chat,[\"e\",7"));
+        }
+        socket.say("40").await;
+        assert!(welcome(&socket.hear().await).0 != sid);
+        let lost = back.lose(&door).await;
+        lost.recovers(&door).await;
+    }
+}
+
 #[tokio::test]
 async fn whoever_asks_everyone_does_not_wait_for_one_that_is_away() {
     let door = start("");

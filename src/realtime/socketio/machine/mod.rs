@@ -218,6 +218,10 @@ impl Resumable for Machine {
         self.claimed(frame)
     }
 
+    fn is_resumed_by(&self, frame: &Frame) -> bool {
+        self.has_claimed(frame)
+    }
+
     fn link_lost(&mut self, label: &'static str, now: Moment, step: &mut Step) -> bool {
         self.lost(reason(label), now, step)
     }

@@ -19,7 +19,7 @@ use super::sid::Pid;
 use super::{msgpack, write};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
-    Command, DisconnectReason, EncodedFrames, Extras, Frame, LeaveKind, Moment, Payload, Ref,
+    Command, DisconnectReason, EncodedFrames, Extras, Frame, LeaveKind, Moment, Payload, Ref, Text,
 };
 use crate::shares::{Holder, Owners};
 use crate::telemetry::Registry;
@@ -112,21 +112,36 @@ impl Machine {
     /// See [`crate::realtime::dialect::Dialect::claim`].
     pub(super) fn claimed(&self, frame: &Frame) -> Option<u128> {
         let replay = self.replay.as_ref().filter(|_| self.namespaces.is_empty() && self.assembly.is_none())?;
-        let body = match frame {
+        self.claim(frame).map(|(_, pid)| pid.key).filter(|key| *key != replay.key)
+    }
+
+    /// The namespace that a client asks for with this frame, and as whom of an earlier connection.
+    fn claim(&self, frame: &Frame) -> Option<(Text, Pid)> {
+        let (scope, body) = match frame {
             Frame::Text(text) => {
                 let packet = Packet::read(&text.slice(1..text.len())?, 0).ok()?;
-                (packet.kind == PacketKind::Connect).then_some(packet.body)?
+                (packet.kind == PacketKind::Connect).then_some((packet.scope, packet.body))?
             }
             Frame::Binary(bytes) => {
                 let packet = msgpack::read(bytes, self.shared.config.max_nesting + 1, 0).ok()?;
-                (packet.kind == write::CONNECT).then_some(packet.data)??
+                (packet.kind == write::CONNECT).then_some((packet.scope, packet.data?))?
             }
             _ => return None,
         };
         if super::packet::is_deeper(&body, self.shared.config.max_nesting) {
             return None;
         }
-        Claim::read(&body).pid().map(|pid| pid.key).filter(|key| *key != replay.key)
+        Claim::read(&body).pid().map(|pid| (scope, pid))
+    }
+
+    /// See [`crate::realtime::dialect::Resumable::is_resumed_by`]. Who has left its namespace has nothing there to come
+    /// back to, whatever else goes on over its connection.
+    pub(super) fn has_claimed(&self, frame: &Frame) -> bool {
+        let Some((scope, pid)) = self.claim(frame) else { return false };
+        let is_it = |namespace: &Namespace| {
+            *namespace.scope == *scope && namespace.cursor.as_ref().is_some_and(|cursor| cursor.number == pid.number)
+        };
+        self.replay.as_ref().is_some_and(|replay| replay.key == pid.key) && self.namespaces.iter().any(is_it)
     }
 
     /// A client of a namespace that is away has come back, or another one in its place.
