@@ -8,7 +8,7 @@ mod pattern;
 mod report;
 mod value;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 pub use live::Live;
 pub use pattern::Pattern;
 pub use report::Problems;
-pub use value::{Expected, Setting, Size, keywords};
+pub use value::{Expected, Setting, Size, keyword, keywords, nearest};
 
 /// A thing wrong with the file: where (bytes), what, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub struct Problem {
 #[derive(Default)]
 struct KeyLedger {
     problems: RefCell<Vec<Problem>>,
+    /// Where a value was of the wrong kind, and the default stands in for it.
+    wrong: RefCell<Vec<Range<usize>>>,
+    /// The text is not TOML: what is missing may stand on a line that could not be read.
+    is_broken: Cell<bool>,
     keys: RefCell<Vec<String>>,
 }
 
@@ -43,6 +47,16 @@ pub fn read<T>(name: &str, source: &str, read: impl FnOnce(&Section) -> T) -> Re
     if problems.is_empty() { Ok(result) } else { Err(Problems::new(name, source, problems)) }
 }
 
+fn line_of(source: &str, at: usize) -> usize {
+    source.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// What to do where a line has the quotes of a text for people.
+fn quotes(source: &str, line: usize) -> Option<String> {
+    let found = source.lines().nth(line)?.chars().find(|c| "“”„‟‘’‚«»".contains(*c))?;
+    Some(format!("quotes are straight in TOML: \" or ' in place of {found}"))
+}
+
 /// Every key that `read` asks for, as `section.key`; arrays of tables as `section[].key`.
 pub fn keys<T>(source: &str, read: impl FnOnce(&Section) -> T) -> Vec<String> {
     read_all(source, read).2
@@ -51,17 +65,31 @@ pub fn keys<T>(source: &str, read: impl FnOnce(&Section) -> T) -> Vec<String> {
 fn read_all<T>(source: &str, read: impl FnOnce(&Section) -> T) -> (T, Vec<Problem>, Vec<String>) {
     let (root, errors) = DeTable::parse_recoverable(source);
     let ledger = KeyLedger::default();
+    let mut broken: Vec<usize> = Vec::new();
     for error in errors {
-        ledger.problems.borrow_mut().push(Problem {
-            place: error.span().unwrap_or(0..0),
-            what: format!("not TOML: {}", error.message()),
-            help: None,
-        });
+        let place = error.span().unwrap_or(0..0);
+        let line = line_of(source, place.start);
+        // One mistake, one problem: what follows it on its line is read wrongly.
+        if broken.contains(&line) {
+            continue;
+        }
+        broken.push(line);
+        let (what, help) = (format!("not TOML: {}", error.message()), quotes(source, line));
+        ledger.problems.borrow_mut().push(Problem { place, what, help });
     }
+    let syntax = ledger.problems.borrow().len();
+    ledger.is_broken.set(syntax > 0);
     let section = Section::new(String::new(), Some(root.get_ref()), root.span(), &ledger);
     let result = read(&section);
     drop(section);
     let mut problems = ledger.problems.into_inner();
+    if syntax > 0 {
+        let mut at = 0;
+        problems.retain(|problem| {
+            at += 1;
+            at <= syntax || !broken.contains(&line_of(source, problem.place.start))
+        });
+    }
     problems.sort_by_key(|problem| problem.place.start);
     problems.dedup();
     (result, problems, ledger.keys.into_inner())
@@ -98,6 +126,7 @@ impl<'a> Section<'a> {
             Ok(value) => Some(value),
             Err(Expected(what)) => {
                 self.note(found.span(), format!("{} must be {what}", self.name(key)), None);
+                self.ledger.wrong.borrow_mut().push(found.span());
                 None
             }
         }
@@ -149,7 +178,12 @@ impl<'a> Section<'a> {
 
     /// Notes a problem with the value of `key` (or with the section, where the key is absent).
     pub fn problem(&self, key: &'static str, what: impl Into<String>, help: Option<&str>) {
-        self.note(self.place_of(key), what.into(), help.map(str::to_owned));
+        let place = self.place_of(key);
+        // One mistake, one problem: what is wrong with the default is nobody's.
+        let is_unread = self.ledger.is_broken.get() && !self.has(key);
+        if !is_unread && !self.ledger.wrong.borrow().contains(&place) {
+            self.note(place, what.into(), help.map(str::to_owned));
+        }
     }
 
     /// True when the file itself gives `key`.
@@ -185,13 +219,8 @@ impl Drop for Section<'_> {
             if asked.contains(&name) {
                 continue;
             }
-            let nearest = asked
-                .iter()
-                .map(|known| (strsim::damerau_levenshtein(known, name), *known))
-                .min()
-                .filter(|(distance, known)| *distance <= 1 + known.len() / 3);
-            let help = match nearest {
-                Some((_, known)) => format!("did you mean `{known}`?"),
+            let help = match nearest(name, &asked) {
+                Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", asked.join(", ")),
             };
             self.note(key.span(), format!("unknown key `{}`", self.name(name)), Some(help));

@@ -163,6 +163,20 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
+/// The word of `known` that somebody who wrote `word` may have meant.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase();
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(known, &word), *known)).min()?;
+    (near.0 <= 1 + near.1.len() / 3).then_some(near.1)
+}
+
+/// Which words there are, and which of them may have been meant.
+pub fn keyword(said: Option<&str>, known: &[&str]) -> Expected {
+    let all = known.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
+    let near = said.and_then(|said| nearest(said, known)).map(|near| format!(" (did you mean {near:?}?)"));
+    Expected(format!("one of: {all}{}", near.unwrap_or_default()).into())
+}
+
 /// Makes an enum a [`Setting`]: `keywords!(Broadcast { "all" => All, "off" => Off });`
 #[doc(hidden)]
 #[macro_export]
@@ -172,9 +186,7 @@ macro_rules! keywords {
             fn parse(value: &toml::de::DeValue) -> Result<Self, $crate::settings::Expected> {
                 match value.as_str() {
                     $(Some($word) => Ok($kind::$variant),)+
-                    _ => Err($crate::settings::Expected(
-                        concat!("one of: ", $("\"", $word, "\" "),+).trim_end().into(),
-                    )),
+                    other => Err($crate::settings::keyword(other, &[$($word),+])),
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::filter::Targets;
 
-use crate::settings::{Section, keywords};
+use crate::settings::{Section, keywords, nearest};
 
 /// The section `[log]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +51,37 @@ impl Config {
     }
 }
 
-/// Reads a level or directives.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+/// Whose lines there are: `app` is what the app itself writes; the others are parts of Doorway, and crates below it.
+const PARTS: [&str; 10] = ["access", "app", "panic", "log", "doorway", "h2", "hyper", "hyper_util", "tokio", "tower"];
+
+/// Reads a level or directives. A word alone that is no level would name a part, and mute all others: it is refused.
 pub(super) fn parse(text: &str) -> Result<Targets, String> {
+    for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let (part, level) = match directive.split_once('=') {
+            Some((part, level)) => (Some(part.trim()), level.trim()),
+            None => (None, directive),
+        };
+        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        if !is_level && !(part.is_none() && is_part(level)) {
+            return Err(unknown(level, "level", &LEVELS));
+        }
+        // Any crate may have lines; a word that is nearly a part is one mistyped.
+        if let Some(part) = part.filter(|part| !is_part(part) && nearest(part, &PARTS).is_some()) {
+            return Err(unknown(part, "part of the log", &PARTS));
+        }
+    }
     text.parse().map_err(|error| format!("{error}"))
+}
+
+fn is_part(word: &str) -> bool {
+    PARTS.iter().any(|known| word == *known || word.strip_prefix(known).is_some_and(|rest| rest.starts_with("::")))
+}
+
+fn unknown(word: &str, kind: &str, known: &[&str]) -> String {
+    let longer = known.iter().find(|known| word.to_ascii_lowercase().starts_with(**known)).copied();
+    match longer.or_else(|| nearest(word, known)) {
+        Some(near) => format!("{word:?} is no {kind}: did you mean {near:?}?"),
+        None => format!("{word:?} is no {kind}: there are {}", known.join(", ")),
+    }
 }

@@ -9,6 +9,11 @@ use std::time::Instant;
 pub struct LogThrottle(AtomicU64);
 
 impl LogThrottle {
+    /// One that has said nothing yet.
+    pub const fn new() -> LogThrottle {
+        LogThrottle(AtomicU64::new(0))
+    }
+
     /// True for one asker a minute.
     pub fn may(&self) -> bool {
         static BEGINNING: OnceLock<Instant> = OnceLock::new();

@@ -239,3 +239,30 @@ fn a_log_that_is_closed_stops_nothing() {
     door.signal("TERM");
     assert_eq!(door.ended(), Some(0));
 }
+
+/// A wrong word alone would name a part of the log, and mute all others.
+#[test]
+fn a_wrong_word_as_a_level_is_an_error_with_the_nearest() {
+    for (level, words) in [
+        ("inof", "\"inof\" is no level: did you mean \"info\"?"),
+        ("warning", "\"warning\" is no level: did you mean \"warn\"?"),
+        ("verbose", "\"verbose\" is no level: there are error, warn, info, debug, trace, off"),
+        ("info,access=of", "\"of\" is no level: did you mean \"off\"?"),
+        ("info,acess=off", "\"acess\" is no part of the log: did you mean \"access\"?"),
+        ("info,acces", "\"acces\" is no level"),
+    ] {
+        let mut door = door().config(format!("[log]\nlevel = \"{level}\"\n")).spawn();
+        assert_eq!(door.wait().code(), Some(1), "{level}");
+        assert!(door.output().contains(words), "{words} in {}", door.output());
+        if level != "info,acces" {
+            let mut door = self::door().env("RUST_LOG", level).spawn();
+            assert_eq!(door.wait().code(), Some(1), "{level}");
+            assert!(door.output().contains(words), "{words} in {}", door.output());
+        }
+    }
+    for level in ["INFO", "info,access=off", "debug,h2=off,hyper=info", "doorway::upstream=debug", "off", "app"] {
+        let mut door = door().config(format!("[log]\nlevel = \"{level}\"\n[listen]\nhttp = []\n")).spawn();
+        door.wait();
+        assert!(!door.output().contains("cannot be understood"), "{}", door.output());
+    }
+}
