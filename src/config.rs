@@ -23,6 +23,8 @@ pub struct Config {
     pub drain: drain::Config,
 }
 
+const OWN_UPSTREAM_HELP: &str = "give the app's own address as [app] url, or the door another port ([listen] http)";
+
 /// The file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -33,6 +35,8 @@ pub enum ConfigError {
     /// At a reload: a file that held something before and says nothing any more.
     #[error("{path} has become empty: was it cut off while it was written? For the defaults, leave one key in it")]
     Emptied { path: PathBuf },
+    #[error("{0}")]
+    OwnUpstream(String),
 }
 
 /// How far a reading looks.
@@ -98,7 +102,8 @@ impl Config {
         let tls = root.section("tls");
         let app = root.section("app");
         let mut realtime = realtime::Config::read(&root.section("realtime"));
-        let callbacks = callbacks::Config::read(&root.section("callbacks"), &realtime.entrance.path);
+        let callbacks_section = root.section("callbacks");
+        let callbacks = callbacks::Config::read(&callbacks_section, &realtime.entrance.path);
         // Whoever has the app asked, or tokens shown, means the app to say who may be where.
         realtime.hub.is_apps = !callbacks.events.is_empty() || realtime.entrance.tokens.required;
         let config = Config {
@@ -119,13 +124,58 @@ impl Config {
         if depth == Depth::Files {
             config.tls.check(&tls);
             config.app.check(&app);
+            if let Some(what) = config.own_upstream().filter(|_| app.has("url")) {
+                app.problem("url", what, Some(OWN_UPSTREAM_HELP));
+            }
         }
-        config.check(root);
+        config.check(root, &callbacks_section);
         config
     }
 
+    /// What is wrong where the app is looked for at an address of the door itself. Looks up names, so it blocks.
+    pub fn own_upstream(&self) -> Option<String> {
+        let url = self.app.url.as_ref()?;
+        // Then these addresses are not opened; what is handed over is looked at when it is there.
+        if std::env::var_os("LISTEN_FDS").is_some() {
+            return None;
+        }
+        let listeners = [("listen.http", &self.listen.http), ("listen.https", &self.listen.https)];
+        let listeners = listeners.into_iter().flat_map(|(key, all)| all.iter().map(move |address| (key, *address)));
+        let admin = match self.admin.listen {
+            admin::AdminListen::At(address) => Some(("admin.listen", address)),
+            _ => None,
+        };
+        let (key, address) = listeners.chain(admin).find(|(_, address)| url.leads_to(*address))?;
+        Some(format!("the app is looked for at {url}, where the door itself listens ({key} = \"{address}\")"))
+    }
+
+    /// What is not wrong, and hardly meant.
+    pub fn oddities(&self) -> Vec<String> {
+        let mut odd = Vec::new();
+        if self.tls.is_configured() && self.listen.https.is_empty() && std::env::var_os("LISTEN_FDS").is_none() {
+            odd.push(
+                "[tls] has a certificate, but nothing listens for https: give [listen] https an address".to_owned(),
+            );
+        }
+        if let Some(url) = self.app.url.as_ref().filter(|_| self.app.dev) {
+            odd.push(format!("[app] dev starts nothing beside url: what runs at {url} must be `next dev` itself"));
+        }
+        odd
+    }
+
+    /// Refuses a door that asks itself.
+    ///
+    /// # Errors
+    /// [`ConfigError::OwnUpstream`].
+    pub fn not_its_own_upstream(self) -> Result<Config, ConfigError> {
+        match self.own_upstream() {
+            Some(what) => Err(ConfigError::OwnUpstream(format!("{what}: {OWN_UPSTREAM_HELP}"))),
+            None => Ok(self),
+        }
+    }
+
     /// What no room can see alone.
-    fn check(&self, root: &Section) {
+    fn check(&self, root: &Section, callbacks: &Section) {
         if !self.listen.https.is_empty() && !self.tls.is_configured() {
             root.problem(
                 "listen",
@@ -134,7 +184,7 @@ impl Config {
             );
         }
         if self.app.off && !self.callbacks.events.is_empty() && self.callbacks.url.is_none() {
-            root.section("callbacks").problem(
+            callbacks.problem(
                 "events",
                 "there is no app to ask: app.url is \"off\"",
                 Some("give callbacks.url where the app is, as in \"https://example.com/api/ws\""),

@@ -85,6 +85,12 @@ impl Form {
     }
 }
 
+/// The page with what makes a browser ask again after `wait` seconds.
+pub fn reloading(page: &str, wait: &str) -> String {
+    let refresh = format!("<meta http-equiv=\"refresh\" content=\"{wait}\"><title>");
+    page.replacen("<title>", &refresh, 1).replacen("</body>", "<p>This page tries again by itself.</p></body>", 1)
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

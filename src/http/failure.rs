@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use super::error_page::Form;
+use super::error_page::{Form, reloading};
 use super::facts::RequestId;
 use super::{Body, Facts, Refusal, Request, Response};
 
@@ -42,6 +42,8 @@ pub struct ErrorContext {
     pub request_id: Option<RequestId>,
     /// HTTP/2 has no `Connection`.
     pub is_http2: bool,
+    /// It may be asked again by itself, since it only reads.
+    pub is_get: bool,
 }
 
 impl ErrorContext {
@@ -50,6 +52,7 @@ impl ErrorContext {
             accept: request.headers().get(ACCEPT).cloned(),
             request_id: request.extensions().get::<Facts>().map(|facts| facts.request_id.clone()),
             is_http2: request.version() >= Version::HTTP_2,
+            is_get: request.method() == Method::GET,
         }
     }
 }
@@ -95,7 +98,13 @@ impl Failure {
     /// The answer: a small page for people, JSON for programs, plain text for the rest, by what the client prefers.
     pub fn into_response(self, context: &ErrorContext) -> Response {
         let form = Form::preferred(context.accept.as_ref());
-        let text = form.render(self.status, &self.reason, context.request_id.as_ref());
+        let mut text = form.render(self.status, &self.reason, context.request_id.as_ref());
+        if form == Form::Html && context.is_get && self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let wait = self.headers.iter().find(|(name, _)| name == RETRY_AFTER);
+            if let Some(wait) = wait.and_then(|(_, wait)| wait.to_str().ok()) {
+                text = reloading(&text, wait);
+            }
+        }
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

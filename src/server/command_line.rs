@@ -14,6 +14,7 @@ use super::ask;
 use super::defaults;
 use super::source::{DEFAULT_FILE, Source};
 use crate::config::Config;
+use crate::settings::nearest;
 use crate::telemetry::log;
 use crate::upstream::BuildPolicy;
 
@@ -43,7 +44,8 @@ struct CommandLine {
 enum Command {
     /// Say everything that is wrong with a config file, with line numbers; exit 1 if anything is
     Check {
-        /// The file [default: proxy.toml]
+        /// The file, or the folder of a project [default: proxy.toml, else the built-in defaults]
+        #[arg(value_name = "FILE or DIR")]
         file: Option<PathBuf>,
     },
     /// Print the default configuration, every key with its unit and a line of why
@@ -75,6 +77,9 @@ struct Serve {
     no_build: bool,
 }
 
+/// What may be mistyped, and is then taken for a folder.
+const COMMANDS: [&str; 4] = ["check", "config", "reload", "help"];
+
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
@@ -88,7 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match command_line.command {
-        Some(Command::Check { file }) => check(file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))),
+        Some(Command::Check { file }) => check(file.as_deref()),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
         Some(Command::Reload { config }) => ask::reload(config),
         None => serve(command_line.serve),
@@ -102,14 +107,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn check(file: &Path) -> Result<ExitCode, String> {
-    let config = Config::load(file).map_err(|error| error.to_string())?;
+/// `place` is a file, a folder as in `doorway DIR`, or nothing: then it is the file that a start here would read.
+fn check(place: Option<&Path>) -> Result<ExitCode, String> {
+    let (file, dir) = match place {
+        Some(dir) if dir.is_dir() => (None, Some(dir.to_owned())),
+        file => (file.map(Path::to_owned), None),
+    };
+    let mut source = Source::new(file, dir);
+    let config = source.load().map_err(|error| error.to_string())?;
+    let name = source.name();
     // No reason to stay closed, so `load` lets them pass.
     let outdated = config.tls.outdated();
     if !outdated.is_empty() {
-        return Err(format!("{}: {}", file.display(), outdated.join("\n")));
+        return Err(format!("{name}: {}", outdated.join("\n")));
     }
-    println!("{}: no problems", file.display());
+    println!("{name}: no problems");
+    config.oddities().iter().for_each(|odd| println!("odd: {odd}"));
     let open = config.realtime.hub.open();
     if open.is_empty() {
         println!("no channel is open to anyone");
@@ -138,6 +151,11 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
         (_, true) => Some(BuildPolicy::Never),
         _ => None,
     };
+    if let Some(dir) = serve.dir.as_deref().filter(|dir| !dir.exists())
+        && let Some(command) = dir.to_str().and_then(|word| nearest(word, &COMMANDS))
+    {
+        return Err(format!("there is no folder {}: did you mean `doorway {command}`?", dir.display()));
+    }
     let mut source = Source::new(serve.config, serve.dir).with_build(build);
     let config = source.load().map_err(|error| error.to_string())?;
     source.hold();
@@ -159,6 +177,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn live(config: Config, source: Source) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), config = source.name(), "starting");
+    for odd in config.oddities() {
+        warn!("{odd}");
+    }
     if let Some(file) = source.overlooked() {
         warn!(file = %file.display(), "not read: another config was found first");
     }

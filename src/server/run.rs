@@ -55,6 +55,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     App(#[from] upstream::StartError),
+    #[error("the app is looked for at {url}, where the door itself listens (a socket that it was handed)")]
+    OwnUpstream { url: String },
 }
 
 impl Doorway {
@@ -96,8 +98,16 @@ impl Doorway {
     fn bind(&self, inherited: &mut Inherited, has_tls: bool) -> Result<Vec<Listener>, StartError> {
         let listeners = listen::open(&self.config.listen, inherited)?;
         match listeners.iter().any(|listener| listener.is_secure) {
-            true if !has_tls => Err(StartError::NoCertificate),
-            false if listeners.is_empty() => Err(StartError::Nowhere),
+            true if !has_tls => return Err(StartError::NoCertificate),
+            false if listeners.is_empty() => return Err(StartError::Nowhere),
+            _ => {}
+        }
+        // The config's addresses were looked at when it was read; these may be others.
+        let own = |listener: &Listener| listener.socket.local_addr().ok();
+        match self.config.app.url.as_ref() {
+            Some(url) if listeners.iter().filter_map(own).any(|address| url.leads_to(address)) => {
+                Err(StartError::OwnUpstream { url: url.to_string() })
+            }
             _ => Ok(listeners),
         }
     }

@@ -64,7 +64,7 @@ impl Source {
         if let Some(build) = self.build {
             config.app.build = build;
         }
-        Ok(config)
+        config.not_its_own_upstream()
     }
 
     /// The config that was read last holds from now on. Gives what it changes.

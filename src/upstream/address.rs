@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -47,6 +47,25 @@ impl Address {
         }
     }
 
+    /// Whether whoever dials it comes to `listener`, a socket of this machine's. Looks up a name, so it blocks.
+    pub fn leads_to(&self, listener: SocketAddr) -> bool {
+        let Address::Tcp { host, port } = self else { return false };
+        if listener.port() != *port {
+            return false;
+        }
+        let covers = |dialled: IpAddr| match (listener.ip().to_canonical(), reached(dialled)) {
+            (IpAddr::V4(any), IpAddr::V4(dialled)) if any.is_unspecified() => is_here(dialled.into()),
+            (IpAddr::V6(any), dialled) if any.is_unspecified() => is_here(dialled),
+            (listener, dialled) => listener == dialled,
+        };
+        match host.parse() {
+            Ok(address) => covers(address),
+            Err(_) => (host.as_str(), *port)
+                .to_socket_addrs()
+                .is_ok_and(|mut found| found.any(|address| covers(address.ip()))),
+        }
+    }
+
     /// Opens a connection. A name is looked up each time, and its addresses are tried in turn.
     ///
     /// # Errors
@@ -68,6 +87,20 @@ impl Address {
             }
         }
     }
+}
+
+/// Who dials "any address" comes to the loopback.
+fn reached(dialled: IpAddr) -> IpAddr {
+    match dialled.to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+/// Whether `address` is one of this machine's: nobody can bind another's.
+fn is_here(address: IpAddr) -> bool {
+    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }
 
 impl fmt::Display for Address {

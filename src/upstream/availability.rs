@@ -32,6 +32,8 @@ pub struct Availability {
     answers: AtomicBool,
     /// It has answered since the last look; saves a clock on every answer.
     heard: AtomicBool,
+    /// Why it was not there when it was last looked for.
+    cause: Mutex<Option<String>>,
     /// Of those who wait, bounded by `wait_limit`. Full, or as many as one client may have: refused with 503.
     places: Arc<Shares>,
     metrics: Metrics,
@@ -50,6 +52,7 @@ impl Availability {
             pool: watch::Sender::new(None),
             answers: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            cause: Mutex::new(None),
             places,
             metrics,
         }
@@ -76,7 +79,7 @@ impl Availability {
         let Some(_place) = self.places.try_take(holder) else {
             self.metrics.failures.overload.inc();
             let reason = "The app is not there, and too many wait for it.";
-            return Err(Failure::app(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(COME_BACK));
+            return Err(self.unavailable(reason));
         };
         let _waiting = Waiting::new(&self.metrics);
         let mut changes = self.pool.subscribe();
@@ -88,8 +91,20 @@ impl Availability {
             return Ok(Arc::clone(pool));
         }
         self.metrics.failures.unavailable.inc();
-        let reason = "The app is not there just now.";
-        Err(Failure::app(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(COME_BACK))
+        Err(self.unavailable("The app is not there just now."))
+    }
+
+    fn unavailable(&self, reason: &'static str) -> Failure {
+        let failure = Failure::app(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(COME_BACK);
+        match self.cause.lock().as_ref() {
+            Some(cause) => failure.detail(cause),
+            None => failure,
+        }
+    }
+
+    /// Why it is not there, for the log lines of those who wait in vain.
+    pub fn not_found(&self, why: String) {
+        *self.cause.lock() = Some(why);
     }
 
     /// `pool` is where the app is to be found from now on, once its keeper has found it; the one before is retired.
@@ -182,6 +197,7 @@ impl Availability {
     }
 
     pub fn falls_silent(&self, why: &str) {
+        self.not_found(why.to_owned());
         if self.answers.swap(false, Ordering::Relaxed) {
             self.metrics.ready.set(0);
             warn!(why, "the app does not answer");

@@ -33,9 +33,11 @@ pub async fn keep(pool: Arc<Pool>, availability: Arc<Availability>, mut drain: S
 
 async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
     let mut next_look = Instant::now();
+    let mut was_found = false;
     while !pool.is_retired() {
         if !availability.leads_to(pool) {
-            find(pool, availability).await;
+            find(pool, availability, was_found).await;
+            was_found = true;
             next_look = Instant::now();
             continue;
         }
@@ -65,8 +67,9 @@ async fn look(pool: &Arc<Pool>, availability: &Availability) {
     availability.take_heard();
 }
 
-/// Dials until the app takes a connection, or the pool is retired.
-async fn find(pool: &Arc<Pool>, availability: &Availability) {
+/// Dials until the app takes a connection, or the pool is retired. Where there never was one, it says what to do: whoever
+/// has just started the door looks at the log.
+async fn find(pool: &Arc<Pool>, availability: &Availability, mut is_said: bool) {
     let mut pause = FIRST_TRY;
     while !pool.is_retired() {
         match pool.connect_anew(Holder::House).await {
@@ -75,7 +78,17 @@ async fn find(pool: &Arc<Pool>, availability: &Availability) {
                 availability.open(pool);
                 return;
             }
-            Err(error) => debug!(%error, "still away"),
+            Err(error) => {
+                if !std::mem::replace(&mut is_said, true) && !pool.config.is_supervised() {
+                    let cause = error.cause();
+                    warn!(
+                        "nothing answers at {} ({cause}): start the app, or name its folder: doorway DIR",
+                        pool.address
+                    );
+                }
+                debug!(%error, "still away");
+                availability.not_found(error.to_string());
+            }
         }
         sleep(pause).await;
         pause = (pause * 2).min(LAST_TRY);

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 pub use address::Address;
 pub use config::{BuildPolicy, Config};
 pub use rewrite::{CALLBACK, FromTheDoor};
+pub use tunnel::is_hot_reloading;
 
 use crate::build::Home;
 use crate::drain::Signal;
@@ -173,6 +174,7 @@ impl Upstream {
         if self.is_off() {
             return Err(Failure::client(StatusCode::NOT_FOUND, "There is nothing at this address."));
         }
+        self.comes_first(&request)?;
         if self.revalidation.knows(request.headers()).await {
             request.extensions_mut().insert(OwnRevalidation);
         }
@@ -180,6 +182,16 @@ impl Upstream {
         let mut response = send::send(&self.availability, request).await?;
         response.extensions_mut().insert(UpstreamTime(asked.elapsed()));
         Ok(response)
+    }
+
+    /// Refuses what goes round between this door and itself, or over others: it would take all connections there are.
+    fn comes_first(&self, request: &Request) -> Result<(), Failure> {
+        if !rewrite::goes_round(request.headers()) {
+            return Ok(());
+        }
+        let url = self.availability.address().map(|address| address.to_string()).unwrap_or_default();
+        let failure = Failure::us(StatusCode::LOOP_DETECTED, "This request goes round and round.");
+        Err(failure.detail(format!("what listens at {url} leads back to this door: give [app] url another address")))
     }
 
     /// How many connections to the app are open, how many of them are tunnels, and how many requests wait for one.
@@ -199,6 +211,7 @@ impl Upstream {
     /// # Errors
     /// As for [`send`](Upstream::send); 503 also when there are too many tunnels.
     pub async fn tunnel(&self, request: Request) -> Result<Response, Failure> {
+        self.comes_first(&request)?;
         tunnel::open(&self.availability, &self.config.get(), &self.tunnels, &self.drain, request).await
     }
 

@@ -62,6 +62,19 @@ pub enum NoConnection {
     WaitTimeout,
 }
 
+impl NoConnection {
+    /// In a few words, without the address.
+    pub fn cause(&self) -> String {
+        match self {
+            NoConnection::Dial { source, .. } if source.raw_os_error().is_some() => source.kind().to_string(),
+            NoConnection::Dial { source, .. } => source.to_string(),
+            NoConnection::Shortage { what, .. } => (*what).to_owned(),
+            NoConnection::DialTimeout(_) => "no answer in time".to_owned(),
+            NoConnection::Crowded | NoConnection::WaitTimeout => self.to_string(),
+        }
+    }
+}
+
 impl Pool {
     pub fn new(address: Address, config: Arc<Config>, metrics: Metrics) -> Arc<Pool> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);

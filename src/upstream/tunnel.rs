@@ -39,10 +39,14 @@ const HOT_RELOADING: &[&str] = &["/_next/hmr", "/_next/webpack-hmr"];
 /// What a client is told when there are too many.
 const COME_BACK: Duration = Duration::from_secs(10);
 
+/// Whether `path` is where `next dev` tells pages to reload. By its end, because a project may have a base path.
+pub fn is_hot_reloading(path: &str) -> bool {
+    HOT_RELOADING.iter().any(|end| path.ends_with(end))
+}
+
 /// True when upgrades for `path` go to the app.
 pub fn leads(config: &Config, path: &str) -> bool {
-    // By its end, because a project may have a base path.
-    if config.dev && HOT_RELOADING.iter().any(|end| path.ends_with(end)) {
+    if config.dev && is_hot_reloading(path) {
         return true;
     }
     config.tunnel.iter().any(|pattern| match pattern.strip_suffix('*') {

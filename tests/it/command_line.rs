@@ -116,11 +116,75 @@ fn check_says_every_problem_with_its_place_and_exits_1() {
 #[test]
 fn check_of_a_file_that_is_not_there() {
     let here = folder(&[]);
-    for arguments in [&["check"][..], &["check", "mine.toml"], &["--config", "mine.toml"], &["check", "."]] {
+    for arguments in [&["check", "mine.toml"][..], &["--config", "mine.toml"]] {
         let output = doorway(here.path(), arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(stderr(&output).starts_with("doorway: cannot read "), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 1, "one sentence: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn check_of_a_folder_and_of_none_at_all() {
+    let here = folder(&[]);
+    for arguments in [&["check"][..], &["check", "."]] {
+        let output = doorway(here.path(), arguments);
+        let said = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        assert!(said.starts_with("built-in defaults: no problems\n"), "{said}");
+    }
+    let project = folder(&[("proxy.toml", "[drain]\ntimeout = \"soon\"\n")]);
+    let output = doorway(here.path(), &["check", project.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("drain.timeout must be a duration"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_says_one_error_for_one_mistake() {
+    let pusher = |id: &str| format!("[[realtime.pusher]]\nid = {id}\nkey = \"k\"\nsecret = \"s\"\n");
+    for (text, words) in [
+        (pusher("1"), "realtime.pusher[].id must be "),
+        (pusher("“1”"), "quotes are straight in TOML: \" or ' in place of “"),
+        ("[listen]\nhttp = “0.0.0.0:8080”\n[drain]\ntimeout = \"5s\"\n".to_owned(), "quotes are straight in TOML"),
+        ("[app]\nhealth_path = 1\n".to_owned(), "app.health_path must be "),
+        ("[app]\nurl = \"off\"\n[callbacks]\nevents = [\"connect\"]\ntimeout = \"1s\"\n".to_owned(), "no app to ask"),
+        ("[callbacks]\nevents = [\"conect\"]\n".to_owned(), "(did you mean \"connect\"?)"),
+        ("[realtime.plain]\nbroadcast = \"other\"\n".to_owned(), "(did you mean \"others\"?)"),
+    ] {
+        let here = folder(&[("proxy.toml", &text)]);
+        let output = doorway(here.path(), &["check"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(said.ends_with("proxy.toml: 1 problem\n") && said.contains(words), "{text}\n{words} in\n{said}");
+    }
+}
+
+#[test]
+fn check_says_what_is_odd() {
+    let here = folder(&[]);
+    for (text, words) in [
+        ("[tls]\nself_signed = true\n", "nothing listens for https: give [listen] https an address"),
+        ("[app]\ndev = true\nurl = \"http://127.0.0.1:3000\"\n", "[app] dev starts nothing beside url"),
+    ] {
+        std::fs::write(here.path().join("proxy.toml"), text).unwrap();
+        let output = doorway(here.path(), &["check"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(
+            stdout(&output).contains("no problems\nodd: ") && stdout(&output).contains(words),
+            "{}",
+            stdout(&output)
+        );
+    }
+}
+
+#[test]
+fn a_command_mistyped_is_not_taken_for_a_folder() {
+    let here = folder(&[]);
+    for (word, meant) in [("chekc", "check"), ("relaod", "reload"), ("confg", "config")] {
+        let output = doorway(here.path(), &[word]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = format!("doorway: there is no folder {word}: did you mean `doorway {meant}`?\n");
+        assert_eq!(stderr(&output), said);
     }
 }
 

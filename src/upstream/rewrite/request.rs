@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderValue, Method};
 
+use super::cdn_loop::{CDN_LOOP, NAME};
 use super::internal::{CALLBACK, REVALIDATE, is_stripped};
 use super::query;
 use crate::http::Facts;
@@ -59,6 +60,7 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     if is_coded_here {
         put(&mut head, &[b"accept-encoding: identity\r\n"]);
     }
+    line(&mut head, CDN_LOOP.as_str(), NAME.as_bytes());
     if let Some(facts) = facts {
         forwarding(&mut head, facts);
     }

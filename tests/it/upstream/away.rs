@@ -205,3 +205,37 @@ async fn an_app_behind_a_socket_in_the_file_system() {
     assert_eq!(client::get(door.http(), "/", &[]).await.bytes().await.as_ref(), b"by path");
     app.abort();
 }
+
+#[tokio::test]
+async fn no_app_at_the_start_is_said_with_what_to_do() {
+    let socket = reserve();
+    let address = socket.local_addr().unwrap();
+    let door = door().config(config(&socket, "wait_timeout = \"50ms\"")).start();
+    let said =
+        door.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.starts_with("nothing answers")));
+    let expected = format!(
+        "nothing answers at http://{address} (connection refused): start the app, or name its folder: doorway DIR"
+    );
+    assert_eq!((said["level"].as_str(), said["message"].as_str()), (Some("WARN"), Some(&*expected)));
+
+    let answer = client::get(door.http(), "/", &[("accept", "text/html")]).await;
+    assert_eq!(answer.status, 503);
+    let wait = answer.header("retry-after").to_owned();
+    let page = String::from_utf8_lossy(&answer.bytes().await).into_owned();
+    let refresh = format!("<meta http-equiv=\"refresh\" content=\"{wait}\">");
+    assert!(page.contains(&refresh) && page.contains("tries again by itself"), "{page}");
+    let failed = door.wait_for_log(|line| line["message"] == "failed" && line["status"] == 503);
+    let cause = failed["detail"].as_str().unwrap();
+    assert!(cause.contains(&address.to_string()) && cause.contains("refused"), "{failed}");
+
+    // What is sent again might be done twice.
+    let answer = client::ask(door.http(), "POST", "/", &[("accept", "text/html")], "x").await;
+    assert_eq!(answer.status, 503);
+    let page = String::from_utf8_lossy(&answer.bytes().await).into_owned();
+    assert!(!page.contains("refresh"), "{page}");
+
+    let _app = self::answer(socket.listen(64).unwrap());
+    until_ready(&door, true).await;
+    let lines = door.log().into_iter().filter(|line| line["message"] == said["message"]);
+    assert_eq!(lines.count(), 1, "{}", door.output());
+}

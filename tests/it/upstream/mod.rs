@@ -7,6 +7,8 @@
 //! - `interim`: what the app says before its answer (1xx) reaches clients of HTTP/1.1 at once, and disturbs no others.
 //! - `fresh`: a start builds what is older than its sources and installs what is older than its manifest, says why, and
 //!   does neither where that changes nothing.
+//! - `itself`: a door that is its own upstream is an error of the config, however the address is written; over other
+//!   hops a request goes round a few times and no more.
 //! - `next`: a stock Next.js app works behind the door as `doorway DIR` starts it.
 //! - `pages`: a Next.js app of the Pages Router, with base path, locales and a `proxy.js`, works behind the door,
 //!   and its route for callbacks is the door's alone.
@@ -25,6 +27,7 @@ mod answers;
 mod away;
 mod interim;
 mod fresh;
+mod itself;
 mod next;
 mod pages;
 mod pool;
