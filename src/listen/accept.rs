@@ -37,7 +37,10 @@ where
         tokio::spawn(async move {
             match entrance.receive(stream, address, is_secure, permit).await {
                 Ok((stream, peer)) => serve(stream, peer).await,
-                Err(why) => debug!(%address, %why, "a connection came to nothing"),
+                Err(why) => {
+                    entrance.say_port(&why, address.ip());
+                    debug!(%address, %why, "a connection came to nothing");
+                }
             }
             drop(guard);
         });

@@ -31,6 +31,7 @@ struct Shared {
     said_full: LogThrottle,
     said_address_full: LogThrottle,
     said_error: LogThrottle,
+    said_plain: LogThrottle,
 }
 
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl ConnectionSetup {
             said_full: LogThrottle::default(),
             said_address_full: LogThrottle::default(),
             said_error: LogThrottle::default(),
+            said_plain: LogThrottle::default(),
         }));
         entrance.tell();
         entrance
@@ -206,6 +208,14 @@ impl ConnectionSetup {
             warn!(%address, max_connections_per_address = most, help, "an address has all connections that one may have");
         }
         Err(self.refuse(Refusal::AddressFull, address))
+    }
+
+    /// Says when somebody speaks plain HTTP to the port of https.
+    pub(super) fn say_port(&self, why: &Turned, address: IpAddr) {
+        if matches!(why, Turned::Handshake(tls::Failed::PlainHttp)) && self.0.said_plain.may() {
+            let help = "that port speaks TLS alone: ask for https://, or a balancer before the door for TLS to it";
+            warn!(%address, help, "plain HTTP was spoken to the port of https");
+        }
     }
 
     fn refuse(&self, why: Refusal, address: IpAddr) -> Turned {

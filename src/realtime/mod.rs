@@ -98,6 +98,11 @@ impl Realtime {
         self.doors.find_from_app(request)
     }
 
+    /// Where the hub is.
+    pub fn path(&self) -> String {
+        self.entrance.config().path.clone()
+    }
+
     /// How many clients are connected now, by dialect.
     pub fn sockets(&self) -> BTreeMap<&'static str, i64> {
         self.sessions.open()

@@ -6,13 +6,18 @@ use std::task::{Context, Poll};
 use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
 use tower::Service;
+use tracing::warn;
 
 use crate::callbacks::App;
 use crate::files::{Files, Reply};
 use crate::http::{Failure, Request, Response, ResponseFuture};
 use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Listener};
-use crate::upstream::Upstream;
+use crate::telemetry::LogThrottle;
+use crate::upstream::{self, Upstream};
+
+static SAID_NOWHERE: LogThrottle = LogThrottle::new();
+static SAID_HOT_RELOADING: LogThrottle = LogThrottle::new();
 
 /// The rooms that answer requests.
 #[derive(Clone)]
@@ -53,6 +58,7 @@ impl Service<Request> for Dispatch {
             _ if upstream.tunnels(request.uri().path()) => Box::pin(async move { upstream.tunnel(request).await }),
             // Next would leave it hanging (nextjs.md), and nobody else is there to answer.
             Upgrade::WebSocket => {
+                self.say_where(&request);
                 let failure = Failure::client(
                     StatusCode::NOT_FOUND,
                     "No WebSocket is spoken at this address: [realtime] path and [app] tunnel say where.",
@@ -66,6 +72,24 @@ impl Service<Request> for Dispatch {
 }
 
 impl Dispatch {
+    /// Once a minute, where sockets go: a page hears no more than "1006".
+    fn say_where(&self, request: &Request) {
+        let path = request.uri().path();
+        let (said, help) = if upstream::is_hot_reloading(path) {
+            let help = "[app] dev = true lets the hot reloading of `next dev` through; else a tab of it was left open";
+            (&SAID_HOT_RELOADING, help.to_owned())
+        } else {
+            let hub = self.realtime.path();
+            let help = format!(
+                "the hub is at {hub} ([realtime] path); a WebSocket server of the app's own: [app] tunnel = [{path:?}]"
+            );
+            (&SAID_NOWHERE, help)
+        };
+        if said.may() {
+            warn!(path, help, "a socket was refused: no WebSocket is spoken there");
+        }
+    }
+
     /// Asks the disk, and where it has no answer the app.
     fn ask(&self, request: Request) -> ResponseFuture {
         let upstream = Arc::clone(&self.upstream);

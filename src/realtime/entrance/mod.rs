@@ -10,6 +10,7 @@ pub mod rejection;
 pub mod token;
 
 mod config;
+mod remedy;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use self::admission::{Admission, AdmissionError, ConnectionPermit};
 use self::authorizer::{Authorizer, ConnectionInfo, Left};
 use self::origin::{From, Origins};
 use self::rejection::{Rejection, RejectionClose, Rejections};
+use self::remedy::Remedies;
 use self::token::{Grant, TokenError, Tokens, presented};
 use super::hub::{Authority, Client, Hub};
 use super::vocabulary::{Channel, CloseFrame, Command, Identity, Moment, Refusal, Rights, Subscribe};
@@ -110,6 +112,7 @@ pub struct Entrance {
     authorizer: Arc<dyn Authorizer>,
     tokens: Arc<Tokens>,
     rejections: Rejections,
+    remedies: Remedies,
     drain: Signal,
 }
 
@@ -130,6 +133,7 @@ impl Entrance {
             authorizer,
             tokens,
             rejections: Rejections::new(drain.clone(), registry),
+            remedies: Remedies::default(),
             drain: drain.clone(),
         }
     }
@@ -162,7 +166,10 @@ impl Entrance {
 
     /// Lets a page in by its origin, see [`Origins::check`].
     pub fn check_origin(&self, origins: &Origins, headers: &HeaderMap, facts: &Facts) -> Result<From, Failure> {
-        origins.check(headers, facts).inspect_err(|_| self.rejections.count("origin"))
+        origins.check(headers, facts).inspect_err(|failure| {
+            self.rejections.count("origin");
+            self.remedies.origin(headers, facts, failure);
+        })
     }
 
     /// Lets a client in: a place, a name at the hub, and the app's consent.
@@ -276,6 +283,7 @@ impl Entrance {
     /// 401, for a token that is not good. Pages hear it as a close code.
     fn not_believed(&self, error: TokenError) -> Rejection {
         self.rejections.count("token");
+        self.remedies.token(error);
         // RFC 6750 section 3.1: without a token there is nothing to find fault with.
         let challenge = match error {
             TokenError::Missing => HeaderValue::from_static("Bearer"),

@@ -211,7 +211,7 @@ async fn versions_and_methods() {
         (b"GET  /x HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
         (b"GET\t/x HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
         (b" GET /x HTTP/1.1\r\nHost: site.test\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"\x16\x02\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"CONNECT site.test:443 HTTP/1.1\r\nHost: site.test:443\r\n\r\n", 405),
         (b"CONNECT /x HTTP/1.1\r\nHost: site.test\r\n\r\n", 405),
         (b"TRACE / HTTP/1.1\r\nHost: site.test\r\nCookie: a=b\r\n\r\n", 405),

@@ -236,3 +236,42 @@ async fn storm_is_admitted_at_a_rate_with_retry_after() {
         socket.is_quiet().await;
     }
 }
+
+/// Once a minute a cause: what was said in the log, and what to do.
+#[tokio::test]
+async fn whoever_is_refused_leaves_a_remedy_in_the_log() {
+    let config = "[realtime.tokens]\nrequired = true\nsecret = \"a secret of at least thirty-two bytes\"\n";
+    let door = door().config(config).start();
+    let https = format!("https://{}", door.http());
+    for _ in 0..3 {
+        for (path, headers, status) in [
+            ("/api/ws", &[("origin", "https://evil.test")][..], 403),
+            ("/api/ws", &[("origin", https.as_str())], 403),
+            ("/api/ws", &[], 401),
+            ("/api/ws?token=nonsense", &[], 401),
+            ("/chat", &[], 404),
+            ("/docs/_next/webpack-hmr", &[], 404),
+        ] {
+            assert_eq!(refused(&door, path, headers).await, status, "{path} {headers:?}");
+        }
+    }
+    for (message, help) in [
+        ("a socket of another site's page was refused", "[realtime] origins = [\"https://evil.test\"]"),
+        ("a socket of the site itself was refused", "trusted_proxies"),
+        ("a client without a token was refused", "[realtime.tokens] required"),
+        ("a client's token was refused", "[realtime.tokens]"),
+        ("a socket was refused: no WebSocket is spoken there", "[app] tunnel = [\"/chat\"]"),
+        ("a socket was refused: no WebSocket is spoken there", "[app] dev = true"),
+    ] {
+        let is_it = |line: &&serde_json::Value| {
+            line["message"] == message && line["help"].as_str().is_some_and(|text| text.contains(help))
+        };
+        let log = door.log();
+        let lines: Vec<_> = log.iter().filter(is_it).collect();
+        assert!(lines.len() == 1 && lines[0]["level"] == "WARN", "{message} {help}: {}", door.output());
+    }
+    let door = self::door().config("[realtime]\nrequire_origin = true\n").start();
+    assert_eq!(refused(&door, "/api/ws", &[]).await, 403);
+    let line = door.wait_for_log(|line| line["message"] == "a client without an Origin was refused");
+    assert!(line["help"].as_str().unwrap().contains("require_origin"), "{line}");
+}

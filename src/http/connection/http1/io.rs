@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::head::{Limits, respelt};
 use super::request_validator::{Inspection, Next, RequestValidator, refusal_line};
@@ -19,12 +20,20 @@ use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
 use crate::http::{Config, Refusal};
 use crate::listen::Stream;
+use crate::telemetry::LogThrottle;
 
 /// How much is read at once of a head that comes in pieces.
 const READ_PIECE: usize = 4 * 1024;
 /// How long what a refused client still sends is read and thrown away. Closing at once would reset the connection, and
 /// the client might never see why it was refused.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How a TLS client begins: a record of a handshake, version 3.x (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+/// A fatal alert, unexpected_message (RFC 8446 section 6): TLS clients understand it, and no answer of HTTP.
+const TLS_ALERT: [u8; 7] = [21, 3, 1, 0, 2, 2, 10];
+
+static SAID_TLS: LogThrottle = LogThrottle::new();
 
 /// A client's socket behind the guard.
 #[derive(Debug)]
@@ -159,6 +168,10 @@ impl Guarded {
         if length == 0 {
             return Poll::Ready(Ok(Read::End));
         }
+        if self.is_tls(context, &buffer.filled()[start..]) {
+            buffer.set_filled(start);
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let inspection = self.guard.inspect(&buffer.filled()[start..]);
         if inspection.pass < length {
             let rest = BytesMut::from(&buffer.filled()[start + inspection.pass..]);
@@ -173,12 +186,33 @@ impl Guarded {
         Poll::Ready(Ok(if inspection.pass > 0 { Read::Some } else { Read::Nothing }))
     }
 
+    /// Whether a connection begins with TLS on the port of plain HTTP: no request that anybody made, so none is answered
+    /// or logged as one. The client is told in its own words, the operator once a minute.
+    fn is_tls(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> bool {
+        if self.guard.heads() > 0 || !bytes.starts_with(&TLS_HANDSHAKE) || self.stream.is_secure() {
+            return false;
+        }
+        let _ = Pin::new(&mut self.stream).poll_write(context, &TLS_ALERT);
+        if SAID_TLS.may() {
+            let help = "that port speaks plain HTTP alone: ask for http://, or open [listen] https with a certificate in [tls]";
+            warn!(address = %self.connected.peer.address.ip(), help, "TLS was spoken to the port of plain HTTP");
+        }
+        true
+    }
+
     /// Reads more of a head that has begun.
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
         self.held.reserve(READ_PIECE);
         let read = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.held))?;
         if read == 0 {
             return Poll::Ready(Ok(Read::End));
+        }
+        let held = std::mem::take(&mut self.held);
+        let is_tls = self.is_tls(context, &held);
+        self.held = held;
+        if is_tls {
+            self.held.clear();
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         let inspection = self.guard.inspect(&self.held);
         self.clean = inspection.pass;
