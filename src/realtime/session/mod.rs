@@ -169,6 +169,8 @@ impl Session {
         self.poll_return(now, context);
         self.keep_time(now, context);
         let over = self.talk(now, context);
+        // After the talk, in which the link may have been lost.
+        self.poll_last_words(context);
         self.poll_handed(now, context);
         self.note_pings();
         self.count();

@@ -100,13 +100,18 @@ impl Session {
         passes
     }
 
+    /// A link that was lost closes while the session goes on without it: within the time for that, not when the session
+    /// ends.
+    pub(super) fn poll_last_words(&mut self, context: &mut Context<'_>) {
+        let Some(resume) = &mut self.resume else { return };
+        if resume.closing.as_mut().is_some_and(|closing| closing.poll(context).is_ready()) {
+            resume.closing = None;
+        }
+    }
+
     /// Its client is back, or has another link before this side knows that the old one is lost.
     pub(super) fn poll_return(&mut self, now: Moment, context: &mut Context<'_>) {
         let Some(resume) = &mut self.resume else { return };
-        let closed = resume.closing.as_mut().is_some_and(|closing| closing.poll(context).is_ready());
-        if closed {
-            resume.closing = None;
-        }
         let Some(over) = resume.poll(context) else {
             if resume.is_evicted() {
                 self.lost("others that lost their links later are kept in its place".to_owned(), now);

@@ -197,6 +197,19 @@ async fn lost_client_is_forgotten_and_frees_what_it_held() {
     lost.begins_anew(&door).await;
 }
 
+/// It waits for its client, and holds no connection of it: whoever closes in good order is closed to at once.
+#[tokio::test]
+async fn a_link_that_is_closed_is_closed_here_too() {
+    use tokio_tungstenite::tungstenite::Message;
+    let door = start("");
+    let Client { mut socket, sid, pid, offset } = client(&door).await;
+    socket.send(Message::Close(None)).await;
+    // The door closes the connection first (RFC 6455 section 7.1.1): this ends long before the recovery's two minutes.
+    while let Some(Ok(_)) = socket.frame().await {}
+    door.wait_for_metric("realtime_recovery_kept_total", 1.0).await;
+    Lost { sid, pid, offset }.recovers(&door).await;
+}
+
 #[tokio::test]
 async fn with_too_many_away_the_first_is_forgotten() {
     // One address has half of them.
