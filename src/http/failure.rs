@@ -52,7 +52,7 @@ impl ErrorContext {
             accept: request.headers().get(ACCEPT).cloned(),
             request_id: request.extensions().get::<Facts>().map(|facts| facts.request_id.clone()),
             is_http2: request.version() >= Version::HTTP_2,
-            is_get: request.method() == Method::GET,
+            is_get: matches!(*request.method(), Method::GET | Method::HEAD),
         }
     }
 }
