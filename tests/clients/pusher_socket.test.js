@@ -367,15 +367,16 @@ test("an app without client events, with a limit of connections, or disabled, sa
   }
 });
 
-test("at a drain clients are told to come back at once, with 4200", async () => {
+test("at a restart clients are told to come back a moment later, with 4101", async () => {
   const site = await Site.start();
   try {
     const client = await site.connected();
     const error = heard(client.connection, "error");
+    const waits = heard(client.connection, "connecting_in");
     site.door.signal("SIGTERM");
-    const { code } = (await error).data;
+    assert.equal((await error).data.code, 4101);
+    assert.equal(await waits, 1, "so many seconds: another door may listen by then");
     await eventually("its coming back", () => client.connection.state === "connecting");
-    assert.equal(code, 4200);
   } finally {
     await site.stop();
   }

@@ -126,6 +126,7 @@ fn pusher() -> Vec<Code> {
         Code::NoVersion,
         Code::Unauthorised("".into()),
         Code::Full,
+        Code::Restart,
         Code::Reconnect,
         Code::NoPong,
     ]
@@ -147,7 +148,12 @@ fn explained_of_pusher(code: &Code) -> (&'static str, &'static str) {
             "the app has as many clients as it may, the door has, or the client reads too slowly",
             "`max_connections` of the app and of `[realtime]`; `[realtime.outbox]`",
         ),
-        Code::Reconnect => ("come back at once: the door stops, or a token has expired", "nothing"),
+        Code::Restart => (
+            "the door stops, and another comes: come back in a second (at once would be too early, and then `pusher-js` \
+             waits for 15)",
+            "a socket of systemd's keeps the port open meanwhile",
+        ),
+        Code::Reconnect => ("come back at once: a token has expired, or the door has failed", "nothing"),
         Code::NoPong => ("no answer to a ping in time", "`activity_timeout`, `pong_timeout`"),
         Code::Said(..) => ("the app's own", "what answers `[callbacks]`"),
     }

@@ -106,7 +106,7 @@ async fn stop_delivers_pending_webhooks_and_none_of_its_own() {
     leaver.say(r#"{"event":"pusher:ping","data":"{}"}"#).await;
     assert_eq!(leaver.hear_json().await["event"], "pusher:pong");
     door.signal("TERM");
-    assert_eq!((speaker.closed().await.0, leaver.closed().await.0), (4200, 4200));
+    assert_eq!((speaker.closed().await.0, leaver.closed().await.0), (4101, 4101));
     drop((speaker, leaver));
     assert!(door.wait().success());
     let events = events(&told);

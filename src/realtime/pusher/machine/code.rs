@@ -25,6 +25,8 @@ pub enum Code {
     Unauthorised(Text),
     /// 4100: the app has as many clients as it may, or the door has.
     Full,
+    /// 4101: the door stops, and another comes.
+    Restart,
     /// 4200
     Reconnect,
     /// 4201
@@ -44,6 +46,7 @@ impl Code {
             Code::NoVersion => 4008,
             Code::Unauthorised(_) => 4009,
             Code::Full => 4100,
+            Code::Restart => 4101,
             Code::Reconnect => 4200,
             Code::NoPong => 4201,
             Code::Said(code, _) => *code,
@@ -59,6 +62,7 @@ impl Code {
             Code::UnsupportedVersion => "This version of the protocol is not supported: 5 to 7 are",
             Code::NoVersion => "No version of the protocol was given",
             Code::Full => "Over capacity",
+            Code::Restart => "Restarting",
             Code::Reconnect => "Please reconnect",
             Code::NoPong => "Pong reply not received in time",
             Code::Unauthorised(words) | Code::Said(_, words) => return words.clone(),
@@ -68,10 +72,10 @@ impl Code {
     /// What the connection ends for, in the protocol's words; `None` where it has none and RFC 6455 does.
     pub fn of(why: &DisconnectReason) -> Option<Code> {
         Some(match why {
-            DisconnectReason::GoingAway
-            | DisconnectReason::Restarting
-            | DisconnectReason::Expired
-            | DisconnectReason::Failed => Code::Reconnect,
+            // Its port is closed for a moment, even where another takes its place at once: `pusher-js` that is told to come
+            // back at once meets nobody there, and tries again 15 seconds later.
+            DisconnectReason::GoingAway | DisconnectReason::Restarting => Code::Restart,
+            DisconnectReason::Expired | DisconnectReason::Failed => Code::Reconnect,
             DisconnectReason::Slow | DisconnectReason::Overloaded => Code::Full,
             DisconnectReason::Idle | DisconnectReason::Dead => Code::NoPong,
             DisconnectReason::Kicked { code: Some(code @ 4000..=4299), reason } => Code::Said(*code, reason.clone()),

@@ -174,7 +174,8 @@ fn silence_is_pinged_and_then_the_end() {
 fn every_end_has_a_code_of_the_right_class() {
     let kicked = |code| DisconnectReason::Kicked { code, reason: "out".into() };
     for (why, code) in [
-        (DisconnectReason::GoingAway, 4200),
+        (DisconnectReason::GoingAway, 4101),
+        (DisconnectReason::Restarting, 4101),
         (DisconnectReason::Dead, 4201),
         (DisconnectReason::Slow, 4100),
         (DisconnectReason::Overloaded, 4100),
