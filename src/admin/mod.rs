@@ -125,18 +125,16 @@ impl Admin {
         self.api_at
     }
 
-    /// Every room is built: their metrics, their counts, what the app's server may ask, and the app whose health counts.
-    pub fn ready(
-        &self,
-        registry: Registry,
-        (api, realtime): (Arc<Api>, Arc<Realtime>),
-        upstream: Arc<Upstream>,
-        kinds: Kinds,
-    ) {
+    /// Every room is built: their metrics, their counts, what the app's server may ask.
+    pub fn built(&self, registry: Registry, (api, realtime): (Arc<Api>, Arc<Realtime>), kinds: Kinds) {
         let _ = self.inner.registry.set(registry);
         let _ = self.inner.kinds.set(kinds);
         let _ = self.inner.realtime.set(realtime);
         let _ = self.inner.api.set(api);
+    }
+
+    /// The app is started: from now on its health counts.
+    pub fn ready(&self, upstream: Arc<Upstream>) {
         self.inner.health.opened(upstream);
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderName;
 use super::callback::EventKind;
 use super::remote::Remote;
 use super::signature::Secret;
-use crate::settings::{Pattern, Section, Size};
+use crate::settings::{self, Pattern, Section, Size};
 
 /// The section `[callbacks]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +85,7 @@ pub const SECRET_VARIABLE: &str = "DOORWAY_WEBHOOK_SECRET";
 
 /// The secret of this run, where nobody gave one.
 static GENERATED: LazyLock<Secret> = LazyLock::new(|| {
-    std::env::var(SECRET_VARIABLE).ok().and_then(|text| Secret::parse(&text).ok()).unwrap_or_else(Secret::generate)
+    settings::variable(SECRET_VARIABLE).and_then(|text| Secret::parse(&text).ok()).unwrap_or_else(Secret::generate)
 });
 
 impl Config {

@@ -8,11 +8,15 @@ use crate::config::Config;
 use crate::listen::Listener;
 
 /// Says "ready"; gives the same in one sentence for the service manager.
-pub fn say(config: &Config, listeners: &[Listener]) -> String {
-    let urls: Vec<_> = listeners.iter().filter_map(url).collect();
-    let (urls, app) = (urls.join(" "), app(config));
+pub fn say(config: &Config, urls: &str) -> String {
+    let app = app(config);
     info!(open = urls, app, realtime = config.realtime.entrance.path, "ready");
     format!("serving {app} on {urls}")
+}
+
+/// What to type into a browser on this machine, for each of `listeners`.
+pub fn urls(listeners: &[Listener]) -> String {
+    listeners.iter().filter_map(url).collect::<Vec<_>>().join(" ")
 }
 
 fn app(config: &Config) -> String {
@@ -24,7 +28,6 @@ fn app(config: &Config) -> String {
     }
 }
 
-/// What to type into a browser on this machine.
 fn url(listener: &Listener) -> Option<String> {
     let address = listener.socket.local_addr().ok()?;
     let scheme = if listener.is_secure { "https" } else { "http" };

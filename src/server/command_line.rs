@@ -177,7 +177,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn live(config: Config, source: Source) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), config = source.name(), "starting");
-    for odd in config.oddities() {
+    for odd in config.oddities().iter().chain(&source.complaints) {
         warn!("{odd}");
     }
     if let Some(file) = source.overlooked() {

@@ -76,13 +76,22 @@ impl Doorway {
         let listeners = door.bind(&mut inherited, acceptor.is_some())?;
         let entrance = ConnectionSetup::new(&door.config.listen, acceptor, &mut registry);
         let metrics = Metrics::new(&mut registry, door.drain.signal());
-        let Some(services) = door.build(entrance, &mut registry).await? else {
-            info!("stopped before it was ready");
-            return Ok(());
-        };
+        let (api_at, signal) = (door.admin.api_at(), door.drain.signal());
+        let services = Services::build(&door.config, entrance, api_at, &signal, &mut registry);
         let asked = (Arc::clone(&services.api), Arc::clone(&services.realtime));
-        door.admin.ready(registry, asked, Arc::clone(&services.upstream), services.kinds());
+        door.admin.built(registry, asked, services.kinds());
+        // Before the app is there: its pages say so themselves, and sockets are the hub's.
+        let urls = banner::urls(&listeners);
         door.serve(listeners, &services);
+        if let Some(why) = door.launch(&services).await? {
+            info!("stopped before it was ready");
+            door.close(why, &services).await;
+            return Ok(());
+        }
+        // Those of the build that answers now, before anybody is told that it does.
+        services.files.reload(&door.config.files);
+        door.admin.ready(Arc::clone(&services.upstream));
+        systemd::ready(&banner::say(&door.config, &urls));
         let why = door.attend(&services, &metrics).await;
         door.close(why, &services).await;
         Ok(())
@@ -112,21 +121,15 @@ impl Doorway {
         }
     }
 
-    /// Builds the rooms, which may mean to install and build an app; a signal to stop ends that.
-    async fn build(
-        &mut self,
-        entrance: ConnectionSetup,
-        registry: &mut Registry,
-    ) -> Result<Option<Services>, StartError> {
-        let signal = self.drain.signal();
-        let api_at = self.admin.api_at();
-        let mut building = std::pin::pin!(Services::build(&self.config, entrance, api_at, &signal, registry));
+    /// Starts the app, which may mean to install and build it. A signal to stop ends that: then it says which.
+    async fn launch(&mut self, services: &Services) -> Result<Option<&'static str>, StartError> {
+        let mut launching = std::pin::pin!(services.upstream.launch());
         let mut extension = tokio::time::interval(systemd::START_EXTENSION / 2);
         loop {
             tokio::select! {
-                services = &mut building => return Ok(Some(services?)),
+                launched = &mut launching => return Ok(launched.map(|()| None)?),
                 asked = self.signals.next() => match asked {
-                    Asked::Stop(_) => return Ok(None),
+                    Asked::Stop(why) => return Ok(Some(why)),
                     Asked::Reload(asked) => {
                         info!("not reloaded: still starting");
                         let told = json!({ "ok": false, "config": "unchanged", "reason": "not reloaded: still starting" });
@@ -139,7 +142,6 @@ impl Doorway {
     }
 
     fn serve(&self, listeners: Vec<Listener>, services: &Services) {
-        let banner = banner::say(&self.config, &listeners);
         let secure = listeners.iter().find(|listener| listener.is_secure);
         let port = secure.and_then(|listener| listener.socket.local_addr().ok()).map(|address| address.port());
         let redirect = Redirect::new(services.https.clone(), port);
@@ -163,7 +165,6 @@ impl Doorway {
         }
         let signal = self.drain.signal();
         systemd::watchdog(move || accepting.iter().all(|task| !task.is_finished()) || !signal.is_running());
-        systemd::ready(&banner);
     }
 
     /// Reloads as often as it is asked, until it is asked to stop.

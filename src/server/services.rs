@@ -45,28 +45,25 @@ pub struct Services {
 }
 
 impl Services {
-    /// Builds them from the bottom up; a supervised app is up when this is done. `api_at` is where it reaches the API.
-    ///
-    /// # Errors
-    /// [`StartError`] when there is no app to be had.
-    pub async fn build(
+    /// Builds them from the bottom up; a supervised app is yet to be started. `api_at` is where it reaches the API.
+    pub fn build(
         config: &Config,
         entrance: ConnectionSetup,
         api_at: Option<SocketAddr>,
         drain: &Signal,
         registry: &mut Registry,
-    ) -> Result<Services, StartError> {
+    ) -> Services {
         let http = Live::new(settings(config));
         let https = Live::new(config.https.clone());
         let access = Access::new(registry);
         let rescue = Rescue::new(registry);
         let compress = Compress::new(&config.compress, registry);
-        let upstream = Arc::new(Upstream::start(&supervised(config, api_at), drain.clone(), registry).await?);
+        let upstream = Arc::new(Upstream::new(&supervised(config, api_at), drain.clone(), registry));
         let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
-        Ok(Services { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at })
+        Services { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at }
     }
 
     /// Hands every room its new section, and gives what becomes of the app. What can fail comes first, so that a refused config changes nothing.

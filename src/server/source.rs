@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
+use crate::settings;
 use crate::upstream::BuildPolicy;
 
 /// Read when no other file is named.
@@ -22,11 +23,13 @@ pub struct Source {
     read: String,
     /// `--build`, `--no-build`.
     build: Option<BuildPolicy>,
+    /// What is wrong with the project's `.env` files.
+    pub complaints: Vec<String>,
 }
 
 impl Source {
     pub fn new(file: Option<PathBuf>, dir: Option<PathBuf>) -> Source {
-        Source { file, dir, build: None, held: String::new(), read: String::new() }
+        Source { file, dir, build: None, complaints: Vec::new(), held: String::new(), read: String::new() }
     }
 
     /// Whether the app is built at the start, whatever `[app]` says.
@@ -45,6 +48,7 @@ impl Source {
             let found = own.into_iter().chain([PathBuf::from(DEFAULT_FILE)]).find(|file| file.exists());
             self.file = found;
         }
+        self.complaints = self.read_variables();
         let mut config = match &self.file {
             Some(file) => {
                 self.read = Config::text(file)?;
@@ -71,6 +75,18 @@ impl Source {
     pub fn hold(&mut self) -> Changes {
         let before = std::mem::replace(&mut self.held, std::mem::take(&mut self.read));
         changes::between(&before, &self.held)
+    }
+
+    /// Takes over the `.env` files of the project: in DIR, in what the file calls its folder, else beside the file. What is
+    /// wrong with the file itself is said when it is read in earnest.
+    fn read_variables(&self) -> Vec<String> {
+        let text = self.file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let named = |section: &str| Some(PathBuf::from(table.get(section)?.get("dir")?.as_str()?));
+        let beside = || Some(self.file.as_ref()?.parent()?.to_owned());
+        let folder = self.dir.clone().or_else(|| named("app")).or_else(|| named("files")).or_else(beside);
+        let is_dev = table.get("app").and_then(|app| app.get("dev")?.as_bool()).unwrap_or(false);
+        settings::read_files(&folder.unwrap_or_default(), is_dev)
     }
 
     /// For the log: the file, or that there is none.

@@ -7,6 +7,7 @@ mod live;
 mod pattern;
 mod report;
 mod value;
+mod variables;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -18,6 +19,7 @@ pub use live::Live;
 pub use pattern::Pattern;
 pub use report::Problems;
 pub use value::{Expected, Setting, Size, keyword, keywords, nearest};
+pub use variables::{read_files, variable};
 
 /// A thing wrong with the file: where (bytes), what, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,9 @@ use tracing::{Event, Level};
 const ACCESS: &str = "access";
 const OBVIOUS: [&str; 3] = ["method", "path", "status"];
 
+/// The target of what the app itself writes.
+const APP: &str = "app";
+
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -29,11 +32,11 @@ pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
         }
         Look::Human { colours } => {
             human_head(*level, colours, line);
-            if target == "app" {
+            if target == APP {
                 // What the app itself writes, and not we.
                 line.extend_from_slice(b" app |");
             }
-            event.record(&mut Message(line));
+            event.record(&mut Message { line, colours: colours && target == APP });
             event.record(&mut Human { line, colours, is_access: target == ACCESS });
             line.push(b'\n');
         }
@@ -196,14 +199,43 @@ impl Visit for Json<'_> {
 }
 
 /// The message alone: it stands before the fields.
-struct Message<'a>(&'a mut Vec<u8>);
+struct Message<'a> {
+    line: &'a mut Vec<u8>,
+    /// Its own colours are kept.
+    colours: bool,
+}
 
 impl Visit for Message<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            self.0.push(b' ');
-            let _ = write!(Escaped { line: self.0, json: false }, "{value:?}");
+            self.line.push(b' ');
+            if self.colours {
+                coloured(self.line, &format!("{value:?}"));
+            } else {
+                let _ = write!(Escaped { line: self.line, json: false }, "{value:?}");
+            }
         }
+    }
+}
+
+/// Writes `text` with its colours (ECMA-48, SGR), and without all else that it says to the terminal.
+fn coloured(line: &mut Vec<u8>, text: &str) {
+    let (mut rest, mut has_colours) = (text, false);
+    while let Some((before, behind)) = rest.split_once("\x1b[") {
+        let _ = Escaped { line, json: false }.write_str(before);
+        // Parameters, then one letter that says what they are for.
+        let end = behind.find(|letter: char| ('@'..='~').contains(&letter)).unwrap_or(behind.len());
+        let is_colour = behind[end..].starts_with('m')
+            && behind[..end].bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':'));
+        if is_colour {
+            line.extend_from_slice(format!("\x1b[{}m", &behind[..end]).as_bytes());
+            has_colours = true;
+        }
+        rest = behind.get(end + 1..).unwrap_or_default();
+    }
+    let _ = Escaped { line, json: false }.write_str(rest);
+    if has_colours {
+        line.extend_from_slice(b"\x1b[0m");
     }
 }
 
@@ -302,6 +334,18 @@ mod tests {
         let line = captured(look, || warn!(path = "/\x1b[31m\u{9b}2J\n2026 INFO fake", "x\r\ny"));
         assert_eq!(line.find('\n'), Some(line.len() - 1), "{line:?}");
         assert!(!line.trim_end().contains(char::is_control), "{line:?}");
+    }
+
+    #[test]
+    fn app_has_its_colours_and_no_other_word_to_the_terminal() {
+        let said = |colours| {
+            let said = "\x1b[31m\x1b[1mType error\x1b[22m\x1b[39m: \x1b[2Jx\x1b]0;title\x07\x1b[999999";
+            captured(Look::Human { colours }, || tracing::info!(target: "app", "{said}"))
+        };
+        let line = said(true);
+        assert!(line.contains("\x1b[31m\x1b[1mType error\x1b[22m\x1b[39m: x\\u001b]0;title\\u0007"), "{line:?}");
+        assert!(line.ends_with("\x1b[0m\n") && !line.contains("999999"), "{line:?}");
+        assert!(!said(false).trim_end().contains(char::is_control));
     }
 
     #[test]

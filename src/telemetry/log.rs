@@ -76,6 +76,11 @@ fn look(format: Format, terminal: bool) -> Look {
     }
 }
 
+/// Whether lines are shown in colours: then the app's own may have theirs.
+pub fn has_colours() -> bool {
+    shown() == Look::Human { colours: true }
+}
+
 fn shown() -> Look {
     LOOK.get().copied().unwrap_or(Look::Json)
 }

@@ -34,6 +34,8 @@ pub struct Availability {
     heard: AtomicBool,
     /// Why it was not there when it was last looked for.
     cause: Mutex<Option<String>>,
+    /// What is done before it can be started, and takes longer than anybody waits.
+    stage: watch::Sender<Option<&'static str>>,
     /// Of those who wait, bounded by `wait_limit`. Full, or as many as one client may have: refused with 503.
     places: Arc<Shares>,
     metrics: Metrics,
@@ -53,6 +55,7 @@ impl Availability {
             answers: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             cause: Mutex::new(None),
+            stage: watch::Sender::new(None),
             places,
             metrics,
         }
@@ -83,7 +86,20 @@ impl Availability {
         };
         let _waiting = Waiting::new(&self.metrics);
         let mut changes = self.pool.subscribe();
-        let entered = timeout_at(until, changes.wait_for(Option::is_some)).await;
+        let mut stage = self.stage.subscribe();
+        let entered = tokio::select! {
+            biased;
+            Ok(stage) = stage.wait_for(Option::is_some) => Err(stage.unwrap_or_default()),
+            entered = timeout_at(until, changes.wait_for(Option::is_some)) => Ok(entered),
+        };
+        let entered = match entered {
+            Ok(entered) => entered,
+            Err(stage) => {
+                self.metrics.failures.unavailable.inc();
+                // Nobody is at fault, and the log has the lines of what is being done.
+                return Err(Failure::client(StatusCode::SERVICE_UNAVAILABLE, stage).retry_after(COME_BACK));
+            }
+        };
         if let Ok(Ok(pool)) = &entered
             && let Some(pool) = &**pool
             && deadline.is_left()
@@ -100,6 +116,11 @@ impl Availability {
             Some(cause) => failure.detail(cause),
             None => failure,
         }
+    }
+
+    /// Tells those who come what is being done, in a sentence; `None`: the app is started now.
+    pub fn set_stage(&self, stage: Option<&'static str>) {
+        self.stage.send_replace(stage);
     }
 
     /// Why it is not there, for the log lines of those who wait in vain.

@@ -22,7 +22,7 @@ mod socket;
 mod tunnel;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use http::StatusCode;
@@ -53,8 +53,8 @@ pub struct Upstream {
     tunnels: tunnel::Places,
     home: Live<Option<Home>>,
     revalidation: Revalidation,
-    /// `None` when the app is somebody else's process.
-    supervisor: Option<Supervisor>,
+    /// Empty when the app is somebody else's process, or yet to be started.
+    supervisor: OnceLock<Supervisor>,
 }
 
 /// What is open towards the app.
@@ -80,29 +80,39 @@ pub enum Reloaded {
 pub struct StartError(pub String);
 
 impl Upstream {
-    /// Starts (and where needed installs and builds) the app of `config`.
-    ///
-    /// # Errors
-    /// [`StartError`] when there is no app to be had: not a Next.js project, a failed build.
-    pub async fn start(config: &Config, drain: Signal, registry: &mut Registry) -> Result<Upstream, StartError> {
+    /// The way to the app of `config`. One that is a process of ours is yet to be [started](Upstream::launch).
+    pub fn new(config: &Config, drain: Signal, registry: &mut Registry) -> Upstream {
         let metrics = Metrics::new(registry);
         let config = Live::new(config.clone());
         let availability = Arc::new(Availability::new(config.clone(), metrics.clone()));
         let section = config.get();
-        let home = Live::new(section.dir.clone().map(|directory| Home { directory, build: None }));
-        let supervisor = if section.is_supervised() {
-            let (config, availability, home) = (config.clone(), Arc::clone(&availability), home.clone());
-            Some(Supervisor::start(config, availability, metrics.clone(), drain.clone(), home).await?)
-        } else {
-            None
-        };
+        // What lies in the folder of an app of ours may be another build before it is started.
+        let home = section.dir.clone().filter(|_| !section.is_supervised());
+        let home = Live::new(home.map(|directory| Home { directory, build: None }));
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
         let revalidation = Revalidation::new(home.clone(), config.clone());
+        let supervisor = OnceLock::new();
         let upstream = Upstream { config, availability, drain, metrics, tunnels, home, revalidation, supervisor };
-        if upstream.supervisor.is_none() && !section.off {
+        if !section.is_supervised() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
-        Ok(upstream)
+        upstream
+    }
+
+    /// Starts (and where needed installs and builds) an app that is a process of ours; nothing to do for another. Whoever
+    /// asks for pages meanwhile is told what is being done. Dropped before it is done, it ends what it has started.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no app to be had: not a Next.js project, a failed build.
+    pub async fn launch(&self) -> Result<(), StartError> {
+        if !self.config.get().is_supervised() {
+            return Ok(());
+        }
+        let (config, availability, home) = (self.config.clone(), Arc::clone(&self.availability), self.home.clone());
+        let supervisor =
+            Supervisor::start(config, availability, self.metrics.clone(), self.drain.clone(), home).await?;
+        let _ = self.supervisor.set(supervisor);
+        Ok(())
     }
 
     /// The folder of the app, where it is known. Of a supervised one it is the real folder in which the process runs
@@ -118,7 +128,7 @@ impl Upstream {
 
     /// True where there is no app, on purpose.
     pub fn is_off(&self) -> bool {
-        self.supervisor.is_none() && self.config.get().off
+        self.supervisor.get().is_none() && self.config.get().off
     }
 
     /// Takes over another section of the config (SIGHUP). A supervised app of which there is a new build is replaced
@@ -127,7 +137,7 @@ impl Upstream {
     pub fn reload(&self, config: &Config) -> oneshot::Receiver<Result<Reloaded, StartError>> {
         let before = self.config.get();
         self.config.set(config.clone());
-        match (&self.supervisor, &config.url) {
+        match (self.supervisor.get(), &config.url) {
             (Some(supervisor), _) => return supervisor.reload(&self.metrics),
             (None, _) if config.off => self.availability.clear(),
             (None, Some(url)) if *before != *config => self.lead_to(url.clone()),
@@ -157,13 +167,13 @@ impl Upstream {
     /// Ends an app that this process started: asks it to, waits as long as the config says, then makes it. Called last,
     /// when no request is under way. Dropped before it is done, it ends the app at once.
     pub async fn stop(&self) {
-        if let Some(supervisor) = &self.supervisor {
+        if let Some(supervisor) = self.supervisor.get() {
             supervisor.stop().await;
         }
     }
 
     fn supervised(&self) -> Result<&Supervisor, StartError> {
-        self.supervisor.as_ref().ok_or_else(|| StartError("the app is not a process of this door".into()))
+        self.supervisor.get().ok_or_else(|| StartError("the app is not a process of this door".into()))
     }
 
     /// Asks the app.

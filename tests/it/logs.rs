@@ -12,7 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::harness::{App, PATIENCE, door, wire};
+use crate::harness::{App, PATIENCE, Stub, door, wire};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_line_is_json_with_time_level_and_message() {
@@ -50,6 +50,12 @@ fn on_a_terminal(no_color: &str) -> (Kept, std::fs::File, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = "[listen]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n";
     std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    let (door, terminal) = in_folder(folder.path(), no_color);
+    (door, terminal, folder)
+}
+
+/// The same with the config in `folder`.
+fn in_folder(folder: &std::path::Path, no_color: &str) -> (Kept, std::fs::File) {
     // Made by hand, because openpty(3) lets every child inherit both ends, and then neither ever closes.
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).expect("a terminal");
@@ -62,11 +68,11 @@ fn on_a_terminal(no_color: &str) -> (Kept, std::fs::File, tempfile::TempDir) {
         .expect("its other end");
     let child = Command::new(env!("CARGO_BIN_EXE_doorway"))
         .env("NO_COLOR", no_color)
-        .current_dir(folder.path())
+        .current_dir(folder)
         .stderr(slave)
         .spawn()
         .expect("the binary starts");
-    (Kept(child), std::fs::File::from(master), folder)
+    (Kept(child), std::fs::File::from(master))
 }
 
 /// Reads what comes until it holds `wanted`.
@@ -91,6 +97,26 @@ fn a_terminal_gets_lines_for_people_in_colours() {
         assert_eq!(seen.contains("\x1b[32m"), coloured, "{seen:?}");
         drop(door);
     }
+}
+
+/// Why a build fails is what its reader must see.
+#[test]
+fn colours_of_a_build_are_for_the_terminal_alone() {
+    let project = Stub::new();
+    project.write("broken", "");
+    let config = format!("[listen]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"off\"\n{}", project.config());
+    for (no_color, expected) in
+        [("", "\x1b[31mType error\x1b[39m: the test broke it"), ("1", "Type error: the test broke it")]
+    {
+        project.write("proxy.toml", &config);
+        let (mut door, mut terminal) = in_folder(project.path(), no_color);
+        let seen = read_until(&mut terminal, "its last lines above say why");
+        assert!(seen.contains(expected), "{seen:?}");
+        assert_eq!(door.ended(), Some(1));
+    }
+    let mut door = door().config(config).spawn();
+    door.wait();
+    assert!(door.log().iter().any(|line| line["message"] == "Type error: the test broke it"), "{}", door.output());
 }
 
 #[test]

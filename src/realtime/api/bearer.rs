@@ -56,7 +56,7 @@ impl BearerTokens {
     }
 
     fn given() -> Option<Result<BearerTokens, BadToken>> {
-        std::env::var(VARIABLE).ok().map(|text| BearerTokens::new(&[text.trim().to_owned()]))
+        crate::settings::variable(VARIABLE).map(|text| BearerTokens::new(&[text.trim().to_owned()]))
     }
 
     /// What is wrong with the token that this process was given, if it was given one.

@@ -10,7 +10,7 @@ use super::name;
 use crate::realtime::door::ProtocolConfig;
 use crate::realtime::hub::parts::Part;
 use crate::realtime::hub::policy::{Allowed, Demand};
-use crate::settings::{Pattern, Section, Size, keywords};
+use crate::settings::{self, Pattern, Section, Size, keywords};
 
 /// All apps of Pusher Channels, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -225,10 +225,11 @@ fn read_key(section: &Section) -> Option<AppKey> {
         },
         (_, _, variable) => {
             let variable = variable.unwrap_or_default();
-            match std::env::var(&variable) {
-                Ok(secret) => secret,
-                Err(_) => {
-                    section.problem("secret_env", format!("the environment has no {variable}"), None);
+            match settings::variable(&variable) {
+                Some(secret) => secret,
+                None => {
+                    let what = format!("neither the environment nor the project's .env files have {variable}");
+                    section.problem("secret_env", what, None);
                     return None;
                 }
             }

@@ -7,16 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::output::{self, Stream};
+use crate::telemetry::log;
 
 /// Variables by which the service manager speaks to us, and to nobody else.
 const NOT_INHERITED: &[&str] =
     &["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
+/// Between two looks whether all that a process has started is gone.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long what an ended process wrote is waited for; another may have its output open and go on.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -36,6 +44,8 @@ pub struct Program {
 pub struct Child {
     process: tokio::process::Child,
     group: Pid,
+    /// Those that copy what it writes into the log, until they have all of it.
+    output: Vec<JoinHandle<()>>,
     has_ended: bool,
 }
 
@@ -60,6 +70,10 @@ impl Program {
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
+        // It writes to us and not to the terminal, so it would not think of colours by itself.
+        if log::has_colours() && std::env::var_os("FORCE_COLOR").is_none() {
+            command.env("FORCE_COLOR", "1");
+        }
         for (name, value) in &self.environment {
             match value {
                 Some(value) => command.env(name, value),
@@ -72,13 +86,10 @@ impl Program {
         let mut process = command.spawn()?;
         let group = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = group.ok_or_else(|| io::Error::other("it ended as it began"))?;
-        if let Some(stdout) = process.stdout.take() {
-            tokio::spawn(output::log(stdout, Stream::Stdout, self.step));
-        }
-        if let Some(stderr) = process.stderr.take() {
-            tokio::spawn(output::log(stderr, Stream::Stderr, self.step));
-        }
-        Ok(Child { process, group, has_ended: false })
+        let stdout = process.stdout.take().map(|stdout| tokio::spawn(output::copy(stdout, Stream::Stdout, self.step)));
+        let stderr = process.stderr.take().map(|stderr| tokio::spawn(output::copy(stderr, Stream::Stderr, self.step)));
+        let output = stdout.into_iter().chain(stderr).collect();
+        Ok(Child { process, group, output, has_ended: false })
     }
 }
 
@@ -108,6 +119,14 @@ impl Child {
         self.has_ended = true;
         // Nobody of the group may be there any more; that is as good.
         let _ = kill_process_group(self.group, Signal::KILL);
+        // What it said last says why: whoever reports its end comes behind that.
+        let _ = timeout(LAST_WORDS, async {
+            while let Some(copying) = self.output.last_mut() {
+                let _ = copying.await;
+                self.output.pop();
+            }
+        })
+        .await;
         status
     }
 
@@ -116,7 +135,16 @@ impl Child {
         if self.has_ended || kill_process_group(self.group, Signal::TERM).is_err() {
             return;
         }
-        if timeout(grace, self.wait()).await.is_err() {
+        let ended = timeout(grace, async {
+            let _ = self.process.wait().await;
+            // A script's shell or package manager may end before the app that it has started.
+            while test_kill_process_group(self.group).is_ok() {
+                sleep(LOOK_INTERVAL).await;
+            }
+        });
+        if ended.await.is_ok() {
+            self.has_ended = true;
+        } else {
             warn!(pid = self.id(), ?grace, "the app does not end, it is killed");
             let _ = kill_process_group(self.group, Signal::KILL);
             let _ = self.wait().await;

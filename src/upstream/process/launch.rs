@@ -15,6 +15,7 @@ use super::child::Program;
 use super::guard::guard;
 use super::listener::{self, Listener};
 use super::project::{Next, Project};
+use super::script::OwnScript;
 use crate::upstream::{Address, Config, StartError};
 
 /// How long the app keeps an idle connection, in ms, where it can be told: longer than its own 5 s, so that the pool
@@ -39,6 +40,28 @@ pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Re
         link_static_files(project, server);
     }
     let server = server.or_else(|| if next.program().is_none() { project.unpacked() } else { None });
+    // A folder that is a build came from elsewhere, without what its scripts call.
+    let own = if next.program().is_some() { OwnScript::of(project, config) } else { None };
+    if let Some(script) = own {
+        let mut options = vec!["-H".to_owned(), HOST.to_owned(), "-p".to_owned(), port.clone()];
+        if !config.dev {
+            options.extend(["--keepAliveTimeout".to_owned(), KEEP_ALIVE.to_owned()]);
+        }
+        if let Some((program, arguments)) = script.command(project, config, &options) {
+            for (name, value) in [("PORT", port.as_str()), ("HOSTNAME", HOST), ("KEEP_ALIVE_TIMEOUT", KEEP_ALIVE)] {
+                environment.push((name.into(), Some(value.into())));
+            }
+            environment.extend(path_to(&config.node));
+            environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
+            let arguments = arguments.into_iter().map(OsString::from).collect();
+            let directory = project.directory.clone();
+            return Ok(Program { step: "run", program, before: None, arguments, directory, environment });
+        }
+        warn!(
+            script = script.text,
+            "the script is not run, since its package manager is not found: what it does besides starting Next.js is left out"
+        );
+    }
     let arguments: Vec<OsString> = match (server, next.program()) {
         (Some(server), _) => {
             for (name, value) in [("PORT", port.as_str()), ("HOSTNAME", HOST), ("KEEP_ALIVE_TIMEOUT", KEEP_ALIVE)] {
@@ -124,6 +147,11 @@ pub async fn listening(group: i32, port: u16) -> Option<Address> {
     Some(Address::Tcp { host: address.to_string(), port })
 }
 
+/// The ports that the process group `group` listens on.
+pub async fn ports(group: i32) -> Vec<u16> {
+    tokio::task::spawn_blocking(move || listener::ports(group)).await.unwrap_or_default()
+}
+
 /// Which address of the loopback takes connections on `port`.
 async fn answering(port: u16) -> Option<IpAddr> {
     for address in LOOPBACK {
@@ -164,6 +192,14 @@ fn link_static_files(project: &Project, server: &Path) {
             warn!(from = %from.display(), to = %to.display(), %error, "cannot link the static files of the standalone build");
         }
     }
+}
+
+/// What makes scripts run by the Node.js of the config, where that is named by its path.
+fn path_to(node: &Path) -> Option<(OsString, Option<OsString>)> {
+    let folder = node.parent().filter(|folder| folder.is_absolute())?.to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).ok()?;
+    Some(("PATH".into(), Some(all)))
 }
 
 /// Whether a program is Node.js by its name, and no other runtime that is told what to run in another way.

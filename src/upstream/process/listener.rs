@@ -31,6 +31,21 @@ pub fn find(group: i32, port: u16) -> Listener {
     found.map_or(Listener::Nobody, |(address, _)| Listener::At(dialled(*address)))
 }
 
+/// The ports that the process group `group` listens on, where the kernel says so.
+pub fn ports(group: i32) -> Vec<u16> {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(read_to_string);
+    let own = sockets(group).unwrap_or_default();
+    let port = |line: &str| {
+        let port = line.split_ascii_whitespace().nth(1)?.split_once(':')?.1;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        listens(line, port).filter(|(_, inode)| own.contains(inode)).map(|_| port)
+    };
+    let mut ports: Vec<u16> = tables.iter().flatten().flat_map(|table| table.lines()).filter_map(port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
 /// A line of `/proc/net/tcp` (proc_pid_net(5)): the address and inode of a socket that listens on `port`.
 fn listens(line: &str, port: u16) -> Option<(IpAddr, u64)> {
     const LISTEN: &str = "0A";

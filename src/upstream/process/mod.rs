@@ -8,6 +8,7 @@ mod listener;
 mod output;
 mod prepare;
 mod project;
+mod script;
 mod sources;
 mod supervisor;
 

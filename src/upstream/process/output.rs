@@ -3,6 +3,8 @@
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tracing::{info, warn};
 
+use crate::telemetry::log;
+
 /// A longer line is logged in pieces of this many bytes.
 const MAX_LINE: usize = 8 * 1024;
 
@@ -14,7 +16,7 @@ pub enum Stream {
 }
 
 /// Logs `source` until it ends. A process that writes faster than lines are taken waits in its own `write`.
-pub async fn log(source: impl AsyncRead + Unpin, stream: Stream, step: &'static str) {
+pub async fn copy(source: impl AsyncRead + Unpin, stream: Stream, step: &'static str) {
     let mut source = BufReader::with_capacity(MAX_LINE, source);
     let mut line = Vec::new();
     loop {
@@ -37,7 +39,9 @@ pub async fn log(source: impl AsyncRead + Unpin, stream: Stream, step: &'static 
 
 fn say(line: &[u8], stream: Stream, step: &'static str) {
     let line = String::from_utf8_lossy(line);
-    let line = line.trim_end();
+    // What is read by a program, or by people without a terminal, has no colours.
+    let plain = (!log::has_colours()).then(|| anstream::adapter::strip_str(&line).to_string());
+    let line = plain.as_deref().unwrap_or(&line).trim_end();
     if line.is_empty() {
         return;
     }

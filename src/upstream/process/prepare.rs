@@ -9,24 +9,26 @@ use tracing::{info, warn};
 
 use super::child::Program;
 use super::installed;
-use super::project::{Next, PACKAGE_MANAGERS, Project, Version};
+use super::project::{Next, Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
+use crate::upstream::availability::Availability;
 use crate::upstream::{BuildPolicy, Config, StartError};
 
 /// What Next.js 16 runs on.
 const NODE_FLOOR: Version = Version::new(20, 9, 0);
 
+/// What whoever asks for a page is told meanwhile.
+const INSTALLING: &str = "The app's packages are being installed.";
+const BUILDING: &str = "The app is being built.";
+
 /// By whom a build is forbidden.
 const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 
-/// Without a lock.
-const NPM_INSTALL: (&str, &[&str]) = ("npm", &["install"]);
-
-/// Installs and builds `project` where needed. Gives the package `next` that it will run with.
+/// Installs and builds `project` where needed, and has `availability` tell of it. Gives the package `next` that it will run with.
 ///
 /// # Errors
 /// A sentence: no Node.js, no package manager, or one that failed.
-pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartError> {
+pub async fn prepare(project: &Project, config: &Config, availability: &Availability) -> Result<Next, StartError> {
     let directory = project.directory.display();
     check_node(config).await?;
     let next = match (project.next(), blocking(project, config, |project, _| installed::outdated(project)).await) {
@@ -36,6 +38,7 @@ pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartEr
             return Err(StartError(format!("next is not installed in {directory}, and {FORBIDDEN}")));
         }
         (_, why) => {
+            availability.set_stage(Some(INSTALLING));
             info!("installing: {}", why.as_deref().unwrap_or("the packages are not there yet"));
             install(project, config).await?;
             let left = || StartError(format!("the packages are installed, but next is not among them in {directory}"));
@@ -48,6 +51,7 @@ pub async fn prepare(project: &Project, config: &Config) -> Result<Next, StartEr
     if !config.dev
         && let Some(why) = reason_to_build(project, config).await?
     {
+        availability.set_stage(Some(BUILDING));
         info!("building: {why}");
         build_whole(project, &next, config).await?;
     }
@@ -146,11 +150,6 @@ async fn install(project: &Project, config: &Config) -> Result<(), StartError> {
     // Not there with Plug'n'Play, which has a mark of its own.
     let _ = installed::keep(project);
     Ok(())
-}
-
-fn package_manager(project: &Project) -> (&'static str, &'static [&'static str]) {
-    let known = PACKAGE_MANAGERS.iter().find(|(lock, ..)| project.find(lock).is_some());
-    known.map_or(NPM_INSTALL, |(_, program, arguments)| (program, arguments))
 }
 
 /// By the project's own script where it has one, because what it does besides `next build` was meant.

@@ -20,6 +20,9 @@ pub const PACKAGE_MANAGERS: &[(&str, &str, &[&str])] = &[
     ("bun.lockb", "bun", &["install", "--frozen-lockfile"]),
 ];
 
+/// Without a lock.
+const NPM_INSTALL: (&str, &[&str]) = ("npm", &["install"]);
+
 /// For who meant another kind of app.
 const OTHER_SERVER_HINT: &str = "to put Doorway in front of another server, start that and name it as [app] url";
 
@@ -155,6 +158,12 @@ impl Project {
     pub fn unpacked(&self) -> Option<PathBuf> {
         Some(self.directory.join("server.js")).filter(|server| server.is_file() && Build::read(&self.dist).is_some())
     }
+}
+
+/// The program that installs the packages of `project` and runs its scripts, and how it installs them.
+pub fn package_manager(project: &Project) -> (&'static str, &'static [&'static str]) {
+    let known = PACKAGE_MANAGERS.iter().find(|(lock, ..)| project.find(lock).is_some());
+    known.map_or(NPM_INSTALL, |(_, program, arguments)| (program, arguments))
 }
 
 fn is_workspace(folder: &Path) -> bool {

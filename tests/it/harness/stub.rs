@@ -14,12 +14,13 @@ const [command, ...rest] = process.argv.slice(2);
 const said = (name) => fs.existsSync(name);
 if (command === 'build') {
   console.log('Creating an optimized production build ...');
+  while (said('hold-build')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   if (said('broken-late')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', 'half'); console.error('Error occurred prerendering'); process.exit(1); }
-  if (said('broken')) { console.error('Type error: the test broke it'); process.exit(1); }
+  if (said('broken')) { console.error('\x1b[31mType error\x1b[39m: the test broke it'); process.exit(1); }
   if (!said('nothing')) { fs.mkdirSync('.next', { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`.next/${name}.json`, '{}'); fs.writeFileSync('.next/BUILD_ID', fs.readFileSync('source')); }
   process.exit(0);
 }
-const option = (name) => rest[rest.indexOf(name) + 1];
+const option = (name) => rest[rest.lastIndexOf(name) + 1];
 const port = process.env.PORT_OF_THE_TEST || (rest.includes('-p') ? option('-p') : process.env.PORT);
 const host = rest.includes('-H') ? option('-H') : process.env.HOSTNAME;
 if (said('crash')) { console.error('cannot start: the test says so'); process.exit(3); }
@@ -53,8 +54,14 @@ process.on('SIGTERM', () => { if (!said('stubborn')) server.close(() => process.
 const NPM: &str = r#"#!/bin/sh
 echo "$@" >> npm-was-called
 echo "NODE_ENV=$NODE_ENV" >> npm-was-called
-[ "$1" = run ] && exec node node_modules/next/dist/bin/next build
+if [ "$1" = run ] && [ "$2" = build ]; then exec node node_modules/next/dist/bin/next build; fi
+if [ "$1" = run ]; then
+  script="$2"; shift 2
+  [ "$1" = -- ] && shift
+  PATH="$PWD/node_modules/.bin:$PATH" exec sh -c "$(node -p "require('./package.json').scripts.$script") $*"
+fi
 [ -e unreachable ] && { echo "npm error network" >&2; exit 1; }
+while [ -e hold-install ]; do sleep 0.05; done
 echo "added 1 package"
 cp -r "$(dirname "$0")/node_modules" .
 "#;
@@ -124,5 +131,10 @@ fn install(node_modules: &Path, version: &str) {
     let next = node_modules.join("next");
     fs::create_dir_all(next.join("dist/bin")).expect("a folder");
     fs::write(next.join("dist/bin/next"), NEXT).expect("a file");
+    let bin = node_modules.join(".bin");
+    fs::create_dir_all(&bin).expect("a folder");
+    fs::write(bin.join("next"), "#!/bin/sh\nexec node \"$(dirname \"$0\")/../next/dist/bin/next\" \"$@\"\n")
+        .expect("a file");
+    fs::set_permissions(bin.join("next"), fs::Permissions::from_mode(0o755)).expect("permissions");
     fs::write(next.join("package.json"), format!(r#"{{ "name": "next", "version": "{version}" }}"#)).expect("a file");
 }

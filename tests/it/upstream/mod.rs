@@ -18,6 +18,9 @@
 //!   gone.
 //! - `process`: `doorway DIR` installs, builds, starts and keeps running a Next.js project, and ends it at its end.
 //! - `rewrite`: nobody outside speaks to the app as Next.js itself does, and what Next.js must hear reaches it.
+//! - `scripts`: what the project's own start script does besides `next start` is not lost, and its `.env` files count.
+//! - `stages`: while the app is installed and built the door answers already: people see what is being done on a page that
+//!   reloads itself, programs get 503, and sockets are the hub's.
 //! - `streaming`: bodies stream both ways as they come, in constant memory; whoever leaves is missed at once by the
 //!   other side.
 //! - `tunnel`: other upgrades reach the app on the paths that the config names, and for hot reloading in
@@ -34,5 +37,7 @@ mod pool;
 mod ports;
 mod process;
 mod rewrite;
+mod scripts;
+mod stages;
 mod streaming;
 mod tunnel;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::settings::Section;
+use crate::settings::{self, Section};
 
 /// The section `[realtime.tokens]`.
 #[derive(Clone, PartialEq)]
@@ -79,7 +79,7 @@ impl Config {
         let config = Config {
             required: section.value("required", default.required),
             parameter: section.value("parameter", default.parameter),
-            secret: secret.or(in_file).or_else(|| std::env::var(VARIABLE).ok()),
+            secret: secret.or(in_file).or_else(|| settings::variable(VARIABLE)),
             public_key: text(section, "public_key", files.public_key.as_deref()),
             jwks: text(section, "jwks", files.jwks.as_deref()),
             files,

@@ -91,7 +91,8 @@ impl Supervisor {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
         let project = Project::inspect(&directory, &section.dist)?;
-        let next = prepare(&project, &section).await?;
+        let next = prepare(&project, &section, &availability).await?;
+        availability.set_stage(None);
         let (orders, receiver) = mpsc::channel(4);
         let delay = section.restart_delay;
         let closing = CancellationToken::new();

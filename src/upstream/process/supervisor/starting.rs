@@ -109,9 +109,19 @@ impl Task {
             }
             Some(Err(error)) => format!("the app cannot be waited for: {error}"),
             None => {
+                let elsewhere = launch::ports(group).await;
                 child.stop(config.stop_timeout).await;
-                format!("the app gave no answer within {:?}{cure}", config.start_timeout)
+                let elsewhere = match elsewhere[..] {
+                    [] => String::new(),
+                    _ if elsewhere.contains(&port) => String::new(),
+                    _ => format!(": {line:?} listens on port {}, and not on that of PORT, {port}", list(&elsewhere)),
+                };
+                format!("the app gave no answer within {:?}{elsewhere}{cure}", config.start_timeout)
             }
         }))
     }
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
