@@ -3,21 +3,29 @@
 use std::fs;
 use std::net::SocketAddr;
 
-/// The program that listens on the port of `address`, as in `nginx (pid 12)`.
+/// The program that listens on the port of `address`, as in `nginx (pid 12)`. Of several that share the socket the one that
+/// was there first: the others are its children.
 pub fn of(address: SocketAddr) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|table| fs::read_to_string(table).ok());
     let links: Vec<String> = tables.flat_map(|table| inodes(&table, address.port())).collect();
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    for process in processes {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
-        let mut targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
-        if targets.any(|target| target.to_str().is_some_and(|target| links.iter().any(|link| link == target))) {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {pid})", name.trim()));
-        }
-    }
-    None
+    let holders = processes.filter_map(|process| {
+        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+        let mut targets =
+            fs::read_dir(process.path().join("fd")).ok()?.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let holds = targets.any(|target| target.to_str().is_some_and(|target| links.iter().any(|link| link == target)));
+        let start = start(&fs::read_to_string(process.path().join("stat")).unwrap_or_default());
+        holds.then(|| (start, pid, process.path()))
+    });
+    let (_, pid, path) = holders.min()?;
+    let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+    Some(format!("{} (pid {pid})", name.trim()))
+}
+
+/// When a process was started, of its `stat`: the 22nd field, of which the second is a name that may have spaces in it.
+fn start(stat: &str) -> u64 {
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    after_name.split(' ').nth(19).and_then(|start| start.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// The sockets that listen on `port`, as the links to them in `/proc/PID/fd` look.
@@ -35,6 +43,12 @@ fn inodes(table: &str, port: u16) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_of_a_process() {
+        let stat = "12 (a ) b) S 1 12 12 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 9876 1000 1 18446744073709551615 1";
+        assert_eq!((start(stat), start("")), (9876, u64::MAX));
+    }
 
     #[test]
     fn a_table_of_the_kernel() {
