@@ -55,6 +55,7 @@ async fn channel_holder_at_its_share_takes_no_positions_away() {
     }
     assert_eq!(granted, 4, "a half: an empty one is as good as a free one");
     assert!(returns(&door, OTHER, &back).await.0, "the other's position is good");
+    door.wait_for_log(|line| line["message"] == "a client has its share");
     assert_eq!(logs_of_shares(&door), 1, "it is told, once a minute");
 }
 
