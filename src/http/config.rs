@@ -32,6 +32,9 @@ pub struct Config {
     pub max_target: Size,
     /// Requests at the same time on one connection of HTTP/2. Default 128.
     pub h2_max_streams: u32,
+    /// Sockets and event streams of the hub at the same time on one connection of HTTP/2, besides `h2_max_streams`; one
+    /// more gets 429. Default 128.
+    pub h2_max_live_streams: u32,
     /// What a request's body may send ahead over HTTP/2. Default 256 KiB.
     pub h2_stream_window: Size,
     /// The same for all of a connection together. Default 1 MiB.
@@ -55,6 +58,7 @@ impl Default for Config {
             max_headers: 100,
             max_target: Size::kib(8),
             h2_max_streams: 128,
+            h2_max_live_streams: 128,
             h2_stream_window: Size::kib(256),
             h2_connection_window: Size::mib(1),
             h2_budget: 2000,
@@ -88,6 +92,7 @@ impl Config {
             max_headers: section.value("max_headers", default.max_headers),
             max_target: section.value("max_target", default.max_target),
             h2_max_streams: section.value("h2_max_streams", default.h2_max_streams),
+            h2_max_live_streams: section.value("h2_max_live_streams", default.h2_max_live_streams),
             h2_stream_window: section.value("h2_stream_window", default.h2_stream_window),
             h2_connection_window: section.value("h2_connection_window", default.h2_connection_window),
             h2_budget: section.value("h2_budget", default.h2_budget),

@@ -1,6 +1,6 @@
 //! One client's connection, as those who serve its requests share it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Connected {
     /// Requests that hyper has shown, and those of them whose answers have ended.
     asked: AtomicU64,
     answered: AtomicU64,
+    /// Its streams of HTTP/2 that last: sockets and event streams.
+    live: AtomicU32,
     /// The last request of the connection is this one by number, and it is refused.
     refused: OnceLock<(u64, Refusal)>,
     /// The answer that comes next is to a request of HTTP/1.0.
@@ -61,6 +63,7 @@ impl Connected {
             authority: Mutex::default(),
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            live: AtomicU32::new(0),
             refused: OnceLock::new(),
             http10: AtomicBool::new(false),
             interim: Interim::default(),
@@ -103,6 +106,14 @@ impl Connected {
     /// How many requests wait for the end of their answers.
     pub fn under_way(&self) -> u64 {
         self.asked.load(Ordering::Acquire).saturating_sub(self.answered())
+    }
+
+    /// A place for a stream that lasts, until it is dropped; `None` where the connection has as many as it may.
+    pub fn take_live_stream(self: &Arc<Self>) -> Option<LiveStream> {
+        let most = self.settings.http.h2_max_live_streams;
+        let taken =
+            self.live.try_update(Ordering::Relaxed, Ordering::Relaxed, |live| (live < most).then_some(live + 1));
+        taken.ok().map(|_| LiveStream(Arc::clone(self)))
     }
 
     /// The request by this number is refused; there is no other after it.
@@ -174,5 +185,15 @@ impl Connected {
     /// True when `uri` names a scheme that this connection does not have.
     pub fn contradicts_scheme(&self, uri: &Uri) -> bool {
         uri.scheme().is_some_and(|scheme| *scheme != self.scheme())
+    }
+}
+
+/// One stream of HTTP/2 that lasts, counted on its connection.
+#[derive(Debug)]
+pub struct LiveStream(Arc<Connected>);
+
+impl Drop for LiveStream {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -26,7 +26,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower::Service;
 
-pub use connected::Connected;
+pub use connected::{Connected, LiveStream};
 pub use upload::BodyOutcome;
 
 use http10::Http10;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 pub use config::Config;
 
@@ -28,10 +28,11 @@ use self::origin::{From, Origins};
 use self::rejection::{Rejection, RejectionClose, Rejections};
 use self::remedy::Remedies;
 use self::token::{Grant, TokenError, Tokens, presented};
-use super::hub::{Authority, Client, Hub};
+use super::hub::{Authority, Client, Held, Hub};
 use super::vocabulary::{Channel, CloseFrame, Command, Identity, Moment, Refusal, Rights, Subscribe};
 use crate::callbacks::{App, EventKind};
 use crate::drain::Signal;
+use crate::http::connection::Connected;
 use crate::http::facts::RequestId;
 use crate::http::{Facts, Failure};
 use crate::settings::Live;
@@ -197,12 +198,14 @@ impl Entrance {
             }
             AdmissionError::Busy { after } => self.come_back("busy", "Too many clients come at once.", after),
         })?;
+        let stream = self.live_stream(request)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
         let bearer = self.bearer(request).map_err(|error| self.not_believed(error))?;
         let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
         let mut client = self.hub.join(Holder::of(facts.client)).ok_or_else(full)?;
+        client.hold(stream);
         if let Some((grant, rights)) = bearer {
             if let Some(identity) = grant.identity {
                 client.identify(identity);
@@ -242,6 +245,19 @@ impl Entrance {
             return Err(Rejection { failure: Failure::client(StatusCode::FORBIDDEN, reason), close });
         }
         Ok(admitted)
+    }
+
+    /// Over HTTP/2, its place among what lasts on its connection: a browser has one connection for all of a site, and
+    /// its requests must still get through.
+    fn live_stream(&self, request: &Parts) -> Result<Option<Held>, Failure> {
+        let connected = request.extensions.get::<Arc<Connected>>().filter(|_| request.version >= Version::HTTP_2);
+        let Some(connected) = connected else { return Ok(None) };
+        let stream = connected.take_live_stream().ok_or_else(|| {
+            self.rejections.count("streams");
+            let reason = "Too many sockets and event streams are on this connection (http.h2_max_live_streams).";
+            Failure::client(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(Duration::from_secs(10))
+        })?;
+        Ok(Some(Box::new(stream)))
     }
 
     /// Has the app judge a subscription that no session is there to ask about.

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::SessionRecord;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
+use crate::realtime::hub::Held;
 use crate::realtime::link::{Link, PingCount};
 use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
 use crate::shares::{Holder, HolderQueue, Owners, may_take, most_of_one};
@@ -183,7 +184,9 @@ pub struct Resumption {
     pub record: Option<SessionRecord>,
     pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
     pub rights: Option<Rights>,
-    /// The first frame of the new link.
+    /// What is held while its link is there.
+    pub held: Option<Held>,
+    /// What it said.
     pub frame: Frame,
 }
 

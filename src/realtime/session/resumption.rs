@@ -29,6 +29,7 @@ impl Session {
             return false;
         }
         resume.leave();
+        drop(self.client.take_held());
         self.client.away(now);
         if let LinkState::Open(mut link) = std::mem::replace(&mut self.link_state, LinkState::Away) {
             if let Some(mut record) = self.record.take() {
@@ -65,7 +66,9 @@ impl Session {
             return Some(frame);
         };
         let rights = self.client.rights().cloned();
-        let back = Resumption { link, record: self.record.take(), authorizer: self.authorizer.take(), rights, frame };
+        let held = self.client.take_held();
+        let (record, authorizer) = (self.record.take(), self.authorizer.take());
+        let back = Resumption { link, record, authorizer, rights, held, frame };
         if let Some(resume) = &mut self.resume {
             resume.hand_over(&slot, Box::new(back));
         }
@@ -80,7 +83,8 @@ impl Session {
         match outcome {
             HandedOver::Taken if self.close_timer.is_none() => self.moved(),
             HandedOver::Back(back) if self.close_timer.is_none() => {
-                let Resumption { link, record, authorizer, frame, .. } = *back;
+                let Resumption { link, record, authorizer, held, frame, .. } = *back;
+                self.client.hold(held);
                 (self.link_state, self.record, self.authorizer) = (LinkState::Open(link), record, authorizer);
                 self.heed(frame, now);
             }
@@ -141,7 +145,9 @@ impl Session {
             self.lost("the client came back by another link".to_owned(), now);
             return;
         }
-        let Resumption { link, record, authorizer, rights, frame } = *back;
+        let Resumption { link, record, authorizer, rights, held, frame } = *back;
+        drop(self.client.take_held());
+        self.client.hold(held);
         if let Some(resume) = &mut self.resume {
             resume.arrive(link.ping_count());
         }

@@ -143,7 +143,7 @@ async fn a_conversation_from_hello_to_good_bye() {
 /// As Firefox does it: its half of the stream is never ended, whoever closes.
 #[tokio::test]
 async fn a_stream_is_over_when_both_have_closed_and_the_door_has_ended_its_half() {
-    let config = "[http]\nh2_max_streams = 1\n[realtime.websocket]\nclose_timeout = \"10m\"\n\
+    let config = "[http]\nh2_max_live_streams = 1\n[realtime.websocket]\nclose_timeout = \"10m\"\n\
          [[realtime.channel]]\nmatch = \"room\"\npresence = \"all\"\npresence_grace = \"0s\"\n[realtime.plain]\necho = false\n";
     let site = Site::new(config);
     let mut witnessing = site.connect(&[]).await;
@@ -199,6 +199,41 @@ async fn sockets_and_requests_share_one_http_2_connection() {
     assert!(third.text(&mut elsewhere).await.contains("to all"));
     assert!(first.text(&mut connection).await.contains("to all"));
     assert!(second.text(&mut connection).await.contains("to all"));
+}
+
+#[tokio::test]
+async fn what_lasts_takes_no_place_of_requests_and_has_a_limit_of_its_own() {
+    let app = RawApp::saying(ok("page")).await;
+    let limits = "[http]\nh2_max_streams = 2\nh2_max_live_streams = 3\n";
+    let site = Site::new(&(app.config() + limits + QUIET));
+    let mut connection = site.connect(&[(1, 0)]).await;
+    let mut first = Socket::open(&mut connection, 1, "/api/ws/room").await;
+    Socket::open(&mut connection, 3, "/socket.io/?EIO=4&transport=websocket").await;
+    let events = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "site.test"),
+        (":path", "/api/ws/room"),
+        ("accept", "text/event-stream"),
+    ];
+    connection.request(5, &events).await;
+    assert_eq!(connection.outcome(5).await, Outcome::Status(200));
+    // One more of either is told so, and a page still loads.
+    connection.send(HEADERS, END_HEADERS, 7, &block(&fields("/api/ws", &[]))).await;
+    assert_eq!(connection.outcome(7).await, Outcome::Status(429));
+    connection.request(9, &events).await;
+    assert_eq!(connection.outcome(9).await, Outcome::Status(429));
+    connection.request(11, crate::harness::frames::GET).await;
+    assert_eq!(connection.outcome(11).await, Outcome::Status(200));
+    let refused = "realtime_turned_away_total{reason=\"streams\"}";
+    assert_eq!(site.door.metric(refused).await, 2.0);
+    // Another connection has places of its own; and one is given back.
+    let mut elsewhere = site.connect(&[]).await;
+    Socket::open(&mut elsewhere, 1, "/api/ws/room").await;
+    first.say(&mut connection, CLOSE, &1000_u16.to_be_bytes()).await;
+    while first.hear(&mut connection).await.is_some() {}
+    site.door.wait_for_metric("hub_connections", 3.0).await;
+    Socket::open(&mut connection, 13, "/api/ws/room").await;
 }
 
 #[tokio::test]

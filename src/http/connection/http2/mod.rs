@@ -50,7 +50,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
     builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()
-        .max_concurrent_streams(config.h2_max_streams)
+        // What lasts takes no request's place.
+        .max_concurrent_streams(config.h2_max_streams.saturating_add(config.h2_max_live_streams))
         .initial_stream_window_size(window(config.h2_stream_window.0))
         .initial_connection_window_size(window(config.h2_connection_window.0))
         .max_send_buf_size(SEND_BUFFER)

@@ -66,7 +66,12 @@ struct Rare {
     backlog: Option<Backlog>,
     /// Its end was ordered while its link took nothing: it waits for that no longer than until then.
     ends_by: Option<Instant>,
+    /// See [`Client::hold`].
+    held: Option<Held>,
 }
+
+/// What is given back when it is dropped.
+pub type Held = Box<dyn Send + Sync>;
 
 /// The members that a client stands behind, and where. Bounded like subscriptions.
 enum Memberships {
@@ -164,6 +169,18 @@ impl Client {
     /// True once the granted rights have expired.
     pub fn has_expired(&self, now: Instant) -> bool {
         self.rights.as_ref().is_some_and(|rights| rights.until <= now)
+    }
+
+    /// Holds something for as long as it is there; nothing of `None`.
+    pub fn hold(&mut self, held: Option<Held>) {
+        if held.is_some() {
+            self.rare.get_or_insert_default().held = held;
+        }
+    }
+
+    /// Gives away what it holds.
+    pub fn take_held(&mut self) -> Option<Held> {
+        self.rare.as_mut()?.held.take()
     }
 
     fn forget_user(&mut self) {
