@@ -8,21 +8,23 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
+use super::error_code::ErrorCode;
 use super::requests;
 use super::transport::{self, Engine, PollingSession, Sid};
 use crate::callbacks::EventKind;
 use crate::drain::Guard;
 use crate::http::{Facts, Failure, Request, Response};
+use crate::realtime::entrance::rejection::{Rejection, RejectionClose};
 use crate::realtime::entrance::{self, AuthorizeAt};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
 use crate::realtime::session::{ResumeLimits, Session};
 use crate::realtime::socketio::machine::Config;
 use crate::realtime::socketio::{DIALECT, Endpoint, SocketIoDoor};
-use crate::realtime::vocabulary::Moment;
+use crate::realtime::vocabulary::{CloseFrame, Moment};
 use crate::shares::Holder;
 
 /// What a WebSocket of an endpoint may bring.
-fn limits(config: &entrance::Config, transport: &transport::Config) -> websocket::Config {
+pub(super) fn limits(config: &entrance::Config, transport: &transport::Config) -> websocket::Config {
     let longest = transport.max_payload;
     websocket::Config { max_message: longest, max_frame: longest, ..config.websocket }
 }
@@ -101,24 +103,39 @@ impl SocketIoDoor {
         Ok(self.sessions.begin(admitted, machine).await.resumable_by(resume))
     }
 
-    /// A WebSocket for a session that polls; `None` where it has one already.
+    /// A WebSocket for a session that polls. Where one is being tried already, this one is closed.
+    ///
+    /// # Errors
+    /// 400, 405, 426 for what is no right upgrade.
     pub(super) fn upgrade_session(
         &self,
         config: &entrance::Config,
-        shared: Arc<PollingSession>,
+        shared: &Arc<PollingSession>,
         mut request: Request,
-    ) -> Option<Result<Response, Failure>> {
+    ) -> Result<Response, Failure> {
         let limits = limits(config, &shared.config);
-        let offer = match Offer::read(&request, &limits) {
-            Ok(offer) => offer,
-            Err(failure) => return Some(Err(failure)),
-        };
+        let offer = Offer::read(&request, &limits)?;
         if !shared.claim() {
-            return None;
+            return self.close_redundant(limits, request);
         }
         let opening = Opening { upgrade: hyper::upgrade::on(&mut request), agreed: offer.agreed().cloned(), limits };
-        tokio::spawn(hand_over(opening, shared, self.drain.guard()));
-        Some(Ok(offer.accept(offer.protocols().next())))
+        tokio::spawn(hand_over(opening, Arc::clone(shared), self.drain.guard()));
+        Ok(offer.accept(offer.protocols().next()))
+    }
+
+    /// Opens a WebSocket that its session has no use for, to close it, as the Node server does: to a client that is told
+    /// so with a status it is an error that some do not catch.
+    ///
+    /// # Errors
+    /// 400, 405, 426 for what is no right upgrade; 400 also where too many are being closed so just now.
+    pub(super) fn close_redundant(&self, limits: websocket::Config, mut request: Request) -> Result<Response, Failure> {
+        let offer = Offer::read(&request, &limits)?;
+        let rejections = self.entrance.rejections();
+        rejections.count(ErrorCode::BadRequest.label());
+        let failure = Failure::client(StatusCode::BAD_REQUEST, "This session has a WebSocket.");
+        let close = Some(RejectionClose { close: CloseFrame::new(1000, ""), pages_only: false });
+        let upgrade = hyper::upgrade::on(&mut request);
+        rejections.on_socket(Rejection { failure, close }, request.headers(), &offer, upgrade, limits)
     }
 }
 

@@ -29,6 +29,8 @@ enum RequestKind {
     Read(Arc<PollingSession>),
     Write(Arc<PollingSession>),
     Upgrade(Arc<PollingSession>),
+    /// A WebSocket for a session that has gone over to one already.
+    Redundant,
 }
 
 impl SocketIoDoor {
@@ -71,11 +73,9 @@ impl SocketIoDoor {
             Ok(RequestKind::Open(Transport::WebSocket)) => {
                 self.open_socket(config, endpoint, Request::from_parts(parts, body), facts).await
             }
-            Ok(RequestKind::Upgrade(shared)) => {
-                match self.upgrade_session(config, shared, Request::from_parts(parts, body)) {
-                    Some(answered) => answered,
-                    None => Ok(refuse(ErrorCode::BadRequest)),
-                }
+            Ok(RequestKind::Upgrade(shared)) => self.upgrade_session(config, &shared, Request::from_parts(parts, body)),
+            Ok(RequestKind::Redundant) => {
+                self.close_redundant(handshake::limits(config, &endpoint.transport), Request::from_parts(parts, body))
             }
             Ok(RequestKind::Read(shared)) => Ok(requests::read(&shared).await.unwrap_or_else(refuse)),
             Ok(RequestKind::Write(shared)) => {
@@ -114,7 +114,7 @@ impl SocketIoDoor {
         }
         let place = Sid::parse(&query.sid).and_then(|sid| self.transports.find(sid));
         let Lookup::Polling(shared) = place.ok_or(ErrorCode::SessionUnknown)? else {
-            return Err(ErrorCode::BadRequest);
+            return if is_socket && is_fitting { Ok(RequestKind::Redundant) } else { Err(ErrorCode::BadRequest) };
         };
         if !is_fitting || !query.is_version_4 {
             return Err(ErrorCode::BadRequest);
