@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::source::Source;
+use super::source::{Overrides, Source};
 use crate::admin::{AdminListen, reachable};
 use crate::config::Config;
 
@@ -24,7 +24,7 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// # Errors
 /// A sentence: there is no such door, it refuses the config, or the new app does not start.
 pub fn reload(file: Option<PathBuf>) -> Result<ExitCode, String> {
-    let mut source = Source::new(file, None);
+    let mut source = Source::new(file, Overrides::default());
     let config = source.load().map_err(|error| error.to_string())?;
     let AdminListen::At(address) = config.admin.listen else {
         return Err("[admin] listen is \"off\": send SIGHUP instead, and look into the log".into());

@@ -1,8 +1,9 @@
 //! What the log says once the door is open: where, and in front of what.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::{Command, Stdio};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::listen::Listener;
@@ -17,6 +18,17 @@ pub fn say(config: &Config, urls: &str) -> String {
 /// What to type into a browser on this machine, for each of `listeners`.
 pub fn urls(listeners: &[Listener]) -> String {
     listeners.iter().filter_map(url).collect::<Vec<_>>().join(" ")
+}
+
+/// Opens the last of `urls` in a browser: the one by https, where there is one.
+pub fn open(urls: &str) {
+    let Some(url) = urls.split(' ').next_back().filter(|url| !url.is_empty()) else { return };
+    let usual = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let browser = std::env::var_os("BROWSER").filter(|browser| !browser.is_empty()).unwrap_or_else(|| usual.into());
+    let quiet = Stdio::null;
+    if let Err(error) = Command::new(&browser).arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn() {
+        warn!(%error, browser = %browser.display(), url, "cannot open a browser");
+    }
 }
 
 fn app(config: &Config) -> String {

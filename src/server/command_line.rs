@@ -12,11 +12,11 @@ use tracing::{error, info, warn};
 use super::Doorway;
 use super::ask;
 use super::defaults;
-use super::source::{DEFAULT_FILE, Source};
+use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
 use crate::settings::nearest;
 use crate::telemetry::log;
-use crate::upstream::BuildPolicy;
+use crate::upstream::{Address, AddressError, BuildPolicy};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -69,6 +69,21 @@ struct Serve {
     /// The config file [default: proxy.toml in DIR, else the one here, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The port of plain HTTP, in place of that in `[listen]`; with --https, of https
+    #[arg(long)]
+    port: Option<u16>,
+    /// Listen for https, on port 8443 or that of --port, with a self-signed certificate where `[tls]` has none
+    #[arg(long)]
+    https: bool,
+    /// An app that runs already, as in http://localhost:3000
+    #[arg(long, value_name = "URL", value_parser = app_address)]
+    app: Option<Address>,
+    /// Run `next dev` instead of a build
+    #[arg(long)]
+    dev: bool,
+    /// Open a browser when the door is ready
+    #[arg(long)]
+    open: bool,
     /// Build the project, also where its build is newer than its sources
     #[arg(long)]
     build: bool,
@@ -113,7 +128,7 @@ fn check(place: Option<&Path>) -> Result<ExitCode, String> {
         Some(dir) if dir.is_dir() => (None, Some(dir.to_owned())),
         file => (file.map(Path::to_owned), None),
     };
-    let mut source = Source::new(file, dir);
+    let mut source = Source::new(file, Overrides { dir, ..Overrides::default() });
     let config = source.load().map_err(|error| error.to_string())?;
     let name = source.name();
     // No reason to stay closed, so `load` lets them pass.
@@ -129,6 +144,10 @@ fn check(place: Option<&Path>) -> Result<ExitCode, String> {
     }
     open.iter().for_each(|line| println!("{line}"));
     Ok(ExitCode::SUCCESS)
+}
+
+fn app_address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|AddressError(words)| format!("it must be {words}"))
 }
 
 fn print_config(diff: Option<&Path>) -> Result<ExitCode, String> {
@@ -156,11 +175,13 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
     {
         return Err(format!("there is no folder {}: did you mean `doorway {command}`?", dir.display()));
     }
-    let mut source = Source::new(serve.config, serve.dir).with_build(build);
+    let said =
+        Overrides { dir: serve.dir, app: serve.app, build, dev: serve.dev, port: serve.port, https: serve.https };
+    let mut source = Source::new(serve.config, said);
     let config = source.load().map_err(|error| error.to_string())?;
     source.hold();
     log::start(&config.log)?;
-    let code = live(config, source);
+    let code = live(config, source, serve.open);
     log::flush(LAST_WORK);
     Ok(code)
 }
@@ -175,7 +196,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-fn live(config: Config, source: Source) -> ExitCode {
+fn live(config: Config, source: Source, opens: bool) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), config = source.name(), "starting");
     for odd in config.oddities().iter().chain(&source.complaints) {
         warn!("{odd}");
@@ -190,7 +211,7 @@ fn live(config: Config, source: Source) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(Doorway::run(config, source));
+    let outcome = runtime.block_on(Doorway::run(config, source, opens));
     runtime.shutdown_timeout(LAST_WORK);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

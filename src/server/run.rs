@@ -60,11 +60,11 @@ pub enum StartError {
 }
 
 impl Doorway {
-    /// Opens the door, serves until a signal asks to stop, drains, and ends a supervised app last.
+    /// Opens the door (and with `opens` a browser), serves until a signal asks to stop, drains, and ends a supervised app last.
     ///
     /// # Errors
     /// [`StartError`]: a port in use, a certificate without its key, an app that cannot be had.
-    pub async fn run(config: Config, source: Source) -> Result<(), StartError> {
+    pub async fn run(config: Config, source: Source, opens: bool) -> Result<(), StartError> {
         let (signals, asks) = Signals::listen().map_err(StartError::Signals)?;
         let drain = Drain::default();
         let mut inherited = Inherited::receive()?;
@@ -92,6 +92,9 @@ impl Doorway {
         services.files.reload(&door.config.files);
         door.admin.ready(Arc::clone(&services.upstream));
         systemd::ready(&banner::say(&door.config, &urls));
+        if opens {
+            banner::open(&urls);
+        }
         let why = door.attend(&services, &metrics).await;
         door.close(why, &services).await;
         Ok(())

@@ -1,40 +1,54 @@
 //! Where the config comes from: a named file, the project's own `proxy.toml`, the one here, or the defaults; asked again
 //! at every reload.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
 use crate::settings;
-use crate::upstream::BuildPolicy;
+use crate::upstream::{Address, BuildPolicy};
 
 /// Read when no other file is named.
 pub const DEFAULT_FILE: &str = "proxy.toml";
+
+/// What the command line says in place of keys.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// `doorway DIR`: the app, whatever `[app]` says.
+    pub dir: Option<PathBuf>,
+    /// `--app`: an app that runs already.
+    pub app: Option<Address>,
+    /// `--build`, `--no-build`.
+    pub build: Option<BuildPolicy>,
+    /// `--dev`.
+    pub dev: bool,
+    /// `--port`: of plain HTTP, or with `https` of that alone.
+    pub port: Option<u16>,
+    /// `--https`: with a certificate of the door's own making, where the file has none.
+    pub https: bool,
+}
+
+/// Where `--https` listens when no port is said.
+const HTTPS_PORT: u16 = 8443;
 
 /// What the command line said about the config.
 #[derive(Debug)]
 pub struct Source {
     /// `--config FILE`, or a `proxy.toml` once it has been seen: from then on it must be there.
     file: Option<PathBuf>,
-    /// `doorway DIR`: the app, whatever `[app]` says.
-    dir: Option<PathBuf>,
+    /// What else was said: it stands, whatever the file says.
+    said: Overrides,
     /// The text of the config that holds, and of the one that was read last.
     held: String,
     read: String,
-    /// `--build`, `--no-build`.
-    build: Option<BuildPolicy>,
     /// What is wrong with the project's `.env` files.
     pub complaints: Vec<String>,
 }
 
 impl Source {
-    pub fn new(file: Option<PathBuf>, dir: Option<PathBuf>) -> Source {
-        Source { file, dir, build: None, complaints: Vec::new(), held: String::new(), read: String::new() }
-    }
-
-    /// Whether the app is built at the start, whatever `[app]` says.
-    pub fn with_build(self, build: Option<BuildPolicy>) -> Source {
-        Source { build, ..self }
+    pub fn new(file: Option<PathBuf>, said: Overrides) -> Source {
+        Source { file, said, complaints: Vec::new(), held: String::new(), read: String::new() }
     }
 
     /// Reads the config as it is now. It holds once [`Source::hold`] was called.
@@ -44,7 +58,7 @@ impl Source {
     pub fn load(&mut self) -> Result<Config, ConfigError> {
         if self.file.is_none() {
             // A project that brings its own is meant to run with it, from wherever it is started.
-            let own = self.dir.as_ref().map(|dir| dir.join(DEFAULT_FILE));
+            let own = self.said.dir.as_ref().map(|dir| dir.join(DEFAULT_FILE));
             let found = own.into_iter().chain([PathBuf::from(DEFAULT_FILE)]).find(|file| file.exists());
             self.file = found;
         }
@@ -60,14 +74,7 @@ impl Source {
             }
             None => Config::default(),
         };
-        if let Some(dir) = &self.dir {
-            config.app.url = None;
-            config.app.off = false;
-            config.app.dir = Some(dir.clone());
-        }
-        if let Some(build) = self.build {
-            config.app.build = build;
-        }
+        self.said.apply(&mut config);
         config.not_its_own_upstream()
     }
 
@@ -84,9 +91,9 @@ impl Source {
         let table: toml::Table = text.parse().unwrap_or_default();
         let named = |section: &str| Some(PathBuf::from(table.get(section)?.get("dir")?.as_str()?));
         let beside = || Some(self.file.as_ref()?.parent()?.to_owned());
-        let folder = self.dir.clone().or_else(|| named("app")).or_else(|| named("files")).or_else(beside);
+        let folder = self.said.dir.clone().or_else(|| named("app")).or_else(|| named("files")).or_else(beside);
         let is_dev = table.get("app").and_then(|app| app.get("dev")?.as_bool()).unwrap_or(false);
-        settings::read_files(&folder.unwrap_or_default(), is_dev)
+        settings::read_files(&folder.unwrap_or_default(), is_dev || self.said.dev)
     }
 
     /// For the log: the file, or that there is none.
@@ -96,9 +103,40 @@ impl Source {
 
     /// A config that a person might expect to be read, and is not: one in DIR beside `--config`, one here beside DIR's.
     pub fn overlooked(&self) -> Option<PathBuf> {
-        let dir = self.dir.as_ref()?;
+        let dir = self.said.dir.as_ref()?;
         let read = self.file.as_ref().and_then(|file| file.canonicalize().ok());
         let there = [dir.join(DEFAULT_FILE), PathBuf::from(DEFAULT_FILE)];
         there.into_iter().filter_map(|file| file.canonicalize().ok()).find(|file| read.as_ref() != Some(file))
+    }
+}
+
+impl Overrides {
+    fn apply(&self, config: &mut Config) {
+        if let Some(dir) = &self.dir {
+            (config.app.url, config.app.off, config.app.dir) = (None, false, Some(dir.clone()));
+        }
+        if let Some(url) = &self.app {
+            (config.app.url, config.app.off) = (Some(url.clone()), false);
+        }
+        if let Some(build) = self.build {
+            config.app.build = build;
+        }
+        config.app.dev |= self.dev;
+        let at = |addresses: &[SocketAddr], port: u16| {
+            let mut at: Vec<_> = addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect();
+            at.dedup();
+            if at.is_empty() { vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))] } else { at }
+        };
+        if self.https {
+            config.tls.self_signed |= !config.tls.is_configured();
+            if self.port.is_some() || config.listen.https.is_empty() {
+                config.listen.https = at(&config.listen.https, self.port.unwrap_or(HTTPS_PORT));
+            }
+            if self.port.is_some() {
+                config.listen.http.clear();
+            }
+        } else if let Some(port) = self.port {
+            config.listen.http = at(&config.listen.http, port);
+        }
     }
 }

@@ -22,7 +22,7 @@ pub enum Address {
 
 /// Why a text is not an [`Address`], to finish "must be …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressError(&'static str);
+pub struct AddressError(pub &'static str);
 
 impl Address {
     /// A port of this machine's own, where apps that this process starts listen.

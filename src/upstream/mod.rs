@@ -28,7 +28,7 @@ use std::time::Instant;
 use http::StatusCode;
 use tokio::sync::oneshot;
 
-pub use address::Address;
+pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;

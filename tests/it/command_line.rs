@@ -327,3 +327,64 @@ fn a_level_that_cannot_be_understood_is_said_before_the_start() {
     assert_eq!(door.wait().code(), Some(1));
     assert!(door.output().contains("doorway: RUST_LOG cannot be understood"), "{}", door.output());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_stand_in_for_keys() {
+    let app = App::saying("by flags").await;
+    let url = format!("http://{}", app.address);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let opened = folder(&[]);
+    let browser = opened.path().join("browser");
+    std::fs::write(&browser, format!("#!/bin/sh\necho $1 > {}\n", opened.path().join("url").display())).unwrap();
+    std::fs::set_permissions(&browser, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let door =
+        door().arguments(&["--app", &url, "--port", &port, "--open"]).env("BROWSER", browser.to_str().unwrap()).start();
+    assert_eq!(door.http().to_string(), format!("127.0.0.1:{port}"), "the address of [listen], the port of --port");
+    assert!(wire::get(door.http(), "/").await.ends_with("by flags"));
+    let url = opened.path().join("url");
+    crate::harness::raw::eventually("the browser is opened", || {
+        std::fs::read_to_string(&url).is_ok_and(|text| text == format!("http://127.0.0.1:{port}\n"))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn https_for_the_first_day_is_a_flag() {
+    let app = App::saying("secure").await;
+    let state = folder(&[]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let door = door()
+        .config(app.config())
+        .arguments(&["--https", "--port", &port])
+        .env("XDG_STATE_HOME", state.path().to_str().unwrap())
+        .start();
+    assert_eq!(door.https().port().to_string(), port);
+    let ready = door.wait_for_log(|line| line["message"] == "ready");
+    assert_eq!(ready["open"], format!("https://localhost:{port}"), "and nothing by plain HTTP");
+    let certificate = state.path().join("doorway/self-signed.crt");
+    let url = format!("https://localhost:{port}/");
+    let curl = tokio::process::Command::new("curl").args(["-s", "--cacert"]).arg(&certificate).arg(&url).output().await;
+    assert_eq!(String::from_utf8_lossy(&curl.unwrap().stdout), "secure");
+}
+
+#[tokio::test]
+async fn development_is_a_flag_too() {
+    let project = Stub::new();
+    let directory = project.path().to_str().unwrap();
+    let door = door().arguments(&[directory, "--dev"]).start();
+    assert!(wire::get(door.http(), "/").await.contains("\"command\":\"dev\""));
+}
+
+#[test]
+fn a_flag_that_cannot_be_understood_exits_2() {
+    let here = folder(&[]);
+    for (arguments, words) in [
+        (&["--app", "https://example.com"][..], "TLS ends at the door"),
+        (&["--port", "80000"], "80000"),
+        (&["--build", "--no-build"], "cannot be used with"),
+    ] {
+        let output = doorway(here.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}

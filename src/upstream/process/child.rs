@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::output::{self, Stream};
+use super::output::{self, LastLines, Stream};
 use crate::telemetry::log;
 
 /// Variables by which the service manager speaks to us, and to nobody else.
@@ -46,6 +46,7 @@ pub struct Child {
     group: Pid,
     /// Those that copy what it writes into the log, until they have all of it.
     output: Vec<JoinHandle<()>>,
+    last: LastLines,
     has_ended: bool,
 }
 
@@ -86,10 +87,17 @@ impl Program {
         let mut process = command.spawn()?;
         let group = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = group.ok_or_else(|| io::Error::other("it ended as it began"))?;
-        let stdout = process.stdout.take().map(|stdout| tokio::spawn(output::copy(stdout, Stream::Stdout, self.step)));
-        let stderr = process.stderr.take().map(|stderr| tokio::spawn(output::copy(stderr, Stream::Stderr, self.step)));
+        let last = LastLines::default();
+        let stdout = process
+            .stdout
+            .take()
+            .map(|stdout| tokio::spawn(output::copy(stdout, Stream::Stdout, self.step, last.clone())));
+        let stderr = process
+            .stderr
+            .take()
+            .map(|stderr| tokio::spawn(output::copy(stderr, Stream::Stderr, self.step, last.clone())));
         let output = stdout.into_iter().chain(stderr).collect();
-        Ok(Child { process, group, output, has_ended: false })
+        Ok(Child { process, group, output, last, has_ended: false })
     }
 }
 
@@ -111,6 +119,11 @@ fn ends_with_us(_command: &mut Command) {}
 impl Child {
     pub fn id(&self) -> i32 {
         self.group.as_raw_nonzero().get()
+    }
+
+    /// What it wrote last, a few dozen lines at most.
+    pub fn last_lines(&self) -> Vec<String> {
+        self.last.get()
     }
 
     /// Waits for its end, then ends what it left behind. Cancel-safe.

@@ -98,6 +98,22 @@ fn asked_for(project: &Project) -> InstallRecord {
     }
 }
 
+/// A package that the manifest asks for and npm's lock file does not know: `npm ci` would refuse, with its usage.
+pub fn missing_in_lock(project: &Project) -> Option<String> {
+    let lock = project.lock_file().filter(|lock| lock.parent() == Some(&project.directory))?;
+    if lock.extension()? != "json" {
+        return None;
+    }
+    let lock: Value = serde_json::from_slice(&fs::read(lock).ok()?).ok()?;
+    let root = lock["packages"][""].as_object()?;
+    let is_known = |name: &String| {
+        DEPENDENCIES.iter().any(|kind| root.get(*kind).is_some_and(|names| names.get(name).is_some()))
+            || !lock["packages"][format!("node_modules/{name}")].is_null()
+    };
+    let asked = DEPENDENCIES[..2].iter().filter_map(|kind| project.package()[*kind].as_object());
+    asked.flat_map(|names| names.keys()).find(|name| !is_known(name)).cloned()
+}
+
 /// npm's lock file has what the manifest asked for when it was written: who edits scripts installs nothing.
 fn is_in_lock(project: &Project) -> bool {
     let lock = project.lock_file().and_then(|lock| fs::read(lock).ok());

@@ -1,5 +1,9 @@
 //! What a process writes goes to the log line by line, under a name of its own: `app`.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tracing::{info, warn};
 
@@ -8,6 +12,9 @@ use crate::telemetry::log;
 /// A longer line is logged in pieces of this many bytes.
 const MAX_LINE: usize = 8 * 1024;
 
+/// How many lines are kept.
+const LAST_LINES: usize = 64;
+
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
@@ -15,8 +22,26 @@ pub enum Stream {
     Stderr,
 }
 
+/// The last that a process wrote; older lines are forgotten. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct LastLines(Arc<Mutex<VecDeque<String>>>);
+
+impl LastLines {
+    fn push(&self, line: &str) {
+        let mut lines = self.0.lock();
+        if lines.len() == LAST_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+
+    pub fn get(&self) -> Vec<String> {
+        self.0.lock().iter().cloned().collect()
+    }
+}
+
 /// Logs `source` until it ends. A process that writes faster than lines are taken waits in its own `write`.
-pub async fn copy(source: impl AsyncRead + Unpin, stream: Stream, step: &'static str) {
+pub async fn copy(source: impl AsyncRead + Unpin, stream: Stream, step: &'static str, last: LastLines) {
     let mut source = BufReader::with_capacity(MAX_LINE, source);
     let mut line = Vec::new();
     loop {
@@ -30,14 +55,14 @@ pub async fn copy(source: impl AsyncRead + Unpin, stream: Stream, step: &'static
         line.extend_from_slice(&source.buffer()[..taken]);
         source.consume(taken);
         if ended || line.len() >= MAX_LINE {
-            say(&line, stream, step);
+            say(&line, stream, step, &last);
             line.clear();
         }
     }
-    say(&line, stream, step);
+    say(&line, stream, step, &last);
 }
 
-fn say(line: &[u8], stream: Stream, step: &'static str) {
+fn say(line: &[u8], stream: Stream, step: &'static str, last: &LastLines) {
     let line = String::from_utf8_lossy(line);
     // What is read by a program, or by people without a terminal, has no colours.
     let plain = (!log::has_colours()).then(|| anstream::adapter::strip_str(&line).to_string());
@@ -45,6 +70,7 @@ fn say(line: &[u8], stream: Stream, step: &'static str) {
     if line.is_empty() {
         return;
     }
+    last.push(line);
     match stream {
         // npm and `next build` write their progress there.
         Stream::Stderr if step == "run" => warn!(target: "app", step, "{line}"),

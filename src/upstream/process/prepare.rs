@@ -21,6 +21,10 @@ const NODE_FLOOR: Version = Version::new(20, 9, 0);
 const INSTALLING: &str = "The app's packages are being installed.";
 const BUILDING: &str = "The app is being built.";
 
+/// What cannot be run: the packages are in archives that only Yarn's own loader reads.
+const PLUG_AND_PLAY: &str = "Yarn's Plug'n'Play has no node_modules, from which Next.js is started here: write `nodeLinker: \
+    node-modules` into .yarnrc.yml and run `yarn install`";
+
 /// By whom a build is forbidden.
 const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 
@@ -41,7 +45,12 @@ pub async fn prepare(project: &Project, config: &Config, availability: &Availabi
             availability.set_stage(Some(INSTALLING));
             info!("installing: {}", why.as_deref().unwrap_or("the packages are not there yet"));
             install(project, config).await?;
-            let left = || StartError(format!("the packages are installed, but next is not among them in {directory}"));
+            let left = || {
+                if project.find(".pnp.cjs").is_some() {
+                    return StartError(format!("{directory}: {PLUG_AND_PLAY}"));
+                }
+                StartError(format!("the packages are installed, but next is not among them in {directory}"))
+            };
             project.next().ok_or_else(left)?
         }
     };
@@ -144,9 +153,15 @@ async fn check_node(config: &Config) -> Result<(), StartError> {
 
 async fn install(project: &Project, config: &Config) -> Result<(), StartError> {
     let (program, arguments) = package_manager(project);
+    if let Some(missing) = installed::missing_in_lock(project) {
+        return Err(StartError(format!(
+            "package-lock.json is out of step with package.json, it has no {missing}: run `npm install` in {}",
+            project.directory.display()
+        )));
+    }
     let mut install = program_of(project, config, "install", Path::new(program));
     install.arguments = arguments.iter().map(OsString::from).collect();
-    run(&install).await?;
+    run(&install).await.map_err(|failed| StartError(why(failed, project, program)))?;
     // Not there with Plug'n'Play, which has a mark of its own.
     let _ = installed::keep(project);
     Ok(())
@@ -166,7 +181,7 @@ async fn build(project: &Project, next: &Next, config: &Config) -> Result<(), St
             vec![next.program().ok_or_else(missing)?.into(), "build".into()]
         }
     };
-    run(&build).await
+    Ok(run(&build).await?)
 }
 
 fn program_of(project: &Project, config: &Config, step: &'static str, program: &Path) -> Program {
@@ -183,18 +198,69 @@ fn program_of(project: &Project, config: &Config, step: &'static str, program: &
     }
 }
 
-async fn run(program: &Program) -> Result<(), StartError> {
+/// A step that failed: the program is not there, or what it said last.
+struct StepFailed {
+    what: String,
+    is_missing: bool,
+    said: Vec<String>,
+}
+
+impl From<StepFailed> for StartError {
+    fn from(failed: StepFailed) -> StartError {
+        StartError(failed.what)
+    }
+}
+
+/// What package managers say of a lock file that does not fit the manifest: npm, pnpm, Yarn 1, newer Yarn, Bun.
+const OUT_OF_STEP: [&str; 6] = [
+    "can only install packages when your package.json and",
+    "ERR_PNPM_OUTDATED_LOCKFILE",
+    "Your lockfile needs to be updated",
+    "The lockfile would have been modified by this install",
+    "lockfile had changes, but lockfile is frozen",
+    "EUSAGE",
+];
+
+/// Why the packages are not installed, in one sentence with what to do.
+fn why(failed: StepFailed, project: &Project, program: &str) -> String {
+    let lock = project.lock_file();
+    let lock = lock.as_deref().and_then(Path::file_name).map(|name| name.display().to_string());
+    let asked_by = lock.clone().unwrap_or_else(|| "packageManager in package.json".to_owned());
+    if failed.is_missing && program != "npm" {
+        let cure = if program == "bun" {
+            "npm install -g bun".to_owned()
+        } else {
+            format!("corepack enable` or `npm install -g {program}")
+        };
+        return format!("{}: {asked_by} asks for {program}: `{cure}` installs it", failed.what);
+    }
+    let is_out_of_step = failed.said.iter().any(|line| OUT_OF_STEP.iter().any(|words| line.contains(words)));
+    match lock.filter(|_| is_out_of_step) {
+        Some(lock) => format!(
+            "{lock} is out of step with package.json: run `{program} install` in {}, and keep what it writes",
+            project.directory.display()
+        ),
+        None => failed.what,
+    }
+}
+
+async fn run(program: &Program) -> Result<(), StepFailed> {
     let (line, directory) = (program.command_line(), program.directory.display());
     info!(command = line, directory = %directory, "preparing the app");
+    let failed = |what: String, said: Vec<String>| StepFailed { what, is_missing: false, said };
     let mut child = program.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            StartError(format!("{line:?} cannot be run in {directory}: there is no such program"))
-        }
-        _ => StartError(format!("{line:?} cannot be run in {directory}: {error}")),
+        io::ErrorKind::NotFound => StepFailed {
+            what: format!("{line:?} cannot be run in {directory}: there is no such program"),
+            is_missing: true,
+            said: Vec::new(),
+        },
+        _ => failed(format!("{line:?} cannot be run in {directory}: {error}"), Vec::new()),
     })?;
-    let status = child.wait().await.map_err(|error| StartError(format!("{line:?} cannot be waited for: {error}")))?;
+    let waited = child.wait().await;
+    let status = waited.map_err(|error| failed(format!("{line:?} cannot be waited for: {error}"), Vec::new()))?;
     if status.success() {
         return Ok(());
     }
-    Err(StartError(format!("{line:?} failed in {directory} ({status}): its last lines above say why")))
+    let what = format!("{line:?} failed in {directory} ({status}): its last lines above say why");
+    Err(failed(what, child.last_lines()))
 }

@@ -15,13 +15,13 @@ pub const PACKAGE_MANAGERS: &[(&str, &str, &[&str])] = &[
     ("package-lock.json", "npm", &["ci"]),
     ("npm-shrinkwrap.json", "npm", &["ci"]),
     ("pnpm-lock.yaml", "pnpm", &["install", "--frozen-lockfile"]),
-    ("yarn.lock", "yarn", &["install", "--frozen-lockfile"]),
+    ("yarn.lock", "yarn", &["install", YARN_FROZEN]),
     ("bun.lock", "bun", &["install", "--frozen-lockfile"]),
     ("bun.lockb", "bun", &["install", "--frozen-lockfile"]),
 ];
 
-/// Without a lock.
-const NPM_INSTALL: (&str, &[&str]) = ("npm", &["install"]);
+/// Yarn 1's word; newer ones call it `--immutable`.
+const YARN_FROZEN: &str = "--frozen-lockfile";
 
 /// For who meant another kind of app.
 const OTHER_SERVER_HINT: &str = "to put Doorway in front of another server, start that and name it as [app] url";
@@ -73,9 +73,12 @@ impl Project {
             .map_err(|error| StartError(format!("{} is not JSON: {error}", manifest.display())))?;
         let lists = |kind: &str| package[kind]["next"].is_string();
         if !["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"].into_iter().any(lists) {
-            let what =
-                format!("{name} is not a Next.js project: its package.json does not list next ({OTHER_SERVER_HINT})");
-            return Err(StartError(what));
+            let members = if is_workspace(&directory) { members(&directory) } else { Vec::new() };
+            let what = match members[..] {
+                [] => format!("its package.json does not list next ({OTHER_SERVER_HINT})"),
+                _ => format!("it is the root of a workspace, whose apps are: doorway {}", members.join(", doorway ")),
+            };
+            return Err(StartError(format!("{name} is not a Next.js project: {what}")));
         }
         Ok(Project { dist: directory.join(dist), directory, package })
     }
@@ -161,9 +164,40 @@ impl Project {
 }
 
 /// The program that installs the packages of `project` and runs its scripts, and how it installs them.
-pub fn package_manager(project: &Project) -> (&'static str, &'static [&'static str]) {
-    let known = PACKAGE_MANAGERS.iter().find(|(lock, ..)| project.find(lock).is_some());
-    known.map_or(NPM_INSTALL, |(_, program, arguments)| (program, arguments))
+pub fn package_manager(project: &Project) -> (&'static str, Vec<&'static str>) {
+    if let Some((lock, program, arguments)) = PACKAGE_MANAGERS.iter().find(|(lock, ..)| project.find(lock).is_some()) {
+        let is_newer_yarn = *program == "yarn"
+            && project
+                .find(lock)
+                .and_then(|lock| std::fs::read_to_string(lock).ok())
+                .is_some_and(|lock| lock.contains("__metadata:"));
+        let spelt =
+            |argument: &&'static str| if is_newer_yarn && *argument == YARN_FROZEN { "--immutable" } else { argument };
+        return (program, arguments.iter().map(spelt).collect());
+    }
+    // As corepack reads it: `pnpm@9.1.0`.
+    let named = project.package["packageManager"].as_str().and_then(|named| named.split('@').next());
+    match PACKAGE_MANAGERS.iter().find(|(_, program, _)| Some(*program) == named) {
+        Some((_, program, _)) => (program, vec!["install"]),
+        None => ("npm", vec!["install"]),
+    }
+}
+
+/// How deep the members of a workspace lie at most, as in `packages/apps/web`.
+const MEMBER_DEPTH: usize = 3;
+
+/// The members of the workspace `root` that list next, as paths below the folder that was named.
+fn members(root: &Path) -> Vec<String> {
+    let mut walk = ignore::WalkBuilder::new(root);
+    walk.max_depth(Some(MEMBER_DEPTH)).require_git(false).sort_by_file_name(std::ffi::OsStr::cmp);
+    walk.filter_entry(|entry| entry.file_name() != "node_modules");
+    let lists_next = |folder: &Path| {
+        let text = std::fs::read(folder.join("package.json")).ok()?;
+        let package: Value = serde_json::from_slice(&text).ok()?;
+        ["dependencies", "devDependencies"].iter().any(|kind| package[*kind]["next"].is_string()).then_some(())
+    };
+    let folders = walk.build().flatten().filter(|entry| entry.depth() > 0 && entry.path().is_dir());
+    folders.filter(|entry| lists_next(entry.path()).is_some()).map(|entry| entry.path().display().to_string()).collect()
 }
 
 fn is_workspace(folder: &Path) -> bool {

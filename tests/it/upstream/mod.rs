@@ -9,6 +9,8 @@
 //!   does neither where that changes nothing.
 //! - `itself`: a door that is its own upstream is an error of the config, however the address is written; over other
 //!   hops a request goes round a few times and no more.
+//! - `managers`: packages are installed by the package manager that the project means, and where that cannot be, one
+//!   sentence says what to do.
 //! - `next`: a stock Next.js app works behind the door as `doorway DIR` starts it.
 //! - `pages`: a Next.js app of the Pages Router, with base path, locales and a `proxy.js`, works behind the door,
 //!   and its route for callbacks is the door's alone.
@@ -31,6 +33,7 @@ mod away;
 mod interim;
 mod fresh;
 mod itself;
+mod managers;
 mod next;
 mod pages;
 mod pool;

@@ -29,7 +29,7 @@ async fn what_is_being_done_is_said_and_sockets_are_served() {
         assert!(page.contains(sentence) && page.contains("http-equiv=\"refresh\""), "{page}");
         let answer = client::ask(door.http(), "POST", "/api", &[("accept", "application/json")], "{}").await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "3".to_owned()));
-        let ready = client::get(door.admin(), "/health/ready", &[]).await;
+        let ready = client::get(door.admin(), "/health/ready", &[("host", "localhost")]).await;
         assert_eq!(ready.status, 503);
         socket.say("hello").await;
         hears(&mut socket, "hello").await;
