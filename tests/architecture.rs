@@ -139,6 +139,9 @@ const IMPURE: &[&str] =
 /// Where the clock is read for all that is pure.
 const CLOCK: &str = "src/realtime/vocabulary/moment.rs";
 
+/// Characters of a function's name, tests' too, at most.
+const LONGEST_NAME: usize = 60;
+
 /// Lines of a file without its tests, at most.
 const LONGEST_FILE: usize = 450;
 
@@ -497,6 +500,23 @@ fn files_and_structs_stay_small() {
             let is_list = path.ends_with("config.rs") || name == "Metrics" || before.contains("erialize");
             if fields > MAX_FIELDS && !is_list {
                 wrong.push(format!("{}: {name} has {fields} fields", path.display()));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn test_names_are_short_sentences() {
+    let mut wrong = Vec::new();
+    let folders = ["src", "tests/it"].map(Path::new);
+    for path in folders.iter().flat_map(|folder| sources(folder)) {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().map(str::trim_start) {
+            let name =
+                line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            if let Some(name) = name.filter(|name| name.len() > LONGEST_NAME) {
+                wrong.push(format!("{}: {name} has {} characters", path.display(), name.len()));
             }
         }
     }

@@ -2,6 +2,7 @@
 //! the app's own 101.
 #![expect(clippy::disallowed_methods, reason = "a tunnel holds a guard until both sides are done")]
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -96,8 +97,9 @@ pub async fn open(
         response.headers_mut().insert(UPGRADE, upgrade.protocol);
     }
     let (drain, guard, silence) = (drain.clone(), drain.guard(), config.tunnel_idle_timeout);
+    let is_h2_stream = parts.method == Method::CONNECT;
     tokio::spawn(async move {
-        run(client, connection, silence, drain).await;
+        run(client, is_h2_stream, connection, silence, drain).await;
         drop((place, guard));
     });
     Ok(response)
@@ -132,19 +134,19 @@ fn wanted(parts: &Parts) -> Result<Upgrade, Failure> {
     }
 }
 
-async fn run(client: OnUpgrade, connection: Connection, silence: Duration, drain: Signal) {
+async fn run(client: OnUpgrade, is_h2_stream: bool, connection: Connection, silence: Duration, drain: Signal) {
     // hyper never completes it when the client left before it had the 101.
     let upgraded = tokio::select! {
         upgraded = client => upgraded,
         () = sleep(silence) => return,
     };
     match upgraded {
-        Ok(client) => flow(client, connection, silence, drain).await,
+        Ok(client) => flow(client, is_h2_stream, connection, silence, drain).await,
         Err(error) => debug!(%error, "the client left before its tunnel was open"),
     }
 }
 
-async fn flow(client: Upgraded, connection: Connection, silence: Duration, mut drain: Signal) {
+async fn flow(client: Upgraded, is_h2_stream: bool, connection: Connection, silence: Duration, mut drain: Signal) {
     let (from_app, to_app, early, _slot) = connection.into_parts();
     let Some(mut to_app) = to_app else { return };
     let (from_client, mut to_client) = tokio::io::split(TokioIo::new(client));
@@ -152,7 +154,19 @@ async fn flow(client: Upgraded, connection: Connection, silence: Duration, mut d
     let both = async {
         to_client.write_all(&early).await?;
         drop(early);
-        tokio::try_join!(pump(from_client, &mut to_app, &activity), pump(from_app, &mut to_client, &activity))
+        let up = pump(from_client, &mut to_app, &activity);
+        let mut down = pin!(pump(from_app, &mut to_client, &activity));
+        if !is_h2_stream {
+            return tokio::try_join!(up, down).map(|_| ());
+        }
+        // A stream is over when the app has ended: browsers leave their half open for ever (RFC 9113 section 8.1).
+        tokio::select! {
+            ended = &mut down => ended,
+            ended = up => {
+                ended?;
+                down.await
+            }
+        }
     };
     let why = tokio::select! {
         ended = both => if ended.is_ok() { "both sides ended" } else { "one side broke off" },

@@ -174,7 +174,7 @@ fn a_file_that_has_become_empty_is_refused() {
 }
 
 #[test]
-fn a_reload_says_what_it_changes_and_what_no_longer_keeps_anyone_out() {
+fn reload_says_its_changes_and_what_it_opens() {
     let door = door().config(GUARDED).start();
     let lines = reload(&door, &GUARDED[..GUARDED.find("[[realtime.channel]]").unwrap()]);
     assert_eq!(warned(&lines), ["realtime.channel", "realtime.tokens"], "{lines:?}");

@@ -120,7 +120,7 @@ async fn times_of_a_token_are_numbers_of_any_form() {
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_say_who_made_it_is_refused_where_that_counts() {
+async fn token_without_required_issuer_or_audience_is_refused() {
     let door = start("issuer = \"us\"\naudience = \"door\"");
     let both = json!({ "iss": "us", "aud": "door" });
     enter(&door, "/api/ws", &token(60, both.clone())).await;

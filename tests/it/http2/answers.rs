@@ -4,7 +4,7 @@ use crate::harness::frames::{GET, Outcome, Site};
 use crate::harness::raw::RawApp;
 
 #[tokio::test]
-async fn what_there_was_of_an_answer_that_breaks_off_comes_before_the_reset() {
+async fn broken_answer_arrives_before_its_reset() {
     for (answer, data) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst", "first"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", ""),

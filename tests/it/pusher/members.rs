@@ -47,7 +47,7 @@ async fn a_member_that_shows_something_else_has_gone_and_come() {
 }
 
 #[tokio::test]
-async fn the_apps_server_hears_of_a_member_before_it_hears_of_its_channel() {
+async fn webhooks_tell_of_a_member_before_its_channel() {
     let told = Arc::<Mutex<Vec<Value>>>::default();
     let kept = Arc::clone(&told);
     let app = App::start(move |request| {

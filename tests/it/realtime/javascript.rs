@@ -38,7 +38,7 @@ async fn relayed(socket: &mut Socket) -> (String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_client_of_socketio_may_say_half_an_emoji_and_count_as_it_likes() {
+async fn socketio_client_may_say_half_an_emoji_and_any_number() {
     let door = door().start();
     let (mut ada, mut bob) = (socketio(&door).await, socketio(&door).await);
     for (said, data, answered) in [
@@ -68,7 +68,7 @@ async fn a_client_of_socketio_may_say_half_an_emoji_and_count_as_it_likes() {
 }
 
 #[tokio::test]
-async fn halves_are_replaced_for_a_client_of_socketio_that_speaks_messagepack() {
+async fn half_emoji_is_replaced_in_messagepack() {
     let config = "[[realtime.socketio]]\n[[realtime.socketio]]\npath = \"/packed\"\nparser = \"msgpack\"\n\
          [[realtime.channel]]\nmatch = \"*\"\n";
     let door = door().config(config).start();

@@ -46,7 +46,7 @@ fn hidden_fields(page: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_server_action_runs_behind_a_balancer_that_says_the_port_apart() {
+async fn server_action_runs_behind_a_balancer_with_x_forwarded_port() {
     let app = next::test_app();
     let config = format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[app]\ndir = \"{}\"\n", app.display());
     let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();

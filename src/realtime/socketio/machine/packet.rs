@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_and_great_numbers_are_what_they_are_to_javascript() {
+    fn white_space_and_great_numbers_are_read_as_javascript_does() {
         assert_eq!(read("2 [\"a\"] "), packet(PacketKind::Event, "/", Some(0), 0, "[\"a\"] "));
         assert_eq!(read("2/x,\n7\u{a0}[\"a\"]"), packet(PacketKind::Event, "/x", Some(7), 0, "[\"a\"]"));
         assert_eq!(read("2 1 2[\"a\"]"), packet(PacketKind::Event, "/", None, 0, "[\"a\"]"));
