@@ -17,6 +17,9 @@ pub struct Config {
     pub broadcast: Broadcast,
     /// Frames are relayed as they are, binary too, without `{"type":…}` around them. Default false.
     pub verbatim: bool,
+    /// A text by which a client asks whether it is still heard, as popular hooks do: answered with `pong` to the sender, and no
+    /// message. `off`: none is. Default `ping`.
+    pub heartbeat: Option<String>,
     /// A client that says nothing for this long is pinged; zero: never. Default 30 s.
     pub ping_interval: Duration,
     /// How long after the ping it may stay silent. Default 20 s.
@@ -42,6 +45,7 @@ impl Default for Config {
             echo: true,
             broadcast: Broadcast::All,
             verbatim: false,
+            heartbeat: Some("ping".to_owned()),
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(20),
             idle_timeout: Duration::ZERO,
@@ -70,6 +74,10 @@ impl ProtocolConfig for Config {
             echo: section.value("echo", default.echo),
             broadcast: section.value("broadcast", default.broadcast),
             verbatim: section.value("verbatim", default.verbatim),
+            heartbeat: match section.optional::<String>("heartbeat") {
+                Some(text) => Some(text).filter(|text| text != "off"),
+                None => default.heartbeat,
+            },
             ping_interval: section.value("ping_interval", default.ping_interval),
             ping_timeout: section.value("ping_timeout", default.ping_timeout),
             idle_timeout: section.value("idle_timeout", default.idle_timeout),

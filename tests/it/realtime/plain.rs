@@ -161,3 +161,26 @@ async fn a_reload_changes_new_sockets_and_leaves_open_ones() {
     assert_eq!(new.hear().await, "x");
     assert_eq!(old.hear().await, r#"{"type":"broadcast","data":"x"}"#);
 }
+
+/// As popular hooks send it: an answer for the sender, and nothing for anybody else.
+#[tokio::test]
+async fn a_heartbeat_of_the_clients_own_is_no_message() {
+    for (config, beat, text) in [
+        ("", "ping", "a message"),
+        ("[realtime.plain]\nverbatim = true\n", "ping", "a message"),
+        ("[realtime.plain]\nheartbeat = \"are you there?\"\n", "are you there?", "ping"),
+    ] {
+        let door = door().config(config).start();
+        let (mut one, mut other) = (connect(&door, "/api/ws").await, connect(&door, "/api/ws").await);
+        one.say(beat).await;
+        assert_eq!(one.hear().await, "pong");
+        other.is_quiet().await;
+        one.is_quiet().await;
+        one.say(text).await;
+        assert!(other.hear().await.contains(text), "all else is one");
+    }
+    let door = door().config("[realtime.plain]\nheartbeat = \"off\"\n").start();
+    let mut one = connect(&door, "/api/ws").await;
+    one.say("ping").await;
+    assert_eq!(one.hear_json().await["data"], "ping");
+}

@@ -199,6 +199,10 @@ impl Dialect for Machine {
                 self.spoke = now.instant;
                 step.command(Command::RefreshToken { ticket: RENEW, token });
             }
+            // Neither broadcast nor counted as a message: who sends nothing else is idle.
+            Frame::Text(text) if self.plain.config.heartbeat.as_deref() == Some(&*text) => {
+                step.send(Frame::text("pong".to_owned()));
+            }
             Frame::Text(text) => self.hear(Payload::Text(text), now, step),
             Frame::Binary(bytes) if self.encoder.is_verbatim() => self.hear(Payload::Binary(bytes), now, step),
             Frame::Binary(_) => return Err(Violation::new(Breach::Unsupported, "only text is spoken here")),
