@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -14,7 +14,6 @@ use crate::telemetry;
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const INDEX: &str = concat!(
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Doorway</title>\n<h1>Doorway ",
@@ -44,7 +43,13 @@ pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: 
         "/" => return whole(StatusCode::OK, HTML, INDEX),
         "/health/live" => return whole(StatusCode::OK, JSON, json!({ "live": true }).to_string()),
         "/health/ready" => return ready(&admin.health.reasons()),
-        "/metrics" => return whole(StatusCode::OK, METRICS, telemetry::metrics(admin.registry.get())),
+        "/metrics" => {
+            let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let (kind, text) = telemetry::metrics(admin.registry.get(), accept);
+            let mut answer = whole(StatusCode::OK, kind, text);
+            answer.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+            return answer;
+        }
         "/connections" => return connections(admin),
         // Any page in a browser on this machine can post here, but not without naming itself.
         "/drain" if headers.contains_key(ORIGIN) => {
@@ -91,7 +96,7 @@ pub(super) fn starting(request: &Request) -> Response {
 }
 
 pub(super) fn told(failure: Failure, headers: &HeaderMap) -> Response {
-    let accept = headers.get(http::header::ACCEPT).cloned();
+    let accept = headers.get(ACCEPT).cloned();
     failure.into_response(&ErrorContext { accept, ..ErrorContext::default() })
 }
 

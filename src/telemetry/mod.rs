@@ -3,6 +3,7 @@
 pub mod log;
 
 mod config;
+mod exposition;
 mod format;
 mod process;
 mod log_throttle;
@@ -23,8 +24,9 @@ pub fn registry() -> Registry {
     Registry::with_prefix("doorway")
 }
 
-/// Everything as Prometheus reads it (OpenMetrics 1.0 text): the metrics of the process, then those of the rooms.
-pub fn metrics(rooms: Option<&Registry>) -> String {
+/// Everything as Prometheus reads it, and the media type of that: the metrics of the process, then those of the rooms; as
+/// OpenMetrics where `accept` names it, else in the classic format.
+pub fn metrics(rooms: Option<&Registry>, accept: &str) -> (&'static str, String) {
     let mut text = String::new();
     let process = process::registry();
     for registry in [Some(&process), rooms].into_iter().flatten() {
@@ -32,5 +34,8 @@ pub fn metrics(rooms: Option<&Registry>) -> String {
         let _ = text::encode_registry(&mut text, registry);
     }
     let _ = text::encode_eof(&mut text);
-    text
+    match exposition::wants_openmetrics(accept) {
+        true => (exposition::OPENMETRICS, text),
+        false => (exposition::CLASSIC, exposition::classic(&text)),
+    }
 }

@@ -121,9 +121,20 @@ async fn a_door_whose_app_never_answered_is_not_ready() {
 #[tokio::test]
 async fn the_metrics_are_prometheus_text() {
     let door = door().start();
-    let answer = wire::get(door.admin(), "/metrics").await;
+    // What Prometheus asks for, and what curl and browsers get.
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5\r\n";
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{accept}Connection: close\r\n\r\n");
+    let answer = wire::exchange(door.admin(), request).await;
     assert_eq!(wire::status(&answer), 200, "{answer}");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
+    let classic = wire::get(door.admin(), "/metrics").await;
+    assert!(classic.contains("content-type: text/plain; version=0.0.4"), "{classic}");
+    let classic = wire::body(&classic);
+    for line in classic.lines().filter(|line| line.starts_with("# TYPE ") && line.ends_with(" counter")) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(name.ends_with("_total"), "a counter is declared as its samples are named: {line}");
+    }
+    assert!(!classic.contains("# EOF") && !classic.contains("# UNIT"), "{classic}");
     let text = wire::body(&answer);
     assert!(text.ends_with("# EOF\n"), "{text}");
     let mut described = Vec::new();
