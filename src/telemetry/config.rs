@@ -63,7 +63,8 @@ pub(super) fn parse(text: &str) -> Result<Targets, String> {
             None => (None, directive),
         };
         let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
-        if !is_level && !(part.is_none() && is_part(level)) {
+        let is_bare_part = part.is_none() && is_part(level);
+        if !is_level && !is_bare_part {
             return Err(unknown(level, "level", &LEVELS));
         }
         // Any crate may have lines; a word that is nearly a part is one mistyped.

@@ -21,8 +21,8 @@ pub enum Look {
     Human { colours: bool },
 }
 
-/// Appends `event` to `line`, with its end.
-pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
+/// Appends `event` to `line`, with its end; with `is_brief` a request that went well in a few words for people.
+pub fn render(look: Look, is_brief: bool, event: &Event<'_>, line: &mut Vec<u8>) {
     let (level, target) = (event.metadata().level(), event.metadata().target());
     match look {
         Look::Json => {
@@ -31,6 +31,9 @@ pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
             line.extend_from_slice(b"}\n");
         }
         Look::Human { colours } => {
+            if is_brief && target == ACCESS && short_access(event, colours, line) {
+                return;
+            }
             human_head(*level, colours, line);
             if target == APP {
                 // What the app itself writes, and not we.
@@ -41,6 +44,72 @@ pub fn render(look: Look, event: &Event<'_>, line: &mut Vec<u8>) {
             line.push(b'\n');
         }
     }
+}
+
+/// What a person looks for in the line of a request.
+#[derive(Default)]
+struct Brief {
+    method: String,
+    path: String,
+    status: u64,
+    bytes: u64,
+    milliseconds: f64,
+    is_whole: bool,
+}
+
+impl Visit for Brief {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "method" => self.method = value.to_owned(),
+            "path" => self.path = value.to_owned(),
+            "ending" => self.is_whole = value == "whole",
+            _ => {}
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match field.name() {
+            "status" => self.status = value,
+            "bytes_out" => self.bytes = value,
+            _ => {}
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if field.name() == "total_ms" {
+            self.milliseconds = value;
+        }
+    }
+
+    fn record_debug(&mut self, _field: &Field, _value: &dyn fmt::Debug) {}
+}
+
+/// Writes the line of a request that went well as `12:01:07 GET /ws 200 7 ms 9.4 kB`. False for all others, whose every
+/// field may be the one that says why.
+fn short_access(event: &Event<'_>, colours: bool, line: &mut Vec<u8>) -> bool {
+    let mut brief = Brief::default();
+    event.record(&mut brief);
+    let Brief { method, path, status, bytes, milliseconds, is_whole } = brief;
+    if method.is_empty() || !is_whole || !(100..400).contains(&status) {
+        return false;
+    }
+    let mut time = Vec::new();
+    timestamp(&mut time);
+    paint(line, colours, "2", |line| line.extend_from_slice(time.get(11..19).unwrap_or_default()));
+    let _ = write!(Escaped { line, json: false }, " {method} {path} ");
+    paint(line, colours, "32", |line| line.extend_from_slice(status.to_string().as_bytes()));
+    let took = match milliseconds {
+        short if short < 1.0 => format!("{short:.1} ms"),
+        long if long >= 1000.0 => format!("{:.1} s", long / 1000.0),
+        usual => format!("{usual:.0} ms"),
+    };
+    let length = match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    };
+    paint(line, colours, "2", |line| line.extend_from_slice(format!(" {took} {length}\n").as_bytes()));
+    true
 }
 
 /// The line that says how many others are missing.
@@ -287,7 +356,7 @@ mod tests {
             true
         }
         fn event(&self, event: &Event<'_>) {
-            render(self.0, event, &mut self.1.lock());
+            render(self.0, true, event, &mut self.1.lock());
         }
         fn new_span(&self, _span: &Attributes<'_>) -> Id {
             Id::from_u64(1)
@@ -357,9 +426,19 @@ mod tests {
     #[test]
     fn a_request_reads_like_one() {
         let line = captured(Look::Human { colours: false }, || {
-            tracing::info!(target: "access", method = "GET", path = "/a", status = Some(200), bytes_out = 5u64);
+            tracing::info!(target: "access", method = "GET", path = "/a", status = Some(404u16), bytes_out = 5u64, total_ms = 1.5, ending = "whole");
         });
-        assert!(line.ends_with(" INFO GET /a 200 bytes_out=5\n"), "{line:?}");
+        assert!(line.ends_with(" INFO GET /a 404 bytes_out=5 total_ms=1.5 ending=whole\n"), "{line:?}");
+        let short = |status: u16, bytes: u64, total_ms: f64, ending: &str| {
+            captured(Look::Human { colours: false }, || {
+                tracing::info!(target: "access", method = "GET", path = "/ws\n", status = Some(status), bytes_out = bytes, total_ms, ending, client = "::1");
+            })
+        };
+        let line = short(200, 9_400, 7.2, "whole");
+        assert!(line.ends_with(" GET /ws\\n 200 7 ms 9.4 kB\n") && line.find(' ') == Some(8), "{line:?}");
+        assert!(short(304, 0, 0.25, "whole").ends_with(" 304 0.2 ms 0 B\n"));
+        assert!(short(200, 5_000_000, 1500.0, "whole").ends_with(" 200 1.5 s 5.0 MB\n"));
+        assert!(short(200, 5, 1.0, "abandoned").contains("client=::1"), "what went wrong is told whole");
     }
 
     proptest! {

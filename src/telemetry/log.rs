@@ -106,17 +106,23 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
+        let look = shown();
+        // At `debug` a person wants all that there is to say.
+        let is_brief = matches!(look, Look::Human { .. }) && {
+            let (filter, target) = (FILTER.read(), event.metadata().target());
+            filter.as_ref().is_some_and(|filter| !filter.would_enable(target, &tracing::Level::DEBUG))
+        };
         thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         LINE.with(|line| match line.try_borrow_mut() {
             Ok(mut line) => {
                 line.clear();
-                format::render(shown(), event, &mut line);
+                format::render(look, is_brief, event, &mut line);
                 writer::push(&line);
             }
             // A value logged something while it was being logged.
             Err(_) => {
                 let mut line = Vec::new();
-                format::render(shown(), event, &mut line);
+                format::render(look, is_brief, event, &mut line);
                 writer::push(&line);
             }
         });

@@ -99,6 +99,36 @@ fn a_terminal_gets_lines_for_people_in_colours() {
     }
 }
 
+/// The rest is there where something went wrong, or at `debug`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_line_is_short_for_people() {
+    let app = App::saying("hello").await;
+    for (level, is_short) in [("info", true), ("info,access=debug", false)] {
+        let config = format!(
+            "{}[log]\nformat = \"human\"\nlevel = \"{level}\"\n[listen]\nhttp = \"127.0.0.1:{}\"\n",
+            app.config(),
+            free_port().port()
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("proxy.toml"), config + "[admin]\nlisten = \"off\"\n").unwrap();
+        let (door, mut terminal) = in_folder(folder.path(), "1");
+        let seen = read_until(&mut terminal, "ready");
+        let address = seen.split("open=http://").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(wire::get(address, "/page").await.ends_with("hello"));
+        let seen = read_until(&mut terminal, "/page");
+        let line = if seen.ends_with('\n') { seen } else { seen + &read_until(&mut terminal, "\n") };
+        let line = line.lines().find(|line| line.contains("/page")).unwrap();
+        if is_short {
+            let words: Vec<_> = line.split_whitespace().collect();
+            assert_eq!((words.len(), words[1], words[2], words[3]), (8, "GET", "/page", "200"), "{line}");
+            assert_eq!((words[5], words[6], words[7]), ("ms", "5", "B"), "{line}");
+        } else {
+            assert!(line.contains("client=") && line.contains("ending=whole"), "{line}");
+        }
+        drop(door);
+    }
+}
+
 /// Why a build fails is what its reader must see.
 #[test]
 fn colours_of_a_build_are_for_the_terminal_alone() {

@@ -186,9 +186,9 @@ fn is_source(entry: &DirEntry, top: &Path) -> bool {
         return name != "node_modules" && !(is_at_the_top && (name.starts_with('.') || NOT_AT_THE_TOP.contains(&name)));
     }
     let is_hidden_config = || HIDDEN_CONFIG.iter().any(|config| name.starts_with(config));
-    !(name.starts_with('.') && !is_hidden_config())
-        && !(is_at_the_top && NOT_AT_THE_TOP.contains(&name))
-        && !NOT_SOURCE.iter().any(|end| name.ends_with(end))
+    let is_hidden = name.starts_with('.') && !is_hidden_config();
+    let is_left_out = is_at_the_top && NOT_AT_THE_TOP.contains(&name);
+    !is_hidden && !is_left_out && !NOT_SOURCE.iter().any(|end| name.ends_with(end))
 }
 
 /// Folders of packages that `folder` uses and that are not installed but linked: members of the same workspace.

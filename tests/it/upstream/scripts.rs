@@ -55,7 +55,7 @@ async fn a_server_of_its_own_gets_port_and_hostname() {
 fn a_server_on_a_port_of_its_own_is_said_so() {
     let project = with_scripts(r#""start": "node server.js""#);
     project.write("server.js", "require('http').createServer(() => {}).listen(0, '127.0.0.1')");
-    let config = project.config() + "start_timeout = \"2s\"\n";
+    let config = project.config() + "start_timeout = \"15s\"\n";
     let mut door = door().config(config).env("PATH", project.search_path()).spawn();
     assert_eq!(door.wait().code(), Some(1));
     assert!(door.output().contains("and not on that of PORT"), "{}", door.output());
