@@ -42,8 +42,8 @@ pub struct ErrorContext {
     pub request_id: Option<RequestId>,
     /// HTTP/2 has no `Connection`.
     pub is_http2: bool,
-    /// It may be asked again by itself, since it only reads.
-    pub is_get: bool,
+    /// A page may ask for it again by itself: GET, and HEAD, whose answer has the same length.
+    pub only_reads: bool,
 }
 
 impl ErrorContext {
@@ -52,7 +52,7 @@ impl ErrorContext {
             accept: request.headers().get(ACCEPT).cloned(),
             request_id: request.extensions().get::<Facts>().map(|facts| facts.request_id.clone()),
             is_http2: request.version() >= Version::HTTP_2,
-            is_get: matches!(*request.method(), Method::GET | Method::HEAD),
+            only_reads: matches!(*request.method(), Method::GET | Method::HEAD),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Failure {
     pub fn into_response(self, context: &ErrorContext) -> Response {
         let form = Form::preferred(context.accept.as_ref());
         let mut text = form.render(self.status, &self.reason, context.request_id.as_ref());
-        if form == Form::Html && context.is_get && self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if form == Form::Html && context.only_reads && self.status == StatusCode::SERVICE_UNAVAILABLE {
             let wait = self.headers.iter().find(|(name, _)| name == RETRY_AFTER);
             if let Some(wait) = wait.and_then(|(_, wait)| wait.to_str().ok()) {
                 text = reloading(&text, wait);

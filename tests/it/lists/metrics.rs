@@ -117,7 +117,11 @@ async fn all(door: &Door) -> BTreeMap<String, Metric> {
     let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let (said, _) = get(door.admin(), "/metrics", &[("host", "localhost"), ("accept", "application/openmetrics-text")]).await.end().await;
+        let (said, _) =
+            get(door.admin(), "/metrics", &[("host", "localhost"), ("accept", "application/openmetrics-text")])
+                .await
+                .end()
+                .await;
         let declared = declared(std::str::from_utf8(&said).unwrap());
         let is_there = |name: &str| {
             declared.keys().any(|known| {

@@ -46,7 +46,7 @@ async fn what_is_being_done_is_said_and_sockets_are_served() {
 async fn whoever_comes_before_it_is_known_is_told_as_soon_as_it_is() {
     let project = Stub::new();
     project.write("hold-build", "");
-    let door = door().config(project.config() + "wait_timeout = \"50s\"\n").spawn();
+    let door = door().config(project.config() + "wait_timeout = \"10m\"\n").spawn();
     // Perhaps before anything has begun: it does not wait for all of the build.
     assert_eq!(client::get(door.http(), "/", &[]).await.status, 503);
 }
