@@ -54,6 +54,12 @@ enum Command {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_FILE)]
         diff: Option<PathBuf>,
     },
+    /// Say whether the running door is ready, and how many connections there are of each kind; exit 1 if it is not
+    Status {
+        /// The config file of the running door, for `[admin] listen` [default: proxy.toml, if there is one]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
         /// The config file of the running door, for `[admin] listen` [default: proxy.toml, if there is one]
@@ -93,7 +99,7 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 4] = ["check", "config", "reload", "help"];
+const COMMANDS: [&str; 5] = ["check", "config", "reload", "status", "help"];
 
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
 const LAST_WORK: Duration = Duration::from_secs(1);
@@ -110,6 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command_line.command {
         Some(Command::Check { file }) => check(file.as_deref()),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
+        Some(Command::Status { config }) => ask::status(config),
         Some(Command::Reload { config }) => ask::reload(config),
         None => serve(command_line.serve),
     };

@@ -375,6 +375,21 @@ async fn development_is_a_flag_too() {
     assert!(wire::get(door.http(), "/").await.contains("\"command\":\"dev\""));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_asks_the_running_door() {
+    let app = App::saying("hello").await;
+    let door = door().config(app.config()).start();
+    let file = folder(&[("proxy.toml", &format!("[admin]\nlisten = \"{}\"\n", door.admin()))]);
+    crate::harness::raw::eventually("it is ready", || doorway(file.path(), &["status"]).status.code() == Some(0)).await;
+    let said = stdout(&doorway(file.path(), &["status"]));
+    assert!(said.starts_with("ready\n") && said.contains("\nsockets: "), "{said}");
+    drop(app);
+    drop(door);
+    let nobody = doorway(file.path(), &["status"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(stderr(&nobody).starts_with("doorway: no answer from http://"), "{}", stderr(&nobody));
+}
+
 #[test]
 fn a_flag_that_cannot_be_understood_exits_2() {
     let here = folder(&[]);
