@@ -255,20 +255,28 @@ async fn whoever_is_refused_leaves_a_remedy_in_the_log() {
             assert_eq!(refused(&door, path, headers).await, status, "{path} {headers:?}");
         }
     }
-    for (message, help) in [
+    let said = [
         ("a socket of another site's page was refused", "[realtime] origins = [\"https://evil.test\"]"),
         ("a socket of the site itself was refused", "trusted_proxies"),
         ("a client without a token was refused", "[realtime.tokens] required"),
         ("a client's token was refused", "[realtime.tokens]"),
         ("a socket was refused: no WebSocket is spoken there", "[app] tunnel = [\"/chat\"]"),
         ("a socket was refused: no WebSocket is spoken there", "[app] dev = true"),
-    ] {
-        let is_it = |line: &&serde_json::Value| {
-            line["message"] == message && line["help"].as_str().is_some_and(|text| text.contains(help))
-        };
-        let log = door.log();
-        let lines: Vec<_> = log.iter().filter(is_it).collect();
-        assert!(lines.len() == 1 && lines[0]["level"] == "WARN", "{message} {help}: {}", door.output());
+    ];
+    let is = |line: &serde_json::Value, (message, help): (&str, &str)| {
+        line["message"] == message && line["help"].as_str().is_some_and(|text| text.contains(help))
+    };
+    for each in said {
+        let line = door.wait_for_log(|line| is(line, each));
+        assert_eq!(line["level"], "WARN", "{line}");
+    }
+    // Lines come in their order: what is said behind all of that shows that each was said once.
+    let seen = door.log().len();
+    door.signal("HUP");
+    door.wait_for_log_after(seen, |line| line["message"] == "reloaded");
+    for each in said {
+        let count = door.log().iter().filter(|line| is(line, each)).count();
+        assert_eq!(count, 1, "{each:?}: {}", door.output());
     }
     let door = self::door().config("[realtime]\nrequire_origin = true\n").start();
     assert_eq!(refused(&door, "/api/ws", &[]).await, 403);
