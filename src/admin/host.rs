@@ -1,14 +1,12 @@
 //! The names by which operators ask. A page of another site may have made its own name mean this machine ("DNS
 //! rebinding"), and then reads whatever it asks for: so nothing is answered under a name that is somebody's.
 
-use std::net::IpAddr;
-
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode};
 
-use crate::http::Failure;
-use crate::http::HostPattern;
+use crate::http::authority::is_address;
+use crate::http::{Failure, HostPattern};
 
 /// Lets a request in whose `Host` is an address, `localhost`, a name of one label (a machine of a local network: nobody
 /// owns such on the Internet), or one of `hosts`; or that has none, as browsers always send it.
@@ -32,10 +30,6 @@ pub fn check(headers: &HeaderMap, hosts: &[HostPattern]) -> Result<(), Failure> 
     let reason = "This listener is asked by its address, by localhost, or by a name that [admin] hosts has.";
     let failure = Failure::client(StatusCode::MISDIRECTED_REQUEST, reason);
     Err(failure.detail(format!("host {:?}", host.map(|host| host.to_string()).unwrap_or_default())))
-}
-
-fn is_address(name: &str) -> bool {
-    name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 fn is_local(name: &str) -> bool {

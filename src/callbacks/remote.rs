@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use toml::de::DeValue;
 
 use crate::http::Body;
+use crate::http::authority::unbracketed;
 use crate::settings::{Expected, Setting};
 
 /// Connections that are kept while idle; further ones are closed after their answer.
@@ -65,7 +66,7 @@ impl Remote {
         let uri: Uri = text.parse().ok()?;
         let is_secure = *uri.scheme()? == Scheme::HTTPS;
         let authority = uri.authority().filter(|_| is_secure || *uri.scheme_str().unwrap_or_default() == *"http")?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = unbracketed(authority.host()).to_owned();
         if host.is_empty() || authority.as_str().contains('@') {
             return None;
         }

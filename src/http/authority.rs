@@ -33,6 +33,16 @@ pub fn parse(text: &[u8], scheme: &Scheme) -> Result<Authority, Refusal> {
     Authority::try_from(named).map_err(|_| Refusal::Host)
 }
 
+/// A host as an address is written elsewhere: one of IPv6 without its brackets.
+pub fn unbracketed(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// True for a host that is an address, and no name.
+pub fn is_address(host: &str) -> bool {
+    unbracketed(host).parse::<std::net::IpAddr>().is_ok()
+}
+
 /// The same name without a port that `scheme` has anyway.
 pub fn without_default_port(authority: Authority, scheme: &Scheme) -> Authority {
     parse(authority.as_str().as_bytes(), scheme).unwrap_or(authority)

@@ -25,7 +25,7 @@ pub fn between(before: &str, now: &str) -> Changes {
     let (before, now) = (values(before), values(now));
     let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let line = |key: &String| match (before.get(key), now.get(key)) {
-        (Some(old), Some(new)) if old.is_same(new) => None,
+        (Some(old), Some(new)) if old.value == new.value => None,
         (Some(old), Some(new)) if old.text == new.text => Some(format!("{key}: another one")),
         (Some(old), Some(new)) => Some(format!("{key}: {} -> {}", old.text, new.text)),
         (Some(_), None) => Some(format!("{key}: no longer set")),
@@ -48,12 +48,6 @@ struct Written {
     /// For people.
     text: String,
     value: toml::Value,
-}
-
-impl Written {
-    fn is_same(&self, other: &Written) -> bool {
-        self.value == other.value
-    }
 }
 
 /// Every key of a file.

@@ -62,17 +62,18 @@ impl Source {
             let found = own.into_iter().chain([PathBuf::from(DEFAULT_FILE)]).find(|file| file.exists());
             self.file = found;
         }
-        self.complaints = self.read_variables();
-        let mut config = match &self.file {
-            Some(file) => {
-                self.read = Config::text(file)?;
+        let text = self.file.as_deref().map(Config::text);
+        self.complaints = self.read_variables(text.as_ref().and_then(|text| text.as_deref().ok()).unwrap_or_default());
+        let mut config = match (&self.file, text) {
+            (Some(file), Some(text)) => {
+                self.read = text?;
                 let config = Config::load_text(file, &self.read)?;
                 if changes::is_emptied(&self.held, &self.read) {
                     return Err(ConfigError::Emptied { path: file.clone() });
                 }
                 config
             }
-            None => Config::default(),
+            _ => Config::default(),
         };
         self.said.apply(&mut config);
         config.not_its_own_upstream()
@@ -84,10 +85,9 @@ impl Source {
         changes::between(&before, &self.held)
     }
 
-    /// Takes over the `.env` files of the project: in DIR, in what the file calls its folder, else beside the file. What is
-    /// wrong with the file itself is said when it is read in earnest.
-    fn read_variables(&self) -> Vec<String> {
-        let text = self.file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    /// Takes over the `.env` files of the project: in DIR, in what the file's `text` calls its folder, else beside the file.
+    /// What is wrong with the file itself is said when it is read in earnest.
+    fn read_variables(&self, text: &str) -> Vec<String> {
         let table: toml::Table = text.parse().unwrap_or_default();
         let named = |section: &str| Some(PathBuf::from(table.get(section)?.get("dir")?.as_str()?));
         let beside = || Some(self.file.as_ref()?.parent()?.to_owned());

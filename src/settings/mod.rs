@@ -18,7 +18,7 @@ use toml::de::{DeTable, DeValue};
 pub use live::Live;
 pub use pattern::Pattern;
 pub use report::Problems;
-pub use value::{Expected, Setting, Size, keyword, keywords, nearest};
+pub use value::{Expected, Setting, Size, closest, keyword, keywords, nearest};
 pub use variables::{read_files, variable};
 
 /// A thing wrong with the file: where (bytes), what, and what to do instead.

@@ -165,8 +165,12 @@ impl<T: Setting> Setting for Vec<T> {
 
 /// The word of `known` that somebody who wrote `word` may have meant.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_ascii_lowercase();
-    let near = known.iter().map(|known| (strsim::damerau_levenshtein(known, &word), *known)).min()?;
+    closest(&word.to_ascii_lowercase(), known)
+}
+
+/// The same where large and small letters differ.
+pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(known, word), *known)).min()?;
     (near.0 <= 1 + near.1.len() / 3).then_some(near.1)
 }
 

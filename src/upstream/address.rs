@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use toml::de::DeValue;
 
 use super::socket::{Reader, Writer};
+use crate::http::authority::unbracketed;
 use crate::settings::{Expected, Setting};
 
 /// An address that can be dialled: `http://HOST:PORT` or `unix:/PATH`.
@@ -143,7 +144,7 @@ impl FromStr for Address {
             None => 80,
             Some(digits) => digits.parse().ok().filter(|port| *port != 0).ok_or(SHAPE)?,
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = unbracketed(host);
         if host.is_empty() {
             return Err(SHAPE);
         }

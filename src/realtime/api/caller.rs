@@ -1,13 +1,12 @@
 //! Who calls, and whether he may. On the operator's own listener nobody needs a token, but a web page that is open in a
 //! browser on this machine must not be able to call in its user's stead.
 
-use std::net::IpAddr;
-
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
 
 use super::bearer::{BearerTokens, shown};
 use super::problem::ApiProblem;
+use crate::http::authority::is_address;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -47,8 +46,7 @@ fn is_from_a_page(headers: &HeaderMap) -> bool {
 
 fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    authority.host().eq_ignore_ascii_case("localhost") || is_address(authority.host())
 }
 
 #[cfg(test)]

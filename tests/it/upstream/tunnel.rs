@@ -97,9 +97,9 @@ async fn hot_reloading_passes_in_development() {
     }
 }
 
-#[tokio::test]
-async fn internal_headers_do_not_pass_with_an_upgrade_either() {
-    let (sender, mut heads) = tokio::sync::mpsc::channel(1);
+/// An app that refuses every upgrade; and the heads it got, in small letters.
+async fn refusing() -> (RawApp, tokio::sync::mpsc::Receiver<String>) {
+    let (sender, heads) = tokio::sync::mpsc::channel(1);
     let app = RawApp::start(move |mut asked| {
         let sender = sender.clone();
         async move {
@@ -109,6 +109,12 @@ async fn internal_headers_do_not_pass_with_an_upgrade_either() {
         }
     })
     .await;
+    (app, heads)
+}
+
+#[tokio::test]
+async fn internal_headers_do_not_pass_with_an_upgrade_either() {
+    let (app, mut heads) = refusing().await;
     let door = door().config(app.config() + "tunnel = [\"/socket\"]\n").start();
     let forged = "X-Middleware-Subrequest: middleware\r\nX-Forwarded-Host: evil.test\r\nConnection: close\r\n";
     let answer = wire::exchange(door.http(), request("/socket", forged)).await;
@@ -121,16 +127,7 @@ async fn internal_headers_do_not_pass_with_an_upgrade_either() {
 
 #[tokio::test]
 async fn the_app_is_offered_one_protocol_and_never_another_http() {
-    let (sender, mut heads) = tokio::sync::mpsc::channel(1);
-    let app = RawApp::start(move |mut asked| {
-        let sender = sender.clone();
-        async move {
-            asked.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
-            sender.send(asked.head.to_lowercase()).await.unwrap();
-            Some(asked)
-        }
-    })
-    .await;
+    let (app, mut heads) = refusing().await;
     let door = door().config(app.config() + "tunnel = [\"/socket\"]\n").start();
     for lines in [
         "Upgrade: h2c\r\nUpgrade: websocket",

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::json;
 use crate::realtime::api::problem::Wrong;
+use crate::settings::closest;
 
 /// Faults that are told of one body: an answer is not to be longer than what it answers.
 const MAX_WRONGS: usize = 100;
@@ -142,12 +143,10 @@ impl Drop for Object<'_, '_> {
             if self.wrongs.borrow().len() > MAX_WRONGS {
                 return;
             }
-            let nearest = asked.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
-            let nearest = nearest.filter(|(distance, known)| *distance <= 1 + known.len() / 3);
             self.wrong(
                 name,
-                match nearest {
-                    Some((_, known)) => format!("is not known here; did you mean {known:?}?"),
+                match closest(name, &asked) {
+                    Some(known) => format!("is not known here; did you mean {known:?}?"),
                     None => format!("is not known here; what is: {}", asked.join(", ")),
                 },
             );
