@@ -142,11 +142,12 @@ async fn eventually_text(door: &Door, path: &str, expected: &str) {
 
 /// `doorway reload` for `door`: its exit code, and what it wrote.
 async fn doorway_reload(door: &Door) -> (Option<i32>, String) {
-    let file = door.folder().join("of-the-command.toml");
+    // A file of its own: one that is written anew may be read, by a command that runs already, while it is empty.
+    let file = tempfile::NamedTempFile::new_in(door.folder()).unwrap();
     fs::write(&file, format!("[admin]\nlisten = \"{}\"\n", door.admin())).unwrap();
     let run = move || {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorway"));
-        command.args(["reload", "--config"]).arg(file).output().unwrap()
+        command.args(["reload", "--config"]).arg(file.path()).output().unwrap()
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     let text = [output.stdout, output.stderr].concat();
