@@ -9,6 +9,7 @@ mod reader;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -29,6 +30,8 @@ pub struct Exchange(Mutex<ExchangeState>);
 #[derive(Debug, Default)]
 struct ExchangeState {
     reading: ReadingSide,
+    /// When the present reader came.
+    reading_since: Option<Instant>,
     posted: Posted,
     fault: Option<ExchangeFault>,
     is_over: bool,
@@ -87,6 +90,7 @@ impl Exchange {
             return Err(Denied::Overlap);
         }
         state.reading = ReadingSide::Waits(None);
+        state.reading_since = Some(tokio::time::Instant::now().into_std());
         state.wake();
         Ok(ExchangeReader::new(Arc::clone(self)))
     }
@@ -155,6 +159,12 @@ impl Exchange {
             state.register(context);
         }
         waits
+    }
+
+    /// When the request came that waits for an answer.
+    pub fn reader_since(&self) -> Option<Instant> {
+        let state = self.0.lock();
+        if matches!(state.reading, ReadingSide::Waits(_)) { state.reading_since } else { None }
     }
 
     /// Hands it to the waiting reader; without one, drops it.

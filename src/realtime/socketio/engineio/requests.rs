@@ -30,7 +30,10 @@ fn respond(kind: &'static str, body: Bytes) -> Response {
 /// [`ErrorCode`] when it is over.
 pub async fn read(shared: &PollingSession) -> Result<Response, ErrorCode> {
     match shared.exchange.read() {
-        Ok(reader) => reader.only().await.map(packets).ok_or(ErrorCode::SessionUnknown),
+        Ok(reader) => reader.only().await.map(packets).ok_or_else(|| {
+            // As if it had come a moment later, when the session is found no more, or by its WebSocket only.
+            if shared.has_gone_over() { ErrorCode::BadRequest } else { ErrorCode::SessionUnknown }
+        }),
         Err(Denied::Over) => Err(ErrorCode::SessionUnknown),
         Err(Denied::Overlap) => Ok(bare(StatusCode::BAD_REQUEST)),
     }

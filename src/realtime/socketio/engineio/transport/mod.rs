@@ -16,9 +16,12 @@ mod session;
 mod sid;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
 
 use crate::realtime::link::{Link, LinkError, PingCount, Traffic};
 use crate::realtime::vocabulary::{EncodedFrames, Frame, Text};
@@ -34,6 +37,10 @@ pub use payload::{MalformedPayload, PollingPayload, encode};
 pub use session::PollingSession;
 pub use sessions::{Lookup, Metrics, PollingSessions};
 pub use sid::Sid;
+
+/// How long a client's close packet waits for a poll that was sent at the same moment by another connection, to answer
+/// that as the Node server does, which has read the poll first.
+const CLOSE_WAITS: Duration = Duration::from_millis(30);
 
 /// One client's session.
 pub struct Engine {
@@ -55,6 +62,8 @@ enum CurrentTransport {
 struct Polling {
     polled: PollingState,
     probe: Option<Probe>,
+    /// Until when a close packet waits for a poll.
+    closes: Option<Pin<Box<Sleep>>>,
 }
 
 impl Engine {
@@ -62,7 +71,7 @@ impl Engine {
     pub fn polling(sid: Sid, sessions: &Arc<PollingSessions>, config: &Arc<Config>, now: Instant) -> (Engine, String) {
         let shared = Arc::new(PollingSession::new(Arc::clone(config)));
         let entry = sessions.enter(sid, Lookup::Polling(Arc::clone(&shared)));
-        let way = CurrentTransport::Polling(Box::new(Polling { polled: PollingState::new(shared), probe: None }));
+        let way = CurrentTransport::Polling(Box::new(Polling { polled: PollingState::new(shared), probe: None, closes: None }));
         (Engine::new(way, entry, config, now), packet::open(sid, Transport::Polling, config))
     }
 
@@ -109,7 +118,7 @@ impl Engine {
     /// The next frame by the present way, whatever packet it is.
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, CloseReason>> {
         loop {
-            let Polling { polled, probe } = match &mut self.current {
+            let Polling { polled, probe, .. } = match &mut self.current {
                 CurrentTransport::Polling(polling) => polling.as_mut(),
                 CurrentTransport::Socket(link) => return poll_socket(link.as_mut(), context),
             };
@@ -134,7 +143,7 @@ impl Engine {
         else {
             return;
         };
-        let (frames, traffic) = polling.polled.leave();
+        let (frames, traffic) = polling.polled.leave(clock());
         let CurrentTransport::Socket(link) = &mut self.current else { return };
         // What it has said and heard as a probe was no message.
         let tried = link.traffic();
@@ -150,7 +159,7 @@ impl Engine {
     fn poll_decision(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let CurrentTransport::Polling(polling) = &mut self.current else { return Poll::Ready(()) };
         polling.polled.disregard(context);
-        let Polling { polled, probe: Some(trying) } = polling.as_mut() else { return Poll::Ready(()) };
+        let Polling { polled, probe: Some(trying), .. } = polling.as_mut() else { return Poll::Ready(()) };
         // What is left to say has a body of its own, and that may be the last that the client asks for here.
         let _ = polled.poll_flush(context);
         if polled.shared().exchange.has_reader(context) {
@@ -168,7 +177,7 @@ impl Engine {
     /// Tries the second transport, where there is one.
     fn poll_candidate(&mut self, context: &mut Context<'_>) {
         let CurrentTransport::Polling(polling) = &mut self.current else { return };
-        let Polling { polled, probe } = polling.as_mut();
+        let Polling { polled, probe, .. } = polling.as_mut();
         if probe.is_none()
             && let Some(link) = polled.shared().take()
         {
@@ -177,8 +186,8 @@ impl Engine {
         }
         let Some(trying) = probe else { return };
         match trying.poll(context) {
-            Trial::GoesOn => {}
-            Trial::Probed => polled.release(),
+            // Whoever reads is released an interval later, as in the Node server.
+            Trial::GoesOn | Trial::Probed => {}
             Trial::Agreed => context.waker().wake_by_ref(),
             Trial::Failed => give_up(polled, probe, context),
         }
@@ -245,7 +254,7 @@ impl Link for Engine {
                 Some(EnginePacket::Ping(_)) => CloseReason::transport_error("it is for the server to ping"),
                 Some(EnginePacket::Close) => {
                     if let CurrentTransport::Polling(polling) = &mut self.current {
-                        polling.polled.used();
+                        polling.closes = Some(Box::pin(tokio::time::sleep(CLOSE_WAITS)));
                     }
                     CloseReason::closed("the client said so")
                 }
@@ -278,6 +287,12 @@ impl Link for Engine {
         self.poll_candidate(context);
         match &mut self.current {
             CurrentTransport::Socket(link) => link.poll_flush(context),
+            // Who polls when its answer to a ping is too late finds no session, whatever the timer says.
+            CurrentTransport::Polling(polling)
+                if polling.polled.reader_since().is_some_and(|since| self.beat.is_over_at(since)) =>
+            {
+                Poll::Ready(Ok(()))
+            }
             CurrentTransport::Polling(polling) => polling.polled.poll_flush(context),
         }
     }
@@ -286,7 +301,7 @@ impl Link for Engine {
         if self.over.is_none() {
             ready!(self.poll_decision(context));
         }
-        let Polling { polled, probe } = match &mut self.current {
+        let Polling { polled, probe, closes } = match &mut self.current {
             CurrentTransport::Socket(link) => {
                 let closed = link.poll_close(context);
                 // As in the Node server: who answered no ping is not asked to answer a close.
@@ -296,6 +311,16 @@ impl Link for Engine {
             CurrentTransport::Polling(polling) => polling.as_mut(),
         };
         give_up(polled, probe, context);
+        if let Some(closes) = closes {
+            if !polled.shared().exchange.has_reader(context) {
+                ready!(closes.as_mut().poll(context));
+            }
+            polled.used();
+        }
+        let is_dead = self.over.as_ref().is_some_and(|over| over.is_dead);
+        if is_dead && polled.reader_since().is_some_and(|since| self.beat.is_over_at(since)) {
+            return Poll::Ready(Ok(()));
+        }
         let (last, waits) = self.over.as_ref().map_or((packet::CLOSE, true), |over| (over.last, false));
         polled.poll_last(last, waits, context).map(Ok)
     }

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// A timer that fires so little late counts as in time: a client goes by the times it was told, and one that comes at
+/// the last moment is judged by them. Much later the process itself was held up, and the client gets its whole time.
+const MAX_LAG: Duration = Duration::from_millis(20);
+
 /// Asks an interval after the last answer, and gives up a time-out after the question.
 #[derive(Debug, Clone, Copy)]
 pub struct PingTimer {
@@ -44,8 +48,13 @@ impl PingTimer {
             return Due::CloseReason;
         }
         self.asked = Asked::Yes;
-        self.due = now + timeout;
+        self.due = if now - self.due < MAX_LAG { self.due } else { now } + timeout;
         Due::Ping
+    }
+
+    /// Whether what comes at `moment` is too late: the answer was due before.
+    pub fn is_over_at(&self, moment: Instant) -> bool {
+        self.asked != Asked::No && moment >= self.due
     }
 
     /// The answer has come.
@@ -79,11 +88,22 @@ mod tests {
         assert_eq!(beat.wake(start + 24 * SECOND, 20 * SECOND), Due::Nothing);
         assert_eq!(beat.wake(start + 25 * SECOND, 20 * SECOND), Due::Ping);
         assert_eq!(beat.due(), start + 45 * SECOND);
+        assert!(!beat.is_over_at(start + 44 * SECOND) && beat.is_over_at(start + 45 * SECOND));
         beat.answered(start + 30 * SECOND, 25 * SECOND);
         assert_eq!(beat.due(), start + 55 * SECOND);
         assert_eq!(beat.wake(start + 55 * SECOND, 20 * SECOND), Due::Ping);
         assert_eq!(beat.wake(start + 74 * SECOND, 20 * SECOND), Due::Nothing);
         assert_eq!(beat.wake(start + 75 * SECOND, 20 * SECOND), Due::CloseReason);
+    }
+
+    #[test]
+    fn a_timer_that_is_late_takes_no_time_from_the_client() {
+        let start = Instant::now();
+        for (late, due) in [(MAX_LAG / 2, Duration::ZERO), (SECOND, SECOND)] {
+            let mut beat = PingTimer::new(start, 25 * SECOND);
+            assert_eq!(beat.wake(start + 25 * SECOND + late, 20 * SECOND), Due::Ping);
+            assert_eq!(beat.due(), start + 45 * SECOND + due);
+        }
     }
 
     #[test]

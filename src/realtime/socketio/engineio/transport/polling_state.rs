@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use super::close_reason::CloseReason;
 use super::packet;
@@ -11,6 +12,10 @@ use super::session::PollingSession;
 use crate::realtime::link::Traffic;
 use crate::realtime::link::polling::{ExchangeFault, MAX_BETWEEN_POLLS};
 use crate::realtime::vocabulary::{Frame, Text};
+
+/// A request that was read so shortly before the packet that goes over to the WebSocket may have been sent behind it:
+/// two connections are served by several threads here, and by one in the Node server.
+const LATEST_POLL: Duration = Duration::from_millis(30);
 
 /// The polling transport of one session, as the session sees it.
 pub struct PollingState {
@@ -88,6 +93,11 @@ impl PollingState {
         CloseReason::parse_error(malformed.to_string())
     }
 
+    /// When whoever reads at the moment has come.
+    pub fn reader_since(&self) -> Option<Instant> {
+        self.shared.exchange.reader_since()
+    }
+
     /// Ready while little waits.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.frames.is_empty() || self.releases {
@@ -133,10 +143,14 @@ impl PollingState {
         self.shared.exchange.answer(body);
     }
 
-    /// Goes over to another way: what waits, for that. Whoever still reads here is released.
-    pub fn leave(mut self) -> (Vec<Frame>, Traffic) {
+    /// Goes over to another way at `now`: what waits, for that. Whoever still reads here is released; whoever has come
+    /// only just now is refused, as it would be a moment later.
+    pub fn leave(mut self, now: Instant) -> (Vec<Frame>, Traffic) {
         let frames = std::mem::take(&mut self.frames);
-        self.answer(Some(packet::NOOP));
+        self.shared.gone_over();
+        if self.reader_since().is_some_and(|since| now.saturating_duration_since(since) > LATEST_POLL) {
+            self.answer(Some(packet::NOOP));
+        }
         (frames, self.traffic)
     }
 }

@@ -21,6 +21,8 @@ enum UpgradeSlot {
     /// A request for it is under way, or the session tries it.
     Claimed,
     Open(Box<dyn Link>),
+    /// The session has gone over to it.
+    Taken,
 }
 
 impl PollingSession {
@@ -47,6 +49,16 @@ impl PollingSession {
     /// It came to nothing: another may be tried.
     pub fn release(&self) {
         *self.second.lock() = UpgradeSlot::Nothing;
+    }
+
+    /// For the session: it has gone over.
+    pub(super) fn gone_over(&self) {
+        *self.second.lock() = UpgradeSlot::Taken;
+    }
+
+    /// Whether requests come too late, because the session has gone over to its WebSocket.
+    pub fn has_gone_over(&self) -> bool {
+        matches!(*self.second.lock(), UpgradeSlot::Taken)
     }
 
     /// For the session.

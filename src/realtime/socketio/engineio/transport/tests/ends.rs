@@ -49,6 +49,31 @@ async fn a_client_that_closes_releases_its_own_reader() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_sent_with_the_close_packet_is_answered() {
+    for (late, expected) in [(CLOSE_WAITS / 2, Some("6")), (CLOSE_WAITS * 2, None)] {
+        let client = Client::open(quick(), None);
+        let (read, posted) = tokio::join!(
+            async {
+                tokio::time::sleep(late).await;
+                client.poll().await
+            },
+            client.post("1")
+        );
+        assert_eq!((read.as_deref(), posted), (expected, Ok(())), "{late:?}");
+        assert_eq!(client.poll().await, None, "it is over");
+        assert_eq!(client.end().await, "transport close");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_at_the_ping_deadline_comes_too_late() {
+    let client = Client::open(quick(), None);
+    tokio::time::sleep(45 * SECOND).await;
+    assert_eq!(client.poll().await, None);
+    assert_eq!(client.end().await, "ping timeout");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_packet_ends_it() {
     for body in ["", "7", "abc", "b*", "4a\u{1e}\u{1e}4b", "4a\u{1e}9"] {
         let client = Client::open(quick(), None);

@@ -12,8 +12,10 @@ async fn a_reader_is_released_and_the_rest_comes_by_the_new_way() {
     let client = Client::open(Config::default(), None);
     let wire = client.second();
     wire.say("2probe");
+    let start = clock();
     let (read, probed) = tokio::join!(client.poll(), wire.hear());
     assert_eq!((read.as_deref(), probed.as_deref()), (Some("6"), Some("3probe")));
+    assert_eq!(clock() - start, Duration::from_millis(100), "as the Node server does");
     client.post("4a").await.unwrap();
     assert!(!client.shared.claim(), "one at a time");
     wire.say("5");
@@ -41,8 +43,21 @@ async fn readers_are_released_as_long_as_it_takes() {
 async fn one_that_still_reads_at_the_end_is_released() {
     let client = Client::open(Config::default(), None);
     let wire = client.second();
-    let (read, ()) = tokio::join!(client.poll(), async { wire.say("5") });
+    let (read, ()) = tokio::join!(client.poll(), async {
+        tokio::time::sleep(SECOND / 2).await;
+        wire.say("5");
+    });
     assert_eq!(read.as_deref(), Some("6"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_sent_right_behind_the_upgrade_is_refused() {
+    let client = Client::open(Config::default(), None);
+    let wire = client.second();
+    // It is read first, by another thread.
+    let (read, ()) = tokio::join!(client.poll(), async { wire.say("5") });
+    assert_eq!(read, None);
+    assert!(client.shared.has_gone_over(), "by which its request knows the word for it");
 }
 
 #[tokio::test(start_paused = true)]
