@@ -62,7 +62,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Read`].
     pub fn text(path: &Path) -> Result<String, ConfigError> {
-        std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+        settings::read_text(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
     }
 
     /// Checks the `text` of the file `path`, and the files that it names.

@@ -141,13 +141,7 @@ impl Config {
         let file: Option<PathBuf> = section.optional("secret_file");
         let (key, text) = match (inline, file) {
             (Some(text), None) => ("secret", text),
-            (None, Some(file)) => match std::fs::read_to_string(&file) {
-                Ok(text) => ("secret_file", text),
-                Err(error) => {
-                    section.problem("secret_file", format!("cannot read {}: {error}", file.display()), None);
-                    return None;
-                }
-            },
+            (None, Some(file)) => ("secret_file", section.text_of("secret_file", &file)?),
             (None, None) => return None,
             (Some(_), Some(_)) => {
                 section.problem("secret_file", "callbacks.secret and callbacks.secret_file exclude each other", None);

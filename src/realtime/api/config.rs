@@ -100,16 +100,10 @@ fn tokens(section: &Section) -> Option<BearerTokens> {
             return None;
         }
         (Some(texts), None) => ("token", texts),
-        (None, Some(file)) => match std::fs::read_to_string(&file) {
-            Ok(text) => (
-                "token_file",
-                text.lines().map(str::trim).filter(|line| !is_comment(line)).map(str::to_owned).collect(),
-            ),
-            Err(error) => {
-                section.problem("token_file", format!("cannot read {}: {error}", file.display()), None);
-                return None;
-            }
-        },
+        (None, Some(file)) => {
+            let text = section.text_of("token_file", &file)?;
+            ("token_file", text.lines().map(str::trim).filter(|line| !is_comment(line)).map(str::to_owned).collect())
+        }
         (Some(_), Some(_)) => {
             section.problem("token_file", "api.token and api.token_file exclude each other", None);
             return None;

@@ -216,13 +216,7 @@ fn read_key(section: &Section) -> Option<AppKey> {
     }
     let secret = match (inline, file, variable) {
         (Some(secret), _, _) => secret,
-        (_, Some(file), _) => match std::fs::read_to_string(&file) {
-            Ok(text) => text.trim_end().to_owned(),
-            Err(error) => {
-                section.problem("secret_file", format!("cannot read {}: {error}", file.display()), None);
-                return None;
-            }
-        },
+        (_, Some(file), _) => section.text_of("secret_file", &file)?.trim_end().to_owned(),
         (_, _, variable) => {
             let variable = variable.unwrap_or_default();
             match settings::variable(&variable) {

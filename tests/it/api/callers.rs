@@ -55,7 +55,8 @@ async fn tokens_are_rotated_by_a_reload() {
     std::fs::write(&file, format!("# the old one\n{OLD}\n")).unwrap();
     let door = folder.config("[api]\ntoken_file = \"tokens\"\n").start();
     assert_eq!((with_token(&door, OLD).await, with_token(&door, NEW).await), (200, 401));
-    std::fs::write(&file, format!("{NEW}\n{OLD}\n")).unwrap();
+    // As an editor of Windows writes it.
+    std::fs::write(&file, format!("\u{feff}{NEW}\r\n{OLD}\r\n")).unwrap();
     reload(&door);
     assert_eq!((with_token(&door, OLD).await, with_token(&door, NEW).await), (200, 200));
     std::fs::write(&file, format!("{NEW}\n")).unwrap();

@@ -261,7 +261,7 @@ async fn keys_follow_their_file_and_the_config() {
     let (first, second) = ("the first of our secrets, long enough", "the second of our secrets, long enough");
     let making = door();
     let file = making.folder().join("jwks.json");
-    std::fs::write(&file, jwks(first)).unwrap();
+    std::fs::write(&file, format!("\u{feff}{}", jwks(first))).unwrap();
     let door = making.config("[realtime.tokens]\njwks = \"jwks.json\"\n").start();
     let mut before = enter(&door, "/api/ws", &with(first)).await;
     std::fs::write(&file, "{").unwrap();
@@ -283,6 +283,22 @@ async fn keys_follow_their_file_and_the_config() {
     enter(&door, "/api/ws", &with(first)).await;
     assert_eq!(refused(&door, &format!("/api/ws?token={}", with(second)), &[]).await, 401);
     assert!(!door.output().contains(first));
+}
+
+#[tokio::test]
+async fn files_may_begin_with_a_byte_order_mark() {
+    let secret = "as an editor of Windows writes it, long enough";
+    let token = signed(secret, &json!({"exp": now() + 600}));
+    let making = door();
+    std::fs::write(making.folder().join("secret"), format!("\u{feff}{secret}\r\n")).unwrap();
+    let door = making.config("[realtime.tokens]\nsecret_file = \"secret\"\n").start();
+    enter(&door, "/api/ws", &token).await;
+    let text = std::fs::read_to_string(door.folder().join("proxy.toml")).unwrap();
+    std::fs::write(door.folder().join("proxy.toml"), format!("\u{feff}{text}")).unwrap();
+    let seen = door.log().len();
+    door.signal("HUP");
+    door.wait_for_log_after(seen, |line| line["message"] == "reloaded");
+    enter(&door, "/api/ws", &token).await;
 }
 
 #[tokio::test]

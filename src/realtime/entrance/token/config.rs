@@ -98,9 +98,7 @@ impl Config {
 
 /// The text of the file that `key` names.
 fn text(section: &Section, key: &'static str, path: Option<&Path>) -> Option<String> {
-    let path = path?;
-    let read = std::fs::read_to_string(path);
-    read.map_err(|error| section.problem(key, format!("cannot read {}: {error}", path.display()), None)).ok()
+    section.text_of(key, path?)
 }
 
 impl Config {
@@ -110,7 +108,7 @@ impl Config {
     /// That of the first file that cannot be read.
     pub fn again(&self) -> std::io::Result<Config> {
         let read = |path: &Option<PathBuf>, before: &Option<String>| match path {
-            Some(path) => std::fs::read_to_string(path).map(Some),
+            Some(path) => settings::read_text(path).map(Some),
             None => Ok(before.clone()),
         };
         let secret = read(&self.files.secret, &self.secret)?.map(|text| text.trim_end().to_owned());

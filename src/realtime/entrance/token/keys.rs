@@ -16,8 +16,6 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 /// The shortest secret for HS256, in bytes (RFC 7518 section 3.2).
 const SHORTEST_SECRET: usize = 32;
-/// A byte-order mark, which editors of Windows write at a file's beginning.
-const MARK: char = '\u{feff}';
 
 /// Keys that are ready to check with.
 pub struct Keys {
@@ -65,8 +63,7 @@ impl Keys {
         }
         if let Some(jwks) = &config.jwks {
             let bad = |why: String| BadKey { setting: "jwks", why };
-            let set: JwkSet = serde_json::from_str(jwks.trim_start_matches(MARK))
-                .map_err(|error| bad(format!("not a JWKS: {error}")))?;
+            let set: JwkSet = serde_json::from_str(jwks).map_err(|error| bad(format!("not a JWKS: {error}")))?;
             for (place, jwk) in set.keys.iter().enumerate() {
                 let key = from_jwk(jwk)
                     .ok_or_else(|| bad(format!("key {place} of the JWKS is not for HS256, RS256, ES256 or EdDSA")))?;
@@ -279,8 +276,7 @@ mod tests {
             "k": base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([byte; 32])})
         };
         let jwks = json!({"keys": [key("old", 1), key("new", 2)]}).to_string();
-        // As an editor of Windows writes it.
-        let config = Config { jwks: Some(format!("\u{feff}{jwks}")), ..Config::default() };
+        let config = Config { jwks: Some(jwks), ..Config::default() };
         let token = |id: &str, byte: u8| {
             let header = Header { kid: Some(id.into()), ..Header::default() };
             encode(&header, &json!({"exp": now() + 60}), &EncodingKey::from_secret(&[byte; 32])).unwrap()

@@ -71,7 +71,11 @@ impl Engine {
     pub fn polling(sid: Sid, sessions: &Arc<PollingSessions>, config: &Arc<Config>, now: Instant) -> (Engine, String) {
         let shared = Arc::new(PollingSession::new(Arc::clone(config)));
         let entry = sessions.enter(sid, Lookup::Polling(Arc::clone(&shared)));
-        let way = CurrentTransport::Polling(Box::new(Polling { polled: PollingState::new(shared), probe: None, closes: None }));
+        let way = CurrentTransport::Polling(Box::new(Polling {
+            polled: PollingState::new(shared),
+            probe: None,
+            closes: None,
+        }));
         (Engine::new(way, entry, config, now), packet::open(sid, Transport::Polling, config))
     }
 
