@@ -50,6 +50,11 @@ impl CloseFrame {
     pub fn new(code: u16, reason: impl Into<Text>) -> CloseFrame {
         CloseFrame { code, reason: reason.into() }
     }
+
+    /// 1001 or 1012 (RFC 6455 section 7.4.1 and its registry): this side is about to be gone.
+    pub fn is_going_away(&self) -> bool {
+        matches!(self.code, 1001 | 1012)
+    }
 }
 
 /// UTF-8 in shared memory, checked once.

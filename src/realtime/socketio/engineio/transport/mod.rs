@@ -42,6 +42,10 @@ pub use sid::Sid;
 /// that as the Node server does, which has read the poll first.
 const CLOSE_WAITS: Duration = Duration::from_millis(30);
 
+/// How long a door that goes away waits for the next poll of a client between two: most come by a new connection, which
+/// it takes no more.
+const LEAVE_WAITS: Duration = Duration::from_millis(500);
+
 /// One client's session.
 pub struct Engine {
     current: CurrentTransport,
@@ -62,7 +66,7 @@ enum CurrentTransport {
 struct Polling {
     polled: PollingState,
     probe: Option<Probe>,
-    /// Until when a close packet waits for a poll.
+    /// Until when a close, the client's or this side's, waits for a poll.
     closes: Option<Pin<Box<Sleep>>>,
 }
 
@@ -178,6 +182,17 @@ impl Engine {
         Poll::Ready(())
     }
 
+    /// Ready when a door that goes away has waited long enough for a client that polls.
+    fn poll_leaving(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.current {
+            CurrentTransport::Polling(polling) => match &mut polling.closes {
+                Some(closes) => closes.as_mut().poll(context),
+                None => Poll::Pending,
+            },
+            CurrentTransport::Socket(_) => Poll::Pending,
+        }
+    }
+
     /// Tries the second transport, where there is one.
     fn poll_candidate(&mut self, context: &mut Context<'_>) {
         let CurrentTransport::Polling(polling) = &mut self.current else { return };
@@ -271,9 +286,14 @@ impl Link for Engine {
     fn push(&mut self, frame: Frame) {
         match &mut self.current {
             CurrentTransport::Socket(link) => link.push(frame),
-            // Its close is a packet, which `poll_close` says.
-            CurrentTransport::Polling(_) if matches!(frame, Frame::Close(_)) => {}
             CurrentTransport::Polling(polling) => {
+                // Its close is a packet, which `poll_close` says.
+                if let Frame::Close(close) = frame {
+                    if close.is_some_and(|close| close.is_going_away()) {
+                        polling.closes = Some(Box::pin(tokio::time::sleep(LEAVE_WAITS)));
+                    }
+                    return;
+                }
                 polling.polled.traffic.messages_out += 1;
                 polling.polled.push(frame);
             }
@@ -302,8 +322,8 @@ impl Link for Engine {
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.over.is_none() {
-            ready!(self.poll_decision(context));
+        if self.over.is_none() && self.poll_decision(context).is_pending() {
+            ready!(self.poll_leaving(context));
         }
         let Polling { polled, probe, closes } = match &mut self.current {
             CurrentTransport::Socket(link) => {
@@ -315,7 +335,9 @@ impl Link for Engine {
             CurrentTransport::Polling(polling) => polling.as_mut(),
         };
         give_up(polled, probe, context);
-        if let Some(closes) = closes {
+        if self.over.is_some()
+            && let Some(closes) = closes
+        {
             if !polled.shared().exchange.has_reader(context) {
                 ready!(closes.as_mut().poll(context));
             }
@@ -326,7 +348,10 @@ impl Link for Engine {
             return Poll::Ready(Ok(()));
         }
         let (last, waits) = self.over.as_ref().map_or((packet::CLOSE, true), |over| (over.last, false));
-        polled.poll_last(last, waits, context).map(Ok)
+        if polled.poll_last(last, waits, context).is_pending() {
+            ready!(self.poll_leaving(context));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn traffic(&self) -> Traffic {
