@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame as BodyFrame;
@@ -34,10 +35,11 @@ struct EventSlot {
     reader: Option<Waker>,
 }
 
-/// Both ends of a stream.
-pub fn open() -> (EventStream, EventStreamBody) {
+/// Both ends of a stream, whose client comes back `retry` after it is lost (HTML, section 9.2.6).
+pub fn open(retry: Duration) -> (EventStream, EventStreamBody) {
     let slot = Arc::new(Mutex::new(EventSlot::default()));
-    let link = EventStream { slot: Arc::clone(&slot), waiting: BytesMut::new(), traffic: Traffic::default() };
+    let waiting = BytesMut::from(format!("retry: {}\n\n", retry.as_millis()).as_bytes());
+    let link = EventStream { slot: Arc::clone(&slot), waiting, traffic: Traffic::default() };
     (link, EventStreamBody { slot })
 }
 

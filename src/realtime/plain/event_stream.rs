@@ -18,6 +18,10 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// How long the last events may take to reach a client that is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// When a client comes back whose stream is lost, in milliseconds: Chromium would wait for 3 s, each of them as long as
+/// every other.
+const RETRY: std::ops::Range<u64> = 1000..2000;
+
 impl PlainDoor {
     /// `Accept: text/event-stream`: the channel as events, from `Last-Event-ID` on where the client has one.
     ///
@@ -32,7 +36,7 @@ impl PlainDoor {
         let (channel, since) = config.wanted(&request)?;
         let when = AuthorizeAt::Upgrade(&channel);
         let admitted = self.entrance.admit(&config.entrance, &request, &facts, DIALECT, when).await?;
-        let (link, body) = event_stream::open();
+        let (link, body) = event_stream::open(Duration::from_millis(fastrand::u64(RETRY)));
         let machine = config.plain.event_stream(channel, since, Moment::now());
         let session = self.sessions.begin(admitted, Box::new(machine)).await;
         tokio::spawn(session.run(Box::new(link), CLOSE_TIMEOUT));

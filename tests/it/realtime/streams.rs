@@ -15,6 +15,7 @@ struct Events {
     answer: Answer,
     text: String,
     last_id: String,
+    retry: u64,
     events: VecDeque<String>,
 }
 
@@ -24,7 +25,7 @@ impl Events {
         let answer = get(door.http(), path, &headers).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), "text/event-stream");
-        Events { answer, text: String::new(), last_id: String::new(), events: VecDeque::new() }
+        Events { answer, text: String::new(), last_id: String::new(), retry: 0, events: VecDeque::new() }
     }
 
     /// The next event's data, or `None` when the stream ends.
@@ -43,6 +44,7 @@ impl Events {
             for line in block.lines() {
                 match line.split_once(": ") {
                     Some(("id", id)) => self.last_id = id.to_owned(),
+                    Some(("retry", after)) => self.retry = after.parse().unwrap(),
                     Some(("data", text)) => data.push(text),
                     _ => {}
                 }
@@ -72,6 +74,7 @@ async fn events_are_the_channels_messages() {
     say(&mut speaker, "two\nlines").await;
     assert_eq!(events.json().await, serde_json::json!({"type": "broadcast", "data": "two\nlines"}));
     assert!(!events.last_id.is_empty());
+    assert!((1000..2000).contains(&events.retry), "{}", events.retry);
 }
 
 #[tokio::test]
