@@ -4,14 +4,17 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { cloneApp } from "./harness/app.js";
-import { launch, visiting } from "./harness/browser.js";
+import { BROWSERS, launch, visiting } from "./harness/browser.js";
 import { heard, openChat, say } from "./harness/chat.js";
 import { config, Doorway } from "./harness/doorway.js";
 import { eventually } from "./harness/eventually.js";
 
-let browser;
-before(async () => (browser = await launch()));
-after(() => browser?.close());
+// Made once, and seen by both.
+const browsers = [];
+before(async () => {
+  for (const name of BROWSERS) browsers.push(await launch(name));
+});
+after(() => Promise.all(browsers.map((browser) => browser.close())));
 
 test("doorway DIR installs, builds and starts a project, and stops it", async () => {
   const clone = cloneApp();
@@ -23,12 +26,14 @@ test("doorway DIR installs, builds and starts a project, and stops it", async ()
     await door.said("the build's progress", (log) => /Compiled successfully/.test(JSON.stringify(log)));
 
     let pid;
-    await visiting(browser, door.origin("http"), async (page) => {
-      ({ pid } = await (await page.request.get("/api/process")).json());
-      await openChat(page);
-      await say(page, "from nothing");
-      await heard(page, "broadcast", "from nothing");
-    });
+    for (const browser of browsers) {
+      await visiting(browser, door.origin("http"), async (page) => {
+        ({ pid } = await (await page.request.get("/api/process")).json());
+        await openChat(page);
+        await say(page, "from nothing");
+        await heard(page, "broadcast", "from nothing");
+      });
+    }
 
     assert.deepEqual(await door.stop(), { code: 0, signal: null });
     await eventually("the app to be gone", () => !alive(pid));

@@ -1,9 +1,22 @@
-// Chromium, with a fresh profile, and pages that must not complain.
+// A browser with a fresh profile, and pages that must not complain: Chromium, or Firefox with DOORWAY_BROWSER=firefox.
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
+import { launch as launchFirefox } from "./firefox.js";
 import { paths } from "./paths.js";
 
-export function launch() {
+export const BROWSERS = ["chromium", "firefox"];
+
+/** One of `BROWSERS`. */
+export function launch(name = process.env.DOORWAY_BROWSER ?? "chromium") {
+  assert.ok(BROWSERS.includes(name), `DOORWAY_BROWSER is one of ${BROWSERS.join(", ")}`);
+  return name === "firefox" ? launchFirefox() : launchChromium();
+}
+
+/** What a browser says of a connection that fails or ends where a test means it to. */
+export const broken =
+  /ERR_|WebSocket connection to .* failed|Firefox can’t establish a connection|The connection to .* was interrupted/;
+
+function launchChromium() {
   return chromium.launch({
     executablePath: paths.chromium,
     args: [

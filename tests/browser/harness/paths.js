@@ -11,6 +11,7 @@ export const paths = {
   app: join(root, "tests/app"),
   doorway: resolve(process.env.DOORWAY_BIN ?? join(root, "target/debug/doorway")),
   chromium: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium",
+  firefox: process.env.FIREFOX_BIN ?? "/usr/bin/firefox-esr",
 };
 
 /** A new empty directory, gone when the test process ends. */
