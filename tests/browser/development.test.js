@@ -50,11 +50,11 @@ function reloads(door, copy) {
       await counter.click();
       return (await counter.textContent()) !== "clicked 0 times";
     });
-    const [clicks] = (await counter.textContent()).match(/\d+/);
     await page.evaluate(() => (window.stayed = true));
 
     edit(join(copy, "app/counter.tsx"), "clicked {count} times", "pressed {count} times");
-    await page.locator("#counter", { hasText: `pressed ${clicks} times` }).waitFor();
+    // React also counts, later, what was clicked before it was ready: it has kept its state, whatever that is.
+    await page.locator("#counter", { hasText: /pressed [1-9]\d* times/ }).waitFor();
     edit(join(copy, "app/page.tsx"), "Behind the door", "Still behind the door");
     await page.getByRole("heading", { name: "Still behind the door" }).waitFor();
     assert.equal(await page.evaluate(() => window.stayed), true);
