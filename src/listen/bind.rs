@@ -11,6 +11,10 @@ use tracing::info;
 use super::inherited::Inherited;
 use super::{Config, port_owner};
 
+/// What may wait in the kernel for its turn on the way, in bytes, besides what is on the way already. With more there, what
+/// is urgent waits behind it, and a client that takes little holds memory that no limit of ours counts.
+const UNSENT: u32 = 128 * 1024;
+
 /// An open socket, and what is spoken on it.
 #[derive(Debug)]
 pub struct Listener {
@@ -113,6 +117,7 @@ fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4).with_retries(4);
     socket.set_tcp_keepalive(&probes)
 }

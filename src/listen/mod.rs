@@ -14,6 +14,7 @@ mod metrics;
 mod port_owner;
 mod permits;
 mod stream;
+mod tcp_info;
 
 use std::net::SocketAddr;
 
@@ -23,6 +24,7 @@ pub use config::{Config, ProxyProtocol};
 pub use connection_setup::ConnectionSetup;
 pub use inherited::{Inherited, InheritedError};
 pub use stream::Stream;
+pub use tcp_info::TcpInfo;
 
 use crate::tls::Session;
 

@@ -10,7 +10,7 @@ use http::Uri;
 use tokio::net::{TcpStream, UnixStream};
 use toml::de::DeValue;
 
-use super::socket::{Reader, Writer};
+use super::socket::{Reader, Writer, bound_what_waits};
 use crate::http::authority::unbracketed;
 use crate::settings::{Expected, Setting};
 
@@ -79,6 +79,7 @@ impl Address {
                     Err(_) => TcpStream::connect((host.as_str(), *port)).await?,
                 };
                 stream.set_nodelay(true)?;
+                bound_what_waits(&stream)?;
                 let (reader, writer) = stream.into_split();
                 Ok((Reader::Tcp(reader), Writer::Tcp(writer)))
             }

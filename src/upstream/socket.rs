@@ -3,9 +3,32 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{tcp, unix};
+use tokio::net::{TcpStream, tcp, unix};
+
+use crate::listen::TcpInfo;
+
+/// What an app that is near may send ahead of its reader, in bytes. Left to itself the kernel takes up to 6 MiB for each
+/// answer whose client is slow.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+/// An app is near up to this round trip: the buffer is good for 2 Gbit/s there. A longer way needs more, and gets what the
+/// kernel finds right.
+const NEAR: Duration = Duration::from_millis(1);
+
+/// Bounds what waits in the kernel of what the app sends: an answer waits in the app, where it can still be stopped.
+///
+/// # Errors
+/// Those of the socket.
+pub fn bound_what_waits(stream: &TcpStream) -> io::Result<()> {
+    let is_here = stream.peer_addr()?.ip().to_canonical().is_loopback();
+    if is_here || TcpInfo::of(stream)?.round_trip < NEAR {
+        SockRef::from(stream).set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
+    Ok(())
+}
 
 /// The half of a connection to the app that is read.
 #[derive(Debug)]
