@@ -18,7 +18,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// In each such span a request's body must bring [`min_progress`](Config::min_progress). Default 30 s.
     pub body_timeout: Duration,
-    /// In each such span a client must take as much of its answer. Default 60 s.
+    /// In each such span a client must take as much of its answer; one that does not even acknowledge what was sent is gone.
+    /// Default 60 s.
     pub write_timeout: Duration,
     /// What counts as progress. Default 1 KiB.
     pub min_progress: Size,
@@ -39,6 +40,11 @@ pub struct Config {
     pub h2_stream_window: Size,
     /// The same for all of a connection together. Default 1 MiB.
     pub h2_connection_window: Size,
+    /// So often a client of HTTP/2 is asked whether it is still there. Default 30 s: many a NAT forgets a connection that was
+    /// silent for a minute.
+    pub h2_ping_interval: Duration,
+    /// How long its answer may take. Default 20 s.
+    pub h2_ping_timeout: Duration,
     /// Frames of HTTP/2 that move no data (resets, pings, settings, …) which a client may send at once; a hundredth of it
     /// comes back each second, and more with data. Default 2000.
     pub h2_budget: u32,
@@ -61,6 +67,8 @@ impl Default for Config {
             h2_max_live_streams: 128,
             h2_stream_window: Size::kib(256),
             h2_connection_window: Size::mib(1),
+            h2_ping_interval: Duration::from_secs(30),
+            h2_ping_timeout: Duration::from_secs(20),
             h2_budget: 2000,
         }
     }
@@ -95,6 +103,8 @@ impl Config {
             h2_max_live_streams: section.value("h2_max_live_streams", default.h2_max_live_streams),
             h2_stream_window: section.value("h2_stream_window", default.h2_stream_window),
             h2_connection_window: section.value("h2_connection_window", default.h2_connection_window),
+            h2_ping_interval: section.value("h2_ping_interval", default.h2_ping_interval),
+            h2_ping_timeout: section.value("h2_ping_timeout", default.h2_ping_timeout),
             h2_budget: section.value("h2_budget", default.h2_budget),
         };
         config.agree(section);
@@ -107,6 +117,8 @@ impl Config {
             ("idle_timeout", self.idle_timeout),
             ("body_timeout", self.body_timeout),
             ("write_timeout", self.write_timeout),
+            ("h2_ping_interval", self.h2_ping_interval),
+            ("h2_ping_timeout", self.h2_ping_timeout),
         ] {
             if timeout.is_zero() {
                 section.problem(key, format!("http.{key} must be longer than 0"), None);

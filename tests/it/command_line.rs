@@ -210,7 +210,7 @@ fn config_diff_says_key_value_and_default_of_what_differs() {
     let text = r#"
 [listen]
 http = ["127.0.0.1:8081", "[::1]:8081"]
-tcp_keepalive = "1m"           # the default, in other words
+tcp_keepalive = "30000ms"      # the default, in other words
 backlog = 4096
 [app]
 dir = "."

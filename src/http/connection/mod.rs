@@ -11,6 +11,7 @@ mod http10;
 mod interim;
 mod stall;
 mod upload;
+mod vanished;
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -136,6 +136,11 @@ fn string(block: &mut Vec<u8>, text: &str) {
 }
 
 impl Connection {
+    /// The socket itself.
+    pub fn tcp(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+
     /// False when the other side is gone.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         matches!(timeout(PATIENCE, self.stream.write_all(bytes)).await, Ok(Ok(())))

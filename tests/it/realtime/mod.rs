@@ -23,6 +23,8 @@
 //! - `streams`: a channel can be listened to with a stock `EventSource`, and read with a stock `fetch`.
 //! - `survival`: the app is killed, built anew and replaced while a thousand sockets chat through its callback; no
 //!   socket drops, and no message is lost, doubled or out of its turn.
+//! - `vanished`: a client that vanishes without a word is noticed, however it listens; one that is there and reads
+//!   nothing for a while stays.
 //! - `websocket`: on the wire it is RFC 6455 to the letter, and each client hears why it is closed.
 
 mod callbacks;
@@ -41,4 +43,5 @@ mod slow;
 mod storm;
 mod streams;
 mod survival;
+mod vanished;
 mod websocket;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::head::{Limits, respelt};
 use super::request_validator::{Inspection, Next, RequestValidator, refusal_line};
@@ -18,6 +18,7 @@ use crate::http::connection::Connected;
 use crate::http::connection::http10::StatusLine;
 use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
+use crate::http::connection::vanished::Vanished;
 use crate::http::{Config, Refusal};
 use crate::listen::Stream;
 use crate::telemetry::LogThrottle;
@@ -48,6 +49,7 @@ pub struct Guarded {
     waiting: Waiting,
     timer: LazyTimer,
     stall: Stall,
+    vanished: Vanished,
     lingering: Option<Instant>,
     status_line: StatusLine,
     /// hyper has handed over all that it holds: what it writes next begins something new.
@@ -82,6 +84,7 @@ impl Guarded {
             stream,
             guard: RequestValidator::new(limits),
             stall: Stall::new(config.write_timeout, config.min_progress.0),
+            vanished: Vanished::new(config.write_timeout, Instant::now()),
             connected,
             held: BytesMut::new(),
             clean: 0,
@@ -252,7 +255,12 @@ impl Guarded {
         } else {
             // An answer is under way: the client need not say anything. Nobody wakes us at its end, so look again soon.
             self.waiting = Waiting::No;
-            let soon = Instant::now() + self.config().idle_timeout / 4;
+            let now = Instant::now();
+            if self.vanished.look(self.stream.tcp(), now) {
+                debug!("a client is gone: it acknowledges nothing of its answer");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let soon = self.vanished.next_look().min(now + self.config().idle_timeout / 4);
             let _ = self.timer.poll(context, soon);
             return Poll::Pending;
         };

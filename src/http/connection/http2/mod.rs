@@ -23,9 +23,6 @@ use streams::Streams;
 
 /// What is held of an answer for one stream whose window is full.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Finds out whether a client with open streams is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// For a client to answer the ping that comes with a GOAWAY (RFC 9113 section 6.8), once its streams have ended.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that the client opened and reset before they were looked at.
@@ -58,8 +55,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .max_header_list_size(window(max_list))
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(RESETS_FOR_ERRORS)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
+        .keep_alive_interval(config.h2_ping_interval)
+        .keep_alive_timeout(config.h2_ping_timeout);
     let io = TokioIo::new(Metered::new(stream, &connected, max_list));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let open = streams.open();
