@@ -1,12 +1,15 @@
 //! A client's TLS connection, on rustls's interface without buffers: one that is idle keeps its keys and nothing else.
 //! The buffers are the thread's, lent for as long as one record or a few are worked on.
 
+mod record_size;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
@@ -15,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::certificates;
+use record_size::RecordSize;
 
 /// The most that one record carries (RFC 8446 section 5.1), in bytes.
 const MAX_RECORD_LEN: usize = 16 * 1024;
@@ -28,8 +32,8 @@ const AT_ONCE: usize = 4 * MAX_RECORD_LEN;
 /// Room for incomplete messages and what is read next: handshake messages have at most 64 KiB here.
 const INBOUND: usize = AT_ONCE + 2 * MAX_RECORD_LEN;
 
-/// Room for what is encrypted at a time, its records, and an announcement of new keys.
-const OUTBOUND: usize = AT_ONCE + 16 * RECORD_OVERHEAD;
+/// Room for what is encrypted at a time, its records, small ones too, and an announcement of new keys.
+const OUTBOUND: usize = AT_ONCE + 64 * RECORD_OVERHEAD;
 
 thread_local! {
     static INBOUND_OF_THREAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -66,6 +70,7 @@ pub struct TlsStream {
     /// gone.
     unsent: Vec<u8>,
     sent: usize,
+    record_size: RecordSize,
     /// The client said that it says no more.
     has_ended: bool,
     said_close: bool,
@@ -111,6 +116,7 @@ impl TlsStream {
             taken: 0,
             unsent: Vec::new(),
             sent: 0,
+            record_size: RecordSize::default(),
             has_ended: false,
             said_close: false,
             has_failed: false,
@@ -237,7 +243,17 @@ impl TlsStream {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 let encrypted = match work {
                     Work::Read(_) => return (discard, Ok(Done::Starved)),
-                    Work::Encrypt { plain, into } => traffic.encrypt(plain, into),
+                    Work::Encrypt { plain, into } => {
+                        self.record_size.wake(Instant::now());
+                        let (mut rest, mut length) = (*plain, Ok(0));
+                        while let (Ok(before), false) = (&length, rest.is_empty()) {
+                            let (piece, behind) = rest.split_at(self.record_size.next(rest.len()));
+                            let before = *before;
+                            length = traffic.encrypt(piece, &mut into[before..]).map(|more| before + more);
+                            rest = behind;
+                        }
+                        length
+                    }
                     Work::Close { into } => traffic.queue_close_notify(into),
                 };
                 match encrypted {

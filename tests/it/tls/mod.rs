@@ -4,11 +4,14 @@
 //!   file's name.
 //! - `handshake`: clients of every decent kind come in by TLS, agree on what they should, and others are told why
 //!   not.
+//! - `records`: the first records of an answer fit into a segment each, so that a browser reads them as they come; later
+//!   ones are as large as they may be.
 //! - `reload`: new certificates are taken when their files change or on SIGHUP, without a connection lost; bad ones
 //!   are refused, and the old ones stay.
 //! - `self_signed`: on request there is a certificate of the door's own making, for development.
 
 mod certificates;
 mod handshake;
+mod records;
 mod reload;
 mod self_signed;
