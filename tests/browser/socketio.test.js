@@ -7,7 +7,8 @@ import { config, Doorway } from "./harness/doorway.js";
 import { Relay } from "./harness/relay.js";
 import { lines, reads, say } from "./harness/room.js";
 
-const callbacks = { path: "/api/socket-io", events: ["connect", "message", "disconnect"] };
+// An app that has just started on a busy machine takes its time over its first answers.
+const callbacks = { path: "/api/socket-io", events: ["connect", "message", "disconnect"], timeout: "1m" };
 
 let browser;
 before(async () => {

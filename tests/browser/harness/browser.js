@@ -12,11 +12,17 @@ export function launch(name = process.env.DOORWAY_BROWSER ?? "chromium") {
   return name === "firefox" ? launchFirefox() : launchChromium();
 }
 
+/** Chromium for which `localhost:8080` and the like are where `places` says: it types what a guide prints. */
+export function launchAt(places) {
+  const rules = Object.entries(places).map(([host, port]) => `MAP ${host} 127.0.0.1:${port}`);
+  return launchChromium([`--host-resolver-rules=${rules.join(",")}`]);
+}
+
 /** What a browser says of a connection that fails or ends where a test means it to. */
 export const broken =
   /ERR_|WebSocket connection to .* failed|Firefox can’t establish a connection|The connection to .* was interrupted/;
 
-function launchChromium() {
+function launchChromium(more = []) {
   return chromium.launch({
     executablePath: paths.chromium,
     args: [
@@ -27,6 +33,7 @@ function launchChromium() {
       "--disable-sync",
       "--no-first-run",
       "--disable-quic",
+      ...more,
     ],
   });
 }

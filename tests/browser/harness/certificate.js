@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { scratch } from "./paths.js";
 
-/** A new self-signed certificate: its files and its fingerprint. */
-export function makeCertificate() {
+/** A new self-signed certificate for localhost and `names`: its files and its fingerprint. */
+export function makeCertificate(...names) {
   const directory = scratch();
   const certificate = join(directory, "certificate.pem");
   const key = join(directory, "key.pem");
   const ask = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"];
-  const name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+  const name = ["-subj", "/CN=localhost", "-addext", ["subjectAltName=IP:127.0.0.1", ...["localhost", ...names].map((name) => `DNS:${name}`)].join()];
   execFileSync("openssl", [...ask, ...name, "-keyout", key, "-out", certificate], { stdio: "pipe" });
   return { certificate, key, fingerprint: new X509Certificate(readFileSync(certificate)).fingerprint256 };
 }

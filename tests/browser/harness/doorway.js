@@ -80,7 +80,8 @@ export class Doorway {
 /** A door with https, http and admin on ports of its own, in front of the test app. */
 export function config({ app = { dir: paths.app }, listen = { http: ANY, https: ANY }, ...rest } = {}) {
   const tls = listen.https?.length ? { tls: { self_signed: true } } : {};
-  return { listen, ...tls, app, admin: { listen: ANY }, ...rest };
+  // Without the empty list http would be on its default port, where another test's door may be.
+  return { listen: { http: [], ...listen }, ...tls, app, admin: { listen: ANY }, ...rest };
 }
 
 const ANY = "127.0.0.1:0";

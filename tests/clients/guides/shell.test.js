@@ -1,0 +1,241 @@
+// Every line of shell in a guide, as it is printed: what it says next to the door is what comes of it.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { makeCertificate } from "../../browser/harness/certificate.js";
+import { Child } from "../../browser/harness/child.js";
+import { config, Doorway } from "../../browser/harness/doorway.js";
+import { eventually } from "../../browser/harness/eventually.js";
+import { paths, scratch } from "../../browser/harness/paths.js";
+import { blocks, guides, read } from "../harness/guides.js";
+import { makeProject } from "../harness/project.js";
+
+const [CI, FRESH, LONG] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes"];
+/** What is not run here, and why. What it names is there all the same. */
+const ELSEWHERE = {
+  "cargo run --release -- tests/app": CI,
+  "tests/run": CI,
+  "cargo install --path .": CI,
+  ".ci/run": CI,
+  "cargo lint": CI,
+  "cargo test --lib hub::": CI,
+  "cargo test --test it realtime::slow": CI,
+  "cargo test --test it -- --exact drain::NAME": CI,
+  "cargo test --test architecture": CI,
+  "cargo build && DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/clients/pusher_auth.test.js": CI,
+  "DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/browser/chat.test.js": CI,
+  "DOORWAY_BROWSER=firefox DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/browser/room.test.js": CI,
+  "cargo install cargo-fuzz": LONG,
+  "RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz websocket_frames -- -max_total_time=60": LONG,
+  "tests/bench/run": LONG,
+  "tests/bench/run http1 echo": LONG,
+  "npx create-next-app@latest chat --ts --app --no-src-dir --yes && cd chat": FRESH,
+  "npm install standardwebhooks": FRESH,
+};
+
+const lines = guides.flatMap((guide) => blocks(guide).filter(({ language }) => language === "sh")).flatMap(({ code }) => code.split("\n"));
+const commands = [...new Set(lines.map((line) => line.replace(/(^| )\s*# .*$/, "").trim()).filter(Boolean))];
+const run = [];
+
+/** A test of one line: `act` gets it, and each of the forms in which it may be typed where it has brackets. */
+function line(text, act) {
+  run.push(text);
+  test(text, () => act(text, forms(text)));
+}
+
+/** `a [b or c]` is `a`, `a b`, `a c`; `a [--b C]` is `a`, `a --b C`. */
+function forms(text) {
+  const [, before, optional] = /^(.*?) \[(.*)\]$/.exec(text) ?? [];
+  return before ? [before, ...optional.split(" or ").map((word) => `${before} ${word}`)] : [text];
+}
+
+const ANY = "127.0.0.1:0";
+// What asks a door reads in its config where that is: on an address of this process alone, so that the port is free.
+const ADMIN = `127.${64 + ((process.pid >> 16) & 63)}.${(process.pid >> 8) & 255}.${process.pid & 255}`;
+const listen = (port) => `[listen]\nhttp = "${ANY}"\n[admin]\nlisten = "${ADMIN}:${port}"\n`;
+const home = scratch();
+const tools = join(home, "tools");
+mkdirSync(tools);
+symlinkSync(paths.doorway, join(tools, "doorway"));
+const environment = { ...process.env, PATH: `${tools}:${process.env.PATH}`, CURL_HOME: home, XDG_STATE_HOME: home, NEXT_TELEMETRY_DISABLED: "1" };
+
+/** Runs a line in `folder` to its end. */
+async function runs(text, folder, more = {}) {
+  const child = spawn("bash", ["-c", text], { cwd: folder, env: { ...environment, ...more }, stdio: ["ignore", "pipe", "pipe"] });
+  const [out, err] = [child.stdout.toArray(), child.stderr.toArray()];
+  const [code] = await once(child, "exit");
+  return { code, out: Buffer.concat(await out).toString(), err: Buffer.concat(await err).toString() };
+}
+
+async function succeeds(text, folder, more) {
+  const { code, out, err } = await runs(text, folder, more);
+  assert.equal(code, 0, `${text}\n${out}${err}`);
+  return out;
+}
+
+/** Runs a line that is a door until `act` is done, which gets where it listens; and ends it as a person does. */
+async function serves(text, folder, act, more = {}) {
+  const child = new Child(text, "bash", ["-c", `exec ${text}`], { cwd: folder, env: { ...environment, ...more } });
+  const log = (pick) => (line) => line.startsWith("{") && pick({ ...JSON.parse(line), ...JSON.parse(line).fields });
+  try {
+    const address = await child.until("where it listens", log((said) => ["http", "https"].includes(said.kind) && said.address));
+    await child.until("that it is ready", log(({ message }) => message === "ready"));
+    await act(`http://${address}`, child);
+    assert.deepEqual(await child.stop(), { code: 0, signal: null });
+  } finally {
+    await child.stop();
+  }
+}
+
+const says = (origin, text) =>
+  eventually(`${origin} to say ${text}`, async () => {
+    const answer = await fetch(origin);
+    assert.equal(await answer.text(), text);
+    return true;
+  });
+
+test("every line is run here, or it is known why not", () => {
+  assert.deepEqual(commands.filter((command) => !run.includes(command) && !ELSEWHERE[command]), []);
+  assert.deepEqual([...run, ...Object.keys(ELSEWHERE)].filter((command) => !commands.includes(command)), [], "no guide has it any more");
+  const named = Object.keys(ELSEWHERE).flatMap((command) => command.match(/(?<=^|\s)(?:\.ci|tests)\/\S+/g) ?? []);
+  for (const file of named) assert.ok(existsSync(join(paths.root, file)), file);
+});
+
+describe("the command line", () => {
+  const app = createServer((_, response) => response.end("an app that runs already"));
+  const folder = scratch();
+  const project = join(folder, "path/to/your/app");
+  before(async () => {
+    await once(app.listen(0, "localhost"), "listening");
+    makeProject(project, "yours");
+    writeFileSync(join(project, "proxy.toml"), listen(9080));
+    const here = `${listen(9080)}[app]\nurl = "http://localhost:${app.address().port}"\n`;
+    writeFileSync(join(folder, "proxy.toml"), here);
+    writeFileSync(join(folder, "FILE"), here);
+    makeProject(join(folder, "DIR"), "a folder");
+    writeFileSync(join(folder, "DIR/proxy.toml"), listen(9080));
+  });
+  after(() => {
+    app.close();
+    app.closeAllConnections();
+  });
+
+  line("doorway path/to/your/app", (text) => serves(text, folder, (origin) => says(origin, "yours")));
+  line("doorway path/to/your/app --build", (text) =>
+    serves(text, folder, async (origin, child) => {
+      await child.until("its build", (said) => /build/.test(said) && said.includes("asked for"));
+      await says(origin, "yours");
+    }));
+  line("doorway path/to/your/app --dev", async (text) => {
+    await serves(text, folder, (origin) => says(origin, "dev: yours"));
+    // What the line says beside it: these go with all.
+    const browser = join(tools, "browser");
+    writeFileSync(browser, `#!/bin/sh\necho "$1" > ${home}/opened\n`, { mode: 0o755 });
+    const more = text.replace("--dev", "--https --port 0 --open");
+    await serves(more, folder, async () => {
+      const opened = await eventually("a browser", () => existsSync(join(home, "opened")) && readFileSync(join(home, "opened"), "utf8").trim());
+      assert.match(opened, /^https:\/\/localhost:\d+$/);
+      const answer = await succeeds(`curl -sk ${opened}`, folder);
+      assert.equal(answer, "yours");
+    }, { BROWSER: browser });
+  });
+  line("doorway --app http://localhost:3000", (text) =>
+    serves(text.replace("3000", app.address().port), folder, (origin) => says(origin, "an app that runs already")));
+  line("doorway --config FILE", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
+  line("doorway", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
+  for (const text of ["doorway reload [--config FILE]", "doorway status [--config FILE]"]) {
+    line(text, async (_, [bare, withFile]) => {
+      for (const [door, ask] of [["doorway", bare], ["doorway --config FILE", withFile]]) {
+        await serves(door, folder, (origin) => says(origin, "an app that runs already").then(() => succeeds(ask, folder)));
+        const { code, err } = await runs(ask, folder);
+        assert.equal(code, 1, "no door runs any more");
+        assert.match(err, /no answer from/);
+      }
+    });
+  }
+  line("doorway check [FILE or DIR]", async (_, all) => {
+    assert.deepEqual(all, ["doorway check", "doorway check FILE", "doorway check DIR"]);
+    for (const text of all) await succeeds(text, folder);
+    writeFileSync(join(folder, "wrong"), "[listen]\nhtpp = 1\n");
+    const { code, out, err } = await runs("doorway check wrong", folder);
+    assert.equal(code, 1);
+    assert.match(out + err, /wrong:2:1/, "with line and column");
+  });
+  line("doorway config", async (text) => assert.equal(await succeeds(text, folder), read("proxy.toml")));
+  line("doorway config --diff [FILE]", async (_, all) => {
+    for (const text of all) assert.match(await succeeds(text, folder), /listen\.http.*127\.0\.0\.1:0/s);
+  });
+  line("doorway .", async (text) => serves(text, project, (origin) => says(origin, "yours")));
+});
+
+describe("a deploy", () => {
+  const root = scratch();
+  const file = join(root, "proxy.toml");
+  const here = (text) => text.replaceAll("/srv/app", root).replace("/etc/doorway/proxy.toml", file);
+  const [build, link, reload] = commands.filter((text) => /\/srv\/app|\/etc\/doorway/.test(text));
+  let door;
+  before(async () => {
+    makeProject(join(root, "releases/41"), "forty-one");
+    makeProject(join(root, "releases/42"), "forty-two");
+    symlinkSync(join(root, "releases/41"), join(root, "current"));
+    writeFileSync(file, `${listen(9081)}[app]\ndir = "${root}/current"\n`);
+    door = new Child("doorway", paths.doorway, ["--config", file], { env: environment });
+  });
+  after(() => door?.stop());
+
+  test("the new release answers, and one that does not start leaves the old one in place", async () => {
+    const address = await door.until("where it listens", (said) => said.includes('"kind":"http"') && /"address":"([^"]+)"/.exec(said)?.[1]);
+    await says(`http://${address}`, "forty-one");
+    for (const text of [build, link, reload]) await succeeds(here(text), root);
+    await says(`http://${address}`, "forty-two");
+
+    makeProject(join(root, "releases/43"), "broken");
+    for (const text of [build, link]) await succeeds(here(text).replaceAll("releases/42", "releases/43"), root);
+    assert.equal((await runs(here(reload), root)).code, 1);
+    await says(`http://${address}`, "forty-two");
+  });
+  run.push(build, link, reload);
+});
+
+describe("curl, at the addresses that are printed", () => {
+  const token = "a-token-of-at-least-thirty-two-bytes";
+  const { certificate, key } = makeCertificate("hub.example.com");
+  let door;
+  before(async () => {
+    const channel = [{ match: "*", history: 10 }];
+    door = await Doorway.start(
+      config({ app: { url: "off" }, listen: { http: ANY, https: ANY }, tls: { certificate, key }, https: { redirect: false }, api: { token }, "realtime.channel": channel }),
+    );
+    const places = { "127.0.0.1:9080": door.addresses.admin, "hub.example.com:443": door.addresses.https, "localhost:8080": door.addresses.http };
+    const settings = Object.entries(places).map(([printed, address]) => `connect-to = "${printed}:${address}"`);
+    writeFileSync(join(home, ".curlrc"), ["silent", "show-error", "fail", `cacert = "${certificate}"`, ...settings].join("\n"));
+  });
+  after(() => door?.stop());
+  const ask = async (text) => JSON.parse(await succeeds(text, home, { DOORWAY_TOKEN: token }));
+
+  line(`curl http://127.0.0.1:9080/_doorway/api/v1/publish -H 'Content-Type: application/json' -d '{"channel":"lobby","text":"hi"}'`, async (text) => {
+    await ask(text);
+    const { messages } = await ask("curl -H 'Accept: application/json' http://localhost:8080/api/ws/lobby");
+    assert.deepEqual(messages.map(({ data }) => data), ["hi"]);
+  });
+  line(`curl 'https://hub.example.com/_doorway/api/v1/channels?prefix=room-' -H "Authorization: Bearer $DOORWAY_TOKEN"`, async (text) => {
+    await ask(`curl http://127.0.0.1:9080/_doorway/api/v1/publish -H 'Content-Type: application/json' -d '{"channel":"room-7","text":"hi"}'`);
+    assert.match(JSON.stringify(await ask(text)), /room-7/);
+  });
+  line("curl -H 'Accept: application/json' 'http://localhost:8080/api/ws/ROOM?limit=50'", async (text) => {
+    await ask(`curl http://127.0.0.1:9080/_doorway/api/v1/publish -H 'Content-Type: application/json' -d '{"channel":"ROOM","text":"hi"}'`);
+    const { messages } = await ask(text);
+    assert.deepEqual(messages.map(({ type, data }) => [type, data]), [["broadcast", "hi"]]);
+  });
+});
+
+describe("the rest", () => {
+  line('echo "SESSION_SECRET=$(openssl rand -hex 32)" > .env.local', async (text) => {
+    await succeeds(text, home);
+    assert.match(readFileSync(join(home, ".env.local"), "utf8"), /^SESSION_SECRET=[0-9a-f]{64}\n$/);
+  });
+});
