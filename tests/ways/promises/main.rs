@@ -11,8 +11,11 @@
 #[path = "../../it/harness/mod.rs"]
 mod harness;
 
+mod first_bytes;
 mod forgotten;
+mod queues;
 mod site;
+mod vanished;
 mod way;
 
 use std::os::unix::process::CommandExt;
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
         become_root(&lacking);
     }
     let lacking = ways::Way::long(Duration::ZERO, 0).err();
-    let tests: Vec<Test> = [way::TESTS, forgotten::TESTS].concat();
+    let tests: Vec<Test> = [way::TESTS, queues::TESTS, first_bytes::TESTS, forgotten::TESTS, vanished::TESTS].concat();
     let trial = |(name, test): Test| {
         let run = move || {
             test();

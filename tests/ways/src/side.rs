@@ -76,14 +76,15 @@ impl Side {
         self.namespace.inside(act).expect("a namespace that exists")
     }
 
-    /// Bytes of kernel memory that all TCP sockets of this side hold: received and not read, written and not
-    /// acknowledged.
+    /// Bytes of kernel memory that TCP sockets of this side hold: received and not read, written and not acknowledged.
+    /// Those whose own port is `except` do not count.
     ///
     /// # Errors
     ///
     /// Where there is no `ss` (of iproute2).
-    pub fn held(&self) -> io::Result<u64> {
-        let output = self.namespace.inside(|| Command::new("ss").args(["-tmnH"]).output())??;
+    pub fn held(&self, except: u16) -> io::Result<u64> {
+        let filter = format!("sport != {except}");
+        let output = self.namespace.inside(|| Command::new("ss").args(["-tmnH", &filter]).output())??;
         let text = String::from_utf8_lossy(&output.stdout);
         // skmem:(r0,rb131072,t0,tb87040,f0,w0,...)
         let fields = text.split(['(', ',', ')']).filter_map(|field| {
