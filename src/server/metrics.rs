@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 
 use crate::drain::Signal;
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 
 /// Metrics of the process's life: `doorway_config_…`, `doorway_draining`, `doorway_under_way`.
 pub struct Metrics {
@@ -21,10 +21,10 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn new(registry: &mut Registry, drain: Signal) -> Metrics {
-        let metrics = Metrics { reloads: Counter::default(), refused: Counter::default(), reloaded: Gauge::default() };
+        let help = "Reloads of the config, by what came of them";
+        let [reloads, refused] = labelled(registry, "config_reloads", help, "outcome", ["taken", "refused"]);
+        let metrics = Metrics { reloads, refused, reloaded: Gauge::default() };
         metrics.reloaded.set(now());
-        registry.register("config_reloads", "Reloads that were taken", metrics.reloads.clone());
-        registry.register("config_refusals", "Reloads that were refused", metrics.refused.clone());
         registry.register(
             "config_loaded_timestamp_seconds",
             "When the config that holds was read",

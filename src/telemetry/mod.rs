@@ -10,6 +10,8 @@ mod log_throttle;
 mod writer;
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 pub use config::{Config, Format};
 pub use log_throttle::LogThrottle;
@@ -22,6 +24,21 @@ pub type Registry = prometheus_client::registry::Registry;
 pub fn registry() -> Registry {
     process::started();
     Registry::with_prefix("doorway")
+}
+
+/// One counter for each of `values` of the label `label`, all there from the start: in a name of its own, a part of a whole
+/// could not be summed up. Kept as handles, since a look-up in a `Family` is a lock.
+pub fn labelled<const N: usize>(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    values: [&'static str; N],
+) -> [Counter; N] {
+    let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
+    let counters = values.map(|value| family.get_or_create(&[(label, value)]).clone());
+    registry.register(name, help, family);
+    counters
 }
 
 /// Everything as Prometheus reads it, and the media type of that: the metrics of the process, then those of the rooms; as

@@ -11,7 +11,7 @@ use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::handshake::Failed;
 use super::identity::Identity;
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HandshakeLabels {
@@ -44,6 +44,8 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
+        let help = "Certificates on disk that have changed, by what came of them";
+        let [loads, refusals] = labelled(registry, "tls_certificate_loads", help, "outcome", ["taken", "refused"]);
         let done = Family::<HandshakeLabels, Counter>::default();
         let counter = |version, resumed| done.get_or_create(&HandshakeLabels { version, resumed }).clone();
         let metrics = Metrics {
@@ -52,8 +54,8 @@ impl Metrics {
             under_way: Gauge::default(),
             duration: Histogram::new(exponential_buckets(0.0005, 2.0, 15)),
             not_after: Family::default(),
-            loads: Counter::default(),
-            refusals: Counter::default(),
+            loads,
+            refusals,
         };
         for reason in Failed::REASONS {
             metrics.failed.get_or_create(&HandshakeReason { reason }).get();
@@ -65,8 +67,6 @@ impl Metrics {
         registry.register("tls_handshake_duration_seconds", help, metrics.duration.clone());
         let help = "When a certificate expires";
         registry.register("tls_certificate_not_after_timestamp_seconds", help, metrics.not_after.clone());
-        registry.register("tls_certificate_loads", "Certificates taken anew", metrics.loads.clone());
-        registry.register("tls_certificate_refusals", "New certificates that were refused", metrics.refusals.clone());
         metrics
     }
 

@@ -42,7 +42,7 @@ async fn a_new_config_holds_from_then_on() {
     let mut door = door().config(app.config() + "[drain]\ntimeout = \"10m\"\n").start();
     let lines = reload(&door, &(app.config() + "[drain]\ntimeout = \"200ms\"\n"));
     assert!(says(&lines, "reloaded"), "{lines:?}");
-    door.wait_for_metric("config_reloads_total", 1.0).await;
+    door.wait_for_metric("config_reloads_total{outcome=\"taken\"}", 1.0).await;
 
     // An answer that never comes, so that only the new deadline can end it.
     let mut stream = TcpStream::connect(door.http()).await.unwrap();
@@ -94,8 +94,8 @@ async fn a_bad_config_changes_nothing_and_every_problem_is_said() {
 
     let answer = wire::get(door.http(), "/").await;
     assert!(answer.ends_with("still here"), "{answer}");
-    door.wait_for_metric("config_refusals_total", 1.0).await;
-    door.wait_for_metric("config_reloads_total", 0.0).await;
+    door.wait_for_metric("config_reloads_total{outcome=\"refused\"}", 1.0).await;
+    door.wait_for_metric("config_reloads_total{outcome=\"taken\"}", 0.0).await;
     assert!(says(&reload(&door, &app.config()), "reloaded"), "a good one is taken after a bad one");
 }
 

@@ -16,7 +16,7 @@ use crate::realtime::entrance::Arrival;
 use crate::realtime::entrance::admission::ConnectionPermit;
 use crate::realtime::hub::{Backlog, Written};
 use crate::realtime::link::Traffic;
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 
 /// The metrics of all sessions.
 #[derive(Debug, Clone, Default)]
@@ -47,15 +47,16 @@ struct EndLabels {
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
-        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("realtime");
+        let directions = ["in", "out"];
+        let help = "Messages received from clients, and written to them";
+        let [messages_in, messages_out] = labelled(registry, "messages", help, "direction", directions);
+        let help = "Bytes received from clients, and written to them";
+        let [bytes_in, bytes_out] = labelled(registry, "bytes", help, "direction", directions);
+        let metrics = Metrics { messages_in, messages_out, bytes_in, bytes_out, ..Metrics::default() };
         registry.register("sockets", "Clients connected now", metrics.open.clone());
         registry.register("sockets_opened", "Clients that were let in", metrics.opened.clone());
         registry.register("sockets_ended", "Clients whose connection ended, by whom and why", metrics.ended.clone());
-        registry.register("messages_in", "Messages received from clients", metrics.messages_in.clone());
-        registry.register("messages_out", "Messages written to clients", metrics.messages_out.clone());
-        registry.register("bytes_in", "Bytes received from clients", metrics.bytes_in.clone());
-        registry.register("bytes_out", "Bytes written to clients", metrics.bytes_out.clone());
         metrics
     }
 

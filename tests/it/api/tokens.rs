@@ -274,7 +274,7 @@ async fn keys_follow_their_file_and_the_config() {
     eventually("the new key counts", is_good).await;
     assert_eq!(refused(&door, &format!("/api/ws?token={}", with(first)), &[]).await, 401);
     before.is_quiet().await;
-    assert!(door.metric("tokens_keys_taken_total").await >= 1.0);
+    assert!(door.metric("tokens_key_loads_total{outcome=\"taken\"}").await >= 1.0);
 
     let seen = door.log().len();
     door.rewrite(&format!("[realtime.tokens]\nsecret = \"{first}\"\n"));

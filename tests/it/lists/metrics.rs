@@ -15,9 +15,10 @@ pub const PAGE: &str = "src/telemetry/metrics.md";
 const HEAD: &str = "\
 # Metrics
 
-`GET /metrics` on the admin listener (`[admin] listen`, 127.0.0.1:9080) says these, as Prometheus reads them (OpenMetrics
-1.0 text). Counters only grow while the process lives. A metric with labels is there once one of them has been counted.
-This page is made from a running door by `tests/it/lists`.
+`GET /metrics` on the admin listener (`[admin] listen`, 127.0.0.1:9080) says these, as Prometheus reads them: in OpenMetrics
+1.0 where `Accept` names it, else in the classic text format 0.0.4, where information (`doorway_build_info`) is a gauge.
+Counters only grow while the process lives. Where a label has a few fixed values, each is there from the start, at 0; else
+once it has been counted. This page is made from a running door by `tests/it/lists`.
 
 | metric | type | labels | what it says |
 |---|---|---|---|
@@ -140,6 +141,7 @@ async fn all(door: &Door) -> BTreeMap<String, Metric> {
 
 /// The names in `….register("NAME", …)`.
 fn registered(text: &str) -> impl Iterator<Item = &str> {
-    let calls = text.split("registry.register(").skip(1).chain(text.split(").register(").skip(1));
+    let calls = ["registry.register(", ").register(", "labelled(registry, "].into_iter();
+    let calls = calls.flat_map(|call| text.split(call).skip(1));
     calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
 }

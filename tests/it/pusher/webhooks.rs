@@ -90,7 +90,7 @@ async fn a_receiver_is_told_over_tls_and_only_if_it_is_who_it_says() {
     let _speaker = speaker(&trusting, 3).await;
     eventually("all is told", || events(&told).len() == 4).await;
     assert_eq!(events(&told)[0], json!({ "name": "channel_occupied", "channel": "private-x" }));
-    trusting.wait_for_metric("pusher_webhooks_delivered_total", 4.0).await;
+    trusting.wait_for_metric("pusher_webhooks_events_total{outcome=\"delivered\"}", 4.0).await;
 }
 
 /// The receiver answers while the test waits for the door's end.

@@ -168,17 +168,17 @@ async fn what_came_of_it_is_counted() {
         ("realtime_recovery_kept_total", 1.0),
         ("realtime_recovery_returned_total", 1.0),
         ("realtime_recovery_full_total", 0.0),
-        ("realtime_socketio_recovered_total", 1.0),
+        ("realtime_socketio_recoveries_total{outcome=\"recovered\"}", 1.0),
         ("realtime_socketio_recovered_events_total", 2.0),
-        ("realtime_socketio_not_recovered_total", 0.0),
-        ("realtime_socketio_not_returned_total", 0.0),
+        ("realtime_socketio_recoveries_total{outcome=\"unknown\"}", 0.0),
+        ("realtime_socketio_recoveries_total{outcome=\"expired\"}", 0.0),
     ] {
         door.wait_for_metric(name, value).await;
     }
     assert!(door.metric("realtime_socketio_recovery_bytes").await > 0.0);
     let forged = Lost { offset: Some("7-7".into()), ..back.lose(&door).await };
     let client = forged.begins_anew(&door).await;
-    door.wait_for_metric("realtime_socketio_not_recovered_total", 1.0).await;
+    door.wait_for_metric("realtime_socketio_recoveries_total{outcome=\"unknown\"}", 1.0).await;
     client.socket.close(1000).await;
     door.wait_for_metric("hub_connections", 1.0).await;
     door.wait_for_metric("realtime_recovery_away", 1.0).await;
@@ -190,7 +190,7 @@ async fn lost_client_is_forgotten_and_frees_what_it_held() {
     let client = client(&door).await;
     tell(&door, None, 1, 1000).await;
     let lost = client.lose(&door).await;
-    door.wait_for_metric("realtime_socketio_not_returned_total", 1.0).await;
+    door.wait_for_metric("realtime_socketio_recoveries_total{outcome=\"expired\"}", 1.0).await;
     for name in ["hub_connections", "realtime_recovery_away", "realtime_socketio_recovery_bytes"] {
         door.wait_for_metric(name, 0.0).await;
     }

@@ -50,7 +50,7 @@ impl Site {
     }
 
     async fn refusals(&self) -> f64 {
-        self.door.metric("tls_certificate_refusals_total").await
+        self.door.metric("tls_certificate_loads_total{outcome=\"refused\"}").await
     }
 }
 

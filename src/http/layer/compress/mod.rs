@@ -29,7 +29,7 @@ use crate::http::encoding::{Accepted, Encoding};
 use crate::http::routed::may_begin_with;
 use crate::http::{Body, Failure, Request, Response, ResponseFuture};
 use crate::settings::Live;
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 use body::{Bytecount, Coded};
 use headers::{are_settled, describe, forbids_transforming, weaken_as_known};
 
@@ -46,6 +46,7 @@ pub struct Compress {
 struct Shared {
     settings: Live<Settings>,
     bytes: Bytecount,
+    /// One an encoding.
     answers: [Counter; 3],
     refused: Counter,
     contexts: Contexts,
@@ -68,21 +69,18 @@ impl Settings {
 
 impl Compress {
     pub fn new(config: &Config, registry: &mut Registry) -> Compress {
+        let registry = registry.sub_registry_with_prefix("compress");
+        let help = "Answers compressed at the door, by encoding";
+        let answers = labelled(registry, "answers", help, "encoding", Encoding::ALL.map(Encoding::token));
         let shared = Shared {
             settings: Live::new(Settings::new(config)),
             bytes: Bytecount::default(),
-            answers: Default::default(),
+            answers,
             refused: Counter::default(),
             contexts: Contexts::default(),
         };
-        let registry = registry.sub_registry_with_prefix("compress");
         registry.register("in_bytes", "Bytes of answers before compression", shared.bytes.plain.clone());
         registry.register("out_bytes", "Bytes of the same answers after it", shared.bytes.coded.clone());
-        for encoding in Encoding::ALL {
-            let name = format!("{}_answers", encoding.token());
-            let help = format!("Answers compressed at the door with {}", encoding.token());
-            registry.register(name, help, shared.answers[encoding as usize].clone());
-        }
         registry.register("refused", "Answers left as they were for want of memory", shared.refused.clone());
         Compress { shared: Arc::new(shared) }
     }

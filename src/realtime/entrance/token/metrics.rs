@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::TokenError;
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 
 /// Metrics of tokens: `doorway_tokens_…`.
 #[derive(Debug, Clone, Default)]
@@ -23,12 +23,12 @@ struct Outcome {
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
-        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("tokens");
+        let help = "Key files that have changed, by what came of them";
+        let [keys_taken, keys_refused] = labelled(registry, "key_loads", help, "outcome", ["taken", "refused"]);
+        let metrics = Metrics { keys_taken, keys_refused, ..Metrics::default() };
         registry.register("checked", "Tokens of clients, by what came of them", metrics.checked.clone());
         registry.register("renewed", "Tokens that took the place of one before", metrics.renewed.clone());
-        registry.register("keys_taken", "Times that changed key files were taken over", metrics.keys_taken.clone());
-        registry.register("keys_refused", "Times that they were refused", metrics.keys_refused.clone());
         metrics
     }
 

@@ -22,7 +22,7 @@ use crate::drain::Signal;
 use crate::realtime::hub::{Hub, HubEvent, Observer};
 use crate::realtime::pusher::machine::{PusherEvent, PusherListener, form_of};
 use crate::realtime::vocabulary::Channel;
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 use delivery::DeliveryQueue;
 
 /// Occurrences that may wait for the ledger; more are dropped and counted, and the ledger then looks at the hub itself.
@@ -64,11 +64,11 @@ struct Metrics {
 
 impl Metrics {
     fn new(registry: &mut Registry) -> Metrics {
-        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("pusher_webhooks");
-        registry.register("delivered", "Events that a receiver has accepted", metrics.delivered.clone());
+        let help = "Events for receivers: accepted by them, or never delivered";
+        let [delivered, dropped] = labelled(registry, "events", help, "outcome", ["delivered", "dropped"]);
+        let metrics = Metrics { delivered, dropped, ..Metrics::default() };
         registry.register("attempts_failed", "Deliveries that will be tried again", metrics.failed.clone());
-        registry.register("dropped", "Events that were never delivered", metrics.dropped.clone());
         metrics
     }
 }

@@ -22,7 +22,7 @@ use crate::realtime::vocabulary::{
     Command, DisconnectReason, EncodedFrames, Extras, Frame, LeaveKind, Moment, Payload, Ref, Text,
 };
 use crate::shares::{Holder, Owners};
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, labelled};
 
 /// What all clients of all endpoints count.
 #[derive(Debug, Clone, Default)]
@@ -37,12 +37,16 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn new(registry: &mut Registry) -> Metrics {
-        let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("realtime_socketio");
-        registry.register("recovered", "Clients that came back to what they had", metrics.recovered.clone());
-        registry.register("recovered_events", "Events told to them that they had missed", metrics.missed.clone());
-        registry.register("not_recovered", "Clients that came back for what is not known", metrics.failed.clone());
-        registry.register("not_returned", "Clients that did not come back in time", metrics.expired.clone());
+        let help = "Clients that lost their link: came back to what they had, came back for what is not known, did not come back in time";
+        let outcomes = ["recovered", "unknown", "expired"];
+        let [recovered, failed, expired] = labelled(registry, "recoveries", help, "outcome", outcomes);
+        let metrics = Metrics { recovered, failed, expired, ..Metrics::default() };
+        registry.register(
+            "recovered_events",
+            "Events that they had missed, told to clients that came back",
+            metrics.missed.clone(),
+        );
         let held = "Memory for events that clients may have missed, in bytes";
         registry.register("recovery_bytes", held, metrics.held.clone());
         metrics
