@@ -1,14 +1,17 @@
 //! `doorway reload` and `doorway status`: ask the running door at its admin listener, and wait for what it says.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::Value;
 
-use super::source::{Overrides, Source};
+use super::running::{self, Note};
+use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::admin::{AdminListen, reachable};
 use crate::config::Config;
 
@@ -19,14 +22,38 @@ const RELOAD_MARGIN: Duration = Duration::from_secs(60);
 /// How long an answer is read at most, in bytes.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// Asks the door that runs with the config `file` to reload.
+/// Which door is meant. Without more it is that of the `proxy.toml` here, else the only one that runs.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The folder of its app, as in `doorway DIR` [default: the only door that runs, or that of the proxy.toml here]
+    #[arg(conflicts_with = "config")]
+    dir: Option<PathBuf>,
+    /// Its config file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// A door, and what is known of it.
+struct Found {
+    /// Where it can be asked; nowhere where `[admin] listen` is "off".
+    admin: Option<SocketAddr>,
+    /// What it left itself; nothing where it runs as another user, say.
+    note: Option<Note>,
+    /// How long a reload may take.
+    patience: Duration,
+}
+
+/// Asks a running door to reload.
 ///
 /// # Errors
 /// A sentence: there is no such door, it refuses the config, or the new app does not start.
-pub fn reload(file: Option<PathBuf>) -> Result<ExitCode, String> {
-    let (config, address) = door_of(file)?;
-    let address = address.ok_or("[admin] listen is \"off\": send SIGHUP instead, and look into the log")?;
-    let answer = ask(address, "POST /reload", reload_timeout(&config))?;
+pub fn reload(which: &Which) -> Result<ExitCode, String> {
+    let door = find(which)?;
+    let address = door.admin.ok_or_else(|| {
+        let whom = door.note.as_ref().map_or_else(String::new, |note| format!(" to process {}", note.pid));
+        format!("[admin] listen is \"off\": send SIGHUP{whom} instead, and look into the log")
+    })?;
+    let answer = door.ask(address, "POST /reload", door.patience)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let told: Value = serde_json::from_str(body).unwrap_or_default();
     let is_taken = head.split(' ').nth(1) == Some("200") && told["ok"] == true;
@@ -35,52 +62,108 @@ pub fn reload(file: Option<PathBuf>) -> Result<ExitCode, String> {
         return Err(format!("not reloaded: {}", told["reason"].as_str().unwrap_or(said)));
     }
     match (&told["before"], &told["now"]) {
-        (Value::String(before), Value::String(now)) => println!("reloaded, app replaced: {now}\nbefore: {before}"),
-        _ => println!("reloaded, app unchanged"),
+        (Value::String(before), Value::String(now)) => {
+            say(&format!("reloaded, app replaced: {now}\nbefore: {before}\n"))
+        }
+        _ => say("reloaded, app unchanged\n"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says how the door is that runs with the config `file`: exit code 0 when it is ready.
+/// Says how a running door is: exit code 0 when it is ready.
 ///
 /// # Errors
 /// A sentence: there is no such door, or it cannot be asked.
-pub fn status(file: Option<PathBuf>) -> Result<ExitCode, String> {
-    let (_, address) = door_of(file)?;
-    let address = address.ok_or("[admin] listen is \"off\": nobody can be asked")?;
+pub fn status(which: &Which) -> Result<ExitCode, String> {
+    let door = find(which)?;
+    let address = door.admin.ok_or("[admin] listen is \"off\": nobody can be asked")?;
     let told = |path: &str| -> Result<Value, String> {
-        let answer = ask(address, &format!("GET {path}"), DIAL_TIMEOUT)?;
+        let answer = door.ask(address, &format!("GET {path}"), DIAL_TIMEOUT)?;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         serde_json::from_str(body).map_err(|_| format!("what answers at http://{address} is no door"))
     };
     let (health, counts) = (told("/health/ready")?, told("/connections")?);
     let is_ready = health["ready"] == true;
     let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    println!("{}", if is_ready { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) });
-    for (kind, count) in counts.as_object().into_iter().flatten() {
-        println!("{kind}: {count}");
+    let mut said =
+        format!("{}\n", if is_ready { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) });
+    if let Some(note) = &door.note {
+        let _ = writeln!(said, "url: {}\npid: {}", note.urls, note.pid);
     }
+    for (kind, count) in counts.as_object().into_iter().flatten() {
+        let _ = writeln!(said, "{kind}: {count}");
+    }
+    say(&said);
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The config that a door here runs with, and where it can be asked.
-fn door_of(file: Option<PathBuf>) -> Result<(Config, Option<SocketAddr>), String> {
-    let config = Source::new(file, Overrides::default()).load().map_err(|error| error.to_string())?;
-    let address = match config.admin.listen {
-        AdminListen::At(address) => Some(reachable(address)),
-        AdminListen::Off => None,
+/// Writes `text` to standard output. A reader that has seen enough (`head`) is no error.
+pub fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The door that is meant: by the note that it left, else by what its config says.
+fn find(which: &Which) -> Result<Found, String> {
+    let here = PathBuf::from(DEFAULT_FILE);
+    let file = which.config.clone().or_else(|| (which.dir.is_none() && here.exists()).then_some(here));
+    let doors = running::doors();
+    let is = |path: &Option<PathBuf>, meant: &Path| {
+        path.as_ref()
+            .and_then(|path| path.canonicalize().ok())
+            .is_some_and(|path| meant.canonicalize().is_ok_and(|meant| path == meant))
     };
-    Ok((config, address))
+    let of = |meant: &dyn Fn(&Note) -> bool| doors.iter().filter(|note| meant(note)).cloned().collect::<Vec<_>>();
+    let meant = match (&which.dir, &file) {
+        (Some(dir), _) => of(&|note| is(&note.dir, dir)),
+        (None, Some(file)) => of(&|note| is(&note.config, file)),
+        (None, None) => Some(of(&|note| is(&note.dir, Path::new("."))))
+            .filter(|here| here.len() == 1)
+            .unwrap_or_else(|| doors.clone()),
+    };
+    if meant.len() > 1 {
+        return Err(format!(
+            "several doors run: say which by --config FILE or by the folder of its app{}",
+            listed(&meant)
+        ));
+    }
+    let said = Overrides { dir: which.dir.clone(), ..Overrides::default() };
+    let config = Source::new(file, said).load();
+    match (meant.into_iter().next(), config) {
+        (Some(note), config) => {
+            // What is wrong with its file the door says itself.
+            let patience = reload_timeout(config.as_ref().unwrap_or(&Config::default()));
+            Ok(Found { admin: note.admin, note: Some(note), patience })
+        }
+        (None, Err(error)) => Err(error.to_string()),
+        (None, Ok(config)) => {
+            let admin = match config.admin.listen {
+                AdminListen::At(address) => Some(reachable(address)),
+                AdminListen::Off => None,
+            };
+            Ok(Found { admin, note: None, patience: reload_timeout(&config) })
+        }
+    }
+}
+
+/// `doors`, a line each.
+fn listed(doors: &[Note]) -> String {
+    doors.iter().map(|note| format!("\n  {note}")).collect()
+}
+
+impl Found {
+    /// Sends `request`, a method and a path.
+    fn ask(&self, address: SocketAddr, request: &str, timeout: Duration) -> Result<String, String> {
+        exchange(address, request, timeout).map_err(|error| {
+            let others = if self.note.is_none() { running::doors() } else { Vec::new() };
+            let hint = if others.is_empty() { "" } else { "\nother doors run here:" };
+            format!("no answer from http://{address}: {error}{hint}{}", listed(&others))
+        })
+    }
 }
 
 /// What the door may take: an app that is tried on several ports, or is asked to end first.
 fn reload_timeout(config: &Config) -> Duration {
     config.app.start_timeout.saturating_mul(3) + config.app.stop_timeout + RELOAD_MARGIN
-}
-
-/// Sends `request`, a method and a path.
-fn ask(address: SocketAddr, request: &str, timeout: Duration) -> Result<String, String> {
-    exchange(address, request, timeout).map_err(|error| format!("no answer from http://{address}: {error}"))
 }
 
 fn exchange(address: SocketAddr, request: &str, timeout: Duration) -> io::Result<String> {

@@ -1,7 +1,6 @@
 //! What a user types, and what the process exits with.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing::{error, info, warn};
 
 use super::Doorway;
-use super::ask;
+use super::ask::{self, Which};
 use super::defaults;
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
@@ -56,15 +55,13 @@ enum Command {
     },
     /// Say whether the running door is ready, and how many connections there are of each kind; exit 1 if it is not
     Status {
-        /// The config file of the running door, for `[admin] listen` [default: proxy.toml, if there is one]
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        which: Which,
     },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
-        /// The config file of the running door, for `[admin] listen` [default: proxy.toml, if there is one]
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        which: Which,
     },
 }
 
@@ -116,8 +113,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command_line.command {
         Some(Command::Check { file }) => check(file.as_deref()),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
-        Some(Command::Status { config }) => ask::status(config),
-        Some(Command::Reload { config }) => ask::reload(config),
+        Some(Command::Status { which }) => ask::status(&which),
+        Some(Command::Reload { which }) => ask::reload(&which),
         None => serve(command_line.serve),
     };
     match outcome {
@@ -143,13 +140,13 @@ fn check(place: Option<&Path>) -> Result<ExitCode, String> {
     if !outdated.is_empty() {
         return Err(format!("{name}: {}", outdated.join("\n")));
     }
-    println!("{name}: no problems");
-    config.oddities().iter().for_each(|odd| println!("odd: {odd}"));
-    let open = config.realtime.hub.open();
-    if open.is_empty() {
-        println!("no channel is open to anyone");
+    let mut said = vec![format!("{name}: no problems")];
+    said.extend(config.oddities().iter().map(|odd| format!("odd: {odd}")));
+    match config.realtime.hub.open() {
+        open if open.is_empty() => said.push("no channel is open to anyone".to_owned()),
+        open => said.extend(open),
     }
-    open.iter().for_each(|line| println!("{line}"));
+    ask::say(&(said.join("\n") + "\n"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -162,8 +159,7 @@ fn print_config(diff: Option<&Path>) -> Result<ExitCode, String> {
         Some(file) => defaults::differences(file).map_err(|error| error.to_string())?,
         None => defaults::DOCUMENTED.to_owned(),
     };
-    // A reader that has seen enough (`head`) is no error.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    ask::say(&text);
     if text.is_empty() {
         eprintln!("nothing differs from the defaults");
     }

@@ -14,6 +14,7 @@ mod metrics;
 mod reload;
 mod services;
 mod run;
+mod running;
 mod signals;
 mod source;
 mod stack;

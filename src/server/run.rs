@@ -12,11 +12,12 @@ use tracing::{info, warn};
 
 use super::metrics::Metrics;
 use super::reload::{Reloading, refused, reload, report};
+use super::running::Note;
 use super::services::Services;
 use super::signals::{Asked, Signals};
 use super::source::Source;
 use super::{banner, stack, systemd};
-use crate::admin::{Admin, ReloadReport};
+use crate::admin::{Admin, AdminListen, ReloadReport};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
@@ -83,6 +84,8 @@ impl Doorway {
         // Before the app is there: its pages say so themselves, and sockets are the hub's.
         let urls = banner::urls(&listeners);
         door.serve(listeners, &services);
+        // `doorway status` finds a door that still builds, too.
+        let _note = door.note(&urls).post();
         if let Some(why) = door.launch(&services).await? {
             info!("stopped before it was ready");
             door.close(why, &services).await;
@@ -121,6 +124,18 @@ impl Doorway {
                 Err(StartError::OwnUpstream { url: url.to_string() })
             }
             _ => Ok(listeners),
+        }
+    }
+
+    /// What `doorway reload` and `doorway status` know it by.
+    fn note(&self, urls: &str) -> Note {
+        let has_admin = self.config.admin.listen != AdminListen::Off;
+        Note {
+            pid: std::process::id(),
+            admin: self.admin.api_at().filter(|_| has_admin),
+            config: self.source.file(),
+            dir: self.config.app.dir.as_ref().and_then(|dir| std::path::absolute(dir).ok()),
+            urls: urls.to_owned(),
         }
     }
 

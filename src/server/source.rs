@@ -96,6 +96,11 @@ impl Source {
         settings::read_files(&folder.unwrap_or_default(), is_dev || self.said.dev)
     }
 
+    /// The file, by its whole path; none where there is none.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.file.as_ref().and_then(|file| std::path::absolute(file).ok())
+    }
+
     /// For the log: the file, or that there is none.
     pub fn name(&self) -> String {
         self.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string())

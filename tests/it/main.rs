@@ -25,6 +25,7 @@ mod logs;
 mod pusher;
 mod realtime;
 mod reload;
+mod running;
 mod sections;
 mod shares;
 mod socketio;
