@@ -2,11 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::listen::Listener;
+use crate::upstream::silence;
+
+/// An app that has said nothing for so long has said all about its start.
+const PAUSE: Duration = Duration::from_millis(500);
+/// And one that goes on and on is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Says "ready"; gives the same in one sentence for the service manager.
 pub fn say(config: &Config, urls: &str) -> String {
@@ -18,6 +25,13 @@ pub fn say(config: &Config, urls: &str) -> String {
 /// What to type into a browser on this machine, for each of `listeners`.
 pub fn urls(listeners: &[Listener]) -> String {
     listeners.iter().filter_map(url).collect::<Vec<_>>().join(" ")
+}
+
+/// On a terminal, where to look stands below what the app itself says as it starts: a line of its own, once that has come.
+pub async fn say_last(urls: String) {
+    let Some(url) = urls.split(' ').next_back().filter(|url| !url.is_empty()) else { return };
+    silence(PAUSE, PATIENCE).await;
+    info!("open at {url}");
 }
 
 /// Opens the last of `urls` in a browser: the one by https, where there is one.

@@ -23,7 +23,7 @@ use crate::drain::Drain;
 use crate::http::connection;
 use crate::http::layer::redirect::Redirect;
 use crate::listen::{self, BindError, ConnectionSetup, Inherited, InheritedError, Listener};
-use crate::telemetry::{Registry, registry};
+use crate::telemetry::{Registry, log, registry};
 use crate::tls::{self, Acceptor, TlsError};
 use crate::upstream;
 
@@ -95,6 +95,15 @@ impl Doorway {
         services.files.reload(&door.config.files);
         door.admin.ready(Arc::clone(&services.upstream));
         systemd::ready(&banner::say(&door.config, &urls));
+        if door.config.app.is_supervised() && log::is_read_along() {
+            let (said, mut signal) = (banner::say_last(urls.clone()), door.drain.signal());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = said => {}
+                    _ = signal.draining() => {}
+                }
+            });
+        }
         if opens {
             banner::open(&urls);
         }

@@ -81,6 +81,11 @@ pub fn has_colours() -> bool {
     shown() == Look::Human { colours: true }
 }
 
+/// Whether a person reads along, on a terminal.
+pub fn is_read_along() -> bool {
+    matches!(shown(), Look::Human { .. }) && std::io::stderr().is_terminal()
+}
+
 fn shown() -> Look {
     LOOK.get().copied().unwrap_or(Look::Json)
 }

@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
+pub use process::silence;
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;
 

@@ -1,17 +1,14 @@
 //! Promise: logs are JSON lines (or for people), cheap, and never hold a request back; secrets are not in them.
 
-use std::fs::OpenOptions;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::harness::terminal::terminal;
 use crate::harness::{App, PATIENCE, Stub, door, wire};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,23 +53,14 @@ fn on_a_terminal(no_color: &str) -> (Kept, std::fs::File, tempfile::TempDir) {
 
 /// The same with the config in `folder`.
 fn in_folder(folder: &std::path::Path, no_color: &str) -> (Kept, std::fs::File) {
-    // Made by hand, because openpty(3) lets every child inherit both ends, and then neither ever closes.
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = openpt(flags).expect("a terminal");
-    grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other end");
-    let slave = ptsname(&master, Vec::new()).expect("its name").into_string().expect("text");
-    let slave = OpenOptions::new()
-        .write(true)
-        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
-        .open(slave)
-        .expect("its other end");
+    let (master, slave) = terminal();
     let child = Command::new(env!("CARGO_BIN_EXE_doorway"))
         .env("NO_COLOR", no_color)
         .current_dir(folder)
         .stderr(slave)
         .spawn()
         .expect("the binary starts");
-    (Kept(child), std::fs::File::from(master))
+    (Kept(child), master)
 }
 
 /// Reads what comes until it holds `wanted`.

@@ -26,6 +26,7 @@ mod pusher;
 mod realtime;
 mod reload;
 mod running;
+mod screen;
 mod sections;
 mod shares;
 mod socketio;

@@ -12,4 +12,5 @@ mod script;
 mod sources;
 mod supervisor;
 
+pub use output::silence;
 pub use supervisor::Supervisor;

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::telemetry::log;
@@ -14,6 +16,23 @@ const MAX_LINE: usize = 8 * 1024;
 
 /// How many lines are kept.
 const LAST_LINES: usize = 64;
+
+/// When an app of ours wrote its last line.
+static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Waits until no app of ours has written a line for `pause`; at most for `patience`.
+pub async fn silence(pause: Duration, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let mut since = Instant::now();
+    loop {
+        since = since.max(SAID.lock().unwrap_or(since));
+        let quiet = (since + pause).min(deadline);
+        if Instant::now() >= quiet {
+            return;
+        }
+        sleep_until(quiet).await;
+    }
+}
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +90,7 @@ fn say(line: &[u8], stream: Stream, step: &'static str, last: &LastLines) {
         return;
     }
     last.push(line);
+    *SAID.lock() = Some(Instant::now());
     match stream {
         // npm and `next build` write their progress there.
         Stream::Stderr if step == "run" => warn!(target: "app", step, "{line}"),

@@ -16,6 +16,7 @@ pub mod raw;
 pub mod secure;
 pub mod socket;
 mod stub;
+pub mod terminal;
 pub mod wire;
 
 pub use app::{App, Feed, response, streamed};

@@ -28,6 +28,7 @@ const build = said('.next/BUILD_ID') ? fs.readFileSync('.next/BUILD_ID', 'utf8')
 let ready = !said('slow');
 if (said('slow')) setTimeout(() => { ready = true; held.splice(0).forEach((answer) => answer()); }, 700);
 const held = [];
+let asked = false;
 const server = http.createServer((request, response) => {
   const answer = () => {
     const url = new URL(request.url, 'http://app');
@@ -39,6 +40,9 @@ const server = http.createServer((request, response) => {
     const wait = Number(url.searchParams.get('wait') || 0);
     wait ? setTimeout(body, wait) : body();
   };
+  // As Next.js does, which is asked as soon as it listens.
+  if (said('chatty') && !asked) console.log('Ready in 1 ms');
+  asked = true;
   ready ? answer() : held.push(answer);
 });
 const listen = () => server.listen(Number(port), said('elsewhere') ? '127.0.1.1' : host, () => console.log('it listens'));
