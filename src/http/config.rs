@@ -36,10 +36,14 @@ pub struct Config {
     /// Sockets and event streams of the hub at the same time on one connection of HTTP/2, besides `h2_max_streams`; one
     /// more gets 429. Default 128.
     pub h2_max_live_streams: u32,
-    /// What a request's body may send ahead over HTTP/2. Default 256 KiB.
+    /// The most that a request's body may send ahead over HTTP/2: it may 256 KiB, and more the longer its way is. Default
+    /// 4 MiB.
     pub h2_stream_window: Size,
-    /// The same for all of a connection together. Default 1 MiB.
+    /// The same for all of a connection together: 1 MiB, and more the longer its way is. Default 8 MiB.
     pub h2_connection_window: Size,
+    /// What all connections may have together beyond 1 MiB each; where it is taken, long ways have no more than short ones.
+    /// Default 256 MiB.
+    pub h2_windows: Size,
     /// So often a client of HTTP/2 is asked whether it is still there. Default 30 s: many a NAT forgets a connection that was
     /// silent for a minute.
     pub h2_ping_interval: Duration,
@@ -65,8 +69,9 @@ impl Default for Config {
             max_target: Size::kib(8),
             h2_max_streams: 128,
             h2_max_live_streams: 128,
-            h2_stream_window: Size::kib(256),
-            h2_connection_window: Size::mib(1),
+            h2_stream_window: Size::mib(4),
+            h2_connection_window: Size::mib(8),
+            h2_windows: Size::mib(256),
             h2_ping_interval: Duration::from_secs(30),
             h2_ping_timeout: Duration::from_secs(20),
             h2_budget: 2000,
@@ -103,6 +108,7 @@ impl Config {
             h2_max_live_streams: section.value("h2_max_live_streams", default.h2_max_live_streams),
             h2_stream_window: section.value("h2_stream_window", default.h2_stream_window),
             h2_connection_window: section.value("h2_connection_window", default.h2_connection_window),
+            h2_windows: section.value("h2_windows", default.h2_windows),
             h2_ping_interval: section.value("h2_ping_interval", default.h2_ping_interval),
             h2_ping_timeout: section.value("h2_ping_timeout", default.h2_ping_timeout),
             h2_budget: section.value("h2_budget", default.h2_budget),

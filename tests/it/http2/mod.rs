@@ -3,6 +3,8 @@
 //! - `answers`: over HTTP/2 an answer says what it says over HTTP/1.1, also where it breaks off.
 //! - `floods`: a client of HTTP/2 that makes work and moves nothing is sent away, and others do not notice.
 //! - `requests`: over HTTP/2 a request has one meaning too, and reaches the app in the same form as over HTTP/1.1.
+//! - `windows`: over a short way a request's body may send ahead no more than it needs, and the keys are the most it
+//!   ever may.
 //! - `websocket`: a WebSocket opens over HTTP/2 as over HTTP/1.1 (RFC 8441): to the hub, and through a tunnel to the
 //!   app.
 
@@ -10,3 +12,4 @@ mod answers;
 mod floods;
 mod requests;
 mod websocket;
+mod windows;

@@ -4,6 +4,7 @@ mod budget;
 mod frames;
 mod io;
 mod streams;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,9 +18,10 @@ pub use streams::handed_over;
 
 use super::{Connected, Serves};
 use crate::drain::Signal;
-use crate::listen::Stream;
+use crate::listen::{Stream, TcpInfo};
 use io::Metered;
 use streams::Streams;
+use windows::Windows;
 
 /// What is held of an answer for one stream whose window is full.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -40,6 +42,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
     let config = &connected.settings.http;
     let window = |size: u64| u32::try_from(size).unwrap_or(i32::MAX as u32);
     let streams = Streams::new(config.write_timeout, drain.clone());
+    let round_trip = TcpInfo::of(stream.tcp()).map(|info| info.round_trip).unwrap_or_default();
+    let windows = Windows::for_way(round_trip, config);
     let idle = config.idle_timeout;
     // The size of a field in the list is 32 more than its bytes (RFC 9113 section 10.5.1).
     let max_list = HEADS * (config.max_head.0 + 32 * config.max_headers as u64);
@@ -49,8 +53,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .enable_connect_protocol()
         // What lasts takes no request's place.
         .max_concurrent_streams(config.h2_max_streams.saturating_add(config.h2_max_live_streams))
-        .initial_stream_window_size(window(config.h2_stream_window.0))
-        .initial_connection_window_size(window(config.h2_connection_window.0))
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(window(max_list))
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
