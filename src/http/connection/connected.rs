@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::http2::Turns;
 use super::interim::Interim;
 use crate::http::{Refusal, Settings};
 use crate::listen::Peer;
@@ -37,6 +38,8 @@ pub struct Connected {
     pub interim: Interim,
     /// HTTP/2: how many frames of data with nothing in them were written. Made when somebody first waits for one.
     empty_data: OnceLock<watch::Sender<u64>>,
+    /// HTTP/2: whose turn it is to send.
+    pub turns: Turns,
     upgrade: Upgrade,
 }
 
@@ -68,6 +71,7 @@ impl Connected {
             http10: AtomicBool::new(false),
             interim: Interim::default(),
             empty_data: OnceLock::new(),
+            turns: Turns::default(),
             upgrade: Upgrade::default(),
         }
     }

@@ -30,6 +30,7 @@ use tower::Service;
 pub use connected::{Connected, LiveStream};
 pub use upload::BodyOutcome;
 
+use http2::{Said, Turn};
 use http10::Http10;
 
 use super::body::BodyError;
@@ -52,13 +53,15 @@ where
     let service = service_fn(move |request| {
         let under_way = UnderWay(Arc::clone(&shared));
         let http10 = Http10::of(&request);
+        let said = is_http2.then(|| Said::in_headers(request.headers()));
         let answer = service.clone().call(admit(request, &shared));
         async move {
             let Ok(mut answer) = answer.await;
             if let Some(http10) = http10 {
                 http10.close_where_needed(&mut answer);
             }
-            Ok::<_, Infallible>(answer.map(|body| Outgoing { body, under_way, is_http2, broken: None }))
+            let turn = said.map(|said| Turn::new(said.for_answer(answer.headers())));
+            Ok::<_, Infallible>(answer.map(|body| Outgoing { body, held: None, turn, under_way, broken: None }))
         }
     });
     if is_http2 {
@@ -112,8 +115,11 @@ impl Drop for UnderWay {
 /// An answer's body on its way out.
 pub struct Outgoing {
     body: Body,
+    /// HTTP/2: a piece of it that waits for its turn.
+    held: Option<Bytes>,
+    /// HTTP/2: its place among those that wait.
+    turn: Option<Turn>,
     under_way: UnderWay,
-    is_http2: bool,
     broken: Option<Broken>,
 }
 
@@ -138,6 +144,37 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    /// What of `frame` may go now; the rest is held. Trailers and what ends a broken answer have no weight.
+    fn in_turn(&mut self, frame: Frame<Bytes>, context: &Context<'_>) -> Poll<Frame<Bytes>> {
+        let mut data = match frame.into_data() {
+            Ok(data) if !data.is_empty() => data,
+            Ok(empty) => return Poll::Ready(Frame::data(empty)),
+            Err(trailers) => return Poll::Ready(trailers),
+        };
+        let Some(turn) = &mut self.turn else { return Poll::Ready(Frame::data(data)) };
+        match self.under_way.0.turns.poll_take(turn, data.len(), context) {
+            Poll::Ready(length) => {
+                let piece = data.split_to(length);
+                self.held = Some(data).filter(|rest| !rest.is_empty());
+                Poll::Ready(Frame::data(piece))
+            }
+            Poll::Pending => {
+                self.held = Some(data);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(turn) = &self.turn {
+            self.under_way.0.turns.leave(turn);
+        }
+    }
+}
+
 impl http_body::Body for Outgoing {
     type Data = Bytes;
     type Error = BodyError;
@@ -148,16 +185,29 @@ impl http_body::Body for Outgoing {
             ready!(broken.written.as_mut().poll(context));
             return Poll::Ready(this.broken.take().map(|broken| Err(broken.why)));
         }
-        let frame = match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(Some(Err(error))) if this.is_http2 => Poll::Ready(Some(Ok(this.break_off(error)))),
+        if this.turn.is_none() {
+            return Pin::new(&mut this.body).poll_frame(context);
+        }
+        let frame = match this.held.take() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => Pin::new(&mut this.body).poll_frame(context),
+        };
+        let frame = match frame {
+            Poll::Ready(Some(Ok(frame))) => this.in_turn(frame, context).map(|frame| Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Ok(this.break_off(error)))),
             frame => frame,
         };
+        if frame.is_pending()
+            && let Some(turn) = &mut this.turn
+        {
+            this.under_way.0.turns.pass(turn);
+        }
         http2::handed_over(matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.broken.is_none() && self.body.is_end_stream()
+        self.broken.is_none() && self.held.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -152,6 +152,7 @@ impl AsyncWrite for Metered {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.connected.turns.note_flush(false);
         let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         let written = ready!(this.stall.watch(context, written, |length| *length))?;
         this.wrote(written, slices);
@@ -165,6 +166,7 @@ impl AsyncWrite for Metered {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.connected.turns.note_flush(flushed.is_ready());
         this.stall.watch_flush(context, flushed)
     }
 

@@ -3,7 +3,9 @@
 mod budget;
 mod frames;
 mod io;
+mod priority;
 mod streams;
+mod turns;
 mod windows;
 
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 pub use budget::{Budget, Spent};
 pub use frames::{Frame, Walk};
+pub use priority::{Priority, Said};
 pub use streams::handed_over;
+pub use turns::{Turn, Turns};
 
 use super::{Connected, Serves};
 use crate::drain::Signal;
@@ -63,19 +67,21 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .keep_alive_timeout(config.h2_ping_timeout);
     let io = TokioIo::new(Metered::new(stream, &connected, max_list));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    // Whoever holds back its answers learns when there is room.
+    let turns = &connected.turns;
     let open = streams.open();
     let is_busy = || open.load(Ordering::Relaxed) > 0;
     let idle = idle_for(idle, is_busy, &connected);
     tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
+        () = turns.resting(connection.as_mut()) => return,
         _ = drain.draining() => {}
         () = idle => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        _ = connection => {}
+        () = turns.resting(connection) => {}
         _ = drain.ended() => {}
         () = empty_for(GOAWAY_TIMEOUT, is_busy) => {}
     }
