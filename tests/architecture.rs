@@ -67,7 +67,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "revalidation",
             "config",
             "address connection upload",
-            "jitter metrics protocol slot socket",
+            "jitter metrics protocol sign_of_life slot socket",
         ],
     ),
     (

@@ -1,5 +1,7 @@
 //! A build of the app on disk: which one it is, told from every other, and whether it is whole.
 
+mod framework;
+
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -9,6 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use framework::{FRAMEWORKS, Framework, NEXT, Tool};
 
 /// Files that every build writes anew, and that nothing else writes: each by itself tells two builds apart, and a build
 /// that goes on changes one of them. In the order in which they are written last by Next.js 15.5 and 16.4 (seen), but for
@@ -24,6 +28,9 @@ const LAST_FILE: &str = "export-marker.json";
 
 const PRERENDERED: &str = "prerender-manifest.json";
 
+/// A longer word for a build is none, in bytes.
+const MAX_LABEL: usize = 64;
+
 /// What `next start` cannot do without.
 const NEEDED_FILES: [&str; 4] = [NAME, "required-server-files.json", "routes-manifest.json", PRERENDERED];
 
@@ -31,11 +38,12 @@ const NEEDED_FILES: [&str; 4] = [NAME, "required-server-files.json", "routes-man
 /// 16.4 has the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// What `BUILD_ID` says.
+    /// What `BUILD_ID` says, or where there is none what else the framework has.
     pub name: String,
     /// The real path of `distDir`.
     pub dist: PathBuf,
-    stamps: [Option<Stamp>; WRITTEN_FILES.len()],
+    framework: &'static Framework,
+    stamps: Vec<Option<Stamp>>,
 }
 
 /// Where the app is that is asked, and of which build it is.
@@ -43,6 +51,7 @@ pub struct Build {
 pub struct Home {
     /// The project's folder.
     pub directory: PathBuf,
+    pub framework: &'static Framework,
     /// `None` where no process of ours runs it, and in development: then it is whichever is there.
     pub build: Option<Build>,
 }
@@ -57,18 +66,43 @@ struct Stamp {
 }
 
 impl Build {
-    /// The build in `dist` as it is now, whole or not; `None` where there is not even a `BUILD_ID`. Blocks.
+    /// The build of Next.js in `dist` as it is now, whole or not; `None` where there is not even a `BUILD_ID`. Blocks.
     pub fn read(dist: &Path) -> Option<Build> {
-        let dist = dist.canonicalize().ok()?;
-        let stamps = WRITTEN_FILES.map(|file| Stamp::of(&dist.join(file)));
-        let name = fs::read_to_string(dist.join(NAME)).ok()?.trim().to_owned();
-        Some(Build { name, dist, stamps })
+        Build::of(&NEXT, dist)
     }
 
-    /// The build in `dist`, if nothing is missing that `next build` makes. Blocks.
+    /// The same of any framework; `None` without the first of the files that a build writes. Blocks.
+    pub fn of(framework: &'static Framework, dist: &Path) -> Option<Build> {
+        let dist = dist.canonicalize().ok()?;
+        let stamps: Vec<_> = framework.output.written.iter().map(|file| Stamp::of(&dist.join(file))).collect();
+        let name = if framework.is_next() {
+            fs::read_to_string(dist.join(NAME)).ok()?.trim().to_owned()
+        } else {
+            (*stamps.first()?)?;
+            label(framework, &dist).unwrap_or_else(|| framework.name.replace([' ', '.'], "-").to_lowercase())
+        };
+        Some(Build { name, dist, framework, stamps })
+    }
+
+    /// The build in `dist`, if nothing is missing that is needed to start it. Blocks.
     ///
     /// # Errors
     /// A clause that says what is missing: there is no build, one is being made, or one was broken off.
+    pub fn whole_of(framework: &'static Framework, dist: &Path) -> Result<Build, String> {
+        if framework.is_next() {
+            return Build::whole(dist);
+        }
+        let mut needed = framework.output.written.iter().take(framework.output.needed);
+        match needed.find(|file| !dist.join(file).is_file()) {
+            Some(file) => Err(format!("it has no {file}")),
+            None => Build::of(framework, dist).ok_or_else(|| format!("cannot read {}", dist.display())),
+        }
+    }
+
+    /// The build of Next.js in `dist`, if nothing is missing that `next build` makes. Blocks.
+    ///
+    /// # Errors
+    /// As of [`Build::whole_of`].
     pub fn whole(dist: &Path) -> Result<Build, String> {
         // A folder that *is* a standalone build came without the marker, which nothing reads at run time.
         let is_unpacked = dist.parent().is_some_and(|app| app.join("server.js").is_file());
@@ -93,7 +127,7 @@ impl Build {
 
     /// Its name, and when it was made, in ms since 1970: builds with a `deploymentId` all have the same name.
     pub fn identity(&self) -> String {
-        let made = self.stamps[0].map(|Stamp { seconds, nanoseconds, .. }| {
+        let made = self.stamps.first().copied().flatten().map(|Stamp { seconds, nanoseconds, .. }| {
             let (seconds, nanoseconds) = (u64::try_from(seconds).unwrap_or(0), u64::try_from(nanoseconds).unwrap_or(0));
             Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
         });
@@ -111,7 +145,7 @@ impl Build {
 
     /// Whether it is the one that is there now. Blocks.
     pub fn is_there(&self) -> bool {
-        Build::read(&self.dist).as_ref() == Some(self)
+        Build::of(self.framework, &self.dist).as_ref() == Some(self)
     }
 }
 
@@ -142,13 +176,24 @@ pub fn revalidation_secret_written(dist: &Path) -> Option<SystemTime> {
 impl fmt::Display for Build {
     /// With what tells it from a build of the same name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Build { name, dist, stamps } = self;
+        let Build { name, dist, stamps, .. } = self;
         write!(f, "{name} in {}", dist.display())?;
-        match stamps[0] {
-            Some(Stamp { seconds, nanoseconds, .. }) => write!(f, ", written {seconds}.{:03}", nanoseconds / 1_000_000),
-            None => Ok(()),
+        match stamps.first() {
+            Some(Some(Stamp { seconds, nanoseconds, .. })) => {
+                write!(f, ", written {seconds}.{:03}", nanoseconds / 1_000_000)
+            }
+            _ => Ok(()),
         }
     }
+}
+
+/// The word that a framework has for its build, as a file name may have it.
+fn label(framework: &Framework, dist: &Path) -> Option<String> {
+    let (file, field) = framework.output.label?;
+    let text: Value = serde_json::from_slice(&fs::read(dist.join(file)).ok()?).ok()?;
+    let word = text[field].as_str()?;
+    let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+    (!word.is_empty() && word.len() <= MAX_LABEL && word.chars().all(is_name)).then(|| word.to_owned())
 }
 
 impl Stamp {

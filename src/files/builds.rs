@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "it follows the app's folder for as long as there are files")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use super::FRESH_MILLIS;
 use super::config::Config;
 use super::previous::{Previous, folder_name};
 use super::site::{FileKind, Found, Site};
-use crate::build::{Build, Home};
+use crate::build::{Build, Framework, Home};
 use crate::settings::Live;
 
 /// The builds of one app.
@@ -34,6 +34,13 @@ pub struct Builds {
     looked: AtomicU64,
 }
 
+/// Where a build is looked for, and of which framework the app is.
+struct Place {
+    framework: &'static Framework,
+    app: PathBuf,
+    dist: PathBuf,
+}
+
 impl Builds {
     /// Reads the build that is there. Earlier ones follow behind the caller's back, and so does another `home`.
     pub fn new(config: Live<Config>, home: Live<Option<Home>>, written: Option<PathBuf>) -> Arc<Builds> {
@@ -47,8 +54,8 @@ impl Builds {
             epoch: Instant::now(),
             looked: AtomicU64::new(0),
         });
-        if let Some((app, dist)) = builds.folders() {
-            builds.read(&app, &dist);
+        if let Some(place) = builds.place() {
+            builds.read(&place);
         }
         builds.keep_behind();
         tokio::spawn(follow(Arc::downgrade(&builds), moves));
@@ -71,8 +78,8 @@ impl Builds {
     pub fn reload(self: &Arc<Self>) {
         let (config, before) = (self.config.get(), self.current());
         self.site.set(None);
-        if let Some((app, dist)) = self.folders()
-            && !self.read(&app, &dist)
+        if let Some(place) = self.place()
+            && !self.read(&place)
             && let Some(site) = before.filter(|site| self.answering().as_ref() == Some(&site.build))
         {
             // Its files are elsewhere by now; its process still answers.
@@ -97,16 +104,16 @@ impl Builds {
 
     /// Blocks.
     fn look_now(&self) {
-        let Some((app, dist)) = self.folders() else { return };
+        let Some(place) = self.place() else { return };
         let is_current = self.current().is_some_and(|site| match self.answering() {
             Some(build) => site.build == build,
             // A build under way, which has no `BUILD_ID` yet, is none.
-            None => Build::read(&dist).is_none_or(|build| build == site.build),
+            None => Build::of(place.framework, &place.dist).is_none_or(|build| build == site.build),
         });
         if is_current {
             return;
         }
-        if self.read(&app, &dist) {
+        if self.read(&place) {
             self.keep();
         }
     }
@@ -123,20 +130,21 @@ impl Builds {
     }
 
     /// The app's folder and that of its build, without links, so that all files are of one build even when a link leads
-    /// elsewhere a moment later; `None` where nobody named one.
-    fn folders(&self) -> Option<(PathBuf, PathBuf)> {
+    /// elsewhere a moment later; `None` where nobody named one. Blocks.
+    fn place(&self) -> Option<Place> {
         let config = self.config.get();
         let app = config.dir.clone().or_else(|| self.home.get().as_ref().as_ref().map(|home| home.directory.clone()));
         let app = app.filter(|_| config.enabled)?;
         let app = app.canonicalize().unwrap_or(app);
-        let dist = app.join(&config.dist);
+        let framework = Framework::in_folder(&app);
+        let dist = app.join(framework.output(&config.dist));
         let dist = dist.canonicalize().unwrap_or(dist);
-        Some((app, dist))
+        Some(Place { framework, app, dist })
     }
 
-    /// Reads the build in `dist`; false where there is none, or not the one that answers: then the last one stays.
-    fn read(&self, app: &Path, dist: &Path) -> bool {
-        match Site::read(app, dist, &self.config.get().public) {
+    /// Reads the build at `place`; false where there is none, or not the one that answers: then the last one stays.
+    fn read(&self, Place { framework, app, dist }: &Place) -> bool {
+        match Site::read(framework, app, dist, &self.config.get().public) {
             Ok(site) if self.answering().is_some_and(|build| build != site.build) => {
                 debug!(build = %site.build, "this build is not the one that answers");
                 false

@@ -1,4 +1,4 @@
-//! Answers on disk: what `next build` put into `.next/static`, without waking Node.
+//! Answers on disk: what `next build` put into `.next/static`, or another framework into its like, without waking Node.
 //!
 //! A file that is not there is the app's to answer: it may be of a build the door has not seen, and the app's 404 is the
 //! one that users know. `headers()` of next.config holds here too; `proxy.ts` is not asked about static files.
@@ -27,7 +27,7 @@ use http::{Method, StatusCode};
 
 pub use config::Config;
 
-use crate::build::Home;
+use crate::build::{Framework, Home};
 use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
@@ -82,7 +82,7 @@ impl Files {
     pub fn serves(&self, path: &str) -> bool {
         let covers = self.builds.current().is_some_and(|site| site.covers(path));
         // Also where there is no build yet, or where the next one will have another base path.
-        if covers || path.contains("/_next/static/") {
+        if covers || Framework::may_be_immutable(path) {
             self.builds.look();
         }
         covers

@@ -10,12 +10,12 @@ use serde::Deserialize;
 
 use super::path;
 use super::rules::{FileRules, Manifest};
-use crate::build::Build;
+use crate::build::{Build, Framework};
 
 /// Which of the app's folders a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// `.next/static`: the name changes with the content.
+    /// `.next/static` and its like: the name changes with the content.
     Static,
     /// `.next/static/service-worker`: the name stays.
     ServiceWorker,
@@ -48,10 +48,12 @@ pub struct Site {
     pub build: Build,
     pub base_path: String,
     pub rules: Arc<FileRules>,
-    /// `/_next/static/` behind the base path and behind the path of the asset prefix.
+    /// `/_next/static/` behind the base path and behind the path of the asset prefix; of other frameworks what they have.
     prefixes: Vec<String>,
+    /// Names behind them that the app answers itself.
+    mutable: &'static [&'static str],
     public: Vec<String>,
-    /// `.next/static`.
+    /// `.next/static`, or its like.
     pub folder: PathBuf,
     public_folder: PathBuf,
 }
@@ -70,11 +72,35 @@ struct NextConfig {
 }
 
 impl Site {
-    /// Reads the build in `dist` of the app in `app`.
+    /// Reads the build in `dist` of the app in `app`, which is of `framework`.
     ///
     /// # Errors
     /// When there is none, or its manifests cannot be read.
-    pub fn read(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
+    pub fn read(framework: &'static Framework, app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
+        if framework.is_next() {
+            return Site::of_next(app, dist, public);
+        }
+        let missing = |what: &str| io::Error::new(io::ErrorKind::NotFound, what);
+        let build = Build::of(framework, dist).ok_or_else(|| missing("it has no build"))?;
+        let (folder, prefix) = framework.output.immutable.ok_or_else(|| missing("its files may all change"))?;
+        let folder = dist.join(folder);
+        if !folder.is_dir() {
+            // With a base path they lie elsewhere, and the app answers them.
+            return Err(missing("it has no folder of files that never change"));
+        }
+        Ok(Site {
+            build,
+            rules: Arc::default(),
+            prefixes: vec![prefix.to_owned()],
+            mutable: framework.output.mutable,
+            public: public.to_vec(),
+            folder,
+            public_folder: app.join(framework.public_folder()),
+            base_path: String::new(),
+        })
+    }
+
+    fn of_next(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
         let build = Build::read(dist).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no BUILD_ID"))?;
         let manifest: Manifest = json(&dist.join("routes-manifest.json"))?;
         let NextConfig { base_path, asset_prefix } =
@@ -89,6 +115,7 @@ impl Site {
             build,
             rules: Arc::new(FileRules::new(&manifest)),
             prefixes,
+            mutable: &[],
             public: public.to_vec(),
             folder: dist.join("static"),
             public_folder: app.join("public"),
@@ -106,6 +133,9 @@ impl Site {
         for prefix in &self.prefixes {
             if let Some(encoded) = url_path.strip_prefix(prefix.as_str()) {
                 let name = path::name(encoded)?;
+                if self.mutable.contains(&name.as_ref()) {
+                    return None;
+                }
                 let kind = if name.starts_with("service-worker/") { FileKind::ServiceWorker } else { FileKind::Static };
                 return Some(FileLocation { kind, url: decoded(url_path, prefix, &name), name });
             }
@@ -212,7 +242,7 @@ mod tests {
         let server_files = serde_json::json!({ "config": config });
         fs::write(dist.join("required-server-files.json"), server_files.to_string()).unwrap();
         let public: Vec<_> = public.iter().map(|prefix| (*prefix).to_owned()).collect();
-        (Site::read(app.path(), &dist, &public).unwrap(), app)
+        (Site::of_next(app.path(), &dist, &public).unwrap(), app)
     }
 
     #[test]

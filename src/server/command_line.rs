@@ -67,7 +67,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// A Next.js project to install, build, start and keep running; takes the place of `[app]` url and dir
+    /// An app to install, build, start and keep running; takes the place of `[app]` url and dir
     dir: Option<PathBuf>,
     /// The config file [default: proxy.toml in DIR, else the one here, else none]
     #[arg(long, value_name = "FILE")]

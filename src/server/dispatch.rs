@@ -55,7 +55,9 @@ impl Service<Request> for Dispatch {
         let upstream = Arc::clone(&self.upstream);
         match Upgrade::of(&request) {
             Upgrade::No => self.ask(request),
-            _ if upstream.tunnels(request.uri().path()) => Box::pin(async move { upstream.tunnel(request).await }),
+            _ if upstream.tunnels(request.uri().path(), request.headers()) => {
+                Box::pin(async move { upstream.tunnel(request).await })
+            }
             // Next would leave it hanging (nextjs.md), and nobody else is there to answer.
             Upgrade::WebSocket => {
                 self.say_where(&request);

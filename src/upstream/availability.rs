@@ -240,6 +240,7 @@ impl WaitDeadline {
 mod tests {
     use super::*;
     use crate::telemetry::Registry;
+    use crate::upstream::sign_of_life::SignOfLife;
 
     /// An app that comes up and dies again and again keeps nobody for ever.
     #[tokio::test(start_paused = true)]
@@ -249,7 +250,7 @@ mod tests {
         let metrics = Metrics::new(&mut Registry::default());
         let availability = Arc::new(Availability::new(Live::new(config.clone()), metrics.clone()));
         let address = Address::Tcp { host: "127.0.0.1".into(), port: 9 };
-        let pool = Pool::new(address, Arc::new(config), metrics);
+        let pool = Pool::new(address, SignOfLife::unknown(), Arc::new(config), metrics);
         let (mut deadline, began, mut found) = (WaitDeadline::default(), Instant::now(), 0);
         let holder = Holder::of([192, 0, 2, 1].into());
         let failure = loop {

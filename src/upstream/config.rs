@@ -17,13 +17,15 @@ pub struct Config {
     pub url: Option<Address>,
     /// There is no app (`url = "off"`): the door serves files and the hub, and nothing else. Default false.
     pub off: bool,
-    /// A Next.js project to build, start and keep running; with `url` too, only its files are used. No default.
+    /// An app to build, start and keep running; with `url` too, only its files are used. No default.
     pub dir: Option<PathBuf>,
-    /// The project is being worked on: `next dev` instead of a build, and its hot reloading let through. Default false.
+    /// The project is being worked on: `next dev` or its like instead of a build, and hot reloading let through. Default
+    /// false.
     pub dev: bool,
     /// When a start installs and builds. Default `auto`.
     pub build: BuildPolicy,
-    /// Where `next build` puts its work, within `dir`: the project's `distDir`. Default `.next`.
+    /// Where a build is put, within `dir`: the project's `distDir`. Default `.next`, which stands for the folder of any
+    /// framework.
     pub dist: PathBuf,
     /// The Node.js that runs it. Default `node`, found by `PATH`.
     pub node: PathBuf,
@@ -53,9 +55,10 @@ pub struct Config {
     /// How long one is kept while idle, where the app does not say (`Keep-Alive: timeout`). Default 4 s: Node 20
     /// closes at 5 s.
     pub idle_timeout: Duration,
-    /// Asked when there is no traffic, to know whether the app answers; any status below 500 will do.
-    /// Default `/_next/static/doorway`: Next says 404 without rendering anything.
-    pub health_path: String,
+    /// Asked when there is no traffic, to know whether the app answers; any status below 500 will do. Default: what costs
+    /// the framework nothing (Next.js: a file that is not there, others: one of their own). An app of which nobody knows
+    /// what it is is only connected to.
+    pub health_path: Option<String>,
     /// How often. Default 5 s.
     pub health_interval: Duration,
     /// How long such an answer may take. Default 5 s.
@@ -119,7 +122,7 @@ impl Default for Config {
             connections: 4096,
             idle_connections: 256,
             idle_timeout: Duration::from_secs(4),
-            health_path: "/_next/static/doorway".into(),
+            health_path: None,
             health_interval: Duration::from_secs(5),
             health_timeout: Duration::from_secs(5),
             tunnel: Vec::new(),
@@ -191,7 +194,7 @@ impl Config {
             connections: section.value("connections", default.connections),
             idle_connections: section.value("idle_connections", default.idle_connections),
             idle_timeout: section.value("idle_timeout", default.idle_timeout),
-            health_path: section.value("health_path", default.health_path),
+            health_path: section.optional("health_path"),
             health_interval: section.value("health_interval", default.health_interval),
             health_timeout: section.value("health_timeout", default.health_timeout),
             tunnel: section.value("tunnel", default.tunnel),
@@ -205,7 +208,7 @@ impl Config {
     /// What is wrong with values that have the right kind.
     fn judge(&self, section: &Section) {
         let is_path = |path: &str| path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok();
-        if !is_path(&self.health_path) {
+        if self.health_path.as_deref().is_some_and(|path| !is_path(path)) {
             section.problem("health_path", "app.health_path must be a path, as in \"/api/health\"", None);
         }
         for path in &self.tunnel {

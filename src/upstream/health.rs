@@ -58,7 +58,7 @@ async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
 /// Asks for a sign of life.
 async fn look(pool: &Arc<Pool>, availability: &Availability) {
     match probe(pool).await {
-        Ok(_) => availability.mark_up(),
+        Ok(()) => availability.mark_up(),
         Err(NoSign::Unasked(why)) => warn!(why, "the app could not be asked how it is"),
         // Another has taken its place meanwhile: its silence is no news.
         Err(NoSign::Silent(why)) if availability.leads_to(pool) => availability.falls_silent(&why),
@@ -114,19 +114,31 @@ impl From<NoConnection> for NoSign {
     }
 }
 
-/// Asks `health_path`; any status below 500 is an answer.
+/// Asks `health_path`, or what costs the app nothing; any status below 500 is an answer. Where nobody knows what runs
+/// there, it is one that the app takes a connection.
 ///
 /// # Errors
 /// What went wrong, for the log.
-pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, NoSign> {
+pub async fn probe(pool: &Arc<Pool>) -> Result<(), NoSign> {
     let config = &pool.config;
+    let path = match config.health_path.clone() {
+        Some(path) => Some(path),
+        None => {
+            let pool = Arc::clone(pool);
+            tokio::task::spawn_blocking(move || pool.sign.path()).await.unwrap_or_default()
+        }
+    };
+    let Some(path) = path else {
+        let connected = timeout(config.connect_timeout + config.health_timeout, pool.connect_anew(Holder::House)).await;
+        let connection = connected.map_err(|_| NoSign::Silent("no connection in time".to_owned()))??;
+        // Kept, one more would be idle each time.
+        drop(connection);
+        return Ok(());
+    };
     let asked = async {
         let mut connection = pool.connect_anew(Holder::House).await?;
         let authority = pool.address.authority();
-        let head = format!(
-            "HEAD {} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n",
-            config.health_path
-        );
+        let head = format!("HEAD {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n");
         let mut upload = Upload::new(head.into_bytes(), Body::Empty, Encoding::None);
         let question = ExchangeHead {
             method: &Method::HEAD,
@@ -144,7 +156,7 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<StatusCode, NoSign> {
     let status = timeout(config.connect_timeout + config.health_timeout, asked).await;
     let status = status.map_err(|_| NoSign::Silent("no answer in time".to_owned()))??;
     if status.is_server_error() {
-        return Err(NoSign::Silent(format!("{} answers {status}", config.health_path)));
+        return Err(NoSign::Silent(format!("{path} answers {status}")));
     }
-    Ok(status)
+    Ok(())
 }

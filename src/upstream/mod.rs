@@ -1,4 +1,6 @@
 //! The app as a server: where it is, whether it answers, and how a request reaches it.
+//!
+#![doc = include_str!("README.md")]
 #![expect(clippy::disallowed_methods, reason = "the health check ends with its pool, or with the drain's signal")]
 
 pub mod protocol;
@@ -17,6 +19,7 @@ mod process;
 mod revalidation;
 mod rewrite;
 mod send;
+mod sign_of_life;
 mod slot;
 mod socket;
 mod tunnel;
@@ -25,7 +28,7 @@ mod upload;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 pub use address::{Address, AddressError};
@@ -34,7 +37,7 @@ pub use process::silence;
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;
 
-use crate::build::Home;
+use crate::build::{Framework, Home};
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response, UpstreamTime};
 use crate::settings::Live;
@@ -44,6 +47,7 @@ use metrics::Metrics;
 use pool::Pool;
 use process::Supervisor;
 use revalidation::{OwnRevalidation, Revalidation};
+use sign_of_life::SignOfLife;
 
 /// The app behind the door: one that runs already, or one that this process starts and keeps running.
 pub struct Upstream {
@@ -89,7 +93,10 @@ impl Upstream {
         let section = config.get();
         // What lies in the folder of an app of ours may be another build before it is started.
         let home = section.dir.clone().filter(|_| !section.is_supervised());
-        let home = Live::new(home.map(|directory| Home { directory, build: None }));
+        let home = Live::new(home.map(|directory| {
+            let framework = Framework::in_folder(&directory);
+            Home { directory, framework, build: None }
+        }));
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
         let revalidation = Revalidation::new(home.clone(), config.clone());
         let supervisor = OnceLock::new();
@@ -104,7 +111,7 @@ impl Upstream {
     /// asks for pages meanwhile is told what is being done. Dropped before it is done, it ends what it has started.
     ///
     /// # Errors
-    /// [`StartError`] when there is no app to be had: not a Next.js project, a failed build.
+    /// [`StartError`] when there is no app to be had: not an app, a failed build.
     pub async fn launch(&self) -> Result<(), StartError> {
         if !self.config.get().is_supervised() {
             return Ok(());
@@ -211,9 +218,11 @@ impl Upstream {
         Counts { connections: open.get(), tunnels: tunnels.get(), waiting: waiting.get() }
     }
 
-    /// True when upgrades for `path` go to the app: those the config names, and Next's hot reloading in development.
-    pub fn tunnels(&self, path: &str) -> bool {
-        !self.is_off() && tunnel::leads(&self.config.get(), path)
+    /// True when upgrades for `path` go to the app: those the config names, those of the framework's own, and hot reloading in
+    /// development.
+    pub fn tunnels(&self, path: &str, headers: &HeaderMap) -> bool {
+        let is_its_own = || self.home.get().as_ref().as_ref().is_some_and(|home| home.framework.has_socket(path));
+        !self.is_off() && (tunnel::leads(&self.config.get(), path, headers) || is_its_own())
     }
 
     /// Asks the app for another protocol; when it agrees, bytes flow both ways until one side ends, both are silent for
@@ -229,7 +238,11 @@ impl Upstream {
     /// Asks at `address` from now on, once a connection can be had there.
     fn lead_to(&self, address: Address) {
         let is_new = self.availability.address() != Some(address.clone());
-        let pool = Pool::new(address, self.config.get(), self.metrics.clone());
+        // Its build is another's business, and may be another at any time.
+        let home = self.home.get();
+        let framework = home.as_ref().as_ref().map(|home| home.framework);
+        let sign = framework.map_or_else(SignOfLife::unknown, |framework| SignOfLife::of(framework, None));
+        let pool = Pool::new(address, sign, self.config.get(), self.metrics.clone());
         if is_new {
             self.availability.set_candidate(&pool)
         } else {

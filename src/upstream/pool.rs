@@ -16,6 +16,7 @@ use super::address::Address;
 use super::config::Config;
 use super::connection::Connection;
 use super::metrics::{Metrics, Waiting};
+use super::sign_of_life::SignOfLife;
 use super::slot::OpenConnections;
 use crate::shares::{Holder, Share, Shares};
 use crate::telemetry::LogThrottle;
@@ -26,6 +27,8 @@ const IDLE_MARGIN: Duration = Duration::from_secs(1);
 /// The connections to one address of the app: at most `connections` open, at most `idle_connections` of them idle.
 pub struct Pool {
     pub address: Address,
+    /// What the app is asked when there is no traffic.
+    pub sign: SignOfLife,
     /// That the app does not know itself by this address.
     pub said_misnamed: LogThrottle,
     pub config: Arc<Config>,
@@ -76,10 +79,11 @@ impl NoConnection {
 }
 
 impl Pool {
-    pub fn new(address: Address, config: Arc<Config>, metrics: Metrics) -> Arc<Pool> {
+    pub fn new(address: Address, sign: SignOfLife, config: Arc<Config>, metrics: Metrics) -> Arc<Pool> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Pool {
             address,
+            sign,
             said_misnamed: LogThrottle::default(),
             open: OpenConnections::new(metrics.open.clone()),
             metrics,

@@ -96,6 +96,7 @@ pub async fn journey(
         match ask(&mut connection, &mut upload, &question).await {
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());
+                pool.sign.learn(&head.headers);
                 if !head.status.is_server_error() {
                     availability.mark_up();
                 }

@@ -1,4 +1,4 @@
-//! Upgrades that are the app's own: hot reloading of `next dev`, and paths that the config names. Bytes flow only after
+//! Upgrades that are the app's own: hot reloading in development, and paths that the config names. Bytes flow only after
 //! the app's own 101.
 #![expect(clippy::disallowed_methods, reason = "a tunnel holds a guard until both sides are done")]
 
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
@@ -37,6 +37,9 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Where Next's hot reloading listens in development; the second until 16.2.
 const HOT_RELOADING: &[&str] = &["/_next/hmr", "/_next/webpack-hmr"];
 
+/// What Vite's hot reloading speaks, wherever the page is that it serves: Nuxt, SvelteKit, React Router, Astro.
+const VITE_PROTOCOLS: [&str; 2] = ["vite-hmr", "vite-ping"];
+
 /// What a client is told when there are too many.
 const COME_BACK: Duration = Duration::from_secs(10);
 
@@ -46,8 +49,9 @@ pub fn is_hot_reloading(path: &str) -> bool {
 }
 
 /// True when upgrades for `path` go to the app.
-pub fn leads(config: &Config, path: &str) -> bool {
-    if config.dev && is_hot_reloading(path) {
+pub fn leads(config: &Config, path: &str, headers: &HeaderMap) -> bool {
+    let is_vite = || headers.get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|name| VITE_PROTOCOLS.iter().any(|it| name == it));
+    if config.dev && (is_hot_reloading(path) || is_vite()) {
         return true;
     }
     config.tunnel.iter().any(|pattern| match pattern.strip_suffix('*') {

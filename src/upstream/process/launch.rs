@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::child::Program;
-use super::guard::guard;
+use super::guard::{guard, proxied};
 use super::listener::{self, Listener};
-use super::project::{Next, Project};
+use super::project::Project;
 use super::script::OwnScript;
+use crate::build::NEXT;
 use crate::upstream::{Address, Config, StartError};
 
 /// How long the app keeps an idle connection, in ms, where it can be told: longer than its own 5 s, so that the pool
@@ -26,73 +27,138 @@ const KEEP_ALIVE: &str = "75000";
 /// and rewrites to, and then takes such a rewrite for another origin; behind TLS it asks itself by TLS on a plain port.
 const HOST: &str = "localhost";
 
+/// Where all others are told to listen: no resolver stands between.
+const LOOPBACK_HOST: &str = "127.0.0.1";
+
 /// The program that serves `project` on `port` of the loopback.
 ///
 /// # Errors
 /// A sentence when there is nothing to start.
-pub fn program(project: &Project, next: &Next, config: &Config, port: u16) -> Result<Program, StartError> {
+pub fn program(project: &Project, config: &Config, port: u16) -> Result<Program, StartError> {
     let port = port.to_string();
-    let mut environment: Vec<(OsString, Option<OsString>)> = Vec::new();
-    let mode = if config.dev { "development" } else { "production" };
-    environment.push(("NODE_ENV".into(), Some(mode.into())));
+    let next = if project.framework.is_next() { project.program(&NEXT.build) } else { None };
     let server = if config.dev { None } else { project.standalone() };
     if let Some(server) = &server {
         link_static_files(project, server);
     }
-    let server = server.or_else(|| if next.program().is_none() { project.unpacked() } else { None });
+    let server = server.or_else(|| if next.is_none() { project.unpacked() } else { None });
     // A folder that is a build came from elsewhere, without what its scripts call.
-    let own = if next.program().is_some() { OwnScript::of(project, config) } else { None };
+    let own = if next.is_some() || !project.framework.is_next() { OwnScript::of(project, config) } else { None };
     if let Some(script) = own {
-        let mut options = vec!["-H".to_owned(), HOST.to_owned(), "-p".to_owned(), port.clone()];
-        if !config.dev {
-            options.extend(["--keepAliveTimeout".to_owned(), KEEP_ALIVE.to_owned()]);
-        }
-        if let Some((program, arguments)) = script.command(project, config, &options) {
-            for (name, value) in [("PORT", port.as_str()), ("HOSTNAME", HOST), ("KEEP_ALIVE_TIMEOUT", KEEP_ALIVE)] {
-                environment.push((name.into(), Some(value.into())));
-            }
+        if let Some((program, arguments)) = script.command(project, config, &options(project, config, &port)) {
+            let mut environment = environment(project, config);
+            environment.extend(address(project, &port));
             environment.extend(path_to(&config.node));
-            environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
-            let arguments = arguments.into_iter().map(OsString::from).collect();
-            let directory = project.directory.clone();
-            return Ok(Program { step: "run", program, before: None, arguments, directory, environment });
+            return Ok(whole(
+                project,
+                config,
+                program,
+                environment,
+                arguments.into_iter().map(OsString::from).collect(),
+            ));
+        }
+        let cause = "its package manager is not found";
+        if project.framework.is_other() {
+            return Err(StartError(format!("the script {:?} cannot be run: {cause}", script.text)));
         }
         warn!(
             script = script.text,
-            "the script is not run, since its package manager is not found: what it does besides starting Next.js is left out"
+            "the script is not run, since {cause}: what it does besides starting {} is left out",
+            project.framework.name
         );
     }
-    let arguments: Vec<OsString> = match (server, next.program()) {
+    let mut environment = environment(project, config);
+    let arguments: Vec<OsString> = match (server, next) {
         (Some(server), _) => {
-            for (name, value) in [("PORT", port.as_str()), ("HOSTNAME", HOST), ("KEEP_ALIVE_TIMEOUT", KEEP_ALIVE)] {
-                environment.push((name.into(), Some(value.into())));
-            }
+            environment.extend(address(project, &port));
             vec![server.into()]
         }
-        (None, Some(next)) if config.dev => {
-            vec![next.into(), "dev".into(), "-H".into(), HOST.into(), "-p".into(), port.into()]
-        }
         (None, Some(next)) => {
-            let keep = ["--keepAliveTimeout".into(), KEEP_ALIVE.into()];
-            [next.into(), "start".into(), "-H".into(), HOST.into(), "-p".into(), port.into()]
-                .into_iter()
-                .chain(keep)
-                .collect()
+            let command = if config.dev { "dev" } else { "start" };
+            let options = options(project, config, &port).into_iter().map(OsString::from);
+            [next.into(), command.into()].into_iter().chain(options).collect()
         }
-        (None, None) => {
+        (None, None) if project.framework.is_next() => {
             let what = format!("{} has neither `next start` nor a standalone server.js", project.directory.display());
             return Err(StartError(what));
         }
+        (None, None) => {
+            environment.extend(address(project, &port));
+            server_of(project, config, &port)?
+        }
     };
+    let is_node = !config.dev && is_node(&config.node);
+    let before = match project.framework {
+        framework if framework.is_next() && is_node => guard(&project.served()),
+        framework if framework.start.knows_no_proxy && is_node => Some(proxied()),
+        _ => None,
+    };
+    Ok(Program { before, ..whole(project, config, config.node.clone(), environment, arguments) })
+}
+
+/// What Node.js is to run where the framework is none of those that have a branch of their own above.
+fn server_of(project: &Project, config: &Config, port: &str) -> Result<Vec<OsString>, StartError> {
+    let (framework, place) = (project.framework, project.directory.display());
+    if framework.is_other() {
+        return Err(StartError(format!("{place} has no script \"{}\"", if config.dev { "dev" } else { "start" })));
+    }
+    let tool = if config.dev { Some(&framework.dev) } else { framework.start.tool.as_ref() };
+    let server = || framework.output.written.first().map(|server| project.dist.join(server));
+    let missing = |package: &str| StartError(format!("{package} is not whole in the node_modules of {place}"));
+    let program = match tool {
+        Some(tool) => Some(project.program(tool).ok_or_else(|| missing(tool.package))?),
+        None => None,
+    };
+    let mut arguments: Vec<OsString> = program.into_iter().map(OsString::from).collect();
+    if config.dev {
+        arguments.extend(framework.dev.arguments.iter().map(OsString::from));
+        arguments.extend(options(project, config, port).into_iter().map(OsString::from));
+    } else {
+        arguments.extend(server().map(OsString::from));
+    }
+    Ok(arguments)
+}
+
+/// Options behind the framework's own program that say where it is to listen.
+fn options(project: &Project, config: &Config, port: &str) -> Vec<String> {
+    let words: &[&str] = match project.framework.is_next() {
+        true if config.dev => &["-H", HOST, "-p", port],
+        true => &["-H", HOST, "-p", port, "--keepAliveTimeout", KEEP_ALIVE],
+        false => &["--host", LOOPBACK_HOST, "--port", port],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The mode, and what tells the app of the proxy before it.
+fn environment(project: &Project, config: &Config) -> Vec<(OsString, Option<OsString>)> {
+    let mode = if config.dev { "development" } else { "production" };
+    let told = project.framework.start.environment.iter().filter(|_| !config.dev);
+    let told = told.map(|(name, value)| (name.into(), Some(value.into())));
+    std::iter::once(("NODE_ENV".into(), Some(mode.into()))).chain(told).collect()
+}
+
+/// Variables that say where to listen.
+fn address(project: &Project, port: &str) -> Vec<(OsString, Option<OsString>)> {
+    let variables: &[(&str, &str)] = if project.framework.is_next() {
+        &[("PORT", port), ("HOSTNAME", HOST), ("KEEP_ALIVE_TIMEOUT", KEEP_ALIVE)]
+    } else if project.framework.is_other() {
+        &[("PORT", port), ("HOSTNAME", HOST), ("HOST", HOST)]
+    } else {
+        &[("PORT", port), ("HOST", LOOPBACK_HOST)]
+    };
+    variables.iter().map(|(name, value)| (name.into(), Some(value.into()))).collect()
+}
+
+fn whole(
+    project: &Project,
+    config: &Config,
+    program: PathBuf,
+    mut environment: Vec<(OsString, Option<OsString>)>,
+    arguments: Vec<OsString>,
+) -> Program {
     environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
-    Ok(Program {
-        step: "run",
-        program: config.node.clone(),
-        before: if config.dev || !is_node(&config.node) { None } else { guard(&project.served()) },
-        arguments,
-        directory: project.directory.clone(),
-        environment,
-    })
+    let directory = project.directory.clone();
+    Program { step: "run", program, before: None, arguments, directory, environment }
 }
 
 /// Where an app that listens on [`HOST`] may be: which of them it is the system's resolver decides, once for each start.

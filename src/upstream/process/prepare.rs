@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::child::Program;
 use super::installed;
-use super::project::{Next, Project, Version, package_manager};
+use super::project::{Package, Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
 use crate::upstream::availability::Availability;
 use crate::upstream::{BuildPolicy, Config, StartError};
@@ -22,39 +22,41 @@ const INSTALLING: &str = "The app's packages are being installed.";
 const BUILDING: &str = "The app is being built.";
 
 /// What cannot be run: the packages are in archives that only Yarn's own loader reads.
-const PLUG_AND_PLAY: &str = "Yarn's Plug'n'Play has no node_modules, from which Next.js is started here: write `nodeLinker: \
+const PLUG_AND_PLAY: &str = "Yarn's Plug'n'Play has no node_modules, from which apps are started here: write `nodeLinker: \
     node-modules` into .yarnrc.yml and run `yarn install`";
 
 /// By whom a build is forbidden.
 const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 
-/// Installs and builds `project` where needed, and has `availability` tell of it. Gives the package `next` that it will run with.
+/// Installs and builds `project` where needed, and has `availability` tell of it. Gives the package of its framework that it
+/// will run with.
 ///
 /// # Errors
 /// A sentence: no Node.js, no package manager, or one that failed.
-pub async fn prepare(project: &Project, config: &Config, availability: &Availability) -> Result<Next, StartError> {
-    let directory = project.directory.display();
-    check_node(config).await?;
-    let next = match (project.next(), blocking(project, config, |project, _| installed::outdated(project)).await) {
-        (Some(next), None) => next,
-        (Some(next), Some(why)) if !may_change(project, config, &why) => next,
-        (None, _) if config.build == BuildPolicy::Never => {
-            return Err(StartError(format!("next is not installed in {directory}, and {FORBIDDEN}")));
-        }
-        (_, why) => {
-            availability.set_stage(Some(INSTALLING));
-            info!("installing: {}", why.as_deref().unwrap_or("the packages are not there yet"));
-            install(project, config).await?;
-            let left = || {
-                if project.find(".pnp.cjs").is_some() {
-                    return StartError(format!("{directory}: {PLUG_AND_PLAY}"));
-                }
-                StartError(format!("the packages are installed, but next is not among them in {directory}"))
-            };
-            project.next().ok_or_else(left)?
-        }
-    };
-    if let Some(warning) = next.warning() {
+pub async fn prepare(project: &Project, config: &Config, availability: &Availability) -> Result<Package, StartError> {
+    let (directory, name) = (project.directory.display(), named(project));
+    check_node(project, config).await?;
+    let package =
+        match (project.installed(), blocking(project, config, |project, _| installed::outdated(project)).await) {
+            (Some(package), None) => package,
+            (Some(package), Some(why)) if !may_change(project, config, &why) => package,
+            (None, _) if config.build == BuildPolicy::Never => {
+                return Err(StartError(format!("{name} is not installed in {directory}, and {FORBIDDEN}")));
+            }
+            (_, why) => {
+                availability.set_stage(Some(INSTALLING));
+                info!("installing: {}", why.as_deref().unwrap_or("the packages are not there yet"));
+                install(project, config).await?;
+                let left = || {
+                    if project.find(".pnp.cjs").is_some() {
+                        return StartError(format!("{directory}: {PLUG_AND_PLAY}"));
+                    }
+                    StartError(format!("the packages are installed, but {name} is not among them in {directory}"))
+                };
+                project.installed().ok_or_else(left)?
+            }
+        };
+    if let Some(warning) = package.warning().filter(|_| project.framework.is_next()) {
         warn!("{warning}");
     }
     if !config.dev
@@ -62,14 +64,23 @@ pub async fn prepare(project: &Project, config: &Config, availability: &Availabi
     {
         availability.set_stage(Some(BUILDING));
         info!("building: {why}");
-        build_whole(project, &next, config).await?;
+        build_whole(project, config).await?;
     }
-    Ok(next)
+    Ok(package)
+}
+
+/// What is looked for among the packages.
+pub fn named(project: &Project) -> &'static str {
+    if project.framework.is_other() { "node_modules" } else { project.framework.package }
 }
 
 /// Why there is to be another build; `None` where the one that is there will do.
 async fn reason_to_build(project: &Project, config: &Config) -> Result<Option<String>, StartError> {
-    if let Err(why) = project.build() {
+    if project.framework.is_other() {
+        if project.script("build").is_none() || config.build == BuildPolicy::Never {
+            return Ok(None);
+        }
+    } else if let Err(why) = project.build() {
         return match config.build {
             BuildPolicy::Never => Err(StartError(format!("{why}; {FORBIDDEN}"))),
             _ => Ok(Some(why.to_string())),
@@ -103,17 +114,19 @@ async fn blocking(project: &Project, config: &Config, look: fn(&Project, &Config
 }
 
 /// Builds, and notes what the build was made of.
-async fn build_whole(project: &Project, next: &Next, config: &Config) -> Result<(), StartError> {
+async fn build_whole(project: &Project, config: &Config) -> Result<(), StartError> {
     let (of, with) = (project.clone(), config.clone());
     let record = tokio::task::spawn_blocking(move || SourceRecord::before(&of, &with)).await.unwrap_or_default();
     // Next.js names a build before its pages are made: one that fails or is broken off must not pass for whole.
     let mut unfinished = Unfinished(Some(project));
-    build(project, next, config).await?;
+    build(project, config).await?;
     unfinished.0 = None;
-    if let Err(why) = project.build() {
-        let (directory, dist) = (project.directory.display(), config.dist.display());
-        let what =
-            format!("the build of {directory} left no whole {dist}: is its distDir another than app.dist? ({why})");
+    if !project.framework.is_other()
+        && let Err(why) = project.build()
+    {
+        let (directory, dist) = (project.directory.display(), project.framework.output(&config.dist).display());
+        let own = if project.framework.is_next() { "its distDir" } else { "the folder of its build" };
+        let what = format!("the build of {directory} left no whole {dist}: is {own} another than app.dist? ({why})");
         return Err(StartError(what));
     }
     let (of, with) = (project.clone(), config.clone());
@@ -135,14 +148,14 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-async fn check_node(config: &Config) -> Result<(), StartError> {
+async fn check_node(project: &Project, config: &Config) -> Result<(), StartError> {
     let node = config.node.display();
     let output = Command::new(&config.node).arg("--version").output().await.map_err(|error| {
         StartError(format!("cannot run Node.js as {node:?} ({error}): install it, or say where it is with app.node"))
     })?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match Version::parse(&version) {
-        Some(version) if version < NODE_FLOOR => {
+        Some(version) if version < NODE_FLOOR && project.framework.is_next() => {
             warn!("Node.js {version} is older than {NODE_FLOOR}, which Next.js needs")
         }
         Some(_) => {}
@@ -167,9 +180,10 @@ async fn install(project: &Project, config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// By the project's own script where it has one, because what it does besides `next build` was meant.
-async fn build(project: &Project, next: &Next, config: &Config) -> Result<(), StartError> {
-    let own = project.script("build").filter(|script| script.contains("next build"));
+/// By the project's own script where it has one, because what it does besides `next build` and its like was meant.
+async fn build(project: &Project, config: &Config) -> Result<(), StartError> {
+    let tool = &project.framework.build;
+    let own = project.script("build").filter(|script| script.contains(&tool.words()));
     let mut build = match own {
         Some(_) => program_of(project, config, "build", Path::new(package_manager(project).0)),
         None => program_of(project, config, "build", &config.node),
@@ -177,8 +191,10 @@ async fn build(project: &Project, next: &Next, config: &Config) -> Result<(), St
     build.arguments = match own {
         Some(_) => ["run", "build"].map(OsString::from).to_vec(),
         None => {
-            let missing = || StartError(format!("next is not whole in {}", next.directory.display()));
-            vec![next.program().ok_or_else(missing)?.into(), "build".into()]
+            let place = project.directory.display();
+            let missing = || StartError(format!("{} is not whole in the node_modules of {place}", tool.package));
+            let program = project.program(tool).ok_or_else(missing)?;
+            std::iter::once(program.into()).chain(tool.arguments.iter().map(OsString::from)).collect()
         }
     };
     Ok(run(&build).await?)

@@ -1,10 +1,10 @@
-//! What lies in the project's folder: is it Next.js, is it installed, is it built, and in which shape.
+//! What lies in the project's folder: of which framework it is, is it installed, is it built, and in which shape.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::build::{self, Build};
+use crate::build::{self, Build, Framework, NEXT, Tool};
 use crate::upstream::StartError;
 
 /// The newest known-good releases of the lines that are maintained (November 2026).
@@ -30,18 +30,19 @@ const OTHER_SERVER_HINT: &str = "to put Doorway in front of another server, star
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u64, u64, u64);
 
-/// A folder with a Next.js project.
+/// A folder with an app.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub directory: PathBuf,
-    /// `distDir`, absolute.
+    pub framework: &'static Framework,
+    /// Where its build is (`distDir`), absolute.
     pub dist: PathBuf,
     package: Value,
 }
 
-/// The package `next` as it is installed.
+/// The package of the framework as it is installed; where there is none, the project itself.
 #[derive(Debug, Clone)]
-pub struct Next {
+pub struct Package {
     pub directory: PathBuf,
     pub version: String,
 }
@@ -50,12 +51,12 @@ impl Project {
     /// Looks into `directory`.
     ///
     /// # Errors
-    /// A sentence that says why it is no Next.js project.
+    /// A sentence that says why it is no project that can be started.
     pub fn inspect(directory: &Path, dist: &Path) -> Result<Project, StartError> {
         let name = directory.display();
         let directory = directory.canonicalize().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
-                StartError(format!("{name}: there is no such folder; the folder of a Next.js project is expected"))
+                StartError(format!("{name}: there is no such folder; the folder of an app is expected"))
             }
             _ => StartError(format!("cannot open {name}: {error}")),
         })?;
@@ -63,33 +64,59 @@ impl Project {
         let text = match std::fs::read(&manifest) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StartError(format!(
-                    "{name} is not a Next.js project: it has no package.json ({OTHER_SERVER_HINT})"
-                )));
+                return Err(StartError(format!("{name} is not an app: it has no package.json ({OTHER_SERVER_HINT})")));
             }
             Err(error) => return Err(StartError(format!("cannot read {}: {error}", manifest.display()))),
         };
         let package: Value = serde_json::from_slice(&text)
             .map_err(|error| StartError(format!("{} is not JSON: {error}", manifest.display())))?;
-        let lists = |kind: &str| package[kind]["next"].is_string();
-        if !["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"].into_iter().any(lists) {
-            let members = if is_workspace(&directory) { members(&directory) } else { Vec::new() };
+        // The root of a workspace may have a script that starts something of all of them.
+        let members = if is_workspace(&directory) { members(&directory) } else { Vec::new() };
+        let framework = Framework::of(&package).filter(|framework| !framework.is_other() || members.is_empty());
+        let Some(framework) = framework else {
             let what = match members[..] {
-                [] => format!("its package.json does not list next ({OTHER_SERVER_HINT})"),
+                [] => format!("its package.json lists no framework and has no start script ({OTHER_SERVER_HINT})"),
                 _ => format!("it is the root of a workspace, whose apps are: doorway {}", members.join(", doorway ")),
             };
-            return Err(StartError(format!("{name} is not a Next.js project: {what}")));
+            return Err(StartError(format!("{name} is not an app: {what}")));
+        };
+        let project = Project { dist: directory.join(framework.output(dist)), directory, framework, package };
+        match framework.missing_adapter(&project.package).filter(|_| project.script("start").is_none()) {
+            None => Ok(project),
+            Some(adapter) => Err(StartError(format!(
+                "{name}: nothing serves a build of {} without {adapter}: install it, name it in the app's config, or write \
+                a `start` script",
+                framework.name
+            ))),
         }
-        Ok(Project { dist: directory.join(dist), directory, package })
     }
 
-    /// The package `next`, here or in a folder above, as Node would find it; `None` before it is installed.
-    pub fn next(&self) -> Option<Next> {
-        let found = self.directory.ancestors().map(|folder| folder.join("node_modules/next"));
+    /// The package of its framework, here or in a folder above, as Node would find it; `None` before it is installed.
+    pub fn installed(&self) -> Option<Package> {
+        if self.framework.is_other() {
+            let needs = self.package["dependencies"].as_object().is_some_and(|names| !names.is_empty());
+            let is_there = !needs || self.directory.ancestors().any(|folder| folder.join("node_modules").is_dir());
+            let version = self.package["version"].as_str().unwrap_or("0.0.0").to_owned();
+            return is_there.then(|| Package { directory: self.directory.clone(), version });
+        }
+        self.find_package(self.framework.package)
+    }
+
+    fn find_package(&self, name: &str) -> Option<Package> {
+        let found = self.directory.ancestors().map(|folder| folder.join("node_modules").join(name));
         found.into_iter().find_map(|directory| {
             let package: Value = serde_json::from_slice(&std::fs::read(directory.join("package.json")).ok()?).ok()?;
-            Some(Next { directory, version: package["version"].as_str()?.to_owned() })
+            Some(Package { directory, version: package["version"].as_str()?.to_owned() })
         })
+    }
+
+    /// The script of `tool` that Node.js runs, as its package names it.
+    pub fn program(&self, tool: &Tool) -> Option<PathBuf> {
+        let Package { directory, .. } = self.find_package(tool.package)?;
+        let manifest: Value = serde_json::from_slice(&std::fs::read(directory.join("package.json")).ok()?).ok()?;
+        let named = manifest["bin"].as_str().or_else(|| manifest["bin"][tool.program].as_str());
+        let script = if tool.package == NEXT.package { "dist/bin/next" } else { named? };
+        Some(directory.join(script)).filter(|script| script.is_file())
     }
 
     /// The build that is there now, if it is whole.
@@ -98,12 +125,18 @@ impl Project {
     /// A sentence that says what is missing.
     pub fn build(&self) -> Result<Build, StartError> {
         let place = self.dist.display();
-        Build::whole(&self.dist).map_err(|why| match Build::read(&self.dist) {
+        Build::whole_of(self.framework, &self.dist).map_err(|why| match self.look() {
             Some(_) => StartError(format!(
-                "the build in {place} is not whole: {why}; `next build` is still at work, or was broken off"
+                "the build in {place} is not whole: {why}; `{}` is still at work, or was broken off",
+                self.framework.build.words()
             )),
             None => StartError(format!("there is no build in {place}: {why}")),
         })
+    }
+
+    /// The build that is there now, whole or not.
+    pub fn look(&self) -> Option<Build> {
+        Build::of(self.framework, &self.dist)
     }
 
     /// The folder that a process reads the build from, and writes pages into.
@@ -117,7 +150,8 @@ impl Project {
 
     /// What is there of a build is not to be taken for one.
     pub fn forget_build(&self) {
-        let file = self.dist.join("BUILD_ID");
+        let Some(mark) = self.framework.output.written.first() else { return };
+        let file = self.dist.join(mark);
         if let Err(error) = std::fs::remove_file(&file)
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -154,12 +188,13 @@ impl Project {
 
     /// The `server.js` of a build with `output: "standalone"`.
     pub fn standalone(&self) -> Option<PathBuf> {
-        build::standalone(&self.dist).filter(|server| server.is_file())
+        build::standalone(&self.dist).filter(|server| self.framework.is_next() && server.is_file())
     }
 
     /// The `server.js` of a folder that *is* such a build, as container images have it.
     pub fn unpacked(&self) -> Option<PathBuf> {
-        Some(self.directory.join("server.js")).filter(|server| server.is_file() && Build::read(&self.dist).is_some())
+        let server = self.directory.join("server.js");
+        (self.framework.is_next() && server.is_file() && Build::read(&self.dist).is_some()).then_some(server)
     }
 }
 
@@ -186,18 +221,18 @@ pub fn package_manager(project: &Project) -> (&'static str, Vec<&'static str>) {
 /// How deep the members of a workspace lie at most, as in `packages/apps/web`.
 const MEMBER_DEPTH: usize = 3;
 
-/// The members of the workspace `root` that list next, as paths below the folder that was named.
+/// The members of the workspace `root` that are of a framework, as paths below the folder that was named.
 fn members(root: &Path) -> Vec<String> {
     let mut walk = ignore::WalkBuilder::new(root);
     walk.max_depth(Some(MEMBER_DEPTH)).require_git(false).sort_by_file_name(std::ffi::OsStr::cmp);
     walk.filter_entry(|entry| entry.file_name() != "node_modules");
-    let lists_next = |folder: &Path| {
+    let is_app = |folder: &Path| {
         let text = std::fs::read(folder.join("package.json")).ok()?;
         let package: Value = serde_json::from_slice(&text).ok()?;
-        ["dependencies", "devDependencies"].iter().any(|kind| package[*kind]["next"].is_string()).then_some(())
+        Framework::of(&package).filter(|framework| !framework.is_other())
     };
     let folders = walk.build().flatten().filter(|entry| entry.depth() > 0 && entry.path().is_dir());
-    folders.filter(|entry| lists_next(entry.path()).is_some()).map(|entry| entry.path().display().to_string()).collect()
+    folders.filter(|entry| is_app(entry.path()).is_some()).map(|entry| entry.path().display().to_string()).collect()
 }
 
 fn is_workspace(folder: &Path) -> bool {
@@ -208,13 +243,8 @@ fn is_workspace(folder: &Path) -> bool {
     folder.join("pnpm-workspace.yaml").is_file() || lists_members().is_some()
 }
 
-impl Next {
-    /// The program `next`; a standalone build goes without.
-    pub fn program(&self) -> Option<PathBuf> {
-        Some(self.directory.join("dist/bin/next")).filter(|program| program.is_file())
-    }
-
-    /// What to say of a version with known holes.
+impl Package {
+    /// What to say of a version of Next.js with known holes.
     pub fn warning(&self) -> Option<String> {
         let version = Version::parse(&self.version)?;
         let Some((_, floor)) = KNOWN_GOOD.iter().find(|(line, _)| *line == version.0) else {
@@ -254,7 +284,7 @@ mod tests {
 
     #[test]
     fn versions_below_the_floor_are_warned_of() {
-        let warned = |version: &str| Next { directory: PathBuf::new(), version: version.into() }.warning().is_some();
+        let warned = |version: &str| Package { directory: PathBuf::new(), version: version.into() }.warning().is_some();
         for version in ["16.4.5", "16.4.6", "16.5.0-canary.3", "15.5.29", "17.0.0", "nonsense"] {
             assert!(!warned(version), "{version}");
         }

@@ -17,23 +17,32 @@ pub struct OwnScript {
     pub name: &'static str,
     /// As it stands in the manifest.
     pub text: String,
-    /// Options behind it are those of Next.js; others know their port by `PORT` alone.
+    /// Options behind it are those of the framework's own program; others know their port by `PORT` alone.
     pub takes_options: bool,
 }
 
 impl OwnScript {
-    /// The script that runs the app, where it has one that is more than `next start` or `next dev`.
+    /// The script that runs the app, where it has one that is more than `next start`, `next dev` or their like.
     pub fn of(project: &Project, config: &Config) -> Option<OwnScript> {
-        let name = if config.dev { "dev" } else { "start" };
+        let (framework, name) = (project.framework, if config.dev { "dev" } else { "start" });
         let text = project.script(name)?;
         let has_hooks = ["pre", "post"].iter().any(|hook| project.script(&format!("{hook}{name}")).is_some());
-        if is_plain(text, name) && !has_hooks {
+        let command = if config.dev { Some(framework.dev) } else { framework.start.tool };
+        let is_plain = match framework {
+            framework if framework.is_next() => is_plain(text, name),
+            _ if config.dev => command.is_some_and(|tool| text == tool.words() || text == tool.program),
+            _ => framework.start.scripts.contains(&bare(text).as_str()),
+        };
+        if is_plain && !has_hooks && !framework.is_other() {
             return None;
         }
-        Some(OwnScript { name, text: text.to_owned(), takes_options: ends_in_next(text, name) })
+        // Servers of a build take no options.
+        let command = command.filter(|_| framework.is_next() || config.dev).filter(|_| !framework.is_other());
+        let takes_options = command.is_some_and(|tool| ends_in(text, &tool.words()));
+        Some(OwnScript { name, text: text.to_owned(), takes_options })
     }
 
-    /// The command line that runs it with `options` of Next.js; `None` where there is no such program.
+    /// The command line that runs it with `options` of the framework; `None` where there is no such program.
     pub fn command(&self, project: &Project, config: &Config, options: &[String]) -> Option<(PathBuf, Vec<String>)> {
         let (manager, _) = package_manager(project);
         let program = find(manager, config)?;
@@ -60,6 +69,12 @@ fn is_plain(text: &str, name: &str) -> bool {
     }
 }
 
+/// `text` without what only says where and how: `cross-env NODE_ENV=production node ./build` is `node build`.
+fn bare(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !["cross-env", "npx", "NODE_ENV=production"].contains(word));
+    words.map(|word| word.trim_start_matches("./").trim_end_matches('/')).collect::<Vec<_>>().join(" ")
+}
+
 fn are_ours(mut options: &[&str]) -> bool {
     while let [option, rest @ ..] = options {
         let (name, has_value) = option.split_once('=').map_or((*option, false), |(name, _)| (name, true));
@@ -71,10 +86,9 @@ fn are_ours(mut options: &[&str]) -> bool {
     true
 }
 
-/// Whether the last command of `text` is `next start` (or `next dev`), with nothing but options behind it.
-fn ends_in_next(text: &str, name: &str) -> bool {
-    let words = format!("next {name}");
-    let Some(at) = text.rfind(&words) else { return false };
+/// Whether the last command of `text` is `words` (`next start`), with nothing but options behind it.
+fn ends_in(text: &str, words: &str) -> bool {
+    let Some(at) = text.rfind(words) else { return false };
     let (before, behind) = (&text[..at], &text[at + words.len()..]);
     let begins = before.is_empty() || before.ends_with([' ', '\t', '/']);
     // An odd number of quotes before it: it is part of a text.
@@ -119,6 +133,17 @@ mod tests {
     }
 
     #[test]
+    fn what_only_says_where_and_how_is_nothing_of_its_own() {
+        for (text, expected) in [
+            ("react-router-serve ./build/server/index.js", "react-router-serve build/server/index.js"),
+            ("cross-env NODE_ENV=production node ./build/", "node build"),
+            ("node --env-file=.env build", "node --env-file=.env build"),
+        ] {
+            assert_eq!(bare(text), expected);
+        }
+    }
+
+    #[test]
     fn options_go_behind_next_start_and_behind_nothing_else() {
         for ends in [
             "prisma migrate deploy && next start",
@@ -126,7 +151,7 @@ mod tests {
             "node --inspect node_modules/.bin/next start",
             "NODE_OPTIONS='--max-old-space-size=4096' next start -p ${PORT:-3000}",
         ] {
-            assert!(ends_in_next(ends, "start"), "{ends}");
+            assert!(ends_in(ends, "next start"), "{ends}");
         }
         for other in [
             "next start & node worker.js",
@@ -138,7 +163,7 @@ mod tests {
             "mynext start",
             "node server.js",
         ] {
-            assert!(!ends_in_next(other, "start"), "{other}");
+            assert!(!ends_in(other, "next start"), "{other}");
         }
     }
 }

@@ -13,23 +13,21 @@ use serde::{Deserialize, Serialize};
 use super::project::Project;
 use crate::upstream::Config;
 
-/// Lies in `distDir`, which every other build empties: what the build there was made of.
+/// Lies in `distDir` or what else every other build empties: what the build there was made of.
 const RECORD: &str = "doorway-sources.json";
+/// Where it lies where nobody knows what a build writes, below the project.
+const RECORDS: &str = ".doorway";
 
 /// What Next.js reads of them at a build, from the folder of the project alone.
 const ENV_FILES: [&str; 4] = [".env", ".env.local", ".env.production", ".env.production.local"];
 /// Hidden files that are config of a build; others are an editor's or the system's.
 const HIDDEN_CONFIG: [&str; 5] = [".babelrc", ".browserslistrc", ".postcssrc", ".swcrc", ".npmrc"];
-/// Where Next.js looks for pages; a project without any of them cannot be built.
-const PAGES: [&str; 4] = ["app", "pages", "src/app", "src/pages"];
 /// At the top of a project: made by a build or a tool, or for people.
 const NOT_AT_THE_TOP: [&str; 8] =
     ["next-env.d.ts", "proxy.toml", "out", "coverage", "README.md", "LICENSE", "Dockerfile", "docker-compose.yml"];
 /// What an app that runs writes beside its sources, or a build leaves there.
 const NOT_SOURCE: [&str; 10] =
     [".tsbuildinfo", ".log", ".db", ".sqlite", ".sqlite3", "-wal", "-shm", "-journal", ".pid", "~"];
-/// What is prefixed so in the environment is written into pages at a build.
-const PUBLIC_VARIABLE: &str = "NEXT_PUBLIC_";
 /// Of a longer file only the length counts, in bytes: reading pictures and films would make a start slow.
 const MAX_READ: u64 = 8 << 20;
 /// Archives keep times to two seconds, and what is copied all at once has no order.
@@ -76,11 +74,13 @@ impl Sources {
     }
 
     /// What is in them now.
-    fn record(&self, config: &Config) -> SourceRecord {
+    fn record(&self, project: &Project, config: &Config) -> SourceRecord {
         let files = self.0.iter().filter_map(|(name, file)| Some((name.clone(), digest(file).ok()?))).collect();
         let inherited = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         let own = config.env.iter().map(|(name, value)| (name.clone(), value.into()));
-        let variables = inherited.chain(own).filter(|(name, _)| name.starts_with(PUBLIC_VARIABLE));
+        let public = project.framework.public_variables;
+        let is_public = |name: &str| public.iter().any(|prefix| name.starts_with(prefix));
+        let variables = inherited.chain(own).filter(|(name, _)| is_public(name));
         let variables =
             variables.map(|(name, value)| (name, hex(&mut Context::new(&SHA256), value.as_encoded_bytes())));
         SourceRecord { files, variables: variables.collect() }
@@ -90,7 +90,7 @@ impl Sources {
 impl SourceRecord {
     /// What lies there before a build. Blocks.
     pub fn before(project: &Project, config: &Config) -> SourceRecord {
-        Sources::of(project).record(config)
+        Sources::of(project).record(project, config)
     }
 
     /// Puts it beside the build that was made of it. What somebody changes meanwhile is not in that build; what a build
@@ -103,25 +103,38 @@ impl SourceRecord {
         let is_public = |name: &str| name.starts_with("public/");
         self.files.retain(|name, _| !is_public(name));
         self.files.extend(now.files.into_iter().filter(|(name, _)| is_public(name)));
-        fs::write(project.dist.join(RECORD), serde_json::to_vec(&self).map_err(io::Error::other)?)
+        let file = record_file(project);
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(file, serde_json::to_vec(&self).map_err(io::Error::other)?)
     }
 }
 
 /// Why the whole build in `project` is not one of what lies there now; `None` when it is. Blocks.
 pub fn stale(project: &Project, config: &Config) -> Option<String> {
+    let (framework, file) = (project.framework, record_file(project));
     // The build came without its sources, as into a container image.
-    if !PAGES.iter().any(|folder| project.directory.join(folder).is_dir()) {
+    if !framework.is_other() && !framework.sources.iter().any(|name| project.directory.join(name).exists()) {
         return None;
     }
-    let built = project.build().ok()?.written()?;
+    let record = fs::read(&file).ok();
+    let record = record.and_then(|text| serde_json::from_slice::<SourceRecord>(&text).ok());
+    let built = if framework.is_other() {
+        match fs::metadata(&file).and_then(|file| file.modified()) {
+            Ok(built) => built,
+            Err(_) => return Some("nobody knows of a build of it".to_owned()),
+        }
+    } else {
+        project.build().ok()?.written()?
+    };
     let sources = Sources::of(project);
-    let record = fs::read(project.dist.join(RECORD)).ok();
-    let Some(record) = record.and_then(|text| serde_json::from_slice::<SourceRecord>(&text).ok()) else {
+    let Some(record) = record else {
         return sources
             .newer_than(built + SLACK)
             .map(|name| format!("{name} is newer than the build of {}", clock(built)));
     };
-    let now = sources.record(config);
+    let now = sources.record(project, config);
     let other = |now: &BTreeMap<String, String>, then: &BTreeMap<String, String>| {
         now.iter().find(|(name, digest)| then.get(*name) != Some(digest)).map(|(name, _)| name.clone())
     };
@@ -164,11 +177,18 @@ pub fn hex(context: &mut Context, bytes: &[u8]) -> String {
     context.clone().finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn record_file(project: &Project) -> PathBuf {
+    if project.framework.is_other() {
+        return project.directory.join(RECORDS).join(RECORD);
+    }
+    project.dist.join(project.framework.output.notes).join(RECORD)
+}
+
 fn gather(folder: &Path, project: &Project, found: &mut BTreeMap<String, PathBuf>) {
     let (top, dist) = (folder.to_owned(), project.dist.clone());
     let mut walk = WalkBuilder::new(folder);
     walk.hidden(false).require_git(false).ignore(false);
-    walk.filter_entry(move |entry| is_source(entry, &top) && entry.path() != dist);
+    walk.filter_entry(move |entry| is_source(entry, &top) && (entry.depth() == 0 || entry.path() != dist));
     for entry in walk.build().flatten().filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file())) {
         found.insert(name(entry.path(), project), entry.into_path());
     }

@@ -154,7 +154,7 @@ async fn a_slow_client_is_not_the_apps_fault() {
 async fn an_app_that_listens_but_does_not_answer_is_not_ready() {
     let socket = reserve();
     // The kernel takes connections for it; nobody reads them.
-    let door = door().config(config(&socket, "health_timeout = \"200ms\"")).start();
+    let door = door().config(config(&socket, "health_timeout = \"200ms\"\nhealth_path = \"/\"")).start();
     let listener = socket.listen(64).unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(!is_ready(&door).await);

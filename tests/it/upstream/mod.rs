@@ -5,6 +5,8 @@
 //! - `away`: while the app is away requests wait, bounded in number and time; the door says truthfully whether it
 //!   answers.
 //! - `interim`: what the app says before its answer (1xx) reaches clients of HTTP/1.1 at once, and disturbs no others.
+//! - `frameworks`: an app of any framework of the table is built, started, told of the door, asked how it is without a
+//!   trace, and replaced; its files that never change are answered from disk.
 //! - `fresh`: a start builds what is older than its sources and installs what is older than its manifest, says why, and
 //!   does neither where that changes nothing.
 //! - `itself`: a door that is its own upstream is an error of the config, however the address is written; over other
@@ -18,7 +20,7 @@
 //!   between its closing and our asking costs no request that may safely be asked again.
 //! - `ports`: what this machine lacks for a connection to the app is said as such, and is not taken for an app that is
 //!   gone.
-//! - `process`: `doorway DIR` installs, builds, starts and keeps running a Next.js project, and ends it at its end.
+//! - `process`: `doorway DIR` installs, builds, starts and keeps running an app, and ends it at its end.
 //! - `rewrite`: nobody outside speaks to the app as Next.js itself does, and what Next.js must hear reaches it.
 //! - `scripts`: what the project's own start script does besides `next start` is not lost, and its `.env` files count.
 //! - `stages`: while the app is installed and built the door answers already: people see what is being done on a page that
@@ -31,6 +33,7 @@
 mod answers;
 mod away;
 mod interim;
+mod frameworks;
 mod fresh;
 mod itself;
 mod managers;

@@ -1,4 +1,4 @@
-//! Promise: `doorway DIR` installs, builds, starts and keeps running a Next.js project, and ends it at its end.
+//! Promise: `doorway DIR` installs, builds, starts and keeps running an app, and ends it at its end.
 
 use std::time::{Duration, Instant};
 
@@ -94,11 +94,11 @@ fn refused(project: &Stub, path: &str, words: &[&str]) {
 fn what_is_no_next_project_is_refused() {
     let project = Stub::new();
     project.write("package.json", r#"{ "dependencies": { "express": "5" } }"#);
-    refused(&project, &project.search_path(), &["is not a Next.js project", "does not list next"]);
+    refused(&project, &project.search_path(), &["is not an app", "lists no framework and has no start script"]);
     project.write("package.json", "{ nonsense");
     refused(&project, &project.search_path(), &["package.json is not JSON"]);
     project.remove("package.json");
-    refused(&project, &project.search_path(), &["is not a Next.js project", "no package.json"]);
+    refused(&project, &project.search_path(), &["is not an app", "no package.json"]);
 }
 
 #[test]

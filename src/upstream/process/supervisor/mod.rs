@@ -26,7 +26,7 @@ use crate::upstream::metrics::Metrics;
 use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
 use crate::upstream::process::prepare::prepare;
-use crate::upstream::process::project::{Next, Project};
+use crate::upstream::process::project::Project;
 use crate::upstream::{Config, Reloaded, StartError};
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
@@ -65,7 +65,6 @@ struct Task {
     home: Live<Option<Home>>,
     /// What lay there when it was last started.
     project: Project,
-    next: Next,
     config: Live<Config>,
     availability: Arc<Availability>,
     metrics: Metrics,
@@ -80,7 +79,7 @@ impl Supervisor {
     /// the app that is asked, whenever it is another.
     ///
     /// # Errors
-    /// A sentence: not a Next.js project, a failed build, an app that ends or never answers.
+    /// A sentence: not an app, a failed build, an app that ends or never answers.
     pub async fn start(
         config: Live<Config>,
         availability: Arc<Availability>,
@@ -91,7 +90,7 @@ impl Supervisor {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
         let project = Project::inspect(&directory, &section.dist)?;
-        let next = prepare(&project, &section, &availability).await?;
+        prepare(&project, &section, &availability).await?;
         availability.set_stage(None);
         let (orders, receiver) = mpsc::channel(4);
         let delay = section.restart_delay;
@@ -101,7 +100,6 @@ impl Supervisor {
             directory,
             home,
             project,
-            next,
             config,
             availability,
             metrics,
@@ -227,9 +225,13 @@ impl Task {
     /// Another build or other settings of the process want another process; all else only another pool.
     async fn reload(&mut self, running: &mut Running) -> Result<Reloaded, StartError> {
         let config = self.config.get();
-        let is_new_build = !config.dev && self.look() != running.build;
+        // Of an app that only its scripts know there may be another build each time.
+        let is_new_build = !config.dev && (self.project.framework.is_other() || self.look() != running.build);
         let is_new_process = config.env != running.config.env || config.node != running.config.node;
-        if is_new_build && let Err(why) = self.whole() {
+        if is_new_build
+            && !self.project.framework.is_other()
+            && let Err(why) = self.whole()
+        {
             error!(%why, "the new build is not whole, the old app stays");
             self.metrics.reloads.unfinished.inc();
             return Err(why);
@@ -244,7 +246,8 @@ impl Task {
             return Ok(self.replaced(before.as_ref(), running));
         }
         if config != running.config {
-            running.pool = Pool::new(running.pool.address.clone(), Arc::clone(&config), self.metrics.clone());
+            let sign = running.pool.sign.clone();
+            running.pool = Pool::new(running.pool.address.clone(), sign, Arc::clone(&config), self.metrics.clone());
             running.config = config;
             self.install_pool(&running.pool);
         }
@@ -264,7 +267,12 @@ impl Task {
     async fn replace(&mut self, running: &mut Running) -> Result<(), StartError> {
         // Two of `next dev` fight for one folder.
         if self.config.get().dev {
-            return Err(StartError("next dev is not replaced: it takes over changes by itself".into()));
+            let tool = if self.project.framework.is_other() {
+                "npm run dev".into()
+            } else {
+                self.project.framework.dev.words()
+            };
+            return Err(StartError(format!("{tool} is not replaced: it takes over changes by itself")));
         }
         let new = self.start_anew().await?;
         self.install(&new);
@@ -333,7 +341,8 @@ impl Task {
     fn install(&self, running: &Running) {
         info!(pid = running.child.id(), address = %running.pool.address, "app started");
         // Files first: those of the new build are there when its first page is.
-        let home = Home { directory: self.project.directory.clone(), build: running.build.clone() };
+        let Project { directory, framework, .. } = self.project.clone();
+        let home = Home { directory, framework, build: running.build.clone() };
         if self.home.get().as_ref().as_ref() != Some(&home) {
             self.home.set(Some(home));
         }
@@ -348,7 +357,7 @@ impl Task {
 
     /// The build that lies in the app's folder now, whole or not.
     fn look(&self) -> Option<Build> {
-        Build::read(&Project::inspect(&self.directory, &self.config.get().dist).ok()?.dist)
+        Project::inspect(&self.directory, &self.config.get().dist).ok()?.look()
     }
 
     /// Whether what lies there can be started at all.

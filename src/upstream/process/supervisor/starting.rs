@@ -7,12 +7,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use super::{Running, Task};
-use crate::build::Build;
 use crate::upstream::StartError;
 use crate::upstream::health::probe;
 use crate::upstream::pool::Pool;
 use crate::upstream::process::launch;
+use crate::upstream::process::prepare::named;
 use crate::upstream::process::project::Project;
+use crate::upstream::sign_of_life::SignOfLife;
 
 /// Between two looks whether a starting app answers.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -27,15 +28,16 @@ impl Task {
         let config = self.config.get();
         let project = Project::inspect(&self.directory, &config.dist)?;
         let place = project.directory.display();
-        let next = project.next().ok_or_else(|| StartError(format!("next is not installed in {place}")))?;
-        if !config.dev {
+        let name = named(&project);
+        project.installed().ok_or_else(|| StartError(format!("{name} is not installed in {place}")))?;
+        if !config.dev && !project.framework.is_other() {
             project.build()?;
         }
-        let (project, next) = (std::mem::replace(&mut self.project, project), std::mem::replace(&mut self.next, next));
+        let project = std::mem::replace(&mut self.project, project);
         let started = self.start().await;
         if started.is_err() {
             // The one before runs on, and is what is started again if it ends.
-            (self.project, self.next) = (project, next);
+            self.project = project;
         }
         started
     }
@@ -70,8 +72,9 @@ impl Task {
 
     async fn start_on(&self, port: u16) -> Result<Running, StartError> {
         let config = self.config.get();
-        let build = if config.dev { None } else { Build::read(&self.project.dist) };
-        let program = launch::program(&self.project, &self.next, &config, port)?;
+        let build = if config.dev { None } else { self.project.look() };
+        let program = launch::program(&self.project, &config, port)?;
+        let sign = SignOfLife::of(self.project.framework, build.as_ref());
         let line = program.command_line();
         info!(command = line, "starting the app");
         self.metrics.starts.inc();
@@ -84,7 +87,8 @@ impl Task {
                     None => sleep(LOOK_INTERVAL).await,
                 }
             };
-            let pool = found.get_or_init(|| Pool::new(address, Arc::clone(&config), self.metrics.clone()));
+            let pool =
+                found.get_or_init(|| Pool::new(address, sign.clone(), Arc::clone(&config), self.metrics.clone()));
             // Next listens before it is ready; what counts is an answer.
             while probe(pool).await.is_err() {
                 sleep(LOOK_INTERVAL).await;
