@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { test } from "node:test";
 import { paths } from "../browser/harness/paths.js";
-import { guides, prose, read } from "./harness/guides.js";
+import { guides, prose, read, snippet } from "./harness/guides.js";
 
 /** What a forge makes of a heading's text for a link to it. */
 function anchors(file) {
@@ -49,4 +49,19 @@ test("README leads to every guide", () => {
   const links = [...prose("README.md").matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => target);
   const wrong = guides.filter((file) => file !== "README.md" && file.endsWith("README.md") && !links.includes(file));
   assert.deepEqual(wrong, []);
+});
+
+test("the stock apps of other frameworks are made of the guide's own text", () => {
+  const vue = snippet("tests/app/README.md", "// use-room.ts, with Vue");
+  const svelte = snippet("tests/app/README.md", "// room-store.ts, with Svelte");
+  for (const [file, text] of [
+    ["tests/apps/nuxt/app/use-room.ts", vue],
+    ["tests/apps/nuxt/app/room.ts", read("tests/app/lib/room.ts")],
+    ["tests/apps/sveltekit/src/lib/room-store.ts", svelte],
+    ["tests/apps/sveltekit/src/lib/room.ts", read("tests/app/lib/room.ts")],
+    ["tests/apps/react-router/app/use-room.ts", read("tests/app/lib/use-room.ts")],
+    ["tests/apps/react-router/app/room.ts", read("tests/app/lib/room.ts")],
+  ]) {
+    assert.equal(read(file), text, file);
+  }
 });

@@ -14,7 +14,8 @@ export function cloneApp(app = paths.app) {
   const copy = join(scratch(join(paths.root, "target")), "app");
   cpSync(app, copy, {
     recursive: true,
-    filter: (path) => !["node_modules", ".doorway"].includes(basename(path)) && !basename(path).startsWith(".next"),
+    // Packages at the top only: the server of a build may have some of its own.
+    filter: (path) => path !== join(app, "node_modules") && basename(path) !== ".doorway" && !basename(path).startsWith(".next"),
   });
   return copy;
 }

@@ -1,0 +1,1 @@
+export default defineEventHandler((event) => ({ pid: process.pid, url: getRequestURL(event, { xForwardedHost: true }).href }));

@@ -1,0 +1,1 @@
+export const GET = ({ url }) => Response.json({ pid: process.pid, url: url.href });
