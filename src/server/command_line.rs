@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::Doorway;
 use super::ask::{self, Which};
 use super::defaults;
+use super::init;
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
 use crate::settings::nearest;
@@ -52,6 +53,11 @@ enum Command {
         /// Print instead what FILE changes of it: key, value, default; exit 1 if FILE is wrong [default: proxy.toml]
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_FILE)]
         diff: Option<PathBuf>,
+    },
+    /// Write a commented proxy.toml for what lies in a folder; one that is there stays
+    Init {
+        /// The folder [default: this one]
+        dir: Option<PathBuf>,
     },
     /// Say whether the running door is ready, and how many connections there are of each kind; exit 1 if it is not
     Status {
@@ -96,7 +102,7 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 5] = ["check", "config", "reload", "status", "help"];
+const COMMANDS: [&str; 6] = ["init", "check", "config", "reload", "status", "help"];
 
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
 const LAST_WORK: Duration = Duration::from_secs(1);
@@ -113,6 +119,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command_line.command {
         Some(Command::Check { file }) => check(file.as_deref()),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
+        Some(Command::Init { dir }) => init::init(dir),
         Some(Command::Status { which }) => ask::status(&which),
         Some(Command::Reload { which }) => ask::reload(&which),
         None => serve(command_line.serve),

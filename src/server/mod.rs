@@ -10,6 +10,7 @@ mod changes;
 mod config_keys;
 mod defaults;
 mod dispatch;
+mod init;
 mod metrics;
 mod reload;
 mod services;

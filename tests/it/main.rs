@@ -19,6 +19,7 @@ mod drain;
 mod files;
 mod http;
 mod http2;
+mod init;
 mod listen;
 mod lists;
 mod logs;
