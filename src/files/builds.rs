@@ -137,7 +137,9 @@ impl Builds {
         let app = app.filter(|_| config.enabled)?;
         let app = app.canonicalize().unwrap_or(app);
         let framework = Framework::in_folder(&app);
-        let dist = app.join(framework.output(&config.dist));
+        // Where the process has its build from, unless the config says something else.
+        let found = self.answering().filter(|_| framework.is_next() && config.dist == Config::default().dist);
+        let dist = found.map_or_else(|| app.join(framework.output(&config.dist)), |build| build.dist);
         let dist = dist.canonicalize().unwrap_or(dist);
         Some(Place { framework, app, dist })
     }

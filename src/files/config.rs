@@ -13,7 +13,8 @@ pub struct Config {
     pub enabled: bool,
     /// The app's folder, where `[app] dir` does not name it. No default.
     pub dir: Option<PathBuf>,
-    /// `distDir` of next.config, below the app's folder. Default `.next`.
+    /// `distDir` of next.config, below the app's folder. Default `.next`, and where the door starts the app, where its
+    /// build is.
     pub dist: PathBuf,
     /// Path prefixes answered from `public/`, before the app's `proxy.ts` and rewrites. Default none.
     pub public: Vec<String>,

@@ -24,8 +24,8 @@ pub struct Config {
     pub dev: bool,
     /// When a start installs and builds. Default `auto`.
     pub build: BuildPolicy,
-    /// Where a build is put, within `dir`: the project's `distDir`. Default `.next`, which stands for the folder of any
-    /// framework.
+    /// Where a build is put, within `dir`: the project's `distDir`. Default `.next`, which stands for what the project's
+    /// config says, and for the folder of any other framework.
     pub dist: PathBuf,
     /// The Node.js that runs it. Default `node`, found by `PATH`.
     pub node: PathBuf,

@@ -1,6 +1,7 @@
 //! The app as a process of ours: made ready, started, watched, replaced and ended.
 
 mod child;
+mod dist;
 mod guard;
 mod installed;
 mod launch;

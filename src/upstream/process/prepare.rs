@@ -8,9 +8,9 @@ use tokio::process::Command;
 use tracing::{info, warn};
 
 use super::child::Program;
-use super::installed;
 use super::project::{Package, Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
+use super::{dist, installed};
 use crate::upstream::availability::Availability;
 use crate::upstream::{BuildPolicy, Config, StartError};
 
@@ -33,8 +33,8 @@ const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 ///
 /// # Errors
 /// A sentence: no Node.js, no package manager, or one that failed.
-pub async fn prepare(project: &Project, config: &Config, availability: &Availability) -> Result<Package, StartError> {
-    let (directory, name) = (project.directory.display(), named(project));
+pub async fn prepare(project: &mut Project, config: &Config, availability: &Availability) -> Result<Package, StartError> {
+    let (directory, name) = (project.directory.display().to_string(), named(project));
     check_node(project, config).await?;
     let package =
         match (project.installed(), blocking(project, config, |project, _| installed::outdated(project)).await) {
@@ -56,6 +56,11 @@ pub async fn prepare(project: &Project, config: &Config, availability: &Availabi
                 project.installed().ok_or_else(left)?
             }
         };
+    if project.framework.is_next()
+        && let Some(dist) = dist::find(project, config).await
+    {
+        project.dist = project.directory.join(dist);
+    }
     if let Some(warning) = package.warning().filter(|_| project.framework.is_next()) {
         warn!("{warning}");
     }
@@ -124,7 +129,7 @@ async fn build_whole(project: &Project, config: &Config) -> Result<(), StartErro
     if !project.framework.is_other()
         && let Err(why) = project.build()
     {
-        let (directory, dist) = (project.directory.display(), project.framework.output(&config.dist).display());
+        let (directory, dist) = (project.directory.display(), project.dist.display());
         let own = if project.framework.is_next() { "its distDir" } else { "the folder of its build" };
         let what = format!("the build of {directory} left no whole {dist}: is {own} another than app.dist? ({why})");
         return Err(StartError(what));

@@ -12,19 +12,20 @@ const NEXT: &str = r#"
 const fs = require('fs'), http = require('http');
 const [command, ...rest] = process.argv.slice(2);
 const said = (name) => fs.existsSync(name);
+const dist = require('../server/config').distDir();
 if (command === 'build') {
   console.log('Creating an optimized production build ...');
   while (said('hold-build')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-  if (said('broken-late')) { fs.mkdirSync('.next', { recursive: true }); fs.writeFileSync('.next/BUILD_ID', 'half'); console.error('Error occurred prerendering'); process.exit(1); }
+  if (said('broken-late')) { fs.mkdirSync(dist, { recursive: true }); fs.writeFileSync(`${dist}/BUILD_ID`, 'half'); console.error('Error occurred prerendering'); process.exit(1); }
   if (said('broken')) { console.error('\x1b[31mType error\x1b[39m: the test broke it'); process.exit(1); }
-  if (!said('nothing')) { fs.mkdirSync('.next', { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`.next/${name}.json`, '{}'); fs.writeFileSync('.next/BUILD_ID', fs.readFileSync('source')); }
+  if (!said('nothing')) { fs.mkdirSync(dist, { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`${dist}/${name}.json`, '{}'); fs.writeFileSync(`${dist}/BUILD_ID`, fs.readFileSync('source')); }
   process.exit(0);
 }
 const option = (name) => rest[rest.lastIndexOf(name) + 1];
 const port = process.env.PORT_OF_THE_TEST || (rest.includes('-p') ? option('-p') : process.env.PORT);
 const host = rest.includes('-H') ? option('-H') : process.env.HOSTNAME;
 if (said('crash')) { console.error('cannot start: the test says so'); process.exit(3); }
-const build = said('.next/BUILD_ID') ? fs.readFileSync('.next/BUILD_ID', 'utf8') : 'none';
+const build = said(`${dist}/BUILD_ID`) ? fs.readFileSync(`${dist}/BUILD_ID`, 'utf8') : 'none';
 let ready = !said('slow');
 if (said('slow')) setTimeout(() => { ready = true; held.splice(0).forEach((answer) => answer()); }, 700);
 const held = [];
@@ -52,6 +53,17 @@ if (said('stranger')) {
   require('child_process').spawn(process.execPath, ['-e', code, port], { detached: true, stdio: ['pipe', 'pipe', 'inherit'] }).stdout.once('data', listen);
 } else listen();
 process.on('SIGTERM', () => { if (!said('stubborn')) server.close(() => process.exit(143)); });
+"#;
+
+/// How Next.js reads its config: here `distDir` is what a file of that name says.
+const CONFIG: &str = r#"
+const fs = require('fs');
+exports.distDir = () => (fs.existsSync('distDir') ? fs.readFileSync('distDir', 'utf8') : '.next');
+exports.default = async (phase, folder) => {
+  console.log(`the config of ${folder} says something`);
+  if (phase !== 'phase-production-build') throw new Error(phase);
+  return { distDir: exports.distDir(), output: fs.existsSync('export') ? 'export' : undefined };
+};
 "#;
 
 /// `npm`: notes how it was called, and installs the `next` above.
@@ -135,6 +147,8 @@ fn install(node_modules: &Path, version: &str) {
     let next = node_modules.join("next");
     fs::create_dir_all(next.join("dist/bin")).expect("a folder");
     fs::write(next.join("dist/bin/next"), NEXT).expect("a file");
+    fs::create_dir_all(next.join("dist/server")).expect("a folder");
+    fs::write(next.join("dist/server/config.js"), CONFIG).expect("a file");
     let bin = node_modules.join(".bin");
     fs::create_dir_all(&bin).expect("a folder");
     fs::write(bin.join("next"), "#!/bin/sh\nexec node \"$(dirname \"$0\")/../next/dist/bin/next\" \"$@\"\n")

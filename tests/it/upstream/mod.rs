@@ -4,6 +4,7 @@
 //!   connection to the app is closed.
 //! - `away`: while the app is away requests wait, bounded in number and time; the door says truthfully whether it
 //!   answers.
+//! - `dist`: a build is found where the app's own config puts it, without a word in the door's.
 //! - `interim`: what the app says before its answer (1xx) reaches clients of HTTP/1.1 at once, and disturbs no others.
 //! - `frameworks`: an app of any framework of the table is built, started, told of the door, asked how it is without a
 //!   trace, and replaced; its files that never change are answered from disk.
@@ -34,6 +35,7 @@ mod answers;
 mod away;
 mod interim;
 mod frameworks;
+mod dist;
 mod fresh;
 mod itself;
 mod managers;

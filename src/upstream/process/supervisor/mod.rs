@@ -89,8 +89,8 @@ impl Supervisor {
     ) -> Result<Supervisor, StartError> {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
-        let project = Project::inspect(&directory, &section.dist)?;
-        prepare(&project, &section, &availability).await?;
+        let mut project = Project::inspect(&directory, &section.dist)?;
+        prepare(&mut project, &section, &availability).await?;
         availability.set_stage(None);
         let (orders, receiver) = mpsc::channel(4);
         let delay = section.restart_delay;
@@ -355,14 +355,23 @@ impl Task {
         tokio::spawn(keep(Arc::clone(pool), Arc::clone(&self.availability), self.drain.clone()));
     }
 
+    /// Where a build goes, below the app's folder: where that of the process went, unless the config says something else.
+    fn dist(&self) -> PathBuf {
+        let (named, found) = (self.config.get().dist.clone(), self.project.dist.strip_prefix(&self.project.directory));
+        match found {
+            Ok(found) if named == Config::default().dist => found.to_owned(),
+            _ => named,
+        }
+    }
+
     /// The build that lies in the app's folder now, whole or not.
     fn look(&self) -> Option<Build> {
-        Project::inspect(&self.directory, &self.config.get().dist).ok()?.look()
+        Project::inspect(&self.directory, &self.dist()).ok()?.look()
     }
 
     /// Whether what lies there can be started at all.
     fn whole(&self) -> Result<Build, StartError> {
-        Project::inspect(&self.directory, &self.config.get().dist)?.build()
+        Project::inspect(&self.directory, &self.dist())?.build()
     }
 }
 

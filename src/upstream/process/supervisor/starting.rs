@@ -26,7 +26,7 @@ impl Task {
     /// Starts what lies in the app's folder now, which may be another than before.
     pub(super) async fn start_anew(&mut self) -> Result<Running, StartError> {
         let config = self.config.get();
-        let project = Project::inspect(&self.directory, &config.dist)?;
+        let project = Project::inspect(&self.directory, &self.dist())?;
         let place = project.directory.display();
         let name = named(&project);
         project.installed().ok_or_else(|| StartError(format!("{name} is not installed in {place}")))?;
