@@ -9,8 +9,8 @@ use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::http2::Turns;
 use super::interim::Interim;
+use super::turns::Turns;
 use crate::http::{Refusal, Settings};
 use crate::listen::Peer;
 

@@ -9,7 +9,9 @@ mod facts;
 mod forwarded;
 mod http10;
 mod interim;
+mod priority;
 mod stall;
+mod turns;
 mod upload;
 mod vanished;
 
@@ -30,8 +32,9 @@ use tower::Service;
 pub use connected::{Connected, LiveStream};
 pub use upload::BodyOutcome;
 
-use http2::{Said, Turn};
 use http10::Http10;
+use priority::Said;
+use turns::Turn;
 
 use super::body::BodyError;
 use super::{Body, Refusal, Request, Response, Settings};

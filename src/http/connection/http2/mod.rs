@@ -3,9 +3,7 @@
 mod budget;
 mod frames;
 mod io;
-mod priority;
 mod streams;
-mod turns;
 mod windows;
 
 use std::sync::Arc;
@@ -16,9 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 pub use budget::{Budget, Spent};
 pub use frames::{Frame, Walk};
-pub use priority::{Priority, Said};
 pub use streams::handed_over;
-pub use turns::{Turn, Turns};
 
 use super::{Connected, Serves};
 use crate::drain::Signal;
