@@ -15,6 +15,8 @@ mod first_bytes;
 mod forgotten;
 mod queues;
 mod site;
+mod uploads;
+mod urgency;
 mod vanished;
 mod way;
 
@@ -31,7 +33,16 @@ fn main() -> ExitCode {
         become_root(&lacking);
     }
     let lacking = ways::Way::long(Duration::ZERO, 0).err();
-    let tests: Vec<Test> = [way::TESTS, queues::TESTS, first_bytes::TESTS, forgotten::TESTS, vanished::TESTS].concat();
+    let tests: Vec<Test> = [
+        way::TESTS,
+        uploads::TESTS,
+        queues::TESTS,
+        urgency::TESTS,
+        first_bytes::TESTS,
+        forgotten::TESTS,
+        vanished::TESTS,
+    ]
+    .concat();
     let trial = |(name, test): Test| {
         let run = move || {
             test();

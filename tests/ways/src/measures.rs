@@ -13,8 +13,9 @@ use crate::visitor::{Connection, Version, Visitor, Wrong, some, whole};
 
 /// Bytes of every upload.
 pub const UPLOAD: usize = 20_000_000;
-/// Bytes that fit, with heads and all, in the ten packets that a connection may begin with (RFC 6928).
-pub const FIRST: usize = 10_000;
+/// Bytes that fit, with heads and all, in the ten packets that a connection may begin with (RFC 6928), and more than what
+/// a proxy reads of an answer at first.
+pub const FIRST: usize = 9_000;
 
 /// An upload, from its first byte to its answer.
 pub async fn upload(visitor: Visitor, version: Version) -> Result<Duration, Wrong> {

@@ -94,6 +94,17 @@ impl Side {
         Ok(fields.sum())
     }
 
+    /// How TCP finds out how much the way takes, in connections that begin from now on: "cubic", "bbr", "reno". It is said
+    /// of the route: a namespace's default may be none that the machine's administrator has not allowed for all.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel has it not.
+    pub fn congestion_control(&self, name: &str) -> io::Result<()> {
+        let address = self.address;
+        self.namespace.ip(&format!("route replace 10.77.0.0/24 dev way src {address} congctl {name}"))
+    }
+
     /// Writes a setting of the kernel for this side alone, as `net.ipv4.tcp_congestion_control`.
     ///
     /// # Errors
