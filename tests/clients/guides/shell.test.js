@@ -29,6 +29,7 @@ const ELSEWHERE = {
   "cargo build && DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/clients/pusher_auth.test.js": CI,
   "DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/browser/chat.test.js": CI,
   "DOORWAY_BROWSER=firefox DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/browser/room.test.js": CI,
+  "tests/generators/run": FRESH,
   "cargo install cargo-fuzz": LONG,
   "RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz websocket_frames -- -max_total_time=60": LONG,
   "tests/bench/run": LONG,
