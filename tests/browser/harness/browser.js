@@ -1,6 +1,7 @@
 // A browser with a fresh profile, and pages that must not complain: Chromium, or Firefox with DOORWAY_BROWSER=firefox.
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
+import { PATIENCE } from "./eventually.js";
 import { launch as launchFirefox } from "./firefox.js";
 import { paths } from "./paths.js";
 
@@ -44,6 +45,7 @@ function launchChromium(more = []) {
  */
 export async function visiting(browser, origin, visit, { expected = [], ...options } = {}) {
   const context = await browser.newContext({ baseURL: origin, ignoreHTTPSErrors: true, ...options });
+  context.setDefaultTimeout(PATIENCE);
   try {
     const page = await context.newPage();
     const complaints = listen(page);

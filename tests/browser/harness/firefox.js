@@ -4,7 +4,7 @@ import { request as https } from "node:https";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import puppeteer from "puppeteer-core";
-import { eventually } from "./eventually.js";
+import { eventually, PATIENCE } from "./eventually.js";
 import { elements } from "./elements.js";
 import { paths, scratch } from "./paths.js";
 
@@ -13,6 +13,7 @@ export async function launch() {
     browser: "firefox",
     executablePath: paths.firefox,
     acceptInsecureCerts: true,
+    timeout: PATIENCE,
     extraPrefsFirefox: { "network.http.http3.enable": false },
   });
   return {
@@ -25,11 +26,18 @@ class Context {
   constructor(context, base) {
     this.context = context;
     this.base = base;
+    this.patience = PATIENCE;
   }
 
   async newPage() {
     // A window each: Firefox slows the pages of tabs that nobody sees.
-    return new Page(this, await this.context.newPage({ type: "window" }));
+    const page = await this.context.newPage({ type: "window" });
+    page.setDefaultTimeout(this.patience);
+    return new Page(this, page);
+  }
+
+  setDefaultTimeout(patience) {
+    this.patience = patience;
   }
 
   async addCookies(cookies) {
