@@ -16,10 +16,12 @@ pub const TESTS: &[Test] = &[
 const ROUND_TRIP: Duration = Duration::from_millis(150);
 
 /// So many times as long as alone: the download fills a router's queue as well, which is a round trip of its own.
-const LIMIT: f64 = 8.0;
+const LIMIT: f64 = 6.0;
 
 fn a_small_answer_passes_a_download() {
     let site = Site::open(Conditions::long(ROUND_TRIP, 5_000_000), "");
+    // It keeps the way full all the time, and would keep much more than that in the kernel; CUBIC begins small after a loss.
+    let _ = site.way.server.congestion_control("bbr");
     at_most(LIMIT, || site.visit(beside_a_download));
 }
 
