@@ -1,7 +1,7 @@
 //! Who takes part in which case, and how each is set up: with the defaults its users get, one processor.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -71,6 +71,9 @@ pub struct Site<'a> {
     pub doorway: &'a Path,
     /// `tests/bench/peers`, with its packages installed.
     pub peers: &'a Path,
+    /// Clients come from far: everybody listens everywhere, and nginx buffers as it does by default. Else it passes on what
+    /// comes, as the others do.
+    pub far: bool,
 }
 
 impl Contender {
@@ -116,6 +119,8 @@ impl Contender {
         let program = self.program(site).context("not installed")?.to_string_lossy().into_owned();
         let address = free_address()?;
         let port = address.port();
+        let listen_at =
+            SocketAddr::new(if site.far { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into(), port);
         let log = site.folder.join(format!("{}.log", self.name()));
         let file = |name: &str, text: String| -> Result<String> {
             let path = site.folder.join(name);
@@ -135,10 +140,10 @@ impl Contender {
                 let listen = match role {
                     Role::Proxy { tls: true, .. } | Role::Broadcast { tls: true } => {
                         format!(
-                            "http = []\nhttps = \"{address}\"\n[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\""
+                            "http = []\nhttps = \"{listen_at}\"\n[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\""
                         )
                     }
-                    _ => format!("http = \"{address}\""),
+                    _ => format!("http = \"{listen_at}\""),
                 };
                 let app = match role {
                     Role::Proxy { upstream, .. } => format!("[app]\nurl = \"http://{upstream}\""),
@@ -170,9 +175,9 @@ impl Contender {
                 let folder = site.folder.display();
                 let listen = match role {
                     Role::Proxy { tls: true, .. } => format!(
-                        "listen {address} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:s:10m; ssl_protocols TLSv1.3;"
+                        "listen {listen_at} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:s:10m; ssl_protocols TLSv1.3;"
                     ),
-                    _ => format!("listen {address} reuseport;"),
+                    _ => format!("listen {listen_at} reuseport;"),
                 };
                 let upstream = match role {
                     Role::Proxy { upstream, .. } | Role::Files { upstream, .. } => *upstream,
@@ -189,6 +194,7 @@ impl Contender {
                     }
                     _ => String::new(),
                 };
+                let buffering = if site.far { "" } else { "proxy_buffering off; proxy_request_buffering off;" };
                 // Access log on, as Doorway's is; everything else as the distribution's own file has it.
                 let text = format!(
                     "worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
@@ -198,7 +204,7 @@ impl Contender {
                      types {{ application/javascript js; }}\n\
                      upstream app {{ server {upstream}; keepalive 128; keepalive_requests 1000000; }}\n\
                      server {{ {listen}\n {files} location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
-                     proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_buffering off; proxy_request_buffering off; }} }} }}\n"
+                     proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; {buffering} }} }} }}\n"
                 );
                 vec![program, "-c".into(), file("nginx.conf", text)?]
             }

@@ -12,6 +12,7 @@ mod pusher;
 mod report;
 mod tally;
 mod upstream;
+mod ways;
 mod websocket;
 
 use std::fs;
@@ -24,7 +25,7 @@ use cases::CASES;
 use contender::{Contender, Site};
 use report::Case;
 
-/// Runs the benchmark, or the cases that are named.
+/// Runs the benchmark, or the cases that are named; `ways` alone is one of its own, over long and narrow ways.
 #[derive(Parser)]
 struct Arguments {
     /// Cases to run [default: all]
@@ -57,10 +58,11 @@ fn main() -> Result<()> {
     if !arguments.doorway.is_file() {
         bail!("{} is not there: cargo build --release", arguments.doorway.display());
     }
-    for name in &arguments.cases {
+    let over_ways = arguments.cases == ["ways"];
+    for name in arguments.cases.iter().filter(|_| !over_ways) {
         if !CASES.iter().any(|case| case.caption.name == name) {
             let known: Vec<_> = CASES.iter().map(|case| case.caption.name).collect();
-            bail!("no case {name:?}; there are: {}", known.join(", "));
+            bail!("no case {name:?}; there are: {}, and ways alone", known.join(", "));
         }
     }
     core_affinity::set_for_current(core_affinity::CoreId { id: process::LOAD_CPU });
@@ -68,7 +70,17 @@ fn main() -> Result<()> {
     let (certificate, key) = certificate(folder.path())?;
     let doorway = fs::canonicalize(&arguments.doorway)?;
     let peers = fs::canonicalize("tests/bench/peers").context("run it at the project's root")?;
-    let site = Site { folder: folder.path(), certificate: &certificate, key: &key, doorway: &doorway, peers: &peers };
+    let site = Site {
+        folder: folder.path(),
+        certificate: &certificate,
+        key: &key,
+        doorway: &doorway,
+        peers: &peers,
+        far: false,
+    };
+    if over_ways {
+        return ways::run(&site, arguments.rounds);
+    }
 
     let mut results = Vec::new();
     for case in CASES {

@@ -11,45 +11,58 @@ use tokio::net::TcpListener;
 pub async fn start(length: usize) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
+    let answer = answer(length);
+    tokio::task::spawn_local(serve(listener, move |_| Rc::clone(&answer)));
+    Ok(address)
+}
+
+/// The same where `/bytes/N` is so many bytes long, and everything else two.
+pub async fn serve_as_asked(listener: TcpListener) {
+    let length = |head: &str| head.strip_prefix("get /bytes/")?.split(' ').next()?.parse().ok();
+    serve(listener, move |head| answer(length(head).unwrap_or(2))).await;
+}
+
+fn answer(length: usize) -> Rc<[u8]> {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\r\n");
     let mut answer = head.into_bytes();
     answer.resize(answer.len() + length, b'x');
-    let answer: Rc<[u8]> = answer.into();
-    tokio::task::spawn_local(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = Rc::clone(&answer);
-            let _ = stream.set_nodelay(true);
-            tokio::task::spawn_local(async move {
-                let mut buffer = vec![0; 64 * 1024];
-                let mut have = 0;
-                loop {
-                    match stream.read(&mut buffer[have..]).await {
-                        Ok(0) | Err(_) => return,
-                        Ok(read) => have += read,
+    answer.into()
+}
+
+/// `answer` is given heads in lower case.
+async fn serve(listener: TcpListener, answer: impl Fn(&str) -> Rc<[u8]> + Clone + 'static) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let answer = answer.clone();
+        let _ = stream.set_nodelay(true);
+        tokio::task::spawn_local(async move {
+            let mut buffer = vec![0; 64 * 1024];
+            let mut have = 0;
+            loop {
+                match stream.read(&mut buffer[have..]).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => have += read,
+                }
+                while let Some(end) = memchr::memmem::find(&buffer[..have], b"\r\n\r\n") {
+                    let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+                    let mut body = Body::of(&head);
+                    let rest = buffer[end + 4..have].to_vec();
+                    let mut left = body.take(&rest);
+                    while left.is_none() {
+                        match stream.read(&mut buffer).await {
+                            Ok(0) | Err(_) => return,
+                            Ok(read) => left = body.take(&buffer[..read]),
+                        }
                     }
-                    while let Some(end) = memchr::memmem::find(&buffer[..have], b"\r\n\r\n") {
-                        let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
-                        let mut body = Body::of(&head);
-                        let rest = buffer[end + 4..have].to_vec();
-                        let mut left = body.take(&rest);
-                        while left.is_none() {
-                            match stream.read(&mut buffer).await {
-                                Ok(0) | Err(_) => return,
-                                Ok(read) => left = body.take(&buffer[..read]),
-                            }
-                        }
-                        let left = left.unwrap_or_default();
-                        buffer[..left.len()].copy_from_slice(&left);
-                        have = left.len();
-                        if stream.write_all(&answer).await.is_err() {
-                            return;
-                        }
+                    let left = left.unwrap_or_default();
+                    buffer[..left.len()].copy_from_slice(&left);
+                    have = left.len();
+                    if stream.write_all(&answer(&head)).await.is_err() {
+                        return;
                     }
                 }
-            });
-        }
-    });
-    Ok(address)
+            }
+        });
+    }
 }
 
 enum Body {
