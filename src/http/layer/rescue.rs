@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use tracing::{debug, warn};
 
 use super::{Inner, Middleware};
+use crate::http::facts::RequestId;
 use crate::http::failure::ErrorContext;
 use crate::http::{Failure, Fault, Refusal, Request, Response, ResponseFuture};
 use crate::telemetry::Registry;
@@ -41,9 +42,12 @@ impl Rescue {
             counter.inc();
         }
         let detail = failure.detail.as_deref().unwrap_or_default();
+        let status = failure.status.as_u16();
+        // By it the access line tells which request that was, and the client can ask about its own.
+        let request_id = context.request_id.as_ref().map(RequestId::as_str);
         match failure.fault {
-            Fault::Client => debug!(status = failure.status.as_u16(), reason = %failure.reason, detail, "refused"),
-            fault => warn!(?fault, status = failure.status.as_u16(), reason = %failure.reason, detail, "failed"),
+            Fault::Client => debug!(request_id, status, reason = %failure.reason, detail, "refused"),
+            fault => warn!(request_id, ?fault, status, reason = %failure.reason, detail, "failed"),
         }
         failure.into_response(context)
     }
