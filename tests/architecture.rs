@@ -77,6 +77,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "precompress store",
             "builds entry",
             "site",
+            "export",
             "conditional config disk media path previous range rules",
         ],
     ),

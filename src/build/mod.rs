@@ -26,6 +26,10 @@ const NAME: &str = "BUILD_ID";
 /// long before that.
 const LAST_FILE: &str = "export-marker.json";
 
+/// Says where an export was written, below `distDir`, and where that is when nobody says.
+const EXPORT_DETAIL: &str = "export-detail.json";
+const EXPORT_FOLDER: &str = "out";
+
 const PRERENDERED: &str = "prerender-manifest.json";
 
 /// A longer word for a build is none, in bytes.
@@ -44,6 +48,21 @@ pub struct Build {
     pub dist: PathBuf,
     framework: &'static Framework,
     stamps: Vec<Option<Stamp>>,
+}
+
+/// Where the pages of a build with `output: "export"` lie, of which Next.js makes no server; `None` for any other. Blocks.
+pub fn exported(app: &Path, dist: &Path) -> Option<PathBuf> {
+    let read = |file: &str| -> Option<Value> { serde_json::from_slice(&fs::read(dist.join(file)).ok()?).ok() };
+    if read("required-server-files.json")?["config"]["output"].as_str() != Some("export") {
+        return None;
+    }
+    // An absolute path of the machine that built it, which may be another.
+    let detail = read(EXPORT_DETAIL).unwrap_or_default();
+    let written = detail["outDirectory"].as_str().map_or_else(|| PathBuf::from(EXPORT_FOLDER), PathBuf::from);
+    if written.is_dir() && written.starts_with(app) {
+        return Some(written);
+    }
+    Some(app.join(written.file_name().unwrap_or(EXPORT_FOLDER.as_ref())))
 }
 
 /// Where the app is that is asked, and of which build it is.

@@ -165,6 +165,11 @@ impl Entry {
         Arc::ptr_eq(&self.site, site)
     }
 
+    /// Whether it is a page that an address means which names no file.
+    pub fn is_page(&self, name: &str) -> bool {
+        self.path.extension().is_some_and(|end| end == "html") && !name.ends_with(".html")
+    }
+
     /// Whether the disk still has what this is. Blocks.
     pub fn is_current(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| Stamp::of(&metadata) == self.stamp)
@@ -255,6 +260,8 @@ fn headers(
         FileKind::Static => "public, max-age=31536000, immutable",
         FileKind::ServiceWorker => "public, max-age=0, must-revalidate",
         FileKind::Public => "public, max-age=0",
+        // Asked for again each time, and mostly answered by 304.
+        FileKind::Page => "public, max-age=0, must-revalidate",
     };
     let root = if site.base_path.is_empty() { "/" } else { &site.base_path };
     let mut add = |name: HeaderName, value: HeaderValue| {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -10,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::store::Store;
+use crate::http::Response;
 use crate::telemetry::Registry;
 
 /// Metrics of answers from disk: `doorway_files_…`.
@@ -39,6 +42,20 @@ impl Collector for Memory {
 }
 
 impl Metrics {
+    /// Counts an answer to `method`.
+    pub fn answered(&self, method: &Method, response: &Response, from_memory: bool) {
+        self.answers.inc();
+        if from_memory {
+            self.memory_hits.inc();
+        }
+        if response.status() == StatusCode::NOT_MODIFIED {
+            self.not_modified.inc();
+        } else if method != Method::HEAD {
+            let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            self.bytes.inc_by(length.unwrap_or(0));
+        }
+    }
+
     pub fn new(registry: &mut Registry, store: Arc<Store>) -> Metrics {
         let metrics = Metrics::default();
         registry.register_collector(Box::new(Memory(store)));

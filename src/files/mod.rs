@@ -8,6 +8,7 @@ mod conditional;
 mod config;
 mod disk;
 mod entry;
+mod export;
 mod media;
 mod metrics;
 mod path;
@@ -22,8 +23,8 @@ mod store;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
-use http::{Method, StatusCode};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, StatusCode};
 
 pub use config::Config;
 
@@ -32,8 +33,10 @@ use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use builds::Builds;
+use export::NOT_FOUND;
 use metrics::Metrics;
 use precompress::Precompressor;
+use site::{FileKind, Site};
 use store::Store;
 
 /// How old a look at the disk may be, in milliseconds: for a build as for a single file.
@@ -94,26 +97,40 @@ impl Files {
     /// [`Failure`] with 405, 412 or 416; with 500 when the disk fails.
     pub async fn answer(&self, request: Request) -> Result<Reply, Failure> {
         let Some(site) = self.builds.current() else { return Ok(Reply::NotHere(request)) };
-        let Some(place) = site.locate(request.uri().path()) else { return Ok(Reply::NotHere(request)) };
+        let Some(place) = site.locate(request.uri().path()) else { return self.missing(&site, request).await };
+        let page = (place.kind == FileKind::Page).then(|| place.name.to_string());
         let Ok((entry, from_memory)) = self.store.get(&self.builds, &site, place).await else {
-            return Ok(Reply::NotHere(request));
+            return self.missing(&site, request).await;
         };
+        if let (Some(export), Some(name)) = (&site.export, page)
+            && let Some(response) = export.own_address(request.uri(), &name, entry.is_page(&name))
+        {
+            return Ok(Reply::Response(response));
+        }
         let config = self.config.get();
         let (method, headers) = (request.method(), request.headers());
         let response = reply::reply(&entry, method, headers, &config.encodings, &self.precompressor).await?;
-        self.metrics.answers.inc();
-        if from_memory {
-            self.metrics.memory_hits.inc();
-        }
+        self.metrics.answered(request.method(), &response, from_memory);
         if entry.from_earlier_build {
             self.metrics.previous.inc();
         }
-        if response.status() == StatusCode::NOT_MODIFIED {
-            self.metrics.not_modified.inc();
-        } else if request.method() != Method::HEAD {
-            let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            self.metrics.bytes.inc_by(length.unwrap_or(0));
+        Ok(Reply::Response(response))
+    }
+
+    /// The file is not there: an export has a page that says so, and else the app is asked.
+    async fn missing(&self, site: &Arc<Site>, request: Request) -> Result<Reply, Failure> {
+        if site.export.is_none() {
+            return Ok(Reply::NotHere(request));
         }
+        let Ok((entry, _)) = self.store.get(&self.builds, site, site.page(NOT_FOUND)).await else {
+            return Ok(Reply::NotHere(request));
+        };
+        // It is no file of which a client has a version or wants a part.
+        let mut accepted = HeaderMap::new();
+        accepted.extend(request.headers().get(ACCEPT_ENCODING).map(|value| (ACCEPT_ENCODING, value.clone())));
+        let (config, method) = (self.config.get(), request.method());
+        let mut response = reply::reply(&entry, method, &accepted, &config.encodings, &self.precompressor).await?;
+        *response.status_mut() = StatusCode::NOT_FOUND;
         Ok(Reply::Response(response))
     }
 }

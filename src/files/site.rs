@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::path;
+use super::export::Export;
 use super::rules::{FileRules, Manifest};
-use crate::build::{Build, Framework};
+use super::{export, path};
+use crate::build::{self, Build, Framework};
 
 /// Which of the app's folders a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum FileKind {
     ServiceWorker,
     /// `public`: the name stays.
     Public,
+    /// A page of an export, or what lies beside it: the name stays.
+    Page,
 }
 
 /// What a URL path means in a build.
@@ -56,6 +59,8 @@ pub struct Site {
     /// `.next/static`, or its like.
     pub folder: PathBuf,
     public_folder: PathBuf,
+    /// All that there is, where the build has no server.
+    pub export: Option<Export>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +74,7 @@ struct ServerFiles {
 struct NextConfig {
     base_path: String,
     asset_prefix: Option<String>,
+    trailing_slash: bool,
 }
 
 impl Site {
@@ -97,13 +103,14 @@ impl Site {
             folder,
             public_folder: app.join(framework.public_folder()),
             base_path: String::new(),
+            export: None,
         })
     }
 
     fn of_next(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
         let build = Build::read(dist).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no BUILD_ID"))?;
         let manifest: Manifest = json(&dist.join("routes-manifest.json"))?;
-        let NextConfig { base_path, asset_prefix } =
+        let NextConfig { base_path, asset_prefix, trailing_slash } =
             json::<ServerFiles>(&dist.join("required-server-files.json"))?.config;
         let base_path = if base_path.is_empty() { manifest.base_path.clone() } else { base_path };
         let mut prefixes = vec![format!("{base_path}/_next/static/")];
@@ -119,6 +126,7 @@ impl Site {
             public: public.to_vec(),
             folder: dist.join("static"),
             public_folder: app.join("public"),
+            export: build::exported(app, dist).map(|folder| Export { folder, trailing_slash }),
             base_path,
         })
     }
@@ -140,6 +148,9 @@ impl Site {
                 return Some(FileLocation { kind, url: decoded(url_path, prefix, &name), name });
             }
         }
+        if self.export.is_some() {
+            return export::name(url_path.strip_prefix(self.base_path.as_str())?).map(|name| self.page(name));
+        }
         if self.public.is_empty() {
             return None;
         }
@@ -160,9 +171,16 @@ impl Site {
         })
     }
 
+    /// The page or file `name` of an export: one for the address with a slash at its end, and for that without.
+    pub fn page<'a>(&self, name: impl Into<Cow<'a, str>>) -> FileLocation<'a> {
+        let name = name.into();
+        FileLocation { kind: FileKind::Page, url: format!("{}/{name}", self.base_path).into(), name }
+    }
+
     /// True for paths that [`Site::locate`] has to look at.
     pub fn covers(&self, url_path: &str) -> bool {
-        self.prefixes.iter().any(|prefix| url_path.starts_with(prefix.as_str()))
+        self.export.is_some()
+            || self.prefixes.iter().any(|prefix| url_path.starts_with(prefix.as_str()))
             || (!self.public.is_empty() && self.locate(url_path).is_some())
     }
 
@@ -170,13 +188,16 @@ impl Site {
     /// kept: once another lies in its place it comes first, since a name may be in both, with other content. Blocks.
     pub fn find(&self, kind: FileKind, name: &str, own: Option<&Path>, kept: &[PathBuf]) -> Option<Found> {
         let is_replaced = !self.build.is_there();
-        let is_kept = is_replaced && kind != FileKind::Public;
+        let is_kept = is_replaced && !matches!(kind, FileKind::Public | FileKind::Page);
         let ours = own.filter(|_| is_kept).and_then(|folder| find_below(folder, name));
         let here = || match kind {
             // Its name stays, and what lies there is another build's.
             FileKind::ServiceWorker if is_replaced => None,
             FileKind::Static | FileKind::ServiceWorker => find_below(&self.folder, name),
             FileKind::Public => find_below(&self.public_folder, name),
+            FileKind::Page => {
+                self.export.as_ref()?.candidates(name).find_map(|(folder, name)| find_below(folder, &name))
+            }
         };
         if let Some((path, metadata)) = ours.or_else(here) {
             return Some(Found { path, metadata, from_earlier_build: false });

@@ -60,6 +60,8 @@ pub struct Upstream {
     revalidation: Revalidation,
     /// Empty when the app is somebody else's process, or yet to be started.
     supervisor: OnceLock<Supervisor>,
+    /// Set where the app turned out to be pages on disk: there is nobody to ask.
+    export: OnceLock<()>,
 }
 
 /// What is open towards the app.
@@ -100,7 +102,17 @@ impl Upstream {
         let tunnels = tunnel::Places::new(section.tunnel_limit, metrics.tunnels.clone());
         let revalidation = Revalidation::new(home.clone(), config.clone());
         let supervisor = OnceLock::new();
-        let upstream = Upstream { config, availability, drain, metrics, tunnels, home, revalidation, supervisor };
+        let upstream = Upstream {
+            config,
+            availability,
+            drain,
+            metrics,
+            tunnels,
+            home,
+            revalidation,
+            supervisor,
+            export: OnceLock::new(),
+        };
         if !section.is_supervised() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
         }
@@ -119,7 +131,10 @@ impl Upstream {
         let (config, availability, home) = (self.config.clone(), Arc::clone(&self.availability), self.home.clone());
         let supervisor =
             Supervisor::start(config, availability, self.metrics.clone(), self.drain.clone(), home).await?;
-        let _ = self.supervisor.set(supervisor);
+        match supervisor {
+            Some(supervisor) => drop(self.supervisor.set(supervisor)),
+            None => drop(self.export.set(())),
+        }
         Ok(())
     }
 
@@ -136,7 +151,7 @@ impl Upstream {
 
     /// True where there is no app, on purpose.
     pub fn is_off(&self) -> bool {
-        self.supervisor.get().is_none() && self.config.get().off
+        self.supervisor.get().is_none() && (self.export.get().is_some() || self.config.get().off)
     }
 
     /// Takes over another section of the config (SIGHUP). A supervised app of which there is a new build is replaced

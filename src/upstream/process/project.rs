@@ -125,6 +125,9 @@ impl Project {
     /// A sentence that says what is missing.
     pub fn build(&self) -> Result<Build, StartError> {
         let place = self.dist.display();
+        if let Some(pages) = self.exported().filter(|pages| !pages.is_dir()) {
+            return Err(StartError(format!("there are no pages of the build in {}", pages.display())));
+        }
         Build::whole_of(self.framework, &self.dist).map_err(|why| match self.look() {
             Some(_) => StartError(format!(
                 "the build in {place} is not whole: {why}; `{}` is still at work, or was broken off",
@@ -137,6 +140,11 @@ impl Project {
     /// The build that is there now, whole or not.
     pub fn look(&self) -> Option<Build> {
         Build::of(self.framework, &self.dist)
+    }
+
+    /// Where its pages lie, if it is an export: then there is nothing to start.
+    pub fn exported(&self) -> Option<PathBuf> {
+        if self.framework.is_next() { build::exported(&self.directory, &self.dist) } else { None }
     }
 
     /// The folder that a process reads the build from, and writes pages into.

@@ -185,10 +185,13 @@ fn record_file(project: &Project) -> PathBuf {
 }
 
 fn gather(folder: &Path, project: &Project, found: &mut BTreeMap<String, PathBuf>) {
-    let (top, dist) = (folder.to_owned(), project.dist.clone());
+    let (top, dist, exported) = (folder.to_owned(), project.dist.clone(), project.exported());
     let mut walk = WalkBuilder::new(folder);
     walk.hidden(false).require_git(false).ignore(false);
-    walk.filter_entry(move |entry| is_source(entry, &top) && (entry.depth() == 0 || entry.path() != dist));
+    walk.filter_entry(move |entry| {
+        let is_output = entry.path() == dist || Some(entry.path()) == exported.as_deref();
+        is_source(entry, &top) && (entry.depth() == 0 || !is_output)
+    });
     for entry in walk.build().flatten().filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file())) {
         found.insert(name(entry.path(), project), entry.into_path());
     }

@@ -86,12 +86,18 @@ impl Supervisor {
         metrics: Metrics,
         drain: Signal,
         home: Live<Option<Home>>,
-    ) -> Result<Supervisor, StartError> {
+    ) -> Result<Option<Supervisor>, StartError> {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
         let mut project = Project::inspect(&directory, &section.dist)?;
         prepare(&mut project, &section, &availability).await?;
         availability.set_stage(None);
+        if !section.dev && project.exported().is_some() {
+            info!("the app is an export: its pages are answered from disk, and no process is started");
+            // As it was named: a link is followed anew at each reload.
+            home.set(Some(Home { directory, framework: project.framework, build: None }));
+            return Ok(None);
+        }
         let (orders, receiver) = mpsc::channel(4);
         let delay = section.restart_delay;
         let closing = CancellationToken::new();
@@ -111,7 +117,7 @@ impl Supervisor {
         let running = task.start().await?;
         task.install(&running);
         tokio::spawn(task.run(running));
-        Ok(Supervisor { orders, closing })
+        Ok(Some(Supervisor { orders, closing }))
     }
 
     /// Stops the app and starts it again; requests wait meanwhile.
