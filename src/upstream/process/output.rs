@@ -97,3 +97,38 @@ fn say(line: &[u8], stream: Stream, step: &'static str, last: &LastLines) {
         _ => info!(target: "app", step, "{line}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// No other test has a process that writes lines.
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_that_behind_the_last_line() {
+        let begun = Instant::now();
+        let lines = async {
+            for _ in 0..3 {
+                sleep(Duration::from_millis(300)).await;
+                say(b"a line\n", Stream::Stdout, "run", &LastLines::default());
+            }
+        };
+        tokio::join!(lines, async {
+            silence(Duration::from_millis(500), Duration::from_secs(5)).await;
+            assert_eq!(begun.elapsed(), Duration::from_millis(1400));
+        });
+        let begun = Instant::now();
+        let endless = async {
+            loop {
+                sleep(Duration::from_millis(100)).await;
+                say(b"and on\n", Stream::Stdout, "run", &LastLines::default());
+            }
+        };
+        tokio::select! {
+            () = endless => {}
+            () = silence(Duration::from_millis(500), Duration::from_secs(5)) => {}
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+}

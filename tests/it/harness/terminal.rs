@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
@@ -28,7 +29,9 @@ pub fn terminal() -> (File, File) {
 /// A door on a terminal that is all its own. Killed when dropped.
 pub struct Screen {
     door: Child,
-    terminal: File,
+    keys: File,
+    /// What comes, until nobody writes there any more.
+    output: Receiver<String>,
     seen: String,
 }
 
@@ -42,12 +45,21 @@ impl Screen {
         command.args(["--ctty", env!("CARGO_BIN_EXE_doorway")]).args(arguments).current_dir(folder);
         command.env("NO_COLOR", "1").env("PATH", search_path).env_remove("RUST_LOG");
         let door = command.stdin(input).stdout(output).stderr(other).spawn().expect("setsid of util-linux");
-        Screen { door, terminal, seen: String::new() }
+        let (sender, output) = channel();
+        let mut screen = terminal.try_clone().expect("another");
+        // A terminal cannot be waited for with a deadline; when its last program is gone, to read there fails.
+        std::thread::spawn(move || {
+            let mut some = [0; 4096];
+            while let Ok(read @ 1..) = screen.read(&mut some) {
+                let _ = sender.send(String::from_utf8_lossy(&some[..read]).replace('\r', ""));
+            }
+        });
+        Screen { door, keys: terminal, output, seen: String::new() }
     }
 
     /// Presses a key.
     pub fn press(&mut self, key: char) {
-        self.terminal.write_all(key.to_string().as_bytes()).expect("a terminal takes keys");
+        self.keys.write_all(key.to_string().as_bytes()).expect("a terminal takes keys");
     }
 
     /// Waits until a line with `wanted` stands there.
@@ -72,11 +84,12 @@ impl Screen {
 
     /// False when nobody writes there any more.
     fn read(&mut self) -> bool {
-        let mut some = [0; 4096];
-        // A terminal whose last program is gone fails.
-        let read = self.terminal.read(&mut some).unwrap_or(0);
-        self.seen.push_str(&String::from_utf8_lossy(&some[..read]).replace('\r', ""));
-        read > 0
+        match self.output.recv_timeout(PATIENCE) {
+            Ok(text) => self.seen.push_str(&text),
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing came any more behind: {}", self.seen),
+        }
+        true
     }
 }
 
