@@ -71,6 +71,6 @@ pub async fn find(project: &Project, config: &Config) -> Option<PathBuf> {
 
 /// Whether a config of the project in `directory` has the word.
 fn names_another(directory: &Path) -> bool {
-    let has_word = |name: &&str| fs::read_to_string(directory.join(name)).is_ok_and(|text| text.contains("distDir"));
-    CONFIGS.iter().any(|name| has_word(&name))
+    let has_word = |name: &str| fs::read_to_string(directory.join(name)).is_ok_and(|text| text.contains("distDir"));
+    CONFIGS.iter().any(|name| has_word(name))
 }
