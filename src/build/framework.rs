@@ -138,8 +138,8 @@ pub static SVELTEKIT: Framework = Framework {
     start: Start {
         tool: None,
         scripts: &["node build", "node build/index.js", "vite preview"],
-        // Without them it takes each form over https for another site's, and the door for every client. One value each:
-        // a list of addresses would have to be counted from its end (XFF_DEPTH).
+        // Without them it supposes https, takes each form over http for another site's, and the door for every client. One
+        // value each: a list of addresses would have to be counted from its end (XFF_DEPTH).
         environment: &[
             ("PROTOCOL_HEADER", "x-forwarded-proto"),
             ("HOST_HEADER", "x-forwarded-host"),

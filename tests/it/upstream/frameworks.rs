@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::harness::{Door, client, door, eventually};
@@ -199,9 +199,8 @@ async fn a_start_script_alone_is_an_app() {
     assert_eq!(built(), "built\n", "nothing has changed: {}", again.output());
 }
 
-/// Some would log what they do not know, with a stack trace.
-#[tokio::test]
-async fn an_app_of_which_nothing_is_known_is_only_connected_to() {
+/// An app that notes what it is asked and says `answer` to each request, and how many connections it has taken.
+async fn noting(answer: &'static str) -> (String, Arc<AtomicUsize>, Arc<Mutex<String>>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (connections, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(String::new())));
@@ -212,15 +211,42 @@ async fn an_app_of_which_nothing_is_known_is_only_connected_to() {
             counter.fetch_add(1, Ordering::SeqCst);
             let words = Arc::clone(&words);
             held.spawn(async move {
-                let mut buffer = [0; 1024];
+                let mut buffer = [0; 4096];
                 while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-                    words.lock().push_str(&String::from_utf8_lossy(&buffer[..length]));
+                    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    words.lock().push_str(&text);
+                    if text.contains("\r\n\r\n") && stream.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
                 }
             });
         }
     });
-    let door = door().config(format!("[app]\nurl = \"http://{address}\"\nhealth_interval = \"50ms\"\n")).start();
-    eventually("it is asked how it is", || async { connections.load(Ordering::SeqCst) > 3 }).await;
+    (format!("[app]\nurl = \"http://{address}\"\nhealth_interval = \"50ms\"\n"), connections, heard, app)
+}
+
+/// Some would log what they do not know, with a stack trace.
+#[tokio::test]
+async fn an_app_of_which_nothing_is_known_is_only_connected_to() {
+    let (config, connections, heard, app) = noting("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let door = door().config(config).start();
+    let asked_thrice = || async { connections.load(Ordering::SeqCst) > 3 };
+    eventually("it is asked how it is", asked_thrice).await;
     assert_eq!(*heard.lock(), "", "{}", door.output());
+    assert_eq!(client::get(door.http(), "/page", &[]).await.status, 200);
+    let before = connections.load(Ordering::SeqCst);
+    eventually("it is asked again", || async { connections.load(Ordering::SeqCst) > before + 3 }).await;
+    assert_eq!(heard.lock().matches("HTTP/1.1").count(), 1, "{}", heard.lock());
+    app.abort();
+}
+
+#[tokio::test]
+async fn an_app_that_calls_itself_next_is_asked_as_next() {
+    let answer = "HTTP/1.1 200 OK\r\nx-powered-by: Next.js\r\ncontent-length: 0\r\n\r\n";
+    let (config, _, heard, app) = noting(answer).await;
+    let door = door().config(config).start();
+    assert_eq!(client::get(door.http(), "/page", &[]).await.status, 200);
+    let is_asked = || async { heard.lock().contains("HEAD /_next/static/doorway HTTP/1.1") };
+    eventually("it is asked for what costs Next.js nothing", is_asked).await;
     app.abort();
 }
