@@ -33,7 +33,11 @@ const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 ///
 /// # Errors
 /// A sentence: no Node.js, no package manager, or one that failed.
-pub async fn prepare(project: &mut Project, config: &Config, availability: &Availability) -> Result<Package, StartError> {
+pub async fn prepare(
+    project: &mut Project,
+    config: &Config,
+    availability: &Availability,
+) -> Result<Package, StartError> {
     let (directory, name) = (project.directory.display().to_string(), named(project));
     check_node(project, config).await?;
     let package =
