@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::ask::say;
 use super::source::{DEFAULT_FILE, Overrides, Source};
+use crate::build::Framework;
 
 /// Where an app is looked for that is not started from here, unless its scripts name another port.
 const USUAL_PORT: u16 = 3000;
@@ -60,15 +61,17 @@ fn look(dir: &Path) -> Finding {
     let manifest = std::fs::read(dir.join("package.json")).ok();
     let manifest: Value = manifest.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     match framework(&manifest) {
-        Some(framework) => Finding::App { framework, dist: dist(dir) },
+        Some(framework) => {
+            let dist = if framework.is_next() { dist(dir) } else { None };
+            Finding::App { framework: framework.name, dist }
+        }
         None => Finding::Other { port: port(&manifest).unwrap_or(USUAL_PORT) },
     }
 }
 
-/// What the app is made with, where the door can start it.
-fn framework(manifest: &Value) -> Option<&'static str> {
-    let lists = |kind: &&str| manifest[*kind]["next"].is_string();
-    ["dependencies", "devDependencies"].iter().any(lists).then_some("Next.js")
+/// What the app is made with, where the door knows that. What is known by its start script alone may run elsewhere.
+fn framework(manifest: &Value) -> Option<&'static Framework> {
+    Framework::of(manifest).filter(|framework| !framework.is_other())
 }
 
 /// `distDir`, where the config of Next.js spells it out.

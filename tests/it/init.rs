@@ -67,6 +67,18 @@ fn what_stands_in_comments_is_right_too() {
 }
 
 #[test]
+fn every_framework_of_the_table_is_known() {
+    for (package, name) in [("nuxt", "Nuxt"), ("@sveltejs/kit", "SvelteKit"), ("astro", "Astro")] {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = format!(r#"{{ "devDependencies": {{ "{package}": "*" }} }}"#);
+        std::fs::write(folder.path().join("package.json"), manifest).unwrap();
+        let (code, said) = doorway(folder.path(), &["init"]);
+        assert!(code == Some(0) && said.contains(&format!("for an app of {name}\n")), "{said}");
+        assert!(written(folder.path()).contains("\ndir = \".\" "));
+    }
+}
+
+#[test]
 fn a_folder_without_a_project_gets_an_address() {
     for (manifest, port) in [(None, 3000), (Some(r#"{ "scripts": { "dev": "vite --port 5173" } }"#), 5173)] {
         let folder = tempfile::tempdir().unwrap();

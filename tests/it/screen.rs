@@ -163,6 +163,6 @@ fn a_folder_without_an_app_says_what_is_missing() {
     let (code, seen) = Screen::start(folder.path(), &["."], &std::env::var("PATH").unwrap()).end();
     assert_eq!(code, Some(1), "{seen}");
     let seen = stable(&seen, folder.path());
-    assert!(seen.starts_with(&expected("ERROR . is not a ")), "{seen}");
+    assert!(seen.starts_with(&expected("ERROR . is not an app: ")), "{seen}");
     assert!(seen.contains("it has no package.json"), "{seen}");
 }

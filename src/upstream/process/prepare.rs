@@ -133,7 +133,8 @@ async fn build_whole(project: &Project, config: &Config) -> Result<(), StartErro
     if !project.framework.is_other()
         && let Err(why) = project.build()
     {
-        let (directory, dist) = (project.directory.display(), project.dist.display());
+        let dist = project.dist.strip_prefix(&project.directory).unwrap_or(&project.dist).display();
+        let directory = project.directory.display();
         let own = if project.framework.is_next() { "its distDir" } else { "the folder of its build" };
         let what = format!("the build of {directory} left no whole {dist}: is {own} another than app.dist? ({why})");
         return Err(StartError(what));

@@ -29,9 +29,13 @@ const ELSEWHERE = {
   "cargo build && DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/clients/pusher_auth.test.js": CI,
   "DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/browser/chat.test.js": CI,
   "DOORWAY_BROWSER=firefox DOORWAY_BIN=$PWD/target/debug/doorway node --test tests/browser/room.test.js": CI,
+  "cargo test --test ways": CI,
+  "cargo test --test ways -- uploads": CI,
+  "cargo test --package ways": CI,
   "tests/generators/run": FRESH,
   "cargo install cargo-fuzz": LONG,
   "RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz websocket_frames -- -max_total_time=60": LONG,
+  "cargo run --manifest-path tests/ways/Cargo.toml --target-dir target/ways -- delay=75ms rate=100M": LONG,
   "tests/bench/run": LONG,
   "tests/bench/run http1 echo": LONG,
   "npx create-next-app@latest chat --ts --app --no-src-dir --yes && cd chat": FRESH,
@@ -104,6 +108,27 @@ test("every line is run here, or it is known why not", () => {
   assert.deepEqual([...run, ...Object.keys(ELSEWHERE)].filter((command) => !commands.includes(command)), [], "no guide has it any more");
   const named = Object.keys(ELSEWHERE).flatMap((command) => command.match(/(?<=^|\s)(?:\.ci|tests)\/\S+/g) ?? []);
   for (const file of named) assert.ok(existsSync(join(paths.root, file)), file);
+});
+
+line("PROTOCOL_HEADER=x-forwarded-proto HOST_HEADER=x-forwarded-host ADDRESS_HEADER=x-real-ip HOST=127.0.0.1 PORT=3000 node build", async (text) => {
+  const free = createServer();
+  await once(free.listen(0, "127.0.0.1"), "listening");
+  const { port } = free.address();
+  free.close();
+  const words = text.replace("PORT=3000", `PORT=${port}`).split(" ");
+  const app = new Child("SvelteKit", "env", words, { cwd: join(paths.root, "tests/apps/sveltekit"), env: environment });
+  try {
+    await app.until("that it listens", (said) => said.includes("Listening on"));
+    // As a form of a page behind a door with https: it is not taken for one of another site.
+    const form = await fetch(`http://127.0.0.1:${port}/form`, {
+      method: "POST",
+      headers: { origin: "https://shop.test", "x-forwarded-proto": "https", "x-forwarded-host": "shop.test", "x-real-ip": "192.0.2.7" },
+      body: new URLSearchParams({ name: "Ada" }),
+    });
+    assert.equal(form.status, 200, await form.text());
+  } finally {
+    await app.stop();
+  }
 });
 
 describe("the command line", () => {

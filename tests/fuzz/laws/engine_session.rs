@@ -46,6 +46,9 @@ impl Link for Wire {
 type Request = Pin<Box<dyn Future<Output = ()>>>;
 
 pub fn holds(input: &[u8]) {
+    // Where a close packet waits for a poll, there is a timer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _entered = runtime.enter();
     let mut context = Context::from_waker(Waker::noop());
     let sessions = Arc::new(PollingSessions::new(Metrics::default()));
     let sid = Sid::random().expect("randomness");
