@@ -38,6 +38,7 @@ const ELSEWHERE = {
   "cargo run --manifest-path tests/ways/Cargo.toml --target-dir target/ways -- delay=75ms rate=100M": LONG,
   "tests/bench/run": LONG,
   "tests/bench/run http1 echo": LONG,
+  "tests/bench/run ways": LONG,
   "npx create-next-app@latest chat --ts --app --no-src-dir --yes && cd chat": FRESH,
   "npm install standardwebhooks": FRESH,
 };
@@ -52,10 +53,10 @@ function line(text, act) {
   test(text, () => act(text, forms(text)));
 }
 
-/** `a [b or c]` is `a`, `a b`, `a c`; `a [--b C]` is `a`, `a --b C`. */
+/** `a [b or c]` and `a [b | c]` are `a`, `a b`, `a c`; `a [--b C]` is `a`, `a --b C`. */
 function forms(text) {
   const [, before, optional] = /^(.*?) \[(.*)\]$/.exec(text) ?? [];
-  return before ? [before, ...optional.split(" or ").map((word) => `${before} ${word}`)] : [text];
+  return before ? [before, ...optional.split(/ or | \| /).map((word) => `${before} ${word}`)] : [text];
 }
 
 const ANY = "127.0.0.1:0";
@@ -173,16 +174,26 @@ describe("the command line", () => {
     serves(text.replace("3000", app.address().port), folder, (origin) => says(origin, "an app that runs already")));
   line("doorway --config FILE", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
   line("doorway", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
-  for (const text of ["doorway reload [--config FILE]", "doorway status [--config FILE]"]) {
-    line(text, async (_, [bare, withFile]) => {
-      for (const [door, ask] of [["doorway", bare], ["doorway --config FILE", withFile]]) {
-        await serves(door, folder, (origin) => says(origin, "an app that runs already").then(() => succeeds(ask, folder)));
+  for (const text of ["doorway reload [DIR | --config FILE]", "doorway status [DIR | --config FILE]"]) {
+    line(text, async (_, [bare, withFolder, withFile]) => {
+      const [here, there] = ["an app that runs already", "a folder"];
+      for (const [door, ask, said] of [["doorway", bare, here], ["doorway DIR", withFolder, there], ["doorway --config FILE", withFile, here]]) {
+        await serves(door, folder, (origin) => says(origin, said).then(() => succeeds(ask, folder)));
         const { code, err } = await runs(ask, folder);
         assert.equal(code, 1, "no door runs any more");
         assert.notEqual(err, "");
       }
     });
   }
+  line("doorway init [DIR]", async (_, [bare, withFolder]) => {
+    const empty = scratch();
+    mkdirSync(join(empty, "DIR"));
+    for (const [text, file] of [[bare, "proxy.toml"], [withFolder, "DIR/proxy.toml"]]) {
+      await succeeds(text, empty);
+      await succeeds(`doorway check ${file}`, empty);
+      assert.equal((await runs(text, empty)).code, 1, "it never overwrites one");
+    }
+  });
   line("doorway check [FILE or DIR]", async (_, all) => {
     assert.deepEqual(all, ["doorway check", "doorway check FILE", "doorway check DIR"]);
     for (const text of all) await succeeds(text, folder);
