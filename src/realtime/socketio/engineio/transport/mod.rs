@@ -205,8 +205,8 @@ impl Engine {
         }
         let Some(trying) = probe else { return };
         match trying.poll(context) {
-            // Whoever reads is released an interval later, as in the Node server.
-            Trial::GoesOn | Trial::Probed => {}
+            // Whoever reads is released by the probe's own time, as in the Node server.
+            Trial::GoesOn => {}
             Trial::Agreed => context.waker().wake_by_ref(),
             Trial::Failed => give_up(polled, probe, context),
         }
@@ -312,11 +312,7 @@ impl Link for Engine {
         match &mut self.current {
             CurrentTransport::Socket(link) => link.poll_flush(context),
             // Who polls when its answer to a ping is too late finds no session, whatever the timer says.
-            CurrentTransport::Polling(polling)
-                if polling.polled.reader_since().is_some_and(|since| self.beat.is_over_at(since)) =>
-            {
-                Poll::Ready(Ok(()))
-            }
+            CurrentTransport::Polling(polling) if polling.polled.reads_too_late(&self.beat) => Poll::Ready(Ok(())),
             CurrentTransport::Polling(polling) => polling.polled.poll_flush(context),
         }
     }
@@ -325,11 +321,11 @@ impl Link for Engine {
         if self.over.is_none() && self.poll_decision(context).is_pending() {
             ready!(self.poll_leaving(context));
         }
+        let is_dead = self.over.as_ref().is_some_and(|over| over.is_dead);
         let Polling { polled, probe, closes } = match &mut self.current {
             CurrentTransport::Socket(link) => {
                 let closed = link.poll_close(context);
                 // As in the Node server: who answered no ping is not asked to answer a close.
-                let is_dead = self.over.as_ref().is_some_and(|over| over.is_dead);
                 return if is_dead { Poll::Ready(Ok(())) } else { closed };
             }
             CurrentTransport::Polling(polling) => polling.as_mut(),
@@ -343,8 +339,7 @@ impl Link for Engine {
             }
             polled.used();
         }
-        let is_dead = self.over.as_ref().is_some_and(|over| over.is_dead);
-        if is_dead && polled.reader_since().is_some_and(|since| self.beat.is_over_at(since)) {
+        if is_dead && polled.reads_too_late(&self.beat) {
             return Poll::Ready(Ok(()));
         }
         let (last, waits) = self.over.as_ref().map_or((packet::CLOSE, true), |over| (over.last, false));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::close_reason::CloseReason;
 use super::packet;
 use super::payload::{self, MalformedPayload, PollingPayload};
+use super::ping_timer::PingTimer;
 use super::session::PollingSession;
 use crate::realtime::link::Traffic;
 use crate::realtime::link::polling::{ExchangeFault, MAX_BETWEEN_POLLS};
@@ -93,9 +94,9 @@ impl PollingState {
         CloseReason::parse_error(malformed.to_string())
     }
 
-    /// When whoever reads at the moment has come.
-    pub fn reader_since(&self) -> Option<Instant> {
-        self.shared.exchange.reader_since()
+    /// Whether whoever reads at the moment has come when the answer to a ping was due already.
+    pub fn reads_too_late(&self, beat: &PingTimer) -> bool {
+        self.shared.exchange.reader_since().is_some_and(|since| beat.is_over_at(since))
     }
 
     /// Ready while little waits.
@@ -148,7 +149,8 @@ impl PollingState {
     pub fn leave(mut self, now: Instant) -> (Vec<Frame>, Traffic) {
         let frames = std::mem::take(&mut self.frames);
         self.shared.gone_over();
-        if self.reader_since().is_some_and(|since| now.saturating_duration_since(since) > LATEST_POLL) {
+        let since = self.shared.exchange.reader_since();
+        if since.is_some_and(|since| now.saturating_duration_since(since) > LATEST_POLL) {
             self.answer(Some(packet::NOOP));
         }
         (frames, self.traffic)

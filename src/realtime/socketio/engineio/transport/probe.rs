@@ -25,8 +25,6 @@ pub struct Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trial {
     GoesOn,
-    /// The client has seen that it works.
-    Probed,
     /// The client sends nothing more by the old way.
     Agreed,
     Failed,
@@ -76,7 +74,6 @@ impl Probe {
                 Some(EnginePacket::Ping("probe")) => {
                     self.link.push(Frame::Text(Text::from_static(packet::PROBED)));
                     self.release = Some(tokio::time::Instant::now().into_std() + RELEASE_INTERVAL);
-                    trial = Trial::Probed;
                 }
                 Some(EnginePacket::Upgrade) => {
                     self.is_agreed = true;
