@@ -145,9 +145,7 @@ impl Outgoing {
         self.broken = Some(Broken { why: error, written });
         Frame::data(Bytes::new())
     }
-}
 
-impl Outgoing {
     /// What of `frame` may go now; the rest is held. Trailers and what ends a broken answer have no weight.
     fn in_turn(&mut self, frame: Frame<Bytes>, context: &Context<'_>) -> Poll<Frame<Bytes>> {
         let mut data = match frame.into_data() {

@@ -40,7 +40,6 @@ const HEADS: u64 = 8;
 /// Serves until the connection ends or the door drains.
 pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
     let config = &connected.settings.http;
-    let window = |size: u64| u32::try_from(size).unwrap_or(i32::MAX as u32);
     let streams = Streams::new(config.write_timeout, drain.clone());
     let round_trip = TcpInfo::of(stream.tcp()).map(|info| info.round_trip).unwrap_or_default();
     let windows = Windows::for_way(round_trip, config);
@@ -56,7 +55,7 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .initial_stream_window_size(windows.stream)
         .initial_connection_window_size(windows.connection)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(window(max_list))
+        .max_header_list_size(u32::try_from(max_list).unwrap_or(i32::MAX as u32))
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(RESETS_FOR_ERRORS)
         .keep_alive_interval(config.h2_ping_interval)
