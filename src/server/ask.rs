@@ -40,7 +40,7 @@ struct Found {
     /// What it left itself; nothing where it runs as another user, say.
     note: Option<Note>,
     /// How long a reload may take.
-    patience: Duration,
+    reload_timeout: Duration,
 }
 
 /// Asks a running door to reload.
@@ -53,7 +53,7 @@ pub fn reload(which: &Which) -> Result<ExitCode, String> {
         let whom = door.note.as_ref().map_or_else(String::new, |note| format!(" to process {}", note.pid));
         format!("[admin] listen is \"off\": send SIGHUP{whom} instead, and look into the log")
     })?;
-    let answer = door.ask(address, "POST /reload", door.patience)?;
+    let answer = door.ask(address, "POST /reload", door.reload_timeout)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let told: Value = serde_json::from_str(body).unwrap_or_default();
     let is_taken = head.split(' ').nth(1) == Some("200") && told["ok"] == true;
@@ -131,8 +131,8 @@ fn find(which: &Which) -> Result<Found, String> {
     match (meant.into_iter().next(), config) {
         (Some(note), config) => {
             // What is wrong with its file the door says itself.
-            let patience = reload_timeout(config.as_ref().unwrap_or(&Config::default()));
-            Ok(Found { admin: note.admin, note: Some(note), patience })
+            let reload_timeout = reload_timeout(config.as_ref().unwrap_or(&Config::default()));
+            Ok(Found { admin: note.admin, note: Some(note), reload_timeout })
         }
         (None, Err(error)) => Err(error.to_string()),
         (None, Ok(config)) => {
@@ -140,7 +140,7 @@ fn find(which: &Which) -> Result<Found, String> {
                 AdminListen::At(address) => Some(reachable(address)),
                 AdminListen::Off => None,
             };
-            Ok(Found { admin, note: None, patience: reload_timeout(&config) })
+            Ok(Found { admin, note: None, reload_timeout: reload_timeout(&config) })
         }
     }
 }

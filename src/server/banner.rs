@@ -13,7 +13,7 @@ use crate::upstream::silence;
 /// An app that has said nothing for so long has said all about its start.
 const PAUSE: Duration = Duration::from_millis(500);
 /// And one that goes on and on is not waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Says "ready"; gives the same in one sentence for the service manager.
 pub fn say(config: &Config, urls: &str) -> String {
@@ -29,20 +29,25 @@ pub fn urls(listeners: &[Listener]) -> String {
 
 /// On a terminal, where to look stands below what the app itself says as it starts: a line of its own, once that has come.
 pub async fn say_last(urls: String) {
-    let Some(url) = urls.split(' ').next_back().filter(|url| !url.is_empty()) else { return };
-    silence(PAUSE, PATIENCE).await;
+    let Some(url) = best(&urls) else { return };
+    silence(PAUSE, MAX_WAIT).await;
     info!("open at {url}");
 }
 
-/// Opens the last of `urls` in a browser: the one by https, where there is one.
+/// Opens the door in a browser.
 pub fn open(urls: &str) {
-    let Some(url) = urls.split(' ').next_back().filter(|url| !url.is_empty()) else { return };
+    let Some(url) = best(urls) else { return };
     let usual = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let browser = std::env::var_os("BROWSER").filter(|browser| !browser.is_empty()).unwrap_or_else(|| usual.into());
     let quiet = Stdio::null;
     if let Err(error) = Command::new(&browser).arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn() {
         warn!(%error, browser = %browser.display(), url, "cannot open a browser");
     }
+}
+
+/// The one of `urls` to look at: the last, which is by https where there is one.
+fn best(urls: &str) -> Option<&str> {
+    urls.split(' ').next_back().filter(|url| !url.is_empty())
 }
 
 fn app(config: &Config) -> String {

@@ -20,9 +20,9 @@ const LAST_LINES: usize = 64;
 /// When an app of ours wrote its last line.
 static SAID: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Waits until no app of ours has written a line for `pause`; at most for `patience`.
-pub async fn silence(pause: Duration, patience: Duration) {
-    let deadline = Instant::now() + patience;
+/// Waits until no app of ours has written a line for `pause`; at most for `longest`.
+pub async fn silence(pause: Duration, longest: Duration) {
+    let deadline = Instant::now() + longest;
     let mut since = Instant::now();
     loop {
         since = since.max(SAID.lock().unwrap_or(since));
