@@ -254,8 +254,17 @@ pub static OTHER: Framework = Framework {
 /// All that are known by a package, in the order in which they are looked for.
 pub static FRAMEWORKS: [&Framework; 6] = [&NEXT, &NUXT, &SVELTEKIT, &REACT_ROUTER, &REMIX, &ASTRO];
 
-/// Where a manifest names packages.
-const DEPENDENCIES: [&str; 4] = ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"];
+/// Where a manifest names packages: first those that are always installed.
+pub const DEPENDENCIES: [&str; 4] = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+
+/// Where Next.js looks for its config.
+pub const NEXT_CONFIGS: [&str; 5] =
+    ["next.config.js", "next.config.mjs", "next.config.cjs", "next.config.ts", "next.config.mts"];
+
+/// Whether a configured folder of builds is the usual one, which stands for wherever the app puts them.
+pub fn is_usual(dist: &Path) -> bool {
+    dist == Path::new(NEXT.output.folder)
+}
 
 impl Framework {
     /// That of an app with this `package.json`; `None` where there is nothing to start.
@@ -282,7 +291,7 @@ impl Framework {
 
     /// The folder of its build below that of the project: as configured, where that is not the name that Next.js has.
     pub fn output<'a>(&self, configured: &'a Path) -> &'a Path {
-        if configured == Path::new(NEXT.output.folder) { Path::new(self.output.folder) } else { configured }
+        if is_usual(configured) { Path::new(self.output.folder) } else { configured }
     }
 
     /// Where its files lie that are answered as they are, below the project's folder.
@@ -300,14 +309,6 @@ impl Framework {
         let (next, others) = FRAMEWORKS.split_first().expect("there are some");
         let prefix = |framework: &Framework| framework.output.immutable.map_or("/", |(_, prefix)| prefix);
         path.contains(prefix(next)) || others.iter().any(|framework| path.starts_with(prefix(framework)))
-    }
-
-    /// Whether upgrades for `path` are its own.
-    pub fn has_socket(&self, path: &str) -> bool {
-        self.sockets.iter().any(|socket| match socket.strip_suffix('*') {
-            Some(folder) => path.starts_with(folder),
-            None => path == *socket,
-        })
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use framework::{FRAMEWORKS, Framework, NEXT, Tool};
+pub use framework::{DEPENDENCIES, Framework, NEXT, NEXT_CONFIGS, Tool, is_usual};
 
 /// Files that every build writes anew, and that nothing else writes: each by itself tells two builds apart, and a build
 /// that goes on changes one of them. In the order in which they are written last by Next.js 15.5 and 16.4 (seen), but for
@@ -52,17 +52,23 @@ pub struct Build {
 
 /// Where the pages of a build with `output: "export"` lie, of which Next.js makes no server; `None` for any other. Blocks.
 pub fn exported(app: &Path, dist: &Path) -> Option<PathBuf> {
-    let read = |file: &str| -> Option<Value> { serde_json::from_slice(&fs::read(dist.join(file)).ok()?).ok() };
-    if read("required-server-files.json")?["config"]["output"].as_str() != Some("export") {
-        return None;
-    }
+    let files = json(&dist.join("required-server-files.json"))?;
+    (files["config"]["output"].as_str() == Some("export")).then(|| export_folder(app, dist))
+}
+
+/// The same of a build that is known to be one. Blocks.
+pub fn export_folder(app: &Path, dist: &Path) -> PathBuf {
     // An absolute path of the machine that built it, which may be another.
-    let detail = read(EXPORT_DETAIL).unwrap_or_default();
-    let written = detail["outDirectory"].as_str().map_or_else(|| PathBuf::from(EXPORT_FOLDER), PathBuf::from);
+    let detail = json(&dist.join(EXPORT_DETAIL)).unwrap_or_default();
+    let written = Path::new(detail["outDirectory"].as_str().unwrap_or(EXPORT_FOLDER));
     if written.is_dir() && written.starts_with(app) {
-        return Some(written);
+        return written.to_owned();
     }
-    Some(app.join(written.file_name().unwrap_or(EXPORT_FOLDER.as_ref())))
+    app.join(written.file_name().unwrap_or(EXPORT_FOLDER.as_ref()))
+}
+
+fn json(file: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
 /// Where the app is that is asked, and of which build it is.
@@ -122,7 +128,7 @@ impl Build {
     ///
     /// # Errors
     /// As of [`Build::whole_of`].
-    pub fn whole(dist: &Path) -> Result<Build, String> {
+    fn whole(dist: &Path) -> Result<Build, String> {
         // A folder that *is* a standalone build came without the marker, which nothing reads at run time.
         let is_unpacked = dist.parent().is_some_and(|app| app.join("server.js").is_file());
         let last = (!is_unpacked).then_some(LAST_FILE);
@@ -209,7 +215,7 @@ impl fmt::Display for Build {
 /// The word that a framework has for its build, as a file name may have it.
 fn label(framework: &Framework, dist: &Path) -> Option<String> {
     let (file, field) = framework.output.label?;
-    let text: Value = serde_json::from_slice(&fs::read(dist.join(file)).ok()?).ok()?;
+    let text = json(&dist.join(file))?;
     let word = text[field].as_str()?;
     let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
     (!word.is_empty() && word.len() <= MAX_LABEL && word.chars().all(is_name)).then(|| word.to_owned())
@@ -225,8 +231,7 @@ impl Stamp {
 
 /// Where the `server.js` of a build with `output: "standalone"` in `dist` is, or will be; `None` for other builds.
 pub fn standalone(dist: &Path) -> Option<PathBuf> {
-    let described = fs::read(dist.join("required-server-files.json")).ok()?;
-    let described: Value = serde_json::from_slice(&described).ok()?;
+    let described = json(&dist.join("required-server-files.json"))?;
     if described["config"]["output"] != "standalone" {
         return None;
     }

@@ -16,7 +16,7 @@ use super::FRESH_MILLIS;
 use super::config::Config;
 use super::previous::{Previous, folder_name};
 use super::site::{FileKind, Found, Site};
-use crate::build::{Build, Framework, Home};
+use crate::build::{Build, Framework, Home, is_usual};
 use crate::settings::Live;
 
 /// The builds of one app.
@@ -133,12 +133,16 @@ impl Builds {
     /// elsewhere a moment later; `None` where nobody named one. Blocks.
     fn place(&self) -> Option<Place> {
         let config = self.config.get();
-        let app = config.dir.clone().or_else(|| self.home.get().as_ref().as_ref().map(|home| home.directory.clone()));
+        let home = self.home.get();
+        let home = home.as_ref().as_ref();
+        let app = config.dir.clone().or_else(|| home.map(|home| home.directory.clone()));
         let app = app.filter(|_| config.enabled)?;
         let app = app.canonicalize().unwrap_or(app);
-        let framework = Framework::in_folder(&app);
+        // Of a process of ours it is known, and need not be read anew at each look.
+        let known = home.filter(|home| config.dir.is_none() && home.build.is_some()).map(|home| home.framework);
+        let framework = known.unwrap_or_else(|| Framework::in_folder(&app));
         // Where the process has its build from, unless the config says something else.
-        let found = self.answering().filter(|_| framework.is_next() && config.dist == Config::default().dist);
+        let found = self.answering().filter(|_| framework.is_next() && is_usual(&config.dist));
         let dist = found.map_or_else(|| app.join(framework.output(&config.dist)), |build| build.dist);
         let dist = dist.canonicalize().unwrap_or(dist);
         Some(Place { framework, app, dist })

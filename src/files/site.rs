@@ -75,6 +75,7 @@ struct NextConfig {
     base_path: String,
     asset_prefix: Option<String>,
     trailing_slash: bool,
+    output: Option<String>,
 }
 
 impl Site {
@@ -110,7 +111,7 @@ impl Site {
     fn of_next(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
         let build = Build::read(dist).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no BUILD_ID"))?;
         let manifest: Manifest = json(&dist.join("routes-manifest.json"))?;
-        let NextConfig { base_path, asset_prefix, trailing_slash } =
+        let NextConfig { base_path, asset_prefix, trailing_slash, output } =
             json::<ServerFiles>(&dist.join("required-server-files.json"))?.config;
         let base_path = if base_path.is_empty() { manifest.base_path.clone() } else { base_path };
         let mut prefixes = vec![format!("{base_path}/_next/static/")];
@@ -126,7 +127,8 @@ impl Site {
             public: public.to_vec(),
             folder: dist.join("static"),
             public_folder: app.join("public"),
-            export: build::exported(app, dist).map(|folder| Export { folder, trailing_slash }),
+            export: (output.as_deref() == Some("export"))
+                .then(|| Export { folder: build::export_folder(app, dist), trailing_slash }),
             base_path,
         })
     }

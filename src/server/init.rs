@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::ask::say;
 use super::source::{DEFAULT_FILE, Overrides, Source};
-use crate::build::Framework;
+use crate::build::{Framework, NEXT_CONFIGS};
 
 /// Where an app is looked for that is not started from here, unless its scripts name another port.
 const USUAL_PORT: u16 = 3000;
@@ -76,8 +76,7 @@ fn framework(manifest: &Value) -> Option<&'static Framework> {
 
 /// `distDir`, where the config of Next.js spells it out.
 fn dist(dir: &Path) -> Option<String> {
-    let configs = ["next.config.js", "next.config.mjs", "next.config.ts"];
-    let text = configs.iter().find_map(|name| std::fs::read_to_string(dir.join(name)).ok())?;
+    let text = NEXT_CONFIGS.iter().find_map(|name| std::fs::read_to_string(dir.join(name)).ok())?;
     let rest = text.split_once("distDir")?.1.trim_start().strip_prefix(':')?.trim_start();
     let quote = rest.chars().next().filter(|quote| ['"', '\''].contains(quote))?;
     let value = rest[1..].split(quote).next()?;

@@ -236,7 +236,11 @@ impl Upstream {
     /// True when upgrades for `path` go to the app: those the config names, those of the framework's own, and hot reloading in
     /// development.
     pub fn tunnels(&self, path: &str, headers: &HeaderMap) -> bool {
-        let is_its_own = || self.home.get().as_ref().as_ref().is_some_and(|home| home.framework.has_socket(path));
+        let is_its_own = || {
+            let home = self.home.get();
+            let own = home.as_ref().as_ref().map(|home| home.framework.sockets).unwrap_or_default();
+            own.iter().any(|pattern| tunnel::covers(pattern, path))
+        };
         !self.is_off() && (tunnel::leads(&self.config.get(), path, headers) || is_its_own())
     }
 

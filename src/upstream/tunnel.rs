@@ -54,10 +54,15 @@ pub fn leads(config: &Config, path: &str, headers: &HeaderMap) -> bool {
     if config.dev && (is_hot_reloading(path) || is_vite()) {
         return true;
     }
-    config.tunnel.iter().any(|pattern| match pattern.strip_suffix('*') {
+    config.tunnel.iter().any(|pattern| covers(pattern, path))
+}
+
+/// Whether `path` is the one that `pattern` names, or with a `*` at its end one of those below.
+pub fn covers(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
         Some(folder) => path.starts_with(folder),
         None => path == pattern,
-    })
+    }
 }
 
 /// Asks the app for what `request` asks, and when it agrees lets the bytes flow.

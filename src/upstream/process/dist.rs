@@ -11,17 +11,11 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::project::Project;
+use crate::build;
 use crate::upstream::Config;
 
-/// What it is where nobody says.
-const USUAL: &str = ".next";
-
-/// Where Next.js looks for its config.
-const CONFIGS: [&str; 5] =
-    ["next.config.js", "next.config.mjs", "next.config.cjs", "next.config.ts", "next.config.mts"];
-
 /// How long a config may take to be read: one that waits for something else is left alone.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Before what Next.js answers: its config may write to standard output too.
 const MARK: &str = "doorway-reads-the-config:";
@@ -46,22 +40,22 @@ struct Answer {
 /// asks for another place. Its packages must be installed.
 pub async fn find(project: &Project, config: &Config) -> Option<PathBuf> {
     // To ask takes most of a second: where the usual place has a build and no config has the word, nobody waits for that.
-    if config.dist != Path::new(USUAL) || !(names_another(&project.directory) || project.build().is_err()) {
+    if !build::is_usual(&config.dist) || !(names_another(&project.directory) || project.build().is_err()) {
         return None;
     }
     let mut node = Command::new(&config.node);
     node.args(["-e", QUESTION, "--", MARK]).current_dir(&project.directory).env("NODE_ENV", "production");
     node.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).envs(&config.env);
-    let Ok(answered) = timeout(PATIENCE, node.output()).await else {
+    let Ok(answered) = timeout(ANSWER_TIMEOUT, node.output()).await else {
         warn!(
-            "Next.js does not say where its build goes: its config took longer than {PATIENCE:?}; app.dist says it too"
+            "Next.js does not say where its build goes: its config took longer than {ANSWER_TIMEOUT:?}; app.dist says it too"
         );
         return None;
     };
     let said = String::from_utf8_lossy(&answered.ok()?.stdout).into_owned();
     let answer: Answer = said.lines().rev().find_map(|line| serde_json::from_str(line.strip_prefix(MARK)?).ok())?;
     let is_another = answer.output.as_deref() != Some("export")
-        && answer.dist_dir != Path::new(USUAL)
+        && !build::is_usual(&answer.dist_dir)
         && !answer.dist_dir.as_os_str().is_empty();
     is_another.then(|| {
         info!(dist = %answer.dist_dir.display(), "the build goes where distDir of the app's config says");
@@ -72,5 +66,5 @@ pub async fn find(project: &Project, config: &Config) -> Option<PathBuf> {
 /// Whether a config of the project in `directory` has the word.
 fn names_another(directory: &Path) -> bool {
     let has_word = |name: &str| fs::read_to_string(directory.join(name)).is_ok_and(|text| text.contains("distDir"));
-    CONFIGS.iter().any(|name| has_word(name))
+    build::NEXT_CONFIGS.iter().any(|name| has_word(name))
 }

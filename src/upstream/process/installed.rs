@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::project::Project;
 use super::sources::{clock, digest, hex};
+use crate::build::DEPENDENCIES;
 
 /// What the package managers write last of all: npm, pnpm, Yarn 1, Yarn 2 and newer, Yarn with Plug'n'Play.
 const MARKERS: [&str; 5] = [
@@ -22,8 +23,6 @@ const MARKERS: [&str; 5] = [
 ];
 /// What we write: which manifest and which lock file were installed.
 const RECORD: &str = "node_modules/.doorway-installed.json";
-/// What of a manifest says which packages there are to be.
-const DEPENDENCIES: [&str; 4] = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 /// Managers write the lock file just before or after the packages.
 const SLACK: Duration = Duration::from_secs(5);
 

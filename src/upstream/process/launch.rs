@@ -103,18 +103,16 @@ fn server_of(project: &Project, config: &Config, port: &str) -> Result<Vec<OsStr
         return Err(StartError(format!("{place} has no script \"{}\"", if config.dev { "dev" } else { "start" })));
     }
     let tool = if config.dev { Some(&framework.dev) } else { framework.start.tool.as_ref() };
-    let server = || framework.output.written.first().map(|server| project.dist.join(server));
     let missing = |package: &str| StartError(format!("{package} is not whole in the node_modules of {place}"));
-    let program = match tool {
-        Some(tool) => Some(project.program(tool).ok_or_else(|| missing(tool.package))?),
-        None => None,
-    };
-    let mut arguments: Vec<OsString> = program.into_iter().map(OsString::from).collect();
+    let mut arguments: Vec<OsString> = Vec::new();
+    if let Some(tool) = tool {
+        arguments.push(project.program(tool).ok_or_else(|| missing(tool.package))?.into());
+    }
     if config.dev {
         arguments.extend(framework.dev.arguments.iter().map(OsString::from));
         arguments.extend(options(project, config, port).into_iter().map(OsString::from));
     } else {
-        arguments.extend(server().map(OsString::from));
+        arguments.extend(framework.output.written.first().map(|server| project.dist.join(server).into()));
     }
     Ok(arguments)
 }

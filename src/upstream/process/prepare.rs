@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tracing::{info, warn};
 
 use super::child::Program;
-use super::project::{Package, Project, Version, package_manager};
+use super::project::{Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
 use super::{dist, installed};
 use crate::upstream::availability::Availability;
@@ -28,16 +28,11 @@ const PLUG_AND_PLAY: &str = "Yarn's Plug'n'Play has no node_modules, from which 
 /// By whom a build is forbidden.
 const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 
-/// Installs and builds `project` where needed, and has `availability` tell of it. Gives the package of its framework that it
-/// will run with.
+/// Installs and builds `project` where needed, and has `availability` tell of it.
 ///
 /// # Errors
 /// A sentence: no Node.js, no package manager, or one that failed.
-pub async fn prepare(
-    project: &mut Project,
-    config: &Config,
-    availability: &Availability,
-) -> Result<Package, StartError> {
+pub async fn prepare(project: &mut Project, config: &Config, availability: &Availability) -> Result<(), StartError> {
     let (directory, name) = (project.directory.display().to_string(), named(project));
     check_node(project, config).await?;
     let package =
@@ -75,7 +70,7 @@ pub async fn prepare(
         info!("building: {why}");
         build_whole(project, config).await?;
     }
-    Ok(package)
+    Ok(())
 }
 
 /// What is looked for among the packages.

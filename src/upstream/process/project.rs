@@ -70,10 +70,11 @@ impl Project {
         };
         let package: Value = serde_json::from_slice(&text)
             .map_err(|error| StartError(format!("{} is not JSON: {error}", manifest.display())))?;
+        let known = Framework::of(&package);
         // The root of a workspace may have a script that starts something of all of them.
-        let members = if is_workspace(&directory) { members(&directory) } else { Vec::new() };
-        let framework = Framework::of(&package).filter(|framework| !framework.is_other() || members.is_empty());
-        let Some(framework) = framework else {
+        let is_named = known.is_some_and(|framework| !framework.is_other());
+        let members = if !is_named && is_workspace(&directory) { members(&directory) } else { Vec::new() };
+        let Some(framework) = known.filter(|_| members.is_empty()) else {
             let what = match members[..] {
                 [] => format!("its package.json lists no framework and has no start script ({OTHER_SERVER_HINT})"),
                 _ => format!("it is the root of a workspace, whose apps are: doorway {}", members.join(", doorway ")),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::build::{Build, Home};
+use crate::build::{Build, Home, is_usual};
 use crate::drain::Signal;
 use crate::settings::Live;
 use crate::upstream::availability::Availability;
@@ -365,7 +365,7 @@ impl Task {
     fn dist(&self) -> PathBuf {
         let (named, found) = (self.config.get().dist.clone(), self.project.dist.strip_prefix(&self.project.directory));
         match found {
-            Ok(found) if named == Config::default().dist => found.to_owned(),
+            Ok(found) if is_usual(&named) => found.to_owned(),
             _ => named,
         }
     }
