@@ -37,6 +37,9 @@ pub enum ConfigError {
     Emptied { path: PathBuf },
     #[error("{0}")]
     OwnUpstream(String),
+    /// `--domain` names what no certificate can be had for.
+    #[error("{0}")]
+    Domain(String),
 }
 
 /// How far a reading looks.
@@ -156,6 +159,9 @@ impl Config {
             odd.push(
                 "[tls] has a certificate, but nothing listens for https: give [listen] https an address".to_owned(),
             );
+        }
+        if self.tls.domains.is_empty() && self.tls.acme != tls::AcmeConfig::default() {
+            odd.push("[tls.acme] orders nothing: give [tls] domains".to_owned());
         }
         if let Some(url) = self.app.url.as_ref().filter(|_| self.app.dev) {
             odd.push(format!("[app] dev starts nothing beside url: what runs at {url} must be `next dev` itself"));

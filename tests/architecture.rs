@@ -85,15 +85,19 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "tls",
         &[
+            "acme",
             "files",
             "acceptor",
             "metrics",
             "handshake",
             "fingerprint stream",
-            "certificates config self_signed",
+            "certificates config",
+            "automatic",
+            "challenges self_signed",
             "hello identity",
         ],
     ),
+    ("tls::acme", &["keeper", "account", "order", "client hook metrics store", "schedule"]),
     (
         "realtime::hub",
         &[
@@ -129,6 +133,7 @@ const PURE: &[&str] = &[
     "src/http/connection/http2/frames.rs",
     "src/http/connection/http2/budget.rs",
     "src/upstream/protocol",
+    "src/tls/acme/schedule",
     "src/files/range.rs",
     "src/files/conditional.rs",
 ];

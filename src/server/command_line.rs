@@ -84,6 +84,10 @@ struct Serve {
     /// Listen for https, on port 8443 or that of --port, with a self-signed certificate where `[tls]` has none
     #[arg(long)]
     https: bool,
+    /// A name to serve by https, with a certificate ordered from Let's Encrypt (or whom `[tls.acme]` names), to whose
+    /// terms this agrees; listens on ports 80 and 443. May be given several times
+    #[arg(long = "domain", value_name = "NAME")]
+    domains: Vec<String>,
     /// An app that runs already, as in http://localhost:3000
     #[arg(long, value_name = "URL", value_parser = app_address)]
     app: Option<Address>,
@@ -185,8 +189,15 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
     {
         return Err(format!("there is no folder {}: did you mean `doorway {command}`?", dir.display()));
     }
-    let said =
-        Overrides { dir: serve.dir, app: serve.app, build, dev: serve.dev, port: serve.port, https: serve.https };
+    let said = Overrides {
+        dir: serve.dir,
+        app: serve.app,
+        build,
+        dev: serve.dev,
+        port: serve.port,
+        https: serve.https,
+        domains: serve.domains,
+    };
     let mut source = Source::new(serve.config, said);
     let config = source.load().map_err(|error| error.to_string())?;
     source.hold();

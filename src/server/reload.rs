@@ -106,7 +106,10 @@ pub fn refused(reason: &str, asked: Option<oneshot::Sender<ReloadReport>>) {
 
 fn explain(refused: &ConfigError) {
     match refused {
-        ConfigError::Read { .. } | ConfigError::Emptied { .. } | ConfigError::OwnUpstream(_) => error!("{refused}"),
+        ConfigError::Read { .. }
+        | ConfigError::Emptied { .. }
+        | ConfigError::OwnUpstream(_)
+        | ConfigError::Domain(_) => error!("{refused}"),
         ConfigError::Wrong(problems) => {
             for problem in problems.iter() {
                 error!(place = problems.place(problem), help = problem.help.as_deref(), "{}", problem.what);

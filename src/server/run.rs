@@ -21,9 +21,11 @@ use crate::admin::{Admin, AdminListen, ReloadReport};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::http::connection;
+use crate::http::layer::certification::Certification;
 use crate::http::layer::redirect::Redirect;
 use crate::listen::{self, BindError, ConnectionSetup, Inherited, InheritedError, Listener};
 use crate::telemetry::{Registry, log, registry};
+use crate::tls::acme::{AcmeService, Reachable};
 use crate::tls::{self, Acceptor, TlsError};
 use crate::upstream;
 
@@ -75,17 +77,24 @@ impl Doorway {
         let mut registry = registry();
         let acceptor = door.acceptor(&mut registry)?;
         let listeners = door.bind(&mut inherited, acceptor.is_some())?;
-        let entrance = ConnectionSetup::new(&door.config.listen, acceptor, &mut registry);
+        let acme = acceptor.clone().map(|acceptor| AcmeService::new(acceptor, &mut registry));
+        let entrance = ConnectionSetup::new(&door.config.listen, acceptor.clone(), &mut registry);
         let metrics = Metrics::new(&mut registry, door.drain.signal());
         let (api_at, signal) = (door.admin.api_at(), door.drain.signal());
-        let services = Services::build(&door.config, entrance, api_at, &signal, &mut registry);
+        let services = Services::build(&door.config, entrance, acceptor, api_at, &signal, &mut registry);
         let asked = (Arc::clone(&services.api), Arc::clone(&services.realtime));
         door.admin.built(registry, asked, services.kinds());
         // Before the app is there: its pages say so themselves, and sockets are the hub's.
         let urls = banner::urls(&listeners);
+        let is_open = |is_secure| listeners.iter().any(|listener| listener.is_secure == is_secure);
+        let reachable = Reachable { http: is_open(false), https: is_open(true) };
         door.serve(listeners, &services);
         // `doorway status` finds a door that still builds, too.
         let _note = door.note(&urls).post();
+        // Authorities can look now; the app may take minutes.
+        if let Some(acme) = acme {
+            acme.start(reachable, door.drain.signal());
+        }
         if let Some(why) = door.launch(&services).await? {
             info!("stopped before it was ready");
             door.close(why, &services).await;
@@ -176,6 +185,7 @@ impl Doorway {
             services.dispatch(),
             services.access.clone(),
             services.rescue.clone(),
+            Certification::new(services.certificates.as_ref().map(|acceptor| Arc::clone(acceptor.challenges()))),
             redirect,
             services.compress.clone(),
         );

@@ -21,7 +21,7 @@ use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
 use crate::settings::Live;
 use crate::telemetry::Registry;
-use crate::tls;
+use crate::tls::{self, Acceptor};
 use crate::upstream::{self, Reloaded, StartError, Upstream};
 
 /// What becomes of the app at a reload.
@@ -31,6 +31,8 @@ pub type Outcome = oneshot::Receiver<Result<Reloaded, StartError>>;
 #[derive(Clone)]
 pub struct Services {
     pub entrance: ConnectionSetup,
+    /// `None` where there is no TLS.
+    pub certificates: Option<Acceptor>,
     pub http: Live<http::Settings>,
     pub access: Access,
     pub rescue: Rescue,
@@ -49,6 +51,7 @@ impl Services {
     pub fn build(
         config: &Config,
         entrance: ConnectionSetup,
+        certificates: Option<Acceptor>,
         api_at: Option<SocketAddr>,
         drain: &Signal,
         registry: &mut Registry,
@@ -63,7 +66,21 @@ impl Services {
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
-        Services { entrance, http, access, rescue, https, compress, upstream, app, files, realtime, api, api_at }
+        Services {
+            entrance,
+            certificates,
+            http,
+            access,
+            rescue,
+            https,
+            compress,
+            upstream,
+            app,
+            files,
+            realtime,
+            api,
+            api_at,
+        }
     }
 
     /// Hands every room its new section, and gives what becomes of the app. What can fail comes first, so that a refused config changes nothing.
@@ -85,7 +102,7 @@ impl Services {
 
     /// How many there are of what the rooms hold open.
     pub fn kinds(&self) -> Kinds {
-        let Services { entrance, access, upstream, realtime, .. } = self.clone();
+        let Services { entrance, certificates, access, upstream, realtime, .. } = self.clone();
         Box::new(move || {
             let app = upstream.counts();
             let counts = [
@@ -95,7 +112,8 @@ impl Services {
                 ("tunnels", json!(app.tunnels)),
                 ("app", json!({ "connections": app.connections, "waiting": app.waiting })),
             ];
-            counts.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+            let days = certificates.as_ref().map(|acceptor| ("certificate_days", json!(acceptor.days_left())));
+            counts.into_iter().chain(days).map(|(kind, count)| (kind.to_owned(), count)).collect()
         })
     }
 

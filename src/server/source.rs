@@ -1,11 +1,12 @@
 //! Where the config comes from: a named file, the project's own `proxy.toml`, the one here, or the defaults; asked again
 //! at every reload.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
+use crate::listen;
 use crate::settings;
 use crate::upstream::{Address, BuildPolicy};
 
@@ -27,7 +28,12 @@ pub struct Overrides {
     pub port: Option<u16>,
     /// `--https`: with a certificate of the door's own making, where the file has none.
     pub https: bool,
+    /// `--domain`: names for which certificates are ordered, besides those of the file; with https on the usual ports.
+    pub domains: Vec<String>,
 }
+
+/// Where the web is, and where certificate authorities look.
+const WEB_PORTS: (u16, u16) = (80, 443);
 
 /// Where `--https` listens when no port is said.
 const HTTPS_PORT: u16 = 8443;
@@ -76,6 +82,11 @@ impl Source {
             _ => Config::default(),
         };
         self.said.apply(&mut config);
+        for domain in &self.said.domains {
+            if let Some((what, help)) = config.tls.acme.objection(domain) {
+                return Err(ConfigError::Domain(format!("{}: {help}", what.replace("in tls.domains", "of --domain"))));
+            }
+        }
         config.not_its_own_upstream()
     }
 
@@ -132,6 +143,24 @@ impl Overrides {
             at.dedup();
             if at.is_empty() { vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))] } else { at }
         };
+        if !self.domains.is_empty() {
+            for domain in &self.domains {
+                let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+                if !config.tls.domains.contains(&domain) {
+                    config.tls.domains.push(domain);
+                }
+            }
+            let everywhere = |port: u16| {
+                [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]
+            };
+            // What the file says of listeners stands.
+            if config.listen.http == listen::Config::default().http && self.port.is_none() {
+                config.listen.http = everywhere(WEB_PORTS.0).to_vec();
+            }
+            if config.listen.https.is_empty() {
+                config.listen.https = everywhere(WEB_PORTS.1).to_vec();
+            }
+        }
         if self.https {
             config.tls.self_signed |= !config.tls.is_configured();
             if self.port.is_some() || config.listen.https.is_empty() {

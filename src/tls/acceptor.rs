@@ -1,5 +1,6 @@
 //! What a listener for https needs to know, replaced as a whole when certificates or settings change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use super::certificates::Certificates;
+use super::challenges::Challenges;
 use super::fingerprint::Fingerprint;
 use super::handshake::{self, Failed};
 use super::identity::{Identity, IdentityError};
@@ -40,6 +42,7 @@ struct Shared {
     /// Full, or as many as a client may have: handshakes wait in line, each until its own time-out.
     slots: Arc<Shares>,
     metrics: Metrics,
+    challenges: Arc<Challenges>,
 }
 
 /// What holds now.
@@ -47,6 +50,8 @@ struct Shared {
 pub(super) struct Serving {
     tls: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
+    /// Names whose first certificate is still to come, shown a placeholder.
+    waiting: Vec<String>,
     pub config: Config,
     /// Of the files, taken before they were read.
     pub fingerprint: Fingerprint,
@@ -84,6 +89,7 @@ impl Acceptor {
             sessions,
             slots: Shares::new("tls.max_handshakes", config.max_handshakes),
             metrics: Metrics::new(registry),
+            challenges: Arc::default(),
         };
         let acceptor = Acceptor(Arc::new(shared));
         acceptor.taken(&acceptor.serving());
@@ -123,6 +129,11 @@ impl Acceptor {
             handshake::begin(&mut stream).await?;
             let _slot = self.0.slots.take(client).await;
             let _under_way = UnderWay::new(metrics);
+            if self.0.challenges.has_certificates()
+                && let Some(config) = handshake::challenge(&stream, &self.0.challenges)
+            {
+                return handshake::show(stream, config).await;
+            }
             handshake::complete(stream, Arc::clone(&serving.tls)).await
         };
         let outcome =
@@ -132,6 +143,7 @@ impl Acceptor {
                 let agreed = stream.agreed();
                 metrics.done(agreed.protocol_version(), agreed.handshake_kind(), begun.elapsed());
             }
+            Err(Failed::Challenge) => {}
             Err(why) => metrics.failed(why),
         }
         outcome
@@ -141,14 +153,33 @@ impl Acceptor {
         Arc::clone(&self.0.serving.borrow())
     }
 
+    /// What authorities are shown now.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.0.challenges
+    }
+
+    pub(super) fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.0.provider
+    }
+
+    /// How many whole days each certificate is still valid, by what people call it.
+    pub fn days_left(&self) -> BTreeMap<String, u64> {
+        let now = SystemTime::now();
+        let days = |identity: &Identity| identity.not_after.duration_since(now).unwrap_or_default().as_secs() / 86_400;
+        let serving = self.serving();
+        let identities = serving.real().iter();
+        identities.map(|identity| (identity.label.clone(), days(identity))).collect()
+    }
+
     /// For whoever follows the files that the config names.
     pub(super) fn changes(&self) -> watch::Receiver<Arc<Serving>> {
         self.0.serving.subscribe()
     }
 
     fn taken(&self, serving: &Serving) {
-        self.0.metrics.certificates(serving.certificates.identities());
-        for identity in serving.certificates.identities() {
+        self.0.challenges.wait_for(serving.waiting.clone(), serving.real().is_empty());
+        self.0.metrics.certificates(serving.real());
+        for identity in serving.real() {
             let expires = humantime::format_rfc3339_seconds(identity.not_after).to_string();
             info!(certificate = identity.label, names = identity.names.join(" "), expires, "certificate");
         }
@@ -191,6 +222,28 @@ impl Serving {
                 None => self_signed::identity(&config.self_signed_names)?,
             });
         }
+        let mut waiting = Vec::new();
+        for (domain, pair) in config.ordered() {
+            match Identity::load(&pair) {
+                Ok(identity) => identities.push(Identity { label: domain, ..identity }),
+                Err(why) => match old.and_then(|old| old.ordered(&domain)) {
+                    Some(kept) => {
+                        error!(name = domain, %why, "the ordered certificate cannot be read, the old one stays");
+                        identities.push(kept.clone());
+                    }
+                    None => {
+                        if !why.is_missing() {
+                            error!(name = domain, %why, "the ordered certificate cannot be read: another is ordered");
+                        }
+                        waiting.push(domain);
+                    }
+                },
+            }
+        }
+        // Last, so that nobody is shown it who can be shown another one by default.
+        if !waiting.is_empty() {
+            identities.push(self_signed::placeholder(&waiting)?);
+        }
         let certificates = Arc::new(Certificates::new(identities).ok_or(TlsError::NoCertificate)?);
         let versions: &[_] = match config.min_version {
             MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -205,13 +258,25 @@ impl Serving {
         tls.session_storage = Arc::clone(sessions);
         // Early data can be replayed by whoever saw it (RFC 8446 section 8): never accepted.
         tls.max_early_data_size = 0;
-        Ok(Serving { tls: Arc::new(tls), certificates, config: config.clone(), fingerprint })
+        Ok(Serving { tls: Arc::new(tls), certificates, waiting, config: config.clone(), fingerprint })
+    }
+
+    /// All but the placeholder.
+    fn real(&self) -> &[Identity] {
+        let identities = self.certificates.identities();
+        &identities[..identities.len() - usize::from(!self.waiting.is_empty())]
+    }
+
+    /// The certificate that was ordered for `domain`.
+    fn ordered(&self, domain: &str) -> Option<&Identity> {
+        let is_ordered = self.config.domains.iter().any(|known| known == domain);
+        self.real().iter().rev().find(|identity| is_ordered && identity.label == domain)
     }
 
     /// The self-signed certificate, when it would be made for the same names again.
     fn made_for(&self, config: &Config) -> Option<&Identity> {
         let is_same = self.config.self_signed && self.config.self_signed_names == config.self_signed_names;
-        self.certificates.identities().last().filter(|_| is_same)
+        self.real().iter().find(|identity| is_same && identity.label == self_signed::LABEL)
     }
 
     /// Refuses an expired certificate in place of one that is not.
@@ -229,7 +294,7 @@ impl Serving {
     /// Logs which certificates have expired or soon will.
     pub fn complain(&self) {
         let now = SystemTime::now();
-        for identity in self.certificates.identities() {
+        for identity in self.real() {
             match (identity.complaint(now), identity.time_left(now)) {
                 (Some(complaint), _) => error!("{complaint}: clients will refuse it"),
                 (None, Some(left)) => {

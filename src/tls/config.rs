@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use super::automatic::AcmeConfig;
 use super::identity::{Identity, Pair, is_name};
 use crate::settings::{Section, keywords};
 
@@ -16,6 +17,11 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// More of them, chosen by the name that the client asks for (SNI). Default none.
     pub certificates: Vec<Pair>,
+    /// Names, and addresses, for which certificates are ordered and renewed: to give them is the consent to the
+    /// authority's terms. Default none.
+    pub domains: Vec<String>,
+    /// How that is done.
+    pub acme: AcmeConfig,
     /// Make a certificate for `localhost`, for development. Default false.
     pub self_signed: bool,
     /// Names and addresses in it besides `localhost`, `127.0.0.1` and `::1`. Default none.
@@ -44,6 +50,8 @@ impl Default for Config {
             certificate: None,
             key: None,
             certificates: Vec::new(),
+            domains: Vec::new(),
+            acme: AcmeConfig::default(),
             self_signed: false,
             self_signed_names: Vec::new(),
             min_version: MinVersion::Tls12,
@@ -56,10 +64,13 @@ impl Default for Config {
 impl Config {
     pub fn read(section: &Section) -> Config {
         let default = Config::default();
+        let domains = section.value("domains", default.domains);
         let config = Config {
             certificate: section.optional("certificate"),
             key: section.optional("key"),
             certificates: section.sections("certificates").iter().filter_map(Pair::read).collect(),
+            acme: AcmeConfig::read(&section.section("acme")),
+            domains: domains.iter().map(|domain| domain.trim_end_matches('.').to_ascii_lowercase()).collect(),
             self_signed: section.value("self_signed", default.self_signed),
             self_signed_names: section.value("self_signed_names", default.self_signed_names),
             min_version: section.value("min_version", default.min_version),
@@ -85,6 +96,14 @@ impl Config {
                 Some("take one of them"),
             );
         }
+        for (index, domain) in self.domains.iter().enumerate() {
+            if let Some((what, help)) = self.acme.objection(domain) {
+                section.problem("domains", what, Some(help));
+            }
+            if self.domains[..index].contains(domain) {
+                section.problem("domains", format!("{domain:?} is named twice in tls.domains"), None);
+            }
+        }
         if self.max_handshakes == 0 {
             section.problem("max_handshakes", "tls.max_handshakes must be at least 1", None);
         }
@@ -108,6 +127,7 @@ impl Config {
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
             Pair { certificate: certificate.clone(), key: key.clone() }.check(section);
         }
+        self.acme.check(&section.section("acme"));
         for entry in section.sections("certificates") {
             if let Some(pair) = Pair::read(&entry) {
                 pair.check(&entry);
@@ -123,7 +143,19 @@ impl Config {
 
     /// Is there anything to show a client?
     pub fn is_configured(&self) -> bool {
-        self.self_signed || self.certificate.is_some() || !self.certificates.is_empty()
+        self.self_signed || self.certificate.is_some() || !self.certificates.is_empty() || !self.domains.is_empty()
+    }
+
+    /// The files of each name for which certificates are ordered, there or not yet.
+    pub fn ordered(&self) -> Vec<(String, Pair)> {
+        let pair = |domain: &String| Some((domain.clone(), self.acme.pair(domain)?));
+        self.domains.iter().filter_map(pair).collect()
+    }
+
+    /// Every file that is looked at.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let pairs = self.pairs().into_iter().chain(self.ordered().into_iter().map(|(_, pair)| pair));
+        pairs.flat_map(|pair| [pair.certificate, pair.key]).collect()
     }
 
     /// Every certificate with its key, the one shown by default first.

@@ -98,8 +98,7 @@ impl Folders {
 
     fn watch(&mut self, config: &Config) {
         let Some(watcher) = &mut self.watcher else { return };
-        let files = config.pairs().into_iter().flat_map(|pair| [pair.certificate, pair.key]);
-        let wanted: BTreeSet<_> = files.flat_map(|file| folders_of(&file)).collect();
+        let wanted: BTreeSet<_> = config.files().into_iter().flat_map(|file| folders_of(&file)).collect();
         for gone in self.watched.difference(&wanted) {
             let _ = watcher.unwatch(gone);
         }

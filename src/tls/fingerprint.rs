@@ -10,8 +10,9 @@ pub struct Fingerprint(Vec<Option<[i64; 6]>>);
 
 impl Fingerprint {
     pub fn of(config: &Config) -> Fingerprint {
-        let files = config.pairs().into_iter().flat_map(|pair| [pair.certificate, pair.key]);
-        Fingerprint(files.map(|file| std::fs::metadata(file).ok().map(|found| marks(&found))).collect())
+        Fingerprint(
+            config.files().into_iter().map(|file| std::fs::metadata(file).ok().map(|found| marks(&found))).collect(),
+        )
     }
 }
 

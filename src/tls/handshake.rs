@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use super::Session;
+use super::challenges::Challenges;
 use super::hello::{self, HelloVerdict, Objection};
 use super::stream::{TlsStream, inbound};
 
@@ -30,10 +31,13 @@ pub enum Failed {
     Disagreement(rustls::Error),
     #[error("the connection broke: {0}")]
     Broken(io::Error),
+    /// No failure: an authority has seen what it came for.
+    #[error("an authority looked at the certificate of a challenge")]
+    Challenge,
 }
 
 impl Failed {
-    /// Every [`label`](Failed::label) there is.
+    /// Every [`label`](Failed::label) of a failure.
     pub const REASONS: [&'static str; 7] =
         ["timeout", "gone", "plain_http", "not_tls", "refused_by_client", "disagreement", "broken"];
 
@@ -47,6 +51,7 @@ impl Failed {
             Failed::Refused(_) => "refused_by_client",
             Failed::Disagreement(_) => "disagreement",
             Failed::Broken(_) => "broken",
+            Failed::Challenge => "challenge",
         }
     }
 }
@@ -135,6 +140,25 @@ async fn say_https(stream: &mut TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What to show to a client that is an authority, by its first message, which [`begin`] has seen whole.
+pub fn challenge(stream: &TcpStream, challenges: &Challenges) -> Option<Arc<ServerConfig>> {
+    inbound(|scratch| {
+        let room = &mut scratch[..hello::LOOKED_AT];
+        let (length, _) = rustix::net::recv(stream, &mut *room, RecvFlags::PEEK).ok()?;
+        challenges.certificate_for(&room[..length])
+    })
+}
+
+/// Does the handshake of a challenge, after which there is nothing to say (RFC 8737 section 3).
+///
+/// # Errors
+/// [`Failed::Challenge`] when it is done, others when it is not.
+pub async fn show(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(TlsStream, Session), Failed> {
+    let mut stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await?;
+    let _ = stream.shutdown().await;
+    Err(Failed::Challenge)
 }
 
 /// Does the handshake.

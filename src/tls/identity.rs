@@ -86,6 +86,11 @@ impl IdentityError {
         }
     }
 
+    /// Is one of the files simply not there?
+    pub fn is_missing(&self) -> bool {
+        matches!(self, IdentityError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {

@@ -6,7 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "certificates are followed until the drain's signal")]
 #![doc = include_str!("README.md")]
 
+pub mod acme;
+pub mod challenges;
+
 mod acceptor;
+mod automatic;
 mod certificates;
 mod config;
 mod files;
@@ -19,6 +23,7 @@ mod self_signed;
 mod stream;
 
 pub use acceptor::{Acceptor, TlsError};
+pub use automatic::{AcmeConfig, ChallengeKind, Directory};
 pub use config::{Config, MinVersion};
 pub use handshake::Failed;
 pub use identity::{IdentityError, Pair};

@@ -76,6 +76,15 @@ pub fn trusted_with(own: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(both))
 }
 
+/// A certificate for `names` that wait for their first real one: never kept, and trusted by nobody.
+///
+/// # Errors
+/// [`SelfSignedError`] when a name is not one.
+pub fn placeholder(names: &[String]) -> Result<Identity, SelfSignedError> {
+    let made = make(names, SystemTime::now())?;
+    Ok(Identity { label: "placeholder".to_owned(), names: names.to_vec(), ..made.identity })
+}
+
 /// A new certificate, and the PEM of it and its key.
 pub struct Made {
     pub identity: Identity,
@@ -100,7 +109,7 @@ pub fn make(names: &[String], now: SystemTime) -> Result<Made, SelfSignedError> 
     Ok(Made { identity, pem: format!("{}{}{}", header(names), certificate.pem(), key.serialize_pem()) })
 }
 
-const LABEL: &str = "self-signed";
+pub const LABEL: &str = "self-signed";
 
 /// Stands for the files of what was never in one.
 fn nowhere() -> Pair {
@@ -165,7 +174,7 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 /// What systemd gives (`StateDirectory=`), else the user's own.
-fn state_folder() -> Option<PathBuf> {
+pub fn state_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let first = |paths: OsString| std::env::split_paths(&paths).next();
     set("STATE_DIRECTORY")

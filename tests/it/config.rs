@@ -88,6 +88,13 @@ fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
             let secret = "secret = \"a secret of at least thirty-two bytes\"";
             Some(format!("[realtime.tokens]\nrequired = true\n{secret}"))
         }
+        // What is more particular than a text.
+        "tls.domains" => Some("[tls]\ndomains = \"example.com\"".to_owned()),
+        "tls.acme.email" => Some("[tls.acme]\nemail = \"me@example.com\"".to_owned()),
+        "tls.acme.challenge" => Some("[tls.acme]\nchallenge = \"tls-alpn-01\"".to_owned()),
+        "tls.acme.eab_key_id" | "tls.acme.eab_key_file" => {
+            Some("[tls.acme]\neab_key_id = \"kid\"\neab_key_file = \"/other\"".to_owned())
+        }
         "app.build" => Some("[app]\ndir = \"somewhere\"\nbuild = \"never\"".to_owned()),
         "app.dev" => Some("[app]\ndir = \"somewhere\"\ndev = true".to_owned()),
         _ => None,
@@ -218,7 +225,7 @@ fn documented_file_begins_with_its_sections() {
         let line = line.strip_prefix("# ").unwrap_or(line);
         line.starts_with('[') && line.split('#').next().is_some_and(|line| line.trim_end().ends_with(']'))
     };
-    let inner = ["tls.certificates", "realtime.pusher.webhooks", "realtime.pusher.more_keys"];
+    let inner = ["tls.certificates", "tls.acme", "realtime.pusher.webhooks", "realtime.pusher.more_keys"];
     let headers = rest.lines().filter(is_header).map(|line| line.strip_prefix("# ").unwrap_or(line));
     let there: Vec<String> = headers
         .flat_map(|line| named(line.split('#').next().unwrap()))

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod bodiless;
 pub mod canonical;
+pub mod certification;
 pub mod compress;
 pub mod redirect;
 pub mod rescue;

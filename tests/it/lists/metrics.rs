@@ -30,6 +30,9 @@ const CONFIG: &str = r#"
 https = "127.0.0.1:0"
 [tls]
 self_signed = true
+domains = "example.com"
+[tls.acme]
+directory = "https://127.0.0.1:9/dir"
 [https]
 redirect = false
 [realtime.tokens]

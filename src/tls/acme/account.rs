@@ -1,0 +1,93 @@
+//! The account at the authority: made once, kept, and made anew where the authority does not know it any more.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::Request;
+use instant_acme::{Account, BodyWrapper, ExternalAccountKey, HttpClient, NewAccount};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tracing::info;
+
+use super::client::AcmeClient;
+use super::order::OrderError;
+use super::store::{Store, StoreError};
+use crate::tls::automatic::AcmeConfig;
+
+/// Holds the storage, and lets one at a time make an account.
+#[derive(Debug, Default)]
+pub struct Registrar(Mutex<Option<(AcmeConfig, Arc<Store>)>>);
+
+impl Registrar {
+    /// The storage of `config`, taken at first and held until another one is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn store(&self, config: &AcmeConfig) -> Result<Arc<Store>, StoreError> {
+        let mut held = self.0.lock().await;
+        if let Some((known, store)) = held.as_ref()
+            && known.authority_folder() == config.authority_folder()
+        {
+            return Ok(Arc::clone(store));
+        }
+        // Let go of first: another authority has the same lock.
+        *held = None;
+        let store = Arc::new(Store::open(config)?);
+        *held = Some((config.clone(), Arc::clone(&store)));
+        Ok(store)
+    }
+
+    /// The account, as kept, else a new one.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn account(&self, config: &AcmeConfig, client: &AcmeClient) -> Result<Account, OrderError> {
+        let store = self.store(config).await?;
+        // Whoever comes second finds what the first one made.
+        let _one_at_a_time = self.0.lock().await;
+        let directory = config.directory.url();
+        if let Some(credentials) = store.account().and_then(|text| serde_json::from_str(&text).ok()) {
+            return Ok(Account::builder_with_http(client.boxed()).from_credentials(credentials).await?);
+        }
+        let binding = binding(config).map_err(OrderError::Failed)?;
+        let contact = config.email.as_ref().map(|email| format!("mailto:{email}"));
+        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+        let terms = terms(client, directory).await;
+        let builder = Account::builder_with_http(client.boxed());
+        let (account, credentials) = builder.create(&new, directory.to_owned(), binding.as_ref()).await?;
+        store.keep_account(&serde_json::to_string(&credentials).unwrap_or_default())?;
+        info!(authority = config.directory.host(), terms, "registered; [tls] domains is the consent to its terms");
+        Ok(account)
+    }
+
+    /// Puts the account aside: the next one who asks gets a new one.
+    pub async fn forget(&self, config: &AcmeConfig) {
+        if let Ok(store) = self.store(config).await {
+            store.forget_account();
+        }
+    }
+}
+
+fn binding(config: &AcmeConfig) -> Result<Option<ExternalAccountKey>, String> {
+    let (Some(id), Some(file)) = (&config.eab_key_id, &config.eab_key_file) else { return Ok(None) };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read tls.acme.eab_key_file {}: {error}", file.display()))?;
+    let key = BASE64_URL_SAFE_NO_PAD
+        .decode(text.trim().trim_end_matches('='))
+        .map_err(|error| format!("tls.acme.eab_key_file {} is not base64url: {error}", file.display()))?;
+    Ok(Some(ExternalAccountKey::new(id.clone(), &key)))
+}
+
+/// Where the authority's terms are, as its directory says (RFC 8555 section 7.1.1).
+async fn terms(client: &AcmeClient, directory: &str) -> String {
+    let ask = async {
+        let request = Request::get(directory).body(BodyWrapper::<Bytes>::default()).ok()?;
+        let mut answer = client.request(request).await.ok()?;
+        let directory: Value = serde_json::from_slice(&answer.body.into_bytes().await.ok()?).ok()?;
+        Some(directory["meta"]["termsOfService"].as_str()?.to_owned())
+    };
+    ask.await.unwrap_or_else(|| "none".to_owned())
+}

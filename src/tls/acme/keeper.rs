@@ -1,0 +1,235 @@
+//! One name, kept in certificates for as long as the config has it: asks the schedule, and does what it says.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use instant_acme::{CertificateIdentifier, Error};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::account::Registrar;
+use super::client::AcmeClient;
+use super::metrics::AcmeMetrics;
+use super::order::{OrderError, Ordering, Reachable};
+use super::schedule::{Held, State, Step};
+use super::store::{NameStore, StoreError};
+use crate::telemetry::LogThrottle;
+use crate::tls::Acceptor;
+use crate::tls::automatic::AcmeConfig;
+
+/// Before the storage is looked at again that another door holds: it may be on its way out.
+const LOCKED_DELAY: Duration = Duration::from_secs(10);
+
+/// What all names share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub acceptor: Acceptor,
+    pub registrar: Arc<Registrar>,
+    pub metrics: AcmeMetrics,
+    pub reachable: Reachable,
+    pub said_locked: Arc<LogThrottle>,
+}
+
+/// Keeps `domain` in certificates. Ends when it is dropped.
+pub async fn keep(domain: String, shared: Shared) {
+    let mut changes = shared.acceptor.changes();
+    let mut state: Option<State> = None;
+    loop {
+        let config = changes.borrow_and_update().config.acme.clone();
+        let Ok(store) = NameStore::of(&config, &domain) else {
+            error!(name = domain, why = %StoreError::Nowhere, "no certificate");
+            let _ = changes.changed().await;
+            continue;
+        };
+        let held = store.chain().and_then(|chain| Known::read(&chain));
+        // Of a storage that cannot be written, what is known here counts.
+        let known = state.take().or_else(|| store.state()).unwrap_or_else(|| State::new(fastrand::f64()));
+        let mut keeper = Keeper { domain: &domain, shared: &shared, config, store, state: known };
+        let step = keeper.state.next(held.as_ref().map(|known| &known.held), now());
+        let pause = match step {
+            Step::Wait(pause) => Some(pause),
+            Step::Ask => {
+                if let Some(held) = &held {
+                    keeper.ask(held).await;
+                }
+                None
+            }
+            Step::Order { replaces } => {
+                let replaced = held.filter(|held| replaces.as_ref() == Some(&held.held.id)).and_then(|held| held.id);
+                keeper.order(replaced).await
+            }
+        };
+        let Keeper { config, state: now_known, .. } = keeper;
+        let is_same = |now: &AcmeConfig| now.authority_folder() == config.authority_folder();
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = changes.changed() => {}
+            }
+        }
+        // Elsewhere other things are known.
+        state = Some(now_known).filter(|_| is_same(&changes.borrow().config.acme));
+    }
+}
+
+/// The certificate in use.
+struct Known {
+    held: Held,
+    /// `None` where the authority's certificates have no number that it would know (RFC 9773 section 4.1).
+    id: Option<CertificateIdentifier<'static>>,
+}
+
+impl Known {
+    fn read(chain: &[u8]) -> Option<Known> {
+        let leaf = CertificateDer::from_pem_slice(chain).ok()?;
+        let (_, parsed) = X509Certificate::from_der(&leaf).ok()?;
+        let seconds = |seconds: i64| u64::try_from(seconds).unwrap_or_default();
+        let validity = parsed.validity();
+        let id = CertificateIdentifier::try_from(&leaf).ok().map(CertificateIdentifier::into_owned);
+        let held = Held {
+            id: id.as_ref().map_or_else(|| parsed.raw_serial_as_string(), ToString::to_string),
+            not_before: seconds(validity.not_before.timestamp()),
+            not_after: seconds(validity.not_after.timestamp()),
+        };
+        Some(Known { held, id })
+    }
+}
+
+/// In seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// One step for one name.
+struct Keeper<'a> {
+    domain: &'a str,
+    shared: &'a Shared,
+    config: AcmeConfig,
+    store: NameStore,
+    state: State,
+}
+
+impl Keeper<'_> {
+    /// Asks when the certificate is to be renewed.
+    async fn ask(&mut self, known: &Known) {
+        let chance = fastrand::f64();
+        match self.advice(known).await {
+            Ok((window, again)) => {
+                self.state.advised(&known.held, window, Some(again), now(), chance);
+                let due =
+                    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(self.state.due(&known.held)));
+                debug!(name = self.domain, %due, "the authority says when to renew");
+            }
+            Err(why) => {
+                debug!(name = self.domain, why, "no advice of the authority on when to renew");
+                self.state.unadvised(&known.held, now(), chance);
+            }
+        }
+        if let Err(error) = self.store.keep_state(&self.state) {
+            debug!(name = self.domain, %error, "what the authority advised is not kept");
+        }
+    }
+
+    async fn advice(&self, known: &Known) -> Result<((u64, u64), u64), String> {
+        let id = known.id.as_ref().ok_or("the certificate has no number that the authority would know")?;
+        let client = AcmeClient::new(&self.config)?;
+        let account = self.shared.registrar.account(&self.config, &client).await.map_err(|error| error.to_string())?;
+        let (info, again) = account.renewal_info(id).await.map_err(|error| match error {
+            Error::Unsupported(what) => format!("it has no {what}"),
+            error => error.to_string(),
+        })?;
+        let seconds = |seconds: i64| u64::try_from(seconds).unwrap_or_default();
+        let window = &info.suggested_window;
+        Ok(((seconds(window.start.unix_timestamp()), seconds(window.end.unix_timestamp())), again.as_secs()))
+    }
+
+    /// Orders, and says what became of it. Gives a pause where nothing was tried.
+    async fn order(&mut self, replaced: Option<CertificateIdentifier<'static>>) -> Option<Duration> {
+        match self.shared.registrar.store(&self.config).await {
+            Err(StoreError::Locked(folder)) => {
+                if self.shared.said_locked.may() {
+                    warn!(folder = %folder.display(), "another door orders certificates there: waiting for it to end");
+                }
+                return Some(LOCKED_DELAY);
+            }
+            Err(why) => {
+                self.state.begin(now(), fastrand::f64());
+                self.failed(&why.into(), None);
+                return None;
+            }
+            Ok(_) => {}
+        }
+        self.state.begin(now(), fastrand::f64());
+        info!(name = self.domain, authority = self.config.directory.host(), "ordering a certificate");
+        let replaces = replaced.as_ref().map(ToString::to_string);
+        match self.obtain(replaced).await {
+            Ok(()) => self.succeeded(),
+            Err((OrderError::AlreadyReplaced, _)) if replaces.is_some() => {
+                info!(name = self.domain, "the authority says that it is replaced already: ordering a new one");
+                self.state.replaced(&replaces.unwrap_or_default());
+            }
+            Err((why, retry_after)) => {
+                if matches!(why, OrderError::UnknownAccount) {
+                    self.shared.registrar.forget(&self.config).await;
+                    self.state.order = None;
+                }
+                self.failed(&why, retry_after);
+            }
+        }
+        if let Err(error) = self.store.keep_state(&self.state) {
+            warn!(name = self.domain, %error, "what became of the order is not kept");
+        }
+        None
+    }
+
+    async fn obtain(
+        &mut self,
+        replaces: Option<CertificateIdentifier<'static>>,
+    ) -> Result<(), (OrderError, Option<u64>)> {
+        // Before anything is asked for: what cannot be kept would be ordered again and again.
+        let ready = self.store.probe().and_then(|()| self.store.keep_state(&self.state));
+        ready.map_err(|error| (error.into(), None))?;
+        let client = AcmeClient::new(&self.config).map_err(|why| (OrderError::Failed(why), None))?;
+        let obtained = async {
+            let account = self.shared.registrar.account(&self.config, &client).await?;
+            let ordering = Ordering {
+                domain: self.domain,
+                config: &self.config,
+                account: &account,
+                store: &self.store,
+                challenges: self.shared.acceptor.challenges(),
+                provider: self.shared.acceptor.provider(),
+                reachable: self.shared.reachable,
+            };
+            ordering.obtain(replaces, &mut self.state).await
+        };
+        let outcome = obtained.await;
+        outcome.map_err(|error| (error, client.retry_after(SystemTime::now())))
+    }
+
+    fn succeeded(&mut self) {
+        self.state.succeeded(now());
+        self.shared.metrics.ended(self.domain, true);
+        let acceptor = &self.shared.acceptor;
+        match acceptor.reload(&acceptor.serving().config) {
+            Ok(()) => info!(name = self.domain, "the certificate is in use"),
+            Err(why) => error!(name = self.domain, %why, "the new certificate is refused, the old one stays"),
+        }
+    }
+
+    fn failed(&mut self, why: &OrderError, retry_after: Option<u64>) {
+        self.state.failed(now(), retry_after, fastrand::f64());
+        self.shared.metrics.ended(self.domain, false);
+        let held = self.store.chain().and_then(|chain| Known::read(&chain)).map(|known| known.held);
+        let again = match self.state.next(held.as_ref(), now()) {
+            Step::Wait(wait) => wait,
+            _ => Duration::ZERO,
+        };
+        let again = humantime::format_duration(Duration::from_secs(again.as_secs())).to_string();
+        let authority = self.config.directory.host();
+        error!(name = self.domain, authority, %why, failures = self.state.failures, again_in = again, "no certificate");
+    }
+}

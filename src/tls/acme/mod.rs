@@ -1,0 +1,96 @@
+//! Certificates by themselves (ACME, RFC 8555): ordered for the names of `[tls] domains`, kept, and renewed.
+//!
+//! `schedule` says when, and is tested hardest; `store` keeps what must outlive the process; `order` is one order, and
+//! `keeper` one name's life. What is shown to the authority is in [`challenges`](super::challenges).
+#![expect(clippy::disallowed_methods, reason = "names are kept until the drain's signal")]
+
+mod account;
+mod client;
+mod hook;
+mod keeper;
+mod metrics;
+mod order;
+mod schedule;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use self::keeper::Shared;
+use self::metrics::AcmeMetrics;
+pub use self::order::Reachable;
+use super::Acceptor;
+use crate::drain::Signal;
+use crate::telemetry::{LogThrottle, Registry};
+
+/// Orders certificates from when it is [started](AcmeService::start) on.
+#[derive(Debug)]
+pub struct AcmeService {
+    acceptor: Acceptor,
+    metrics: AcmeMetrics,
+}
+
+impl AcmeService {
+    pub fn new(acceptor: Acceptor, registry: &mut Registry) -> AcmeService {
+        AcmeService { acceptor, metrics: AcmeMetrics::new(registry) }
+    }
+
+    /// Keeps the names of the config in certificates, also those that a reload adds, until the door drains. `reachable`
+    /// says where an authority can look: the listeners must be open.
+    pub fn start(self, reachable: Reachable, mut drain: Signal) {
+        let said_locked = Arc::new(LogThrottle::new());
+        let (acceptor, metrics) = (self.acceptor, self.metrics);
+        let shared = Shared { acceptor, registrar: Arc::default(), metrics, reachable, said_locked };
+        // On a thread of its own: what is kept is waited for until it is on the disk, and nobody is to wait with it.
+        let work = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return error!(%error, "no certificate is ordered: cannot start its runtime"),
+            };
+            runtime.block_on(async {
+                tokio::select! {
+                    () = keep_all(shared) => {}
+                    _ = drain.draining() => {}
+                }
+            });
+        };
+        if let Err(error) = std::thread::Builder::new().name("acme".to_owned()).spawn(work) {
+            error!(%error, "no certificate is ordered: cannot start its thread");
+        }
+    }
+}
+
+/// The names that are kept now; those that go, and all when this goes, are let go of.
+struct Kept(BTreeMap<String, JoinHandle<()>>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.values().for_each(JoinHandle::abort);
+    }
+}
+
+async fn keep_all(shared: Shared) {
+    let mut kept = Kept(BTreeMap::new());
+    let mut changes = shared.acceptor.changes();
+    loop {
+        let domains = changes.borrow_and_update().config.domains.clone();
+        kept.0.retain(|domain, task| {
+            let stays = domains.contains(domain);
+            if !stays {
+                task.abort();
+                shared.metrics.forget(domain);
+            }
+            stays
+        });
+        for domain in domains {
+            let shared = shared.clone();
+            kept.0.entry(domain.clone()).or_insert_with(|| tokio::spawn(keeper::keep(domain, shared)));
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}

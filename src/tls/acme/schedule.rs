@@ -1,0 +1,258 @@
+//! When a certificate is ordered, and when the authority is asked for its advice: a state, a clock, and what to do next.
+//!
+//! No socket and no clock is in it: all times are given, in seconds since 1970, and so is chance, as a number from 0 to 1.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// After a failure; the last one stands for all further ones. Authorities allow some five failures of a name an hour.
+const DELAYS: [u64; 9] = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, DAY];
+
+/// How far a delay is moved by chance, so that doors that failed together do not come back together.
+const DELAY_JITTER: f64 = 0.2;
+
+/// The longest that an authority may send us away for.
+const LONGEST_DELAY: u64 = 7 * DAY;
+
+/// Never two certificates of one name within this, whatever anybody says: five duplicates a week are all that there are.
+const BETWEEN_ORDERS: u64 = HOUR;
+
+/// How often the authority is asked for its window where it does not say, and at least and at most.
+const ASK_EVERY: u64 = 6 * HOUR;
+const ASK_AT_LEAST: u64 = MINUTE;
+const ASK_AT_MOST: u64 = DAY;
+const ASK_JITTER: f64 = 0.1;
+
+/// Below this life a certificate is renewed at half of it, otherwise at two thirds.
+const SHORT_LIFE: u64 = 10 * DAY;
+const RENEWAL_JITTER: f64 = 0.05;
+
+/// A window that begins later than this part of the life is not waited for.
+const LATEST: f64 = 0.95;
+
+/// The certificate that is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// As the authority knows it (RFC 9773 section 4.1).
+    pub id: String,
+    pub not_before: u64,
+    pub not_after: u64,
+}
+
+/// A wait that was decided on, with the time at which it was: a clock that is set back must not make it longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Pause {
+    from: u64,
+    until: u64,
+}
+
+impl Pause {
+    fn new(from: u64, length: u64) -> Pause {
+        Pause { from, until: from.saturating_add(length) }
+    }
+
+    /// The end of it, for a clock that says `now`.
+    fn end(&mut self, now: u64) -> u64 {
+        if now < self.from {
+            *self = Pause::new(now, self.until.saturating_sub(self.from));
+        }
+        self.until
+    }
+}
+
+/// What the authority advises for one certificate (ARI, RFC 9773). It says nothing about any other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Window {
+    id: String,
+    start: u64,
+    end: u64,
+    /// A point of it, drawn once.
+    at: u64,
+}
+
+/// An order that has been begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderInHand {
+    pub url: String,
+    /// The folder of its key.
+    pub generation: u64,
+}
+
+/// What must survive a restart, for one name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Tries in a row that did not end well; one that is under way counts, so that a crash in it does, too.
+    #[serde(default)]
+    pub failures: u32,
+    #[serde(default)]
+    next_try: Option<Pause>,
+    /// When a certificate was given out last.
+    #[serde(default)]
+    issued: Option<u64>,
+    #[serde(default)]
+    window: Option<Window>,
+    #[serde(default)]
+    next_question: Option<Pause>,
+    /// The certificate for which that question is.
+    #[serde(default)]
+    asked_for: Option<String>,
+    /// The certificate that is replaced already, as the authority says: an order that names it is refused.
+    #[serde(default)]
+    replaced: Option<String>,
+    #[serde(default)]
+    pub order: Option<OrderInHand>,
+    /// Drawn once, so that every start of the door comes to the same time.
+    chance: f64,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Order a certificate; `replaces` is the one that it takes the place of.
+    Order { replaces: Option<String> },
+    /// Ask the authority when the certificate is to be renewed.
+    Ask,
+    /// Nothing for so long.
+    Wait(Duration),
+}
+
+impl State {
+    /// For a name that nothing is known of.
+    pub fn new(chance: f64) -> State {
+        State {
+            failures: 0,
+            next_try: None,
+            issued: None,
+            window: None,
+            next_question: None,
+            asked_for: None,
+            replaced: None,
+            order: None,
+            chance,
+        }
+    }
+
+    /// What is to be done `now`, with the certificate that is `held`.
+    pub fn next(&mut self, held: Option<&Held>, now: u64) -> Step {
+        let due = held.map_or(now, |held| self.due(held));
+        if let Some(held) = held
+            && now < due
+            && self.asks(held, now)
+        {
+            return Step::Ask;
+        }
+        let may = due.max(self.may_order(now));
+        if now >= may {
+            let replaces = held.map(|held| held.id.clone()).filter(|id| self.replaced.as_ref() != Some(id));
+            return Step::Order { replaces };
+        }
+        // Also while an order has to wait: a mass revocation is heard of, and what was one is over.
+        let question = held.and_then(|held| self.question(held, now)).filter(|_| now < due);
+        let until = question.map_or(may, |question| may.min(question));
+        // Looked at anew from time to time: clocks are set, and laptops sleep.
+        Step::Wait(Duration::from_secs((until - now).clamp(1, HOUR)))
+    }
+
+    /// When `held` is to be renewed: the authority's word before ours.
+    pub fn due(&self, held: &Held) -> u64 {
+        let life = held.not_after.saturating_sub(held.not_before);
+        let part = |part: f64| held.not_before.saturating_add(scaled(life, part));
+        match self.window.as_ref().filter(|window| window.id == held.id) {
+            Some(window) => window.at.min(part(LATEST)),
+            None => {
+                let usual = if life < SHORT_LIFE { 1.0 / 2.0 } else { 2.0 / 3.0 };
+                part(usual * jittered(RENEWAL_JITTER, self.chance))
+            }
+        }
+    }
+
+    /// The earliest time for an order.
+    fn may_order(&mut self, now: u64) -> u64 {
+        let failed = self.next_try.as_mut().map_or(0, |pause| pause.end(now));
+        // One in the future is a clock that was set: it was now at the latest.
+        let issued = self.issued.map(|issued| issued.min(now));
+        self.issued = issued;
+        failed.max(issued.map_or(0, |issued| issued + BETWEEN_ORDERS))
+    }
+
+    fn question(&mut self, held: &Held, now: u64) -> Option<u64> {
+        let is_this = self.asked_for.as_ref() == Some(&held.id);
+        self.next_question.as_mut().filter(|_| is_this).map(|pause| pause.end(now))
+    }
+
+    fn asks(&mut self, held: &Held, now: u64) -> bool {
+        self.question(held, now).is_none_or(|at| now >= at)
+    }
+
+    /// To be stored before an order is begun: then neither a crash nor a restart forgets the try.
+    pub fn begin(&mut self, now: u64, chance: f64) {
+        self.failures = self.failures.saturating_add(1);
+        self.pause(now, None, chance);
+    }
+
+    /// The try that was begun came to nothing; `retry_after` is what the authority said, in seconds.
+    pub fn failed(&mut self, now: u64, retry_after: Option<u64>, chance: f64) {
+        self.pause(now, retry_after, chance);
+    }
+
+    fn pause(&mut self, now: u64, retry_after: Option<u64>, chance: f64) {
+        let step = usize::try_from(self.failures.saturating_sub(1)).unwrap_or(usize::MAX);
+        let own = scaled(DELAYS[step.min(DELAYS.len() - 1)], jittered(DELAY_JITTER, chance));
+        let length = retry_after.map_or(own, |asked| own.max(asked.min(LONGEST_DELAY)));
+        self.next_try = Some(Pause::new(now, length));
+    }
+
+    /// The authority says that `id` is replaced already (409 `alreadyReplaced`): it is ordered again at once, as for the
+    /// first time.
+    pub fn replaced(&mut self, id: &str) {
+        self.replaced = Some(id.to_owned());
+        self.failures = self.failures.saturating_sub(1);
+        self.next_try = None;
+        self.order = None;
+    }
+
+    /// A certificate has been issued, and stored.
+    pub fn succeeded(&mut self, now: u64) {
+        *self = State { issued: Some(now), ..State::new(self.chance) };
+    }
+
+    /// What the authority said of `held`: a window, and after how many seconds it wants to be asked again.
+    pub fn advised(&mut self, held: &Held, (start, end): (u64, u64), again: Option<u64>, now: u64, chance: f64) {
+        let is_known =
+            self.window.as_ref().is_some_and(|known| (&known.id, known.start, known.end) == (&held.id, start, end));
+        // A window that ends before it begins is none (RFC 9773 section 4.2).
+        if !is_known && end > start {
+            let at = start.saturating_add(scaled(end - start, chance));
+            self.window = Some(Window { id: held.id.clone(), start, end, at });
+        }
+        self.ask_again(held, again, now, chance);
+    }
+
+    /// The authority gives no advice, or could not be asked. What it said before of this certificate still holds.
+    pub fn unadvised(&mut self, held: &Held, now: u64, chance: f64) {
+        self.ask_again(held, None, now, chance);
+    }
+
+    fn ask_again(&mut self, held: &Held, after: Option<u64>, now: u64, chance: f64) {
+        let after = scaled(after.unwrap_or(ASK_EVERY), jittered(ASK_JITTER, chance));
+        self.next_question = Some(Pause::new(now, after.clamp(ASK_AT_LEAST, ASK_AT_MOST)));
+        self.asked_for = Some(held.id.clone());
+    }
+}
+
+/// From `1 - spread` to `1 + spread`.
+fn jittered(spread: f64, chance: f64) -> f64 {
+    1.0 - spread + 2.0 * spread * chance.clamp(0.0, 1.0)
+}
+
+fn scaled(seconds: u64, by: f64) -> u64 {
+    Duration::from_secs(seconds).mul_f64(by.max(0.0)).as_secs()
+}
+
+#[cfg(test)]
+mod tests;
