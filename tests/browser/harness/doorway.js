@@ -64,6 +64,11 @@ export class Doorway {
     return this.child.heard;
   }
 
+  /** Another config for the same file; SIGHUP makes it read it. */
+  rewrite(config) {
+    writeFileSync(this.file, toToml(config) + "\n");
+  }
+
   signal(name) {
     this.child.signal(name);
   }

@@ -11,6 +11,7 @@ mod door;
 pub mod frames;
 mod metrics;
 pub mod next;
+pub mod pebble;
 mod project;
 pub mod raw;
 pub mod secure;
@@ -20,6 +21,6 @@ pub mod terminal;
 pub mod wire;
 
 pub use app::{App, Feed, response, streamed};
-pub use door::{Door, PATIENCE, door};
+pub use door::{Builder as DoorBuilder, Door, PATIENCE, door};
 pub use project::{Project, eventually};
 pub use stub::Stub;

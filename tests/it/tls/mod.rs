@@ -1,5 +1,7 @@
 //! TLS: what is promised, a file each.
 //!
+//! - `acme`: certificates come by themselves, are renewed when the authority says, and a fault ends in a sentence and a
+//!   state that goes on.
 //! - `certificates`: the certificate fits the name; keys of every kind are read; what is wrong is said with the
 //!   file's name.
 //! - `handshake`: clients of every decent kind come in by TLS, agree on what they should, and others are told why
@@ -10,6 +12,7 @@
 //!   are refused, and the old ones stay.
 //! - `self_signed`: on request there is a certificate of the door's own making, for development.
 
+mod acme;
 mod certificates;
 mod handshake;
 mod records;
