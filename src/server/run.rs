@@ -87,7 +87,10 @@ impl Doorway {
         // Before the app is there: its pages say so themselves, and sockets are the hub's.
         let urls = banner::urls(&listeners);
         let is_open = |is_secure| listeners.iter().any(|listener| listener.is_secure == is_secure);
-        let reachable = Reachable { http: is_open(false), https: is_open(true) };
+        let is_at =
+            |port| listeners.iter().any(|listener| listener.socket.local_addr().is_ok_and(|at| at.port() == port));
+        let prefers_https = is_at(443) && !is_at(80);
+        let reachable = Reachable { http: is_open(false), https: is_open(true), prefers_https };
         door.serve(listeners, &services);
         // `doorway status` finds a door that still builds, too.
         let _note = door.note(&urls).post();

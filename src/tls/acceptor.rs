@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
@@ -43,6 +44,8 @@ struct Shared {
     slots: Arc<Shares>,
     metrics: Metrics,
     challenges: Arc<Challenges>,
+    /// Held while something is taken over: what is read again is read by the config that holds then.
+    taking_over: Mutex<()>,
 }
 
 /// What holds now.
@@ -90,6 +93,7 @@ impl Acceptor {
             slots: Shares::new("tls.max_handshakes", config.max_handshakes),
             metrics: Metrics::new(registry),
             challenges: Arc::default(),
+            taking_over: Mutex::default(),
         };
         let acceptor = Acceptor(Arc::new(shared));
         acceptor.taken(&acceptor.serving());
@@ -101,6 +105,20 @@ impl Acceptor {
     /// # Errors
     /// [`TlsError`]; then everything stays as it was.
     pub fn reload(&self, config: &Config) -> Result<(), TlsError> {
+        let _taking_over = self.0.taking_over.lock();
+        self.take_over(config)
+    }
+
+    /// Reads the certificates again, by the config as it is.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then everything stays as it was.
+    pub(super) fn refresh(&self) -> Result<(), TlsError> {
+        let _taking_over = self.0.taking_over.lock();
+        self.take_over(&self.serving().config)
+    }
+
+    fn take_over(&self, config: &Config) -> Result<(), TlsError> {
         let old = self.serving();
         let built = Serving::build(config, Some(&old), &self.0.provider, &self.0.tickets, &self.0.sessions);
         match built.and_then(|new| new.no_worse_than(&old)) {

@@ -45,8 +45,8 @@ async fn follow_forever(acceptor: &Acceptor) {
         let found = Fingerprint::of(&serving.config);
         if found != serving.fingerprint && Some(&found) != refused.as_ref() {
             // Reading and checking certificates takes its time on a slow disk.
-            let (acceptor, config) = (acceptor.clone(), serving.config.clone());
-            let outcome = tokio::task::spawn_blocking(move || acceptor.reload(&config)).await;
+            let acceptor = acceptor.clone();
+            let outcome = tokio::task::spawn_blocking(move || acceptor.refresh()).await;
             if let Ok(Err(why)) = outcome {
                 error!(%why, "the new certificate is refused, the old one stays");
                 refused = Some(found);

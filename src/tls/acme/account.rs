@@ -46,9 +46,10 @@ impl Registrar {
     pub async fn account(&self, config: &AcmeConfig, client: &AcmeClient) -> Result<Account, OrderError> {
         let store = self.store(config).await?;
         // Whoever comes second finds what the first one made.
-        let _one_at_a_time = self.0.lock().await;
+        let one_at_a_time = self.0.lock().await;
         let directory = config.directory.url();
         if let Some(credentials) = store.account().and_then(|text| serde_json::from_str(&text).ok()) {
+            drop(one_at_a_time);
             return Ok(Account::builder_with_http(client.boxed()).from_credentials(credentials).await?);
         }
         let binding = binding(config).map_err(OrderError::Failed)?;

@@ -213,8 +213,7 @@ impl Keeper<'_> {
     fn succeeded(&mut self) {
         self.state.succeeded(now());
         self.shared.metrics.ended(self.domain, true);
-        let acceptor = &self.shared.acceptor;
-        match acceptor.reload(&acceptor.serving().config) {
+        match self.shared.acceptor.refresh() {
             Ok(()) => info!(name = self.domain, "the certificate is in use"),
             Err(why) => error!(name = self.domain, %why, "the new certificate is refused, the old one stays"),
         }

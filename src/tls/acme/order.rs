@@ -58,6 +58,8 @@ impl From<Error> for OrderError {
 pub struct Reachable {
     pub http: bool,
     pub https: bool,
+    /// Authorities look at the ports 80 and 443: only the latter is ours, as far as can be seen from here.
+    pub prefers_https: bool,
 }
 
 /// What an order needs.
@@ -231,6 +233,9 @@ impl Ordering<'_> {
                 let by_web =
                     [(ChallengeType::Http01, self.reachable.http), (ChallengeType::TlsAlpn01, self.reachable.https)];
                 let mut all: Vec<_> = by_web.into_iter().filter(|(_, can)| *can).map(|(kind, _)| kind).collect();
+                if self.reachable.prefers_https {
+                    all.reverse();
+                }
                 if all.is_empty() && self.config.dns_hook.is_some() {
                     all.push(ChallengeType::Dns01);
                 }
