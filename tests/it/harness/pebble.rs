@@ -215,7 +215,7 @@ pub struct Advice {
     /// Certificates that were asked for, and that orders said they replace.
     pub asked: Vec<String>,
     pub replaced: Vec<String>,
-    /// How many orders there were.
+    /// How many orders were accepted.
     pub orders: usize,
     /// Never hand out a certificate.
     pub holds_certificates: bool,
@@ -255,12 +255,12 @@ impl Adviser {
                         let _ = stream.read(&mut [0]).await;
                         return;
                     }
-                    let answer = match answer(&request, address, &advice) {
+                    let answer = match answer(&request, &advice) {
                         Some(answer) => answer,
                         None => {
                             let mut onward = client.connect(behind, "127.0.0.1").await;
                             let answer = exchange(&mut onward, &request).await;
-                            edit(&request, answer, address)
+                            edit(&request, answer, address, &advice)
                         }
                     };
                     let _ = stream.write_all(&answer).await;
@@ -326,7 +326,7 @@ fn problem(kind: &str, detail: &str, status: u16) -> Value {
 }
 
 /// What pebble is not asked.
-fn answer(request: &[u8], _address: SocketAddr, advice: &Mutex<Advice>) -> Option<Vec<u8>> {
+fn answer(request: &[u8], advice: &Mutex<Advice>) -> Option<Vec<u8>> {
     let path = path(request);
     let mut advice = advice.lock();
     if let Some(id) = path.strip_prefix("/ari/") {
@@ -345,7 +345,6 @@ fn answer(request: &[u8], _address: SocketAddr, advice: &Mutex<Advice>) -> Optio
         let problem = problem("rateLimited", "too many certificates (the test says so)", 429);
         return Some(say("429 Too Many Requests", &format!("Retry-After: {seconds}\r\n"), &problem));
     }
-    advice.orders += 1;
     if let Some(id) = replaces(request) {
         advice.replaced.push(id);
         if std::mem::take(&mut advice.is_replaced) {
@@ -356,10 +355,14 @@ fn answer(request: &[u8], _address: SocketAddr, advice: &Mutex<Advice>) -> Optio
 }
 
 /// What pebble does not say.
-fn edit(request: &[u8], answer: Vec<u8>, address: SocketAddr) -> Vec<u8> {
+fn edit(request: &[u8], answer: Vec<u8>, address: SocketAddr, advice: &Mutex<Advice>) -> Vec<u8> {
     let text = String::from_utf8_lossy(&answer).into_owned();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return answer };
     let Ok(mut body) = serde_json::from_str::<Value>(body) else { return answer };
+    // One whose nonce was rejected comes again: what counts is what was accepted.
+    if path(request) == "/order-plz" && body["status"] == "pending" {
+        advice.lock().orders += 1;
+    }
     match (path(request).as_str(), replaces(request)) {
         ("/dir", _) => body["renewalInfo"] = json!(format!("https://{address}/ari")),
         ("/order-plz", Some(id)) if body["status"] == "pending" => body["replaces"] = json!(id),
