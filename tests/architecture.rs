@@ -97,7 +97,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "hello identity",
         ],
     ),
-    ("tls::acme", &["keeper", "account", "order", "client hook metrics store", "schedule"]),
+    ("tls::acme", &["keeper", "account", "order", "directory", "client hook metrics store", "schedule"]),
     (
         "realtime::hub",
         &[

@@ -42,7 +42,12 @@ pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: 
         }
         "/" => return whole(StatusCode::OK, HTML, INDEX),
         "/health/live" => return whole(StatusCode::OK, JSON, json!({ "live": true }).to_string()),
-        "/health/ready" => return ready(&admin.health.reasons()),
+        "/health/ready" => {
+            return ready(
+                &admin.health.reasons(),
+                &admin.warnings.get().map(|warnings| warnings()).unwrap_or_default(),
+            );
+        }
         "/metrics" => {
             let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
             let (kind, text) = telemetry::metrics(admin.registry.get(), accept);
@@ -100,9 +105,14 @@ pub(super) fn told(failure: Failure, headers: &HeaderMap) -> Response {
     failure.into_response(&ErrorContext { accept, ..ErrorContext::default() })
 }
 
-fn ready(reasons: &[&str]) -> Response {
+/// `warnings` are for people: traffic is welcome all the same.
+fn ready(reasons: &[&str], warnings: &[String]) -> Response {
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    whole(status, JSON, json!({ "ready": reasons.is_empty(), "reasons": reasons }).to_string())
+    let mut told = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    if !warnings.is_empty() {
+        told["warnings"] = json!(warnings);
+    }
+    whole(status, JSON, told.to_string())
 }
 
 fn connections(admin: &Inner) -> Response {

@@ -37,6 +37,9 @@ pub struct Admin {
 /// Counts the connections there are, by kind.
 pub type Kinds = Box<dyn Fn() -> serde_json::Map<String, serde_json::Value> + Send + Sync>;
 
+/// What the operator should know of, though the door is ready; a sentence each.
+pub type Warnings = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 struct Inner {
     health: health::Health,
     registry: OnceLock<Registry>,
@@ -44,6 +47,7 @@ struct Inner {
     /// Servers that speak the API of another realtime service find it here too.
     realtime: OnceLock<Arc<Realtime>>,
     kinds: OnceLock<Kinds>,
+    warnings: OnceLock<Warnings>,
     /// Further names to be asked by.
     hosts: Vec<HostPattern>,
     drain: Signal,
@@ -89,6 +93,7 @@ impl Admin {
             api: OnceLock::new(),
             realtime: OnceLock::new(),
             kinds: OnceLock::new(),
+            warnings: OnceLock::new(),
             hosts: config.hosts.clone(),
             drain,
             asks,
@@ -126,9 +131,16 @@ impl Admin {
     }
 
     /// Every room is built: their metrics, their counts, what the app's server may ask.
-    pub fn built(&self, registry: Registry, (api, realtime): (Arc<Api>, Arc<Realtime>), kinds: Kinds) {
+    pub fn built(
+        &self,
+        registry: Registry,
+        (api, realtime): (Arc<Api>, Arc<Realtime>),
+        kinds: Kinds,
+        warnings: Warnings,
+    ) {
         let _ = self.inner.registry.set(registry);
         let _ = self.inner.kinds.set(kinds);
+        let _ = self.inner.warnings.set(warnings);
         let _ = self.inner.realtime.set(realtime);
         let _ = self.inner.api.set(api);
     }

@@ -87,6 +87,9 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
     let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut said =
         format!("{}\n", if is_ready { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) });
+    for warning in health["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let _ = writeln!(said, "warning: {warning}");
+    }
     if let Some(note) = &door.note {
         let _ = writeln!(said, "url: {}\npid: {}", note.urls, note.pid);
     }

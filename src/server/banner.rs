@@ -1,6 +1,6 @@
 //! What the log says once the door is open: where, and in front of what.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,9 +22,14 @@ pub fn say(config: &Config, urls: &str) -> String {
     format!("serving {app} on {urls}")
 }
 
-/// What to type into a browser on this machine, for each of `listeners`.
-pub fn urls(listeners: &[Listener]) -> String {
-    listeners.iter().filter_map(url).collect::<Vec<_>>().join(" ")
+/// What to type into a browser on this machine, for each of `listeners`; where certificates are ordered for `domains`, they
+/// are for the first of these.
+pub fn urls(listeners: &[Listener], domains: &[String]) -> String {
+    let name = domains.iter().find(|name| !name.starts_with("*."));
+    let mut urls: Vec<_> = listeners.iter().filter_map(|listener| url(listener, name)).collect();
+    // Both families have one name.
+    urls.dedup();
+    urls.join(" ")
 }
 
 /// On a terminal, where to look stands below what the app itself says as it starts: a line of its own, once that has come.
@@ -59,12 +64,16 @@ fn app(config: &Config) -> String {
     }
 }
 
-fn url(listener: &Listener) -> Option<String> {
+fn url(listener: &Listener, name: Option<&String>) -> Option<String> {
     let address = listener.socket.local_addr().ok()?;
     let scheme = if listener.is_secure { "https" } else { "http" };
+    let everywhere = match name.filter(|_| listener.is_secure && address.ip().is_unspecified()) {
+        Some(name) if address.port() == 443 => return Some(format!("https://{name}")),
+        Some(name) => name,
+        None => "localhost",
+    };
     Some(match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => format!("{scheme}://localhost:{}", address.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => format!("{scheme}://localhost:{}", address.port()),
+        ip if ip.is_unspecified() => format!("{scheme}://{everywhere}:{}", address.port()),
         ip => format!("{scheme}://{}", SocketAddr::new(ip, address.port())),
     })
 }

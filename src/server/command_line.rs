@@ -16,6 +16,7 @@ use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
 use crate::settings::nearest;
 use crate::telemetry::log;
+use crate::tls::acme::survey;
 use crate::upstream::{Address, AddressError, BuildPolicy};
 
 const EXIT_CODES: &str = "\
@@ -47,6 +48,9 @@ enum Command {
         /// The file, or the folder of a project [default: proxy.toml, else the built-in defaults]
         #[arg(value_name = "FILE or DIR")]
         file: Option<PathBuf>,
+        /// Look at the network too: does the certificate authority answer, do the names of `[tls] domains` lead anywhere
+        #[arg(long)]
+        online: bool,
     },
     /// Print the default configuration, every key with its unit and a line of why
     Config {
@@ -121,7 +125,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match command_line.command {
-        Some(Command::Check { file }) => check(file.as_deref()),
+        Some(Command::Check { file, online }) => check(file.as_deref(), online),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
         Some(Command::Init { dir }) => init::init(dir),
         Some(Command::Status { which }) => ask::status(&which),
@@ -138,7 +142,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// `place` is a file, a folder as in `doorway DIR`, or nothing: then it is the file that a start here would read.
-fn check(place: Option<&Path>) -> Result<ExitCode, String> {
+fn check(place: Option<&Path>, online: bool) -> Result<ExitCode, String> {
     let (file, dir) = match place {
         Some(dir) if dir.is_dir() => (None, Some(dir.to_owned())),
         file => (file.map(Path::to_owned), None),
@@ -153,12 +157,21 @@ fn check(place: Option<&Path>) -> Result<ExitCode, String> {
     }
     let mut said = vec![format!("{name}: no problems")];
     said.extend(config.oddities().iter().map(|odd| format!("odd: {odd}")));
+    if !config.tls.domains.is_empty() {
+        let (domains, authority) = (config.tls.domains.join(" "), config.tls.acme.directory.host());
+        said.push(format!("certificates are ordered from {authority}, to whose terms this agrees: {domains}"));
+    }
     match config.realtime.hub.open() {
         open if open.is_empty() => said.push("no channel is open to anyone".to_owned()),
         open => said.extend(open),
     }
+    let mut wrong = Vec::new();
+    if online && !config.tls.domains.is_empty() {
+        let (holds, fails) = runtime().map_err(|error| error.to_string())?.block_on(survey(&config.tls));
+        (said, wrong) = (said.into_iter().chain(holds).collect(), fails);
+    }
     ask::say(&(said.join("\n") + "\n"));
-    Ok(ExitCode::SUCCESS)
+    if wrong.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(wrong.join("\n")) }
 }
 
 fn app_address(text: &str) -> Result<Address, String> {

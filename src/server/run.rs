@@ -83,9 +83,9 @@ impl Doorway {
         let (api_at, signal) = (door.admin.api_at(), door.drain.signal());
         let services = Services::build(&door.config, entrance, acceptor, api_at, &signal, &mut registry);
         let asked = (Arc::clone(&services.api), Arc::clone(&services.realtime));
-        door.admin.built(registry, asked, services.kinds());
+        door.admin.built(registry, asked, services.kinds(), services.warnings());
         // Before the app is there: its pages say so themselves, and sockets are the hub's.
-        let urls = banner::urls(&listeners);
+        let urls = banner::urls(&listeners, &door.config.tls.domains);
         let is_open = |is_secure| listeners.iter().any(|listener| listener.is_secure == is_secure);
         let is_at =
             |port| listeners.iter().any(|listener| listener.socket.local_addr().is_ok_and(|at| at.port() == port));

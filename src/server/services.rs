@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::dispatch::Dispatch;
-use crate::admin::Kinds;
+use crate::admin::{Kinds, Warnings};
 use crate::callbacks::{App, SECRET_VARIABLE};
 use crate::config::Config;
 use crate::drain::Signal;
@@ -115,6 +115,12 @@ impl Services {
             let days = certificates.as_ref().map(|acceptor| ("certificate_days", json!(acceptor.days_left())));
             counts.into_iter().chain(days).map(|(kind, count)| (kind.to_owned(), count)).collect()
         })
+    }
+
+    /// What the operator should know of.
+    pub fn warnings(&self) -> Warnings {
+        let certificates = self.certificates.clone();
+        Box::new(move || certificates.as_ref().map(Acceptor::warnings).unwrap_or_default())
     }
 
     /// Those that answer requests.

@@ -189,6 +189,13 @@ impl Acceptor {
         identities.map(|identity| (identity.label.clone(), days(identity))).collect()
     }
 
+    /// A sentence for each certificate that browsers refuse, or soon will, and for each name that has none yet.
+    pub fn warnings(&self) -> Vec<String> {
+        let (now, serving) = (SystemTime::now(), self.serving());
+        let waiting = serving.waiting.iter().map(|name| format!("{name} waits for its first certificate"));
+        serving.real().iter().filter_map(|identity| identity.warning(now)).chain(waiting).collect()
+    }
+
     /// For whoever follows the files that the config names.
     pub(super) fn changes(&self) -> watch::Receiver<Arc<Serving>> {
         self.0.serving.subscribe()

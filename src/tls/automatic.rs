@@ -20,6 +20,11 @@ const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org
 const ZERO_SSL: &str = "https://acme.zerossl.com/v2/DV90";
 
 impl Directory {
+    /// Where its orders can be tried without being counted, as far as we know.
+    fn usual_staging(&self) -> Option<Directory> {
+        (self.0 == LETS_ENCRYPT).then(|| Directory(LETS_ENCRYPT_STAGING.to_owned()))
+    }
+
     /// Its address.
     pub fn url(&self) -> &str {
         &self.0
@@ -75,6 +80,9 @@ keywords!(ChallengeKind { "auto" => Auto, "http-01" => Http01, "tls-alpn-01" => 
 pub struct AcmeConfig {
     /// The authority. Default Let's Encrypt.
     pub directory: Directory,
+    /// Another one, where an order is tried first once two have failed, so that the limits of `directory` are not used up.
+    /// Default: Let's Encrypt's own for Let's Encrypt, else none.
+    pub staging: Option<Directory>,
     /// Where the authority may write to about expiry and its terms; sent nowhere else. No default.
     pub email: Option<String>,
     /// The number of an account elsewhere, for authorities that ask for one (RFC 8555 section 7.3.4). No default.
@@ -97,6 +105,7 @@ impl Default for AcmeConfig {
     fn default() -> Self {
         AcmeConfig {
             directory: Directory(LETS_ENCRYPT.to_owned()),
+            staging: None,
             email: None,
             eab_key_id: None,
             eab_key_file: None,
@@ -114,6 +123,7 @@ impl AcmeConfig {
         let default = AcmeConfig::default();
         let config = AcmeConfig {
             directory: section.value("directory", default.directory),
+            staging: section.optional("staging"),
             email: section.optional("email"),
             eab_key_id: section.optional("eab_key_id"),
             eab_key_file: section.optional("eab_key_file"),
@@ -200,6 +210,12 @@ impl AcmeConfig {
     /// The folder of the authority, within that.
     pub fn authority_folder(&self) -> Option<PathBuf> {
         Some(self.folder()?.join(self.directory.folder()))
+    }
+
+    /// The same, for an order that is only tried. `None` where there is nowhere to try it.
+    pub fn for_staging(&self) -> Option<AcmeConfig> {
+        let directory = self.staging.clone().or_else(|| self.directory.usual_staging())?;
+        (directory != self.directory).then(|| AcmeConfig { directory, ..self.clone() })
     }
 
     /// The folder of one name.

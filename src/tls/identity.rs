@@ -159,6 +159,15 @@ impl Identity {
         (left < EXPIRES_SOON.min(life / 4)).then_some(left)
     }
 
+    /// What is to be said of its age: that browsers refuse it now, or soon will.
+    pub fn warning(&self, now: SystemTime) -> Option<String> {
+        self.complaint(now).or_else(|| {
+            let hours = self.time_left(now)?.as_secs() / 3600;
+            let left = if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) };
+            Some(format!("the certificate {} expires in {left}", self.label))
+        })
+    }
+
     /// What browsers will hold against it now, if anything.
     pub fn complaint(&self, now: SystemTime) -> Option<String> {
         if self.not_after < now {

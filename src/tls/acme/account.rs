@@ -4,39 +4,37 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use http::Request;
-use instant_acme::{Account, BodyWrapper, ExternalAccountKey, HttpClient, NewAccount};
-use serde_json::Value;
+use instant_acme::{Account, ExternalAccountKey, NewAccount};
 use tokio::sync::Mutex;
 use tracing::info;
 
 use super::client::AcmeClient;
+use super::directory::DirectoryInfo;
 use super::order::OrderError;
-use super::store::{Store, StoreError};
+use super::store::{StorageLock, Store, StoreError};
 use crate::tls::automatic::AcmeConfig;
 
 /// Holds the storage, and lets one at a time make an account.
 #[derive(Debug, Default)]
-pub struct Registrar(Mutex<Option<(AcmeConfig, Arc<Store>)>>);
+pub struct Registrar(Mutex<Option<Arc<StorageLock>>>);
 
 impl Registrar {
     /// The storage of `config`, taken at first and held until another one is asked for.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn store(&self, config: &AcmeConfig) -> Result<Arc<Store>, StoreError> {
+    pub async fn store(&self, config: &AcmeConfig) -> Result<Store, StoreError> {
+        let folder = config.folder().ok_or(StoreError::Nowhere)?;
         let mut held = self.0.lock().await;
-        if let Some((known, store)) = held.as_ref()
-            && known.authority_folder() == config.authority_folder()
-        {
-            return Ok(Arc::clone(store));
-        }
-        // Let go of first: another authority has the same lock.
-        *held = None;
-        let store = Arc::new(Store::open(config)?);
-        *held = Some((config.clone(), Arc::clone(&store)));
-        Ok(store)
+        let lock = match held.as_ref().filter(|held| held.is_of(&folder)) {
+            Some(lock) => Arc::clone(lock),
+            None => {
+                let lock = Arc::new(StorageLock::take(folder)?);
+                *held = Some(Arc::clone(&lock));
+                lock
+            }
+        };
+        Store::open(config, lock)
     }
 
     /// The account, as kept, else a new one.
@@ -56,7 +54,8 @@ impl Registrar {
         let contact = config.email.as_ref().map(|email| format!("mailto:{email}"));
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let terms = terms(client, directory).await;
+        let info = DirectoryInfo::ask(client, directory).await;
+        let terms = info.ok().and_then(|info| info.terms).unwrap_or_else(|| "none".to_owned());
         let builder = Account::builder_with_http(client.boxed());
         let (account, credentials) = builder.create(&new, directory.to_owned(), binding.as_ref()).await?;
         store.keep_account(&serde_json::to_string(&credentials).unwrap_or_default())?;
@@ -80,15 +79,4 @@ fn binding(config: &AcmeConfig) -> Result<Option<ExternalAccountKey>, String> {
         .decode(text.trim().trim_end_matches('='))
         .map_err(|error| format!("tls.acme.eab_key_file {} is not base64url: {error}", file.display()))?;
     Ok(Some(ExternalAccountKey::new(id.clone(), &key)))
-}
-
-/// Where the authority's terms are, as its directory says (RFC 8555 section 7.1.1).
-async fn terms(client: &AcmeClient, directory: &str) -> String {
-    let ask = async {
-        let request = Request::get(directory).body(BodyWrapper::<Bytes>::default()).ok()?;
-        let mut answer = client.request(request).await.ok()?;
-        let directory: Value = serde_json::from_slice(&answer.body.into_bytes().await.ok()?).ok()?;
-        Some(directory["meta"]["termsOfService"].as_str()?.to_owned())
-    };
-    ask.await.unwrap_or_else(|| "none".to_owned())
 }

@@ -23,6 +23,12 @@ use crate::tls::automatic::AcmeConfig;
 /// Before the storage is looked at again that another door holds: it may be on its way out.
 const LOCKED_DELAY: Duration = Duration::from_secs(10);
 
+/// Tries that may fail before the next one is rehearsed.
+const FAILURES_BEFORE_STAGING: u32 = 2;
+
+/// Why there is no certificate, and after how many seconds the authority wants to be asked again.
+type Complaint = (OrderError, Option<u64>);
+
 /// What all names share.
 #[derive(Debug, Clone)]
 pub struct Shared {
@@ -163,9 +169,15 @@ impl Keeper<'_> {
             Ok(_) => {}
         }
         self.state.begin(now(), fastrand::f64());
-        info!(name = self.domain, authority = self.config.directory.host(), "ordering a certificate");
         let replaces = replaced.as_ref().map(ToString::to_string);
-        match self.obtain(replaced).await {
+        let outcome = match self.rehearse().await {
+            Ok(()) => {
+                info!(name = self.domain, authority = self.config.directory.host(), "ordering a certificate");
+                self.obtain(replaced).await
+            }
+            Err(refused) => Err(refused),
+        };
+        match outcome {
             Ok(()) => self.succeeded(),
             Err((OrderError::AlreadyReplaced, _)) if replaces.is_some() => {
                 info!(name = self.domain, "the authority says that it is replaced already: ordering a new one");
@@ -185,10 +197,36 @@ impl Keeper<'_> {
         None
     }
 
-    async fn obtain(
-        &mut self,
-        replaces: Option<CertificateIdentifier<'static>>,
-    ) -> Result<(), (OrderError, Option<u64>)> {
+    /// After failures the order is tried where it does not count (`tls.acme.staging`): an authority allows five a name and
+    /// hour. Only what that one says of the name holds the order up.
+    async fn rehearse(&mut self) -> Result<(), Complaint> {
+        let Some(config) = self.config.for_staging().filter(|_| self.state.failures > FAILURES_BEFORE_STAGING) else {
+            return Ok(());
+        };
+        let authority = config.directory.host().to_owned();
+        info!(name = self.domain, authority, "trying the order where it does not count");
+        let store = NameStore::of(&config, self.domain).map_err(|why| (why.into(), None))?;
+        let mut state = State::new(0.0);
+        // So that the same challenge is shown.
+        state.failures = self.state.failures;
+        let mut rehearsal = Keeper { domain: self.domain, shared: self.shared, config, store, state };
+        // Kept first: a crash in it counts.
+        self.store.probe().and_then(|()| self.store.keep_state(&self.state)).map_err(|error| (error.into(), None))?;
+        let outcome = Box::pin(rehearsal.obtain(None)).await;
+        rehearsal.store.clear();
+        match outcome {
+            Err((OrderError::Refused(why), retry_after)) => {
+                Err((OrderError::Refused(format!("tried at {authority}: {why}")), retry_after))
+            }
+            Err((why, _)) => {
+                warn!(name = self.domain, authority, %why, "the order cannot be tried there");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn obtain(&mut self, replaces: Option<CertificateIdentifier<'static>>) -> Result<(), Complaint> {
         // Before anything is asked for: what cannot be kept would be ordered again and again.
         let ready = self.store.probe().and_then(|()| self.store.keep_state(&self.state));
         ready.map_err(|error| (error.into(), None))?;

@@ -6,6 +6,7 @@
 
 mod account;
 mod client;
+mod directory;
 mod hook;
 mod keeper;
 mod metrics;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tracing::error;
 
+pub use self::directory::survey;
 use self::keeper::Shared;
 use self::metrics::AcmeMetrics;
 pub use self::order::Reachable;

@@ -35,6 +35,9 @@ pub enum OrderError {
     UnknownAccount,
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It has looked, in its own words: another try without a change comes to the same.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -264,7 +267,7 @@ impl Ordering<'_> {
             }));
         }
         match (said.is_empty(), error) {
-            (false, _) => OrderError::Failed(said.join("; ")),
+            (false, _) => OrderError::Refused(said.join("; ")),
             (true, Some(error)) => error.into(),
             (true, None) => OrderError::Failed("the authority refuses the order, and does not say why".to_owned()),
         }

@@ -14,6 +14,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -27,9 +28,16 @@ const CHAIN: &str = "fullchain.pem";
 
 /// The storage, held by this process alone for as long as this lives.
 #[derive(Debug)]
+pub struct StorageLock {
+    folder: PathBuf,
+    _held: File,
+}
+
+/// What is kept of one authority.
+#[derive(Debug)]
 pub struct Store {
     authority: PathBuf,
-    _lock: File,
+    _lock: Arc<StorageLock>,
 }
 
 /// The storage of one name.
@@ -49,24 +57,37 @@ pub enum StoreError {
     Unwritable { path: PathBuf, source: io::Error },
 }
 
-impl Store {
-    /// Takes the storage of `config`, and sees that it can be written.
+impl StorageLock {
+    /// Takes the storage in `folder`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(config: &AcmeConfig) -> Result<Store, StoreError> {
-        let folder = config.folder().ok_or(StoreError::Nowhere)?;
-        let authority = config.authority_folder().ok_or(StoreError::Nowhere)?;
+    pub fn take(folder: PathBuf) -> Result<StorageLock, StoreError> {
         make_folder(&folder)?;
         let path = folder.join("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = lock.map_err(|source| StoreError::Unwritable { path, source })?;
         // The kernel lets go of it when the process ends, however that is.
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Locked(folder)),
-            Err(error) => return Err(StoreError::Unwritable { path: folder, source: error.into() }),
+            Ok(()) => Ok(StorageLock { folder, _held: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked(folder)),
+            Err(error) => Err(StoreError::Unwritable { path: folder, source: error.into() }),
         }
+    }
+
+    /// Is it that of `folder`?
+    pub fn is_of(&self, folder: &Path) -> bool {
+        self.folder == folder
+    }
+}
+
+impl Store {
+    /// What is kept of the authority of `config`, in the storage that `lock` holds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(config: &AcmeConfig, lock: Arc<StorageLock>) -> Result<Store, StoreError> {
+        let authority = config.authority_folder().ok_or(StoreError::Nowhere)?;
         make_folder(&authority)?;
         Ok(Store { authority, _lock: lock })
     }
@@ -174,6 +195,11 @@ impl NameStore {
         fs::read(self.folder.join(LIVE).join(CHAIN)).ok()
     }
 
+    /// Takes away all that is kept of the name.
+    pub fn clear(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+
     fn live(&self) -> Option<u64> {
         fs::read_link(self.folder.join(LIVE)).ok()?.to_str()?.parse().ok()
     }
@@ -230,7 +256,6 @@ mod tests {
     fn generations_follow_each_other_and_one_before_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
-        let _store = Store::open(&config).unwrap();
         let store = NameStore::of(&config, "example.com").unwrap();
         store.probe().unwrap();
         for round in 1..=4 {
@@ -248,6 +273,8 @@ mod tests {
         assert_eq!(fs::metadata(folder.path().join("acme")).unwrap().permissions().mode() & 0o777, 0o700);
         let pair = config.pair("example.com").unwrap();
         assert_eq!(fs::read_to_string(pair.key).unwrap(), "key 4");
+        store.clear();
+        assert!(!store.folder.exists());
     }
 
     #[test]
@@ -265,18 +292,18 @@ mod tests {
     #[test]
     fn one_door_orders_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(folder.path());
-        let store = Store::open(&config).unwrap();
-        assert!(matches!(Store::open(&config), Err(StoreError::Locked(_))));
-        drop(store);
-        Store::open(&config).unwrap();
+        let take = || StorageLock::take(folder.path().join("acme"));
+        let held = take().unwrap();
+        assert!(matches!(take(), Err(StoreError::Locked(_))));
+        drop(held);
+        take().unwrap();
     }
 
     #[test]
     fn what_cannot_be_written_is_said() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("acme"), "a file").unwrap();
-        let error = Store::open(&config(folder.path())).unwrap_err();
+        let error = StorageLock::take(folder.path().join("acme")).unwrap_err();
         assert!(error.to_string().contains("cannot write into"), "{error}");
     }
 

@@ -7,16 +7,13 @@ use std::process::Command;
 
 use rustix::io::{dup2, fcntl_dupfd_cloexec};
 
-/// The binary, with descriptors 3 and up and limits as asked. `bash` becomes the binary, and so knows its process id.
-pub fn command(sockets: Vec<(String, TcpListener)>, open_files: Option<u32>) -> Command {
+/// The binary, with descriptors 3 and up and limits as `bash` would set them. `bash` becomes the binary, and so knows its process id.
+pub fn command(sockets: Vec<(String, TcpListener)>, limits: &str) -> Command {
     let binary = env!("CARGO_BIN_EXE_doorway");
-    if sockets.is_empty() && open_files.is_none() {
+    if sockets.is_empty() && limits.is_empty() {
         return Command::new(binary);
     }
-    let mut script = String::new();
-    if let Some(limit) = open_files {
-        script.push_str(&format!("ulimit -n {limit}; "));
-    }
+    let mut script = limits.to_owned();
     let names: Vec<_> = sockets.iter().map(|(name, _)| name.clone()).collect();
     if !names.is_empty() {
         script.push_str("export LISTEN_PID=$$; ");

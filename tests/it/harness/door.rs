@@ -32,7 +32,7 @@ pub struct Door {
 pub struct Builder {
     config: String,
     sockets: Vec<(String, TcpListener)>,
-    open_files: Option<u32>,
+    limits: String,
     environment: Vec<(String, String)>,
     arguments: Option<Vec<String>>,
     folder: TempDir,
@@ -43,7 +43,7 @@ pub fn door() -> Builder {
     Builder {
         config: String::new(),
         sockets: Vec::new(),
-        open_files: None,
+        limits: String::new(),
         environment: Vec::new(),
         arguments: None,
         folder: tempfile::tempdir().expect("a temporary folder"),
@@ -76,7 +76,13 @@ impl Builder {
 
     /// The limit of open files that it finds, soft and hard.
     pub fn open_files(mut self, limit: u32) -> Self {
-        self.open_files = Some(limit);
+        self.limits.push_str(&format!("ulimit -n {limit}; "));
+        self
+    }
+
+    /// No file grows beyond so many KiB, as on a disk that is full.
+    pub fn full_disk(mut self, kib: u32) -> Self {
+        self.limits.push_str(&format!("trap '' XFSZ; ulimit -f {kib}; "));
         self
     }
 
@@ -91,7 +97,7 @@ impl Builder {
         std::fs::write(&file, complete(&self.config)).expect("a config file");
         let arguments =
             self.arguments.unwrap_or_else(|| vec!["--config".to_owned(), file.to_string_lossy().into_owned()]);
-        let mut command = activation::command(self.sockets, self.open_files);
+        let mut command = activation::command(self.sockets, &self.limits);
         let mut child = command
             .args(arguments)
             .envs(self.environment)

@@ -161,6 +161,11 @@ impl Pebble {
         format!("[tls.acme]\ndirectory = \"https://{address}/dir\"\nca_file = {ca:?}\nstorage = {storage:?}\n{more}\n")
     }
 
+    /// The key that names it as where orders are tried.
+    pub fn as_staging(&self) -> String {
+        format!("staging = \"https://{}/dir\"", self.address)
+    }
+
     /// The folder of `name` in `storage`.
     pub fn folder(&self, storage: &Path, name: &str) -> PathBuf {
         storage.join(format!("{}-dir", self.address)).join(name)

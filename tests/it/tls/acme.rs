@@ -165,6 +165,9 @@ async fn one_name_at_fault_holds_up_no_other() {
     client.connect(doorstep.https_address(), "good.test").await;
     let good = client::get(doorstep.http_address(), "/", &[("host", "good.test")]).await;
     assert_eq!(good.status, 308);
+    let health = wire::get(running.admin(), "/health/ready").await;
+    assert_eq!(wire::status(&health), 200);
+    assert!(health.contains("astray.test waits for its first certificate") && !health.contains("good.test"));
     // The try is not forgotten by a restart.
     running.signal("TERM");
     assert!(running.wait().success());
@@ -271,6 +274,69 @@ async fn nothing_is_ordered_that_cannot_be_kept() {
     let why = refused(&running, "one.test")["why"].as_str().unwrap().to_owned();
     assert!(why.contains("cannot write into"), "{why}");
     assert_eq!(adviser.advice.lock().orders, 0);
+    drop(running);
+    // A disk with room for a few bytes only.
+    let small = Storage::new();
+    let acme = pebble.config_at(adviser.address, &small.path(), "");
+    let running = begin(&doorstep, &app.config(), &["one.test"], &acme).full_disk(8).start();
+    let why = refused(&running, "one.test")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("cannot write into") && why.contains("File too large"), "{why}");
+    assert_eq!(adviser.advice.lock().orders, 0);
+    running.wait_for_metric("acme_orders_total{name=\"one.test\",outcome=\"failed\"}", 1.0).await;
+    drop(running);
+    // Once there is room, and its minute has passed.
+    let folder = small.path().join(format!("{}-dir", adviser.address)).join("one.test");
+    let mut known = state(&folder);
+    known["next_try"] = Value::Null;
+    std::fs::write(folder.join("state.json"), known.to_string()).unwrap();
+    let running = begin(&doorstep, &app.config(), &["one.test"], &acme).start();
+    in_use(&running, "one.test");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_failures_an_order_is_tried_where_it_does_not_count() {
+    let (doorstep, storage, app) = (Doorstep::new(), Storage::new(), App::saying("hello").await);
+    let pebble = Pebble::start(&doorstep).await;
+    let adviser = Adviser::before(&pebble, Advice::default()).await;
+    pebble.lead_astray("astray.test").await;
+    let acme = pebble.config_at(adviser.address, &storage.path(), &pebble.as_staging());
+    let folder = storage.path().join(format!("{}-dir", adviser.address));
+    for name in ["astray.test", "good.test"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        let known = json!({ "failures": 2, "chance": 0.5 });
+        std::fs::write(folder.join(name).join("state.json"), known.to_string()).unwrap();
+    }
+    let running = begin(&doorstep, &app.config(), &["astray.test", "good.test"], &acme).start();
+    let why = refused(&running, "astray.test")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("tried at 127.0.0.1") && why.contains("127.255.255.254"), "{why}");
+    in_use(&running, "good.test");
+    assert_eq!(adviser.advice.lock().orders, 1, "the other one was not asked for what would fail");
+    assert_eq!(state(&folder.join("astray.test"))["failures"], 3);
+    assert!(!pebble.folder(&storage.path(), "good.test").exists(), "what was tried is not kept");
+}
+
+#[tokio::test]
+async fn check_online_says_what_an_order_would_fail_at() {
+    let (doorstep, storage, app) = (Doorstep::new(), Storage::new(), App::saying("hello").await);
+    let pebble = Pebble::start(&doorstep).await;
+    let check = |domains: &[&str], acme: &str| {
+        let file = storage.folder.path().join("proxy.toml");
+        std::fs::write(&file, config(&app.config(), domains, acme)).unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_doorway")).args(["check", "--online"]).arg(&file).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let there = pebble.config(&storage.path(), "");
+    let (is_good, said, wrong) = check(&["localhost"], &there);
+    assert!(is_good && said.contains("name localhost: leads to 127.0.0.1"), "{said}{wrong}");
+    assert!(said.contains("its terms") && said.contains("data:text/plain"), "{said}");
+    let (is_good, said, wrong) = check(&["nowhere.invalid"], &there);
+    assert!(!is_good && wrong.contains("name nowhere.invalid: ") && wrong.contains("record"), "{said}{wrong}");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (is_good, _, wrong) = check(&["localhost"], &pebble.config_at(closed, &storage.path(), ""));
+    assert!(!is_good && wrong.contains("cannot speak with 127.0.0.1"), "{wrong}");
+    assert!(!storage.path().exists(), "nothing was ordered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::harness::certificate::{Authority, Files};
 use crate::harness::secure::{self, Client};
+use crate::harness::wire;
 use crate::harness::{App, Door, door};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -235,6 +236,10 @@ async fn certificates_that_expire_soon_are_warned_of() {
     let line = door.wait_for_log(|line| line["message"] == "a certificate expires soon");
     assert_eq!(line["certificate"], file.display().to_string());
     assert!(line["left"].as_str().unwrap().starts_with("9days"), "{line}");
+    let health = wire::get(door.admin(), "/health/ready").await;
+    let told: serde_json::Value = serde_json::from_str(wire::body(&health)).unwrap();
+    let warning = format!("the certificate {} expires in 9 days", file.display());
+    assert_eq!(told["warnings"], serde_json::json!([warning]));
     // Half of a short life is not soon.
     let (door, _) = serve_for(now - 3 * DAY, now + 3 * DAY);
     assert!(!soon(&door));
