@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, callbacks, drain, files, http, listen, realtime, telemetry, tls, upstream};
+use crate::{admin, cache, callbacks, drain, files, http, listen, realtime, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +15,7 @@ pub struct Config {
     pub compress: http::layer::compress::Config,
     pub app: upstream::Config,
     pub files: files::Config,
+    pub cache: cache::Config,
     pub realtime: realtime::Config,
     pub callbacks: callbacks::Config,
     pub api: realtime::api::Config,
@@ -117,6 +118,7 @@ impl Config {
             compress: http::layer::compress::Config::read(&root.section("compress")),
             app: upstream::Config::read(&app),
             files: files::Config::read(&root.section("files")),
+            cache: cache::Config::read(&root.section("cache")),
             callbacks,
             realtime,
             api: realtime::api::Config::read(&root.section("api")),
@@ -165,6 +167,9 @@ impl Config {
         }
         if let Some(url) = self.app.url.as_ref().filter(|_| self.app.dev) {
             odd.push(format!("[app] dev starts nothing beside url: what runs at {url} must be `next dev` itself"));
+        }
+        if self.app.dev && !self.cache.paths.is_empty() {
+            odd.push("[cache] keeps nothing of an app in development ([app] dev)".to_owned());
         }
         odd
     }

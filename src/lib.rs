@@ -3,7 +3,7 @@
 //! Two rivers share their first half, part at `server::dispatch`, and never braid again:
 //!
 //! ```text
-//! HTTP request       listen → tls → http (one connection) → the onion of layers → dispatch → upstream | files
+//! HTTP request       listen → tls → http (one connection) → the onion of layers → dispatch → upstream | files | cache
 //! WebSocket message  dispatch → a door of realtime → session ( link ↔ dialect ↔ hub ) → broker → fan-out → outbox → link
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! 5. `http::layer::canonical::canonicalise`: what has two meanings is refused here.
 //! 6. `server::dispatch::Dispatch::call`: who answers: the API, a door of the hub, nobody (callbacks are ours alone), a
 //!    tunnel, else:
-//! 7. `files::Files::answer`: what is on disk, without waking Node.
+//! 7. `files::Files::answer`: what is on disk, and `cache::Cache::answer`: what is kept in memory, without waking Node.
 //! 8. `upstream::Upstream::send`, and in it `upstream::send::journey`: `upstream::availability::Availability::acquire` waits while the app is
 //!    away, `upstream::rewrite::request::head` writes the request anew, `upstream::pool::Pool::connect` finds a connection,
 //!    `upstream::exchange::ask` asks; what cannot have been heard is asked again.
@@ -67,6 +67,7 @@
 //! | `[https]` | [`http::layer::redirect`] |
 //! | `[app]` | [`upstream`] |
 //! | `[files]` | [`files`] |
+//! | `[cache]` | [`cache`] |
 //! | `[realtime]` | [`realtime::entrance`], [`realtime::hub`], and `restarts` [`realtime`] itself |
 //! | `[[realtime.channel]]`, `[realtime.outbox]` | [`realtime::hub`] |
 //! | `[realtime.websocket]` | [`realtime::link::websocket`] |
@@ -140,6 +141,8 @@ pub mod config;
 pub mod admin;
 /// River 2: WebSockets and their kin, from the upgrade to the hub.
 pub mod realtime;
+/// Answers of the app that everybody may have, kept in memory.
+pub mod cache;
 /// Answers on disk.
 pub mod files;
 /// Questions we ask the Next.js app: may this client in? what happened?

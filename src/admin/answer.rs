@@ -23,6 +23,7 @@ const INDEX: &str = concat!(
      <li><a href=\"/health/ready\">/health/ready</a>: it should get traffic; 503 with the reasons if not\n\
      <li><a href=\"/metrics\">/metrics</a>: for Prometheus\n\
      <li><a href=\"/connections\">/connections</a>: how many there are\n\
+     <li><a href=\"/cache\">/cache</a>: which answers of the app are kept\n\
      <li><code>POST /drain</code>: the same as SIGTERM\n\
      <li><code>POST /reload</code>: the same as SIGHUP, answered when the app is replaced, or is not\n\
      <li>the API: below <code>[api] path</code>, which <code>openapi.json</code> there describes\n</ul>\n"
@@ -33,7 +34,7 @@ pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: 
     let is_order = matches!(path, "/drain" | "/reload");
     let allowed: &[Method] = if is_order { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
     let failure = match path {
-        "/" | "/health/live" | "/health/ready" | "/metrics" | "/connections" | "/drain" | "/reload"
+        "/" | "/health/live" | "/health/ready" | "/metrics" | "/connections" | "/cache" | "/drain" | "/reload"
             if !allowed.contains(method) =>
         {
             let allow = if is_order { "POST" } else { "GET, HEAD" };
@@ -56,6 +57,7 @@ pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: 
             return answer;
         }
         "/connections" => return connections(admin),
+        "/cache" => return whole(StatusCode::OK, JSON, cache(admin)),
         // Any page in a browser on this machine can post here, but not without naming itself.
         "/drain" if headers.contains_key(ORIGIN) => {
             Failure::client(StatusCode::FORBIDDEN, "Web pages may not drain the door.")
@@ -121,6 +123,11 @@ fn connections(admin: &Inner) -> Response {
         counts.extend(kinds());
     }
     whole(StatusCode::OK, JSON, counts.to_string())
+}
+
+/// Nothing is kept before the rooms are built.
+fn cache(admin: &Inner) -> String {
+    admin.cache.get().map_or_else(|| json!({}), |cache| cache.listing()).to_string()
 }
 
 fn whole(status: StatusCode, kind: &'static str, text: impl Into<String>) -> Response {

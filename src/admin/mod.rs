@@ -19,6 +19,7 @@ pub use config::{AdminListen, Config};
 
 use serve::Served;
 
+use crate::cache::Cache;
 use crate::drain::Signal;
 use crate::http::HostPattern;
 use crate::listen::{self, BindError, Inherited};
@@ -46,6 +47,7 @@ struct Inner {
     api: OnceLock<Arc<Api>>,
     /// Servers that speak the API of another realtime service find it here too.
     realtime: OnceLock<Arc<Realtime>>,
+    cache: OnceLock<Arc<Cache>>,
     kinds: OnceLock<Kinds>,
     warnings: OnceLock<Warnings>,
     /// Further names to be asked by.
@@ -92,6 +94,7 @@ impl Admin {
             registry: OnceLock::new(),
             api: OnceLock::new(),
             realtime: OnceLock::new(),
+            cache: OnceLock::new(),
             kinds: OnceLock::new(),
             warnings: OnceLock::new(),
             hosts: config.hosts.clone(),
@@ -143,6 +146,11 @@ impl Admin {
         let _ = self.inner.warnings.set(warnings);
         let _ = self.inner.realtime.set(realtime);
         let _ = self.inner.api.set(api);
+    }
+
+    /// What is kept can be looked at.
+    pub fn cached(&self, cache: Arc<Cache>) {
+        let _ = self.inner.cache.set(cache);
     }
 
     /// The app is started: from now on its health counts.

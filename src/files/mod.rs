@@ -4,7 +4,7 @@
 //! one that users know. `headers()` of next.config holds here too; `proxy.ts` is not asked about static files.
 
 mod builds;
-mod conditional;
+pub mod conditional;
 mod config;
 mod disk;
 mod entry;
@@ -14,7 +14,7 @@ mod metrics;
 mod path;
 mod precompress;
 mod previous;
-mod range;
+pub mod range;
 mod reply;
 mod rules;
 mod site;

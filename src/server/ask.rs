@@ -100,6 +100,47 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Says what a running door keeps of the app's answers.
+///
+/// # Errors
+/// A sentence: there is no such door, or it cannot be asked.
+pub fn cache(which: &Which) -> Result<ExitCode, String> {
+    let door = find(which)?;
+    let address = door.admin.ok_or("[admin] listen is \"off\": nobody can be asked")?;
+    let answer = door.ask(address, "GET /cache", DIAL_TIMEOUT)?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let told: Value =
+        serde_json::from_str(body).map_err(|_| format!("what answers at http://{address} is no door with a cache"))?;
+    let paths: Vec<_> = told["paths"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if paths.is_empty() {
+        say("nothing is kept: [cache] paths names nothing\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut said = format!("paths: {}\nanswers: {}\nbytes: {}\n", paths.join(" "), told["answers"], told["bytes"]);
+    let entries = told["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !entries.is_empty() {
+        let _ = writeln!(said, "{:>8} {:>7} {:>7} {:>9}  state    address", "hits", "age", "left", "bytes");
+    }
+    for entry in entries {
+        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        let tags: Vec<_> = entry["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let tags = if tags.is_empty() { String::new() } else { format!("  [{}]", tags.join(", ")) };
+        let (age, left) = (format!("{}s", entry["age"]), format!("{}s", entry["left"]));
+        let _ = writeln!(
+            said,
+            "{:>8} {age:>7} {left:>7} {:>9}  {:<7}  {} {}{}{tags}",
+            entry["hits"],
+            entry["bytes"],
+            text("state"),
+            entry["status"],
+            text("host"),
+            text("target"),
+        );
+    }
+    say(&said);
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Writes `text` to standard output. A reader that has seen enough (`head`) is no error.
 pub fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());

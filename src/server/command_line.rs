@@ -68,6 +68,11 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
+    /// List the answers of the app that the running door keeps, those first that are in most demand
+    Cache {
+        #[command(flatten)]
+        which: Which,
+    },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
         #[command(flatten)]
@@ -110,7 +115,7 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 6] = ["init", "check", "config", "reload", "status", "help"];
+const COMMANDS: [&str; 7] = ["init", "check", "config", "reload", "status", "cache", "help"];
 
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
 const LAST_WORK: Duration = Duration::from_secs(1);
@@ -129,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
         Some(Command::Init { dir }) => init::init(dir),
         Some(Command::Status { which }) => ask::status(&which),
+        Some(Command::Cache { which }) => ask::cache(&which),
         Some(Command::Reload { which }) => ask::reload(&which),
         None => serve(command_line.serve),
     };

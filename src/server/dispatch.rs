@@ -8,6 +8,7 @@ use http::header::{CONNECTION, UPGRADE};
 use tower::Service;
 use tracing::warn;
 
+use crate::cache::Cache;
 use crate::callbacks::App;
 use crate::files::{Files, Reply};
 use crate::http::{Failure, Request, Response, ResponseFuture};
@@ -26,6 +27,7 @@ pub struct Dispatch {
     pub app: Arc<App>,
     pub realtime: Arc<Realtime>,
     pub files: Arc<Files>,
+    pub cache: Arc<Cache>,
     pub api: Arc<Api>,
 }
 
@@ -92,19 +94,30 @@ impl Dispatch {
         }
     }
 
-    /// Asks the disk, and where it has no answer the app.
+    /// Asks the disk, and where it has no answer the cache and the app.
     fn ask(&self, request: Request) -> ResponseFuture {
-        let upstream = Arc::clone(&self.upstream);
         if !self.files.serves(request.uri().path()) {
-            return Box::pin(async move { upstream.send(request).await });
+            return self.ask_app(request);
         }
-        let files = Arc::clone(&self.files);
+        let (files, cache) = (Arc::clone(&self.files), Arc::clone(&self.cache));
         Box::pin(async move {
             match files.answer(request).await? {
                 Reply::Response(response) => Ok(response),
-                Reply::NotHere(request) => upstream.send(request).await,
+                Reply::NotHere(request) if cache.concerns(request.uri().path()) => {
+                    Box::pin(cache.answer(request)).await
+                }
+                Reply::NotHere(request) => cache.upstream().send(request).await,
             }
         })
+    }
+
+    /// Asks the app, by way of what is kept of it.
+    fn ask_app(&self, request: Request) -> ResponseFuture {
+        if self.cache.concerns(request.uri().path()) {
+            return Box::pin(Arc::clone(&self.cache).answer(request));
+        }
+        let upstream = Arc::clone(&self.upstream);
+        Box::pin(async move { upstream.send(request).await })
     }
 }
 

@@ -83,6 +83,7 @@ impl Doorway {
         let (api_at, signal) = (door.admin.api_at(), door.drain.signal());
         let services = Services::build(&door.config, entrance, acceptor, api_at, &signal, &mut registry);
         let asked = (Arc::clone(&services.api), Arc::clone(&services.realtime));
+        door.admin.cached(Arc::clone(&services.cache));
         door.admin.built(registry, asked, services.kinds(), services.warnings());
         // Before the app is there: its pages say so themselves, and sockets are the hub's.
         let urls = banner::urls(&listeners, &door.config.tls.domains);

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::dispatch::Dispatch;
 use crate::admin::{Kinds, Warnings};
+use crate::cache::{self, Cache};
 use crate::callbacks::{App, SECRET_VARIABLE};
 use crate::config::Config;
 use crate::drain::Signal;
@@ -41,6 +42,7 @@ pub struct Services {
     pub upstream: Arc<Upstream>,
     pub app: Arc<App>,
     pub files: Arc<Files>,
+    pub cache: Arc<Cache>,
     pub realtime: Arc<Realtime>,
     pub api: Arc<Api>,
     api_at: Option<SocketAddr>,
@@ -63,9 +65,10 @@ impl Services {
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::new(&supervised(config, api_at), drain.clone(), registry));
         let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
+        let cache = Arc::new(Cache::new(&kept(&config.cache, config.app.dev), Arc::clone(&upstream), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
-        let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
+        let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
         Services {
             entrance,
             certificates,
@@ -77,6 +80,7 @@ impl Services {
             upstream,
             app,
             files,
+            cache,
             realtime,
             api,
             api_at,
@@ -94,6 +98,7 @@ impl Services {
         self.compress.reload(&config.compress);
         let app = self.upstream.reload(&supervised(config, self.api_at));
         self.files.reload(&config.files);
+        self.cache.reload(&kept(&config.cache, config.app.dev));
         self.app.reload(&config.callbacks);
         self.realtime.reload(&config.realtime);
         self.api.reload(&config.api);
@@ -130,6 +135,7 @@ impl Services {
             app: Arc::clone(&self.app),
             realtime: Arc::clone(&self.realtime),
             files: Arc::clone(&self.files),
+            cache: Arc::clone(&self.cache),
             api: Arc::clone(&self.api),
         }
     }
@@ -175,6 +181,15 @@ fn trusted(app: &upstream::Config) -> Option<PathBuf> {
             tls::trusted_file()
         }
     }
+}
+
+/// What is kept: of an app in development nothing.
+fn kept(section: &cache::Config, is_dev: bool) -> cache::Config {
+    let mut section = section.clone();
+    if is_dev {
+        section.paths.clear();
+    }
+    section
 }
 
 /// What a connection is served by, over the sections.

@@ -1,7 +1,7 @@
 //! Whether the app can be asked, and where; requests wait here while it cannot.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -39,6 +39,8 @@ pub struct Availability {
     /// Of those who wait, bounded by `wait_limit`. Full, or as many as one client may have: refused with 503.
     places: Arc<Shares>,
     metrics: Metrics,
+    /// Counts the apps there were, one after another, that do not say the same: other builds, other addresses.
+    generation: AtomicU64,
 }
 
 /// How long one request may wait, over all its tries. It begins with the first wait.
@@ -58,6 +60,7 @@ impl Availability {
             stage: watch::Sender::new(None),
             places,
             metrics,
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -137,6 +140,16 @@ impl Availability {
         self.pool.send_replace(None);
         drop(candidate);
         self.falls_silent("it is to be found elsewhere");
+    }
+
+    /// Which app is asked; whoever keeps its answers takes the number before he asks.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// It is another app that is asked from now on; said once nobody gets the one before any more.
+    pub fn next_generation(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Requests go to `pool` at once, and no longer to the one before.

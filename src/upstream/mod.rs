@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use process::silence;
-pub use rewrite::{CALLBACK, FromTheDoor};
+pub use rewrite::{CALLBACK, FromTheDoor, sent_target};
 pub use tunnel::is_hot_reloading;
 
 use crate::build::{Framework, Home};
@@ -227,6 +227,12 @@ impl Upstream {
         Err(failure.detail(format!("what listens at {url} leads back to this door: give [app] url another address")))
     }
 
+    /// Which app is asked: the number grows when it is another build, or at another address. What was asked for under
+    /// one number is not the answer of the next.
+    pub fn generation(&self) -> u64 {
+        self.availability.generation()
+    }
+
     /// How many connections to the app are open, how many of them are tunnels, and how many requests wait for one.
     pub fn counts(&self) -> Counts {
         let Metrics { open, tunnels, waiting, .. } = &self.metrics;
@@ -263,9 +269,10 @@ impl Upstream {
         let sign = framework.map_or_else(SignOfLife::unknown, |framework| SignOfLife::of(framework, None));
         let pool = Pool::new(address, sign, self.config.get(), self.metrics.clone());
         if is_new {
-            self.availability.set_candidate(&pool)
+            self.availability.set_candidate(&pool);
+            self.availability.next_generation();
         } else {
-            self.availability.promote(&pool)
+            self.availability.promote(&pool);
         }
         tokio::spawn(health::keep(pool, Arc::clone(&self.availability), self.drain.clone()));
     }

@@ -11,6 +11,7 @@ mod harness;
 
 mod admin;
 mod api;
+mod cache;
 mod command_line;
 mod compress;
 mod config;

@@ -65,6 +65,14 @@ async fn compress() {
 }
 
 #[tokio::test]
+async fn cache() {
+    let app = App::saying("a page").await;
+    let door = door().config(app.config()).start();
+    let config = app.config() + "[cache]\npaths = [\"/\"]\n";
+    turns(&door, &config, &[], |answer| !answer.header("cache-status").is_empty()).await;
+}
+
+#[tokio::test]
 async fn http_hosts() {
     let app = App::saying("a page").await;
     let door = door().config(app.config()).start();

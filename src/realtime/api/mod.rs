@@ -36,6 +36,7 @@ pub use config::Config;
 
 use super::hub::Hub;
 use super::vocabulary::{Moment, Refusal, Since, TokenBucket};
+use crate::cache::Cache;
 use crate::http::query::parameter;
 use crate::http::{Body, Request, Response};
 use crate::settings::Live;
@@ -66,6 +67,7 @@ const DESCRIPTION: &str = include_str!("openapi.json");
 pub struct Api {
     config: Live<Config>,
     hub: Arc<Hub>,
+    cache: Arc<Cache>,
     memory: IdempotencyMemory,
     rate: Mutex<TokenBucket>,
     room: Room,
@@ -85,11 +87,12 @@ impl Completed {
 }
 
 impl Api {
-    pub fn new(config: &Config, hub: Arc<Hub>, registry: &mut Registry) -> Api {
+    pub fn new(config: &Config, hub: Arc<Hub>, cache: Arc<Cache>, registry: &mut Registry) -> Api {
         Api {
             rate: Mutex::new(TokenBucket::full(f64::from(config.rate), Instant::now())),
             config: Live::new(config.clone()),
             hub,
+            cache,
             memory: IdempotencyMemory::default(),
             room: Room::default(),
             metrics: Metrics::new(registry),
@@ -214,6 +217,11 @@ impl Api {
                 info!(whom = ?disconnect.whom, code = disconnect.code, connections, "disconnected by the API");
                 json!({ "connections": connections })
             }
+            ApiRoute::Purge => {
+                let purged = json::purge(body)?.perform(&self.cache);
+                info!(paths = purged.paths, tags = purged.tags, all = purged.all, "purged by the API");
+                json!({ "paths": purged.paths, "tags": purged.tags, "all": purged.all })
+            }
             _ => return Err(ApiProblem::not_found("there is no such operation")),
         };
         Ok(Completed::new(json.to_string() + "\n"))
@@ -299,7 +307,7 @@ impl Api {
                 description["info"]["version"] = env!("CARGO_PKG_VERSION").into();
                 description
             }
-            ApiRoute::Publish | ApiRoute::Batch | ApiRoute::Emit | ApiRoute::Disconnect => {
+            ApiRoute::Publish | ApiRoute::Batch | ApiRoute::Emit | ApiRoute::Disconnect | ApiRoute::Purge => {
                 return Err(ApiProblem::method("POST"));
             }
         };

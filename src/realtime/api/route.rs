@@ -15,6 +15,7 @@ pub enum ApiRoute {
     Batch,
     Emit,
     Disconnect,
+    Purge,
     Channels,
     Channel(Channel),
     Members(Channel),
@@ -37,6 +38,7 @@ impl ApiRoute {
             ["batch"] => (ApiRoute::Batch, true),
             ["emit"] => (ApiRoute::Emit, true),
             ["disconnect"] => (ApiRoute::Disconnect, true),
+            ["purge"] => (ApiRoute::Purge, true),
             ["channels"] => (ApiRoute::Channels, false),
             ["channels", name] => (ApiRoute::Channel(channel(name)?), false),
             ["channels", name, "members"] => (ApiRoute::Members(channel(name)?), false),
@@ -61,6 +63,7 @@ impl ApiRoute {
             ApiRoute::Batch => "batch",
             ApiRoute::Emit => "emit",
             ApiRoute::Disconnect => "disconnect",
+            ApiRoute::Purge => "purge",
             ApiRoute::Channels => "channels",
             ApiRoute::Channel(_) => "channel",
             ApiRoute::Members(_) => "members",
@@ -109,7 +112,7 @@ mod tests {
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 12, "one for each variant: {names:?}");
+        assert_eq!(names.len(), 13, "one for each variant: {names:?}");
     }
 
     #[test]

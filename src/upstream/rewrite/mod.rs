@@ -10,5 +10,6 @@ mod response;
 pub use cdn_loop::goes_round;
 pub use internal::CALLBACK;
 pub use location::is_taken_for_another;
+pub use query::sent_target;
 pub use request::{FromTheDoor, Upgrade, head};
 pub use response::{response, strip_private};

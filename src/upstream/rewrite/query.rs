@@ -2,10 +2,18 @@
 
 use std::borrow::Cow;
 
+use http::{Extensions, Uri};
 use percent_encoding::percent_decode;
+
+use crate::http::path;
 
 const EXACT: &[&str] = &["nextInternalLocale", "__nextDataReq", "__nextLocale"];
 const PREFIXES: &[&str] = &["nxtP", "nxtI"];
+
+/// The target of a request as the app gets it.
+pub fn sent_target<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Cow<'a, str> {
+    clean(path::resolved_target(uri, extensions))
+}
 
 /// `target` (a path with its query) without them; borrowed when there are none.
 pub fn clean(target: &str) -> Cow<'_, str> {

@@ -12,7 +12,7 @@ use super::internal::{CALLBACK, REVALIDATE, is_stripped};
 use super::query;
 use crate::http::Facts;
 use crate::http::layer::compress::CompressedHere;
-use crate::http::{path, routed};
+use crate::http::routed;
 use crate::upstream::address::Address;
 use crate::upstream::revalidation::OwnRevalidation;
 use crate::upstream::upload::Encoding;
@@ -34,8 +34,8 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
     let facts = parts.extensions.get::<Facts>();
     let mut head = Vec::with_capacity(1024);
     let method = if upgrade.is_some() { &Method::GET } else { &parts.method };
-    let target = path::resolved_target(&parts.uri, &parts.extensions);
-    put(&mut head, &[method.as_str().as_bytes(), b" ", query::clean(target).as_bytes(), b" HTTP/1.1\r\nhost: "]);
+    let target = query::sent_target(&parts.uri, &parts.extensions);
+    put(&mut head, &[method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\nhost: "]);
     match (facts, parts.headers.get(HOST), parts.uri.authority()) {
         (Some(facts), _, _) => put(&mut head, &[facts.authority.as_str().as_bytes()]),
         (None, Some(host), _) => put(&mut head, &[host.as_bytes()]),

@@ -7,5 +7,5 @@ mod write;
 
 pub use emit::{Acknowledged, Emission, acknowledged, emission};
 pub use object::Object;
-pub use read::{batch, disconnect, publication};
+pub use read::{batch, disconnect, publication, purge};
 pub use write::{connections, members, page, past, published, standing, user};

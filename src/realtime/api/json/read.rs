@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Object;
-use crate::realtime::api::operation::{Disconnect, Publication, To, Whom};
+use crate::realtime::api::operation::{Disconnect, Publication, Purge, To, Whom};
 use crate::realtime::api::problem::{ApiProblem, Wrong};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Payload, Text};
 
@@ -22,6 +22,9 @@ const LONGEST_NAME: usize = 512;
 
 /// What of a close reason travels, in bytes (RFC 6455 section 5.5).
 const LONGEST_REASON: usize = 123;
+
+/// Paths, and tags, that one request may declare to be old.
+const MOST_PURGED: usize = 1000;
 
 type Wrongs = RefCell<Vec<Wrong>>;
 
@@ -108,6 +111,35 @@ pub fn disconnect(body: &[u8]) -> Result<Disconnect, ApiProblem> {
             }
         };
         Some(Disconnect { whom, code, reason: Text::from(reason) })
+    })
+}
+
+/// Reads what is to be forgotten.
+///
+/// # Errors
+/// 400 with all that is wrong.
+pub fn purge(body: &[u8]) -> Result<Purge, ApiProblem> {
+    whole(|wrongs| {
+        let object = Object::read(body, "#".to_owned(), wrongs)?;
+        let names = |key: &'static str| {
+            let names = object.texts(key).unwrap_or_default();
+            if names.len() > MOST_PURGED {
+                object.wrong(key, format!("has more than {MOST_PURGED} entries"));
+            }
+            names
+        };
+        let (paths, tags) = (names("paths"), names("tags"));
+        if let Some(at) = paths.iter().position(|path| !path.starts_with('/') || path.contains(['?', '#'])) {
+            object.wrong_at("paths", at, "must be a path without query, as in \"/blog/hello\"");
+        }
+        if let Some(at) = tags.iter().position(|tag| tag.trim() != tag || tag.is_empty() || tag.contains(',')) {
+            object.wrong_at("tags", at, "must be one tag, as an answer has it in Cache-Tag");
+        }
+        let all: bool = object.value("all", "true or false").unwrap_or_default();
+        if paths.is_empty() && tags.is_empty() && !all {
+            object.wrong_here("needs at least one of: paths, tags, all");
+        }
+        Some(Purge { paths, tags, all })
     })
 }
 

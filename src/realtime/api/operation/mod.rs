@@ -4,7 +4,9 @@
 mod disconnect;
 mod look;
 mod publish;
+mod purge;
 
 pub use disconnect::{Disconnect, Whom};
 pub use look::{Page, Past, channel, channels, connection, history, members};
 pub use publish::{Publication, Published, To};
+pub use purge::{Purge, Purged};

@@ -349,10 +349,14 @@ impl Task {
         // Files first: those of the new build are there when its first page is.
         let Project { directory, framework, .. } = self.project.clone();
         let home = Home { directory, framework, build: running.build.clone() };
-        if self.home.get().as_ref().as_ref() != Some(&home) {
+        let is_another = self.home.get().as_ref().as_ref() != Some(&home);
+        if is_another {
             self.home.set(Some(home));
         }
         self.install_pool(&running.pool);
+        if is_another {
+            self.availability.next_generation();
+        }
         self.availability.mark_up();
     }
 

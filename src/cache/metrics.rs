@@ -1,0 +1,86 @@
+//! What the cache counts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::store::Store;
+use crate::telemetry::{Registry, labelled};
+
+/// What became of a request that the cache concerns itself with.
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome {
+    Hit,
+    Stale,
+    Collapsed,
+    Miss,
+    Bypass,
+}
+
+/// What became of an answer that was fetched for keeping.
+#[derive(Debug, Clone, Copy)]
+pub enum FetchOutcome {
+    Kept,
+    Refused,
+    Failed,
+}
+
+/// Metrics of the cache: `doorway_cache_…`.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: [Counter; 5],
+    fetches: [Counter; 3],
+    pub bytes: Counter,
+    pub purges: Counter,
+}
+
+#[derive(Debug)]
+struct Memory(Arc<Store>);
+
+impl Collector for Memory {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let gauge = |count: u64| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+        let (held, entries) = (gauge(self.0.weight()), gauge(self.0.len() as u64));
+        held.encode(encoder.encode_descriptor(
+            "cache_memory_bytes",
+            "Memory held for answers of the app",
+            None,
+            MetricType::Gauge,
+        )?)?;
+        entries.encode(encoder.encode_descriptor(
+            "cache_entries",
+            "Keys under which something is known",
+            None,
+            MetricType::Gauge,
+        )?)
+    }
+}
+
+impl Metrics {
+    pub fn new(registry: &mut Registry, store: Arc<Store>) -> Metrics {
+        registry.register_collector(Box::new(Memory(store)));
+        let registry = registry.sub_registry_with_prefix("cache");
+        let help = "Requests for paths in [cache] paths, by what became of them";
+        let outcomes = ["hit", "stale", "collapsed", "miss", "bypass"];
+        let requests = labelled(registry, "requests", help, "outcome", outcomes);
+        let help = "Answers fetched for keeping, by what became of them";
+        let fetches = labelled(registry, "fetches", help, "outcome", ["kept", "refused", "failed"]);
+        let (bytes, purges) = (Counter::default(), Counter::default());
+        registry.register("hit_bytes", "Bytes of bodies that were answered from memory", bytes.clone());
+        registry.register("purges", "Paths, tags and wholes that were declared old", purges.clone());
+        Metrics { requests, fetches, bytes, purges }
+    }
+
+    pub fn request(&self, outcome: Outcome) {
+        self.requests[outcome as usize].inc();
+    }
+
+    pub fn fetched(&self, outcome: FetchOutcome) {
+        self.fetches[outcome as usize].inc();
+    }
+}
