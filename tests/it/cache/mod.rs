@@ -15,6 +15,7 @@ mod stale;
 mod visitors;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,15 @@ pub async fn kept(door: &Door, target: &str, headers: &[(&str, &str)]) {
     let deadline = Instant::now() + PATIENCE;
     while ask(door.http(), "HEAD", target, &headers, "").await.status == 504 {
         assert!(Instant::now() < deadline, "{target} is never kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the app was asked so often.
+pub async fn reaches(asked: &AtomicU64, times: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    while asked.load(Ordering::SeqCst) < times {
+        assert!(Instant::now() < deadline, "the app was asked {} times, not {times}", asked.load(Ordering::SeqCst));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

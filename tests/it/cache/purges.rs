@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{Script, is_hit, keeping, said, text, warm};
+use super::{Script, is_hit, keeping, reaches, said, text, warm};
 use crate::harness::client::ask;
 use crate::harness::{App, Door, response};
 
@@ -142,9 +142,7 @@ async fn an_answer_that_was_on_its_way_is_not_kept() {
         gate.add_permits(1);
         assert_eq!(text(&door, "/", &[]).await, "version 0");
         // The door's own question is with the app, which has read its data already.
-        while number.load(Ordering::SeqCst) < 2 {
-            tokio::task::yield_now().await;
-        }
+        reaches(&number, 2).await;
         assert_eq!(purge(&door, what.clone()).await.0, 200);
         gate.add_permits(1);
         door.wait_for_metric("cache_fetches_total{outcome=\"kept\"}", 1.0).await;

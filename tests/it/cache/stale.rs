@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{is_hit, keeping, said, text, warm};
+use super::{is_hit, keeping, reaches, said, text, warm};
 use crate::harness::client::ask;
 use crate::harness::{App, response};
 
@@ -52,9 +52,7 @@ async fn one_is_given_while_one_other_is_fetched() {
         assert!(said(&answer).starts_with("Doorway; hit; ttl=-"), "{}", said(&answer));
         assert_eq!(answer.bytes().await, "version 2");
     }
-    while asked.load(Ordering::SeqCst) < 3 {
-        tokio::task::yield_now().await;
-    }
+    reaches(&asked, 3).await;
     assert_eq!(asked.load(Ordering::SeqCst), 3, "once for all of them");
     gate.add_permits(1);
     door.wait_for_metric("cache_fetches_total{outcome=\"kept\"}", 2.0).await;
@@ -90,9 +88,7 @@ async fn a_crowd_after_a_purge_asks_once() {
             tokio::spawn(async move { ask(address, "GET", "/", &[], "").await })
         })
         .collect();
-    while asked.load(Ordering::SeqCst) == before {
-        tokio::task::yield_now().await;
-    }
+    reaches(&asked, before + 1).await;
     gate.add_permits(100);
     let mut bodies = Vec::new();
     for one in crowd {
@@ -113,9 +109,7 @@ async fn waiting_has_an_end() {
     let address = door.http();
     let visitor = tokio::spawn(async move { ask(address, "GET", "/", &[], "").await });
     // The door's own question, and then his.
-    while asked.load(Ordering::SeqCst) < 4 {
-        tokio::task::yield_now().await;
-    }
+    reaches(&asked, 4).await;
     gate.add_permits(10);
     let answer = visitor.await.unwrap();
     assert_eq!((answer.status, said(&answer).as_str()), (200, "Doorway; fwd=stale"));
