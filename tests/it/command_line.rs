@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::harness::socket::connect;
-use crate::harness::{App, Stub, door, wire};
+use crate::harness::{App, Stub, door, response, wire};
 
 fn doorway(folder: &Path, arguments: &[&str]) -> Output {
     let binary = env!("CARGO_BIN_EXE_doorway");
@@ -388,6 +388,26 @@ async fn status_asks_the_running_door() {
     let nobody = doorway(file.path(), &["status"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(stderr(&nobody).starts_with("doorway: no answer from http://"), "{}", stderr(&nobody));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_is_listed() {
+    let app = App::start(|_| async {
+        let mut answer = response(200, "hello");
+        answer.headers_mut().insert("cache-control", http::HeaderValue::from_static("s-maxage=600"));
+        answer.headers_mut().insert("cache-tag", http::HeaderValue::from_static("posts"));
+        answer
+    })
+    .await;
+    let door = door().config(format!("{}[cache]\npaths = [\"/blog/*\"]\n", app.config())).start();
+    let file = folder(&[("proxy.toml", &format!("[admin]\nlisten = \"{}\"\n", door.admin()))]);
+    wire::get(door.http(), "/blog/one").await;
+    door.wait_for_metric("cache_fetches_total{outcome=\"kept\"}", 1.0).await;
+    let listed = doorway(file.path(), &["cache"]);
+    let said = stdout(&listed);
+    assert_eq!(listed.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("paths: /blog/*\nanswers: 1\nbytes: "), "{said}");
+    assert!(said.contains("fresh") && said.contains("/blog/one  [posts]"), "{said}");
 }
 
 #[test]
