@@ -356,6 +356,12 @@ impl Cache {
     }
 
     async fn fetch(&self, errand: Errand) {
+        // The one before may have ended between the asker's look and his turn.
+        let (slot, generation) = (self.store.slot(&errand.key), self.upstream.generation());
+        let known = self.store.judge(slot, &self.purges, generation, self.now());
+        if matches!(known, Found::Hit(hit) if hit.standing == Standing::Fresh) {
+            return;
+        }
         let config = self.config.get();
         let bounds = Bounds {
             stale: millis(config.stale),
