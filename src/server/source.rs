@@ -1,7 +1,8 @@
 //! Where the config comes from: a named file, the project's own `proxy.toml`, the one here, or the defaults; asked again
 //! at every reload.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::iter;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use super::changes::{self, Changes};
@@ -150,15 +151,18 @@ impl Overrides {
                     config.tls.domains.push(domain);
                 }
             }
+            // Of a kernel without IPv6 no listener for it is asked.
+            let has_ipv6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
             let everywhere = |port: u16| {
-                [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]
+                let v6 = has_ipv6.then(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+                iter::once(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).chain(v6).collect()
             };
             // What the file says of listeners stands.
             if config.listen.http == listen::Config::default().http && self.port.is_none() {
-                config.listen.http = everywhere(WEB_PORTS.0).to_vec();
+                config.listen.http = everywhere(WEB_PORTS.0);
             }
             if config.listen.https.is_empty() {
-                config.listen.https = everywhere(WEB_PORTS.1).to_vec();
+                config.listen.https = everywhere(WEB_PORTS.1);
             }
         }
         if self.https {

@@ -1,6 +1,6 @@
 // Every line of shell in a guide, as it is printed: what it says next to the door is what comes of it.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -174,6 +174,32 @@ describe("the command line", () => {
     serves(text.replace("3000", app.address().port), folder, (origin) => says(origin, "an app that runs already")));
   line("doorway --config FILE", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
   line("doorway", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
+  line("doorway --domain example.com DIR", async (text) => {
+    const own = scratch();
+    makeProject(join(own, "DIR"), "by its name");
+    // In a network of its own, where the ports of the web are free and no authority is; without the right to one, elsewhere.
+    const apart = ["--user", "--map-root-user", "--net"];
+    const isApart = spawnSync("unshare", [...apart, "ip", "link", "set", "lo", "up"]).status === 0;
+    if (!isApart) writeFileSync(join(own, "DIR/proxy.toml"), `${listen(9080).replace("[admin]", `https = "${ANY}"\n[admin]`)}`);
+    const words = isApart ? ["unshare", ...apart, "bash", "-c", `ip link set lo up && exec ${text}`] : ["bash", "-c", `exec ${text}`];
+    const child = new Child(text, words[0], words.slice(1), { cwd: own, env: environment });
+    try {
+      const log = (pick) => (line) => line.startsWith("{") && pick({ ...JSON.parse(line), ...JSON.parse(line).fields });
+      for (const [kind, port] of [["http", "80"], ["https", "443"]]) {
+        const address = await child.until(kind, log((said) => said.message === "listening" && said.kind === kind && said.address));
+        if (isApart) assert.equal(address.split(":").at(-1), port);
+      }
+      // It orders, and a failure ends nothing.
+      const failed = await child.until("the order", log((said) => said.message === "no certificate" && said));
+      assert.equal(failed.name, "example.com");
+      assert.match(failed.authority, /letsencrypt/);
+      const ready = await child.until("that it is ready", log((said) => said.message === "ready" && said));
+      if (isApart) assert.match(ready.open, /https:\/\/example\.com$/);
+      assert.deepEqual(await child.stop(), { code: 0, signal: null });
+    } finally {
+      await child.stop();
+    }
+  });
   for (const text of ["doorway reload [DIR | --config FILE]", "doorway status [DIR | --config FILE]"]) {
     line(text, async (_, [bare, withFolder, withFile]) => {
       const [here, there] = ["an app that runs already", "a folder"];
