@@ -98,7 +98,8 @@ fn objections(acme: &AcmeConfig, info: &DirectoryInfo) -> Vec<String> {
         (off > CLOCK_TOLERANCE).then_some(off)
     };
     if let Some(off) = info.date.and_then(is_off) {
-        let off = humantime::format_duration(Duration::from_secs(off.as_secs() / 3600 * 3600));
+        let hours = off.as_secs() / 3600;
+        let off = if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) };
         wrong.push(format!("the clock here and that of {host} are {off} apart: set it (timedatectl set-ntp true)"));
     }
     wrong
