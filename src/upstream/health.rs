@@ -35,6 +35,12 @@ async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
     let mut next_look = Instant::now();
     let mut was_found = false;
     while !pool.is_retired() {
+        if availability.previous.is(pool) {
+            // Its process is watched; a new one would not help it.
+            sleep(SWEEP_INTERVAL).await;
+            pool.sweep();
+            continue;
+        }
         if !availability.leads_to(pool) {
             find(pool, availability, was_found).await;
             was_found = true;

@@ -36,6 +36,18 @@ pub struct Metrics {
     latency: Histogram,
     pub failures: Failures,
     pub reloads: Reloads,
+    pub skew: Skew,
+}
+
+/// Pages that are open of the build before the last deploy.
+#[derive(Debug, Clone, Default)]
+pub struct Skew {
+    /// 1 while the app of that build is kept.
+    pub kept: Gauge,
+    /// What it was asked.
+    pub requests: Counter,
+    /// Those that were told to load themselves anew.
+    pub reloaded: Counter,
 }
 
 /// What became of a supervised app when the door was asked to reload.
@@ -94,6 +106,7 @@ impl Metrics {
                 unfinished: reload("unfinished"),
                 failed: reload("failed"),
             },
+            skew: Skew::default(),
         };
         registry.register("connections", "Connections to the app", metrics.open.clone());
         registry.register("idle_connections", "Connections to the app that wait for a request", metrics.idle.clone());
@@ -108,6 +121,14 @@ impl Metrics {
         let help = "From a request's last byte written, or the answer's due time, to the answer's head, in seconds";
         registry.register("answer_seconds", help, metrics.latency.clone());
         registry.register("reloads", "Reloads by what became of a supervised app", reloads);
+        let Skew { kept, requests, reloaded } = metrics.skew.clone();
+        registry.register("previous", "1 while the app of before the last deploy is kept for open pages", kept);
+        registry.register("previous_requests", "Requests that the app of before the last deploy answered", requests);
+        registry.register(
+            "stale_actions",
+            "Server Actions of a build that is gone: the page loads itself anew",
+            reloaded,
+        );
         registry.register("failures", "Requests without a proper answer", failures);
         metrics
     }

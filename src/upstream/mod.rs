@@ -15,6 +15,7 @@ mod jitter;
 mod health;
 mod metrics;
 mod pool;
+mod previous;
 mod process;
 mod revalidation;
 mod rewrite;
@@ -33,6 +34,7 @@ use tokio::sync::oneshot;
 
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
+pub use previous::in_query as deployment_in_query;
 pub use process::silence;
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;

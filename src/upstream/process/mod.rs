@@ -1,11 +1,13 @@
 //! The app as a process of ours: made ready, started, watched, replaced and ended.
 
 mod child;
+mod deployment;
 mod dist;
 mod guard;
 mod installed;
 mod launch;
 mod listener;
+mod memory;
 mod output;
 mod prepare;
 mod project;

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::child::Program;
 use super::project::{Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
-use super::{dist, installed};
+use super::{deployment, dist, installed};
 use crate::upstream::availability::Availability;
 use crate::upstream::{BuildPolicy, Config, StartError};
 
@@ -202,6 +202,9 @@ async fn build(project: &Project, config: &Config) -> Result<(), StartError> {
             std::iter::once(program.into()).chain(tool.arguments.iter().map(OsString::from)).collect()
         }
     };
+    let (of, with) = (project.clone(), config.clone());
+    let told = tokio::task::spawn_blocking(move || deployment::of_build(&of, &with)).await.unwrap_or_default();
+    build.environment.extend(told);
     Ok(run(&build).await?)
 }
 

@@ -24,6 +24,10 @@ use record::{Ending, Logged, Record, Uploaded};
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamTime(pub Duration);
 
+/// In an answer's extensions: the name of the earlier build of the app that gave it.
+#[derive(Debug, Clone)]
+pub struct EarlierBuild(pub Arc<str>);
+
 /// The layer; clones share its metrics.
 #[derive(Clone)]
 pub struct Access {
@@ -66,6 +70,7 @@ impl Middleware for Access {
             record.request_id = request_id.or_else(|| facts.map(|facts| facts.request_id.clone()));
             record.client = client.or_else(|| facts.map(|facts| facts.client));
             record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
+            record.earlier_build = response.extensions().get::<EarlierBuild>().map(|build| Arc::clone(&build.0));
             record.answered(response.status());
             let body = std::mem::take(response.body_mut());
             if body.is_end_stream() {

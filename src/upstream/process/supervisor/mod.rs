@@ -4,6 +4,7 @@
     reason = "the app outlives the drain: who stops it waits for it, see Upstream::stop"
 )]
 
+mod lingering;
 mod starting;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use crate::upstream::process::child::Child;
 use crate::upstream::process::prepare::prepare;
 use crate::upstream::process::project::Project;
 use crate::upstream::{Config, Reloaded, StartError};
+use lingering::Lingering;
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
 const EARLY_EXIT: Duration = Duration::from_secs(60);
@@ -72,6 +74,8 @@ struct Task {
     orders: mpsc::Receiver<SupervisorOrder>,
     closing: CancellationToken,
     delay: Duration,
+    /// The app of before the last deploy, while it is kept.
+    previous: Option<Lingering>,
 }
 
 impl Supervisor {
@@ -113,6 +117,7 @@ impl Supervisor {
             orders: receiver,
             closing: stop,
             delay,
+            previous: None,
         };
         let running = task.start().await?;
         task.install(&running);
@@ -195,7 +200,7 @@ impl Task {
             match order {
                 None => return,
                 Some(SupervisorOrder::Stop(reply)) => {
-                    running.child.stop(config.stop_timeout).await;
+                    tokio::join!(running.child.stop(config.stop_timeout), self.end_previous());
                     let _ = reply.send(());
                     return;
                 }
@@ -232,7 +237,8 @@ impl Task {
     async fn reload(&mut self, running: &mut Running) -> Result<Reloaded, StartError> {
         let config = self.config.get();
         // Of an app that only its scripts know there may be another build each time.
-        let is_new_build = !config.dev && (self.project.framework.is_other() || self.look() != running.build);
+        let is_new_build =
+            !config.dev && (self.project.framework.is_other() || self.is_another(running.build.as_ref()));
         let is_new_process = config.env != running.config.env || config.node != running.config.node;
         if is_new_build
             && !self.project.framework.is_other()
@@ -252,8 +258,9 @@ impl Task {
             return Ok(self.replaced(before.as_ref(), running));
         }
         if config != running.config {
-            let sign = running.pool.sign.clone();
-            running.pool = Pool::new(running.pool.address.clone(), sign, Arc::clone(&config), self.metrics.clone());
+            let (address, sign) = (running.pool.address.clone(), running.pool.sign.clone());
+            let deployment = running.pool.deployment.clone();
+            running.pool = Pool::of_build(address, sign, deployment, Arc::clone(&config), self.metrics.clone());
             running.config = config;
             self.install_pool(&running.pool);
         }
@@ -280,12 +287,23 @@ impl Task {
             };
             return Err(StartError(format!("{tool} is not replaced: it takes over changes by itself")));
         }
+        // Not three at once: memory is what a small machine has least of.
+        if let Some(previous) = self.previous.take() {
+            previous.make_room();
+        }
         let new = self.start_anew().await?;
+        let is_kept = self.is_kept(running, &new).await;
+        if is_kept {
+            self.availability.previous.keep(&running.pool);
+        }
         self.install(&new);
         let old = std::mem::replace(running, new);
-        info!(pid = old.child.id(), "the app before is asked to end");
-        let grace = self.config.get().stop_timeout;
-        tokio::spawn(retire(old, grace));
+        if is_kept {
+            self.previous = Some(self.linger(old));
+        } else {
+            info!(pid = old.child.id(), "the app before is asked to end");
+            tokio::spawn(retire(old, self.config.get().stop_timeout));
+        }
         Ok(())
     }
 
@@ -303,6 +321,7 @@ impl Task {
                 order = self.orders.recv() => match order {
                     None => return None,
                     Some(SupervisorOrder::Stop(reply)) => {
+                        self.end_previous().await;
                         let _ = reply.send(());
                         return None;
                     }
@@ -370,9 +389,10 @@ impl Task {
         }
     }
 
-    /// The build that lies in the app's folder now, whole or not.
-    fn look(&self) -> Option<Build> {
-        Project::inspect(&self.directory, &self.dist()).ok()?.look()
+    /// Whether what lies in the app's folder now, whole or not, is another build than `running`, or in another folder.
+    fn is_another(&self, running: Option<&Build>) -> bool {
+        let Ok(project) = Project::inspect(&self.directory, &self.dist()) else { return running.is_some() };
+        project.directory != self.project.directory || project.look().as_ref() != running
     }
 
     /// Whether what lies there can be started at all.

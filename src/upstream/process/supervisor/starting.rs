@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use super::{Running, Task};
+use crate::build::deployment_id;
 use crate::upstream::StartError;
 use crate::upstream::health::probe;
 use crate::upstream::pool::Pool;
@@ -74,6 +75,7 @@ impl Task {
         let config = self.config.get();
         let build = if config.dev { None } else { self.project.look() };
         let program = launch::program(&self.project, &config, port)?;
+        let deployment = if config.dev { None } else { deployment_id(&self.project.dist) }.map(Arc::from);
         let sign = SignOfLife::of(self.project.framework, build.as_ref());
         let line = program.command_line();
         info!(command = line, "starting the app");
@@ -87,8 +89,10 @@ impl Task {
                     None => sleep(LOOK_INTERVAL).await,
                 }
             };
-            let pool =
-                found.get_or_init(|| Pool::new(address, sign.clone(), Arc::clone(&config), self.metrics.clone()));
+            let pool = found.get_or_init(|| {
+                let (sign, deployment, config) = (sign.clone(), deployment.clone(), Arc::clone(&config));
+                Pool::of_build(address, sign, deployment, config, self.metrics.clone())
+            });
             // Next listens before it is ready; what counts is an answer.
             while probe(pool).await.is_err() {
                 sleep(LOOK_INTERVAL).await;
