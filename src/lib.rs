@@ -66,6 +66,7 @@
 //! | `[compress]` | [`http::layer::compress`] |
 //! | `[https]` | [`http::layer::redirect`] |
 //! | `[app]` | [`upstream`] |
+//! | `[releases]` | [`releases`] |
 //! | `[files]` | [`files`] |
 //! | `[realtime]` | [`realtime::entrance`], [`realtime::hub`], and `restarts` [`realtime`] itself |
 //! | `[[realtime.channel]]`, `[realtime.outbox]` | [`realtime::hub`] |
@@ -139,6 +140,8 @@ pub mod config;
 /// The operator's door: health and metrics.
 pub mod admin;
 /// River 2: WebSockets and their kin, from the upgrade to the hub.
+pub mod releases;
+
 pub mod realtime;
 /// Answers on disk.
 pub mod files;

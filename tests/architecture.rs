@@ -14,6 +14,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "server",
             "config",
             "admin",
+            "releases",
             "realtime",
             "files",
             "callbacks",

@@ -11,9 +11,11 @@ use tracing::{error, info, warn};
 use super::Doorway;
 use super::ask::{self, Which};
 use super::defaults;
+use super::deploy::{self, Deploying, Whose};
 use super::init;
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
+use crate::releases::ReleaseId;
 use crate::settings::nearest;
 use crate::telemetry::log;
 use crate::tls::acme::survey;
@@ -68,6 +70,25 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
+    /// Make a release of the app, and put it in the place of the one that runs, without a gap; exit 1 if that stays
+    Deploy {
+        #[command(flatten)]
+        deploying: Deploying,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Put an earlier release in the place of the one that runs, without building; exit 1 if that stays
+    Rollback {
+        /// Its name, as `doorway releases` has it [default: the newest that is older than the live one]
+        id: Option<ReleaseId>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// List the releases that are on disk, newest first: name, when it was made, from what, and which is live
+    Releases {
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
         #[command(flatten)]
@@ -110,10 +131,10 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 6] = ["init", "check", "config", "reload", "status", "help"];
+const COMMANDS: [&str; 9] = ["init", "check", "config", "reload", "status", "deploy", "rollback", "releases", "help"];
 
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
-const LAST_WORK: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Does what `arguments` (with the program's name first) say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -130,6 +151,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Init { dir }) => init::init(dir),
         Some(Command::Status { which }) => ask::status(&which),
         Some(Command::Reload { which }) => ask::reload(&which),
+        Some(Command::Deploy { deploying, whose }) => deploy::deploy(&deploying, &whose),
+        Some(Command::Rollback { id, whose }) => deploy::rollback(id.as_ref(), &whose),
+        Some(Command::Releases { whose }) => deploy::releases(&whose),
         None => serve(command_line.serve),
     };
     match outcome {
@@ -221,7 +245,7 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
 }
 
 /// One thread where there is one processor: queues between threads cost without a gain.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = match processors {
         1 => tokio::runtime::Builder::new_current_thread(),

@@ -9,6 +9,7 @@ mod banner;
 mod changes;
 mod config_keys;
 mod defaults;
+mod deploy;
 mod dispatch;
 mod init;
 mod metrics;

@@ -19,6 +19,7 @@ use crate::http::layer::{access::Access, compress::Compress, redirect, rescue::R
 use crate::listen::ConnectionSetup;
 use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
+use crate::releases::Switch;
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::tls::{self, Acceptor};
@@ -43,6 +44,8 @@ pub struct Services {
     pub files: Arc<Files>,
     pub realtime: Arc<Realtime>,
     pub api: Arc<Api>,
+    /// `None` where the app is no release.
+    pub switch: Option<Arc<Switch>>,
     api_at: Option<SocketAddr>,
 }
 
@@ -66,6 +69,8 @@ impl Services {
         let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
+        let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());
+        let switch = root.map(|root| Switch::new(root, Arc::clone(&upstream), &config.releases));
         Services {
             entrance,
             certificates,
@@ -79,6 +84,7 @@ impl Services {
             files,
             realtime,
             api,
+            switch,
             api_at,
         }
     }
@@ -92,6 +98,9 @@ impl Services {
         self.http.set(settings(config));
         self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
+        if let Some(switch) = &self.switch {
+            switch.reload(&config.releases);
+        }
         let app = self.upstream.reload(&supervised(config, self.api_at));
         self.files.reload(&config.files);
         self.app.reload(&config.callbacks);

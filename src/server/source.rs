@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
 use crate::listen;
+use crate::releases;
 use crate::settings;
 use crate::upstream::{Address, BuildPolicy};
 
@@ -83,6 +84,7 @@ impl Source {
             _ => Config::default(),
         };
         self.said.apply(&mut config);
+        let config = config.with_releases();
         for domain in &self.said.domains {
             if let Some((what, help)) = config.tls.acme.objection(domain) {
                 return Err(ConfigError::Domain(format!("{}: {help}", what.replace("in tls.domains", "of --domain"))));
@@ -103,7 +105,15 @@ impl Source {
         let table: toml::Table = text.parse().unwrap_or_default();
         let named = |section: &str| Some(PathBuf::from(table.get(section)?.get("dir")?.as_str()?));
         let beside = || Some(self.file.as_ref()?.parent()?.to_owned());
-        let folder = self.said.dir.clone().or_else(|| named("app")).or_else(|| named("files")).or_else(beside);
+        let root = || Some(PathBuf::from(table.get("releases")?.get("root")?.as_str()?));
+        // What runs, or before anything does what each release gets of it.
+        let released = |root: PathBuf| {
+            let current = root.join("current");
+            if current.exists() { current } else { root.join("shared") }
+        };
+        let said = self.said.dir.clone().map(|dir| if releases::is_root(&dir) { released(dir) } else { dir });
+        let folder = said.or_else(|| root().map(released)).or_else(|| named("app"));
+        let folder = folder.or_else(|| named("files")).or_else(beside);
         let is_dev = table.get("app").and_then(|app| app.get("dev")?.as_bool()).unwrap_or(false);
         settings::read_files(&folder.unwrap_or_default(), is_dev || self.said.dev)
     }
@@ -131,9 +141,11 @@ impl Overrides {
     fn apply(&self, config: &mut Config) {
         if let Some(dir) = &self.dir {
             (config.app.url, config.app.off, config.app.dir) = (None, false, Some(dir.clone()));
+            config.releases.root = releases::is_root(dir).then(|| dir.clone());
         }
         if let Some(url) = &self.app {
             (config.app.url, config.app.off) = (Some(url.clone()), false);
+            config.releases.root = None;
         }
         if let Some(build) = self.build {
             config.app.build = build;

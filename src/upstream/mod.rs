@@ -26,8 +26,9 @@ mod socket;
 mod tunnel;
 mod upload;
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
@@ -35,7 +36,7 @@ use tokio::sync::oneshot;
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use previous::in_query as deployment_in_query;
-pub use process::silence;
+pub use process::{TakeError, Takeover, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;
 
@@ -187,6 +188,39 @@ impl Upstream {
     /// [`StartError`] when it is not ours, or the new one does not start; the old one then stays.
     pub async fn replace(&self) -> Result<(), StartError> {
         self.supervised()?.replace().await
+    }
+
+    /// Runs a line of the shell in the folder of a release that is yet to be started, with the environment of its app.
+    ///
+    /// # Errors
+    /// [`TakeError`] with what it said last, when it fails or takes longer than `longest`.
+    pub async fn run_hook(&self, directory: &Path, hook: &str, longest: Duration) -> Result<(), TakeError> {
+        process::run_hook(directory, hook, &self.config.get(), longest).await
+    }
+
+    /// Puts a release in the place of a supervised app, or starts it where there was none yet.
+    ///
+    /// # Errors
+    /// [`TakeError`] when it does not start, or a page of it fails: what was there before then stays.
+    pub async fn take(&self, takeover: Takeover) -> Result<Reloaded, TakeError> {
+        if let Some(supervisor) = self.supervisor.get() {
+            return supervisor.take(takeover).await;
+        }
+        if !self.config.get().is_supervised() {
+            return Err(StartError("the app is not a process of this door".into()).into());
+        }
+        // It is looked for where the link leads, and nobody is served by another meanwhile.
+        (takeover.commit)().map_err(|error| StartError(error.to_string()))?;
+        (takeover.progress)("starting the first app");
+        self.launch().await?;
+        let home = self.home.get();
+        let now = home.as_ref().as_ref().and_then(|home| home.build.as_ref()).map(ToString::to_string);
+        Ok(Reloaded::Replaced { before: "none".to_owned(), now: now.unwrap_or_else(|| "none".to_owned()) })
+    }
+
+    /// There is nothing to start yet: whoever asks for a page is told so, in a sentence.
+    pub fn wait_for_first(&self, told: &'static str) {
+        self.availability.set_stage(Some(told));
     }
 
     /// Ends an app that this process started: asks it to, waits as long as the config says, then makes it. Called last,

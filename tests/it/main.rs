@@ -25,6 +25,7 @@ mod lists;
 mod logs;
 mod pusher;
 mod realtime;
+mod releases;
 mod reload;
 mod running;
 mod screen;

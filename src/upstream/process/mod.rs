@@ -14,6 +14,9 @@ mod project;
 mod script;
 mod sources;
 mod supervisor;
+mod taken;
 
 pub use output::silence;
+pub use prepare::run_hook;
 pub use supervisor::Supervisor;
+pub use taken::{TakeError, Takeover, is_whole, make_ready};

@@ -14,7 +14,7 @@ import { paths, scratch } from "../../browser/harness/paths.js";
 import { blocks, guides, read } from "../harness/guides.js";
 import { makeProject } from "../harness/project.js";
 
-const [CI, FRESH, LONG] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes"];
+const [CI, FRESH, LONG, RELEASES] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes", "tests/it/releases runs it"];
 /** What is not run here, and why. What it names is there all the same. */
 const ELSEWHERE = {
   "cargo run --release -- tests/app": CI,
@@ -41,6 +41,17 @@ const ELSEWHERE = {
   "tests/bench/run ways": LONG,
   "npx create-next-app@latest chat --ts --app --no-src-dir --yes && cd chat": FRESH,
   "npm install standardwebhooks": FRESH,
+  "doorway deploy": RELEASES,
+  "doorway deploy main": RELEASES,
+  "doorway deploy --no-build": RELEASES,
+  "tar -cf - . | ssh box doorway deploy -": RELEASES,
+  "doorway deploy --no-build --host me@box": RELEASES,
+  "doorway releases": RELEASES,
+  "doorway rollback": RELEASES,
+  "doorway status": RELEASES,
+  "while read old new ref; do": RELEASES,
+  '[ "$ref" != refs/heads/main ] || doorway deploy "$new" || exit 1': RELEASES,
+  done: RELEASES,
 };
 
 const lines = guides.flatMap((guide) => blocks(guide).filter(({ language }) => language === "sh")).flatMap(({ code }) => code.split("\n"));

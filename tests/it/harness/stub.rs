@@ -40,6 +40,7 @@ const server = http.createServer((request, response) => {
     if (url.pathname === '/cached') response.setHeader('cache-control', 's-maxage=60');
     if (url.pathname === '/env') return response.end(JSON.stringify(process.env));
     if (url.pathname === '/args') return response.end(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd() }));
+    if (said('status') && url.pathname === '/check') response.statusCode = Number(fs.readFileSync('status', 'utf8'));
     const body = () => response.end(JSON.stringify({ command, build, pid: process.pid }));
     const wait = Number(url.searchParams.get('wait') || 0);
     wait ? setTimeout(body, wait) : body();

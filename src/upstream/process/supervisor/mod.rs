@@ -6,11 +6,13 @@
 
 mod lingering;
 mod starting;
+mod taking;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +30,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
 use crate::upstream::process::prepare::prepare;
 use crate::upstream::process::project::Project;
+use crate::upstream::process::taken::{TakeError, Takeover};
 use crate::upstream::{Config, Reloaded, StartError};
 use lingering::Lingering;
 
@@ -49,6 +52,8 @@ enum SupervisorOrder {
     Replace(oneshot::Sender<Result<(), StartError>>),
     /// The config is another, or the build may be.
     Reload(oneshot::Sender<Result<Reloaded, StartError>>),
+    /// Start what lies in another folder, then stop this one.
+    Take(Takeover, oneshot::Sender<Result<Reloaded, TakeError>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -76,6 +81,8 @@ struct Task {
     delay: Duration,
     /// The app of before the last deploy, while it is kept.
     previous: Option<Lingering>,
+    /// The last lines of the process that did not start, when it was last tried.
+    said: Mutex<Vec<String>>,
 }
 
 impl Supervisor {
@@ -94,7 +101,7 @@ impl Supervisor {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
         let mut project = Project::inspect(&directory, &section.dist)?;
-        prepare(&mut project, &section, &availability).await?;
+        prepare(&mut project, &section, &|stage| availability.set_stage(Some(stage))).await?;
         availability.set_stage(None);
         if !section.dev && project.exported().is_some() {
             info!("the app is an export: its pages are answered from disk, and no process is started");
@@ -118,6 +125,7 @@ impl Supervisor {
             closing: stop,
             delay,
             previous: None,
+            said: Mutex::default(),
         };
         let running = task.start().await?;
         task.install(&running);
@@ -154,6 +162,17 @@ impl Supervisor {
             let _ = reply.send(Err(why));
         }
         outcome
+    }
+
+    /// Starts what `takeover` says beside the app, and puts it in its place.
+    ///
+    /// # Errors
+    /// [`TakeError`], when it does not start or the door is being stopped: the one before then stays.
+    pub async fn take(&self, takeover: Takeover) -> Result<Reloaded, TakeError> {
+        let gone = || TakeError::from(StartError("the app is being stopped".into()));
+        let (reply, done) = oneshot::channel();
+        self.orders.send(SupervisorOrder::Take(takeover, reply)).await.map_err(|_| gone())?;
+        done.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Asks the app to end, and after `stop_timeout` makes it.
@@ -229,6 +248,10 @@ impl Task {
                     let outcome = self.reload(&mut running).await;
                     let _ = reply.send(outcome);
                 }
+                Some(SupervisorOrder::Take(takeover, reply)) => {
+                    let outcome = self.take_over(takeover, &mut running).await;
+                    let _ = reply.send(outcome);
+                }
             }
         }
     }
@@ -287,11 +310,21 @@ impl Task {
             };
             return Err(StartError(format!("{tool} is not replaced: it takes over changes by itself")));
         }
-        // Not three at once: memory is what a small machine has least of.
+        self.make_room();
+        let new = self.start_anew().await?;
+        self.put_in_place(running, new).await;
+        Ok(())
+    }
+
+    /// Not three at once: memory is what a small machine has least of.
+    fn make_room(&mut self) {
         if let Some(previous) = self.previous.take() {
             previous.make_room();
         }
-        let new = self.start_anew().await?;
+    }
+
+    /// Requests go to `new` from now on; the one before ends when it has answered its own, or is kept for pages that are open.
+    async fn put_in_place(&mut self, running: &mut Running, new: Running) {
         let is_kept = self.is_kept(running, &new).await;
         if is_kept {
             self.availability.previous.keep(&running.pool);
@@ -304,7 +337,6 @@ impl Task {
             info!(pid = old.child.id(), "the app before is asked to end");
             tokio::spawn(retire(old, self.config.get().stop_timeout));
         }
-        Ok(())
     }
 
     /// Tries until the app runs again; `None` when it is to stop instead. As long as the build that ran is there, it is
@@ -334,6 +366,18 @@ impl Task {
                         reload = Some(asked);
                         build = None;
                     }
+                    // The way out of a release that cannot be kept running.
+                    Some(SupervisorOrder::Take(takeover, reply)) => match self.start_taken(takeover).await {
+                        Ok(running) => {
+                            self.install(&running);
+                            let _ = reply.send(Ok(self.replaced(before.as_ref(), &running)));
+                            return Some(running);
+                        }
+                        Err(why) => {
+                            let _ = reply.send(Err(self.not_taken(why)));
+                            continue;
+                        }
+                    },
                 },
             }
             let is_there = build.as_ref().is_some_and(Build::is_there);

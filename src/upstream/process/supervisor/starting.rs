@@ -26,8 +26,13 @@ const MAX_BUILD_TRIES: usize = 3;
 impl Task {
     /// Starts what lies in the app's folder now, which may be another than before.
     pub(super) async fn start_anew(&mut self) -> Result<Running, StartError> {
-        let config = self.config.get();
         let project = Project::inspect(&self.directory, &self.dist())?;
+        self.start_other(project).await
+    }
+
+    /// Starts `project`, which is the app from then on if it answers.
+    pub(super) async fn start_other(&mut self, project: Project) -> Result<Running, StartError> {
+        let config = self.config.get();
         let place = project.directory.display();
         let name = named(&project);
         project.installed().ok_or_else(|| StartError(format!("{name} is not installed in {place}")))?;
@@ -46,6 +51,7 @@ impl Task {
     /// Starts the app and waits for its first answer.
     pub(super) async fn start(&self) -> Result<Running, StartError> {
         let (mut ports, mut builds) = (1, 1);
+        self.said.lock().clear();
         loop {
             let port = launch::free_port().map_err(|error| StartError(format!("there is no free port: {error}")))?;
             match self.start_on(port).await {
@@ -66,7 +72,7 @@ impl Task {
     }
 
     /// Ends an app that was never asked anything.
-    async fn give_up(&self, running: Running) {
+    pub(super) async fn give_up(&self, running: Running) {
         running.pool.retire();
         running.child.stop(self.config.get().stop_timeout).await;
     }
@@ -110,6 +116,7 @@ impl Task {
         if let Some(pool) = found.get() {
             pool.retire();
         }
+        *self.said.lock() = child.last_lines();
         let cure = launch::missing_host().await.map_or_else(String::new, |cure| format!(". {cure}"));
         Err(StartError(match early {
             Some(Ok(status)) => {
