@@ -12,7 +12,9 @@ use super::Doorway;
 use super::ask::{self, Which};
 use super::defaults;
 use super::deploy::{self, Deploying, Whose};
+use super::first_process;
 use super::init;
+use super::install::{self, Installation, Removal};
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
 use crate::releases::ReleaseId;
@@ -65,6 +67,10 @@ enum Command {
         /// The folder [default: this one]
         dir: Option<PathBuf>,
     },
+    /// Make this a service of systemd that starts with the machine; again with other words to change them. Needs root
+    Install(Installation),
+    /// Take away what `doorway install` wrote. Config and state stay. Needs root
+    Uninstall(Removal),
     /// Say whether the running door is ready, and how many connections there are of each kind; exit 1 if it is not
     Status {
         #[command(flatten)]
@@ -131,14 +137,16 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 9] = ["init", "check", "config", "reload", "status", "deploy", "rollback", "releases", "help"];
+const COMMANDS: [&str; 11] =
+    ["init", "install", "uninstall", "check", "config", "reload", "status", "deploy", "rollback", "releases", "help"];
 
 /// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
 pub(super) const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Does what `arguments` (with the program's name first) say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command_line = match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command_line = match CommandLine::try_parse_from(&arguments) {
         Ok(command_line) => command_line,
         Err(error) => {
             let _ = error.print();
@@ -149,11 +157,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check { file, online }) => check(file.as_deref(), online),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
         Some(Command::Init { dir }) => init::init(dir),
+        Some(Command::Install(told)) => install::install(told),
+        Some(Command::Uninstall(told)) => install::uninstall(&told),
         Some(Command::Status { which }) => ask::status(&which),
         Some(Command::Reload { which }) => ask::reload(&which),
         Some(Command::Deploy { deploying, whose }) => deploy::deploy(&deploying, &whose),
         Some(Command::Rollback { id, whose }) => deploy::rollback(id.as_ref(), &whose),
         Some(Command::Releases { whose }) => deploy::releases(&whose),
+        None if first_process::is_first() => first_process::run(arguments.into_iter().skip(1)),
         None => serve(command_line.serve),
     };
     match outcome {

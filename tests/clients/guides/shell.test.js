@@ -15,6 +15,7 @@ import { blocks, guides, read } from "../harness/guides.js";
 import { makeProject } from "../harness/project.js";
 
 const [CI, FRESH, LONG, RELEASES] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes", "tests/it/releases runs it"];
+const MACHINE = "it changes the machine: tests/it/install.rs does it in a folder";
 /** What is not run here, and why. What it names is there all the same. */
 const ELSEWHERE = {
   "cargo run --release -- tests/app": CI,
@@ -52,6 +53,8 @@ const ELSEWHERE = {
   "while read old new ref; do": RELEASES,
   '[ "$ref" != refs/heads/main ] || doorway deploy "$new" || exit 1': RELEASES,
   done: RELEASES,
+  "sudo doorway install [DIR --domain example.com]": MACHINE,
+  "sudo doorway install /srv/app --domain example.com": MACHINE,
 };
 
 const lines = guides.flatMap((guide) => blocks(guide).filter(({ language }) => language === "sh")).flatMap(({ code }) => code.split("\n"));
@@ -250,7 +253,7 @@ describe("a deploy", () => {
   const root = scratch();
   const file = join(root, "proxy.toml");
   const here = (text) => text.replaceAll("/srv/app", root).replace("/etc/doorway/proxy.toml", file);
-  const [build, link, reload] = commands.filter((text) => /\/srv\/app|\/etc\/doorway/.test(text));
+  const [build, link, reload] = commands.filter((text) => /\/srv\/app\/|\/etc\/doorway/.test(text));
   let door;
   before(async () => {
     makeProject(join(root, "releases/41"), "forty-one");
