@@ -25,6 +25,7 @@ mod install;
 mod listen;
 mod lists;
 mod logs;
+mod package;
 mod pusher;
 mod realtime;
 mod releases;
