@@ -21,6 +21,7 @@ pub struct Config {
     pub api: realtime::api::Config,
     pub admin: admin::Config,
     pub log: telemetry::Config,
+    pub telemetry: telemetry::trace::TraceConfig,
     pub drain: drain::Config,
 }
 
@@ -105,6 +106,7 @@ impl Config {
         keys.extend(self.callbacks.needs_restart(&started.callbacks));
         keys.extend(self.admin.needs_restart(&started.admin));
         keys.extend(self.log.needs_restart(&started.log));
+        keys.extend(self.telemetry.needs_restart(&started.telemetry));
         keys
     }
 
@@ -130,6 +132,7 @@ impl Config {
             api: realtime::api::Config::read(&root.section("api")),
             admin: admin::Config::read(&root.section("admin")),
             log: telemetry::Config::read(&root.section("log")),
+            telemetry: telemetry::trace::TraceConfig::read(&root.section("telemetry")),
             drain: drain::Config::read(&root.section("drain")),
         };
         if depth == Depth::Files {

@@ -79,6 +79,7 @@
 //! | `[api]` | [`realtime::api`] |
 //! | `[admin]` | [`admin`] |
 //! | `[log]` | [`telemetry`] |
+//! | `[telemetry]` | [`telemetry::trace`] |
 //! | `[drain]` | [`drain`] |
 //!
 //! # How to add …
@@ -159,7 +160,7 @@ pub mod tls;
 pub mod shares;
 /// A build of the app on disk: which one it is, and whether it is whole.
 pub mod build;
-/// Logs and metrics: the mechanisms; each room declares its own numbers.
+/// Logs, metrics and traces: the mechanisms; each room declares its own numbers.
 pub mod telemetry;
 /// Stopping as a value.
 pub mod drain;

@@ -64,7 +64,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "health send",
             "availability response_body",
             "pool",
-            "exchange rewrite",
+            "exchange rewrite span",
             "revalidation",
             "config",
             "address connection upload",
@@ -82,7 +82,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "conditional config disk media path previous range rules",
         ],
     ),
-    ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature"]),
+    ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature span"]),
     (
         "tls",
         &[

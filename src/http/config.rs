@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::host_pattern::HostPattern;
 use crate::settings::{Section, Size};
+use crate::telemetry::trace::Tracer;
 
 /// The section `[http]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +86,8 @@ pub struct Settings {
     pub http: Config,
     /// `listen.trusted_proxies`.
     pub trusted: Vec<IpNet>,
+    /// By `[telemetry]`.
+    pub tracer: Tracer,
 }
 
 /// Windows of HTTP/2 (RFC 9113 section 6.9.2 begins with the smaller one).

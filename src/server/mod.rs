@@ -12,6 +12,7 @@ mod defaults;
 mod deploy;
 mod dispatch;
 mod first_process;
+mod exporter;
 mod init;
 mod install;
 mod metrics;

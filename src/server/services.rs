@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::dispatch::Dispatch;
+use super::exporter;
 use crate::admin::{Kinds, Warnings};
 use crate::callbacks::{App, SECRET_VARIABLE};
 use crate::config::Config;
@@ -22,6 +23,7 @@ use crate::realtime::api::{self, Api};
 use crate::releases::Switch;
 use crate::settings::Live;
 use crate::telemetry::Registry;
+use crate::telemetry::trace::{Collector, TraceConfig, Tracer};
 use crate::tls::{self, Acceptor};
 use crate::upstream::{self, Reloaded, StartError, Upstream};
 
@@ -37,6 +39,8 @@ pub struct Services {
     pub http: Live<http::Settings>,
     pub access: Access,
     pub rescue: Rescue,
+    /// What traces begin with, and where their spans go for as long as the process lives.
+    tracing: (Live<Tracer>, Option<Collector>),
     pub https: Live<redirect::Config>,
     pub compress: Compress,
     pub upstream: Arc<Upstream>,
@@ -59,14 +63,16 @@ impl Services {
         drain: &Signal,
         registry: &mut Registry,
     ) -> Services {
-        let http = Live::new(settings(config));
+        let collector = exporter::start(&config.telemetry, drain.clone(), registry);
+        let tracer = Live::new(Tracer::new(&config.telemetry, collector.clone()));
+        let http = Live::new(settings(config, &tracer));
         let https = Live::new(config.https.clone());
         let access = Access::new(registry);
         let rescue = Rescue::new(registry);
         let compress = Compress::new(&config.compress, registry);
         let upstream = Arc::new(Upstream::new(&supervised(config, api_at), drain.clone(), registry));
         let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
-        let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
+        let app = App::new(&config.callbacks, Arc::clone(&upstream), tracer.clone(), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), registry));
         let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());
@@ -77,6 +83,7 @@ impl Services {
             http,
             access,
             rescue,
+            tracing: (tracer, collector),
             https,
             compress,
             upstream,
@@ -95,7 +102,15 @@ impl Services {
     /// A sentence about what is wrong.
     pub fn reload(&self, config: &Config) -> Result<Outcome, String> {
         self.entrance.reload(&config.listen, &config.tls).map_err(|error| error.to_string())?;
-        self.http.set(settings(config));
+        let (tracer, collector) = &self.tracing;
+        // Where it was on at the start by `otlp`, whose change needs a restart, that stays.
+        let started = TraceConfig {
+            trace: config.telemetry.trace || collector.is_some(),
+            otlp: None,
+            ..config.telemetry.clone()
+        };
+        tracer.set(Tracer::new(&started, collector.clone()));
+        self.http.set(settings(config, tracer));
         self.https.set(config.https.clone());
         self.compress.reload(&config.compress);
         if let Some(switch) = &self.switch {
@@ -187,6 +202,7 @@ fn trusted(app: &upstream::Config) -> Option<PathBuf> {
 }
 
 /// What a connection is served by, over the sections.
-fn settings(config: &Config) -> http::Settings {
-    http::Settings { http: config.http.clone(), trusted: config.listen.trusted_proxies.clone() }
+fn settings(config: &Config, tracer: &Live<Tracer>) -> http::Settings {
+    let tracer = Tracer::clone(&tracer.get());
+    http::Settings { http: config.http.clone(), trusted: config.listen.trusted_proxies.clone(), tracer }
 }

@@ -23,6 +23,7 @@ mod send;
 mod sign_of_life;
 mod slot;
 mod socket;
+mod span;
 mod tunnel;
 mod upload;
 

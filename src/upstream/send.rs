@@ -16,6 +16,7 @@ use super::pool::{NoConnection, Pool};
 use super::protocol::{Head, Misbehaviour};
 use super::response_body;
 use super::rewrite::{self, Upgrade};
+use super::span;
 use super::upload::Upload;
 use crate::http::connection::Connected;
 use crate::http::{Body, EarlierBuild, Facts, Failure, Request, Response};
@@ -62,6 +63,19 @@ pub async fn send(availability: &Availability, request: Request) -> Result<Respo
 /// # Errors
 /// As for [`send`].
 pub async fn journey(
+    availability: &Availability,
+    parts: &Parts,
+    body: Body,
+    upgrade: Option<&Upgrade>,
+) -> Result<ExchangeDone, Failure> {
+    let begun = std::time::Instant::now();
+    let done = travel(availability, parts, body, upgrade).await;
+    let answer = done.as_ref().map(|done| (done.head.status, &done.pool.address)).map_err(|failure| failure.status);
+    span::keep(parts, begun, answer);
+    done
+}
+
+async fn travel(
     availability: &Availability,
     parts: &Parts,
     body: Body,

@@ -36,5 +36,6 @@ mod sections;
 mod shares;
 mod socketio;
 mod systemd;
+mod telemetry;
 mod tls;
 mod upstream;

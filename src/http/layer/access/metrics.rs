@@ -15,6 +15,11 @@ use crate::telemetry::Registry;
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
+/// Whether `method` is counted by name.
+pub fn is_known(method: &Method) -> bool {
+    METHODS.contains(method)
+}
+
 /// By first digit; "none" where the client left before there was an answer.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -5,6 +5,7 @@
 
 mod metrics;
 mod record;
+mod span;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use crate::telemetry::Registry;
 use http_body::Body as _;
 use metrics::Metrics;
 use record::{Ending, Logged, Record, Uploaded};
+use span::RequestTrace;
 
 /// In an answer's extensions: from the request's way to the app until the head of its answer.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,7 @@ impl Middleware for Access {
         let client = facts.map(|facts| facts.client).or_else(|| peer(&request));
         let mut record =
             Record::new(request.method().clone(), request.uri(), request.version(), started, &self.metrics);
+        record.trace = facts.and_then(|facts| RequestTrace::of(facts, &request));
         if !request.body().is_end_stream() {
             let uploaded = Arc::new(AtomicU64::new(0));
             record.uploaded = Some(Arc::clone(&uploaded));

@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 use tracing::{Level, event_enabled, info};
 
 use super::metrics::Metrics;
+use super::span::RequestTrace;
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::facts::RequestId;
@@ -31,7 +32,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Ending::Whole => "whole",
             Ending::Broken => "broken",
@@ -51,6 +52,7 @@ pub struct Record {
     status: Option<StatusCode>,
     pub client: Option<IpAddr>,
     pub request_id: Option<RequestId>,
+    pub trace: Option<RequestTrace>,
     pub upstream: Option<Duration>,
     /// Which build of the app gave the answer, where it was not the newest.
     pub earlier_build: Option<Arc<str>>,
@@ -72,6 +74,7 @@ impl Record {
             status: None,
             client: None,
             request_id: None,
+            trace: None,
             upstream: None,
             earlier_build: None,
             uploaded: None,
@@ -99,6 +102,11 @@ impl Record {
         let received = self.uploaded.as_ref().map_or(0, |uploaded| uploaded.load(Ordering::Relaxed));
         self.metrics.in_flight.dec();
         self.metrics.ended(&self.method, self.status, total, received, self.sent);
+        let trace = self.trace.take();
+        let trace_id = trace.as_ref().map(|trace| trace.id);
+        if let Some(trace) = trace {
+            trace.end(self.status, ending);
+        }
         let Some(path) = self.path.as_deref() else { return };
         info!(
             target: TARGET,
@@ -112,6 +120,7 @@ impl Record {
             upstream_ms = self.upstream.map(milliseconds),
             earlier_build = self.earlier_build.as_deref(),
             request_id = self.request_id.as_ref().map(RequestId::as_str),
+            trace_id = trace_id.map(tracing::field::display),
             client = self.client.map(tracing::field::display),
             protocol = protocol(self.protocol),
             ending = ending.label(),
