@@ -250,6 +250,15 @@ impl Shelf {
         Ok(found)
     }
 
+    /// The release that runs, and what it was made from, for people. Blocks.
+    pub fn live_for_people(&self) -> String {
+        let live = self.list().unwrap_or_default().into_iter().find(|release| release.is_live);
+        live.map_or_else(
+            || "none yet".to_owned(),
+            |Release { id, from, .. }| from.map_or_else(|| id.to_string(), |from| format!("{id}, {from}")),
+        )
+    }
+
     /// The release to go back to: `asked`, or the newest that is older than the live one. Blocks.
     ///
     /// # Errors

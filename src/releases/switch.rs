@@ -127,7 +127,6 @@ impl Switch {
             if asker.is_closed() {
                 return Err(io::Error::other("who asked for it has gone"));
             }
-            let _ = asker.try_send(Step::Doing("the new app answers: switching over".to_owned()));
             shelf.make_live(&new).map_err(io::Error::other)?;
             failpoint("linked");
             Ok(())

@@ -11,11 +11,11 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::deploy;
 use super::running::{self, Note};
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::admin::{AdminListen, reachable};
 use crate::config::Config;
+use crate::releases::Shelf;
 
 /// For a connection to a listener on this machine, and for sending the request.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,7 +112,7 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
     if let Some(note) = &door.note {
         let _ = writeln!(said, "url: {}\npid: {}", note.urls, note.pid);
         if let Some(root) = &note.root {
-            let _ = writeln!(said, "release: {}", deploy::live(root));
+            let _ = writeln!(said, "release: {}", Shelf::new(root.clone()).live_for_people());
         }
     }
     for (kind, count) in counts.as_object().into_iter().flatten() {

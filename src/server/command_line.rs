@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tracing::{error, info, warn};
@@ -15,6 +14,7 @@ use super::deploy::{self, Deploying, Whose};
 use super::first_process;
 use super::init;
 use super::install::{self, Installation, Removal};
+use super::runtime::{LAST_WORK, runtime};
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::config::Config;
 use crate::releases::ReleaseId;
@@ -140,9 +140,6 @@ struct Serve {
 const COMMANDS: [&str; 11] =
     ["init", "install", "uninstall", "check", "config", "reload", "status", "deploy", "rollback", "releases", "help"];
 
-/// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
-pub(super) const LAST_WORK: Duration = Duration::from_secs(1);
-
 /// Does what `arguments` (with the program's name first) say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -253,16 +250,6 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
     let code = live(config, source, serve.open);
     log::flush(LAST_WORK);
     Ok(code)
-}
-
-/// One thread where there is one processor: queues between threads cost without a gain.
-pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = match processors {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    builder.enable_all().build()
 }
 
 fn live(config: Config, source: Source, opens: bool) -> ExitCode {

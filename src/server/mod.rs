@@ -20,6 +20,7 @@ mod reload;
 mod services;
 mod run;
 mod running;
+mod runtime;
 mod signals;
 mod source;
 mod stack;

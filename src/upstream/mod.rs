@@ -37,7 +37,7 @@ use tokio::sync::oneshot;
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use previous::in_query as deployment_in_query;
-pub use process::{TakeError, Takeover, is_whole, make_ready, run_hook, silence};
+pub use process::{Takeover, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;
 
@@ -89,6 +89,22 @@ pub enum Reloaded {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(pub String);
+
+/// Why a release is not taken over: the one before goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct TakeError {
+    /// A clause for a person.
+    pub why: String,
+    /// The last lines of the process that failed, if there was one; a few dozen at most.
+    pub said: Vec<String>,
+}
+
+impl From<StartError> for TakeError {
+    fn from(error: StartError) -> TakeError {
+        TakeError { why: error.0, said: Vec::new() }
+    }
+}
 
 impl Upstream {
     /// The way to the app of `config`. One that is a process of ours is yet to be [started](Upstream::launch).

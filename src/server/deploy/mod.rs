@@ -4,15 +4,15 @@
 mod remote;
 mod target;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
 
 use super::ask::say;
-use super::command_line::runtime;
-use crate::releases::{Content, Order, ReleaseId, Shelf, Step, available, failpoint};
+use super::runtime::{LAST_WORK, runtime};
+use crate::releases::{Content, Order, ReleaseId, Step, available, failpoint};
 use crate::telemetry::log;
 use crate::upstream::{self, BuildPolicy, TakeError};
 use target::Target;
@@ -109,17 +109,6 @@ pub fn releases(whose: &Whose) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The release that runs in `root`, for people.
-pub fn live(root: &Path) -> String {
-    let all = Shelf::new(root.to_owned()).list().unwrap_or_default();
-    all.into_iter().find(|release| release.is_live).map_or_else(
-        || "none yet".to_owned(),
-        |release| {
-            release.from.as_ref().map_or_else(|| release.id.to_string(), |from| format!("{}, {from}", release.id))
-        },
-    )
-}
-
 /// Makes the release `id`, whole, in its folder.
 fn make(target: &Target, content: &Content, id: &ReleaseId, no_build: bool, memory: Option<u64>) -> Result<(), String> {
     let words = |error: &dyn std::error::Error| error.to_string();
@@ -144,7 +133,7 @@ fn make(target: &Target, content: &Content, id: &ReleaseId, no_build: bool, memo
         let runtime = runtime().map_err(|error| words(&error))?;
         let made = runtime.block_on(ready);
         // Its last lines are printed before what this says of it.
-        log::flush(super::command_line::LAST_WORK);
+        log::flush(LAST_WORK);
         made.map_err(|error| words(&error))?;
     }
     failpoint("built");

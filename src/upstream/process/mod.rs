@@ -19,4 +19,4 @@ mod taken;
 pub use output::silence;
 pub use prepare::run_hook;
 pub use supervisor::Supervisor;
-pub use taken::{TakeError, Takeover, is_whole, make_ready};
+pub use taken::{Takeover, is_whole, make_ready};

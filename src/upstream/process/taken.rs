@@ -20,22 +20,6 @@ pub struct Takeover {
     pub commit: Box<dyn FnOnce() -> io::Result<()> + Send>,
 }
 
-/// Why a release is not taken over: the one before goes on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct TakeError {
-    /// A clause for a person.
-    pub why: String,
-    /// The last lines of the process that failed, if there was one; a few dozen at most.
-    pub said: Vec<String>,
-}
-
-impl From<StartError> for TakeError {
-    fn from(error: StartError) -> TakeError {
-        TakeError { why: error.0, said: Vec::new() }
-    }
-}
-
 /// Installs the packages of the app in `directory` and builds it, where that is missing or asked for.
 ///
 /// # Errors

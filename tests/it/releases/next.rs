@@ -29,12 +29,11 @@ async fn builds_of_next_made_elsewhere_are_released() {
     let folder = elsewhere.path().to_str().unwrap();
     let door = site.door("check = [\"/isr\"]").env("NEXT_TELEMETRY_DISABLED", "1").start();
     let mut ids = Vec::new();
-    for _ in 0..2 {
+    for number in 0..2 {
         let said = site.run(&["deploy", "--no-build", folder]).await.well();
-        assert!(
-            said.contains("its build was made already\n") && said.contains("asking the new app for /isr\n"),
-            "{said}"
-        );
+        assert!(said.contains("its build was made already\n"), "{said}");
+        // The first takes nobody's place.
+        assert_eq!(said.contains("asking the new app for /isr\n"), number > 0, "{said}");
         ids.push(site.live().unwrap());
         page(&door).await;
     }

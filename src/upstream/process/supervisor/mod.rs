@@ -30,9 +30,9 @@ use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
 use crate::upstream::process::prepare::prepare;
 use crate::upstream::process::project::Project;
-use crate::upstream::process::taken::{TakeError, Takeover};
-use crate::upstream::{Config, Reloaded, StartError};
 use lingering::Lingering;
+use crate::upstream::process::taken::Takeover;
+use crate::upstream::{Config, Reloaded, StartError, TakeError};
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
 const EARLY_EXIT: Duration = Duration::from_secs(60);

@@ -7,8 +7,8 @@ use crate::build::is_usual;
 use crate::upstream::health::answers;
 use crate::upstream::process::dist;
 use crate::upstream::process::project::Project;
-use crate::upstream::process::taken::{TakeError, Takeover};
-use crate::upstream::{Reloaded, StartError};
+use crate::upstream::process::taken::Takeover;
+use crate::upstream::{Reloaded, StartError, TakeError};
 
 impl Task {
     /// Puts another release in the place of `running`, which goes on where anything fails.
@@ -61,6 +61,7 @@ impl Task {
             }
         }
         let wrong = wrong.or_else(|| {
+            progress("the new app answers: switching over");
             let why = commit().err()?;
             Some(TakeError { why: why.to_string(), said: Vec::new() })
         });
