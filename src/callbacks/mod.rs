@@ -37,7 +37,7 @@ pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
 use crate::http::routed::may_reach;
-use crate::http::{Body, Facts, Failure};
+use crate::http::{Body, Failure};
 use crate::settings::Live;
 use crate::shares::{Holder, Shares};
 use crate::telemetry::trace::{TRACESTATE, Tracer};

@@ -105,6 +105,8 @@ impl From<StartError> for TakeError {
         TakeError { why: error.0, said: Vec::new() }
     }
 }
+/// The build of an app that somebody else runs.
+const UNKNOWN_BUILD: &str = "unknown";
 
 impl Upstream {
     /// The way to the app of `config`. One that is a process of ours is yet to be [started](Upstream::launch).
@@ -113,6 +115,9 @@ impl Upstream {
         let config = Live::new(config.clone());
         let availability = Arc::new(Availability::new(config.clone(), metrics.clone()));
         let section = config.get();
+        if !section.is_supervised() {
+            metrics.runs(UNKNOWN_BUILD.to_owned());
+        }
         // What lies in the folder of an app of ours may be another build before it is started.
         let home = section.dir.clone().filter(|_| !section.is_supervised());
         let home = Live::new(home.map(|directory| {

@@ -138,6 +138,7 @@ const OTHERS: &[&str] = &[
     "\"a token of at least thirty-two characters\"",
     "\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
     "\"text/html\"",
+    "0.5",
 ];
 
 #[test]

@@ -2,8 +2,8 @@
 
 use http::{Method, StatusCode, Version};
 
+use super::ending::Ending;
 use super::metrics::is_known;
-use super::record::Ending;
 use crate::http::{Facts, Request};
 use crate::telemetry::trace::{Attribute, Span, SpanKind, Trace, TraceId};
 

@@ -30,9 +30,9 @@ use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
 use crate::upstream::process::prepare::prepare;
 use crate::upstream::process::project::Project;
-use lingering::Lingering;
 use crate::upstream::process::taken::Takeover;
 use crate::upstream::{Config, Reloaded, StartError, TakeError};
+use lingering::Lingering;
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
 const EARLY_EXIT: Duration = Duration::from_secs(60);
@@ -416,6 +416,7 @@ impl Task {
             self.home.set(Some(home));
         }
         self.install_pool(&running.pool);
+        self.metrics.runs(label(running.build.as_ref()));
         self.availability.mark_up();
     }
 
