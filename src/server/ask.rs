@@ -122,6 +122,52 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A running door that is asked again and again.
+pub struct Watched {
+    door: Found,
+    address: SocketAddr,
+}
+
+impl Watched {
+    /// The door that is meant.
+    ///
+    /// # Errors
+    /// A sentence: there is no such door, or it cannot be asked.
+    pub fn find(which: &Which) -> Result<Watched, String> {
+        let door = find(which)?;
+        let address = door.admin.ok_or("[admin] listen is \"off\": nobody can be asked")?;
+        Ok(Watched { door, address })
+    }
+
+    /// What it answers for `path`.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn get(&self, path: &str) -> Result<String, String> {
+        let answer = self.door.ask(self.address, &format!("GET {path}"), DIAL_TIMEOUT)?;
+        Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
+    }
+
+    /// `ready`, or why it is not.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn state(&self) -> Result<String, String> {
+        let health: Value = serde_json::from_str(&self.get("/health/ready")?).unwrap_or_default();
+        let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        Ok(if health["ready"] == true { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) })
+    }
+
+    /// Where it is open, for people; where it left no note, where it is asked.
+    pub fn urls(&self) -> String {
+        self.door.note.as_ref().map_or_else(|| format!("http://{}", self.address), |note| note.urls.clone())
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.door.note.as_ref().map(|note| note.pid)
+    }
+}
+
 /// Writes `text` to standard output. A reader that has seen enough (`head`) is no error.
 pub fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());

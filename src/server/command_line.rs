@@ -16,6 +16,7 @@ use super::init;
 use super::install::{self, Installation, Removal};
 use super::runtime::{LAST_WORK, runtime};
 use super::source::{DEFAULT_FILE, Overrides, Source};
+use super::top::{self, TopOptions};
 use crate::config::Config;
 use crate::releases::ReleaseId;
 use crate::settings::nearest;
@@ -95,6 +96,11 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
     },
+    /// Show what the running door does: requests, sockets, memory, certificates; each second anew on a terminal
+    Top {
+        #[command(flatten)]
+        options: TopOptions,
+    },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
         #[command(flatten)]
@@ -137,8 +143,20 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 11] =
-    ["init", "install", "uninstall", "check", "config", "reload", "status", "deploy", "rollback", "releases", "help"];
+const COMMANDS: [&str; 12] = [
+    "init",
+    "install",
+    "uninstall",
+    "check",
+    "config",
+    "reload",
+    "status",
+    "top",
+    "deploy",
+    "rollback",
+    "releases",
+    "help",
+];
 
 /// Does what `arguments` (with the program's name first) say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -157,6 +175,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Install(told)) => install::install(told),
         Some(Command::Uninstall(told)) => install::uninstall(&told),
         Some(Command::Status { which }) => ask::status(&which),
+        Some(Command::Top { options }) => top::top(&options),
         Some(Command::Reload { which }) => ask::reload(&which),
         Some(Command::Deploy { deploying, whose }) => deploy::deploy(&deploying, &whose),
         Some(Command::Rollback { id, whose }) => deploy::rollback(id.as_ref(), &whose),

@@ -25,6 +25,7 @@ mod signals;
 mod source;
 mod stack;
 mod systemd;
+mod top;
 
 pub use run::{Doorway, StartError};
 pub use source::Source;
