@@ -12,6 +12,7 @@ import { blocks, guides, prose, read } from "../harness/guides.js";
 const PICTURES = [
   ["README.md", "            ┌──"],
   ["src/realtime/README.md", "   Offer::read "],
+  ["src/telemetry/README.md", "doorway       https://example.com"],
 ];
 
 const all = guides.flatMap(blocks);
