@@ -125,7 +125,7 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
 /// A running door that is asked again and again.
 pub struct Watched {
     door: Found,
-    address: SocketAddr,
+    address: AskedAt,
 }
 
 impl Watched {
@@ -135,7 +135,7 @@ impl Watched {
     /// A sentence: there is no such door, or it cannot be asked.
     pub fn find(which: &Which) -> Result<Watched, String> {
         let door = find(which)?;
-        let address = door.admin.ok_or("[admin] listen is \"off\": nobody can be asked")?;
+        let address = door.admin.clone().ok_or("[admin] listen is \"off\": nobody can be asked")?;
         Ok(Watched { door, address })
     }
 
@@ -144,7 +144,7 @@ impl Watched {
     /// # Errors
     /// A sentence.
     pub fn get(&self, path: &str) -> Result<String, String> {
-        let answer = self.door.ask(self.address, &format!("GET {path}"), DIAL_TIMEOUT)?;
+        let answer = self.door.ask(&self.address, &format!("GET {path}"), DIAL_TIMEOUT)?;
         Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
     }
 
