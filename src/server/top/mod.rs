@@ -47,7 +47,8 @@ pub fn top(top: &TopOptions) -> Result<ExitCode, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     if top.once || !io::stdout().is_terminal() {
-        runtime.block_on(tokio::time::sleep(SECOND));
+        // Within the runtime, whose clock it goes by.
+        runtime.block_on(async { tokio::time::sleep(SECOND).await });
         let (title, now) = look(&door)?;
         say(&format!("{}\n", draw(&title, &first, &now, size().0).join("\n")));
         return Ok(ExitCode::SUCCESS);
