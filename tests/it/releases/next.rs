@@ -40,11 +40,9 @@ async fn builds_of_next_made_elsewhere_are_released() {
     // What runs is the folder of its own, though both builds have one name.
     let runs = |release: &str| {
         let folder = site.folder(release).canonicalize().unwrap().display().to_string();
-        door.log()
-            .iter()
-            .filter(|line| line["message"] == "app replaced")
-            .next_back()
-            .is_some_and(|line| line["now"].as_str().unwrap_or_default().contains(&folder))
+        let log = door.log();
+        let last = log.iter().rfind(|line| line["message"] == "app replaced");
+        last.is_some_and(|line| line["now"].as_str().unwrap_or_default().contains(&folder))
     };
     assert!(runs(&ids[1]), "{}", door.output());
     // Nothing was written where it was made.
