@@ -23,7 +23,7 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
 fn asked(text: &str) -> Vec<(String, Vec<String>)> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let mut found = Vec::new();
-    for (at, _) in text.match_indices(|letter: char| matches!(letter, 'd' | 'p')) {
+    for (at, _) in text.match_indices(['d', 'p']) {
         let begins = !text[..at].ends_with(is_part);
         let rest = &text[at..];
         if !begins || !(rest.starts_with("doorway_") || rest.starts_with("process_")) {
