@@ -87,7 +87,8 @@ async fn nor_does_one_that_a_script_of_the_apps_own_has_started() {
     let own = manifest.replace(r#""start": "next start""#, r#""start": "true && next start""#);
     assert_ne!(own, manifest);
     fs::write(app.path().join("package.json"), own).unwrap();
-    let door = start(app.path());
+    let config = format!("[app]\ndir = {:?}\nbuild = \"never\"\n", app.path());
+    let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
     let before = app.pages();
     made_anew(&door, 1).await;
     assert_ne!(app.pages(), before, "into its own build it writes");
