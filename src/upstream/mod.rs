@@ -9,6 +9,7 @@ mod address;
 mod response_body;
 mod config;
 mod connection;
+mod deployment;
 mod exchange;
 mod availability;
 mod jitter;
@@ -36,7 +37,7 @@ use tokio::sync::oneshot;
 
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
-pub use previous::in_query as deployment_in_query;
+pub use deployment::in_query as deployment_in_query;
 pub use process::{Takeover, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor};
 pub use tunnel::is_hot_reloading;

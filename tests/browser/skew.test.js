@@ -50,7 +50,7 @@ function rebuilt(release, name) {
   const copy = join(folder, name);
   mkdirSync(copy);
   for (const file of readdirSync(release)) {
-    if (file === "node_modules") execFileSync("cp", ["-al", join(release, file), copy]);
+    if (file === "node_modules") symlinkSync(join(release, file), join(copy, file));
     else if (file !== ".next") execFileSync("cp", ["-a", join(release, file), copy]);
   }
   execFileSync("cp", ["-a", join(release, ".next"), copy]);

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::path;
-use crate::upstream::previous::{in_query, named};
+use crate::upstream::deployment::{in_query, named};
 
 /// What Next.js answers with where it knows no such Server Action (read in 15.5 and 16.4).
 const ACTION_NOT_FOUND: HeaderName = HeaderName::from_static("x-nextjs-action-not-found");

@@ -195,7 +195,7 @@ async fn a_page_whose_action_is_gone_loads_itself_anew_once() {
 }
 
 #[tokio::test]
-async fn a_file_of_one_name_in_two_builds_is_that_of_the_build_that_is_named() {
+async fn one_name_in_two_builds_is_of_the_build_that_is_named() {
     let (one, two) = (release("one"), release("two"));
     let site = Site::of(&one);
     let door = site.door("");
