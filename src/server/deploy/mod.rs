@@ -120,6 +120,8 @@ fn make(target: &Target, content: &Content, id: &ReleaseId, no_build: bool, memo
     failpoint("filled");
     let mut config = target.config.app.clone();
     config.dev = false;
+    // What is kept of all its builds is kept under this name, which the door knows the app by.
+    config.dir = Some(target.shelf.current());
     let is_built = content.may_be_built() && upstream::is_whole(&folder, &config);
     config.build = if no_build { BuildPolicy::Never } else { BuildPolicy::Auto };
     if is_built {
