@@ -14,6 +14,10 @@ const PICTURES = [
   ["src/realtime/README.md", "   Offer::read "],
   ["src/telemetry/README.md", "doorway       https://example.com"],
   ["src/releases/README.md", "/srv/app/releases/"],
+  ["src/server/README.md", '"devDependencies": '], // tests/clients/npm.test.js
+  // No container engine runs where tests run: checked by hadolint, by hand.
+  ["src/server/README.md", "FROM node:22-slim"],
+  ["src/server/README.md", "services:"],
 ];
 
 const all = guides.flatMap(blocks);
