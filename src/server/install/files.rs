@@ -27,6 +27,7 @@ pub struct Planned {
     pub contents: Contents,
 }
 
+/// The bytes of a file.
 #[derive(Debug)]
 pub enum Contents {
     ThisProgram,
