@@ -34,6 +34,7 @@ const ELSEWHERE = {
   "cargo test --test ways -- uploads": CI,
   "cargo test --package ways": CI,
   "tests/generators/run": FRESH,
+  ".github/release": LONG,
   "cargo install cargo-fuzz": LONG,
   "RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz websocket_frames -- -max_total_time=60": LONG,
   "cargo run --manifest-path tests/ways/Cargo.toml --target-dir target/ways -- delay=75ms rate=100M": LONG,
