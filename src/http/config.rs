@@ -48,7 +48,8 @@ pub struct Config {
     /// So often a client of HTTP/2 is asked whether it is still there. Default 30 s: many a NAT forgets a connection that was
     /// silent for a minute.
     pub h2_ping_interval: Duration,
-    /// How long its answer may take. Default 20 s.
+    /// How long its answer may take, while it acknowledges nothing of what was sent before the question: on a narrow way
+    /// that is much. Default 20 s.
     pub h2_ping_timeout: Duration,
     /// Frames of HTTP/2 that move no data (resets, pings, settings, …) which a client may send at once; a hundredth of it
     /// comes back each second, and more with data. Default 2000.
