@@ -140,9 +140,9 @@ pub mod server;
 pub mod config;
 /// The operator's door: health and metrics.
 pub mod admin;
-/// River 2: WebSockets and their kin, from the upgrade to the hub.
+/// Releases of the app on disk: made, put in place, gone back to.
 pub mod releases;
-
+/// River 2: WebSockets and their kin, from the upgrade to the hub.
 pub mod realtime;
 /// Answers on disk.
 pub mod files;

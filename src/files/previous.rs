@@ -219,7 +219,7 @@ mod tests {
         let previous = Previous { folder: root.path().join("kept"), keep: Duration::from_secs(3600) };
         write(&files, "a.js", "one");
         for build in ["../../x", "/etc", "", "..", "a", "b", "c", "d", "e", "f", "g", "h"] {
-            previous.adopt(build, &files).unwrap();
+            previous.adopt(&folder_name(build, None), &files).unwrap();
         }
         assert!(previous.builds().unwrap().len() <= MOST_BUILDS);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "nothing beside `static` and `kept`");

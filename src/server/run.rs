@@ -192,14 +192,14 @@ impl Doorway {
     fn serve(&self, listeners: Vec<Listener>, services: &Services) {
         let secure = listeners.iter().find(|listener| listener.is_secure);
         let port = secure.and_then(|listener| listener.socket.local_addr().ok()).map(|address| address.port());
-        let redirect = Redirect::new(services.https.clone(), port);
+        let redirect = Redirect::new(services.layers.https.clone(), port);
         let stack = stack::build(
             services.dispatch(),
-            services.access.clone(),
-            services.rescue.clone(),
+            services.layers.access.clone(),
+            services.layers.rescue.clone(),
             Certification::new(services.certificates.as_ref().map(|acceptor| Arc::clone(acceptor.challenges()))),
             redirect,
-            services.compress.clone(),
+            services.layers.compress.clone(),
         );
         let mut accepting = Vec::new();
         for listener in listeners {

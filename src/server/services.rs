@@ -30,6 +30,15 @@ use crate::upstream::{self, Reloaded, StartError, Upstream};
 /// What becomes of the app at a reload.
 pub type Outcome = oneshot::Receiver<Result<Reloaded, StartError>>;
 
+/// What every request passes, as far as it has numbers or settings.
+#[derive(Clone)]
+pub struct Layers {
+    pub access: Access,
+    pub rescue: Rescue,
+    pub https: Live<redirect::Config>,
+    pub compress: Compress,
+}
+
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
 pub struct Services {
@@ -37,12 +46,9 @@ pub struct Services {
     /// `None` where there is no TLS.
     pub certificates: Option<Acceptor>,
     pub http: Live<http::Settings>,
-    pub access: Access,
-    pub rescue: Rescue,
+    pub layers: Layers,
     /// What traces begin with, and where their spans go for as long as the process lives.
     tracing: (Live<Tracer>, Option<Collector>),
-    pub https: Live<redirect::Config>,
-    pub compress: Compress,
     pub upstream: Arc<Upstream>,
     pub app: Arc<App>,
     pub files: Arc<Files>,
@@ -66,10 +72,12 @@ impl Services {
         let collector = exporter::start(&config.telemetry, drain.clone(), registry);
         let tracer = Live::new(Tracer::new(&config.telemetry, collector.clone()));
         let http = Live::new(settings(config, &tracer));
-        let https = Live::new(config.https.clone());
-        let access = Access::new(registry);
-        let rescue = Rescue::new(registry);
-        let compress = Compress::new(&config.compress, registry);
+        let layers = Layers {
+            access: Access::new(registry),
+            rescue: Rescue::new(registry),
+            https: Live::new(config.https.clone()),
+            compress: Compress::new(&config.compress, registry),
+        };
         let upstream = Arc::new(Upstream::new(&supervised(config, api_at), drain.clone(), registry));
         let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), tracer.clone(), drain.clone(), registry);
@@ -81,11 +89,8 @@ impl Services {
             entrance,
             certificates,
             http,
-            access,
-            rescue,
+            layers,
             tracing: (tracer, collector),
-            https,
-            compress,
             upstream,
             app,
             files,
@@ -111,8 +116,8 @@ impl Services {
         };
         tracer.set(Tracer::new(&started, collector.clone()));
         self.http.set(settings(config, tracer));
-        self.https.set(config.https.clone());
-        self.compress.reload(&config.compress);
+        self.layers.https.set(config.https.clone());
+        self.layers.compress.reload(&config.compress);
         if let Some(switch) = &self.switch {
             switch.reload(&config.releases);
         }
@@ -126,12 +131,12 @@ impl Services {
 
     /// How many there are of what the rooms hold open.
     pub fn kinds(&self) -> Kinds {
-        let Services { entrance, certificates, access, upstream, realtime, .. } = self.clone();
+        let Services { entrance, certificates, layers, upstream, realtime, .. } = self.clone();
         Box::new(move || {
             let app = upstream.counts();
             let counts = [
                 ("open", json!(entrance.open())),
-                ("requests", json!(access.in_flight())),
+                ("requests", json!(layers.access.in_flight())),
                 ("sockets", json!(realtime.sockets())),
                 ("tunnels", json!(app.tunnels)),
                 ("app", json!({ "connections": app.connections, "waiting": app.waiting })),
