@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use super::site::Site;
+use serde_json::Value;
+
 use crate::harness::{Door, client, next};
 
 /// The page, and the first chunk that it names.
@@ -40,15 +42,14 @@ async fn builds_of_next_made_elsewhere_are_released() {
     // What runs is the folder of its own, though both builds have one name.
     let runs = |release: &str| {
         let folder = site.folder(release).canonicalize().unwrap().display().to_string();
-        let log = door.log();
-        let last = log.iter().rfind(|line| line["message"] == "app replaced");
-        last.is_some_and(|line| line["now"].as_str().unwrap_or_default().contains(&folder))
+        let is_now = |line: &Value| line["now"].as_str().unwrap_or_default().contains(&folder);
+        door.wait_for_log(|line| line["message"] == "app replaced" && is_now(line));
     };
-    assert!(runs(&ids[1]), "{}", door.output());
+    runs(&ids[1]);
     // Nothing was written where it was made.
     assert!(!elsewhere.path().join(".doorway-release.json").exists());
     site.run(&["rollback"]).await.well();
     assert_eq!(site.live(), Some(ids[0].clone()));
-    assert!(runs(&ids[0]), "{}", door.output());
+    runs(&ids[0]);
     page(&door).await;
 }
