@@ -2,10 +2,11 @@
 // program as far as one process can be another, and says what is missing where it is.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { Child } from "../browser/harness/child.js";
+import { eventually } from "../browser/harness/eventually.js";
 import { paths, scratch } from "../browser/harness/paths.js";
 import { makeProject } from "./harness/project.js";
 
@@ -47,12 +48,15 @@ test("the command is there, for npx and for scripts", () => {
 test("what it is sent and how it ends are the program's", async () => {
   assert.equal(runs("check", "nowhere.toml").status, 1);
   assert.equal(runs("--nonsense").status, 2);
-  // As the script `dev` runs it.
-  const door = new Child("npm run dev", "npm", ["run", "dev"], { cwd: project, env: environment });
+  // As the script `dev` runs it, and as Ctrl-C ends it: all of the terminal's foreground hear of it. npm tells its shell alone.
+  const door = new Child("npm run dev", "npm", ["run", "dev"], { cwd: project, env: environment, detached: true });
   const address = await door.until("where it listens", (line) => /"kind":"http".*"address":"([^"]+)"|"address":"([^"]+)".*"kind":"http"/.exec(line)?.slice(1).find(Boolean));
   await door.until("that it is ready", (line) => line.includes('"message":"ready"'));
   assert.equal(await (await fetch(`http://${address}/`)).text(), "dev: packed");
-  await door.stop();
+  const running = Number(/"pid":(\d+)/.exec(door.lines.find((line) => line.includes('"message":"app started"')))[1]);
+  process.kill(-door.pid, "SIGINT");
+  await door.exited;
+  await eventually("the app to end", () => !existsSync(`/proc/${running}`));
 
   const alone = new Child("doorway", own, ["--dev", "."], { cwd: project, env: environment });
   await alone.until("that it is ready", (line) => line.includes('"message":"ready"'));

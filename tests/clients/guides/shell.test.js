@@ -56,6 +56,12 @@ const ELSEWHERE = {
   done: RELEASES,
   "sudo doorway install [DIR --domain example.com]": MACHINE,
   "sudo doorway install /srv/app --domain example.com": MACHINE,
+  "sudo doorway install /srv/app --domain example.com --dry-run": MACHINE,
+  "sudo adduser --system --group --shell /bin/bash --home /srv/app app": MACHINE,
+  "sudo -u app mkdir /srv/app/releases /srv/app/shared": MACHINE,
+  "doorway check --online": "tests/it/tls/acme.rs does it",
+  "npx next build": CI,
+  "doorway deploy --no-build --host app@box": RELEASES,
 };
 
 const lines = guides.flatMap((guide) => blocks(guide).filter(({ language }) => language === "sh")).flatMap(({ code }) => code.split("\n"));

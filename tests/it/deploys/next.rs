@@ -96,6 +96,10 @@ async fn nor_does_one_that_a_script_of_the_apps_own_has_started() {
     let new = app.pages();
     made_anew(&door, 2).await;
     assert_eq!(app.pages(), new, "into the next one it does not");
+    // What a script starts does not end with a door that is killed.
+    let mut door = door;
+    door.signal("TERM");
+    assert!(door.wait().success());
 }
 
 #[tokio::test]
