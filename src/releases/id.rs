@@ -1,8 +1,8 @@
-//! The names of releases: when each was made, so that they sort by age, and four digits that tell two of a second apart.
+//! The names of releases: when each was made, so that they sort by age, also within a second.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The name of a release, as in `20261127-231500-4f2a` (UTC). One that somebody put there by hand may have any name that
 /// is letters, digits, `-`, `_` and `.`, and does not begin with a dot.
@@ -20,14 +20,17 @@ const MAX_LENGTH: usize = 64;
 impl ReleaseId {
     /// A new one, of now.
     pub fn now() -> ReleaseId {
-        ReleaseId::at(SystemTime::now(), fastrand::u16(..))
+        ReleaseId::at(SystemTime::now())
     }
 
-    fn at(time: SystemTime, random: u16) -> ReleaseId {
+    fn at(time: SystemTime) -> ReleaseId {
+        // The part of the second that has passed: a rollback goes to the one that was made before, however soon before.
+        let passed = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+        let part = (u64::from(passed) << 16) / 1_000_000_000;
         // As in 2026-11-27T23:15:00Z.
         let time = humantime::format_rfc3339_seconds(time).to_string();
         let (day, clock) = time.trim_end_matches('Z').split_once('T').unwrap_or((&time, ""));
-        ReleaseId(format!("{}-{}-{random:04x}", day.replace('-', ""), clock.replace(':', "")))
+        ReleaseId(format!("{}-{}-{part:04x}", day.replace('-', ""), clock.replace(':', "")))
     }
 
     pub fn as_str(&self) -> &str {
@@ -63,8 +66,11 @@ mod tests {
     #[test]
     fn a_name_says_when_and_sorts_by_it() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_821_300);
-        assert_eq!(ReleaseId::at(time, 0x4f2a).as_str(), "20261127-231500-4f2a");
-        assert!(ReleaseId::at(time, 0xffff) < ReleaseId::at(time + Duration::from_secs(1), 0));
+        assert_eq!(ReleaseId::at(time + Duration::from_millis(500)).as_str(), "20261127-231500-8000");
+        for later in [20, 999, 1000, 61_000].map(Duration::from_millis) {
+            assert!(ReleaseId::at(time) < ReleaseId::at(time + later), "{later:?}");
+        }
+        assert_eq!(ReleaseId::at(time + Duration::from_nanos(999_999_999)).as_str(), "20261127-231500-ffff");
         assert_eq!(ReleaseId::now().as_str().parse::<ReleaseId>().unwrap().as_str().len(), 20);
     }
 
