@@ -94,18 +94,13 @@ pub fn reload(which: &Which) -> Result<ExitCode, String> {
 /// # Errors
 /// A sentence: there is no such door, or it cannot be asked.
 pub fn status(which: &Which) -> Result<ExitCode, String> {
-    let door = find(which)?;
-    let address = door.admin.as_ref().ok_or("[admin] listen is \"off\": nobody can be asked")?;
+    let Watched { door, address } = &Watched::find(which)?;
     let told = |path: &str| -> Result<Value, String> {
-        let answer = door.ask(address, &format!("GET {path}"), DIAL_TIMEOUT)?;
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        serde_json::from_str(body).map_err(|_| format!("what answers at {address} is no door"))
+        let body = door.get(address, path)?;
+        serde_json::from_str(&body).map_err(|_| format!("what answers at {address} is no door"))
     };
     let (health, counts) = (told("/health/ready")?, told("/connections")?);
-    let is_ready = health["ready"] == true;
-    let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut said =
-        format!("{}\n", if is_ready { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) });
+    let mut said = format!("{}\n", readiness(&health));
     for warning in health["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let _ = writeln!(said, "warning: {warning}");
     }
@@ -119,7 +114,18 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
         let _ = writeln!(said, "{kind}: {count}");
     }
     say(&said);
-    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_ready(&health) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// By the answer of `/health/ready`.
+fn is_ready(health: &Value) -> bool {
+    health["ready"] == true
+}
+
+/// `ready`, or why it is not.
+fn readiness(health: &Value) -> String {
+    let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if is_ready(health) { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) }
 }
 
 /// A running door that is asked again and again.
@@ -144,8 +150,7 @@ impl Watched {
     /// # Errors
     /// A sentence.
     pub fn get(&self, path: &str) -> Result<String, String> {
-        let answer = self.door.ask(&self.address, &format!("GET {path}"), DIAL_TIMEOUT)?;
-        Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
+        self.door.get(&self.address, path)
     }
 
     /// `ready`, or why it is not.
@@ -153,14 +158,12 @@ impl Watched {
     /// # Errors
     /// A sentence.
     pub fn state(&self) -> Result<String, String> {
-        let health: Value = serde_json::from_str(&self.get("/health/ready")?).unwrap_or_default();
-        let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        Ok(if health["ready"] == true { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) })
+        Ok(readiness(&serde_json::from_str(&self.get("/health/ready")?).unwrap_or_default()))
     }
 
     /// Where it is open, for people; where it left no note, where it is asked.
     pub fn urls(&self) -> String {
-        self.door.note.as_ref().map_or_else(|| format!("http://{}", self.address), |note| note.urls.clone())
+        self.door.note.as_ref().map_or_else(|| self.address.to_string(), |note| note.urls.clone())
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -224,6 +227,12 @@ pub fn listed(doors: &[Note]) -> String {
 }
 
 impl Found {
+    /// The body of what it answers for `path`.
+    fn get(&self, address: &AskedAt, path: &str) -> Result<String, String> {
+        let answer = self.ask(address, &format!("GET {path}"), DIAL_TIMEOUT)?;
+        Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
+    }
+
     /// Sends `request`, a method and a path.
     fn ask(&self, address: &AskedAt, request: &str, timeout: Duration) -> Result<String, String> {
         exchange(address, request, timeout).map_err(|error| {

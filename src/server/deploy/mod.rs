@@ -161,7 +161,7 @@ fn take(target: &Target, id: &ReleaseId, hook: bool) -> Result<(), String> {
     let Some(socket) = &target.socket else { return take_without_door(target, id, hook) };
     let before = target.shelf.live();
     let order = Order { release: id.to_string(), hook };
-    let outcome = target::order(socket, &order, target.patience(), |step| match step {
+    let outcome = target::order(socket, &order, target.timeout(), |step| match step {
         Step::Doing(what) => say(&format!("{what}\n")),
         Step::Said(line) => eprintln!("  {line}"),
         Step::Live { .. } | Step::Failed(_) => {}

@@ -104,7 +104,7 @@ impl Target {
     }
 
     /// How long the door may say nothing.
-    pub fn patience(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         self.config.releases.hook_timeout + reload_timeout(&self.config) + self.config.app.answer_timeout
     }
 }
@@ -119,10 +119,10 @@ fn read(file: &Path) -> Result<Config, String> {
 ///
 /// # Errors
 /// Those of the socket.
-pub fn order(socket: &Path, order: &Order, patience: Duration, tell: impl Fn(&Step)) -> io::Result<Step> {
+pub fn order(socket: &Path, order: &Order, timeout: Duration, tell: impl Fn(&Step)) -> io::Result<Step> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(SEND_TIMEOUT))?;
-    stream.set_read_timeout(Some(patience))?;
+    stream.set_read_timeout(Some(timeout))?;
     let body = serde_json::to_string(order).map_err(io::Error::other)?;
     // Answered until the connection ends, without chunks.
     let head = format!("POST {DEPLOY} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());

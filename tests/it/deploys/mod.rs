@@ -6,5 +6,6 @@
 //!   told to load themselves anew when it is gone.
 
 mod next;
+mod releases;
 mod reload;
 mod skew;

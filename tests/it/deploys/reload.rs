@@ -1,11 +1,11 @@
 //! Promise: after SIGHUP the app and its files are those of the build that is there then, whatever its name is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
+use super::releases::Releases;
 use crate::harness::raw::eventually;
 use crate::harness::{Door, Stub, client, door};
 
@@ -38,34 +38,6 @@ fn build(project: &Stub, chunk: &str) {
     project.write(".next/prerender-manifest.json", "{}");
     project.write(".next/BUILD_ID", NAME);
     project.write(".next/export-marker.json", "{}");
-}
-
-/// Releases in folders of their own, and `current`, which leads to one of them.
-struct Releases {
-    folder: TempDir,
-}
-
-impl Releases {
-    fn leading_to(release: &Stub) -> Releases {
-        let releases = Releases { folder: tempfile::tempdir().unwrap() };
-        releases.lead_to(release);
-        releases
-    }
-
-    fn current(&self) -> PathBuf {
-        self.folder.path().join("current")
-    }
-
-    /// In one step, as `ln -sfn` and `mv -T` do.
-    fn lead_to(&self, release: &Stub) {
-        let next = self.folder.path().join("next");
-        std::os::unix::fs::symlink(release.path(), &next).unwrap();
-        fs::rename(next, self.current()).unwrap();
-    }
-
-    fn config(&self) -> String {
-        format!("[app]\ndir = {:?}\nrestart_delay = \"50ms\"\n", self.current())
-    }
 }
 
 fn real(path: &Path) -> String {

@@ -2,11 +2,10 @@
 //! told to load themselves anew when it is gone.
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
+use super::releases::Releases;
 use crate::harness::{Door, Stub, client, door, eventually};
 
 /// A release whose pages call it `id`.
@@ -22,36 +21,12 @@ fn release(id: &str) -> Stub {
     release
 }
 
-/// `current`, which leads to one release after the other.
-struct Site {
-    folder: TempDir,
+fn start(releases: &Releases, more: &str) -> Door {
+    door().config(format!("{}{more}\n", releases.config())).start()
 }
 
-impl Site {
-    fn of(release: &Stub) -> Site {
-        let site = Site { folder: tempfile::tempdir().unwrap() };
-        site.lead_to(release);
-        site
-    }
-
-    fn current(&self) -> PathBuf {
-        self.folder.path().join("current")
-    }
-
-    fn lead_to(&self, release: &Stub) {
-        let next = self.folder.path().join("next");
-        std::os::unix::fs::symlink(release.path(), &next).unwrap();
-        fs::rename(next, self.current()).unwrap();
-    }
-
-    fn door(&self, more: &str) -> Door {
-        let config = format!("[app]\ndir = {:?}\nrestart_delay = \"50ms\"\n{more}\n", self.current());
-        door().config(config).start()
-    }
-}
-
-async fn deploy(door: &Door, site: &Site, release: &Stub) {
-    site.lead_to(release);
+async fn deploy(door: &Door, releases: &Releases, release: &Stub) {
+    releases.lead_to(release);
     let answer = client::ask(door.admin(), "POST", "/reload", &[("host", "localhost")], "").await;
     assert_eq!(answer.status, 200);
 }
@@ -66,14 +41,14 @@ async fn pid(door: &Door, path: &str, deployment: &str) -> i64 {
 #[tokio::test]
 async fn an_open_page_is_answered_by_the_app_of_its_build() {
     let (one, two, three) = (release("one"), release("two"), release("three"));
-    let site = Site::of(&one);
-    let door = site.door("");
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
     let first = pid(&door, "/", "one").await;
     assert_eq!(pid(&door, "/", "").await, first);
     let answer = client::get(door.http(), "/cached", &[("x-deployment-id", "one")]).await;
     assert_eq!(answer.header("cache-control"), "s-maxage=60");
 
-    deploy(&door, &site, &two).await;
+    deploy(&door, &releases, &two).await;
     let second = pid(&door, "/", "two").await;
     assert_ne!(second, first);
     for (path, deployment, expected) in [
@@ -102,7 +77,7 @@ async fn an_open_page_is_answered_by_the_app_of_its_build() {
     door.wait_for_log(|line| line["path"] == "/cached" && line["earlier_build"] == "one");
 
     // One is kept at most.
-    deploy(&door, &site, &three).await;
+    deploy(&door, &releases, &three).await;
     let third = pid(&door, "/", "three").await;
     assert_eq!(pid(&door, "/", "two").await, second);
     assert_eq!(pid(&door, "/", "one").await, third);
@@ -112,10 +87,10 @@ async fn an_open_page_is_answered_by_the_app_of_its_build() {
 #[tokio::test]
 async fn when_its_time_is_over_the_new_app_answers() {
     let (one, two) = (release("one"), release("two"));
-    let site = Site::of(&one);
-    let door = site.door("skew = \"1s\"");
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "skew = \"1s\"");
     let first = pid(&door, "/", "").await;
-    deploy(&door, &site, &two).await;
+    deploy(&door, &releases, &two).await;
     door.wait_for_log(|line| line["why"] == "its time is over");
     door.wait_for_metric("upstream_previous", 0.0).await;
     let second = pid(&door, "/", "one").await;
@@ -131,10 +106,10 @@ fn process(pid: i64) -> rustix::process::Pid {
 #[tokio::test]
 async fn an_app_that_was_kept_and_ended_is_not_missed() {
     let (one, two) = (release("one"), release("two"));
-    let site = Site::of(&one);
-    let door = site.door("");
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
     let first = pid(&door, "/", "").await;
-    deploy(&door, &site, &two).await;
+    deploy(&door, &releases, &two).await;
     let second = pid(&door, "/", "").await;
     assert_eq!(pid(&door, "/", "one").await, first);
     client::ask(door.http(), "POST", "/exit", &[("x-deployment-id", "one")], "").await;
@@ -150,20 +125,20 @@ async fn who_has_no_folder_of_his_own_or_no_name_is_not_kept() {
     for (before, after, more) in
         [(&one, &two, "skew = \"0s\""), (&nameless, &two, ""), (&one, &nameless, "skew = \"0s\"")]
     {
-        let site = Site::of(before);
-        let door = site.door(more);
+        let releases = Releases::leading_to(before);
+        let door = start(&releases, more);
         let first = pid(&door, "/", "").await;
-        deploy(&door, &site, after).await;
+        deploy(&door, &releases, after).await;
         assert_ne!(pid(&door, "/", "one").await, first);
         assert_eq!(door.metric("upstream_previous").await, 0.0);
     }
     // In place: what the old process reads later would be the new build's.
-    let site = Site::of(&one);
-    let door = site.door("");
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
     let first = pid(&door, "/", "").await;
     fs::remove_dir_all(one.path().join(".next")).unwrap();
     fs::rename(two.path().join(".next"), one.path().join(".next")).unwrap();
-    deploy(&door, &site, &one).await;
+    deploy(&door, &releases, &one).await;
     assert_ne!(pid(&door, "/", "one").await, first);
     assert_eq!(door.metric("upstream_previous").await, 0.0);
 }
@@ -171,8 +146,8 @@ async fn who_has_no_folder_of_his_own_or_no_name_is_not_kept() {
 #[tokio::test]
 async fn a_page_whose_action_is_gone_loads_itself_anew_once() {
     let one = release("one");
-    let site = Site::of(&one);
-    let door = site.door("");
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
     let ask = async |headers: &[(&str, &str)]| {
         let answer = client::ask(door.http(), "POST", "/old-action?a=1", headers, "").await;
         let header = |name| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -197,15 +172,15 @@ async fn a_page_whose_action_is_gone_loads_itself_anew_once() {
 #[tokio::test]
 async fn one_name_in_two_builds_is_of_the_build_that_is_named() {
     let (one, two) = (release("one"), release("two"));
-    let site = Site::of(&one);
-    let door = site.door("");
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
     let text =
         async |path: &str| String::from_utf8(client::get(door.http(), path, &[]).await.bytes().await.to_vec()).unwrap();
     let manifest = "/_next/static/the-same/_buildManifest.js";
     assert_eq!(text(manifest).await, "pages of one");
     eventually("the first release is kept", || async { fs::read_dir(door.kept()).is_ok_and(|all| all.count() == 3) })
         .await;
-    deploy(&door, &site, &two).await;
+    deploy(&door, &releases, &two).await;
     eventually("the files are the new build's", || async { text(manifest).await == "pages of two" }).await;
     eventually("both are kept", || async { fs::read_dir(door.kept()).is_ok_and(|all| all.count() == 4) }).await;
     fs::remove_dir_all(one.path().join(".next")).unwrap();
