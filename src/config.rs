@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, cache, callbacks, drain, files, http, listen, realtime, telemetry, tls, upstream};
+use crate::{admin, cache, callbacks, drain, files, http, listen, realtime, releases, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +14,7 @@ pub struct Config {
     pub https: http::layer::redirect::Config,
     pub compress: http::layer::compress::Config,
     pub app: upstream::Config,
+    pub releases: releases::Config,
     pub files: files::Config,
     pub cache: cache::Config,
     pub realtime: realtime::Config,
@@ -21,6 +22,7 @@ pub struct Config {
     pub api: realtime::api::Config,
     pub admin: admin::Config,
     pub log: telemetry::Config,
+    pub telemetry: telemetry::trace::TraceConfig,
     pub drain: drain::Config,
 }
 
@@ -96,9 +98,16 @@ impl Config {
         let mut keys = self.listen.needs_restart(&started.listen);
         keys.extend(self.tls.needs_restart(&started.tls));
         keys.extend(self.app.needs_restart(&started.app));
+        let moved = self.releases.needs_restart(&started.releases);
+        if !moved.is_empty() {
+            // They follow from it.
+            keys.retain(|key| !["app.dir", "app.url", "app.build"].contains(key));
+        }
+        keys.extend(moved);
         keys.extend(self.callbacks.needs_restart(&started.callbacks));
         keys.extend(self.admin.needs_restart(&started.admin));
         keys.extend(self.log.needs_restart(&started.log));
+        keys.extend(self.telemetry.needs_restart(&started.telemetry));
         keys
     }
 
@@ -117,6 +126,7 @@ impl Config {
             https: http::layer::redirect::Config::read(&root.section("https")),
             compress: http::layer::compress::Config::read(&root.section("compress")),
             app: upstream::Config::read(&app),
+            releases: releases::Config::read(&root.section("releases")),
             files: files::Config::read(&root.section("files")),
             cache: cache::Config::read(&root.section("cache")),
             callbacks,
@@ -124,6 +134,7 @@ impl Config {
             api: realtime::api::Config::read(&root.section("api")),
             admin: admin::Config::read(&root.section("admin")),
             log: telemetry::Config::read(&root.section("log")),
+            telemetry: telemetry::trace::TraceConfig::read(&root.section("telemetry")),
             drain: drain::Config::read(&root.section("drain")),
         };
         if depth == Depth::Files {
@@ -132,6 +143,10 @@ impl Config {
             if let Some(what) = config.own_upstream().filter(|_| app.has("url")) {
                 app.problem("url", what, Some(OWN_UPSTREAM_HELP));
             }
+        }
+        if config.releases.root.is_some() && (app.has("url") || app.has("dir")) {
+            let key = if app.has("dir") { "dir" } else { "url" };
+            app.problem(key, format!("app.{key} stands beside releases.root, which says where the app is"), None);
         }
         config.check(root, &callbacks_section);
         config
@@ -152,6 +167,17 @@ impl Config {
         };
         let (key, address) = listeners.chain(admin).find(|(_, address)| url.leads_to(*address))?;
         Some(format!("the app is looked for at {url}, where the door itself listens ({key} = \"{address}\")"))
+    }
+
+    /// The app is what `current` leads to in the root of its releases, where there is one. A release is built when it is
+    /// made, never at a start.
+    #[must_use]
+    pub fn with_releases(mut self) -> Config {
+        if let Some(root) = &self.releases.root {
+            self.app.dir = Some(root.join("current"));
+            (self.app.url, self.app.off, self.app.build) = (None, false, upstream::BuildPolicy::Never);
+        }
+        self
     }
 
     /// What is not wrong, and hardly meant.

@@ -66,6 +66,7 @@
 //! | `[compress]` | [`http::layer::compress`] |
 //! | `[https]` | [`http::layer::redirect`] |
 //! | `[app]` | [`upstream`] |
+//! | `[releases]` | [`releases`] |
 //! | `[files]` | [`files`] |
 //! | `[cache]` | [`cache`] |
 //! | `[realtime]` | [`realtime::entrance`], [`realtime::hub`], and `restarts` [`realtime`] itself |
@@ -79,6 +80,7 @@
 //! | `[api]` | [`realtime::api`] |
 //! | `[admin]` | [`admin`] |
 //! | `[log]` | [`telemetry`] |
+//! | `[telemetry]` | [`telemetry::trace`] |
 //! | `[drain]` | [`drain`] |
 //!
 //! # How to add …
@@ -139,6 +141,8 @@ pub mod server;
 pub mod config;
 /// The operator's door: health and metrics.
 pub mod admin;
+/// Releases of the app on disk: made, put in place, gone back to.
+pub mod releases;
 /// River 2: WebSockets and their kin, from the upgrade to the hub.
 pub mod realtime;
 /// Answers of the app that everybody may have, kept in memory.
@@ -159,7 +163,7 @@ pub mod tls;
 pub mod shares;
 /// A build of the app on disk: which one it is, and whether it is whole.
 pub mod build;
-/// Logs and metrics: the mechanisms; each room declares its own numbers.
+/// Logs, metrics and traces: the mechanisms; each room declares its own numbers.
 pub mod telemetry;
 /// Stopping as a value.
 pub mod drain;

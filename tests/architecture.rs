@@ -14,6 +14,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "server",
             "config",
             "admin",
+            "releases",
             "realtime",
             "cache",
             "files",
@@ -63,12 +64,13 @@ const ORDER: &[(&str, &[&str])] = &[
             "process tunnel",
             "health send",
             "availability response_body",
+            "previous",
             "pool",
-            "exchange rewrite",
+            "exchange rewrite span",
             "revalidation",
             "config",
             "address connection upload",
-            "jitter metrics protocol sign_of_life slot socket",
+            "deployment jitter metrics protocol sign_of_life slot socket",
         ],
     ),
     (
@@ -94,7 +96,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "config directives key purges variants",
         ],
     ),
-    ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature"]),
+    ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature span"]),
     (
         "tls",
         &[

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Connections at once. One more takes the place of the one that has been silent for longest; where all are being
@@ -41,6 +42,29 @@ pub struct ConnectionGuard {
     _permit: OwnedSemaphorePermit,
 }
 
+/// Where operators connect: a port, or a file that only its owner may open.
+pub trait Accept: Send + Sync + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept_one(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept_one(&self) -> io::Result<TcpStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept_one(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
 impl AdminConnections {
     pub fn new() -> Arc<AdminConnections> {
         let connections = AdminConnections {
@@ -56,12 +80,12 @@ impl AdminConnections {
     ///
     /// # Errors
     /// The system's, when it cannot accept.
-    pub async fn accept(self: &Arc<Self>, socket: &TcpListener) -> io::Result<(TcpStream, ConnectionGuard)> {
-        let stream = match socket.accept().await {
+    pub async fn accept<S: Accept>(self: &Arc<Self>, socket: &S) -> io::Result<(S::Stream, ConnectionGuard)> {
+        let stream = match socket.accept_one().await {
             Err(error) if is_out_of_descriptors(&error) && self.spare.lock().pop().is_some() => {
-                socket.accept().await?.0
+                socket.accept_one().await?
             }
-            accepted => accepted?.0,
+            accepted => accepted?,
         };
         let permit = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => permit,

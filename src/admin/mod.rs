@@ -6,16 +6,18 @@ mod config;
 mod health;
 mod host;
 mod connections;
+mod control;
 mod serve;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 pub use config::{AdminListen, Config};
+pub use control::DEPLOY;
 
 use serve::Served;
 
@@ -25,6 +27,7 @@ use crate::http::HostPattern;
 use crate::listen::{self, BindError, Inherited};
 use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Listener};
+use crate::releases::Switch;
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 
@@ -50,6 +53,8 @@ struct Inner {
     cache: OnceLock<Arc<Cache>>,
     kinds: OnceLock<Kinds>,
     warnings: OnceLock<Warnings>,
+    /// None in it where the app is no release.
+    releases: OnceLock<Option<Arc<Switch>>>,
     /// Further names to be asked by.
     hosts: Vec<HostPattern>,
     drain: Signal,
@@ -97,6 +102,7 @@ impl Admin {
             cache: OnceLock::new(),
             kinds: OnceLock::new(),
             warnings: OnceLock::new(),
+            releases: OnceLock::new(),
             hosts: config.hosts.clone(),
             drain,
             asks,
@@ -153,9 +159,15 @@ impl Admin {
         let _ = self.inner.cache.set(cache);
     }
 
-    /// The app is started: from now on its health counts.
-    pub fn ready(&self, upstream: Arc<Upstream>) {
+    /// Answers who runs the door over a socket of the file system, too.
+    pub fn listen_to_owner(&self, socket: UnixListener) {
+        tokio::spawn(serve::serve(socket, Arc::clone(&self.inner), Served::Owner));
+    }
+
+    /// The app is started: from now on its health counts, and `releases` may be put in its place.
+    pub fn ready(&self, upstream: Arc<Upstream>, releases: Option<Arc<Switch>>) {
         self.inner.health.opened(upstream);
+        let _ = self.inner.releases.set(releases);
     }
 }
 

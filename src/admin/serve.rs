@@ -8,12 +8,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
 use super::Inner;
 use super::answer::{answer, nothing, starting, told};
-use super::connections::AdminConnections;
+use super::connections::{Accept, AdminConnections};
+use super::control;
 use super::host;
 use crate::http::{Body, Request, Response};
 use crate::realtime::api::Listener;
@@ -29,11 +29,13 @@ const HEAD_SIZE: usize = 8 << 10;
 pub(super) enum Served {
     /// All that operators may ask, and the API.
     Everything(Listener),
+    /// The same, and what changes the app: the file system let in nobody but who runs the door.
+    Owner,
     /// What the app's server may ask, alone.
     Api,
 }
 
-pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served) {
+pub(super) async fn serve(socket: impl Accept, admin: Arc<Inner>, served: Served) {
     let connections = AdminConnections::new();
     loop {
         let (stream, guard) = match connections.accept(&socket).await {
@@ -72,7 +74,14 @@ pub(super) async fn serve(socket: TcpListener, admin: Arc<Inner>, served: Served
 }
 
 async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
-    let door = if let Served::Everything(door) = served { door } else { Listener::Public };
+    let door = match served {
+        Served::Everything(door) => door,
+        Served::Owner => Listener::Admin,
+        Served::Api => Listener::Public,
+    };
+    if served == Served::Owner && request.uri().path() == control::DEPLOY {
+        return control::deploy(admin, request).await;
+    }
     if let Some(realtime) = admin.realtime.get()
         && let Some(found) = realtime.find_from_app(&request)
     {
@@ -84,6 +93,7 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
         Some(api) if api.serves(path, Listener::Admin) => api.answer(request, door).await,
         None if served == Served::Api => starting(&request),
         _ if served == Served::Api => nothing(&request),
+        _ if served == Served::Owner => answer(admin, request.method(), path, request.headers()).await,
         _ => match host::check(request.headers(), &admin.hosts) {
             Ok(()) => answer(admin, request.method(), path, request.headers()).await,
             Err(failure) => told(failure, request.headers()),

@@ -71,6 +71,13 @@ fn json(file: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
+/// By what name the pages of the build of Next.js in `dist` call it: its `deploymentId`, as it was built. `None` where it
+/// has none, and for other frameworks. Blocks.
+pub fn deployment_id(dist: &Path) -> Option<String> {
+    let files = json(&dist.join("required-server-files.json"))?;
+    files["config"]["deploymentId"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
 /// Where the app is that is asked, and of which build it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {

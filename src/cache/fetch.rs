@@ -167,6 +167,7 @@ fn request(errand: &Errand) -> Request {
         forwarded_for: HeaderValue::from_static("127.0.0.1"),
         request_id: RequestId::new(),
         received: Instant::now(),
+        trace: None,
     });
     request
 }

@@ -126,6 +126,10 @@ impl Cache {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return self.change(request).await;
         }
+        if self.upstream.is_for_previous(&request) {
+            self.metrics.request(Outcome::Bypass);
+            return marked(self.upstream.send(request).await, CacheStatus::Bypass("earlier-build"));
+        }
         let base = match asked::key(&request) {
             Ok(base) => base,
             Err(reason) => {

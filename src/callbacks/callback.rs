@@ -229,6 +229,7 @@ mod tests {
             authority: "chat.test".parse().unwrap(),
             forwarded_for: http::HeaderValue::from_static("203.0.113.7"),
             request_id: crate::http::facts::RequestId::new(),
+            trace: None,
             received: Instant::now(),
         };
         let client = CallbackClient {

@@ -15,6 +15,7 @@ mod remote;
 mod report;
 mod sent;
 mod signature;
+mod span;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,12 +32,15 @@ pub use answer::{Act, Answer, Ask, Audience, Content, Destination, Do, Emit, Tar
 pub use callback::{Callback, CallbackClient, Event, EventKind, Reply};
 pub use config::{Config, SECRET_VARIABLE};
 pub use receiver::Receiver;
+pub use remote::Elsewhere;
 pub use signature::{BadSecret, Secret};
 
 use crate::drain::Signal;
 use crate::http::routed::may_reach;
-use crate::http::{Body, Facts, Failure};
+use crate::http::{Body, Failure};
+use crate::settings::Live;
 use crate::shares::{Holder, Shares};
+use crate::telemetry::trace::{TRACESTATE, Tracer};
 use crate::telemetry::{LogThrottle, Registry};
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
@@ -44,6 +48,7 @@ use metrics::Metrics;
 use receiver::ReceiverPlace as Where;
 use remote::{Away, Remote, RemoteError};
 use sent::Sent;
+use span::{CallbackSpan, WEBHOOK};
 
 /// Asks the app; shared by every session.
 pub struct App {
@@ -61,6 +66,7 @@ pub struct App {
     /// Of the places for those that wait.
     reported: Arc<Shares>,
     said_lost: LogThrottle,
+    tracer: Live<Tracer>,
     metrics: Metrics,
 }
 
@@ -80,7 +86,13 @@ pub enum CallbackError {
 
 impl App {
     /// Nothing is asked before the first callback; `drain` lets reports under way finish.
-    pub fn new(config: &Config, upstream: Arc<Upstream>, drain: Signal, registry: &mut Registry) -> Arc<App> {
+    pub fn new(
+        config: &Config,
+        upstream: Arc<Upstream>,
+        tracer: Live<Tracer>,
+        drain: Signal,
+        registry: &mut Registry,
+    ) -> Arc<App> {
         let (reports, queue) = mpsc::channel(config.max_waiting);
         let app = Arc::new(App {
             breaker: Breaker::new(config.breaker_failures, config.breaker_pause),
@@ -92,6 +104,7 @@ impl App {
             reports,
             reported: Shares::new("callbacks.max_waiting", config.max_waiting),
             said_lost: LogThrottle::default(),
+            tracer,
             metrics: Metrics::new(registry),
         });
         report::start(&app, queue, drain);
@@ -126,7 +139,10 @@ impl App {
     pub fn carried(&self, headers: &HeaderMap) -> HeaderMap {
         let config = self.config.borrow();
         let mut carried = HeaderMap::new();
-        for name in [COOKIE, AUTHORIZATION].iter().chain(&config.headers) {
+        // There only where it belongs to a trace that is carried on.
+        let state = HeaderName::from_static(TRACESTATE);
+        let is_traced = self.tracer.get().is_on() && !config.headers.contains(&state);
+        for name in [COOKIE, AUTHORIZATION].iter().chain(&config.headers).chain(is_traced.then_some(&state)) {
             for value in headers.get_all(name) {
                 carried.append(name.clone(), value.clone());
             }
@@ -170,19 +186,28 @@ impl App {
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.headers_mut() = headers;
+        let mut span = CallbackSpan::begin(self.tracer.get().begin().as_ref());
+        let told = self.tell(receiver, request, &span).await;
+        span.status = told.as_ref().ok().copied();
+        span.end(WEBHOOK, || receiver.to_string());
+        told
+    }
+
+    async fn tell(
+        &self,
+        receiver: &Receiver,
+        mut request: http::Request<Bytes>,
+        span: &CallbackSpan,
+    ) -> Result<StatusCode, String> {
         let route = match &receiver.0 {
             Where::Route(route) => route,
-            Where::Elsewhere(remote) => return self.away.tell(remote, request.map(Body::from)).await,
+            Where::Elsewhere(remote) => {
+                span.tell(request.headers_mut());
+                return self.away.tell(remote, request.map(Body::from)).await;
+            }
         };
         *request.uri_mut() = Uri::from(route.clone());
-        request.extensions_mut().insert(Facts {
-            client: std::net::Ipv4Addr::LOCALHOST.into(),
-            scheme: http::uri::Scheme::HTTP,
-            authority: http::uri::Authority::from_static("localhost"),
-            forwarded_for: HeaderValue::from_static("127.0.0.1"),
-            request_id: crate::http::facts::RequestId::default(),
-            received: std::time::Instant::now(),
-        });
+        request.extensions_mut().insert(span.own_facts());
         match self.upstream.send(request.map(Body::from)).await {
             Ok(response) => Ok(response.status()),
             Err(failure) => Err(failure.detail.unwrap_or_else(|| failure.reason.into_owned())),
@@ -266,21 +291,33 @@ impl App {
         let Some(_chance) = self.breaker.admit(Instant::now()) else { return Some(Err(AttemptError::Resting)) };
         let until = deadline.min(Instant::now() + config.timeout);
         let sent = Sent::default();
-        let outcome = timeout_at(until, self.once(callback, config, id, &sent)).await;
+        let mut span = CallbackSpan::begin(callback.client().facts.trace.as_ref());
+        let outcome = timeout_at(until, self.once(callback, config, id, &sent, &mut span)).await;
+        span.end(callback.kind().label(), || config.place_of());
         Some(outcome.unwrap_or_else(|_| {
             let why = format!("no answer within {}", humantime::format_duration(config.timeout));
             Err(if sent.is_set() { AttemptError::Silent(why) } else { AttemptError::Away(why) })
         }))
     }
 
-    async fn once(&self, callback: &Callback, config: &Config, id: &str, sent: &Sent) -> Result<Answer, AttemptError> {
-        let request =
-            self.request(callback, config, id).map_err(|why| AttemptError::Nonsense(CallbackError::Nonsense(why)))?;
+    async fn once(
+        &self,
+        callback: &Callback,
+        config: &Config,
+        id: &str,
+        sent: &Sent,
+        span: &mut CallbackSpan,
+    ) -> Result<Answer, AttemptError> {
+        let request = self
+            .request(callback, config, id, span)
+            .map_err(|why| AttemptError::Nonsense(CallbackError::Nonsense(why)))?;
         let request = request.map(|body| Body::boxed(sent.watch(body)));
-        let (status, body) = match &config.url {
-            Some(remote) => self.ask_away(remote, request, config, sent).await?,
-            None => self.ask_here(request, config, sent).await?,
+        let answer = match &config.url {
+            Some(remote) => self.ask_away(remote, request, config, sent).await,
+            None => self.ask_here(request, config, sent).await,
         };
+        let (status, body) = answer?;
+        span.status = Some(status);
         let why = || format!("status {}", status.as_u16());
         match status {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => Err(AttemptError::Away(why())),
@@ -330,7 +367,13 @@ impl App {
         })
     }
 
-    fn request(&self, callback: &Callback, config: &Config, id: &str) -> Result<http::Request<Bytes>, String> {
+    fn request(
+        &self,
+        callback: &Callback,
+        config: &Config,
+        id: &str,
+        span: &CallbackSpan,
+    ) -> Result<http::Request<Bytes>, String> {
         let body = callback.body();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let signature = config.secret().sign(id, now, body.as_bytes());
@@ -347,11 +390,14 @@ impl App {
         put("webhook-timestamp", &now.to_string())?;
         put("webhook-signature", &signature)?;
         put(upstream::CALLBACK, &config.secret().badge())?;
+        if config.url.is_some() {
+            span.tell(&mut headers);
+        }
         let mut request = http::Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = config.path_of().parse::<Uri>().map_err(|error| error.to_string())?;
         *request.headers_mut() = headers;
-        request.extensions_mut().insert(Facts::clone(&client.facts));
+        request.extensions_mut().insert(span.facts(&client.facts));
         request.extensions_mut().insert(FromTheDoor);
         Ok(request)
     }

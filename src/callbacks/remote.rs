@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -100,6 +100,36 @@ pub struct Away {
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     /// At most [`MOST_IDLE`]; the latest is used first.
     idle: Mutex<Vec<IdleRemote>>,
+}
+
+/// An address elsewhere and the connections there: for whoever posts what is no callback.
+pub struct Elsewhere {
+    remote: Remote,
+    away: Away,
+}
+
+impl Elsewhere {
+    /// Reads `scheme://host[:port][/path]`, with http or https.
+    pub fn read(text: &str) -> Option<Elsewhere> {
+        Some(Elsewhere { remote: Remote::read(text)?, away: Away::default() })
+    }
+
+    /// Posts `body`, and says with which status that was answered.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<StatusCode, String> {
+        let mut request = http::Request::new(Body::from(body));
+        *request.method_mut() = Method::POST;
+        *request.headers_mut() = headers;
+        self.away.tell(&self.remote, request).await
+    }
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.remote.fmt(formatter)
+    }
 }
 
 struct IdleRemote {

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "it follows the app's folder for as long as there are files")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -14,10 +14,10 @@ use tracing::{debug, info, warn};
 
 use super::FRESH_MILLIS;
 use super::config::Config;
-use super::previous::{Previous, folder_name};
-use super::site::{FileKind, Found, Site};
+use super::previous::{self, Previous};
+use super::site::{self, FileKind, FileLocation, Found, Site};
 use crate::build::{Build, Framework, Home, is_usual};
-use crate::settings::Live;
+use crate::settings::{Live, state_folder};
 
 /// The builds of one app.
 pub struct Builds {
@@ -67,9 +67,22 @@ impl Builds {
         Option::clone(&self.site.get())
     }
 
-    /// Looks for the file in `site` and then in what was kept. Blocks.
-    pub fn find(&self, site: &Site, kind: FileKind, name: &str) -> Option<Found> {
-        let (kept, own) = (self.kept.get(), folder_name(&site.build.identity()));
+    /// `location` in `site`, or where its address names an earlier build, in that: a name such as that of a list of pages may
+    /// be in both, with other content.
+    pub fn of_deployment<'a>(&self, location: FileLocation<'a>, site: &Site, named: Option<&str>) -> FileLocation<'a> {
+        let is_another = |named: &&str| location.kind == FileKind::Static && site.deployment.as_deref() != Some(named);
+        let Some(named) = named.filter(is_another) else { return location };
+        let kept = self.kept.get();
+        let kept = kept.iter().find(|folder| previous::is_of_deployment(folder, named)).cloned();
+        FileLocation { kept, ..location }
+    }
+
+    /// Looks for the file in `first`, in `site`, and then in what was kept. Blocks.
+    pub fn find(&self, site: &Site, kind: FileKind, name: &str, first: Option<&Path>) -> Option<Found> {
+        if let Some(found) = first.and_then(|folder| site::find_kept(folder, name)) {
+            return Some(found);
+        }
+        let (kept, own) = (self.kept.get(), site.kept_name());
         let own = kept.iter().find(|folder| folder.file_name().is_some_and(|name| name == own.as_str()));
         site.find(kind, name, own.map(PathBuf::as_path), &kept)
     }
@@ -175,18 +188,22 @@ impl Builds {
     /// Keeps the files of this build for when it is replaced. Blocks.
     fn keep(&self) {
         let (config, site) = (self.config.get(), self.current());
-        if !config.keep_previous.is_zero() && site.as_ref().is_some_and(|site| !site.build.is_there()) {
+        let Some(site) = site.filter(|_| !config.keep_previous.is_zero()) else {
+            self.kept.set(Vec::new());
+            return;
+        };
+        if !site.build.is_there() {
             // What lies there is another build's: not to be kept under this one's name.
             return;
         }
-        let Some((site, places)) = site.zip(self.places()).filter(|_| !config.keep_previous.is_zero()) else {
+        let Some(places) = self.places() else {
             self.kept.set(Vec::new());
             return;
         };
         let mut refused = None;
         for folder in places {
             let previous = Previous { folder, keep: config.keep_previous };
-            match previous.adopt(&site.build.identity(), &site.folder) {
+            match previous.adopt(&site.kept_name(), &site.folder) {
                 Ok(kept) => {
                     let folder = previous.folder.display();
                     debug!(builds = kept.len(), %folder, "static files are kept for open tabs");
@@ -204,24 +221,24 @@ impl Builds {
         );
     }
 
-    /// Where builds may be kept, best first: what replaces a build, or the link to it, leaves them alone. Not in `dist`,
-    /// which a deploy may delete; not in a release, which the next one does not share.
+    /// Where builds may be kept, best first: what replaces a build, or a link anywhere in the path to it, leaves them
+    /// alone. Not in `dist`, which a deploy may delete; not in a release, which the next one does not share.
     fn places(&self) -> Option<Vec<PathBuf>> {
         let config = self.config.get();
         if let Some(folder) = &config.keep_dir {
             return Some(vec![folder.clone()]);
         }
-        let written = config.dir.clone().or_else(|| self.written.clone())?;
         // Without a slash at the end, behind which a link is not seen.
+        let written = std::path::absolute(config.dir.clone().or_else(|| self.written.clone())?).ok()?;
         let written: PathBuf = written.components().collect();
+        let state = state_folder().and_then(|folder| previous::folder_of(&folder.join("static"), &written));
+        // Where nothing may be written there.
         let is_link = fs::symlink_metadata(&written).is_ok_and(|metadata| metadata.is_symlink());
         let beside = match written.file_name().filter(|_| is_link) {
             Some(link) => written.with_file_name(format!(".{}.doorway", link.to_string_lossy())),
             None => written.join(".doorway"),
         };
-        // Where nothing else may be written, under systemd.
-        let state = std::env::var_os("STATE_DIRECTORY").map(|folder| PathBuf::from(folder).join("static"));
-        Some([Some(beside), state].into_iter().flatten().collect())
+        Some(state.into_iter().chain([beside]).collect())
     }
 }
 

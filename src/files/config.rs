@@ -24,8 +24,8 @@ pub struct Config {
     pub encodings: Vec<Encoding>,
     /// How long files of earlier builds stay available. 0 s for not at all. Default 1 day.
     pub keep_previous: Duration,
-    /// Where they are kept. Default `.doorway` in the app's folder, or where that is a link `L`, `.L.doorway` beside it;
-    /// `static` in the state directory of systemd where nothing can be written there.
+    /// Where they are kept. Default a folder for each app in `static` in the state folder; where nothing can be written
+    /// there, `.doorway` in the app's folder, or where that is a link `L`, `.L.doorway` beside it.
     pub keep_dir: Option<PathBuf>,
 }
 

@@ -32,6 +32,7 @@ use crate::build::{Framework, Home};
 use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
+use crate::upstream::deployment_in_query;
 use builds::Builds;
 use export::NOT_FOUND;
 use metrics::Metrics;
@@ -98,6 +99,7 @@ impl Files {
     pub async fn answer(&self, request: Request) -> Result<Reply, Failure> {
         let Some(site) = self.builds.current() else { return Ok(Reply::NotHere(request)) };
         let Some(place) = site.locate(request.uri().path()) else { return self.missing(&site, request).await };
+        let place = self.builds.of_deployment(place, &site, request.uri().query().and_then(deployment_in_query));
         let page = (place.kind == FileKind::Page).then(|| place.name.to_string());
         let Ok((entry, from_memory)) = self.store.get(&self.builds, &site, place).await else {
             return self.missing(&site, request).await;

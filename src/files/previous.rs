@@ -1,15 +1,25 @@
 //! Static files of earlier builds, kept for tabs that were opened before a deploy: `next build` begins by deleting them.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use tracing::debug;
+
+use crate::settings::{app_folder_name, plain_name};
 
 /// No more builds than this are kept, however young: each is some megabytes.
 const MOST_BUILDS: usize = 8;
 /// No more files than this of one build: beyond it something else is wrong.
 const MOST_FILES: usize = 50_000;
+/// In the folder of one app: the path of that app, as the config has it.
+const APP: &str = "app";
+/// How long an app's folder may be missing before what is kept for it is deleted.
+const GONE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Folders within folders within `static`.
 const MAX_DEPTH: usize = 32;
 
@@ -21,13 +31,13 @@ pub struct Previous {
 }
 
 impl Previous {
-    /// Keeps `files` (`.next/static`) under the name of `build`, forgets what is too old, and says where builds are
+    /// Keeps `files` (`.next/static`) in a folder called `build`, forgets what is too old, and says where builds are
     /// kept, newest first. Files are linked where they can be, which takes no room, else copied. Blocks.
     ///
     /// # Errors
     /// When nothing can be written there.
     pub fn adopt(&self, build: &str, files: &Path) -> io::Result<Vec<PathBuf>> {
-        let current = self.folder.join(folder_name(build));
+        let current = self.folder.join(build);
         let is_new = !current.exists();
         fs::create_dir_all(&current)?;
         let ignore = self.folder.join(".gitignore");
@@ -74,11 +84,46 @@ impl Previous {
     }
 }
 
-/// A build's name may be anything that `generateBuildId` says; a folder's may not.
-pub fn folder_name(build: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
-    let name: String = build.chars().take(100).map(|char| if is_plain(char) { char } else { '_' }).collect();
-    format!("build-{name}")
+/// The folder in `all` for the app whose folder is written as `app`, an absolute path: two apps never share one. It is
+/// made, and those of apps that have gone are deleted. Where that fails, who writes there hears of it. Blocks.
+pub fn folder_of(all: &Path, app: &Path) -> Option<PathBuf> {
+    let folder = all.join(app_folder_name(app)?);
+    if !folder.join(APP).exists() {
+        let _ =
+            fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(APP), app.as_os_str().as_encoded_bytes()));
+        forget_gone(all);
+    }
+    Some(folder)
+}
+
+/// Deletes what is kept for apps that are nowhere any more.
+fn forget_gone(all: &Path) {
+    for folder in fs::read_dir(all).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let Ok(app) = fs::read(folder.join(APP)) else { continue };
+        let app = PathBuf::from(OsString::from_vec(app));
+        let is_gone = fs::symlink_metadata(&app).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let written = fs::metadata(&folder).and_then(|folder| folder.modified()).ok();
+        // Perhaps it is only being moved, or on a disk that is not mounted yet.
+        let is_old = written.and_then(|time| SystemTime::now().duration_since(time).ok()).is_some_and(|age| age > GONE);
+        if is_gone
+            && is_old
+            && let Err(error) = fs::remove_dir_all(&folder)
+        {
+            debug!(%error, folder = %folder.display(), "what is kept for an app that is gone stays");
+        }
+    }
+}
+
+/// What the folder of a build is called: by its identity, which may be anything that `generateBuildId` says, and behind a
+/// dot by what its pages call it.
+pub fn folder_name(build: &str, deployment: Option<&str>) -> String {
+    let deployment = deployment.map_or_else(String::new, |deployment| format!(".{}", plain_name(deployment)));
+    format!("build-{}{deployment}", plain_name(build))
+}
+
+/// Whether the pages of the build in `folder` call it `deployment`.
+pub fn is_of_deployment(folder: &Path, deployment: &str) -> bool {
+    folder.extension().is_some_and(|named| *named == *plain_name(deployment))
 }
 
 fn touch(folder: &Path) -> io::Result<()> {
@@ -174,7 +219,7 @@ mod tests {
         let previous = Previous { folder: root.path().join("kept"), keep: Duration::from_secs(3600) };
         write(&files, "a.js", "one");
         for build in ["../../x", "/etc", "", "..", "a", "b", "c", "d", "e", "f", "g", "h"] {
-            previous.adopt(build, &files).unwrap();
+            previous.adopt(&folder_name(build, None), &files).unwrap();
         }
         assert!(previous.builds().unwrap().len() <= MOST_BUILDS);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "nothing beside `static` and `kept`");

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::export::Export;
 use super::rules::{FileRules, Manifest};
-use super::{export, path};
+use super::{export, path, previous};
 use crate::build::{self, Build, Framework};
 
 /// Which of the app's folders a file is in.
@@ -34,6 +34,18 @@ pub struct FileLocation<'a> {
     pub url: Cow<'a, str>,
     /// Below its folder; safe to join.
     pub name: Cow<'a, str>,
+    /// Where the earlier build that the address names is kept: it comes first.
+    pub kept: Option<PathBuf>,
+}
+
+impl FileLocation<'_> {
+    /// What one file is kept in memory under.
+    pub fn key(&self) -> Cow<'_, str> {
+        match self.kept.as_ref().and_then(|folder| folder.file_name()) {
+            Some(build) => format!("{}?{}", self.url, build.display()).into(),
+            None => Cow::Borrowed(&self.url),
+        }
+    }
 }
 
 /// A file that is there.
@@ -49,6 +61,8 @@ pub struct Found {
 #[derive(Debug, Clone)]
 pub struct Site {
     pub build: Build,
+    /// By what name its pages call the build, where they do.
+    pub deployment: Option<String>,
     pub base_path: String,
     pub rules: Arc<FileRules>,
     /// `/_next/static/` behind the base path and behind the path of the asset prefix; of other frameworks what they have.
@@ -76,6 +90,7 @@ struct NextConfig {
     asset_prefix: Option<String>,
     trailing_slash: bool,
     output: Option<String>,
+    deployment_id: Option<String>,
 }
 
 impl Site {
@@ -97,6 +112,7 @@ impl Site {
         }
         Ok(Site {
             build,
+            deployment: None,
             rules: Arc::default(),
             prefixes: vec![prefix.to_owned()],
             mutable: framework.output.mutable,
@@ -111,7 +127,7 @@ impl Site {
     fn of_next(app: &Path, dist: &Path, public: &[String]) -> io::Result<Site> {
         let build = Build::read(dist).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no BUILD_ID"))?;
         let manifest: Manifest = json(&dist.join("routes-manifest.json"))?;
-        let NextConfig { base_path, asset_prefix, trailing_slash, output } =
+        let NextConfig { base_path, asset_prefix, trailing_slash, output, deployment_id } =
             json::<ServerFiles>(&dist.join("required-server-files.json"))?.config;
         let base_path = if base_path.is_empty() { manifest.base_path.clone() } else { base_path };
         let mut prefixes = vec![format!("{base_path}/_next/static/")];
@@ -121,6 +137,7 @@ impl Site {
         }
         Ok(Site {
             build,
+            deployment: deployment_id.filter(|id| !id.is_empty()),
             rules: Arc::new(FileRules::new(&manifest)),
             prefixes,
             mutable: &[],
@@ -131,6 +148,11 @@ impl Site {
                 .then(|| Export { folder: build::export_folder(app, dist), trailing_slash }),
             base_path,
         })
+    }
+
+    /// What the folder is called in which its files are kept for later.
+    pub fn kept_name(&self) -> String {
+        previous::folder_name(&self.build.identity(), self.deployment.as_deref())
     }
 
     /// The same build with another list of what is answered of `public`.
@@ -147,7 +169,7 @@ impl Site {
                     return None;
                 }
                 let kind = if name.starts_with("service-worker/") { FileKind::ServiceWorker } else { FileKind::Static };
-                return Some(FileLocation { kind, url: decoded(url_path, prefix, &name), name });
+                return Some(FileLocation { kind, url: decoded(url_path, prefix, &name), name, kept: None });
             }
         }
         if self.export.is_some() {
@@ -170,13 +192,14 @@ impl Site {
             kind: FileKind::Public,
             url: decoded(url_path, &format!("{}/", self.base_path), &name),
             name,
+            kept: None,
         })
     }
 
     /// The page or file `name` of an export: one for the address with a slash at its end, and for that without.
     pub fn page<'a>(&self, name: impl Into<Cow<'a, str>>) -> FileLocation<'a> {
         let name = name.into();
-        FileLocation { kind: FileKind::Page, url: format!("{}/{name}", self.base_path).into(), name }
+        FileLocation { kind: FileKind::Page, url: format!("{}/{name}", self.base_path).into(), name, kept: None }
     }
 
     /// True for paths that [`Site::locate`] has to look at.
@@ -208,8 +231,7 @@ impl Site {
         if kind != FileKind::Static {
             return None;
         }
-        let (path, metadata) = kept.iter().find_map(|folder| find_below(folder, name))?;
-        Some(Found { path, metadata, from_earlier_build: true })
+        kept.iter().find_map(|folder| find_kept(folder, name))
     }
 }
 
@@ -219,6 +241,12 @@ fn decoded<'a>(url_path: &'a str, prefix: &str, name: &str) -> Cow<'a, str> {
         return Cow::Borrowed(url_path);
     }
     Cow::Owned(format!("{prefix}{name}"))
+}
+
+/// The file `name` of an earlier build that is kept in `folder`. Blocks.
+pub fn find_kept(folder: &Path, name: &str) -> Option<Found> {
+    let (path, metadata) = find_below(folder, name)?;
+    Some(Found { path, metadata, from_earlier_build: true })
 }
 
 /// A regular file in `folder` or below it; links are followed as long as they end inside.

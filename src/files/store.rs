@@ -79,8 +79,8 @@ impl Store {
         site: &Arc<Site>,
         location: FileLocation<'_>,
     ) -> Result<Hit, Missing> {
-        let now = self.now();
-        if let Some(entry) = self.memory.get(location.url.as_ref()) {
+        let (now, key) = (self.now(), location.key());
+        if let Some(entry) = self.memory.get(key.as_ref()) {
             let is_ours = entry.is_of(site);
             if is_ours && !entry.is_due(now, FRESH_MILLIS) {
                 return Ok((entry, true));
@@ -89,10 +89,10 @@ impl Store {
             if is_ours && blocking(move || looked_at.is_current()).await.unwrap_or(false) {
                 return Ok((entry, false));
             }
-            self.memory.remove(location.url.as_ref());
+            self.memory.remove(key.as_ref());
         }
         let load = self.load(builds, site, &location, now);
-        Ok((self.memory.get_or_insert_async(location.url.as_ref(), load).await?, false))
+        Ok((self.memory.get_or_insert_async(key.as_ref(), load).await?, false))
     }
 
     async fn load(
@@ -107,8 +107,9 @@ impl Store {
         let held = self.memory.capacity() / SHARDS / 2;
         let (builds, site, kind, name) =
             (Arc::clone(builds), Arc::clone(site), location.kind, location.name.to_string());
+        let kept = location.kept.clone();
         let loaded = blocking(move || {
-            let found = builds.find(&site, kind, &name)?;
+            let found = builds.find(&site, kind, &name, kept.as_deref())?;
             match Entry::load(&site, kind, found, rules, held, now) {
                 Ok(entry) => Some(Arc::new(entry)),
                 Err(error) => {

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::host_pattern::HostPattern;
 use crate::settings::{Section, Size};
+use crate::telemetry::trace::Tracer;
 
 /// The section `[http]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +48,8 @@ pub struct Config {
     /// So often a client of HTTP/2 is asked whether it is still there. Default 30 s: many a NAT forgets a connection that was
     /// silent for a minute.
     pub h2_ping_interval: Duration,
-    /// How long its answer may take. Default 20 s.
+    /// How long its answer may take, while it acknowledges nothing of what was sent before the question: on a narrow way
+    /// that is much. Default 20 s.
     pub h2_ping_timeout: Duration,
     /// Frames of HTTP/2 that move no data (resets, pings, settings, …) which a client may send at once; a hundredth of it
     /// comes back each second, and more with data. Default 2000.
@@ -85,6 +87,8 @@ pub struct Settings {
     pub http: Config,
     /// `listen.trusted_proxies`.
     pub trusted: Vec<IpNet>,
+    /// By `[telemetry]`.
+    pub tracer: Tracer,
 }
 
 /// Windows of HTTP/2 (RFC 9113 section 6.9.2 begins with the smaller one).

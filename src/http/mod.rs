@@ -30,7 +30,7 @@ pub use config::{Config, Settings};
 pub use facts::Facts;
 pub use failure::{Failure, Fault};
 pub use host_pattern::HostPattern;
-pub use layer::access::UpstreamTime;
+pub use layer::access::{EarlierBuild, UpstreamTime};
 pub use refusal::Refusal;
 
 /// The one request type of the house.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::running::{self, Note};
 use super::source::{DEFAULT_FILE, Overrides, Source};
 use crate::admin::{AdminListen, reachable};
 use crate::config::Config;
+use crate::releases::Shelf;
 
 /// For a connection to a listener on this machine, and for sending the request.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,12 +37,29 @@ pub struct Which {
 
 /// A door, and what is known of it.
 struct Found {
-    /// Where it can be asked; nowhere where `[admin] listen` is "off".
-    admin: Option<SocketAddr>,
+    /// Where it can be asked; nowhere where `[admin] listen` is "off" and its socket is not known.
+    admin: Option<AskedAt>,
     /// What it left itself; nothing where it runs as another user, say.
     note: Option<Note>,
     /// How long a reload may take.
     reload_timeout: Duration,
+}
+
+/// Where a door answers operators.
+#[derive(Debug, Clone)]
+enum AskedAt {
+    Listener(SocketAddr),
+    /// Only who runs the door may open it.
+    Socket(PathBuf),
+}
+
+impl std::fmt::Display for AskedAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AskedAt::Listener(address) => write!(f, "http://{address}"),
+            AskedAt::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Asks a running door to reload.
@@ -49,7 +68,7 @@ struct Found {
 /// A sentence: there is no such door, it refuses the config, or the new app does not start.
 pub fn reload(which: &Which) -> Result<ExitCode, String> {
     let door = find(which)?;
-    let address = door.admin.ok_or_else(|| {
+    let address = door.admin.as_ref().ok_or_else(|| {
         let whom = door.note.as_ref().map_or_else(String::new, |note| format!(" to process {}", note.pid));
         format!("[admin] listen is \"off\": send SIGHUP{whom} instead, and look into the log")
     })?;
@@ -75,29 +94,81 @@ pub fn reload(which: &Which) -> Result<ExitCode, String> {
 /// # Errors
 /// A sentence: there is no such door, or it cannot be asked.
 pub fn status(which: &Which) -> Result<ExitCode, String> {
-    let door = find(which)?;
-    let address = door.admin.ok_or("[admin] listen is \"off\": nobody can be asked")?;
+    let Watched { door, address } = &Watched::find(which)?;
     let told = |path: &str| -> Result<Value, String> {
-        let answer = door.ask(address, &format!("GET {path}"), DIAL_TIMEOUT)?;
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        serde_json::from_str(body).map_err(|_| format!("what answers at http://{address} is no door"))
+        let body = door.get(address, path)?;
+        serde_json::from_str(&body).map_err(|_| format!("what answers at {address} is no door"))
     };
     let (health, counts) = (told("/health/ready")?, told("/connections")?);
-    let is_ready = health["ready"] == true;
-    let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut said =
-        format!("{}\n", if is_ready { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) });
+    let mut said = format!("{}\n", readiness(&health));
     for warning in health["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let _ = writeln!(said, "warning: {warning}");
     }
     if let Some(note) = &door.note {
         let _ = writeln!(said, "url: {}\npid: {}", note.urls, note.pid);
+        if let Some(root) = &note.root {
+            let _ = writeln!(said, "release: {}", Shelf::new(root.clone()).live_for_people());
+        }
     }
     for (kind, count) in counts.as_object().into_iter().flatten() {
         let _ = writeln!(said, "{kind}: {count}");
     }
     say(&said);
-    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_ready(&health) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// By the answer of `/health/ready`.
+fn is_ready(health: &Value) -> bool {
+    health["ready"] == true
+}
+
+/// `ready`, or why it is not.
+fn readiness(health: &Value) -> String {
+    let reasons: Vec<_> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if is_ready(health) { "ready".to_owned() } else { format!("not ready: {}", reasons.join(", ")) }
+}
+
+/// A running door that is asked again and again.
+pub struct Watched {
+    door: Found,
+    address: AskedAt,
+}
+
+impl Watched {
+    /// The door that is meant.
+    ///
+    /// # Errors
+    /// A sentence: there is no such door, or it cannot be asked.
+    pub fn find(which: &Which) -> Result<Watched, String> {
+        let door = find(which)?;
+        let address = door.admin.clone().ok_or("[admin] listen is \"off\": nobody can be asked")?;
+        Ok(Watched { door, address })
+    }
+
+    /// What it answers for `path`.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn get(&self, path: &str) -> Result<String, String> {
+        self.door.get(&self.address, path)
+    }
+
+    /// `ready`, or why it is not.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn state(&self) -> Result<String, String> {
+        Ok(readiness(&serde_json::from_str(&self.get("/health/ready")?).unwrap_or_default()))
+    }
+
+    /// Where it is open, for people; where it left no note, where it is asked.
+    pub fn urls(&self) -> String {
+        self.door.note.as_ref().map_or_else(|| self.address.to_string(), |note| note.urls.clone())
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.door.note.as_ref().map(|note| note.pid)
+    }
 }
 
 /// Says what a running door keeps of the app's answers.
@@ -106,11 +177,10 @@ pub fn status(which: &Which) -> Result<ExitCode, String> {
 /// A sentence: there is no such door, or it cannot be asked.
 pub fn cache(which: &Which) -> Result<ExitCode, String> {
     let door = find(which)?;
-    let address = door.admin.ok_or("[admin] listen is \"off\": nobody can be asked")?;
-    let answer = door.ask(address, "GET /cache", DIAL_TIMEOUT)?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let address = door.admin.as_ref().ok_or("[admin] listen is \"off\": nobody can be asked")?;
+    let body = door.get(address, "/cache")?;
     let told: Value =
-        serde_json::from_str(body).map_err(|_| format!("what answers at http://{address} is no door with a cache"))?;
+        serde_json::from_str(&body).map_err(|_| format!("what answers at {address} is no door with a cache"))?;
     let paths: Vec<_> = told["paths"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if paths.is_empty() {
         say("nothing is kept: [cache] paths names nothing\n");
@@ -176,12 +246,14 @@ fn find(which: &Which) -> Result<Found, String> {
         (Some(note), config) => {
             // What is wrong with its file the door says itself.
             let reload_timeout = reload_timeout(config.as_ref().unwrap_or(&Config::default()));
-            Ok(Found { admin: note.admin, note: Some(note), reload_timeout })
+            let listener = note.admin.map(AskedAt::Listener);
+            let admin = listener.or_else(|| note.socket.clone().map(AskedAt::Socket));
+            Ok(Found { admin, note: Some(note), reload_timeout })
         }
         (None, Err(error)) => Err(error.to_string()),
         (None, Ok(config)) => {
             let admin = match config.admin.listen {
-                AdminListen::At(address) => Some(reachable(address)),
+                AdminListen::At(address) => Some(AskedAt::Listener(reachable(address))),
                 AdminListen::Off => None,
             };
             Ok(Found { admin, note: None, reload_timeout: reload_timeout(&config) })
@@ -190,31 +262,51 @@ fn find(which: &Which) -> Result<Found, String> {
 }
 
 /// `doors`, a line each.
-fn listed(doors: &[Note]) -> String {
+pub fn listed(doors: &[Note]) -> String {
     doors.iter().map(|note| format!("\n  {note}")).collect()
 }
 
 impl Found {
+    /// The body of what it answers for `path`.
+    fn get(&self, address: &AskedAt, path: &str) -> Result<String, String> {
+        let answer = self.ask(address, &format!("GET {path}"), DIAL_TIMEOUT)?;
+        Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
+    }
+
     /// Sends `request`, a method and a path.
-    fn ask(&self, address: SocketAddr, request: &str, timeout: Duration) -> Result<String, String> {
+    fn ask(&self, address: &AskedAt, request: &str, timeout: Duration) -> Result<String, String> {
         exchange(address, request, timeout).map_err(|error| {
             let others = if self.note.is_none() { running::doors() } else { Vec::new() };
             let hint = if others.is_empty() { "" } else { "\nother doors run here:" };
-            format!("no answer from http://{address}: {error}{hint}{}", listed(&others))
+            format!("no answer from {address}: {error}{hint}{}", listed(&others))
         })
     }
 }
 
 /// What the door may take: an app that is tried on several ports, or is asked to end first.
-fn reload_timeout(config: &Config) -> Duration {
+pub fn reload_timeout(config: &Config) -> Duration {
     config.app.start_timeout.saturating_mul(3) + config.app.stop_timeout + RELOAD_MARGIN
 }
 
-fn exchange(address: SocketAddr, request: &str, timeout: Duration) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
-    stream.set_write_timeout(Some(DIAL_TIMEOUT))?;
-    stream.set_read_timeout(Some(timeout))?;
-    let request = format!("{request} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+fn exchange(address: &AskedAt, request: &str, timeout: Duration) -> io::Result<String> {
+    match address {
+        AskedAt::Listener(address) => {
+            let stream = TcpStream::connect_timeout(address, DIAL_TIMEOUT)?;
+            stream.set_write_timeout(Some(DIAL_TIMEOUT))?;
+            stream.set_read_timeout(Some(timeout))?;
+            put(stream, &address.to_string(), request)
+        }
+        AskedAt::Socket(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_write_timeout(Some(DIAL_TIMEOUT))?;
+            stream.set_read_timeout(Some(timeout))?;
+            put(stream, "localhost", request)
+        }
+    }
+}
+
+fn put(mut stream: impl Read + Write, host: &str, request: &str) -> io::Result<String> {
+    let request = format!("{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer)?;

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tracing::{error, info, warn};
@@ -11,9 +10,15 @@ use tracing::{error, info, warn};
 use super::Doorway;
 use super::ask::{self, Which};
 use super::defaults;
+use super::deploy::{self, Deploying, Whose};
+use super::first_process;
 use super::init;
+use super::install::{self, Installation, Removal};
+use super::runtime::{LAST_WORK, runtime};
 use super::source::{DEFAULT_FILE, Overrides, Source};
+use super::top::{self, TopOptions};
 use crate::config::Config;
+use crate::releases::ReleaseId;
 use crate::settings::nearest;
 use crate::telemetry::log;
 use crate::tls::acme::survey;
@@ -63,10 +68,38 @@ enum Command {
         /// The folder [default: this one]
         dir: Option<PathBuf>,
     },
+    /// Make this a service of systemd that starts with the machine; again with other words to change them. Needs root
+    Install(Installation),
+    /// Take away what `doorway install` wrote. Config and state stay. Needs root
+    Uninstall(Removal),
     /// Say whether the running door is ready, and how many connections there are of each kind; exit 1 if it is not
     Status {
         #[command(flatten)]
         which: Which,
+    },
+    /// Make a release of the app, and put it in the place of the one that runs, without a gap; exit 1 if that stays
+    Deploy {
+        #[command(flatten)]
+        deploying: Deploying,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Put an earlier release in the place of the one that runs, without building; exit 1 if that stays
+    Rollback {
+        /// Its name, as `doorway releases` has it [default: the newest that is older than the live one]
+        id: Option<ReleaseId>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// List the releases that are on disk, newest first: name, when it was made, from what, and which is live
+    Releases {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show what the running door does: requests, sockets, memory, certificates; each second anew on a terminal
+    Top {
+        #[command(flatten)]
+        options: TopOptions,
     },
     /// List the answers of the app that the running door keeps, those first that are in most demand
     Cache {
@@ -115,14 +148,26 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 7] = ["init", "check", "config", "reload", "status", "cache", "help"];
-
-/// How long the end of the process waits for work on other threads (a file being compressed), and for the log.
-const LAST_WORK: Duration = Duration::from_secs(1);
+const COMMANDS: [&str; 13] = [
+    "init",
+    "install",
+    "uninstall",
+    "check",
+    "config",
+    "reload",
+    "status",
+    "cache",
+    "top",
+    "deploy",
+    "rollback",
+    "releases",
+    "help",
+];
 
 /// Does what `arguments` (with the program's name first) say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command_line = match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command_line = match CommandLine::try_parse_from(&arguments) {
         Ok(command_line) => command_line,
         Err(error) => {
             let _ = error.print();
@@ -133,9 +178,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check { file, online }) => check(file.as_deref(), online),
         Some(Command::Config { diff }) => print_config(diff.as_deref()),
         Some(Command::Init { dir }) => init::init(dir),
+        Some(Command::Install(told)) => install::install(told),
+        Some(Command::Uninstall(told)) => install::uninstall(&told),
         Some(Command::Status { which }) => ask::status(&which),
         Some(Command::Cache { which }) => ask::cache(&which),
+        Some(Command::Top { options }) => top::top(&options),
         Some(Command::Reload { which }) => ask::reload(&which),
+        Some(Command::Deploy { deploying, whose }) => deploy::deploy(&deploying, &whose),
+        Some(Command::Rollback { id, whose }) => deploy::rollback(id.as_ref(), &whose),
+        Some(Command::Releases { whose }) => deploy::releases(&whose),
+        None if first_process::is_first() => first_process::run(arguments.into_iter().skip(1)),
         None => serve(command_line.serve),
     };
     match outcome {
@@ -224,16 +276,6 @@ fn serve(serve: Serve) -> Result<ExitCode, String> {
     let code = live(config, source, serve.open);
     log::flush(LAST_WORK);
     Ok(code)
-}
-
-/// One thread where there is one processor: queues between threads cost without a gain.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = match processors {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    builder.enable_all().build()
 }
 
 fn live(config: Config, source: Source, opens: bool) -> ExitCode {

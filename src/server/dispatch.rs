@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::cache::Cache;
 use crate::callbacks::App;
 use crate::files::{Files, Reply};
+use crate::http::layer::access::OfTheHub;
 use crate::http::{Failure, Request, Response, ResponseFuture};
 use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Listener};
@@ -47,7 +48,12 @@ impl Service<Request> for Dispatch {
         }
         // Before the callbacks, whose route has the hub's own path by default: nothing of this reaches the app.
         if let Some(found) = self.realtime.find(&request) {
-            return found.answer(request);
+            let answer = found.answer(request);
+            return Box::pin(async move {
+                let mut response = answer.await?;
+                response.extensions_mut().insert(OfTheHub);
+                Ok(response)
+            });
         }
         if self.app.is_callback(request.uri()) {
             // The app believes what comes here: only the hub may say it.

@@ -94,7 +94,10 @@ impl Doorway {
         let reachable = Reachable { http: is_open(false), https: is_open(true), prefers_https };
         door.serve(listeners, &services);
         // `doorway status` finds a door that still builds, too.
-        let _note = door.note(&urls).post();
+        let (_note, socket) = door.note(&urls).post();
+        if let Some(socket) = socket.and_then(|socket| tokio::net::UnixListener::from_std(socket).ok()) {
+            door.admin.listen_to_owner(socket);
+        }
         // Authorities can look now; the app may take minutes.
         if let Some(acme) = acme {
             acme.start(reachable, door.drain.signal());
@@ -106,7 +109,7 @@ impl Doorway {
         }
         // Those of the build that answers now, before anybody is told that it does.
         services.files.reload(&door.config.files);
-        door.admin.ready(Arc::clone(&services.upstream));
+        door.admin.ready(Arc::clone(&services.upstream), services.switch.clone());
         systemd::ready(&banner::say(&door.config, &urls));
         if door.config.app.is_supervised() && log::is_read_along() {
             let (said, mut signal) = (banner::say_last(urls.clone()), door.drain.signal());
@@ -158,11 +161,17 @@ impl Doorway {
             config: self.source.file(),
             dir: self.config.app.dir.as_ref().and_then(|dir| std::path::absolute(dir).ok()),
             urls: urls.to_owned(),
+            root: self.config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok()),
+            socket: None,
         }
     }
 
     /// Starts the app, which may mean to install and build it. A signal to stop ends that: then it says which.
     async fn launch(&mut self, services: &Services) -> Result<Option<&'static str>, StartError> {
+        if services.switch.as_ref().is_some_and(|switch| !switch.has_first()) {
+            info!("nothing is deployed yet: `doorway deploy` does it");
+            return Ok(None);
+        }
         let mut launching = std::pin::pin!(services.upstream.launch());
         let mut extension = tokio::time::interval(systemd::START_EXTENSION / 2);
         loop {
@@ -184,14 +193,14 @@ impl Doorway {
     fn serve(&self, listeners: Vec<Listener>, services: &Services) {
         let secure = listeners.iter().find(|listener| listener.is_secure);
         let port = secure.and_then(|listener| listener.socket.local_addr().ok()).map(|address| address.port());
-        let redirect = Redirect::new(services.https.clone(), port);
+        let redirect = Redirect::new(services.layers.https.clone(), port);
         let stack = stack::build(
             services.dispatch(),
-            services.access.clone(),
-            services.rescue.clone(),
+            services.layers.access.clone(),
+            services.layers.rescue.clone(),
             Certification::new(services.certificates.as_ref().map(|acceptor| Arc::clone(acceptor.challenges()))),
             redirect,
-            services.compress.clone(),
+            services.layers.compress.clone(),
         );
         let mut accepting = Vec::new();
         for listener in listeners {

@@ -1,10 +1,11 @@
 //! Which doors run here: each leaves a note in the runtime folder, by which `doorway reload` and `doorway status` find it.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -29,6 +30,12 @@ pub struct Note {
     pub dir: Option<PathBuf>,
     /// Where it is open, for people.
     pub urls: String,
+    /// The folder of the app's releases, by its whole path; none where it has no such.
+    #[serde(default)]
+    pub root: Option<PathBuf>,
+    /// Its socket for who runs it; none where it could not be made.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
 }
 
 impl fmt::Display for Note {
@@ -49,34 +56,63 @@ impl fmt::Display for Note {
 #[derive(Debug)]
 pub struct Posted {
     path: PathBuf,
+    socket: Option<PathBuf>,
     _lock: File,
 }
 
 impl Drop for Posted {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+        self.socket.as_deref().map(remove_socket);
     }
 }
 
+/// With the folder that was made for it.
+fn remove_socket(socket: &Path) {
+    let _ = fs::remove_file(socket);
+    let _ = socket.parent().map(fs::remove_dir);
+}
+
 impl Note {
-    /// Leaves it. Without it the door runs as well, and must be named by its config file.
-    pub fn post(&self) -> Option<Posted> {
+    /// Leaves it, and opens the socket that it names. Without it the door runs as well, and must be named by its config
+    /// file.
+    pub fn post(self) -> (Option<Posted>, Option<UnixListener>) {
         let posted = own_folder().and_then(|folder| self.post_in(&folder));
-        posted.inspect_err(|error| debug!(%error, "no note is left for `doorway reload` and `doorway status`")).ok()
+        let posted = posted.inspect_err(|error| debug!(%error, "no note is left for `doorway reload` and the like"));
+        posted.map_or((None, None), |(posted, socket)| (Some(posted), socket))
     }
 
-    fn post_in(&self, folder: &Path) -> io::Result<Posted> {
+    fn post_in(mut self, folder: &Path) -> io::Result<(Posted, Option<UnixListener>)> {
         // Containers with one folder between them may have the same process numbers.
         let name = format!("{}-{:08x}", self.pid, fastrand::u32(..));
+        let socket = open_socket(&folder.join(&name));
+        let socket = socket.inspect_err(|error| debug!(%error, "no socket for `doorway deploy`")).ok();
+        self.socket = socket.as_ref().map(|_| socket_in(&folder.join(&name)));
         let (draft, path) = (folder.join(format!(".{name}")), folder.join(format!("{name}.json")));
         let mut file = File::create_new(&draft)?;
-        let written = serde_json::to_vec(self).map_err(io::Error::other).and_then(|text| file.write_all(&text));
+        let written = serde_json::to_vec(&self).map_err(io::Error::other).and_then(|text| file.write_all(&text));
         // Locked before it can be seen: nobody takes it for stale.
         let done =
             written.and_then(|()| file.try_lock().map_err(io::Error::from)).and_then(|()| fs::rename(&draft, &path));
         done.inspect_err(|_| drop(fs::remove_file(&draft)))?;
-        Ok(Posted { path, _lock: file })
+        Ok((Posted { path, socket: self.socket, _lock: file }, socket))
     }
+}
+
+fn socket_in(folder: &Path) -> PathBuf {
+    folder.join("admin.sock")
+}
+
+/// A socket in a folder of its own, into which nobody else can look: not even between its making and its mode.
+fn open_socket(folder: &Path) -> io::Result<UnixListener> {
+    DirBuilder::new().mode(0o700).create(folder)?;
+    let path = socket_in(folder);
+    let socket = UnixListener::bind(&path).and_then(|socket| {
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    socket.inspect_err(|_| remove_socket(&path))
 }
 
 /// The doors that run here, as far as this user may know of them. Notes of those that are gone are taken away.
@@ -99,6 +135,8 @@ fn read(path: &Path) -> Option<Note> {
     let file = File::open(path).ok()?;
     if file.try_lock_shared().is_ok() {
         let _ = fs::remove_file(path);
+        // Named as the note is, whatever that says.
+        remove_socket(&socket_in(&path.with_extension("")));
         return None;
     }
     let mut text = String::new();
@@ -159,21 +197,26 @@ mod tests {
 
     fn note(pid: u32) -> Note {
         let dir = Some(PathBuf::from("/srv/app"));
-        Note { pid, admin: None, config: None, dir, urls: "http://localhost:3001".to_owned() }
+        Note { pid, admin: None, config: None, dir, urls: "http://localhost:3001".to_owned(), root: None, socket: None }
     }
 
     #[test]
     fn a_note_stands_as_long_as_its_door() {
         let folder = tempfile::tempdir().unwrap();
-        let posted = note(7).post_in(folder.path()).unwrap();
-        assert_eq!(notes(folder.path()), [note(7)]);
-        drop(posted);
+        let (posted, socket) = note(7).post_in(folder.path()).unwrap();
+        let [found] = &notes(folder.path())[..] else { panic!("one") };
+        let path = found.socket.clone().unwrap();
+        assert_eq!(found, &Note { socket: Some(path.clone()), ..note(7) });
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
+        drop((posted, socket));
         assert_eq!((notes(folder.path()), fs::read_dir(folder.path()).unwrap().count()), (Vec::new(), 0));
     }
 
     #[test]
     fn a_note_without_its_lock_is_stale_and_goes() {
         let folder = tempfile::tempdir().unwrap();
+        drop(open_socket(&folder.path().join("7-0")).unwrap());
         fs::write(folder.path().join("7-0.json"), serde_json::to_vec(&note(7)).unwrap()).unwrap();
         assert_eq!((notes(folder.path()), fs::read_dir(folder.path()).unwrap().count()), (Vec::new(), 0));
     }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::dispatch::Dispatch;
+use super::exporter;
 use crate::admin::{Kinds, Warnings};
 use crate::cache::{self, Cache};
 use crate::callbacks::{App, SECRET_VARIABLE};
@@ -20,13 +21,24 @@ use crate::http::layer::{access::Access, compress::Compress, redirect, rescue::R
 use crate::listen::ConnectionSetup;
 use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
+use crate::releases::Switch;
 use crate::settings::Live;
 use crate::telemetry::Registry;
+use crate::telemetry::trace::{Collector, TraceConfig, Tracer};
 use crate::tls::{self, Acceptor};
 use crate::upstream::{self, Reloaded, StartError, Upstream};
 
 /// What becomes of the app at a reload.
 pub type Outcome = oneshot::Receiver<Result<Reloaded, StartError>>;
+
+/// What every request passes, as far as it has numbers or settings.
+#[derive(Clone)]
+pub struct Layers {
+    pub access: Access,
+    pub rescue: Rescue,
+    pub https: Live<redirect::Config>,
+    pub compress: Compress,
+}
 
 /// What a running door consists of, besides its sockets.
 #[derive(Clone)]
@@ -35,16 +47,17 @@ pub struct Services {
     /// `None` where there is no TLS.
     pub certificates: Option<Acceptor>,
     pub http: Live<http::Settings>,
-    pub access: Access,
-    pub rescue: Rescue,
-    pub https: Live<redirect::Config>,
-    pub compress: Compress,
+    pub layers: Layers,
+    /// What traces begin with, and where their spans go for as long as the process lives.
+    tracing: (Live<Tracer>, Option<Collector>),
     pub upstream: Arc<Upstream>,
     pub app: Arc<App>,
     pub files: Arc<Files>,
     pub cache: Arc<Cache>,
     pub realtime: Arc<Realtime>,
     pub api: Arc<Api>,
+    /// `None` where the app is no release.
+    pub switch: Option<Arc<Switch>>,
     api_at: Option<SocketAddr>,
 }
 
@@ -58,31 +71,36 @@ impl Services {
         drain: &Signal,
         registry: &mut Registry,
     ) -> Services {
-        let http = Live::new(settings(config));
-        let https = Live::new(config.https.clone());
-        let access = Access::new(registry);
-        let rescue = Rescue::new(registry);
-        let compress = Compress::new(&config.compress, registry);
+        let collector = exporter::start(&config.telemetry, drain.clone(), registry);
+        let tracer = Live::new(Tracer::new(&config.telemetry, collector.clone()));
+        let http = Live::new(settings(config, &tracer));
+        let layers = Layers {
+            access: Access::new(registry),
+            rescue: Rescue::new(registry),
+            https: Live::new(config.https.clone()),
+            compress: Compress::new(&config.compress, registry),
+        };
         let upstream = Arc::new(Upstream::new(&supervised(config, api_at), drain.clone(), registry));
         let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
         let cache = Arc::new(Cache::new(&kept(&config.cache, config.app.dev), Arc::clone(&upstream), registry));
-        let app = App::new(&config.callbacks, Arc::clone(&upstream), drain.clone(), registry);
+        let app = App::new(&config.callbacks, Arc::clone(&upstream), tracer.clone(), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
+        let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());
+        let switch = root.map(|root| Switch::new(root, Arc::clone(&upstream), &config.releases));
         Services {
             entrance,
             certificates,
             http,
-            access,
-            rescue,
-            https,
-            compress,
+            layers,
+            tracing: (tracer, collector),
             upstream,
             app,
             files,
             cache,
             realtime,
             api,
+            switch,
             api_at,
         }
     }
@@ -93,9 +111,20 @@ impl Services {
     /// A sentence about what is wrong.
     pub fn reload(&self, config: &Config) -> Result<Outcome, String> {
         self.entrance.reload(&config.listen, &config.tls).map_err(|error| error.to_string())?;
-        self.http.set(settings(config));
-        self.https.set(config.https.clone());
-        self.compress.reload(&config.compress);
+        let (tracer, collector) = &self.tracing;
+        // Where it was on at the start by `otlp`, whose change needs a restart, that stays.
+        let started = TraceConfig {
+            trace: config.telemetry.trace || collector.is_some(),
+            otlp: None,
+            ..config.telemetry.clone()
+        };
+        tracer.set(Tracer::new(&started, collector.clone()));
+        self.http.set(settings(config, tracer));
+        self.layers.https.set(config.https.clone());
+        self.layers.compress.reload(&config.compress);
+        if let Some(switch) = &self.switch {
+            switch.reload(&config.releases);
+        }
         let app = self.upstream.reload(&supervised(config, self.api_at));
         self.files.reload(&config.files);
         self.cache.reload(&kept(&config.cache, config.app.dev));
@@ -107,12 +136,12 @@ impl Services {
 
     /// How many there are of what the rooms hold open.
     pub fn kinds(&self) -> Kinds {
-        let Services { entrance, certificates, access, upstream, realtime, .. } = self.clone();
+        let Services { entrance, certificates, layers, upstream, realtime, .. } = self.clone();
         Box::new(move || {
             let app = upstream.counts();
             let counts = [
                 ("open", json!(entrance.open())),
-                ("requests", json!(access.in_flight())),
+                ("requests", json!(layers.access.in_flight())),
                 ("sockets", json!(realtime.sockets())),
                 ("tunnels", json!(app.tunnels)),
                 ("app", json!({ "connections": app.connections, "waiting": app.waiting })),
@@ -193,6 +222,7 @@ fn kept(section: &cache::Config, is_dev: bool) -> cache::Config {
 }
 
 /// What a connection is served by, over the sections.
-fn settings(config: &Config) -> http::Settings {
-    http::Settings { http: config.http.clone(), trusted: config.listen.trusted_proxies.clone() }
+fn settings(config: &Config, tracer: &Live<Tracer>) -> http::Settings {
+    let tracer = Tracer::clone(&tracer.get());
+    http::Settings { http: config.http.clone(), trusted: config.listen.trusted_proxies.clone(), tracer }
 }

@@ -1,12 +1,14 @@
 //! Where the config comes from: a named file, the project's own `proxy.toml`, the one here, or the defaults; asked again
 //! at every reload.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::iter;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use super::changes::{self, Changes};
 use crate::config::{Config, ConfigError};
 use crate::listen;
+use crate::releases;
 use crate::settings;
 use crate::upstream::{Address, BuildPolicy};
 
@@ -82,6 +84,7 @@ impl Source {
             _ => Config::default(),
         };
         self.said.apply(&mut config);
+        let config = config.with_releases();
         for domain in &self.said.domains {
             if let Some((what, help)) = config.tls.acme.objection(domain) {
                 return Err(ConfigError::Domain(format!("{}: {help}", what.replace("in tls.domains", "of --domain"))));
@@ -102,7 +105,15 @@ impl Source {
         let table: toml::Table = text.parse().unwrap_or_default();
         let named = |section: &str| Some(PathBuf::from(table.get(section)?.get("dir")?.as_str()?));
         let beside = || Some(self.file.as_ref()?.parent()?.to_owned());
-        let folder = self.said.dir.clone().or_else(|| named("app")).or_else(|| named("files")).or_else(beside);
+        let root = || Some(PathBuf::from(table.get("releases")?.get("root")?.as_str()?));
+        // What runs, or before anything does what each release gets of it.
+        let released = |root: PathBuf| {
+            let current = root.join("current");
+            if current.exists() { current } else { root.join("shared") }
+        };
+        let said = self.said.dir.clone().map(|dir| if releases::is_root(&dir) { released(dir) } else { dir });
+        let folder = said.or_else(|| root().map(released)).or_else(|| named("app"));
+        let folder = folder.or_else(|| named("files")).or_else(beside);
         let is_dev = table.get("app").and_then(|app| app.get("dev")?.as_bool()).unwrap_or(false);
         settings::read_files(&folder.unwrap_or_default(), is_dev || self.said.dev)
     }
@@ -130,9 +141,11 @@ impl Overrides {
     fn apply(&self, config: &mut Config) {
         if let Some(dir) = &self.dir {
             (config.app.url, config.app.off, config.app.dir) = (None, false, Some(dir.clone()));
+            config.releases.root = releases::is_root(dir).then(|| dir.clone());
         }
         if let Some(url) = &self.app {
             (config.app.url, config.app.off) = (Some(url.clone()), false);
+            config.releases.root = None;
         }
         if let Some(build) = self.build {
             config.app.build = build;
@@ -150,15 +163,18 @@ impl Overrides {
                     config.tls.domains.push(domain);
                 }
             }
+            // Of a kernel without IPv6 no listener for it is asked.
+            let has_ipv6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
             let everywhere = |port: u16| {
-                [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]
+                let v6 = has_ipv6.then(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+                iter::once(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).chain(v6).collect()
             };
             // What the file says of listeners stands.
             if config.listen.http == listen::Config::default().http && self.port.is_none() {
-                config.listen.http = everywhere(WEB_PORTS.0).to_vec();
+                config.listen.http = everywhere(WEB_PORTS.0);
             }
             if config.listen.https.is_empty() {
-                config.listen.https = everywhere(WEB_PORTS.1).to_vec();
+                config.listen.https = everywhere(WEB_PORTS.1);
             }
         }
         if self.https {

@@ -1,6 +1,9 @@
-//! Logs and metrics: the mechanisms; each room declares its own metrics.
+//! Logs, metrics and traces: the mechanisms; each room declares its own metrics.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod log;
+pub mod trace;
 
 mod config;
 mod exposition;

@@ -8,8 +8,7 @@ use http::uri::Scheme;
 use toml::de::DeValue;
 
 use super::identity::{Pair, is_name};
-use super::self_signed::state_folder;
-use crate::settings::{Expected, Section, Setting, keywords};
+use crate::settings::{Expected, Section, Setting, keywords, state_folder};
 
 /// The authority that `directory` names, by a word or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]

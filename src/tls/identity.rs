@@ -162,8 +162,7 @@ impl Identity {
     /// What is to be said of its age: that browsers refuse it now, or soon will.
     pub fn warning(&self, now: SystemTime) -> Option<String> {
         self.complaint(now).or_else(|| {
-            let hours = self.time_left(now)?.as_secs() / 3600;
-            let left = if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) };
+            let left = in_words(self.time_left(now)?);
             Some(format!("the certificate {} expires in {left}", self.label))
         })
     }
@@ -180,6 +179,12 @@ impl Identity {
         }
         None
     }
+}
+
+/// `duration` for people: in whole hours, from two days on in days.
+pub fn in_words(duration: Duration) -> String {
+    let hours = duration.as_secs() / 3600;
+    if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) }
 }
 
 /// `text` without byte-order marks before what begins: editors of Windows write one at a file's beginning, which in a chain

@@ -1,6 +1,5 @@
 //! A certificate of our own making, for development; kept from one start to the next, so that it need be trusted once.
 
-use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +10,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use tracing::{debug, warn};
 
 use super::identity::{Identity, IdentityError, Pair};
+use crate::settings::state_folder;
 
 /// Browsers refuse more than 398 days from those they trust; a developer's should not need more.
 const LIFETIME: Duration = Duration::from_secs(397 * DAY);
@@ -171,16 +171,6 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
     opened.write_all(text.as_bytes())?;
     std::fs::rename(&draft, file)
-}
-
-/// What systemd gives (`StateDirectory=`), else the user's own.
-pub fn state_folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let first = |paths: OsString| std::env::split_paths(&paths).next();
-    set("STATE_DIRECTORY")
-        .and_then(first)
-        .or_else(|| Some(PathBuf::from(set("XDG_STATE_HOME")?).join("doorway")))
-        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state/doorway")))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use http::request::Parts;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +15,7 @@ use super::address::Address;
 use super::config::Config;
 use super::metrics::{Metrics, Waiting};
 use super::pool::Pool;
+use super::previous::Previous;
 use crate::http::Failure;
 use crate::settings::Live;
 use crate::shares::{Holder, Shares};
@@ -39,6 +41,8 @@ pub struct Availability {
     /// Of those who wait, bounded by `wait_limit`. Full, or as many as one client may have: refused with 503.
     places: Arc<Shares>,
     metrics: Metrics,
+    /// The app of before the last deploy, while it is kept.
+    pub previous: Previous,
     /// Counts the apps there were, one after another, that do not say the same: other builds, other addresses.
     generation: AtomicU64,
 }
@@ -60,6 +64,7 @@ impl Availability {
             stage: watch::Sender::new(None),
             places,
             metrics,
+            previous: Previous::new(),
             generation: AtomicU64::new(0),
         }
     }
@@ -75,6 +80,23 @@ impl Availability {
             return Ok(Arc::clone(pool));
         }
         self.wait(deadline, holder).await
+    }
+
+    /// Whom to ask what `parts` ask: where they are of a page of the build before the last deploy, its app while it is
+    /// kept.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Availability::acquire).
+    pub async fn acquire_for(
+        &self,
+        parts: &Parts,
+        deadline: &mut WaitDeadline,
+        holder: Holder,
+    ) -> Result<Arc<Pool>, Failure> {
+        match self.previous.find(&parts.uri, &parts.headers) {
+            Some(pool) => Ok(pool),
+            None => self.acquire(deadline, holder).await,
+        }
     }
 
     #[cold]
@@ -152,10 +174,12 @@ impl Availability {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Requests go to `pool` at once, and no longer to the one before.
+    /// Requests go to `pool` at once, and no longer to the one before, unless that is kept for pages of its build.
     pub fn promote(&self, pool: &Arc<Pool>) {
         let mut candidate = self.candidate();
-        if let Some(before) = candidate.replace(Arc::clone(pool)) {
+        if let Some(before) = candidate.replace(Arc::clone(pool))
+            && !self.previous.is(&before)
+        {
             before.retire();
         }
         self.pool.send_replace(Some(Arc::clone(pool)));
@@ -196,6 +220,10 @@ impl Availability {
 
     /// `pool` gave no connection: nobody is asked until its keeper finds it again. Says whether it still stood here.
     pub fn mark_down(&self, pool: &Arc<Pool>, why: &dyn std::fmt::Display) -> bool {
+        if self.previous.forget(pool) {
+            // Whoever keeps it sees to the rest.
+            return false;
+        }
         let is_here = self.pool.send_if_modified(|here| here.take_if(|here| Arc::ptr_eq(here, pool)).is_some());
         if is_here {
             self.falls_silent(&why.to_string());

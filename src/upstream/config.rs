@@ -33,6 +33,10 @@ pub struct Config {
     pub env: BTreeMap<String, String>,
     /// From the start of the app's process to its first answer. Default 2 min.
     pub start_timeout: Duration,
+    /// How long the app of before a deploy is kept for pages that are open of its build: they name it with what they ask.
+    /// It goes sooner where nobody asks it for 2 min, memory is short, or the next deploy comes. 0 s for not at all.
+    /// Default 10 min.
+    pub skew: Duration,
     /// From SIGTERM to SIGKILL. Default 10 s.
     pub stop_timeout: Duration,
     /// Before an app that ended is started again; doubled each time that it ends soon. Default 500 ms.
@@ -112,6 +116,7 @@ impl Default for Config {
             node: "node".into(),
             env: BTreeMap::new(),
             start_timeout: Duration::from_secs(120),
+            skew: Duration::from_secs(600),
             stop_timeout: Duration::from_secs(10),
             restart_delay: Duration::from_millis(500),
             restart_delay_max: Duration::from_secs(30),
@@ -184,6 +189,7 @@ impl Config {
             node: section.value("node", default.node),
             env: section.value("env", default.env),
             start_timeout: section.value("start_timeout", default.start_timeout),
+            skew: section.value("skew", default.skew),
             stop_timeout: section.value("stop_timeout", default.stop_timeout),
             restart_delay: section.value("restart_delay", default.restart_delay),
             restart_delay_max: section.value("restart_delay_max", default.restart_delay_max),

@@ -35,6 +35,12 @@ async fn look_after(pool: &Arc<Pool>, availability: &Availability) {
     let mut next_look = Instant::now();
     let mut was_found = false;
     while !pool.is_retired() {
+        if availability.previous.is(pool) {
+            // Its process is watched; a new one would not help it.
+            sleep(SWEEP_INTERVAL).await;
+            pool.sweep();
+            continue;
+        }
         if !availability.leads_to(pool) {
             find(pool, availability, was_found).await;
             was_found = true;
@@ -135,25 +141,38 @@ pub async fn probe(pool: &Arc<Pool>) -> Result<(), NoSign> {
         drop(connection);
         return Ok(());
     };
+    ask_for(pool, &Method::HEAD, &path, config.health_timeout).await
+}
+
+/// Asks for a page as a client would, to know whether it can be made: any status below 500 will do. It may take as long
+/// as any answer.
+///
+/// # Errors
+/// What went wrong, as a clause.
+pub async fn answers(pool: &Arc<Pool>, path: &str) -> Result<(), NoSign> {
+    ask_for(pool, &Method::GET, path, pool.config.answer_timeout).await.map_err(|why| match why {
+        NoSign::Silent(why) if why.starts_with(path) => NoSign::Silent(why),
+        why => NoSign::Silent(format!("{path}: {why}")),
+    })
+}
+
+async fn ask_for(pool: &Arc<Pool>, method: &Method, path: &str, longest: Duration) -> Result<(), NoSign> {
+    let config = &pool.config;
     let asked = async {
         let mut connection = pool.connect_anew(Holder::House).await?;
         let authority = pool.address.authority();
-        let head = format!("HEAD {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: doorway\r\naccept: */*\r\n\r\n");
         let mut upload = Upload::new(head.into_bytes(), Body::Empty, Encoding::None);
-        let question = ExchangeHead {
-            method: &Method::HEAD,
-            wants_upgrade: false,
-            asked: Instant::now(),
-            timeout: config.health_timeout,
-            client: None,
-        };
+        let question =
+            ExchangeHead { method, wants_upgrade: false, asked: Instant::now(), timeout: longest, client: None };
         let silent = |error: &dyn std::fmt::Display| NoSign::Silent(error.to_string());
         let head = ask(&mut connection, &mut upload, &question).await.map_err(|error| silent(&error))?;
         let status = head.status;
         response_body::body(connection, &head, upload, pool).map_err(|error| silent(&error))?;
         Ok::<StatusCode, NoSign>(status)
     };
-    let status = timeout(config.connect_timeout + config.health_timeout, asked).await;
+    let status = timeout(config.connect_timeout + longest, asked).await;
     let status = status.map_err(|_| NoSign::Silent("no answer in time".to_owned()))??;
     if status.is_server_error() {
         return Err(NoSign::Silent(format!("{path} answers {status}")));

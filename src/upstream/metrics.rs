@@ -20,6 +20,11 @@ struct Outcome {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunningBuild {
+    build: String,
+}
+
 /// Handles, looked up once: counting costs an atomic addition.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -33,9 +38,22 @@ pub struct Metrics {
     pub starts: Counter,
     pub ready: Gauge,
     pub tunnels: Gauge,
+    app: Family<RunningBuild, Gauge>,
     latency: Histogram,
     pub failures: Failures,
     pub reloads: Reloads,
+    pub skew: Skew,
+}
+
+/// Pages that are open of the build before the last deploy.
+#[derive(Debug, Clone, Default)]
+pub struct Skew {
+    /// 1 while the app of that build is kept.
+    pub kept: Gauge,
+    /// What it was asked.
+    pub requests: Counter,
+    /// Those that were told to load themselves anew.
+    pub reloaded: Counter,
 }
 
 /// What became of a supervised app when the door was asked to reload.
@@ -78,6 +96,7 @@ impl Metrics {
             starts: Counter::default(),
             ready: Gauge::default(),
             tunnels: Gauge::default(),
+            app: Family::default(),
             latency: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             failures: Failures {
                 connect: failure("connect"),
@@ -94,6 +113,7 @@ impl Metrics {
                 unfinished: reload("unfinished"),
                 failed: reload("failed"),
             },
+            skew: Skew::default(),
         };
         registry.register("connections", "Connections to the app", metrics.open.clone());
         registry.register("idle_connections", "Connections to the app that wait for a request", metrics.idle.clone());
@@ -105,11 +125,30 @@ impl Metrics {
         registry.register("starts", "Starts of the app's process", metrics.starts.clone());
         registry.register("ready", "1 while the app answers", metrics.ready.clone());
         registry.register("tunnels", "Upgraded connections to the app", metrics.tunnels.clone());
+        registry.register(
+            "build_running",
+            "1 for the build of the app that answers; unknown where the door does not run it",
+            metrics.app.clone(),
+        );
         let help = "From a request's last byte written, or the answer's due time, to the answer's head, in seconds";
         registry.register("answer_seconds", help, metrics.latency.clone());
         registry.register("reloads", "Reloads by what became of a supervised app", reloads);
+        let Skew { kept, requests, reloaded } = metrics.skew.clone();
+        registry.register("previous", "1 while the app of before the last deploy is kept for open pages", kept);
+        registry.register("previous_requests", "Requests that the app of before the last deploy answered", requests);
+        registry.register(
+            "stale_actions",
+            "Server Actions of a build that is gone: the page loads itself anew",
+            reloaded,
+        );
         registry.register("failures", "Requests without a proper answer", failures);
         metrics
+    }
+
+    /// From now on it is this build that answers; one at a time.
+    pub fn runs(&self, build: String) {
+        self.app.clear();
+        self.app.get_or_create(&RunningBuild { build }).set(1);
     }
 
     pub fn answered(&self, after: Duration) {

@@ -9,12 +9,14 @@ mod address;
 mod response_body;
 mod config;
 mod connection;
+mod deployment;
 mod exchange;
 mod availability;
 mod jitter;
 mod health;
 mod metrics;
 mod pool;
+mod previous;
 mod process;
 mod revalidation;
 mod rewrite;
@@ -22,18 +24,21 @@ mod send;
 mod sign_of_life;
 mod slot;
 mod socket;
+mod span;
 mod tunnel;
 mod upload;
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
-pub use process::silence;
+pub use deployment::in_query as deployment_in_query;
+pub use process::{Takeover, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor, sent_target};
 pub use tunnel::is_hot_reloading;
 
@@ -86,6 +91,24 @@ pub enum Reloaded {
 #[error("{0}")]
 pub struct StartError(pub String);
 
+/// Why a release is not taken over: the one before goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct TakeError {
+    /// A clause for a person.
+    pub why: String,
+    /// The last lines of the process that failed, if there was one; a few dozen at most.
+    pub said: Vec<String>,
+}
+
+impl From<StartError> for TakeError {
+    fn from(error: StartError) -> TakeError {
+        TakeError { why: error.0, said: Vec::new() }
+    }
+}
+/// The build of an app that somebody else runs.
+const UNKNOWN_BUILD: &str = "unknown";
+
 impl Upstream {
     /// The way to the app of `config`. One that is a process of ours is yet to be [started](Upstream::launch).
     pub fn new(config: &Config, drain: Signal, registry: &mut Registry) -> Upstream {
@@ -93,6 +116,9 @@ impl Upstream {
         let config = Live::new(config.clone());
         let availability = Arc::new(Availability::new(config.clone(), metrics.clone()));
         let section = config.get();
+        if !section.is_supervised() {
+            metrics.runs(UNKNOWN_BUILD.to_owned());
+        }
         // What lies in the folder of an app of ours may be another build before it is started.
         let home = section.dir.clone().filter(|_| !section.is_supervised());
         let home = Live::new(home.map(|directory| {
@@ -187,6 +213,39 @@ impl Upstream {
         self.supervised()?.replace().await
     }
 
+    /// Runs a line of the shell in the folder of a release that is yet to be started, with the environment of its app.
+    ///
+    /// # Errors
+    /// [`TakeError`] with what it said last, when it fails or takes longer than `longest`.
+    pub async fn run_hook(&self, directory: &Path, hook: &str, longest: Duration) -> Result<(), TakeError> {
+        process::run_hook(directory, hook, &self.config.get(), longest).await
+    }
+
+    /// Puts a release in the place of a supervised app, or starts it where there was none yet.
+    ///
+    /// # Errors
+    /// [`TakeError`] when it does not start, or a page of it fails: what was there before then stays.
+    pub async fn take(&self, takeover: Takeover) -> Result<Reloaded, TakeError> {
+        if let Some(supervisor) = self.supervisor.get() {
+            return supervisor.take(takeover).await;
+        }
+        if !self.config.get().is_supervised() {
+            return Err(StartError("the app is not a process of this door".into()).into());
+        }
+        // It is looked for where the link leads, and nobody is served by another meanwhile.
+        (takeover.commit)().map_err(|error| StartError(error.to_string()))?;
+        (takeover.progress)("starting the first app");
+        self.launch().await?;
+        let home = self.home.get();
+        let now = home.as_ref().as_ref().and_then(|home| home.build.as_ref()).map(ToString::to_string);
+        Ok(Reloaded::Replaced { before: "none".to_owned(), now: now.unwrap_or_else(|| "none".to_owned()) })
+    }
+
+    /// There is nothing to start yet: whoever asks for a page is told so, in a sentence.
+    pub fn wait_for_first(&self, told: &'static str) {
+        self.availability.set_stage(Some(told));
+    }
+
     /// Ends an app that this process started: asks it to, waits as long as the config says, then makes it. Called last,
     /// when no request is under way. Dropped before it is done, it ends the app at once.
     pub async fn stop(&self) {
@@ -231,6 +290,11 @@ impl Upstream {
     /// one number is not the answer of the next.
     pub fn generation(&self) -> u64 {
         self.availability.generation()
+    }
+
+    /// True where a request is for the app of before the last deploy, which is kept for pages of its build.
+    pub fn is_for_previous(&self, request: &Request) -> bool {
+        self.availability.previous.find(request.uri(), request.headers()).is_some()
     }
 
     /// How many connections to the app are open, how many of them are tunnels, and how many requests wait for one.

@@ -29,6 +29,8 @@ pub struct Pool {
     pub address: Address,
     /// What the app is asked when there is no traffic.
     pub sign: SignOfLife,
+    /// By what name its pages call its build, where they do.
+    pub deployment: Option<Arc<str>>,
     /// That the app does not know itself by this address.
     pub said_misnamed: LogThrottle,
     pub config: Arc<Config>,
@@ -43,6 +45,8 @@ pub struct Pool {
     places: Arc<Shares>,
     open: OpenConnections,
     is_retired: AtomicBool,
+    /// A newer build answers by now.
+    is_of_earlier_build: AtomicBool,
 }
 
 struct Idle {
@@ -80,10 +84,22 @@ impl NoConnection {
 
 impl Pool {
     pub fn new(address: Address, sign: SignOfLife, config: Arc<Config>, metrics: Metrics) -> Arc<Pool> {
+        Pool::of_build(address, sign, None, config, metrics)
+    }
+
+    /// The same of an app whose build is called `deployment`.
+    pub fn of_build(
+        address: Address,
+        sign: SignOfLife,
+        deployment: Option<Arc<str>>,
+        config: Arc<Config>,
+        metrics: Metrics,
+    ) -> Arc<Pool> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Pool {
             address,
             sign,
+            deployment,
             said_misnamed: LogThrottle::default(),
             open: OpenConnections::new(metrics.open.clone()),
             metrics,
@@ -93,6 +109,7 @@ impl Pool {
             places: Shares::new("app.wait_limit", config.wait_limit),
             config,
             is_retired: AtomicBool::new(false),
+            is_of_earlier_build: AtomicBool::new(false),
         })
     }
 
@@ -218,6 +235,15 @@ impl Pool {
             let idle = std::mem::take(&mut *lock(shard));
             self.metrics.idle.dec_by(idle.len() as i64);
         }
+    }
+
+    /// Another build answers whoever names none; this one is kept for its own pages.
+    pub fn becomes_earlier(&self) {
+        self.is_of_earlier_build.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_of_earlier_build(&self) -> bool {
+        self.is_of_earlier_build.load(Ordering::Relaxed)
     }
 
     pub fn is_retired(&self) -> bool {

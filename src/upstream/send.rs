@@ -16,9 +16,10 @@ use super::pool::{NoConnection, Pool};
 use super::protocol::{Head, Misbehaviour};
 use super::response_body;
 use super::rewrite::{self, Upgrade};
+use super::span;
 use super::upload::Upload;
 use crate::http::connection::Connected;
-use crate::http::{Body, Facts, Failure, Request, Response};
+use crate::http::{Body, EarlierBuild, Facts, Failure, Request, Response};
 use crate::shares::Holder;
 
 /// What a client is told with a 503 for want of a connection.
@@ -67,9 +68,22 @@ pub async fn journey(
     body: Body,
     upgrade: Option<&Upgrade>,
 ) -> Result<ExchangeDone, Failure> {
+    let begun = std::time::Instant::now();
+    let done = travel(availability, parts, body, upgrade).await;
+    let answer = done.as_ref().map(|done| (done.head.status, &done.pool.address)).map_err(|failure| failure.status);
+    span::keep(parts, begun, answer);
+    done
+}
+
+async fn travel(
+    availability: &Availability,
+    parts: &Parts,
+    body: Body,
+    upgrade: Option<&Upgrade>,
+) -> Result<ExchangeDone, Failure> {
     let mut deadline = WaitDeadline::default();
     let holder = holder(&parts.extensions);
-    let mut pool = availability.acquire(&mut deadline, holder).await?;
+    let mut pool = availability.acquire_for(parts, &mut deadline, holder).await?;
     let encoding = Upload::encoding_of(&body);
     let head = rewrite::head(parts, encoding, upgrade, &pool.address);
     let mut upload = Upload::new(head, body, encoding);
@@ -83,7 +97,7 @@ pub async fn journey(
             Ok(connection) => connection,
             Err(error @ NoConnection::Dial { .. }) => {
                 availability.mark_down(&pool, &error);
-                pool = availability.acquire(&mut deadline, holder).await?;
+                pool = availability.acquire_for(parts, &mut deadline, holder).await?;
                 continue;
             }
             Err(error) => return Err(unconnected(error, &pool.metrics)),
@@ -97,7 +111,7 @@ pub async fn journey(
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());
                 pool.sign.learn(&head.headers);
-                if !head.status.is_server_error() {
+                if !head.status.is_server_error() && !pool.is_of_earlier_build() {
                     availability.mark_up();
                 }
                 return Ok(ExchangeDone { connection, head, upload, pool });
@@ -113,7 +127,7 @@ pub async fn journey(
                     tokio::time::sleep(END_TIMEOUT).await;
                 }
                 // It may be another one's turn by now.
-                pool = availability.acquire(&mut deadline, holder).await?;
+                pool = availability.acquire_for(parts, &mut deadline, holder).await?;
             }
         }
     }
@@ -148,7 +162,17 @@ pub fn respond(answered: ExchangeDone, parts: &Parts) -> Result<Response, Failur
     }
     let body = response_body::body(connection, &head, upload, &pool)
         .map_err(|misbehaviour| exchange_failure(ExchangeError::from(misbehaviour), &pool.metrics))?;
-    Ok(rewrite::response(head, body, &pool.address, parts))
+    let mut response = rewrite::response(head, body, &pool.address, parts);
+    if pool.is_of_earlier_build() {
+        rewrite::of_previous(response.headers_mut(), parts);
+        pool.metrics.skew.requests.inc();
+        if let Some(deployment) = &pool.deployment {
+            response.extensions_mut().insert(EarlierBuild(Arc::clone(deployment)));
+        }
+    } else if rewrite::reload_stale(response.headers_mut(), parts, pool.deployment.as_deref()) {
+        pool.metrics.skew.reloaded.inc();
+    }
+    Ok(response)
 }
 
 fn unconnected(error: NoConnection, metrics: &Metrics) -> Failure {

@@ -12,8 +12,6 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -28,6 +26,7 @@ use super::protocol::Misbehaviour;
 use super::rewrite::{self, Upgrade};
 use super::send::{ExchangeDone, exchange_failure, holder, journey, respond};
 use crate::drain::Signal;
+use crate::http::connection::switch::{self, Switched, Switching};
 use crate::http::{Body, Failure, Request, Response};
 use crate::shares::{Holder, Share, Shares};
 
@@ -80,7 +79,7 @@ pub async fn open(
         let failure = Failure::us(StatusCode::SERVICE_UNAVAILABLE, "Too many connections of this kind are open.");
         return Err(failure.retry_after(COME_BACK));
     };
-    let client = hyper::upgrade::on(&mut request);
+    let client = switch::on(&mut request);
     let (parts, _) = request.into_parts();
     let upgrade = wanted(&parts)?;
     // What came with the upgrade is no body of it, and what comes after it is the other protocol's.
@@ -143,7 +142,7 @@ fn wanted(parts: &Parts) -> Result<Upgrade, Failure> {
     }
 }
 
-async fn run(client: OnUpgrade, is_h2_stream: bool, connection: Connection, silence: Duration, drain: Signal) {
+async fn run(client: Switching, is_h2_stream: bool, connection: Connection, silence: Duration, drain: Signal) {
     // hyper never completes it when the client left before it had the 101.
     let upgraded = tokio::select! {
         upgraded = client => upgraded,
@@ -155,10 +154,10 @@ async fn run(client: OnUpgrade, is_h2_stream: bool, connection: Connection, sile
     }
 }
 
-async fn flow(client: Upgraded, is_h2_stream: bool, connection: Connection, silence: Duration, mut drain: Signal) {
+async fn flow(client: Switched, is_h2_stream: bool, connection: Connection, silence: Duration, mut drain: Signal) {
     let (from_app, to_app, early, _slot) = connection.into_parts();
     let Some(mut to_app) = to_app else { return };
-    let (from_client, mut to_client) = tokio::io::split(TokioIo::new(client));
+    let (from_client, mut to_client) = tokio::io::split(client.io());
     let activity = Activity::now();
     let both = async {
         to_client.write_all(&early).await?;

@@ -104,7 +104,7 @@ fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
         Some(toml::Value::Integer(value)) => {
             vec![(value + 1).to_string(), (value - 1).to_string(), "\"12345\"".into(), "\"7s\"".into()]
         }
-        Some(toml::Value::Float(value)) => vec![(value + 1.0).to_string()],
+        Some(toml::Value::Float(value)) => vec![(value + 1.0).to_string(), (value / 2.0).to_string()],
         _ => OTHERS.iter().map(|value| (*value).to_owned()).collect(),
     };
     let files = candidates.iter().map(|value| format!("[{section}]\n{name} = {value}\n"));

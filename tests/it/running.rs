@@ -48,6 +48,11 @@ impl Machine {
     }
 
     fn notes(&self) -> Vec<PathBuf> {
+        self.left().into_iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
+    }
+
+    /// All that doors have put there.
+    fn left(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.runtime.path().join("doorway")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
@@ -71,7 +76,7 @@ async fn the_only_door_is_found_from_anywhere() {
 
     door.signal("TERM");
     assert_eq!(door.wait().code(), Some(0));
-    assert_eq!(machine.notes(), Vec::<PathBuf>::new(), "a door takes its note with it");
+    assert_eq!(machine.left(), Vec::<PathBuf>::new(), "a door takes its note and its socket with it");
 }
 
 #[tokio::test]
@@ -120,17 +125,26 @@ async fn a_door_that_was_killed_is_not_found() {
         code == Some(0) && said.contains(&pid(&door))
     })
     .await;
-    assert_eq!(machine.notes().len(), 1, "and is gone");
+    assert_eq!((machine.notes().len(), machine.left().len()), (1, 2), "and is gone with its socket");
     let (code, said) = machine.run(&["status", first.path().to_str().unwrap()]).await;
     assert_eq!(code, Some(1), "{said}");
 }
 
 #[tokio::test]
-async fn a_door_without_an_admin_listener_is_named_by_its_process() {
+async fn a_door_without_an_admin_listener_is_asked_at_its_socket() {
     let machine = Machine::new();
     let off = door().config("[admin]\nlisten = \"off\"\n").env("XDG_RUNTIME_DIR", machine.runtime());
     let door = off.env("TMPDIR", machine.runtime()).start();
     let (code, said) = machine.run(&["reload"]).await;
-    assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("send SIGHUP to process {}", door.pid())), "{said}");
+    assert_eq!((code, said.as_str()), (Some(0), "reloaded, app unchanged\n"));
+    let (_, said) = machine.run(&["status"]).await;
+    assert!(said.contains(&pid(&door)), "{said}");
+    // Nobody else may open it.
+    let socket = machine.left().into_iter().find(|path| path.is_dir()).expect("a folder").join("admin.sock");
+    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777;
+    assert_eq!((mode(&socket), mode(socket.parent().unwrap())), (0o600, 0o700));
+    // Where it is gone, there is a signal.
+    std::fs::remove_file(&socket).unwrap();
+    let (code, said) = machine.run(&["reload"]).await;
+    assert!(code == Some(1) && said.contains("no answer from "), "{said}");
 }

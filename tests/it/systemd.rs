@@ -155,6 +155,9 @@ fn units() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir("systemd").unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let text = text
             .replace("ExecStart=/usr/local/bin/doorway", &format!("ExecStart={}", env!("CARGO_BIN_EXE_doorway")))

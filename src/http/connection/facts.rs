@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderName, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::Connected;
 use super::forwarded::{self, Forwarded};
 use crate::http::facts::RequestId;
 use crate::http::{Facts, Refusal, Request, authority};
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE, Trace, is_proper_state};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
+const TRACESTATE_NAME: HeaderName = HeaderName::from_static(TRACESTATE);
 
 /// Stands in for a name that cannot be had (RFC 6761 section 6.4): the request is refused before any room sees it.
 const NO_NAME: &str = "invalid";
@@ -29,6 +32,7 @@ pub fn find(request: &mut Request, connected: &Connected) -> Found {
     let said = connected.is_trusted.then(|| Forwarded::read(request.headers(), connected));
     let request_id = request.headers_mut().remove(X_REQUEST_ID).filter(|_| connected.is_trusted);
     let request_id = request_id.and_then(|value| RequestId::accept(&value)).unwrap_or_default();
+    let trace = place(request.headers_mut(), connected);
     forwarded::delete(request.headers_mut(), connected.is_trusted);
     let scheme = said.as_ref().and_then(|said| said.scheme.clone()).unwrap_or_else(|| connected.scheme());
     let doubt = named.as_ref().err().copied();
@@ -46,9 +50,31 @@ pub fn find(request: &mut Request, connected: &Connected) -> Found {
         authority,
         forwarded_for: said.map_or_else(|| connected.forwarded_for.clone(), |said| said.chain),
         request_id,
+        trace,
         received: Instant::now(),
     };
     Found { facts, doubt }
+}
+
+/// The request's place in its trace. Afterwards it has no `traceparent`, and `tracestate` only where that belongs to a parent
+/// that is believed: a stranger's would have the app keep what it likes, under names that it chose.
+fn place(headers: &mut HeaderMap, connected: &Connected) -> Option<Trace> {
+    let tracer = &connected.settings.tracer;
+    if !tracer.is_on() {
+        return None;
+    }
+    // Two of them are as none: nobody can say which is meant.
+    let is_one = headers.get_all(TRACEPARENT_NAME).iter().nth(1).is_none();
+    let said = headers.remove(TRACEPARENT_NAME).filter(|_| is_one && connected.is_trusted);
+    let trace = tracer.place(said.as_ref().map(HeaderValue::as_bytes));
+    if !headers.contains_key(TRACESTATE_NAME) {
+        return trace;
+    }
+    let is_carried = trace.as_ref().is_some_and(|trace| trace.parent.is_some());
+    if !is_carried || !is_proper_state(headers.get_all(TRACESTATE_NAME).iter().map(HeaderValue::as_bytes)) {
+        headers.remove(TRACESTATE_NAME);
+    }
+    trace
 }
 
 /// The name that `request` is for: from one place, or from two that agree.

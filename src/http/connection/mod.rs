@@ -11,7 +11,9 @@ mod http10;
 mod interim;
 mod priority;
 mod stall;
+pub mod switch;
 mod turns;
+mod updates;
 mod upload;
 mod vanished;
 
@@ -33,7 +35,7 @@ pub use connected::{Connected, LiveStream};
 pub use upload::BodyOutcome;
 
 use http10::Http10;
-use priority::Said;
+use priority::{AnswerSays, Said};
 use turns::Turn;
 
 use super::body::BodyError;
@@ -56,14 +58,14 @@ where
     let service = service_fn(move |request| {
         let under_way = UnderWay(Arc::clone(&shared));
         let http10 = Http10::of(&request);
-        let said = is_http2.then(|| Said::in_headers(request.headers()));
+        let asked = is_http2.then(|| (shared.turns.handed_over(), Said::in_headers(request.headers())));
         let answer = service.clone().call(admit(request, &shared));
         async move {
             let Ok(mut answer) = answer.await;
             if let Some(http10) = http10 {
                 http10.close_where_needed(&mut answer);
             }
-            let turn = said.map(|said| Turn::new(said.for_answer(answer.headers())));
+            let turn = asked.map(|(stream, said)| Turn::new(stream, said, AnswerSays::in_headers(answer.headers())));
             Ok::<_, Infallible>(answer.map(|body| Outgoing { body, held: None, turn, under_way, broken: None }))
         }
     });

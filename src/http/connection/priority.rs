@@ -1,4 +1,5 @@
-//! How urgent an answer is (RFC 9218): as its client says, else by what it is; the app may know better than both.
+//! How urgent an answer is (RFC 9218): as its client says, at first or later, else by what it is; the app may know better
+//! than both.
 
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
@@ -15,6 +16,13 @@ pub struct Priority {
     pub urgency: u8,
     /// It is of use in pieces: it shares with others that are as urgent, instead of coming before or after them.
     pub is_incremental: bool,
+    /// It has no end, as a socket or an event stream: what comes over it is urgent, but there may be any amount of it.
+    pub is_live: bool,
+}
+
+impl Priority {
+    /// Of a socket: its messages are as urgent as a page, which somebody waits in front of too.
+    pub const SOCKET: Priority = Priority { urgency: 1, is_incremental: true, is_live: true };
 }
 
 /// What was said of a priority; whatever is missing or senseless there is not said.
@@ -30,27 +38,59 @@ impl Said {
     pub fn in_headers(headers: &HeaderMap) -> Said {
         let mut said = Said::default();
         for line in headers.get_all(PRIORITY) {
-            said.is_there = true;
-            for member in line.as_bytes().split(|byte| *byte == b',') {
-                // A member may have parameters, which mean nothing here.
-                match member.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
-                    [b'u', b'=', digit @ b'0'..=b'7'] => said.urgency = Some(digit - b'0'),
-                    b"i" | b"i=?1" => said.is_incremental = Some(true),
-                    b"i=?0" => said.is_incremental = Some(false),
-                    _ => {}
-                }
-            }
+            said.read(line.as_bytes());
         }
         said
     }
 
-    /// What holds for the answer with these headers.
-    pub fn for_answer(self, headers: &HeaderMap) -> Priority {
-        let app = Said::in_headers(headers);
-        let default = if self.is_there { Priority { urgency: USUAL, is_incremental: false } } else { by_kind(headers) };
+    /// What a value of this field says that came by itself (RFC 9218 section 7): it takes the place of all that was said.
+    pub fn in_value(value: &[u8]) -> Said {
+        let mut said = Said::default();
+        said.read(value);
+        said
+    }
+
+    fn read(&mut self, value: &[u8]) {
+        self.is_there = true;
+        for member in value.split(|byte| *byte == b',') {
+            // A member may have parameters, which mean nothing here.
+            match member.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
+                [b'u', b'=', digit @ b'0'..=b'7'] => self.urgency = Some(digit - b'0'),
+                b"i" | b"i=?1" => self.is_incremental = Some(true),
+                b"i=?0" => self.is_incremental = Some(false),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What an answer itself says of its priority: by the app's word, and by what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerSays {
+    app: Said,
+    kind: Priority,
+}
+
+impl AnswerSays {
+    pub fn in_headers(headers: &HeaderMap) -> AnswerSays {
+        AnswerSays { app: Said::in_headers(headers), kind: by_kind(headers) }
+    }
+
+    /// The same whatever anybody says.
+    pub fn fixed(priority: Priority) -> AnswerSays {
+        let Priority { urgency, is_incremental, .. } = priority;
+        let app = Said { urgency: Some(urgency), is_incremental: Some(is_incremental), is_there: true };
+        AnswerSays { app, kind: priority }
+    }
+
+    /// What holds where its client says so much.
+    pub fn priority(&self, client: Said) -> Priority {
+        let (app, kind) = (self.app, self.kind);
+        let default = if client.is_there { (USUAL, false) } else { (kind.urgency, kind.is_incremental) };
         Priority {
-            urgency: app.urgency.or(self.urgency).unwrap_or(default.urgency),
-            is_incremental: app.is_incremental.or(self.is_incremental).unwrap_or(default.is_incremental),
+            urgency: app.urgency.or(client.urgency).unwrap_or(default.0),
+            is_incremental: app.is_incremental.or(client.is_incremental).unwrap_or(default.1),
+            is_live: kind.is_live,
         }
     }
 }
@@ -59,19 +99,29 @@ impl Said {
 fn by_kind(headers: &HeaderMap) -> Priority {
     let text = |name| headers.get(name).map(|value| value.as_bytes().trim_ascii_start()).unwrap_or_default();
     let is_download = text(CONTENT_DISPOSITION).get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"attachment"));
-    let kind = text(CONTENT_TYPE).split(|byte| *byte == b';').next().unwrap_or_default().to_ascii_lowercase();
-    let (urgency, is_incremental) = match kind.trim_ascii_end() {
-        _ if is_download => (6, true),
-        b"text/html" | b"text/x-component" | b"text/event-stream" => (1, true),
-        b"text/css" => (2, false),
-        b"text/javascript" | b"application/javascript" => (2, false),
-        kind if kind.starts_with(b"font/") => (3, false),
-        kind if kind.starts_with(b"image/") => (5, true),
-        kind if kind.starts_with(b"video/") || kind.starts_with(b"audio/") => (6, true),
-        b"application/octet-stream" | b"application/zip" | b"application/gzip" | b"application/pdf" => (6, true),
-        _ => (USUAL, true),
+    let kind = text(CONTENT_TYPE).split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
+    let is = |names: &[&str]| names.iter().any(|name| kind.eq_ignore_ascii_case(name.as_bytes()));
+    let begins = |name: &str| kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
+    let is_live = is(&["text/event-stream"]);
+    let (urgency, is_incremental) = if is_download {
+        (6, true)
+    } else if is_live || is(&["text/html", "text/x-component"]) {
+        (1, true)
+    } else if is(&["text/css", "text/javascript", "application/javascript"]) {
+        (2, false)
+    } else if begins("font/") {
+        (3, false)
+    } else if begins("image/") {
+        (5, true)
+    } else if begins("video/")
+        || begins("audio/")
+        || is(&["application/octet-stream", "application/zip", "application/gzip", "application/pdf"])
+    {
+        (6, true)
+    } else {
+        (USUAL, true)
     };
-    Priority { urgency, is_incremental }
+    Priority { urgency, is_incremental, is_live }
 }
 
 #[cfg(test)]
@@ -83,7 +133,7 @@ mod tests {
     }
 
     fn priority(client: &[(&'static str, &str)], app: &[(&'static str, &str)]) -> (u8, bool) {
-        let priority = Said::in_headers(&headers(client)).for_answer(&headers(app));
+        let priority = AnswerSays::in_headers(&headers(app)).priority(Said::in_headers(&headers(client)));
         (priority.urgency, priority.is_incremental)
     }
 
@@ -99,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_later_replaces_all_of_it() {
+        let answer = AnswerSays::in_headers(&headers(&[("content-type", "text/event-stream")]));
+        let (urgent, usual) = (answer.priority(Said::in_value(b"i, u=0")), answer.priority(Said::in_value(b"\xff")));
+        assert_eq!(urgent, Priority { urgency: 0, is_incremental: true, is_live: true });
+        assert_eq!(usual, Priority { urgency: USUAL, is_incremental: false, is_live: true });
+        assert_eq!(AnswerSays::fixed(Priority::SOCKET).priority(Said::in_value(b"u=7")), Priority::SOCKET);
+    }
+
+    #[test]
     fn else_it_goes_by_kind() {
         for (kind, urgency) in [
             ("text/html; charset=utf-8", 1),
@@ -107,6 +166,8 @@ mod tests {
             ("application/json", 3),
             ("image/avif", 5),
             ("application/octet-stream", 6),
+            ("Video/mp4", 6),
+            ("text/event-stream", 1),
         ] {
             assert_eq!(priority(&[], &[("content-type", kind)]).0, urgency, "{kind}");
         }

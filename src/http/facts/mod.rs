@@ -8,6 +8,7 @@ use std::time::Instant;
 use http::HeaderValue;
 use http::uri::{Authority, Scheme};
 
+use crate::telemetry::trace::Trace;
 pub use request_id::RequestId;
 
 /// In every request's extensions; rooms read it instead of the client's headers.
@@ -23,6 +24,8 @@ pub struct Facts {
     pub forwarded_for: HeaderValue,
     /// Sent on and logged as `X-Request-Id`: made here (UUID v7), or accepted from a trusted proxy.
     pub request_id: RequestId,
+    /// Sent on as `traceparent`: carried on from a trusted proxy, or begun here. `None` where nothing is traced.
+    pub trace: Option<Trace>,
     /// When its head was complete.
     pub received: Instant,
 }

@@ -78,6 +78,7 @@ impl AppAuthorizer {
             authority: connection.authority.clone(),
             forwarded_for: HeaderValue::from_str(&address).expect("an address is visible ASCII"),
             request_id: id.as_ref().and_then(RequestId::accept).unwrap_or_default(),
+            trace: connection.trace.clone(),
             received: Instant::now(),
         };
         CallbackClient {

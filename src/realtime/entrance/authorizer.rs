@@ -12,6 +12,7 @@ use crate::http::Facts;
 use crate::realtime::vocabulary::{
     Command, ConnectionId, Extras, Identity, Inquiry, LeaveKind, Payload, Refusal, Rights,
 };
+use crate::telemetry::trace::Trace;
 
 /// Judges commands of clients. Sessions ask one at a time and in order, and go on delivering while they wait; different
 /// connections ask in parallel, which the authorizer bounds.
@@ -67,6 +68,8 @@ pub struct ConnectionInfo {
     /// Those of the request, as they came.
     pub headers: HeaderMap,
     pub request_id: String,
+    /// Its place in the trace of that request.
+    pub trace: Option<Trace>,
 }
 
 impl ConnectionInfo {
@@ -88,6 +91,7 @@ impl ConnectionInfo {
             target: request.uri.path_and_query().cloned().unwrap_or_else(root),
             headers,
             request_id: facts.request_id.as_str().to_owned(),
+            trace: facts.trace.clone(),
         }
     }
 }

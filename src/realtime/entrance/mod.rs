@@ -38,6 +38,7 @@ use crate::http::{Facts, Failure};
 use crate::settings::Live;
 use crate::shares::Holder;
 use crate::telemetry::Registry;
+use crate::telemetry::trace::TraceId;
 
 /// When the app is asked whether a client may be here; a property of its protocol.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +68,7 @@ pub struct Arrival {
     pub client: IpAddr,
     pub path: Box<str>,
     pub request_id: RequestId,
+    pub trace: Option<TraceId>,
 }
 
 impl Admitted {
@@ -225,6 +227,7 @@ impl Entrance {
             client: facts.client,
             path: request.uri.path().into(),
             request_id: facts.request_id.clone(),
+            trace: facts.trace.as_ref().map(|trace| trace.id),
         };
         let mut admitted = Admitted { client, permit, authorizer: None, first: Vec::new(), arrival };
         self.ask_app(&mut admitted, request, facts, when).await?;

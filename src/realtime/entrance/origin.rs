@@ -95,6 +95,7 @@ mod tests {
             authority: Authority::from_static(authority),
             forwarded_for: HeaderValue::from_static("127.0.0.1"),
             request_id: RequestId::new(),
+            trace: None,
             received: std::time::Instant::now(),
         }
     }

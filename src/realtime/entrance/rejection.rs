@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::ORIGIN;
-use hyper::upgrade::OnUpgrade;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 
 use super::token;
 use crate::drain::Signal;
+use crate::http::connection::switch::Switching;
 use crate::http::{Failure, Response};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
 use crate::realtime::vocabulary::{CloseFrame, Frame};
@@ -98,7 +98,7 @@ impl Rejections {
         rejection: Rejection,
         headers: &HeaderMap,
         offer: &Offer,
-        upgrade: OnUpgrade,
+        upgrade: Switching,
         config: websocket::Config,
     ) -> Result<Response, Failure> {
         let Rejection { failure, close } = rejection;
@@ -114,7 +114,7 @@ impl Rejections {
     }
 }
 
-async fn say(upgrade: OnUpgrade, agreed: Option<Agreed>, config: websocket::Config, close: CloseFrame) {
+async fn say(upgrade: Switching, agreed: Option<Agreed>, config: websocket::Config, close: CloseFrame) {
     let Ok(upgraded) = upgrade.await else { return };
     let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
     link.push(Frame::Close(Some(close)));

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use super::{DIALECT, PlainDoor, RequestConfig, path};
+use crate::http::connection::switch;
 use crate::http::{Failure, Request, Response};
 use crate::realtime::entrance::token::subprotocol;
 use crate::realtime::entrance::{AuthorizeAt, facts};
@@ -16,7 +17,7 @@ impl PlainDoor {
     pub(super) async fn upgrade(&self, config: &RequestConfig, mut request: Request) -> Result<Response, Failure> {
         let RequestConfig { entrance, plain } = config;
         let offer = Offer::read(&request, &entrance.websocket)?;
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = switch::on(&mut request);
         let (request, _) = request.into_parts();
         let facts = facts(&request)?;
         self.entrance.check_origin(&entrance.origins, &request.headers, &facts)?;

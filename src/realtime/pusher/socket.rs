@@ -2,12 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "sessions and refusing sockets hold guards")]
 
 use http::request::Parts;
-use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
 use super::machine::{Code, Machine, refusal};
 use super::{DIALECT, PusherDoor};
 use crate::drain::Guard;
+use crate::http::connection::switch::{self, Switching};
 use crate::http::query::parameter;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, Admitted, AuthorizeAt, facts};
@@ -34,7 +34,7 @@ impl PusherDoor {
         path: Result<(), Code>,
     ) -> Result<Response, Failure> {
         let offer = Offer::read(&request, &config.websocket)?;
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = switch::on(&mut request);
         let (request, _) = request.into_parts();
         let facts = facts(&request)?;
         self.entrance.check_origin(&config.origins, &request.headers, &facts)?;
@@ -101,7 +101,7 @@ fn version(query: Option<&str>) -> Result<(), Code> {
 }
 
 /// Says why on the open socket, and closes it; within the time for a closing handshake.
-async fn close_with(upgrade: OnUpgrade, code: Code, agreed: Option<Agreed>, config: websocket::Config, _guard: Guard) {
+async fn close_with(upgrade: Switching, code: Code, agreed: Option<Agreed>, config: websocket::Config, _guard: Guard) {
     let Ok(upgraded) = upgrade.await else { return };
     let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
     refusal(code).into_iter().for_each(|frame| link.push(frame));

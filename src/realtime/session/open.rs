@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hyper::upgrade::OnUpgrade;
-
 use super::{Metrics, Session, SessionRecord, direct_write};
 use crate::drain::Signal;
+use crate::http::connection::switch::Switching;
 use crate::realtime::dialect::Dialect;
 use crate::realtime::entrance::Admitted;
 use crate::realtime::hub::Hub;
@@ -44,7 +43,7 @@ impl Sessions {
 
 impl Session {
     /// Waits until the connection is the WebSocket's, and talks over it.
-    pub async fn open(self, upgrade: OnUpgrade, agreed: Option<Agreed>, config: websocket::Config) {
+    pub async fn open(self, upgrade: Switching, agreed: Option<Agreed>, config: websocket::Config) {
         match upgrade.await {
             Ok(upgraded) => {
                 let link = websocket::open(upgraded, agreed.as_ref(), &config);

@@ -16,6 +16,7 @@ use crate::realtime::entrance::Arrival;
 use crate::realtime::entrance::admission::ConnectionPermit;
 use crate::realtime::hub::{Backlog, Written};
 use crate::realtime::link::Traffic;
+use crate::telemetry::trace::TraceId;
 use crate::telemetry::{Registry, labelled};
 
 /// The metrics of all sessions.
@@ -137,6 +138,7 @@ struct RecordData {
     client: IpAddr,
     path: Box<str>,
     request_id: Box<str>,
+    trace: Option<TraceId>,
     metrics: Arc<Metrics>,
     opened: Instant,
 }
@@ -157,9 +159,9 @@ impl SessionRecord {
         metrics.open.get_or_create(&label).inc();
         metrics.note(&label);
         metrics.opened.get_or_create(&label).inc();
-        let Arrival { dialect, client, path, request_id } = arrival;
+        let Arrival { dialect, client, path, request_id, trace } = arrival;
         let request_id = request_id.as_str().into();
-        let kept = RecordData { dialect, client, path, request_id, metrics, opened: Instant::now() };
+        let kept = RecordData { dialect, client, path, request_id, trace, metrics, opened: Instant::now() };
         SessionRecord { who: Box::new(kept), _permit: permit, traffic: Traffic::default(), end: None }
     }
 
@@ -206,6 +208,7 @@ impl Drop for SessionRecord {
         info!(
             target: "access",
             request_id = &*who.request_id,
+            trace_id = who.trace.map(tracing::field::display),
             client = %who.client,
             path = &*who.path,
             dialect = who.dialect,

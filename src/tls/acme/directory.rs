@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::client::AcmeClient;
 use crate::tls::Config;
 use crate::tls::automatic::AcmeConfig;
+use crate::tls::identity::in_words;
 
 /// A clock that is off by more than this makes certificates look expired, or not valid yet.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
@@ -98,7 +99,7 @@ fn objections(acme: &AcmeConfig, info: &DirectoryInfo) -> Vec<String> {
         (off > CLOCK_TOLERANCE).then_some(off)
     };
     if let Some(off) = info.date.and_then(is_off) {
-        let off = humantime::format_duration(Duration::from_secs(off.as_secs() / 3600 * 3600));
+        let off = in_words(off);
         wrong.push(format!("the clock here and that of {host} are {off} apart: set it (timedatectl set-ntp true)"));
     }
     wrong

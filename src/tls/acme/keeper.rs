@@ -182,6 +182,7 @@ impl Keeper<'_> {
             Err((OrderError::AlreadyReplaced, _)) if replaces.is_some() => {
                 info!(name = self.domain, "the authority says that it is replaced already: ordering a new one");
                 self.state.replaced(&replaces.unwrap_or_default());
+                self.keep();
             }
             Err((why, retry_after)) => {
                 if matches!(why, OrderError::UnknownAccount) {
@@ -190,9 +191,6 @@ impl Keeper<'_> {
                 }
                 self.failed(&why, retry_after);
             }
-        }
-        if let Err(error) = self.store.keep_state(&self.state) {
-            warn!(name = self.domain, %error, "what became of the order is not kept");
         }
         None
     }
@@ -248,8 +246,16 @@ impl Keeper<'_> {
         outcome.map_err(|error| (error, client.retry_after(SystemTime::now())))
     }
 
+    /// What is said to have happened has been kept: a crash after it changes nothing.
+    fn keep(&self) {
+        if let Err(error) = self.store.keep_state(&self.state) {
+            warn!(name = self.domain, %error, "what became of the order is not kept");
+        }
+    }
+
     fn succeeded(&mut self) {
         self.state.succeeded(now());
+        self.keep();
         self.shared.metrics.ended(self.domain, true);
         match self.shared.acceptor.refresh() {
             Ok(()) => info!(name = self.domain, "the certificate is in use"),
@@ -259,6 +265,7 @@ impl Keeper<'_> {
 
     fn failed(&mut self, why: &OrderError, retry_after: Option<u64>) {
         self.state.failed(now(), retry_after, fastrand::f64());
+        self.keep();
         self.shared.metrics.ended(self.domain, false);
         let held = self.store.chain().and_then(|chain| Known::read(&chain)).map(|known| known.held);
         let again = match self.state.next(held.as_ref(), now()) {

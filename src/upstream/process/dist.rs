@@ -40,7 +40,7 @@ struct Answer {
 /// asks for another place. Its packages must be installed.
 pub async fn find(project: &Project, config: &Config) -> Option<PathBuf> {
     // To ask takes most of a second: where the usual place has a build and no config has the word, nobody waits for that.
-    if !build::is_usual(&config.dist) || !(names_another(&project.directory) || project.build().is_err()) {
+    if !build::is_usual(&config.dist) || !(config_says(&project.directory, "distDir") || project.build().is_err()) {
         return None;
     }
     let mut node = Command::new(&config.node);
@@ -63,8 +63,8 @@ pub async fn find(project: &Project, config: &Config) -> Option<PathBuf> {
     })
 }
 
-/// Whether a config of the project in `directory` has the word.
-fn names_another(directory: &Path) -> bool {
-    let has_word = |name: &str| fs::read_to_string(directory.join(name)).is_ok_and(|text| text.contains("distDir"));
+/// Whether a config of the project in `directory` has `word`.
+pub fn config_says(directory: &Path, word: &str) -> bool {
+    let has_word = |name: &str| fs::read_to_string(directory.join(name)).is_ok_and(|text| text.contains(word));
     build::NEXT_CONFIGS.iter().any(|name| has_word(name))
 }

@@ -1,9 +1,8 @@
 // Runs before the app, in its process. A page that the app makes anew (ISR) is written into the folder that the build came
 // from; once another build lies there, the page of this one has no business in it. Next.js logs a write that fails, and
 // serves the page from memory.
-((served) => {
+((served, isScript) => {
   const fs = require('fs'), path = require('path'), { runMain } = require('module');
-  process.execArgv.splice(0);
   const pages = path.join(served, 'server') + path.sep;
   // What every build writes anew; the folder itself too, since a build may still be without the files.
   const files = ['BUILD_ID', 'prerender-manifest.json', 'routes-manifest.json'].map((file) => path.join(served, file));
@@ -16,7 +15,9 @@
     }
   };
   const look = () => [...files.map((file) => stamp(file, 'mtimeNs')), stamp(served), stamp(pages)].join(' ');
-  const build = look();
+  // Of what a script starts, a process that listens is the app; before that it may be what makes the build.
+  let build = isScript ? undefined : look();
+  const isReplaced = () => build !== undefined && look() !== build;
   const isPage = (file) => typeof file === 'string' && path.resolve(file).startsWith(pages);
   const refuse = (file) => {
     const error = new Error(`another build is there now, a page of this one is not written: ${file}`);
@@ -26,20 +27,29 @@
   const watch = (write, to) => async (...args) => {
     const file = args[to];
     if (!isPage(file)) return write(...args);
-    if (look() !== build) return refuse(file);
+    if (isReplaced()) return refuse(file);
     const done = await write(...args);
-    if (look() === build) return done;
+    if (!isReplaced()) return done;
     // The folder was replaced between the look and the write.
     await unlink(file).catch(() => {});
     return refuse(file);
   };
   Object.assign(fs.promises, {
     // An empty folder is no page.
-    mkdir: (file, ...more) => (isPage(file) && look() !== build ? refuse(file) : mkdir(file, ...more)),
+    mkdir: (file, ...more) => (isPage(file) && isReplaced() ? refuse(file) : mkdir(file, ...more)),
     writeFile: watch(writeFile, 0),
     rename: watch(rename, 1),
     link: watch(link, 1),
     copyFile: watch(copyFile, 1),
   });
+  if (isScript) {
+    const { Server } = require('net'), { listen } = Server.prototype;
+    Server.prototype.listen = function (...where) {
+      build ??= look();
+      return listen.apply(this, where);
+    };
+    return;
+  }
+  process.execArgv.splice(0);
   runMain ? runMain() : require(process.argv[1]);
 })

@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
 const GUARD: &str = include_str!("guard.cjs");
 const PROXIED: &str = include_str!("proxied.cjs");
 
@@ -15,6 +17,17 @@ const PROXIED: &str = include_str!("proxied.cjs");
 pub fn guard(served: &Path) -> Option<String> {
     let served = serde_json::to_string(served.to_str()?).ok()?;
     Some(format!("{}({served})", code(GUARD)))
+}
+
+/// The same as an option for `NODE_OPTIONS`, for whatever Node.js runs by a script. A data URL, since the script may run
+/// where a file of ours cannot be read.
+pub fn guard_option(served: &Path) -> Option<String> {
+    let served = serde_json::to_string(served.to_str()?).ok()?;
+    let module = format!(
+        "import {{ createRequire }} from 'node:module';\nconst require = createRequire('/');\n{}({served}, true)",
+        code(GUARD)
+    );
+    Some(format!("--import=data:text/javascript,{}", percent_encode(module.as_bytes(), NON_ALPHANUMERIC)))
 }
 
 /// Likewise, for a server that has no setting for a proxy.

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::child::Program;
-use super::guard::{guard, proxied};
+use super::deployment;
+use super::guard::{guard, guard_option, proxied};
 use super::listener::{self, Listener};
 use super::project::Project;
 use super::script::OwnScript;
@@ -49,13 +50,10 @@ pub fn program(project: &Project, config: &Config, port: u16) -> Result<Program,
             let mut environment = environment(project, config);
             environment.extend(address(project, &port));
             environment.extend(path_to(&config.node));
-            return Ok(whole(
-                project,
-                config,
-                program,
-                environment,
-                arguments.into_iter().map(OsString::from).collect(),
-            ));
+            let arguments = arguments.into_iter().map(OsString::from).collect();
+            let mut run = whole(project, config, program, environment, arguments);
+            run.environment.extend(guarded(project, config));
+            return Ok(run);
         }
         let cause = "its package manager is not found";
         if project.framework.is_other() {
@@ -132,6 +130,7 @@ fn environment(project: &Project, config: &Config) -> Vec<(OsString, Option<OsSt
     let mode = if config.dev { "development" } else { "production" };
     let told = project.framework.start.environment.iter().filter(|_| !config.dev);
     let told = told.map(|(name, value)| (name.into(), Some(value.into())));
+    let told = told.chain(deployment::of_start(project, config));
     std::iter::once(("NODE_ENV".into(), Some(mode.into()))).chain(told).collect()
 }
 
@@ -256,6 +255,22 @@ fn link_static_files(project: &Project, server: &Path) {
             warn!(from = %from.display(), to = %to.display(), %error, "cannot link the static files of the standalone build");
         }
     }
+}
+
+/// What makes a process of Next.js that a script starts write no pages into another build.
+fn guarded(project: &Project, config: &Config) -> Option<(OsString, Option<OsString>)> {
+    const NAME: &str = "NODE_OPTIONS";
+    if config.dev || !project.framework.is_next() {
+        return None;
+    }
+    let option = guard_option(&project.served())?;
+    let given = config.env.get(NAME).map(OsString::from).or_else(|| std::env::var_os(NAME));
+    let mut options = given.filter(|given| !given.is_empty()).unwrap_or_default();
+    if !options.is_empty() {
+        options.push(" ");
+    }
+    options.push(option);
+    Some((NAME.into(), Some(options)))
 }
 
 /// What makes scripts run by the Node.js of the config, where that is named by its path.

@@ -1,17 +1,22 @@
 //! The app as a process of ours: made ready, started, watched, replaced and ended.
 
 mod child;
+mod deployment;
 mod dist;
 mod guard;
 mod installed;
 mod launch;
 mod listener;
+mod memory;
 mod output;
 mod prepare;
 mod project;
 mod script;
 mod sources;
 mod supervisor;
+mod taken;
 
 pub use output::silence;
+pub use prepare::run_hook;
 pub use supervisor::Supervisor;
+pub use taken::{Takeover, is_whole, make_ready};

@@ -3,16 +3,17 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::child::Program;
 use super::project::{Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
-use super::{dist, installed};
-use crate::upstream::availability::Availability;
-use crate::upstream::{BuildPolicy, Config, StartError};
+use super::{deployment, dist, installed};
+use crate::upstream::{BuildPolicy, Config, StartError, TakeError};
 
 /// What Next.js 16 runs on.
 const NODE_FLOOR: Version = Version::new(20, 9, 0);
@@ -28,11 +29,15 @@ const PLUG_AND_PLAY: &str = "Yarn's Plug'n'Play has no node_modules, from which 
 /// By whom a build is forbidden.
 const FORBIDDEN: &str = "app.build = \"never\" (--no-build) forbids to make it";
 
-/// Installs and builds `project` where needed, and has `availability` tell of it.
+/// Installs and builds `project` where needed, and tells `stage` of it, in a sentence for whoever asks for a page meanwhile.
 ///
 /// # Errors
 /// A sentence: no Node.js, no package manager, or one that failed.
-pub async fn prepare(project: &mut Project, config: &Config, availability: &Availability) -> Result<(), StartError> {
+pub async fn prepare(
+    project: &mut Project,
+    config: &Config,
+    stage: &(dyn Fn(&'static str) + Sync),
+) -> Result<(), StartError> {
     let (directory, name) = (project.directory.display().to_string(), named(project));
     check_node(project, config).await?;
     let package =
@@ -43,7 +48,7 @@ pub async fn prepare(project: &mut Project, config: &Config, availability: &Avai
                 return Err(StartError(format!("{name} is not installed in {directory}, and {FORBIDDEN}")));
             }
             (_, why) => {
-                availability.set_stage(Some(INSTALLING));
+                stage(INSTALLING);
                 info!("installing: {}", why.as_deref().unwrap_or("the packages are not there yet"));
                 install(project, config).await?;
                 let left = || {
@@ -66,7 +71,7 @@ pub async fn prepare(project: &mut Project, config: &Config, availability: &Avai
     if !config.dev
         && let Some(why) = reason_to_build(project, config).await?
     {
-        availability.set_stage(Some(BUILDING));
+        stage(BUILDING);
         info!("building: {why}");
         build_whole(project, config).await?;
     }
@@ -202,6 +207,9 @@ async fn build(project: &Project, config: &Config) -> Result<(), StartError> {
             std::iter::once(program.into()).chain(tool.arguments.iter().map(OsString::from)).collect()
         }
     };
+    let (of, with) = (project.clone(), config.clone());
+    let told = tokio::task::spawn_blocking(move || deployment::of_build(&of, &with)).await.unwrap_or_default();
+    build.environment.extend(told);
     Ok(run(&build).await?)
 }
 
@@ -263,6 +271,38 @@ fn why(failed: StepFailed, project: &Project, program: &str) -> String {
         ),
         None => failed.what,
     }
+}
+
+/// Runs `hook`, a line for the shell, in the folder of a release whose app is yet to be started, as that will be: with its
+/// environment, and the programs of its packages before all others.
+///
+/// # Errors
+/// [`TakeError`] with what it said last: it failed, or took longer than `longest`, and was ended.
+pub async fn run_hook(directory: &Path, hook: &str, config: &Config, longest: Duration) -> Result<(), TakeError> {
+    let own = directory.join("node_modules/.bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path)));
+    let mut environment: Vec<(OsString, Option<OsString>)> = vec![("NODE_ENV".into(), Some("production".into()))];
+    environment.extend(path.ok().map(|path| ("PATH".into(), Some(path))));
+    environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
+    let program = Program {
+        step: "hook",
+        program: "/bin/sh".into(),
+        before: None,
+        arguments: vec!["-c".into(), hook.into()],
+        directory: directory.to_owned(),
+        environment,
+    };
+    info!(hook, directory = %directory.display(), "running the hook");
+    let mut child = program.spawn().map_err(|error| StartError(format!("the hook {hook:?} cannot be run: {error}")))?;
+    let waited = timeout(longest, child.wait()).await;
+    let why = match waited {
+        Ok(Ok(status)) if status.success() => return Ok(()),
+        Ok(Ok(status)) => format!("the hook {hook:?} failed ({status})"),
+        Ok(Err(error)) => format!("the hook {hook:?} cannot be waited for: {error}"),
+        Err(_) => format!("the hook {hook:?} took longer than {longest:?}"),
+    };
+    Err(TakeError { why, said: child.last_lines() })
 }
 
 async fn run(program: &Program) -> Result<(), StepFailed> {

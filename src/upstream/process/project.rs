@@ -168,9 +168,10 @@ impl Project {
         }
     }
 
-    /// Its own script of that name.
+    /// Its own script of that name. One that runs the door (`"dev": "doorway --dev ."`) is how we were started: to run it
+    /// would be to start another door, and so on.
     pub fn script(&self, name: &str) -> Option<&str> {
-        self.package["scripts"][name].as_str()
+        self.package["scripts"][name].as_str().filter(|text| !runs_doorway(text))
     }
 
     /// Its `package.json`.
@@ -229,6 +230,12 @@ pub fn package_manager(project: &Project) -> (&'static str, Vec<&'static str>) {
 
 /// How deep the members of a workspace lie at most, as in `packages/apps/web`.
 const MEMBER_DEPTH: usize = 3;
+
+/// Whether a word of the script is this program by its usual name, wherever it lies.
+fn runs_doorway(script: &str) -> bool {
+    let mut words = script.split(|c: char| c.is_whitespace() || "&|;()".contains(c));
+    words.any(|word| word == "doorway" || word.ends_with("bin/doorway"))
+}
 
 /// The members of the workspace `root` that are of a framework, as paths below the folder that was named.
 fn members(root: &Path) -> Vec<String> {
@@ -290,6 +297,17 @@ impl std::fmt::Display for Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_that_runs_the_door_is_known() {
+        for script in ["doorway --dev .", "npx doorway", "PORT=1 ./node_modules/.bin/doorway .&& x", "(cd web;doorway)"]
+        {
+            assert!(runs_doorway(script), "{script}");
+        }
+        for script in ["next dev", "node doorway.js", "node server.js --title=doorways"] {
+            assert!(!runs_doorway(script), "{script}");
+        }
+    }
 
     #[test]
     fn versions_below_the_floor_are_warned_of() {

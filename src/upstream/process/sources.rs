@@ -19,7 +19,7 @@ const RECORD: &str = "doorway-sources.json";
 const RECORDS: &str = ".doorway";
 
 /// What Next.js reads of them at a build, from the folder of the project alone.
-const ENV_FILES: [&str; 4] = [".env", ".env.local", ".env.production", ".env.production.local"];
+pub const ENV_FILES: [&str; 4] = [".env", ".env.local", ".env.production", ".env.production.local"];
 /// Hidden files that are config of a build; others are an editor's or the system's.
 const HIDDEN_CONFIG: [&str; 5] = [".babelrc", ".browserslistrc", ".postcssrc", ".swcrc", ".npmrc"];
 /// At the top of a project: made by a build or a tool, or for people.

@@ -105,6 +105,7 @@ mod tests {
             authority: authority.parse().unwrap(),
             forwarded_for: HeaderValue::from_static("127.0.0.1"),
             request_id: RequestId::new(),
+            trace: None,
             received: Instant::now(),
         }
     }

@@ -6,6 +6,7 @@ mod location;
 mod query;
 mod request;
 mod response;
+mod skew;
 
 pub use cdn_loop::goes_round;
 pub use internal::CALLBACK;
@@ -13,3 +14,4 @@ pub use location::is_taken_for_another;
 pub use query::sent_target;
 pub use request::{FromTheDoor, Upgrade, head};
 pub use response::{response, strip_private};
+pub use skew::{of_previous, reload_stale};

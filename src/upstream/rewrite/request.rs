@@ -13,6 +13,7 @@ use super::query;
 use crate::http::Facts;
 use crate::http::layer::compress::CompressedHere;
 use crate::http::routed;
+use crate::telemetry::trace::TRACEPARENT;
 use crate::upstream::address::Address;
 use crate::upstream::revalidation::OwnRevalidation;
 use crate::upstream::upload::Encoding;
@@ -97,6 +98,9 @@ fn forwarding(head: &mut Vec<u8>, facts: &Facts) {
     line(head, "x-forwarded-for", facts.forwarded_for.as_bytes());
     let _ = write!(head, "x-real-ip: {}\r\n", facts.client);
     line(head, "x-request-id", facts.request_id.as_str().as_bytes());
+    if let Some(trace) = &facts.trace {
+        line(head, TRACEPARENT, &trace.header());
+    }
 }
 
 fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -27,10 +27,10 @@ export function copyApp(app = paths.app) {
   return copy;
 }
 
-/** `next build` in `directory`. */
-export function build(directory) {
+/** `next build` in `directory`, with `more` in its environment. */
+export function build(directory, more = {}) {
   const next = join(directory, "node_modules/next/dist/bin/next");
-  execFileSync(process.execPath, [next, "build"], { cwd: directory, env, stdio: "pipe" });
+  execFileSync(process.execPath, [next, "build"], { cwd: directory, env: { ...env, ...more }, stdio: "pipe" });
 }
 
 /** Changes one file as an editor would. */

@@ -1,6 +1,6 @@
 // Every line of shell in a guide, as it is printed: what it says next to the door is what comes of it.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -14,7 +14,8 @@ import { paths, scratch } from "../../browser/harness/paths.js";
 import { blocks, guides, read } from "../harness/guides.js";
 import { makeProject } from "../harness/project.js";
 
-const [CI, FRESH, LONG] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes"];
+const [CI, FRESH, LONG, RELEASES] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes", "tests/it/releases runs it"];
+const MACHINE = "it changes the machine: tests/it/install.rs does it in a folder";
 /** What is not run here, and why. What it names is there all the same. */
 const ELSEWHERE = {
   "cargo run --release -- tests/app": CI,
@@ -33,6 +34,7 @@ const ELSEWHERE = {
   "cargo test --test ways -- uploads": CI,
   "cargo test --package ways": CI,
   "tests/generators/run": FRESH,
+  ".github/release": LONG,
   "cargo install cargo-fuzz": LONG,
   "RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz websocket_frames -- -max_total_time=60": LONG,
   "cargo run --manifest-path tests/ways/Cargo.toml --target-dir target/ways -- delay=75ms rate=100M": LONG,
@@ -41,6 +43,25 @@ const ELSEWHERE = {
   "tests/bench/run ways": LONG,
   "npx create-next-app@latest chat --ts --app --no-src-dir --yes && cd chat": FRESH,
   "npm install standardwebhooks": FRESH,
+  "doorway deploy": RELEASES,
+  "doorway deploy main": RELEASES,
+  "doorway deploy --no-build": RELEASES,
+  "tar -cf - . | ssh box doorway deploy -": RELEASES,
+  "doorway deploy --no-build --host me@box": RELEASES,
+  "doorway releases": RELEASES,
+  "doorway rollback": RELEASES,
+  "doorway status": RELEASES,
+  "while read old new ref; do": RELEASES,
+  '[ "$ref" != refs/heads/main ] || doorway deploy "$new" || exit 1': RELEASES,
+  done: RELEASES,
+  "sudo doorway install [DIR --domain example.com]": MACHINE,
+  "sudo doorway install /srv/app --domain example.com": MACHINE,
+  "sudo doorway install /srv/app --domain example.com --dry-run": MACHINE,
+  "sudo adduser --system --group --shell /bin/bash --home /srv/app app": MACHINE,
+  "sudo -u app mkdir /srv/app/releases /srv/app/shared": MACHINE,
+  "doorway check --online": "tests/it/tls/acme.rs does it",
+  "npx next build": CI,
+  "doorway deploy --no-build --host app@box": RELEASES,
 };
 
 const lines = guides.flatMap((guide) => blocks(guide).filter(({ language }) => language === "sh")).flatMap(({ code }) => code.split("\n"));
@@ -174,6 +195,32 @@ describe("the command line", () => {
     serves(text.replace("3000", app.address().port), folder, (origin) => says(origin, "an app that runs already")));
   line("doorway --config FILE", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
   line("doorway", (text) => serves(text, folder, (origin) => says(origin, "an app that runs already")));
+  line("doorway --domain example.com DIR", async (text) => {
+    const own = scratch();
+    makeProject(join(own, "DIR"), "by its name");
+    // In a network of its own, where the ports of the web are free and no authority is; without the right to one, elsewhere.
+    const apart = ["--user", "--map-root-user", "--net"];
+    const isApart = spawnSync("unshare", [...apart, "ip", "link", "set", "lo", "up"]).status === 0;
+    if (!isApart) writeFileSync(join(own, "DIR/proxy.toml"), `${listen(9080).replace("[admin]", `https = "${ANY}"\n[admin]`)}`);
+    const words = isApart ? ["unshare", ...apart, "bash", "-c", `ip link set lo up && exec ${text}`] : ["bash", "-c", `exec ${text}`];
+    const child = new Child(text, words[0], words.slice(1), { cwd: own, env: environment });
+    try {
+      const log = (pick) => (line) => line.startsWith("{") && pick({ ...JSON.parse(line), ...JSON.parse(line).fields });
+      for (const [kind, port] of [["http", "80"], ["https", "443"]]) {
+        const address = await child.until(kind, log((said) => said.message === "listening" && said.kind === kind && said.address));
+        if (isApart) assert.equal(address.split(":").at(-1), port);
+      }
+      // It orders, and a failure ends nothing.
+      const failed = await child.until("the order", log((said) => said.message === "no certificate" && said));
+      assert.equal(failed.name, "example.com");
+      assert.match(failed.authority, /letsencrypt/);
+      const ready = await child.until("that it is ready", log((said) => said.message === "ready" && said));
+      if (isApart) assert.match(ready.open, /https:\/\/example\.com$/);
+      assert.deepEqual(await child.stop(), { code: 0, signal: null });
+    } finally {
+      await child.stop();
+    }
+  });
   for (const text of ["doorway reload [DIR | --config FILE]", "doorway status [DIR | --config FILE]"]) {
     line(text, async (_, [bare, withFolder, withFile]) => {
       const [here, there] = ["an app that runs already", "a folder"];
@@ -213,7 +260,7 @@ describe("a deploy", () => {
   const root = scratch();
   const file = join(root, "proxy.toml");
   const here = (text) => text.replaceAll("/srv/app", root).replace("/etc/doorway/proxy.toml", file);
-  const [build, link, reload] = commands.filter((text) => /\/srv\/app|\/etc\/doorway/.test(text));
+  const [build, link, reload] = commands.filter((text) => /\/srv\/app\/|\/etc\/doorway/.test(text));
   let door;
   before(async () => {
     makeProject(join(root, "releases/41"), "forty-one");

@@ -13,7 +13,7 @@ fn walk(bytes: &[u8], cuts: &[u8]) -> Vec<Frame> {
     let mut cuts = cuts.iter().cycle();
     while !rest.is_empty() {
         let length = cuts.next().map_or(rest.len(), |cut| usize::from(*cut).clamp(1, rest.len()));
-        walk.pass(&rest[..length], |frame| seen.push(frame));
+        walk.pass(&rest[..length], |frame, _| seen.push(frame));
         rest = &rest[length..];
     }
     seen

@@ -81,6 +81,28 @@ fn start(directory: &Path) -> Door {
 }
 
 #[tokio::test]
+async fn nor_does_one_that_a_script_of_the_apps_own_has_started() {
+    let app = Copy::new();
+    let manifest = fs::read_to_string(app.path().join("package.json")).unwrap();
+    let own = manifest.replace(r#""start": "next start""#, r#""start": "true && next start""#);
+    assert_ne!(own, manifest);
+    fs::write(app.path().join("package.json"), own).unwrap();
+    let config = format!("[app]\ndir = {:?}\nbuild = \"never\"\n", app.path());
+    let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
+    let before = app.pages();
+    made_anew(&door, 1).await;
+    assert_ne!(app.pages(), before, "into its own build it writes");
+    app.build();
+    let new = app.pages();
+    made_anew(&door, 2).await;
+    assert_eq!(app.pages(), new, "into the next one it does not");
+    // What a script starts does not end with a door that is killed.
+    let mut door = door;
+    door.signal("TERM");
+    assert!(door.wait().success());
+}
+
+#[tokio::test]
 async fn an_old_process_writes_no_page_into_a_build_put_in_its_place() {
     let app = Copy::new();
     let door = start(app.path());

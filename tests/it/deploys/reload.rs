@@ -1,11 +1,11 @@
 //! Promise: after SIGHUP the app and its files are those of the build that is there then, whatever its name is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
+use super::releases::Releases;
 use crate::harness::raw::eventually;
 use crate::harness::{Door, Stub, client, door};
 
@@ -38,34 +38,6 @@ fn build(project: &Stub, chunk: &str) {
     project.write(".next/prerender-manifest.json", "{}");
     project.write(".next/BUILD_ID", NAME);
     project.write(".next/export-marker.json", "{}");
-}
-
-/// Releases in folders of their own, and `current`, which leads to one of them.
-struct Releases {
-    folder: TempDir,
-}
-
-impl Releases {
-    fn leading_to(release: &Stub) -> Releases {
-        let releases = Releases { folder: tempfile::tempdir().unwrap() };
-        releases.lead_to(release);
-        releases
-    }
-
-    fn current(&self) -> PathBuf {
-        self.folder.path().join("current")
-    }
-
-    /// In one step, as `ln -sfn` and `mv -T` do.
-    fn lead_to(&self, release: &Stub) {
-        let next = self.folder.path().join("next");
-        std::os::unix::fs::symlink(release.path(), &next).unwrap();
-        fs::rename(next, self.current()).unwrap();
-    }
-
-    fn config(&self) -> String {
-        format!("[app]\ndir = {:?}\nrestart_delay = \"50ms\"\n", self.current())
-    }
 }
 
 fn real(path: &Path) -> String {
@@ -224,16 +196,15 @@ async fn old_chunks_outlive_a_folder_that_is_deleted() {
     let project = Stub::new();
     build(&project, "one");
     let door = door().config(project.config()).start();
-    let kept = project.path().join(".doorway");
-    eventually("the first build is kept", || has(&kept, "one")).await;
+    eventually("the first build is kept", || has(&door.kept(), "one")).await;
     fs::remove_dir_all(project.path().join(".next")).unwrap();
     build(&project, "two");
     door.signal("HUP");
     door.wait_for_log(|line| line["message"] == "app replaced");
     eventually_text(&door, "/_next/static/chunks/two.js", "two").await;
     eventually_text(&door, "/_next/static/chunks/one.js", "one").await;
-    eventually("of the same name, and yet apart", || has(&kept, "two")).await;
-    assert_eq!(fs::read_dir(&kept).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(), 2);
+    eventually("of the same name, and yet apart", || has(&door.kept(), "two")).await;
+    assert_eq!(fs::read_dir(door.kept()).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(), 2);
 }
 
 #[tokio::test]
@@ -243,8 +214,7 @@ async fn old_chunks_outlive_a_release_that_is_deleted() {
     build(&two, "two");
     let releases = Releases::leading_to(&one);
     let door = door().config(releases.config()).start();
-    let kept = releases.folder.path().join(".current.doorway");
-    eventually("the first release is kept", || has(&kept, "one")).await;
+    eventually("the first release is kept", || has(&door.kept(), "one")).await;
     releases.lead_to(&two);
     door.signal("HUP");
     door.wait_for_log(|line| line["message"] == "app replaced");
@@ -290,8 +260,7 @@ async fn files_follow_the_process_where_a_build_is_replaced_in_place() {
     let project = Stub::new();
     build(&project, "one");
     let door = door().config(project.config()).start();
-    let kept = project.path().join(".doorway");
-    eventually("the first build is kept", || has(&kept, "one")).await;
+    eventually("the first build is kept", || has(&door.kept(), "one")).await;
     fs::remove_dir_all(project.path().join(".next")).unwrap();
     build(&project, "two");
     let worker = "/_next/static/service-worker/sw.js";
@@ -338,4 +307,61 @@ async fn a_link_to_a_link_is_followed() {
     releases.lead_to(&two);
     assert_eq!(doorway_reload(&door).await.0, Some(0));
     assert_eq!(page(&door).await["cwd"], real(two.path()));
+}
+
+#[tokio::test]
+async fn a_link_above_the_folder_is_followed_and_old_chunks_stay() {
+    let (one, two) = (Stub::new(), Stub::new());
+    build(&one, "one");
+    build(&two, "two");
+    let releases = Releases { folder: tempfile::tempdir().unwrap() };
+    for (release, project) in [("1", &one), ("2", &two)] {
+        let folder = releases.folder.path().join(release);
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(project.path(), folder.join("web")).unwrap();
+    }
+    let lead_to = |release: &str| {
+        let next = releases.folder.path().join("next");
+        std::os::unix::fs::symlink(release, &next).unwrap();
+        fs::rename(next, releases.current()).unwrap();
+    };
+    lead_to("1");
+    let door = door().config(format!("[app]\ndir = {:?}\n", releases.current().join("web"))).start();
+    assert_eq!(page(&door).await["cwd"], real(one.path()));
+    eventually("the first release is kept", || has(&door.kept(), "one")).await;
+    lead_to("2");
+    assert_eq!(doorway_reload(&door).await.0, Some(0));
+    assert_eq!(page(&door).await["cwd"], real(two.path()));
+    fs::remove_dir_all(one.path()).unwrap();
+    fs::create_dir(one.path()).unwrap();
+    eventually_text(&door, "/_next/static/chunks/two.js", "two").await;
+    eventually_text(&door, "/_next/static/chunks/one.js", "one").await;
+    assert!(!two.path().join(".doorway").exists(), "a release is left alone");
+}
+
+#[tokio::test]
+async fn another_folder_with_the_same_build_is_another_release() {
+    let (one, two) = (Stub::new(), Stub::new());
+    build(&one, "one");
+    std::os::unix::fs::symlink(one.path().join(".next"), two.path().join(".next")).unwrap();
+    let releases = Releases::leading_to(&one);
+    let door = door().config(releases.config()).start();
+    releases.lead_to(&two);
+    assert_eq!(doorway_reload(&door).await.0, Some(0));
+    assert_eq!(page(&door).await["cwd"], real(two.path()));
+}
+
+#[tokio::test]
+async fn two_doors_with_one_state_folder_keep_their_apps_apart() {
+    let (one, two, state) = (Stub::new(), Stub::new(), tempfile::tempdir().unwrap());
+    build(&one, "one");
+    build(&two, "two");
+    let start = |app: &Stub| door().config(app.config()).env("STATE_DIRECTORY", state.path().to_str().unwrap()).start();
+    let (first, _second) = (start(&one), start(&two));
+    let all = state.path().join("static");
+    let folders = || fs::read_dir(&all).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    let both = || ["one", "two"].iter().all(|chunk| folders().iter().filter(|app| has(app, chunk)).count() == 1);
+    eventually("both are kept", both).await;
+    assert_eq!(folders().len(), 2);
+    assert_ne!(text(&first, "/_next/static/chunks/two.js").await, "two", "it is the other's");
 }

@@ -38,10 +38,7 @@ async fn a_new_build_is_seen_and_the_files_of_the_old_one_stay() {
     let door = door().config(project.config(&app, "")).start();
     assert_eq!(body(&door, "/_next/static/chunks/old-1.js").await, "old chunk");
     // Kept behind the back of the start: what is deleted before it is kept cannot be kept.
-    eventually("the first build is kept", || async {
-        is_kept(&project.path().join(".doorway"), "one/chunks/never-asked-for-1.js")
-    })
-    .await;
+    eventually("the first build is kept", || async { is_kept(&door.kept(), "one/chunks/never-asked-for-1.js") }).await;
     project.clean();
     until(&door, "/_next/static/chunks/old-1.js", "old chunk").await;
     assert_eq!(body(&door, "/_next/static/chunks/never-asked-for-1.js").await, "old and never read", "while it builds");
@@ -58,7 +55,7 @@ async fn a_new_build_is_seen_and_the_files_of_the_old_one_stay() {
     assert!(door.metric("files_previous_build_total").await >= 2.0);
     eventually("the second build is kept too", || async {
         client::get(door.http(), "/_next/static/chunks/new-2.js", &[]).await;
-        is_kept(&project.path().join(".doorway"), "two/chunks/new-2.js")
+        is_kept(&door.kept(), "two/chunks/new-2.js")
     })
     .await;
 }
@@ -77,7 +74,7 @@ async fn earlier_builds_survive_a_restart_of_the_door() {
     project.build("two");
     let second = door().config(config).start();
     until(&second, "/_next/static/chunks/old-1.js", "old chunk").await;
-    assert!(!project.path().join(".doorway").exists());
+    assert!(!second.kept().exists());
 }
 
 #[tokio::test]
@@ -98,7 +95,7 @@ async fn keeping_can_be_switched_off_and_need_not_be_possible() {
     for door in [&off, &impossible] {
         until(door, "/_next/static/chunks/old-1.js", "the app knows no such page").await;
     }
-    assert!(!project.path().join(".doorway").exists());
+    assert!(!off.kept().exists() && !impossible.kept().exists());
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ impl Builder {
         let mut command = activation::command(self.sockets, &self.limits);
         let mut child = command
             .args(arguments)
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .envs(self.environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -205,6 +206,12 @@ impl Door {
 
     fn render(lines: &[Value]) -> String {
         lines.iter().map(|line| line.as_str().map_or_else(|| line.to_string(), str::to_owned) + "\n").collect()
+    }
+
+    /// Where static files of builds are kept; not there before the first is.
+    pub fn kept(&self) -> PathBuf {
+        let apps = std::fs::read_dir(self.folder.path().join("state/doorway/static")).into_iter().flatten().flatten();
+        apps.map(|app| app.path()).next().unwrap_or_else(|| self.folder.path().join("nothing-is-kept"))
     }
 
     pub fn folder(&self) -> &Path {

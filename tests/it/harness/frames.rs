@@ -1,6 +1,7 @@
 //! HTTP/2 frame by frame: a client that may say anything.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,12 +21,16 @@ pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
+/// RFC 9218 section 7.1.
+pub const PRIORITY_UPDATE: u8 = 0x10;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
 /// Error codes (RFC 9113 section 7).
 pub const PROTOCOL_ERROR: u32 = 1;
+pub const FRAME_SIZE_ERROR: u32 = 6;
+pub const REFUSED_STREAM: u32 = 7;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A door for `site.test` by TLS, and who vouches for it.
@@ -48,7 +53,8 @@ impl Site {
     pub async fn connect(&self, settings: &[(u16, u32)]) -> Connection {
         let client = Client::with(&self.authority, &["h2"], rustls::ALL_VERSIONS);
         let stream = client.connect(self.door.https(), "site.test").await;
-        let mut connection = Connection { stream, read: Vec::new(), goaway: None, kept: Vec::new() };
+        let mut connection =
+            Connection { stream, read: Vec::new(), goaway: None, kept: Vec::new(), pause: Duration::ZERO };
         connection.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let mut payload = Vec::new();
         for (identifier, value) in settings {
@@ -77,6 +83,8 @@ pub struct Connection {
     goaway: Option<u32>,
     /// Data and ends of streams that came while another one was waited for.
     kept: Vec<Frame>,
+    /// Before each read.
+    pause: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -141,6 +149,11 @@ impl Connection {
         self.stream.get_ref().0
     }
 
+    /// From now on it reads more slowly than any door writes, though never that slowly that a test is.
+    pub fn read_slowly(&mut self) {
+        self.pause = Duration::from_millis(20);
+    }
+
     /// False when the other side is gone.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         matches!(timeout(PATIENCE, self.stream.write_all(bytes)).await, Ok(Ok(())))
@@ -166,6 +179,9 @@ impl Connection {
                     let stream = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]) & 0x7fff_ffff;
                     return Some(Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() });
                 }
+            }
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
             }
             let mut piece = [0; 16 * 1024];
             let read = timeout(PATIENCE, self.stream.read(&mut piece)).await.expect("a frame or an end in time");

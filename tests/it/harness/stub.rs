@@ -18,7 +18,8 @@ if (command === 'build') {
   while (said('hold-build')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   if (said('broken-late')) { fs.mkdirSync(dist, { recursive: true }); fs.writeFileSync(`${dist}/BUILD_ID`, 'half'); console.error('Error occurred prerendering'); process.exit(1); }
   if (said('broken')) { console.error('\x1b[31mType error\x1b[39m: the test broke it'); process.exit(1); }
-  if (!said('nothing')) { fs.mkdirSync(dist, { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`${dist}/${name}.json`, '{}'); if (said('export')) { fs.mkdirSync('out', { recursive: true }); fs.writeFileSync('out/about.html', '<h1>About</h1>'); fs.writeFileSync(`${dist}/required-server-files.json`, '{ "config": { "output": "export" } }'); } fs.writeFileSync(`${dist}/BUILD_ID`, fs.readFileSync('source')); }
+  fs.writeFileSync('built-with', JSON.stringify(process.env));
+  if (!said('nothing')) { fs.mkdirSync(dist, { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`${dist}/${name}.json`, '{}'); if (said('export')) { fs.mkdirSync('out', { recursive: true }); fs.writeFileSync('out/about.html', '<h1>About</h1>'); fs.writeFileSync(`${dist}/required-server-files.json`, '{ "config": { "output": "export" } }'); } else fs.writeFileSync(`${dist}/required-server-files.json`, JSON.stringify({ config: { deploymentId: process.env.NEXT_DEPLOYMENT_ID } })); fs.writeFileSync(`${dist}/BUILD_ID`, fs.readFileSync('source')); }
   process.exit(0);
 }
 const option = (name) => rest[rest.lastIndexOf(name) + 1];
@@ -35,8 +36,11 @@ const server = http.createServer((request, response) => {
     const url = new URL(request.url, 'http://app');
     if (url.pathname === '/exit') process.exit(7);
     if (url.pathname === '/say') console.log(url.searchParams.get('what')), console.error('aloud: ' + url.searchParams.get('what'));
+    if (url.pathname === '/old-action') return response.writeHead(409, { 'x-nextjs-action-not-found': '1', 'content-type': 'text/plain' }).end('Server Action unavailable.');
+    if (url.pathname === '/cached') response.setHeader('cache-control', 's-maxage=60');
     if (url.pathname === '/env') return response.end(JSON.stringify(process.env));
     if (url.pathname === '/args') return response.end(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd() }));
+    if (said('status') && url.pathname === '/check') response.statusCode = Number(fs.readFileSync('status', 'utf8'));
     const body = () => response.end(JSON.stringify({ command, build, pid: process.pid }));
     const wait = Number(url.searchParams.get('wait') || 0);
     wait ? setTimeout(body, wait) : body();
@@ -93,7 +97,7 @@ impl Stub {
         let project = Stub { folder: tempfile::tempdir().expect("a temporary folder") };
         project.write("package.json", r#"{ "dependencies": { "next": "16.4.6" } }"#);
         project.write("source", "first");
-        project.write(".gitignore", "npm-was-called\ntools\n");
+        project.write(".gitignore", "npm-was-called\nbuilt-with\ntools\n");
         install(&project.path().join("node_modules"), "16.4.6");
         let tools = project.path().join("tools");
         install(&tools.join("node_modules"), "16.4.6");

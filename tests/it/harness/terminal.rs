@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::PATIENCE;
 
@@ -60,6 +61,30 @@ impl Screen {
     /// Presses a key.
     pub fn press(&mut self, key: char) {
         self.keys.write_all(key.to_string().as_bytes()).expect("a terminal takes keys");
+    }
+
+    /// Waits until `wanted` was written there, in a line or over what stood there.
+    pub fn shows(&mut self, wanted: &str) {
+        while !self.seen.contains(wanted) {
+            assert!(self.read(), "ended without {wanted:?}: {}", self.seen);
+        }
+    }
+
+    /// All that was written so far.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keys, size).expect("a terminal has a size");
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.door.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
     }
 
     /// Waits until a line with `wanted` stands there.

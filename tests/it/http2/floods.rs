@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::harness::frames::{
     self, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GET, HEADERS, Outcome, PING,
-    PRIORITY, RST_STREAM, SETTINGS, Site, WINDOW_UPDATE,
+    PRIORITY, PRIORITY_UPDATE, RST_STREAM, SETTINGS, Site, WINDOW_UPDATE,
 };
 use crate::harness::{App, PATIENCE, response, streamed};
 
@@ -57,6 +57,7 @@ async fn settings() {
 async fn priorities_windows_and_unknown_frames() {
     let (_app, site) = site("").await;
     is_stopped(&site, frames::frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1])).await;
+    is_stopped(&site, frames::frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=1")).await;
     is_stopped(&site, frames::frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])).await;
     is_stopped(&site, frames::frame(0xee, 0, 0, b"")).await;
 }

@@ -3,6 +3,7 @@
 //! `DOORWAY_WRITE_LISTS=1 cargo test --test it lists::` writes them anew.
 
 mod close_codes;
+mod dashboard;
 mod metrics;
 
 use std::path::Path;

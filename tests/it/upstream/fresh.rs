@@ -87,7 +87,7 @@ fn all_that_goes_into_a_build_makes_another() {
 #[test]
 fn what_does_not_go_into_a_build_makes_none() {
     let project = built();
-    project.write(".gitignore", "npm-was-called\ntools\nuploads\n");
+    project.write(".gitignore", "npm-was-called\nbuilt-with\ntools\nuploads\n");
     drop(start(&project, &[]));
     for file in [
         "uploads/cat.png",

@@ -13,6 +13,7 @@ mod harness;
 
 mod first_bytes;
 mod forgotten;
+mod narrow;
 mod queues;
 mod site;
 mod uploads;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         first_bytes::TESTS,
         forgotten::TESTS,
         vanished::TESTS,
+        narrow::TESTS,
     ]
     .concat();
     let trial = |(name, test): Test| {

@@ -5,9 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::frames::{DATA, Frame, HEADERS, RST_STREAM};
-
-const SETTINGS: u8 = 4;
+use super::frames::{DATA, Frame, HEADERS, RST_STREAM, SETTINGS};
 
 /// Bytes of data, in either direction, that earn one unit: a window may be updated twice for each frame of 16 KiB.
 const BYTES_PER_UNIT: u64 = 2 * 1024;
@@ -73,8 +71,12 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const PING: Frame = Frame { kind: 6, flags: 0, length: 8, code: None };
-    const RESET: Frame = Frame { kind: RST_STREAM, flags: 0, length: 4, code: None };
+    const fn frame(kind: u8, length: u32) -> Frame {
+        Frame { kind, flags: 0, stream: 1, length }
+    }
+
+    const PING: Frame = frame(6, 8);
+    const RESET: Frame = frame(RST_STREAM, 4);
 
     fn draw(budget: &mut Budget, frame: Frame, now: Instant, times: usize) -> usize {
         (0..times).take_while(|_| budget.draw(frame, now).is_ok()).count()
@@ -93,7 +95,7 @@ mod tests {
     fn who_moves_data_may_update_windows() {
         let now = Instant::now();
         let mut budget = Budget::new(1000, now);
-        let window = Frame { kind: 8, flags: 0, length: 4, code: None };
+        let window = frame(8, 4);
         for _ in 0..100_000 {
             budget.earn(16 * 1024);
             assert_eq!(draw(&mut budget, window, now, 2), 2);
@@ -104,7 +106,7 @@ mod tests {
     fn requests_are_free_but_empty_data_is_not() {
         let now = Instant::now();
         let mut budget = Budget::new(1000, now);
-        assert_eq!(draw(&mut budget, Frame { kind: HEADERS, flags: 4, length: 9, code: None }, now, 5000), 5000);
-        assert_eq!(draw(&mut budget, Frame { kind: DATA, flags: 0, length: 0, code: None }, now, 5000), 1000);
+        assert_eq!(draw(&mut budget, frame(HEADERS, 9), now, 5000), 5000);
+        assert_eq!(draw(&mut budget, frame(DATA, 0), now, 5000), 1000);
     }
 }

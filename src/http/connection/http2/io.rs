@@ -1,26 +1,34 @@
-//! A meter on the socket beneath HTTP/2: the client's budget, and its time-outs. When either is over, the client is
-//! told to calm down (GOAWAY) and the connection ends.
+//! A meter on the socket beneath HTTP/2: the client's budget, its time-outs, and what the library beneath passes over:
+//! which stream a request is of, and what is said of priorities. When budget or time is over, the client is told so
+//! (GOAWAY) and the connection ends.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::budget::Budget;
-use super::frames::{Frame, HEADERS, Walk};
+use super::frames::{Frame, PRIORITY_UPDATE, Walk};
+use super::greeting::Greeting;
+use super::heads::{Ahead, Heads};
+use super::pings::Pings;
 use crate::http::connection::Connected;
-use crate::http::connection::lazy_timer::LazyTimer;
+use crate::http::connection::priority::Said;
 use crate::http::connection::stall::Stall;
 use crate::listen::Stream;
 
-/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 sections 6.8 and 7). That no stream was served is not said: the highest
-/// number stands for "whatever you think".
-const ENHANCE_YOUR_CALM_FRAME: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0x0b];
+/// Why a connection is ended by us (RFC 9113 section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum ErrorCode {
+    Protocol = 0x1,
+    FrameSize = 0x6,
+    EnhanceYourCalm = 0xb,
+}
 
 /// A client's socket behind the meter.
 #[derive(Debug)]
@@ -32,13 +40,10 @@ pub struct Metered {
     budget: Budget,
     /// The frame that came last.
     last: Option<Frame>,
-    /// The bytes of the head that comes, and how many the library takes for sure.
-    head: u64,
-    max_list: u64,
-    timeout: Duration,
-    /// Since when a head (or the very first frame) has been awaited.
-    head_since: Option<Instant>,
-    timer: LazyTimer,
+    heads: Heads,
+    ahead: Ahead,
+    greeting: Greeting,
+    pings: Pings,
     stall: Stall,
 }
 
@@ -46,69 +51,83 @@ impl Metered {
     /// `max_list` is the longest head that the library shows to anybody.
     pub fn new(stream: Stream, connected: &Arc<Connected>, max_list: u64) -> Metered {
         let config = &connected.settings.http;
-        let now = Instant::now();
         Metered {
             stream,
             connected: Arc::clone(connected),
             incoming: Walk::of_client(),
             outgoing: Walk::of_server(),
-            budget: Budget::new(config.h2_budget, now.into_std()),
+            budget: Budget::new(config.h2_budget, Instant::now().into_std()),
             last: None,
-            head: 0,
-            max_list,
-            timeout: config.head_timeout,
-            head_since: Some(now),
-            timer: LazyTimer::default(),
+            heads: Heads::new(max_list, config.head_timeout),
+            ahead: Ahead::default(),
+            greeting: Greeting::default(),
+            pings: Pings::new(config.h2_ping_timeout),
             stall: Stall::new(config.write_timeout, config.min_progress.0),
         }
     }
 
-    /// Looks at what was read; false when it is too much.
-    fn meter(&mut self, bytes: &[u8]) -> bool {
-        let (budget, last, head, max_list) = (&mut self.budget, &mut self.last, &mut self.head, self.max_list);
-        let client = self.connected.peer.address.ip();
+    /// Looks at what was read, up to the end of the first head; how many bytes that is.
+    fn meter(&mut self, bytes: &[u8]) -> Result<usize, ErrorCode> {
+        let Metered { incoming, budget, last, heads, pings, connected, .. } = self;
         let now = std::time::Instant::now();
-        let mut is_fine = true;
-        self.incoming.pass(bytes, |frame| {
-            is_fine &= budget.draw(frame, now).is_ok();
-            if frame.is_head() {
-                let before = if frame.kind == HEADERS { 0 } else { *head };
-                *head = before + u64::from(frame.length);
-                if before <= max_list && *head > max_list {
-                    // The library answers 431 by itself, or ends the connection: nobody else hears of it.
-                    info!(%client, protocol = "HTTP/2", "head far too large: it is refused without a page");
-                }
+        let (mut fault, mut shown) = (None, 0);
+        let (length, is_shown) = incoming.pass_until(bytes, |frame, payload| {
+            if budget.draw(frame, now).is_err() {
+                fault = fault.or(Some(ErrorCode::EnhanceYourCalm));
             }
+            if frame.kind == PRIORITY_UPDATE {
+                fault = fault.or(reprioritize(frame, payload, heads.highest(), connected).err());
+            }
+            pings.came(frame);
             *last = Some(frame);
+            let head = heads.see(frame, connected);
+            shown = head.unwrap_or(shown);
+            head.is_some()
         });
-        let in_head = |frame: Frame| frame.leaves_head_open() || (frame.is_head() && !self.incoming.is_between());
-        if self.last.is_none_or(in_head) {
-            self.head_since.get_or_insert(now.into());
-        } else {
-            self.head_since = None;
+        if let Some(fault) = fault {
+            return Err(fault);
         }
-        is_fine
+        if is_shown {
+            self.ahead.is_shown = true;
+            self.connected.turns.show(self.heads.highest());
+        }
+        let in_head = |frame: Frame| frame.leaves_head_open() || (frame.is_head() && !self.incoming.is_between());
+        self.heads.await_rest(self.last.is_none_or(in_head));
+        Ok(length)
     }
 
     /// The last word, if it can be said at once: not in the middle of another frame.
-    fn end(&mut self, context: &mut Context<'_>, why: io::ErrorKind) -> io::Error {
-        debug!(%why, "a client of HTTP/2 is sent away");
+    fn end(&mut self, context: &mut Context<'_>, code: ErrorCode) -> io::Error {
+        debug!(?code, "a client of HTTP/2 is sent away");
         if self.outgoing.is_between() {
-            let _ = Pin::new(&mut self.stream).poll_write(context, &ENHANCE_YOUR_CALM_FRAME);
+            // GOAWAY (RFC 9113 section 6.8). That no stream was served is not said: the highest number stands for
+            // "whatever you think".
+            let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, code as u8];
+            let _ = Pin::new(&mut self.stream).poll_write(context, &goaway);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
         let _ = Pin::new(&mut self.stream).poll_shutdown(context);
-        why.into()
+        io::ErrorKind::InvalidData.into()
+    }
+
+    /// Nothing comes from the client: whether something should have come by now.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.heads.poll_late(context).is_ready() {
+            return Poll::Ready(Err(self.end(context, ErrorCode::EnhanceYourCalm)));
+        }
+        ready!(self.pings.poll_gone(self.stream.tcp(), context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn wrote(&mut self, mut length: usize, slices: &[IoSlice<'_>]) {
         self.budget.earn(length as u64);
         for slice in slices {
             let part = length.min(slice.len());
-            self.outgoing.pass(&slice[..part], |frame| {
+            self.outgoing.pass(&slice[..part], |frame, payload| {
+                self.pings.wrote(frame);
                 if frame.is_empty_data() {
                     self.connected.wrote_empty_data();
-                } else if frame.resets_for_malformed() {
+                } else if frame.resets_for_malformed(payload) {
                     // What the library cannot read as a request it shows to nobody, who would write a line.
                     info!(client = %self.connected.peer.address.ip(), protocol = "HTTP/2", "malformed request: its stream is reset");
                 }
@@ -118,26 +137,61 @@ impl Metered {
     }
 }
 
+/// Heeds what a client says anew of an answer's priority. Of the value, whatever is senseless is not heeded.
+fn reprioritize(frame: Frame, payload: &[u8], highest: u32, connected: &Connected) -> Result<(), ErrorCode> {
+    if frame.stream != 0 {
+        return Err(ErrorCode::Protocol);
+    }
+    if frame.length < 4 {
+        return Err(ErrorCode::FrameSize);
+    }
+    // One that is far longer than any value that means something came without its payload.
+    let Some((stream, value)) = payload.split_first_chunk() else { return Ok(()) };
+    let stream = u32::from_be_bytes(*stream) & 0x7fff_ffff;
+    // Even ones are pushed to clients, which happens here never.
+    if stream % 2 == 0 {
+        return Err(ErrorCode::Protocol);
+    }
+    let config = &connected.settings.http;
+    let most = config.h2_max_streams.saturating_add(config.h2_max_live_streams);
+    connected.turns.update(stream, Said::in_value(value), highest, most).map_err(|_| ErrorCode::Protocol)
+}
+
 impl AsyncRead for Metered {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let start = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(read) => {
-                read?;
-                let is_fine = this.meter(&buffer.filled()[start..]);
-                if is_fine {
-                    return Poll::Ready(Ok(()));
-                }
-                buffer.set_filled(start);
-                Poll::Ready(Err(this.end(context, io::ErrorKind::QuotaExceeded)))
+        let is_held = std::mem::take(&mut this.ahead.is_shown);
+        if this.ahead.is_empty() {
+            let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(context, buffer) else {
+                return this.poll_overdue(context);
+            };
+            read?;
+            if !is_held || buffer.filled().len() == start {
+                return Poll::Ready(match this.meter(&buffer.filled()[start..]) {
+                    Ok(length) => {
+                        this.ahead.keep_from(buffer, start + length);
+                        Ok(())
+                    }
+                    Err(code) => {
+                        buffer.set_filled(start);
+                        Err(this.end(context, code))
+                    }
+                });
             }
-            Poll::Pending => {
-                let Some(since) = this.head_since else { return Poll::Pending };
-                ready!(this.timer.poll(context, since + this.timeout));
-                Poll::Ready(Err(this.end(context, io::ErrorKind::TimedOut)))
-            }
+            this.ahead.keep_from(buffer, start);
         }
+        if is_held {
+            // The library finds nothing more for now; it looks again once it has handed over what it was shown.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let bytes = this.ahead.take();
+        let piece = &bytes[..bytes.len().min(buffer.remaining())];
+        let length = this.meter(piece).map_err(|code| this.end(context, code))?;
+        buffer.put_slice(&piece[..length]);
+        this.ahead.put_back(bytes, length);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -153,7 +207,11 @@ impl AsyncWrite for Metered {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.connected.turns.note_flush(false);
-        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        let greeting = this.greeting.poll_write(&mut this.stream, context, slices);
+        let written = match greeting {
+            Poll::Ready(Ok(0)) => Pin::new(&mut this.stream).poll_write_vectored(context, slices),
+            greeting => greeting,
+        };
         let written = ready!(this.stall.watch(context, written, |length| *length))?;
         this.wrote(written, slices);
         Poll::Ready(Ok(written))

@@ -2,7 +2,10 @@
 
 mod budget;
 mod frames;
+mod greeting;
+mod heads;
 mod io;
+mod pings;
 mod streams;
 mod windows;
 
@@ -27,6 +30,8 @@ use windows::Windows;
 const SEND_BUFFER: usize = 64 * 1024;
 /// For a client to answer the ping that comes with a GOAWAY (RFC 9113 section 6.8), once its streams have ended.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer to a ping that takes so long has been given up before.
+const LONG_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Streams that the client opened and reset before they were looked at.
 const RESETS_UNSEEN: usize = 64;
 /// Streams that the client made us reset, by errors of its own.
@@ -59,7 +64,8 @@ pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(RESETS_FOR_ERRORS)
         .keep_alive_interval(config.h2_ping_interval)
-        .keep_alive_timeout(config.h2_ping_timeout);
+        // The meter knows better how long that may take.
+        .keep_alive_timeout(LONG_AFTER);
     let io = TokioIo::new(Metered::new(stream, &connected, max_list));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     // Whoever holds back its answers learns when there is room.

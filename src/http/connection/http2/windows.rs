@@ -1,5 +1,12 @@
 //! How much of its requests' bodies a client may send ahead: little where the way is short, since it needs no more there;
 //! on a long way as much as fills it, within what all connections together may have besides.
+//!
+//! They stay as they are once the connection has begun. hyper owns what could widen them (`set_target_window_size` and
+//! `set_initial_window_size` of h2's connection) and calls it only for its `adaptive_window`, which begins with 64 KiB on
+//! every way and may come to 16 MiB for each stream and connection, with no bound for all of them together: a thousand
+//! stalled uploads could hold 16 GiB. Nor can the meter beneath hyper say windows of its own: more than the library knows
+//! of is an error of the client's to it, and with less the client would wait for an update that comes only when half of
+//! the larger one is used up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

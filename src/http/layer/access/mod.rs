@@ -3,8 +3,11 @@
 //! Outermost of the layers, so that what is logged is what the client got, the door's own refusals too. The query is
 //! left out: tokens travel in it.
 
+mod ending;
 mod metrics;
 mod record;
+mod route;
+mod span;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -16,13 +19,23 @@ use super::{Inner, Middleware};
 use crate::http::{Body, Facts, Request, ResponseFuture};
 use crate::listen::Peer;
 use crate::telemetry::Registry;
+use ending::Ending;
 use http_body::Body as _;
 use metrics::Metrics;
-use record::{Ending, Logged, Record, Uploaded};
+use record::{Logged, Record, Uploaded};
+use route::RouteClass;
+use span::RequestTrace;
 
 /// In an answer's extensions: from the request's way to the app until the head of its answer.
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamTime(pub Duration);
+
+/// In an answer's extensions: the name of the earlier build of the app that gave it.
+#[derive(Debug, Clone)]
+pub struct EarlierBuild(pub Arc<str>);
+/// In an answer's extensions: by a door of the hub, whose paths the config says.
+#[derive(Debug, Clone, Copy)]
+pub struct OfTheHub;
 
 /// The layer; clones share its metrics.
 #[derive(Clone)]
@@ -52,6 +65,8 @@ impl Middleware for Access {
         let client = facts.map(|facts| facts.client).or_else(|| peer(&request));
         let mut record =
             Record::new(request.method().clone(), request.uri(), request.version(), started, &self.metrics);
+        record.asked.route = RouteClass::of(&request);
+        record.trace = facts.and_then(|facts| RequestTrace::of(facts, &request));
         if !request.body().is_end_stream() {
             let uploaded = Arc::new(AtomicU64::new(0));
             record.uploaded = Some(Arc::clone(&uploaded));
@@ -63,9 +78,13 @@ impl Middleware for Access {
             let Ok(mut response) = answer.await;
             // Where the facts are found out further in, they come back with the answer.
             let facts = response.extensions().get::<Facts>();
-            record.request_id = request_id.or_else(|| facts.map(|facts| facts.request_id.clone()));
-            record.client = client.or_else(|| facts.map(|facts| facts.client));
+            record.asked.request_id = request_id.or_else(|| facts.map(|facts| facts.request_id.clone()));
+            record.asked.client = client.or_else(|| facts.map(|facts| facts.client));
+            if response.extensions().get::<OfTheHub>().is_some() {
+                record.asked.route = RouteClass::Socket;
+            }
             record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
+            record.earlier_build = response.extensions().get::<EarlierBuild>().map(|build| Arc::clone(&build.0));
             record.answered(response.status());
             let body = std::mem::take(response.body_mut());
             if body.is_end_stream() {

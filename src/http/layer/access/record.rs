@@ -12,7 +12,10 @@ use http::{Method, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
 use tracing::{Level, event_enabled, info};
 
+use super::ending::Ending;
 use super::metrics::Metrics;
+use super::route::RouteClass;
+use super::span::RequestTrace;
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::http::facts::RequestId;
@@ -20,24 +23,12 @@ use crate::http::facts::RequestId;
 /// The name that filters know these lines by, as in `RUST_LOG=info,access=off`.
 const TARGET: &str = "access";
 
-/// How an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    Whole,
-    /// The app broke off.
-    Broken,
-    /// The client went, or was cut off.
-    Abandoned,
-}
-
-impl Ending {
-    fn label(self) -> &'static str {
-        match self {
-            Ending::Whole => "whole",
-            Ending::Broken => "broken",
-            Ending::Abandoned => "abandoned",
-        }
-    }
+/// Who asks for what, as far as it is known.
+#[derive(Default)]
+pub struct Asked {
+    pub client: Option<IpAddr>,
+    pub request_id: Option<RequestId>,
+    pub route: RouteClass,
 }
 
 /// One request. Dropped before its end, it is logged as abandoned, so that none goes unseen.
@@ -49,9 +40,11 @@ pub struct Record {
     started: Instant,
     first_byte: Option<Duration>,
     status: Option<StatusCode>,
-    pub client: Option<IpAddr>,
-    pub request_id: Option<RequestId>,
+    pub asked: Asked,
+    pub trace: Option<RequestTrace>,
     pub upstream: Option<Duration>,
+    /// Which build of the app gave the answer, where it was not the newest.
+    pub earlier_build: Option<Arc<str>>,
     pub uploaded: Option<Arc<AtomicU64>>,
     sent: u64,
     ended: bool,
@@ -68,9 +61,10 @@ impl Record {
             started,
             first_byte: None,
             status: None,
-            client: None,
-            request_id: None,
+            asked: Asked::default(),
+            trace: None,
             upstream: None,
+            earlier_build: None,
             uploaded: None,
             sent: 0,
             ended: false,
@@ -95,7 +89,12 @@ impl Record {
         let total = self.started.elapsed();
         let received = self.uploaded.as_ref().map_or(0, |uploaded| uploaded.load(Ordering::Relaxed));
         self.metrics.in_flight.dec();
-        self.metrics.ended(&self.method, self.status, total, received, self.sent);
+        self.metrics.ended((&self.method, self.asked.route), self.status, total, received, self.sent);
+        let trace = self.trace.take();
+        let trace_id = trace.as_ref().map(|trace| trace.id);
+        if let Some(trace) = trace {
+            trace.end(self.status, ending);
+        }
         let Some(path) = self.path.as_deref() else { return };
         info!(
             target: TARGET,
@@ -107,8 +106,10 @@ impl Record {
             first_byte_ms = self.first_byte.map(milliseconds),
             total_ms = milliseconds(total),
             upstream_ms = self.upstream.map(milliseconds),
-            request_id = self.request_id.as_ref().map(RequestId::as_str),
-            client = self.client.map(tracing::field::display),
+            earlier_build = self.earlier_build.as_deref(),
+            request_id = self.asked.request_id.as_ref().map(RequestId::as_str),
+            trace_id = trace_id.map(tracing::field::display),
+            client = self.asked.client.map(tracing::field::display),
             protocol = protocol(self.protocol),
             ending = ending.label(),
         );

@@ -80,7 +80,7 @@ fn may_be_nominated(name: &HeaderName) -> bool {
     let text = name.as_str();
     !KNOWN.contains(name)
         && !END_TO_END.iter().any(|prefix| text.starts_with(prefix))
-        && !["rsc", "x-real-ip", "x-request-id", "x-deployment-id"].contains(&text)
+        && !["rsc", "x-real-ip", "x-request-id", "x-deployment-id", "traceparent", "tracestate"].contains(&text)
 }
 
 #[cfg(test)]

@@ -1,24 +1,21 @@
 //! From an upgraded connection to a link, with as few layers between as there can be.
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-
 use super::{Agreed, Config, WebSocket};
-use crate::http::connection::Io;
+use crate::http::connection::switch::Switched;
 use crate::realtime::link::Link;
 
 /// The WebSocket on an upgraded connection.
 ///
 /// HTTP/1.1 gives the connection itself back, so hyper's box and buffer are shed for the life of the socket; a stream
-/// of HTTP/2 stays inside its connection.
-pub fn open(upgraded: Upgraded, agreed: Option<&Agreed>, config: &Config) -> Box<dyn Link> {
-    match upgraded.downcast::<Io>() {
+/// of HTTP/2 stays inside its connection, and takes its turn there.
+pub fn open(switched: Switched, agreed: Option<&Agreed>, config: &Config) -> Box<dyn Link> {
+    match switched.whole() {
         Ok(parts) => {
             let (stream, rest) = parts.io.into_inner().into_parts();
             // What hyper has read comes first; what the guard still holds (hardly ever anything) after it.
             let early = [parts.read_buf, rest].concat();
             Box::new(WebSocket::new(stream, &early, agreed, config))
         }
-        Err(upgraded) => Box::new(WebSocket::new(TokioIo::new(upgraded), &[], agreed, config).on_h2_stream()),
+        Err(stream) => Box::new(WebSocket::new(stream, &[], agreed, config).on_h2_stream()),
     }
 }

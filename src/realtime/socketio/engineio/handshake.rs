@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use hyper::upgrade::OnUpgrade;
 
 use super::error_code::ErrorCode;
 use super::requests;
 use super::transport::{self, Engine, PollingSession, Sid};
 use crate::callbacks::EventKind;
 use crate::drain::Guard;
+use crate::http::connection::switch::{self, Switching};
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::rejection::{Rejection, RejectionClose};
 use crate::realtime::entrance::{self, AuthorizeAt};
@@ -75,7 +75,7 @@ impl SocketIoDoor {
     ) -> Result<Response, Failure> {
         let limits = limits(config, &endpoint.transport);
         let offer = Offer::read(&request, &limits)?;
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = switch::on(&mut request);
         let (request, _) = request.into_parts();
         let session = self.begin(config, endpoint, &request, facts).await?;
         let opening = Opening { upgrade, agreed: offer.agreed().cloned(), limits };
@@ -118,7 +118,7 @@ impl SocketIoDoor {
         if !shared.claim() {
             return self.close_redundant(limits, request);
         }
-        let opening = Opening { upgrade: hyper::upgrade::on(&mut request), agreed: offer.agreed().cloned(), limits };
+        let opening = Opening { upgrade: switch::on(&mut request), agreed: offer.agreed().cloned(), limits };
         tokio::spawn(hand_over(opening, Arc::clone(shared), self.drain.guard()));
         Ok(offer.accept(offer.protocols().next()))
     }
@@ -134,14 +134,14 @@ impl SocketIoDoor {
         rejections.count(ErrorCode::BadRequest.label());
         let failure = Failure::client(StatusCode::BAD_REQUEST, "This session has a WebSocket.");
         let close = Some(RejectionClose { close: CloseFrame::new(1000, ""), pages_only: false });
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = switch::on(&mut request);
         rejections.on_socket(Rejection { failure, close }, request.headers(), &offer, upgrade, limits)
     }
 }
 
 /// A connection that is about to be a WebSocket.
 struct Opening {
-    upgrade: OnUpgrade,
+    upgrade: Switching,
     agreed: Option<Agreed>,
     limits: websocket::Config,
 }

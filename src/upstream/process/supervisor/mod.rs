@@ -4,12 +4,16 @@
     reason = "the app outlives the drain: who stops it waits for it, see Upstream::stop"
 )]
 
+mod lingering;
+mod replacing;
 mod starting;
+mod taking;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -27,7 +31,9 @@ use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
 use crate::upstream::process::prepare::prepare;
 use crate::upstream::process::project::Project;
-use crate::upstream::{Config, Reloaded, StartError};
+use crate::upstream::process::taken::Takeover;
+use crate::upstream::{Config, Reloaded, StartError, TakeError};
+use lingering::Lingering;
 
 /// An app that ended sooner than this after its start is started again after a longer delay than before.
 const EARLY_EXIT: Duration = Duration::from_secs(60);
@@ -47,6 +53,8 @@ enum SupervisorOrder {
     Replace(oneshot::Sender<Result<(), StartError>>),
     /// The config is another, or the build may be.
     Reload(oneshot::Sender<Result<Reloaded, StartError>>),
+    /// Start what lies in another folder, then stop this one.
+    Take(Takeover, oneshot::Sender<Result<Reloaded, TakeError>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -72,6 +80,10 @@ struct Task {
     orders: mpsc::Receiver<SupervisorOrder>,
     closing: CancellationToken,
     delay: Duration,
+    /// The app of before the last deploy, while it is kept.
+    previous: Option<Lingering>,
+    /// The last lines of the process that did not start, when it was last tried.
+    said: Mutex<Vec<String>>,
 }
 
 impl Supervisor {
@@ -90,7 +102,7 @@ impl Supervisor {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
         let mut project = Project::inspect(&directory, &section.dist)?;
-        prepare(&mut project, &section, &availability).await?;
+        prepare(&mut project, &section, &|stage| availability.set_stage(Some(stage))).await?;
         availability.set_stage(None);
         if !section.dev && project.exported().is_some() {
             info!("the app is an export: its pages are answered from disk, and no process is started");
@@ -113,6 +125,8 @@ impl Supervisor {
             orders: receiver,
             closing: stop,
             delay,
+            previous: None,
+            said: Mutex::default(),
         };
         let running = task.start().await?;
         task.install(&running);
@@ -149,6 +163,17 @@ impl Supervisor {
             let _ = reply.send(Err(why));
         }
         outcome
+    }
+
+    /// Starts what `takeover` says beside the app, and puts it in its place.
+    ///
+    /// # Errors
+    /// [`TakeError`], when it does not start or the door is being stopped: the one before then stays.
+    pub async fn take(&self, takeover: Takeover) -> Result<Reloaded, TakeError> {
+        let gone = || TakeError::from(StartError("the app is being stopped".into()));
+        let (reply, done) = oneshot::channel();
+        self.orders.send(SupervisorOrder::Take(takeover, reply)).await.map_err(|_| gone())?;
+        done.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Asks the app to end, and after `stop_timeout` makes it.
@@ -195,7 +220,7 @@ impl Task {
             match order {
                 None => return,
                 Some(SupervisorOrder::Stop(reply)) => {
-                    running.child.stop(config.stop_timeout).await;
+                    tokio::join!(running.child.stop(config.stop_timeout), self.end_previous());
                     let _ = reply.send(());
                     return;
                 }
@@ -224,69 +249,12 @@ impl Task {
                     let outcome = self.reload(&mut running).await;
                     let _ = reply.send(outcome);
                 }
+                Some(SupervisorOrder::Take(takeover, reply)) => {
+                    let outcome = self.take_over(takeover, &mut running).await;
+                    let _ = reply.send(outcome);
+                }
             }
         }
-    }
-
-    /// Another build or other settings of the process want another process; all else only another pool.
-    async fn reload(&mut self, running: &mut Running) -> Result<Reloaded, StartError> {
-        let config = self.config.get();
-        // Of an app that only its scripts know there may be another build each time.
-        let is_new_build = !config.dev && (self.project.framework.is_other() || self.look() != running.build);
-        let is_new_process = config.env != running.config.env || config.node != running.config.node;
-        if is_new_build
-            && !self.project.framework.is_other()
-            && let Err(why) = self.whole()
-        {
-            error!(%why, "the new build is not whole, the old app stays");
-            self.metrics.reloads.unfinished.inc();
-            return Err(why);
-        }
-        if is_new_build || is_new_process {
-            let before = running.build.clone();
-            if let Err(why) = self.replace(running).await {
-                error!(%why, "the new app does not start, the old one stays");
-                self.metrics.reloads.failed.inc();
-                return Err(why);
-            }
-            return Ok(self.replaced(before.as_ref(), running));
-        }
-        if config != running.config {
-            let sign = running.pool.sign.clone();
-            running.pool = Pool::new(running.pool.address.clone(), sign, Arc::clone(&config), self.metrics.clone());
-            running.config = config;
-            self.install_pool(&running.pool);
-        }
-        info!(build = label(running.build.as_ref()), "app unchanged");
-        self.metrics.reloads.unchanged.inc();
-        Ok(Reloaded::Unchanged)
-    }
-
-    /// Says that `running` has taken the place of the build `before`.
-    fn replaced(&self, before: Option<&Build>, running: &Running) -> Reloaded {
-        let (before, now) = (label(before), label(running.build.as_ref()));
-        info!(before, now, "app replaced");
-        self.metrics.reloads.replaced.inc();
-        Reloaded::Replaced { before, now }
-    }
-
-    async fn replace(&mut self, running: &mut Running) -> Result<(), StartError> {
-        // Two of `next dev` fight for one folder.
-        if self.config.get().dev {
-            let tool = if self.project.framework.is_other() {
-                "npm run dev".into()
-            } else {
-                self.project.framework.dev.words()
-            };
-            return Err(StartError(format!("{tool} is not replaced: it takes over changes by itself")));
-        }
-        let new = self.start_anew().await?;
-        self.install(&new);
-        let old = std::mem::replace(running, new);
-        info!(pid = old.child.id(), "the app before is asked to end");
-        let grace = self.config.get().stop_timeout;
-        tokio::spawn(retire(old, grace));
-        Ok(())
     }
 
     /// Tries until the app runs again; `None` when it is to stop instead. As long as the build that ran is there, it is
@@ -303,6 +271,7 @@ impl Task {
                 order = self.orders.recv() => match order {
                     None => return None,
                     Some(SupervisorOrder::Stop(reply)) => {
+                        self.end_previous().await;
                         let _ = reply.send(());
                         return None;
                     }
@@ -315,6 +284,18 @@ impl Task {
                         reload = Some(asked);
                         build = None;
                     }
+                    // The way out of a release that cannot be kept running.
+                    Some(SupervisorOrder::Take(takeover, reply)) => match self.start_taken(takeover).await {
+                        Ok(running) => {
+                            self.install(&running);
+                            let _ = reply.send(Ok(self.replaced(before.as_ref(), &running)));
+                            return Some(running);
+                        }
+                        Err(why) => {
+                            let _ = reply.send(Err(self.not_taken(why)));
+                            continue;
+                        }
+                    },
                 },
             }
             let is_there = build.as_ref().is_some_and(Build::is_there);
@@ -357,6 +338,7 @@ impl Task {
         if is_another {
             self.availability.next_generation();
         }
+        self.metrics.runs(label(running.build.as_ref()));
         self.availability.mark_up();
     }
 
@@ -374,9 +356,10 @@ impl Task {
         }
     }
 
-    /// The build that lies in the app's folder now, whole or not.
-    fn look(&self) -> Option<Build> {
-        Project::inspect(&self.directory, &self.dist()).ok()?.look()
+    /// Whether what lies in the app's folder now, whole or not, is another build than `running`, or in another folder.
+    fn is_another(&self, running: Option<&Build>) -> bool {
+        let Ok(project) = Project::inspect(&self.directory, &self.dist()) else { return running.is_some() };
+        project.directory != self.project.directory || project.look().as_ref() != running
     }
 
     /// Whether what lies there can be started at all.

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use super::{Running, Task};
+use crate::build::deployment_id;
 use crate::upstream::StartError;
 use crate::upstream::health::probe;
 use crate::upstream::pool::Pool;
@@ -25,8 +26,13 @@ const MAX_BUILD_TRIES: usize = 3;
 impl Task {
     /// Starts what lies in the app's folder now, which may be another than before.
     pub(super) async fn start_anew(&mut self) -> Result<Running, StartError> {
-        let config = self.config.get();
         let project = Project::inspect(&self.directory, &self.dist())?;
+        self.start_other(project).await
+    }
+
+    /// Starts `project`, which is the app from then on if it answers.
+    pub(super) async fn start_other(&mut self, project: Project) -> Result<Running, StartError> {
+        let config = self.config.get();
         let place = project.directory.display();
         let name = named(&project);
         project.installed().ok_or_else(|| StartError(format!("{name} is not installed in {place}")))?;
@@ -45,6 +51,7 @@ impl Task {
     /// Starts the app and waits for its first answer.
     pub(super) async fn start(&self) -> Result<Running, StartError> {
         let (mut ports, mut builds) = (1, 1);
+        self.said.lock().clear();
         loop {
             let port = launch::free_port().map_err(|error| StartError(format!("there is no free port: {error}")))?;
             match self.start_on(port).await {
@@ -65,7 +72,7 @@ impl Task {
     }
 
     /// Ends an app that was never asked anything.
-    async fn give_up(&self, running: Running) {
+    pub(super) async fn give_up(&self, running: Running) {
         running.pool.retire();
         running.child.stop(self.config.get().stop_timeout).await;
     }
@@ -74,6 +81,7 @@ impl Task {
         let config = self.config.get();
         let build = if config.dev { None } else { self.project.look() };
         let program = launch::program(&self.project, &config, port)?;
+        let deployment = if config.dev { None } else { deployment_id(&self.project.dist) }.map(Arc::from);
         let sign = SignOfLife::of(self.project.framework, build.as_ref());
         let line = program.command_line();
         info!(command = line, "starting the app");
@@ -87,8 +95,10 @@ impl Task {
                     None => sleep(LOOK_INTERVAL).await,
                 }
             };
-            let pool =
-                found.get_or_init(|| Pool::new(address, sign.clone(), Arc::clone(&config), self.metrics.clone()));
+            let pool = found.get_or_init(|| {
+                let (sign, deployment, config) = (sign.clone(), deployment.clone(), Arc::clone(&config));
+                Pool::of_build(address, sign, deployment, config, self.metrics.clone())
+            });
             // Next listens before it is ready; what counts is an answer.
             while probe(pool).await.is_err() {
                 sleep(LOOK_INTERVAL).await;
@@ -106,6 +116,7 @@ impl Task {
         if let Some(pool) = found.get() {
             pool.retire();
         }
+        *self.said.lock() = child.last_lines();
         let cure = launch::missing_host().await.map_or_else(String::new, |cure| format!(". {cure}"));
         Err(StartError(match early {
             Some(Ok(status)) => {

@@ -1,0 +1,20 @@
+//! Releases of the app: made in folders of their own beside the one that runs, and put in its place without a gap.
+//!
+#![doc = include_str!("README.md")]
+
+mod config;
+mod content;
+mod failpoint;
+mod id;
+mod in_use;
+mod memory;
+mod shelf;
+mod switch;
+
+pub use config::Config;
+pub use content::{Content, ContentError, pack};
+pub use failpoint::failpoint;
+pub use id::ReleaseId;
+pub use memory::available;
+pub use shelf::{Release, Shelf, ShelfError, ShelfLock, is_root};
+pub use switch::{Order, Step, Switch};

@@ -1,0 +1,153 @@
+//! Promise: no request fails and no socket drops while releases are put in the place of one another, also when one of
+//! them does not start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::site::{Site, build};
+use crate::harness::{client, eventually, socket};
+
+#[tokio::test]
+async fn the_first_release_is_waited_for_and_started() {
+    let site = Site::new();
+    let door = site.door("").start();
+    let answer = client::get(door.http(), "/", &[]).await;
+    assert_eq!(answer.status, 503);
+    assert!(String::from_utf8_lossy(&answer.bytes().await).contains("Nothing has been deployed here yet."));
+    let status = site.run(&["status"]).await;
+    assert!(status.code == Some(1) && status.said.contains("release: none yet"), "{}", status.said);
+
+    // A first one that does not start leaves it at that.
+    site.app.write("crash", "");
+    site.deploy("broken").await.badly(&["not deployed: the app ended before it answered", "nothing is live yet"]);
+    assert_eq!((site.live(), site.on_disk().len()), (None, 0));
+    let answer = client::get(door.http(), "/", &[]).await;
+    assert!(String::from_utf8_lossy(&answer.bytes().await).contains("Nothing has been deployed here yet."));
+
+    site.app.remove("crash");
+    let said = site.deploy("one").await.well();
+    let live = site.live().expect("it is live");
+    assert!(said.contains(&format!("live: {live}\n")) && said.contains("memory free: "), "{said}");
+    assert_eq!(build(&door).await, "one");
+    let status = site.run(&["status"]).await.well();
+    assert!(status.starts_with("ready\n") && status.contains(&format!("release: {live}, folder ")), "{status}");
+}
+
+#[tokio::test]
+async fn ten_deploys_in_a_row_fail_no_request_and_drop_no_socket() {
+    let site = Site::new();
+    let door = site.door("keep = 3").start();
+    site.deploy("first").await.well();
+    let mut socket = socket::connect(&door, "/api/ws?channel=news").await;
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    // It answers pings, as a client does, and is answered.
+    let still = Arc::clone(&stop);
+    let listener = tokio::spawn(async move {
+        while !still.load(Ordering::Relaxed) {
+            socket.is_quiet().await;
+            tokio::task::yield_now().await;
+        }
+        socket.close(1000).await;
+    });
+    let mut clients = Vec::new();
+    for client in 0..6 {
+        let (stop, answered, address) = (Arc::clone(&stop), Arc::clone(&answered), door.http());
+        clients.push(tokio::spawn(async move {
+            let mut wrong = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                // Some are under way for longer than the change from one release to the next takes.
+                let path = if client < 2 { "/?wait=400" } else { "/" };
+                let answer = client::get(address, path, &[]).await;
+                let (status, body) = (answer.status, answer.bytes().await);
+                if status != 200 || !body.ends_with(b"}") {
+                    wrong.push((status, String::from_utf8_lossy(&body).into_owned()));
+                }
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            wrong
+        }));
+    }
+    for number in 1..=10 {
+        let before = answered.load(Ordering::Relaxed);
+        if number == 5 {
+            site.app.write("crash", "");
+            site.deploy("broken").await.badly(&["cannot start: the test says so", "stays live"]);
+            site.app.remove("crash");
+            assert_eq!(build(&door).await, "release 4");
+        } else {
+            site.deploy(&format!("release {number}")).await.well();
+            assert_eq!(build(&door).await, format!("release {number}"));
+        }
+        eventually("clients are answered", || async { answered.load(Ordering::Relaxed) > before }).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        assert_eq!(client.await.unwrap(), Vec::new());
+    }
+    listener.await.unwrap();
+    // Three, and no more than those that still end beside them.
+    assert!(site.on_disk().len() <= 6, "{:?}", site.on_disk());
+    door.wait_for_log(|line| line["message"] == "the release is live");
+}
+
+#[tokio::test]
+async fn rollback_goes_back_without_a_build() {
+    let site = Site::new();
+    let door = site.door("hook = \"echo ran >> ../../hook\"").start();
+    site.run(&["rollback"]).await.badly(&["not rolled back: there is no release before none to go back to"]);
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three"] {
+        site.deploy(name).await.well();
+        ids.push(site.live().unwrap());
+    }
+    let list = site.run(&["releases"]).await.well();
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with(&ids[2]) && lines[0].contains(" live "), "{list}");
+    assert!(lines[1].starts_with(&ids[1]) && lines[1].contains(" previous "), "{list}");
+    assert!(lines[2].contains(" UTC ") && lines[2].contains("folder "), "{list}");
+
+    let said = site.run(&["rollback"]).await.well();
+    assert!(said.contains(&format!("live: {}, in place of {}", ids[1], ids[2])), "{said}");
+    assert_eq!((build(&door).await, site.live()), ("two".into(), Some(ids[1].clone())));
+    site.run(&["rollback"]).await.well();
+    assert_eq!(build(&door).await, "one");
+    site.run(&["rollback", &ids[2]]).await.well();
+    assert_eq!(build(&door).await, "three");
+    site.run(&["rollback", &ids[2]]).await.badly(&["is the release that runs"]);
+    site.run(&["rollback", "20200101-000000-0000"]).await.badly(&["there is no release 20200101-000000-0000"]);
+    assert_eq!(site.run(&["rollback", "../../etc"]).await.code, Some(2));
+    assert_eq!(std::fs::read_to_string(site.root.path().join("hook")).unwrap(), "ran\nran\nran\n");
+    assert_eq!(site.app.read("npm-was-called"), "", "nothing is built in the folder itself");
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_be_kept_running_is_replaced() {
+    let site = Site::new();
+    let door = site.door("").start();
+    site.deploy("one").await.well();
+    // From now on its process does not start again.
+    std::fs::write(site.folder(&site.live().unwrap()).join("crash"), "").unwrap();
+    let seen = door.log().len();
+    let _ = client::ask(door.http(), "POST", "/exit", &[], "").await;
+    door.wait_for_log_after(seen, |line| line["message"] == "the app does not start");
+    site.deploy("two").await.well();
+    assert_eq!(build(&door).await, "two");
+}
+
+#[tokio::test]
+async fn a_door_that_is_started_again_runs_what_is_live() {
+    let site = Site::new();
+    let mut door = site.door("").start();
+    site.deploy("one").await.well();
+    site.deploy("two").await.well();
+    door.signal("TERM");
+    assert_eq!(door.wait().code(), Some(0));
+    // By the folder alone, too.
+    let runtime = site.door("").start();
+    assert_eq!(build(&runtime).await, "two");
+    drop(runtime);
+    site.app.write("proxy.toml", "");
+    let named = site.door("").arguments(&[site.root()]);
+    let door = named.start();
+    drop(door);
+}
