@@ -77,7 +77,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "files",
         &[
             "metrics reply",
-            "precompress store",
+            "store",
             "builds entry",
             "site",
             "export",

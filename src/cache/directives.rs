@@ -1,9 +1,12 @@
 //! What an answer says of its keeping: `Cache-Control` (RFC 9111 section 5.2.2), and `CDN-Cache-Control` in its place
 //! (RFC 9213). What is said twice, or cannot be read, is taken in the way that keeps less.
 
-use http::HeaderMap;
-use http::HeaderName;
 use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// What browsers are told in place of that: to keep it, and to ask each time whether it still holds, which is answered
+/// from memory by 304.
+pub const FOR_BROWSERS: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
 
 const TARGETED: HeaderName = HeaderName::from_static("cdn-cache-control");
 
@@ -31,6 +34,11 @@ impl Directives {
         if let Some(targeted) = targeted(headers) {
             return targeted;
         }
+        Directives::general(headers)
+    }
+
+    /// Those of `Cache-Control`, for every cache.
+    fn general(headers: &HeaderMap) -> Directives {
         let mut directives = Directives::default();
         for line in headers.get_all(CACHE_CONTROL) {
             // A field that is no text says nothing that could be trusted.
@@ -61,6 +69,13 @@ impl Directives {
             _ => {}
         }
     }
+}
+
+/// True where `Cache-Control` gives shared caches a lifetime and browsers none: left as it is, they would guess one
+/// (RFC 9111 section 4.2.2).
+pub fn leaves_browsers_guessing(headers: &HeaderMap) -> bool {
+    let directives = Directives::general(headers);
+    directives.s_maxage.is_some() && directives.max_age.is_none() && !directives.forbids
 }
 
 /// The targeted field, a dictionary of RFC 8941. One that cannot be read as such counts as absent.

@@ -111,7 +111,7 @@ impl Fetching<'_> {
             let previous = errand.previous.as_ref().ok_or(NotKept::Status)?;
             headers = making::renewed(&previous.stored, &headers).ok_or(NotKept::Status)?;
             status = previous.stored.status;
-            body = previous.body.clone();
+            body = previous.body.plain().clone();
         }
         let wanted = Wanted::of(&errand.path, errand.is_rsc);
         let admission = admit(wanted, status, &headers, exchanged, &self.bounds)?;

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::directives::members;
+use super::directives::{leaves_browsers_guessing, members};
 use super::freshness::{Freshness, date};
 use super::purges::{Origin, Place, Purges};
 use super::store::{BodyHash, Stored, hash};
@@ -70,6 +70,7 @@ pub fn stored(
     if let (false, Ok(day)) = (headers.contains_key(DATE), day) {
         headers.insert(DATE, day);
     }
+    let leaves_browsers_guessing = leaves_browsers_guessing(&headers);
     let hash = hash(body);
     let own = headers.get(ETAG).cloned();
     let is_tag_the_apps = own.is_some();
@@ -81,6 +82,7 @@ pub fn stored(
         headers,
         tag,
         is_tag_the_apps,
+        leaves_browsers_guessing,
         modified,
         freshness,
         origin,

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LOCATION, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::timeout;
 use tracing::debug;
@@ -42,6 +42,7 @@ use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 use admission::looks_shareable;
 use asked::Draft;
+use directives::{FOR_BROWSERS, leaves_browsers_guessing};
 use fetch::{Errand, Fetched, Fetching, since};
 use fetches::{Fetches, Turn};
 use freshness::{Bounds, Standing};
@@ -198,7 +199,7 @@ impl Cache {
         let left = hit.stored.freshness.left(now);
         let response = reply(hit, request.method(), request.headers(), now, CacheStatus::Hit { left })?;
         let is_whole = response.status() == hit.stored.status && request.method() == Method::GET;
-        self.metrics.bytes.inc_by(if is_whole { hit.body.len() as u64 } else { 0 });
+        self.metrics.bytes.inc_by(if is_whole { hit.body.plain().len() as u64 } else { 0 });
         Ok(response)
     }
 
@@ -280,7 +281,7 @@ impl Cache {
             return Err(Failure::client(StatusCode::GATEWAY_TIMEOUT, reason));
         }
         let again = old.map(|old| (old, request.method().clone(), request.headers().clone()));
-        let answered = self.upstream.send(request).await;
+        let mut answered = self.upstream.send(request).await;
         let is_failed = match &answered {
             Ok(response) => matches!(response.status().as_u16(), 500 | 502 | 503 | 504),
             Err(failure) => failure.status.is_server_error(),
@@ -298,6 +299,11 @@ impl Cache {
             && (errand.selected.is_empty() || self.variants.admits(errand.address(), now))
         {
             self.begin(errand);
+        }
+        if let Ok(response) = &mut answered
+            && leaves_browsers_guessing(response.headers())
+        {
+            response.headers_mut().insert(CACHE_CONTROL, FOR_BROWSERS);
         }
         marked(answered, status)
     }

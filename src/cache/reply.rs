@@ -1,10 +1,12 @@
 //! From what is kept to an answer: whole, a part, or 304.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::directives::FOR_BROWSERS;
 use super::status::{CacheStatus, say};
 use super::store::Hit;
 use crate::files::conditional::{self, Precondition};
@@ -23,7 +25,7 @@ pub fn reply(
     status: CacheStatus,
 ) -> Result<Response, Failure> {
     let stored = &hit.stored;
-    let mut response = Response::new(Body::from(hit.body.clone()));
+    let mut response = Response::new(Body::from(hit.body.plain().clone()));
     *response.status_mut() = stored.status;
     *response.headers_mut() = stored.headers.clone();
     if stored.status == StatusCode::OK {
@@ -39,7 +41,13 @@ pub fn reply(
             cut(&mut response, hit, headers, tag)?;
         }
     }
+    if response.status() == stored.status {
+        response.extensions_mut().insert(Arc::clone(&hit.body));
+    }
     let head = response.headers_mut();
+    if stored.leaves_browsers_guessing {
+        head.insert(CACHE_CONTROL, FOR_BROWSERS);
+    }
     head.insert(AGE, HeaderValue::from(stored.freshness.age(now) / 1000));
     say(head, status);
     Ok(response)
@@ -52,13 +60,13 @@ fn cut(response: &mut Response, hit: &Hit, headers: &HeaderMap, tag: &str) -> Re
     if !conditional::range_counts(headers, tag, hit.stored.modified, SystemTime::now()) {
         return Ok(());
     }
-    let length = hit.body.len() as u64;
+    let length = hit.body.plain().len() as u64;
     match range::wanted(headers, length) {
         Wanted::Whole => {}
         Wanted::Part(part) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             // What is in memory fits into its addresses.
-            *response.body_mut() = Body::from(hit.body.slice(part.start as usize..part.end as usize));
+            *response.body_mut() = Body::from(hit.body.plain().slice(part.start as usize..part.end as usize));
             let head = response.headers_mut();
             head.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
             if let Ok(said) = HeaderValue::try_from(format!("bytes {}-{}/{length}", part.start, part.end - 1)) {

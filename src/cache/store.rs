@@ -7,20 +7,22 @@ use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::freshness::{Freshness, Standing};
 use super::purges::{Origin, Purges};
+use crate::http::layer::compress::{KeptBody, MediaKind, covered, essence};
 use crate::settings::Size;
 
 /// The memory is in so many parts, and an answer must fit into one.
 const SHARDS: u64 = 4;
 /// What a head takes besides its text, in bytes, roughly.
 const HEAD_OVERHEAD: usize = 400;
-/// What a body takes besides its bytes.
-const BODY_OVERHEAD: usize = 128;
+/// What a body takes besides its bytes, and those of its compressed forms.
+const BODY_OVERHEAD: usize = 320;
 
 /// What a request has in common with all that may have the same answer: see the file `key`.
 pub type Key = Arc<[u8]>;
@@ -35,6 +37,7 @@ pub struct Stored {
     /// The app's own, or made of the body's hash.
     pub tag: HeaderValue,
     pub is_tag_the_apps: bool,
+    pub leaves_browsers_guessing: bool,
     /// What it says, or when it came.
     pub modified: SystemTime,
     pub freshness: Freshness,
@@ -64,7 +67,7 @@ pub enum Slot {
 #[derive(Debug, Clone)]
 pub struct Hit {
     pub stored: Arc<Stored>,
-    pub body: Bytes,
+    pub body: Arc<KeptBody>,
     pub standing: Standing,
 }
 
@@ -82,7 +85,7 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Store {
     heads: Cache<Key, Slot, WeighHead>,
-    bodies: Cache<BodyHash, Bytes, WeighBody>,
+    bodies: Cache<BodyHash, Arc<KeptBody>, WeighBody>,
 }
 
 #[derive(Debug, Clone)]
@@ -106,9 +109,9 @@ impl Weighter<Key, Slot> for WeighHead {
 #[derive(Debug, Clone)]
 struct WeighBody;
 
-impl Weighter<BodyHash, Bytes> for WeighBody {
-    fn weight(&self, _hash: &BodyHash, body: &Bytes) -> u64 {
-        (body.len() + BODY_OVERHEAD) as u64
+impl Weighter<BodyHash, Arc<KeptBody>> for WeighBody {
+    fn weight(&self, _hash: &BodyHash, body: &Arc<KeptBody>) -> u64 {
+        (body.weight() + BODY_OVERHEAD) as u64
     }
 }
 
@@ -178,7 +181,13 @@ impl Store {
     }
 
     pub fn keep(&self, key: Key, stored: Stored, body: Bytes) {
-        self.bodies.insert(stored.body, body);
+        // The same body again keeps its compressed forms.
+        let known = self.bodies.peek(&stored.body);
+        let kept = known.unwrap_or_else(|| {
+            let kind = stored.headers.get(CONTENT_TYPE);
+            Arc::new(KeptBody::new(body, kind.is_some_and(|kind| covered(&MediaKind::common(), essence(kind)))))
+        });
+        self.bodies.insert(stored.body, kept);
         self.heads.insert(key, Slot::Answer(Arc::new(stored)));
     }
 

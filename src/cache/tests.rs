@@ -270,7 +270,7 @@ fn play(events: Vec<Event>) -> usize {
             Event::Ask(asking) => {
                 if let Found::Hit(hit) = run.ask(&store, asking) {
                     run.hits += 1;
-                    let known = run.history.iter().find(|known| known.body == hit.body).unwrap();
+                    let known = run.history.iter().find(|known| known.body == hit.body.plain()).unwrap();
                     assert!(
                         allows(known, asking, run.now, &past),
                         "{asking:?} got {:?} of {:?}",

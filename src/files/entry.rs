@@ -4,8 +4,8 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::media;
 use super::site::{FileKind, Found, Site};
 use crate::http::encoding::Encoding;
-use crate::http::layer::compress::vary_on_encoding;
+use crate::http::layer::compress::{Forms, Precompressed, Use, vary_on_encoding};
 
 /// Below this a compressed form is not worth its own existence: head and packet stay as they are.
 const WORTH_COMPRESSING: u64 = 512;
@@ -36,7 +36,7 @@ pub struct Entry {
     path: PathBuf,
     stamp: Stamp,
     tag: String,
-    coded: Option<[Coded; 3]>,
+    coded: Option<Forms<Representation>>,
     /// When the disk was last asked, in milliseconds of the caller's clock.
     checked: AtomicU64,
 }
@@ -69,14 +69,6 @@ impl FileContent {
             FileContent::Disk { length, .. } => *length,
         }
     }
-}
-
-/// A compressed form, in its life.
-#[derive(Debug, Default)]
-struct Coded {
-    asked: AtomicBool,
-    /// `None` inside: it was made and is not worth keeping.
-    made: OnceLock<Option<Representation>>,
 }
 
 /// What changes when a file does.
@@ -177,46 +169,43 @@ impl Entry {
 
     /// The form in `encoding`, if it was made and kept.
     pub fn coded(&self, encoding: Encoding) -> Option<&Representation> {
-        self.coded.as_ref()?[encoding as usize].made.get()?.as_ref()
+        self.coded.as_ref()?.made(encoding)
     }
 
     /// True when it will not get smaller than it is, so that nobody need try again.
     pub fn is_at_its_smallest(&self, encoding: Encoding) -> bool {
-        self.coded.as_ref().is_some_and(|coded| matches!(coded[encoding as usize].made.get(), Some(None)))
+        self.coded.as_ref().is_some_and(|coded| coded.is_at_its_smallest(encoding))
     }
+}
 
-    /// True for the first who wants a form that is not made yet, and again after [`Entry::unask`].
-    pub fn ask(&self, encoding: Encoding) -> bool {
-        let Some(coded) = &self.coded else { return false };
-        let coded = &coded[encoding as usize];
-        coded.made.get().is_none() && !coded.asked.swap(true, Ordering::Relaxed)
-    }
-
-    /// It could not be made after all.
-    pub fn unask(&self, encoding: Encoding) {
-        if let Some(coded) = &self.coded {
-            coded[encoding as usize].asked.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// The bytes to compress.
-    pub fn bytes(&self) -> Option<&Bytes> {
+impl Precompressed for Entry {
+    fn bytes(&self) -> Option<&Bytes> {
         match &self.plain.content {
             FileContent::Memory(bytes) => Some(bytes),
             FileContent::Disk { .. } => None,
         }
     }
 
-    /// Keeps a compressed form, if it is worth it.
-    pub fn keep(&self, encoding: Encoding, bytes: Bytes) {
-        let Some(coded) = &self.coded else { return };
-        let others = Encoding::ALL.iter().filter_map(|other| self.coded(*other));
-        let held: u64 = others.map(|other| other.content.length()).sum();
-        let length = bytes.len() as u64;
-        let is_worth_it = length < self.stamp.length && held + length <= self.stamp.length;
-        let form = is_worth_it
-            .then(|| Representation::new(&self.plain.headers, FileContent::Memory(bytes), &self.tag, Some(encoding)));
-        let _ = coded[encoding as usize].made.set(form);
+    fn purpose(&self) -> Use {
+        Use::Keep(self.plain.content.length())
+    }
+
+    fn ask(&self, encoding: Encoding) -> bool {
+        self.coded.as_ref().is_some_and(|coded| coded.ask(encoding))
+    }
+
+    fn unask(&self, encoding: Encoding) {
+        if let Some(coded) = &self.coded {
+            coded.unask(encoding);
+        }
+    }
+
+    fn keep(&self, encoding: Encoding, bytes: Bytes) {
+        let (Some(coded), Some(plain)) = (&self.coded, self.bytes()) else { return };
+        let length = bytes.len();
+        let form = Representation::new(&self.plain.headers, FileContent::Memory(bytes), &self.tag, Some(encoding));
+        // What is held in memory fits into its addresses.
+        coded.keep(encoding, form, length, plain.len(), |form| form.content.length() as usize);
     }
 }
 

@@ -12,7 +12,6 @@ mod export;
 mod media;
 mod metrics;
 mod path;
-mod precompress;
 mod previous;
 pub mod range;
 mod reply;
@@ -29,6 +28,7 @@ use http::{HeaderMap, StatusCode};
 pub use config::Config;
 
 use crate::build::{Framework, Home};
+use crate::http::layer::compress::Precompressor;
 use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
@@ -36,7 +36,6 @@ use crate::upstream::deployment_in_query;
 use builds::Builds;
 use export::NOT_FOUND;
 use metrics::Metrics;
-use precompress::Precompressor;
 use site::{FileKind, Site};
 use store::Store;
 
@@ -66,12 +65,13 @@ impl Files {
         config: &Config,
         home: Live<Option<Home>>,
         written: Option<PathBuf>,
+        precompressor: &Precompressor,
         registry: &mut Registry,
     ) -> Files {
         let live = Live::new(config.clone());
         let store = Arc::new(Store::new(config.memory));
         let metrics = Metrics::new(registry, Arc::clone(&store));
-        let precompressor = Precompressor::start(metrics.compressed.clone());
+        let precompressor = precompressor.counting(&metrics.compressed);
         Files { builds: Builds::new(live.clone(), home, written), config: live, store, precompressor, metrics }
     }
 

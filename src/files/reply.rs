@@ -1,7 +1,7 @@
 //! From a file and a request to an answer.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
@@ -10,11 +10,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::conditional::{self, Precondition};
 use super::disk::FilePart;
 use super::entry::{Entry, FileContent, Representation};
-use super::precompress::Precompressor;
 use super::range::{self, Wanted};
 use crate::http::encoding::{Accepted, Encoding};
-use crate::http::layer::compress::Settled;
+use crate::http::layer::compress::{Config as CompressConfig, Precompressor, Settled};
 use crate::http::{Body, Failure, Response};
+
+/// What is made once is made as small as it gets, whatever answers that pass by are worth.
+static LEVELS: LazyLock<Arc<CompressConfig>> = LazyLock::new(Arc::default);
 
 /// The answer about `entry`.
 ///
@@ -84,7 +86,7 @@ fn choose<'a>(
         return (form, false);
     }
     if !entry.is_at_its_smallest(wanted) {
-        precompressor.order(entry, wanted);
+        precompressor.order(entry, wanted, &LEVELS);
         return (&entry.plain, false);
     }
     let other = offered.iter().filter(|other| accepted.accepts(**other)).find_map(|other| entry.coded(*other));

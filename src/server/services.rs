@@ -17,7 +17,12 @@ use crate::config::Config;
 use crate::drain::Signal;
 use crate::files::Files;
 use crate::http;
-use crate::http::layer::{access::Access, compress::Compress, redirect, rescue::Rescue};
+use crate::http::layer::{
+    access::Access,
+    compress::{Compress, Precompressor},
+    redirect,
+    rescue::Rescue,
+};
 use crate::listen::ConnectionSetup;
 use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
@@ -74,14 +79,16 @@ impl Services {
         let collector = exporter::start(&config.telemetry, drain.clone(), registry);
         let tracer = Live::new(Tracer::new(&config.telemetry, collector.clone()));
         let http = Live::new(settings(config, &tracer));
+        let precompressor = Precompressor::start();
         let layers = Layers {
             access: Access::new(registry),
             rescue: Rescue::new(registry),
             https: Live::new(config.https.clone()),
-            compress: Compress::new(&config.compress, registry),
+            compress: Compress::new(&config.compress, &precompressor, registry),
         };
         let upstream = Arc::new(Upstream::new(&supervised(config, api_at), drain.clone(), registry));
-        let files = Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), registry));
+        let files =
+            Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), &precompressor, registry));
         let cache = Arc::new(Cache::new(&kept(&config.cache, config.app.dev), Arc::clone(&upstream), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), tracer.clone(), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));

@@ -1,5 +1,6 @@
 //! The cache: what is promised, a file each.
 //!
+//! - `forms`: what is kept is compressed once for all, and browsers are told to ask whether what they hold is still good.
 //! - `kept`: what may be kept is asked for once; HEAD, ranges and conditions are answered from it.
 //! - `admission`: what is not declared to be everybody's is nobody's but its own visitor's.
 //! - `visitors`: what one visitor is told is never told another.
@@ -8,6 +9,7 @@
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
 
 mod admission;
+mod forms;
 mod kept;
 mod poison;
 mod purges;

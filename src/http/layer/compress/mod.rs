@@ -6,8 +6,10 @@
 mod body;
 mod config;
 mod encoder;
+mod forms;
 mod headers;
 mod kind;
+mod precompress;
 mod zstandard;
 
 use std::sync::Arc;
@@ -20,8 +22,10 @@ use tracing::warn;
 
 pub use config::Config;
 pub use encoder::{Encoder, Use};
+pub use forms::{Forms, KeptBody};
 pub use headers::vary_on_encoding;
 pub use kind::{MediaKind, covered, essence};
+pub use precompress::{Precompressed, Precompressor};
 pub use zstandard::Contexts;
 
 use super::{Inner, Middleware};
@@ -50,10 +54,11 @@ struct Shared {
     answers: [Counter; 3],
     refused: Counter,
     contexts: Contexts,
+    precompressor: Precompressor,
 }
 
 struct Settings {
-    config: Config,
+    config: Arc<Config>,
     /// KiB for encoders. When it is empty, answers go out as they are.
     budget: Arc<Semaphore>,
     /// Streams that stay open for long leave at least this much to pages.
@@ -63,22 +68,25 @@ struct Settings {
 impl Settings {
     fn new(config: &Config) -> Settings {
         let kib = usize::try_from(config.memory.0 / 1024).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Settings { config: config.clone(), budget: Arc::new(Semaphore::new(kib)), reserve: kib / 2 }
+        Settings { config: Arc::new(config.clone()), budget: Arc::new(Semaphore::new(kib)), reserve: kib / 2 }
     }
 }
 
 impl Compress {
-    pub fn new(config: &Config, registry: &mut Registry) -> Compress {
+    pub fn new(config: &Config, precompressor: &Precompressor, registry: &mut Registry) -> Compress {
         let registry = registry.sub_registry_with_prefix("compress");
         let help = "Answers compressed at the door, by encoding";
         let answers = labelled(registry, "answers", help, "encoding", Encoding::ALL.map(Encoding::token));
+        let kept = Counter::default();
         let shared = Shared {
             settings: Live::new(Settings::new(config)),
             bytes: Bytecount::default(),
             answers,
             refused: Counter::default(),
             contexts: Contexts::default(),
+            precompressor: precompressor.counting(&kept),
         };
+        registry.register("kept", "Compressed forms made once of answers that are kept", kept);
         registry.register("in_bytes", "Bytes of answers before compression", shared.bytes.plain.clone());
         registry.register("out_bytes", "Bytes of the same answers after it", shared.bytes.coded.clone());
         registry.register("refused", "Answers left as they were for want of memory", shared.refused.clone());
@@ -158,6 +166,20 @@ impl Settings {
         }
         if http_body::Body::is_end_stream(response.body()) {
             return response;
+        }
+        if let Some(kept) = response.extensions().get::<Arc<KeptBody>>()
+            && let Some(forms) = kept.forms()
+        {
+            if let Some(form) = forms.made(encoding).cloned() {
+                shared.answers[encoding as usize].inc();
+                describe(response.headers_mut(), encoding);
+                *response.body_mut() = Body::from(form);
+                return response;
+            }
+            if forms.is_at_its_smallest(encoding) {
+                return response;
+            }
+            shared.precompressor.order(kept, encoding, &self.config);
         }
         let cost = Encoder::cost(encoding, purpose, &self.config);
         let has_room = !is_live || self.budget.available_permits() > self.reserve;
