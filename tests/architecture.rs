@@ -87,6 +87,7 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "cache",
         &[
+            "explanation",
             "asked listing",
             "fetch fetches metrics reply",
             "making",

@@ -12,8 +12,8 @@ use crate::http::failure::ErrorContext;
 use crate::http::{Body, Failure, Request, Response};
 use crate::telemetry;
 
-const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 const INDEX: &str = concat!(
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Doorway</title>\n<h1>Doorway ",
@@ -23,7 +23,7 @@ const INDEX: &str = concat!(
      <li><a href=\"/health/ready\">/health/ready</a>: it should get traffic; 503 with the reasons if not\n\
      <li><a href=\"/metrics\">/metrics</a>: for Prometheus\n\
      <li><a href=\"/connections\">/connections</a>: how many there are\n\
-     <li><a href=\"/cache\">/cache</a>: which answers of the app are kept\n\
+     <li><a href=\"/cache\">/cache</a>: which answers of the app are kept, to be declared old, and why others are not\n\
      <li><code>POST /drain</code>: the same as SIGTERM\n\
      <li><code>POST /reload</code>: the same as SIGHUP, answered when the app is replaced, or is not\n\
      <li>the API: below <code>[api] path</code>, which <code>openapi.json</code> there describes\n</ul>\n"
@@ -34,7 +34,7 @@ pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: 
     let is_order = matches!(path, "/drain" | "/reload");
     let allowed: &[Method] = if is_order { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
     let failure = match path {
-        "/" | "/health/live" | "/health/ready" | "/metrics" | "/connections" | "/cache" | "/drain" | "/reload"
+        "/" | "/health/live" | "/health/ready" | "/metrics" | "/connections" | "/drain" | "/reload"
             if !allowed.contains(method) =>
         {
             let allow = if is_order { "POST" } else { "GET, HEAD" };
@@ -57,7 +57,6 @@ pub(super) async fn answer(admin: &Inner, method: &Method, path: &str, headers: 
             return answer;
         }
         "/connections" => return connections(admin),
-        "/cache" => return whole(StatusCode::OK, JSON, cache(admin)),
         // Any page in a browser on this machine can post here, but not without naming itself.
         "/drain" if headers.contains_key(ORIGIN) => {
             Failure::client(StatusCode::FORBIDDEN, "Web pages may not drain the door.")
@@ -125,12 +124,7 @@ fn connections(admin: &Inner) -> Response {
     whole(StatusCode::OK, JSON, counts.to_string())
 }
 
-/// Nothing is kept before the rooms are built.
-fn cache(admin: &Inner) -> String {
-    admin.cache.get().map_or_else(|| json!({}), |cache| cache.listing()).to_string()
-}
-
-fn whole(status: StatusCode, kind: &'static str, text: impl Into<String>) -> Response {
+pub(super) fn whole(status: StatusCode, kind: &'static str, text: impl Into<String>) -> Response {
     let mut text: String = text.into();
     if !text.ends_with('\n') {
         text.push('\n');

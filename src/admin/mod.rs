@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the operator is answered until the very end: no drain waits for that")]
 
 mod answer;
+mod cached;
 mod config;
 mod health;
 mod host;

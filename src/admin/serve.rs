@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::Inner;
 use super::answer::{answer, nothing, starting, told};
+use super::cached;
 use super::connections::{Accept, AdminConnections};
 use super::control;
 use super::host;
@@ -93,10 +94,19 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
         Some(api) if api.serves(path, Listener::Admin) => api.answer(request, door).await,
         None if served == Served::Api => starting(&request),
         _ if served == Served::Api => nothing(&request),
-        _ if served == Served::Owner => answer(admin, request.method(), path, request.headers()).await,
+        _ if served == Served::Owner => operator(admin, request).await,
         _ => match host::check(request.headers(), &admin.hosts) {
-            Ok(()) => answer(admin, request.method(), path, request.headers()).await,
+            Ok(()) => operator(admin, request).await,
             Err(failure) => told(failure, request.headers()),
         },
     }
+}
+
+async fn operator(admin: &Inner, request: Request) -> Response {
+    let (asked, _) = request.into_parts();
+    let path = asked.uri.path();
+    if cached::concerns(path) {
+        return cached::answer(admin, &asked).await;
+    }
+    answer(admin, &asked.method, path, &asked.headers).await
 }

@@ -21,6 +21,9 @@ pub struct Config {
     /// How long a request waits for an answer that is being fetched already, before the app is asked for it alone.
     /// Default 2 s.
     pub wait: Duration,
+    /// What is declared old is told on the channel `doorway:revalidated`, for pages that then refresh themselves. Default
+    /// false.
+    pub tell: bool,
 }
 
 impl Default for Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             stale_if_error: Duration::from_secs(24 * 60 * 60),
             max_not_found: Duration::from_secs(10),
             wait: Duration::from_secs(2),
+            tell: false,
         }
     }
 }
@@ -51,6 +55,7 @@ impl Config {
             stale_if_error: section.value("stale_if_error", default.stale_if_error),
             max_not_found: section.value("max_not_found", default.max_not_found),
             wait: section.value("wait", default.wait),
+            tell: section.value("tell", default.tell),
         }
     }
 

@@ -23,7 +23,7 @@ impl Cache {
         json!({ "paths": paths, "answers": kept, "bytes": self.store.weight(), "entries": entries })
     }
 
-    fn entry(&self, key: &[u8], stored: &std::sync::Arc<Stored>, now: u64) -> Value {
+    pub(super) fn entry(&self, key: &[u8], stored: &std::sync::Arc<Stored>, now: u64) -> Value {
         let (host, target) = told(key);
         let left = stored.freshness.left(now).div_euclid(1000);
         let is_spared = self.purges.spares(&stored.origin) && stored.origin.generation == self.upstream.generation();

@@ -7,9 +7,11 @@
 )]
 
 mod admission;
+mod announcements;
 mod asked;
 mod config;
 mod directives;
+mod explanation;
 mod fetch;
 mod fetches;
 mod freshness;
@@ -41,6 +43,7 @@ use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
 use admission::looks_shareable;
+pub use announcements::{Announcement, Announcements};
 use asked::Draft;
 use directives::{FOR_BROWSERS, leaves_browsers_guessing};
 use fetch::{Errand, Fetched, Fetching, since};
@@ -70,6 +73,7 @@ pub struct Cache {
     variants: Variants,
     upstream: Arc<Upstream>,
     metrics: Metrics,
+    announcements: Announcements,
     epoch: Instant,
 }
 
@@ -92,6 +96,7 @@ impl Cache {
             variants: Variants::default(),
             upstream,
             metrics,
+            announcements: Announcements::default(),
             epoch: Instant::now(),
         }
     }
@@ -159,13 +164,20 @@ impl Cache {
     /// Declares what is kept of `path`, in any spelling, to be old.
     pub fn purge_path(&self, path: &str) {
         self.metrics.purges.inc();
-        self.purges.path(&path::canonical(path).unwrap_or(path.into()));
+        let path = path::canonical(path).unwrap_or(path.into());
+        self.purges.path(&path);
+        if self.config.get().tell {
+            self.announcements.path(&path);
+        }
     }
 
     /// Declares what carries `tag` (in `Cache-Tag`) to be old.
     pub fn purge_tag(&self, tag: &str) {
         self.metrics.purges.inc();
         self.purges.tag(tag);
+        if self.config.get().tell {
+            self.announcements.tag(tag);
+        }
     }
 
     /// Declares everything to be old, and lets go of it.
@@ -173,6 +185,14 @@ impl Cache {
         self.metrics.purges.inc();
         self.purges.everything();
         self.store.clear();
+        if self.config.get().tell {
+            self.announcements.everything();
+        }
+    }
+
+    /// What was declared old, where `tell` has it gathered.
+    pub fn announcements(&self) -> &Announcements {
+        &self.announcements
     }
 
     fn now(&self) -> u64 {
@@ -365,6 +385,16 @@ impl Cache {
         Some(ended)
     }
 
+    fn fetching(&self, config: &Config) -> Fetching<'_> {
+        let bounds = Bounds {
+            stale: millis(config.stale),
+            stale_if_error: millis(config.stale_if_error),
+            not_found: millis(config.max_not_found),
+        };
+        let longest = Store::longest(config.memory);
+        Fetching { upstream: &self.upstream, purges: &self.purges, bounds, longest, epoch: self.epoch }
+    }
+
     async fn fetch(&self, errand: Errand) {
         // The one before may have ended between the asker's look and his turn.
         let (slot, generation) = (self.store.slot(&errand.key), self.upstream.generation());
@@ -373,14 +403,7 @@ impl Cache {
             return;
         }
         let config = self.config.get();
-        let bounds = Bounds {
-            stale: millis(config.stale),
-            stale_if_error: millis(config.stale_if_error),
-            not_found: millis(config.max_not_found),
-        };
-        let longest = Store::longest(config.memory);
-        let fetching = Fetching { upstream: &self.upstream, purges: &self.purges, bounds, longest, epoch: self.epoch };
-        let fetched = fetching.fetch(&errand).await;
+        let fetched = self.fetching(&config).fetch(&errand).await;
         // Another config may have come: what it does not name is not kept.
         let is_wanted = Arc::ptr_eq(&config, &self.config.get());
         let outcome = match fetched {

@@ -91,8 +91,9 @@ pub fn reloading(page: &str, wait: &str) -> String {
     page.replacen("<title>", &refresh, 1).replacen("</body>", "<p>This page tries again by itself.</p></body>", 1)
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// `text` as HTML, between tags or in a quoted attribute.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

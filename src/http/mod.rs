@@ -27,6 +27,7 @@ use std::pin::Pin;
 
 pub use body::Body;
 pub use config::{Config, Settings};
+pub use error_page::escape;
 pub use facts::Facts;
 pub use failure::{Failure, Fault};
 pub use host_pattern::HostPattern;

@@ -19,6 +19,8 @@ use crate::releases::Shelf;
 
 /// For a connection to a listener on this machine, and for sending the request.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// For an answer for which the app may have to be asked.
+const ASKING_TIMEOUT: Duration = Duration::from_secs(65);
 /// Longer than the app may take to start: other orders may be before this one.
 const RELOAD_MARGIN: Duration = Duration::from_secs(60);
 /// How long an answer is read at most, in bytes.
@@ -153,6 +155,19 @@ impl Watched {
         self.door.get(&self.address, path)
     }
 
+    /// What it answers to `request`, a method and a path with its query, in JSON.
+    ///
+    /// # Errors
+    /// A sentence: what it refuses in its own words, too.
+    pub fn told(&self, request: &str) -> Result<Value, String> {
+        let answer = self.door.ask(&self.address, request, ASKING_TIMEOUT)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        if head.split(' ').nth(1) != Some("200") {
+            return Err(body.trim().to_owned());
+        }
+        serde_json::from_str(body).map_err(|_| format!("what answers at {} is no door of this version", self.address))
+    }
+
     /// `ready`, or why it is not.
     ///
     /// # Errors
@@ -169,46 +184,6 @@ impl Watched {
     pub fn pid(&self) -> Option<u32> {
         self.door.note.as_ref().map(|note| note.pid)
     }
-}
-
-/// Says what a running door keeps of the app's answers.
-///
-/// # Errors
-/// A sentence: there is no such door, or it cannot be asked.
-pub fn cache(which: &Which) -> Result<ExitCode, String> {
-    let door = find(which)?;
-    let address = door.admin.as_ref().ok_or("[admin] listen is \"off\": nobody can be asked")?;
-    let body = door.get(address, "/cache")?;
-    let told: Value =
-        serde_json::from_str(&body).map_err(|_| format!("what answers at {address} is no door with a cache"))?;
-    let paths: Vec<_> = told["paths"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if paths.is_empty() {
-        say("nothing is kept: [cache] paths names nothing\n");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut said = format!("paths: {}\nanswers: {}\nbytes: {}\n", paths.join(" "), told["answers"], told["bytes"]);
-    let entries = told["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if !entries.is_empty() {
-        let _ = writeln!(said, "{:>8} {:>7} {:>7} {:>9}  state    address", "hits", "age", "left", "bytes");
-    }
-    for entry in entries {
-        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let tags: Vec<_> = entry["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let tags = if tags.is_empty() { String::new() } else { format!("  [{}]", tags.join(", ")) };
-        let (age, left) = (format!("{}s", entry["age"]), format!("{}s", entry["left"]));
-        let _ = writeln!(
-            said,
-            "{:>8} {age:>7} {left:>7} {:>9}  {:<7}  {} {}{}{tags}",
-            entry["hits"],
-            entry["bytes"],
-            text("state"),
-            entry["status"],
-            text("host"),
-            text("target"),
-        );
-    }
-    say(&said);
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes `text` to standard output. A reader that has seen enough (`head`) is no error.

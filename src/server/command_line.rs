@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use super::Doorway;
 use super::ask::{self, Which};
+use super::cached::{self, CacheOptions};
 use super::defaults;
 use super::deploy::{self, Deploying, Whose};
 use super::first_process;
@@ -101,10 +102,10 @@ enum Command {
         #[command(flatten)]
         options: TopOptions,
     },
-    /// List the answers of the app that the running door keeps, those first that are in most demand
+    /// List the answers of the app that the running door keeps, tell it which are old, or ask why one is kept or not
     Cache {
         #[command(flatten)]
-        which: Which,
+        options: CacheOptions,
     },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
@@ -181,7 +182,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Install(told)) => install::install(told),
         Some(Command::Uninstall(told)) => install::uninstall(&told),
         Some(Command::Status { which }) => ask::status(&which),
-        Some(Command::Cache { which }) => ask::cache(&which),
+        Some(Command::Cache { options }) => cached::cache(&options),
         Some(Command::Top { options }) => top::top(&options),
         Some(Command::Reload { which }) => ask::reload(&which),
         Some(Command::Deploy { deploying, whose }) => deploy::deploy(&deploying, &whose),

@@ -6,6 +6,7 @@ pub mod command_line;
 
 mod ask;
 mod banner;
+mod cached;
 mod changes;
 mod config_keys;
 mod defaults;
@@ -25,6 +26,7 @@ mod signals;
 mod source;
 mod stack;
 mod systemd;
+mod telling;
 mod top;
 
 pub use run::{Doorway, StartError};

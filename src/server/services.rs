@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::dispatch::Dispatch;
-use super::exporter;
+use super::{exporter, telling};
 use crate::admin::{Kinds, Warnings};
 use crate::cache::{self, Cache};
 use crate::callbacks::{App, SECRET_VARIABLE};
@@ -91,7 +91,13 @@ impl Services {
             Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), &precompressor, registry));
         let cache = Arc::new(Cache::new(&kept(&config.cache, config.app.dev), Arc::clone(&upstream), registry));
         let app = App::new(&config.callbacks, Arc::clone(&upstream), tracer.clone(), drain.clone(), registry);
-        let realtime = Arc::new(Realtime::new(&config.realtime, Arc::clone(&app), drain.clone(), registry));
+        let realtime = Arc::new(Realtime::new(
+            &telling::with_policy(&config.realtime, &config.cache),
+            Arc::clone(&app),
+            drain.clone(),
+            registry,
+        ));
+        telling::start(Arc::clone(&cache), Arc::clone(realtime.hub()), drain.clone());
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
         let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());
         let switch = root.map(|root| Switch::new(root, Arc::clone(&upstream), &config.releases));
@@ -136,7 +142,7 @@ impl Services {
         self.files.reload(&config.files);
         self.cache.reload(&kept(&config.cache, config.app.dev));
         self.app.reload(&config.callbacks);
-        self.realtime.reload(&config.realtime);
+        self.realtime.reload(&telling::with_policy(&config.realtime, &config.cache));
         self.api.reload(&config.api);
         Ok(app)
     }

@@ -408,6 +408,31 @@ async fn what_is_kept_is_listed() {
     assert_eq!(listed.status.code(), Some(0), "{said}");
     assert!(said.starts_with("paths: /blog/*\nanswers: 1\nbytes: "), "{said}");
     assert!(said.contains("fresh") && said.contains("/blog/one  [posts]"), "{said}");
+
+    for (url, words) in [
+        ("/blog/one", "would be kept: the app declares it to be everybody's, good for "),
+        ("/blog/two?x=1", "would be kept: "),
+        ("/other", "would not be kept: no pattern of [cache] paths fits its path\n"),
+    ] {
+        let said = stdout(&doorway(file.path(), &["cache", "--why", url]));
+        assert!(said.starts_with(words), "{url}: {said}");
+        assert_eq!(said.contains("fresh"), url == "/blog/one", "{url}: {said}");
+    }
+    let wrong = doorway(file.path(), &["cache", "--why", "blog"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(stderr(&wrong).contains("has no path"), "{}", stderr(&wrong));
+
+    for (arguments, state) in [
+        (&["cache", "--purge", "/other", "--purge-tag", "others"][..], "fresh"),
+        (&["cache", "--purge-tag", "posts"], "purged"),
+    ] {
+        assert_eq!(doorway(file.path(), arguments).status.code(), Some(0), "{arguments:?}");
+        let said = stdout(&doorway(file.path(), &["cache"]));
+        assert!(said.contains(state), "{arguments:?}: {said}");
+    }
+    let wrong = doorway(file.path(), &["cache", "--purge", "blog"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(stderr(&wrong).contains("begins with a slash"), "{}", stderr(&wrong));
 }
 
 #[test]

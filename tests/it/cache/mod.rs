@@ -3,6 +3,8 @@
 //! - `forms`: what is kept is compressed once for all, and browsers are told to ask whether what they hold is still good.
 //! - `kept`: what may be kept is asked for once; HEAD, ranges and conditions are answered from it.
 //! - `admission`: what is not declared to be everybody's is nobody's but its own visitor's.
+//! - `telling`: with `tell`, whoever listens hears what is declared old, and nobody else can say so.
+//! - `operator`: who runs the door sees what is kept and why, and declares it old.
 //! - `visitors`: what one visitor is told is never told another.
 //! - `poison`: no request makes the cache give others something else than the app would, be it cold or warm.
 //! - `stale`: old answers are given where they may be, while one other is fetched, or the app is away.
@@ -11,9 +13,11 @@
 mod admission;
 mod forms;
 mod kept;
+mod operator;
 mod poison;
 mod purges;
 mod stale;
+mod telling;
 mod visitors;
 
 use std::collections::BTreeMap;
