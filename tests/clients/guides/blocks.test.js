@@ -12,6 +12,7 @@ import { blocks, guides, prose, read } from "../harness/guides.js";
 const PICTURES = [
   ["README.md", "            ┌──"],
   ["src/realtime/README.md", "   Offer::read "],
+  ["src/cache/README.md", "would not be kept: "],
   ["src/telemetry/README.md", "doorway       https://example.com"],
   ["src/releases/README.md", "/srv/app/releases/"],
   ["src/server/README.md", '"devDependencies": '], // tests/clients/npm.test.js
@@ -79,7 +80,7 @@ test("every key, section, flag and metric that a guide's sentences name is there
   const documented = read("proxy.toml");
   const keys = new Set([...documented.matchAll(/\b([a-z][a-z0-9_]*) = /g)].map(([, key]) => key));
   const sections = new Set([...documented.matchAll(/^#? ?(\[\[?[a-z._]+\]\]?)/gm)].map(([, name]) => name));
-  const help = ["--help", "check --help", "config --help", "reload --help", "status --help", "install --help", "deploy --help", "top --help"];
+  const help = ["--help", "check --help", "config --help", "reload --help", "status --help", "install --help", "deploy --help", "top --help", "cache --help"];
   const flags = new Set(help.flatMap((words) => [...execFileSync(paths.doorway, words.split(" "), { encoding: "utf8" }).matchAll(/--[a-z-]+/g)].map(String)));
   const metrics = read("src/telemetry/metrics.md");
   const wrong = [];

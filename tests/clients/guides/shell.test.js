@@ -15,6 +15,7 @@ import { blocks, guides, read } from "../harness/guides.js";
 import { makeProject } from "../harness/project.js";
 
 const [CI, FRESH, LONG, RELEASES] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes", "tests/it/releases runs it"];
+const CACHE = "tests/it/command_line.rs runs it";
 const MACHINE = "it changes the machine: tests/it/install.rs does it in a folder";
 /** What is not run here, and why. What it names is there all the same. */
 const ELSEWHERE = {
@@ -61,6 +62,9 @@ const ELSEWHERE = {
   "sudo -u app mkdir /srv/app/releases /srv/app/shared": MACHINE,
   "doorway check --online": "tests/it/tls/acme.rs does it",
   "npx next build": CI,
+  "doorway cache": CACHE,
+  "doorway cache --purge /blog/hello": CACHE,
+  "doorway cache --why /account": CACHE,
   "doorway deploy --no-build --host app@box": RELEASES,
 };
 
@@ -309,6 +313,9 @@ describe("curl, at the addresses that are printed", () => {
   line(`curl 'https://hub.example.com/_doorway/api/v1/channels?prefix=room-' -H "Authorization: Bearer $DOORWAY_TOKEN"`, async (text) => {
     await ask(`curl http://127.0.0.1:9080/_doorway/api/v1/publish -H 'Content-Type: application/json' -d '{"channel":"room-7","text":"hi"}'`);
     assert.match(JSON.stringify(await ask(text)), /room-7/);
+  });
+  line(`curl http://127.0.0.1:9080/_doorway/api/v1/purge -H 'Content-Type: application/json' -d '{"paths":["/blog/hello"],"tags":["posts"]}'`, async (text) => {
+    assert.deepEqual(await ask(text), { paths: 1, tags: 1, all: false });
   });
   line("curl -H 'Accept: application/json' 'http://localhost:8080/api/ws/ROOM?limit=50'", async (text) => {
     await ask(`curl http://127.0.0.1:9080/_doorway/api/v1/publish -H 'Content-Type: application/json' -d '{"channel":"ROOM","text":"hi"}'`);
