@@ -234,3 +234,60 @@ impl Stored {
         at <= now && self.retry_at.compare_exchange(at, then, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::freshness::{Bounds, Exchanged, Freshness};
+    use super::super::making;
+    use super::*;
+
+    /// An answer as its fetch would keep it.
+    fn answer(purges: &Purges, path: &str, body: &Bytes) -> Stored {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("text/html"));
+        headers.insert("cache-control", HeaderValue::from_static("s-maxage=600"));
+        let exchanged = Exchanged { asked: 0, received: 0, wall: SystemTime::UNIX_EPOCH };
+        let bounds = Bounds { stale: 0, stale_if_error: 0, not_found: 0 };
+        let directives = super::super::directives::Directives::of(&headers);
+        let freshness = Freshness::new(&headers, &directives, 600, false, &exchanged, &bounds);
+        let origin = Origin { asked: 0, generation: 0, path: purges.place(path), tags: Box::default() };
+        making::stored(StatusCode::OK, headers, body, freshness, origin, Box::default(), exchanged.wall)
+    }
+
+    /// Who asks for any number of addresses neither fills memory nor takes others' pages out of it.
+    #[test]
+    fn a_scan_of_many_addresses_leaves_what_is_in_demand() {
+        const SCANNED: usize = 100_000;
+        let memory = Size::mib(2);
+        let (store, purges) = (Store::new(memory), Purges::default());
+        let key = |path: &str| -> Key { Arc::from(path.as_bytes()) };
+        let hot: Vec<String> = (0..20).map(|number| format!("/hot/{number}")).collect();
+        let look = |path: &str| store.judge(store.slot(path.as_bytes()), &purges, 0, 0);
+        for path in &hot {
+            let body = Bytes::from(path.repeat(400));
+            store.keep(key(path), answer(&purges, path, &body), body);
+            assert!(matches!(look(path), Found::Hit(_)), "{path}");
+        }
+        let mut missed = 0;
+        for number in 0..SCANNED {
+            let path = format!("/scan/{number}");
+            let body = Bytes::from(path.clone());
+            store.keep(key(&path), answer(&purges, &path, &body), body);
+            if number % 50 == 0 {
+                // Visitors of the site, meanwhile; what is missed is fetched anew.
+                for path in &hot {
+                    if !matches!(look(path), Found::Hit(_)) {
+                        missed += 1;
+                        let body = Bytes::from(path.repeat(400));
+                        store.keep(key(path), answer(&purges, path, &body), body);
+                    }
+                }
+            }
+            if number % 1000 == 0 {
+                assert!(store.weight() <= memory.0, "{} bytes", store.weight());
+            }
+        }
+        let looks = hot.len() * SCANNED / 50;
+        assert!(missed * 1000 < looks, "{missed} of {looks} looks at pages in demand found nothing");
+    }
+}
