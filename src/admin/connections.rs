@@ -147,3 +147,45 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn one_more(connections: &Arc<AdminConnections>, listener: &TcpListener) -> (TcpStream, ConnectionGuard) {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_, guard) = connections.accept(listener).await.unwrap();
+        (client, guard)
+    }
+
+    #[tokio::test]
+    async fn who_is_silent_gives_way_and_who_is_answered_does_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connections = AdminConnections::new();
+        let mut held = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let (client, guard) = one_more(&connections, &listener).await;
+            guard.state().set_answering(true);
+            held.push((client, guard));
+        }
+        // Not the first that came, but the first that is silent.
+        held[7].1.state().set_answering(false);
+        let (mut place, newcomer) = (held.remove(7), one_more(&connections, &listener));
+        tokio::pin!(newcomer);
+        tokio::select! {
+            () = place.1.given_up() => {}
+            _ = &mut newcomer => panic!("there was no place"),
+        }
+        drop(place);
+        let newcomer = newcomer.await;
+        newcomer.1.state().set_answering(true);
+        // All are being answered: nobody is cut, and the next waits.
+        let waits = timeout(Duration::from_millis(50), one_more(&connections, &listener)).await;
+        assert!(waits.is_err());
+        assert_eq!(connections.taken.lock().len(), MAX_CONNECTIONS);
+    }
+}

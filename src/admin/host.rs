@@ -60,6 +60,8 @@ mod tests {
             "localhost.evil.test",
             "127.0.0.1.evil.test",
             "",
+            ".",
+            ".:9080",
             "a b",
             "www.door.example.com",
         ] {

@@ -276,6 +276,7 @@ fn values_of_every_kind_say_what_they_should_have_been() {
         ("[tls]\nself_signed = 1", "2:15 tls.self_signed must be true or false"),
         ("[app]\ndir = 5", "2:7 app.dir must be a path, in quotes"),
         ("[realtime]\npath = 5", "2:8 realtime.path must be "),
+        ("[realtime]\norigins = \"example.com\"", "\"example.com\" is no origin"),
         (
             "[realtime.plain]\nbroadcast = \"some\"",
             "2:13 realtime.plain.broadcast must be one of: \"all\" \"others\" \"off\"",

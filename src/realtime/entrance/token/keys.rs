@@ -232,6 +232,7 @@ mod tests {
             (String::new(), TokenError::Invalid),
             ("a.b.c".to_owned(), TokenError::Invalid),
             ("x".repeat(MAX_TOKEN_LEN + 1), TokenError::Invalid),
+            (signed(&json!({"exp": now() + 60, "info": "x".repeat(MAX_TOKEN_LEN)})), TokenError::Invalid),
         ] {
             assert_eq!(check(&config(), &token), Err(expected), "{token}");
         }
@@ -245,6 +246,8 @@ mod tests {
             json!({"exp": now() + 60, "aud": "other", "iss": "app"}),
             json!({"exp": now() + 60, "iss": "app"}),
             json!({"exp": now() + 60, "aud": "chat", "iss": "other"}),
+            json!({"exp": now() + 60, "aud": "chat"}),
+            json!({"exp": now() + 60}),
         ] {
             assert_eq!(check(&config, &signed(&claims)), Err(TokenError::NotForUs), "{claims}");
         }
@@ -286,6 +289,22 @@ mod tests {
         assert_eq!(check(&config, &token("new", 1)), Err(TokenError::Invalid));
         // A name that nobody gave is no reason to look elsewhere.
         assert_eq!(check(&config, &token("made up", 1)), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn a_jwks_has_keys_of_other_kinds_too() {
+        use aws_lc_rs::signature::Ed25519KeyPair;
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        let edwards = json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": x});
+        let config = Config { jwks: Some(json!({"keys": [edwards]}).to_string()), ..Config::default() };
+        let header = Header { kid: Some("ed".into()), ..Header::new(Algorithm::EdDSA) };
+        let key = EncodingKey::from_ed_der(pkcs8.as_ref());
+        let token = encode(&header, &json!({"exp": now() + 60}), &key).unwrap();
+        assert!(check(&config, &token).is_ok());
+        assert_eq!(check(&config, &token[..token.len() - 8]), Err(TokenError::Invalid));
     }
 
     #[test]
