@@ -25,6 +25,11 @@ impl Vanished {
         Vanished { timeout, next_look: now + timeout / 4, since: None }
     }
 
+    /// Of a client that holds up what it is sent from `now` on, and so has not acknowledged all of it.
+    pub fn holding_up(timeout: Duration, now: Instant) -> Vanished {
+        Vanished { since: Some(now), ..Vanished::new(timeout, now) }
+    }
+
     /// When to look again.
     pub fn next_look(&self) -> Instant {
         self.next_look

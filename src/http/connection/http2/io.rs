@@ -61,7 +61,7 @@ impl Metered {
             heads: Heads::new(max_list, config.head_timeout),
             ahead: Ahead::default(),
             greeting: Greeting::default(),
-            pings: Pings::new(config.h2_ping_timeout),
+            pings: Pings::new(config),
             stall: Stall::new(config.write_timeout, config.min_progress.0),
         }
     }
@@ -117,6 +117,16 @@ impl Metered {
         }
         ready!(self.pings.poll_gone(self.stream.tcp(), context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Passes on what became of a write or a flush, unless the client that holds it up is gone.
+    fn unless_gone<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.pings.goes_on();
+        } else if self.pings.poll_gone_holding_up(self.stream.tcp(), context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
     }
 
     fn wrote(&mut self, mut length: usize, slices: &[IoSlice<'_>]) {
@@ -212,6 +222,7 @@ impl AsyncWrite for Metered {
             Poll::Ready(Ok(0)) => Pin::new(&mut this.stream).poll_write_vectored(context, slices),
             greeting => greeting,
         };
+        let written = this.unless_gone(context, written);
         let written = ready!(this.stall.watch(context, written, |length| *length))?;
         this.wrote(written, slices);
         Poll::Ready(Ok(written))
@@ -225,12 +236,14 @@ impl AsyncWrite for Metered {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
         this.connected.turns.note_flush(flushed.is_ready());
+        let flushed = this.unless_gone(context, flushed);
         this.stall.watch_flush(context, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+        let shut = this.unless_gone(context, shut);
         this.stall.watch_flush(context, shut)
     }
 }

@@ -1,5 +1,6 @@
 //! Whether a client is there: it is asked, and answers in time. On a narrow way a question waits behind all that was sent
-//! before it, and so does the answer; as long as the client acknowledges more and more of that, it is there.
+//! before it, and so does the answer; as long as the client acknowledges more and more of that, it is there. Where the socket
+//! takes no more, the question cannot even be written: then what is not acknowledged is the question.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,7 +10,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::frames::Frame;
+use crate::http::Config;
 use crate::http::connection::lazy_timer::LazyTimer;
+use crate::http::connection::vanished::Vanished;
 use crate::listen::TcpInfo;
 
 /// The questions of one connection (PING, RFC 9113 section 6.7).
@@ -20,12 +23,24 @@ pub struct Pings {
     since: Option<Instant>,
     next_look: Instant,
     timer: LazyTimer,
+    /// From one question to the end of the time for the answer to the next.
+    patience: Duration,
+    /// While the socket takes no more.
+    holding_up: Option<Vanished>,
+    holding_up_timer: LazyTimer,
 }
 
 impl Pings {
-    /// `timeout` is how long an answer may take while nothing else moves.
-    pub fn new(timeout: Duration) -> Pings {
-        Pings { timeout, since: None, next_look: Instant::now(), timer: LazyTimer::default() }
+    pub fn new(config: &Config) -> Pings {
+        Pings {
+            timeout: config.h2_ping_timeout,
+            since: None,
+            next_look: Instant::now(),
+            timer: LazyTimer::default(),
+            patience: config.h2_ping_interval + config.h2_ping_timeout,
+            holding_up: None,
+            holding_up_timer: LazyTimer::default(),
+        }
     }
 
     /// We wrote `frame`.
@@ -63,5 +78,22 @@ impl Pings {
             self.next_look = now + between;
         }
         Poll::Pending
+    }
+
+    /// The socket took something: the client acknowledges.
+    pub fn goes_on(&mut self) {
+        self.holding_up = None;
+    }
+
+    /// The socket takes no more, and the library need not read until it does. Ready when the client is gone.
+    pub fn poll_gone_holding_up(&mut self, tcp: &TcpStream, context: &mut Context<'_>) -> Poll<()> {
+        let vanished = self.holding_up.get_or_insert_with(|| Vanished::holding_up(self.patience, Instant::now()));
+        while self.holding_up_timer.poll(context, vanished.next_look()).is_ready() {
+            if vanished.look(tcp, Instant::now()) {
+                debug!("a client of HTTP/2 acknowledges nothing of what it was sent");
+                return Poll::Ready(());
+            }
+        }
+        self.poll_gone(tcp, context)
     }
 }
