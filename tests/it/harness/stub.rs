@@ -27,6 +27,8 @@ const port = process.env.PORT_OF_THE_TEST || (rest.includes('-p') ? option('-p')
 const host = rest.includes('-H') ? option('-H') : process.env.HOSTNAME;
 if (said('crash')) { console.error('cannot start: the test says so'); process.exit(3); }
 const build = said(`${dist}/BUILD_ID`) ? fs.readFileSync(`${dist}/BUILD_ID`, 'utf8') : 'none';
+const required = `${dist}/required-server-files.json`;
+const deployment = said(required) ? JSON.parse(fs.readFileSync(required, 'utf8')).config?.deploymentId : undefined;
 let ready = !said('slow');
 if (said('slow')) setTimeout(() => { ready = true; held.splice(0).forEach((answer) => answer()); }, 700);
 const held = [];
@@ -37,11 +39,13 @@ const server = http.createServer((request, response) => {
     if (url.pathname === '/exit') process.exit(7);
     if (url.pathname === '/say') console.log(url.searchParams.get('what')), console.error('aloud: ' + url.searchParams.get('what'));
     if (url.pathname === '/old-action') return response.writeHead(409, { 'x-nextjs-action-not-found': '1', 'content-type': 'text/plain' }).end('Server Action unavailable.');
+    if (url.pathname === '/action' && request.headers['next-action'] !== build) return response.writeHead(409, { 'x-nextjs-action-not-found': '1' }).end();
+    if (url.pathname === '/stream') { let left = Number(url.searchParams.get('pieces')); const piece = () => (response.write(`${build}\n`), --left > 0 ? setTimeout(piece, 50) : response.end('end')); return piece(); }
     if (url.pathname === '/cached') response.setHeader('cache-control', 's-maxage=60');
     if (url.pathname === '/env') return response.end(JSON.stringify(process.env));
     if (url.pathname === '/args') return response.end(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd() }));
     if (said('status') && url.pathname === '/check') response.statusCode = Number(fs.readFileSync('status', 'utf8'));
-    const body = () => response.end(JSON.stringify({ command, build, pid: process.pid }));
+    const body = () => response.end(JSON.stringify({ command, build, pid: process.pid, deployment }));
     const wait = Number(url.searchParams.get('wait') || 0);
     wait ? setTimeout(body, wait) : body();
   };

@@ -2,13 +2,15 @@
 //!
 //! - `broken_off`: a deploy or a door that is killed at any step leaves an app that runs, and the next deploy works.
 //! - `contents`: a release is made from a folder, an archive or a commit, built here or elsewhere.
+//! - `load`: many requests a second, streams, actions of open pages and 1,000 sockets go through ten deploys, and none fails.
 //! - `next`: builds of the real Next.js that were made elsewhere are released, and rolled back, while it is asked.
 //! - `open_tabs`: a page that is open of the release before goes on with it.
 //! - `refused`: what fails changes nothing, says why, and ends with 1.
-//! - `without_gap`: no request fails and no socket drops while releases are put in the place of one another.
+//! - `without_gap`: a release is put in the place of the one before at once, forth and back.
 
 mod broken_off;
 mod contents;
+mod load;
 mod next;
 mod open_tabs;
 mod refused;
