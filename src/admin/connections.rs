@@ -174,7 +174,7 @@ mod tests {
         }
         // Not the first that came, but the first that is silent.
         held[7].1.state().set_answering(false);
-        let (mut place, newcomer) = (held.remove(7), one_more(&connections, &listener));
+        let (place, newcomer) = (held.remove(7), one_more(&connections, &listener));
         tokio::pin!(newcomer);
         tokio::select! {
             () = place.1.given_up() => {}

@@ -41,6 +41,12 @@ enum Work {
     Static {
         encoding: &'static str,
     },
+    /// A page of 5 KB that may be kept, one of `new_of` requests for one that is not (0: none); `keeps`: or not at all.
+    Cached {
+        encoding: &'static str,
+        new_of: usize,
+        keeps: bool,
+    },
     Echo,
     FanOut {
         in_flight: usize,
@@ -102,6 +108,10 @@ const fn proxy(wire: Wire, answer: usize, upload: usize, connections: usize) -> 
     Work::Proxy { wire, answer, upload, connections }
 }
 
+const fn cached(encoding: &'static str, new_of: usize, keeps: bool) -> Work {
+    Work::Cached { encoding, new_of, keeps }
+}
+
 const REQUESTS: &str = "requests per CPU-second";
 const BYTES: &str = "bytes per CPU-second";
 const MB10: usize = 10 * 1024 * 1024;
@@ -122,6 +132,11 @@ pub const CASES: &[CaseOf] = &[
     case("upload", "10 MB up", BYTES, PROXIES, proxy(Wire::Plain, 16, MB10, 4)),
     case("static", "/_next/static, 229 KB", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "identity" }),
     case("static-gzip", "/_next/static, 229 KB, gzip", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "gzip" }),
+    case("cached", "A page that is kept, 5 KB", REQUESTS, &[Doorway, Nginx], cached("identity", 0, true)),
+    case("cached-gzip", "The same, gzip", REQUESTS, &[Doorway, Nginx], cached("gzip", 0, true)),
+    case("cached-mix", "The same, one of 20 is new", REQUESTS, &[Doorway, Nginx], cached("identity", 20, true)),
+    case("cached-new", "The same, each is new", REQUESTS, &[Doorway, Nginx], cached("identity", 1, true)),
+    case("uncached", "The same where nothing is kept", REQUESTS, &[Doorway, Nginx], cached("identity", 1, false)),
     case("page", "A page made by Next.js, its app counted too", REQUESTS, &[Doorway, Nginx, Express], Work::Page),
     case("echo", "WebSocket echo, 64 clients", "echoes per CPU-second", SOCKETS, Work::Echo),
     case(
@@ -193,11 +208,15 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::Proxy { answer, .. } => answer,
         _ => 1024,
     };
-    let upstream = upstream::start(answer).await?;
+    let upstream = match case.work {
+        Work::Cached { .. } => upstream::start_page().await?,
+        _ => upstream::start(answer).await?,
+    };
     let role = match case.work {
         Work::Proxy { wire, .. } => Role::Proxy { upstream, tls: wire != Wire::Plain },
         Work::Handshakes { .. } => Role::Proxy { upstream, tls: true },
         Work::Static { .. } => Role::Files { folder: static_folder(site.folder)?, upstream },
+        Work::Cached { keeps, .. } => Role::Cache { upstream, keeps },
         Work::Page => Role::Page { project: fs::canonicalize("tests/app")? },
         Work::SocketIo(_) => Role::SocketIo,
         Work::Pusher(_) => Role::Pusher,
@@ -238,6 +257,12 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             path: "/_next/static/chunks/framework.js".into(),
             headers: format!("Accept-Encoding: {encoding}\r\n"),
             ..Ask::get(Wire::Plain, 16)
+        }),
+        Work::Cached { encoding, new_of, .. } => Some(Ask {
+            path: "/blog".into(),
+            headers: format!("Accept-Encoding: {encoding}\r\n"),
+            new_of: *new_of,
+            ..Ask::get(Wire::Plain, 32)
         }),
         Work::Page => Some(Ask { path: "/cookies".into(), ..Ask::get(Wire::Plain, 8) }),
         _ => None,
@@ -337,7 +362,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let sockets = websocket::open_many(address, count, tls, |_| visit.clone()).await?;
             Ok(timed(before, Tally::of(sockets.len() as u64)))
         }
-        Work::Proxy { .. } | Work::Static { .. } | Work::Page => unreachable!("asked above"),
+        Work::Proxy { .. } | Work::Static { .. } | Work::Cached { .. } | Work::Page => unreachable!("asked above"),
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Contender {
 pub enum Role {
     /// In front of an app.
     Proxy { upstream: SocketAddr, tls: bool },
+    /// In front of an app whose pages it keeps, if it `keeps` them.
+    Cache { upstream: SocketAddr, keeps: bool },
     /// Files of `folder` under `/_next/static/`.
     Files { folder: PathBuf, upstream: SocketAddr },
     /// Every message back to its sender.
@@ -146,7 +148,12 @@ impl Contender {
                     _ => format!("http = \"{listen_at}\""),
                 };
                 let app = match role {
-                    Role::Proxy { upstream, .. } => format!("[app]\nurl = \"http://{upstream}\""),
+                    Role::Proxy { upstream, .. } | Role::Cache { upstream, keeps: false } => {
+                        format!("[app]\nurl = \"http://{upstream}\"")
+                    }
+                    Role::Cache { upstream, .. } => {
+                        format!("[app]\nurl = \"http://{upstream}\"\n[cache]\npaths = [\"*\"]")
+                    }
                     Role::Page { project } => {
                         let upstream = upstream.context("no app")?;
                         format!("[app]\nurl = \"http://{upstream}\"\ndir = \"{}\"", project.display())
@@ -180,7 +187,9 @@ impl Contender {
                     _ => format!("listen {listen_at} reuseport;"),
                 };
                 let upstream = match role {
-                    Role::Proxy { upstream, .. } | Role::Files { upstream, .. } => *upstream,
+                    Role::Proxy { upstream, .. } | Role::Files { upstream, .. } | Role::Cache { upstream, .. } => {
+                        *upstream
+                    }
                     Role::Page { .. } => upstream.context("no app")?,
                     _ => anyhow::bail!("not for this case"),
                 };
@@ -194,14 +203,28 @@ impl Contender {
                     }
                     _ => String::new(),
                 };
-                let buffering = if site.far { "" } else { "proxy_buffering off; proxy_request_buffering off;" };
+                // Variants by what `Vary` names, as each of the others has them; gzip at each hit is the only way it has.
+                let (zone, kept) = match role {
+                    Role::Cache { keeps: true, .. } => (
+                        format!(
+                            "proxy_cache_path {folder}/nginx.cache levels=1:2 keys_zone=pages:10m max_size=64m; gzip_proxied any; gzip on;"
+                        ),
+                        "proxy_cache pages; proxy_cache_valid 200 10m; proxy_cache_lock on;",
+                    ),
+                    _ => (String::new(), ""),
+                };
+                let buffering = if site.far || !kept.is_empty() {
+                    kept
+                } else {
+                    "proxy_buffering off; proxy_request_buffering off;"
+                };
                 // Access log on, as Doorway's is; everything else as the distribution's own file has it.
                 let text = format!(
                     "worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
                      events {{ worker_connections 16384; }}\n\
                      http {{ access_log {folder}/nginx.access; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;\n\
                      client_body_temp_path {folder}/nginx.body; proxy_temp_path {folder}/nginx.proxy; fastcgi_temp_path {folder}/nginx.f; uwsgi_temp_path {folder}/nginx.u; scgi_temp_path {folder}/nginx.s;\n\
-                     types {{ application/javascript js; }}\n\
+                     types {{ application/javascript js; }} {zone}\n\
                      upstream app {{ server {upstream}; keepalive 128; keepalive_requests 1000000; }}\n\
                      server {{ {listen}\n {files} location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
                      proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; {buffering} }} }} }}\n"

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -38,13 +39,17 @@ pub struct Ask {
     pub upload: usize,
     /// Count bytes of bodies in place of requests.
     pub count_bytes: bool,
+    /// Of so many requests one is for an address that nobody has asked for before; 0: none.
+    pub new_of: usize,
 }
 
 impl Ask {
     pub fn get(wire: Wire, connections: usize) -> Ask {
-        Ask { wire, connections, path: "/".into(), headers: String::new(), upload: 0, count_bytes: false }
+        Ask { wire, connections, path: "/".into(), headers: String::new(), upload: 0, count_bytes: false, new_of: 0 }
     }
 }
+
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// Asks until `end`.
 pub async fn run(address: SocketAddr, ask: &Ask, end: Instant) -> Result<Tally> {
@@ -77,11 +82,19 @@ async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<
     let method = if ask.upload > 0 { "POST" } else { "GET" };
     let length = if ask.upload > 0 { format!("Content-Length: {}\r\n", ask.upload) } else { String::new() };
     let head = format!("{method} {} HTTP/1.1\r\nHost: {address}\r\n{}{length}\r\n", ask.path, ask.headers);
+    // Addresses of this connection alone.
+    let (own, mut number) = (CONNECTIONS.fetch_add(1, Ordering::Relaxed), 0);
     let chunk = vec![b'u'; ask.upload.min(64 * 1024)];
     let mut buffer = vec![0; 64 * 1024];
     while Instant::now() < end {
         let start = Instant::now();
-        io.write_all(head.as_bytes()).await?;
+        number += 1;
+        if ask.new_of > 0 && number % ask.new_of == 0 {
+            let new = head.replacen(" HTTP/1.1", &format!("?{own}-{number} HTTP/1.1"), 1);
+            io.write_all(new.as_bytes()).await?;
+        } else {
+            io.write_all(head.as_bytes()).await?;
+        }
         let mut sent = 0;
         while sent < ask.upload {
             let part = chunk.len().min(ask.upload - sent);

@@ -22,6 +22,22 @@ pub async fn serve_as_asked(listener: TcpListener) {
     serve(listener, move |head| answer(length(head).unwrap_or(2))).await;
 }
 
+/// The same with a page that every cache may keep.
+pub async fn start_page() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let line = |number: usize| format!("<li class=\"entry\"><a href=\"/blog/{number}\">Entry {number}</a></li>\n");
+    let page: String = (0..100).map(line).collect();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: s-maxage=600\r\nETag: \"page\"\r\n\
+         Vary: rsc, next-router-state-tree, next-router-prefetch, next-router-segment-prefetch\r\nContent-Length: {}\r\n\r\n",
+        page.len()
+    );
+    let answer: Rc<[u8]> = (head + &page).into_bytes().into();
+    tokio::task::spawn_local(serve(listener, move |_| Rc::clone(&answer)));
+    Ok(address)
+}
+
 fn answer(length: usize) -> Rc<[u8]> {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\r\n");
     let mut answer = head.into_bytes();
