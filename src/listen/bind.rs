@@ -9,11 +9,8 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::inherited::Inherited;
+use super::unsent;
 use super::{Config, port_owner};
-
-/// What may wait in the kernel for its turn on the way, in bytes, besides what is on the way already. With more there, what
-/// is urgent waits behind it, and a client that takes little holds memory that no limit of ours counts.
-const UNSENT: u32 = 128 * 1024;
 
 /// An open socket, and what is spoken on it.
 #[derive(Debug)]
@@ -117,7 +114,7 @@ fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_notsent_lowat(UNSENT)?;
+    socket.set_tcp_notsent_lowat(unsent::USUAL)?;
     let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4).with_retries(4);
     socket.set_tcp_keepalive(&probes)
 }

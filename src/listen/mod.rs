@@ -15,6 +15,7 @@ mod port_owner;
 mod permits;
 mod stream;
 mod tcp_info;
+mod unsent;
 
 use std::net::SocketAddr;
 

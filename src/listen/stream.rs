@@ -10,12 +10,14 @@ use tokio::net::TcpStream;
 use tokio::task::coop;
 
 use super::permits::Permit;
+use super::unsent::Unsent;
 use crate::tls::TlsStream;
 
 /// A client's connection. It counts against the limits of `[listen]` until it is dropped, upgrades included.
 #[derive(Debug)]
 pub struct Stream {
     transport: Transport,
+    unsent: Unsent,
     _permit: Option<Permit>,
 }
 
@@ -28,11 +30,11 @@ enum Transport {
 
 impl Stream {
     pub(super) fn plain(stream: TcpStream, permit: Permit) -> Stream {
-        Stream { transport: Transport::Plain(stream), _permit: Some(permit) }
+        Stream { transport: Transport::Plain(stream), unsent: Unsent::default(), _permit: Some(permit) }
     }
 
     pub(super) fn secure(stream: TlsStream, permit: Permit) -> Stream {
-        Stream { transport: Transport::Tls(Box::new(stream)), _permit: Some(permit) }
+        Stream { transport: Transport::Tls(Box::new(stream)), unsent: Unsent::default(), _permit: Some(permit) }
     }
 
     /// Is what is read and written here encrypted on the wire?
@@ -42,7 +44,26 @@ impl Stream {
 
     /// The socket itself, for its options and addresses; with TLS its bytes are not those of the client.
     pub fn tcp(&self) -> &TcpStream {
-        match &self.transport {
+        self.transport.tcp()
+    }
+
+    /// Several answers share it from now on: little of one may wait in the kernel before another.
+    pub fn share(&mut self) {
+        self.unsent.share(self.transport.tcp());
+    }
+
+    /// Heeds whether the socket had room.
+    fn note(&mut self, is_pending: bool) {
+        // Who only gives way to other tasks does not wait for his client.
+        if !is_pending || coop::has_budget_remaining() {
+            self.unsent.note(is_pending, self.transport.tcp());
+        }
+    }
+}
+
+impl Transport {
+    fn tcp(&self) -> &TcpStream {
+        match self {
             Transport::Plain(stream) => stream,
             Transport::Tls(stream) => stream.tcp(),
         }
@@ -52,7 +73,7 @@ impl Stream {
 /// Outside of the limits of `[listen]`.
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Stream { transport: Transport::Plain(stream), _permit: None }
+        Stream { transport: Transport::Plain(stream), unsent: Unsent::default(), _permit: None }
     }
 }
 
@@ -79,10 +100,13 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
+        let stream = self.get_mut();
+        let written = match &mut stream.transport {
             Transport::Plain(stream) => write_at_once(Pin::new(stream), context, bytes),
             Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
-        }
+        };
+        stream.note(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -90,10 +114,13 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
+        let stream = self.get_mut();
+        let written = match &mut stream.transport {
             Transport::Plain(stream) => write_gathered(Pin::new(stream), context, slices),
             Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
-        }
+        };
+        stream.note(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -101,7 +128,16 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forward!(self, stream => stream.poll_flush(context))
+        let stream = self.get_mut();
+        match &mut stream.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
+            // What is encrypted waits there.
+            Transport::Tls(tls) => {
+                let flushed = Pin::new(tls.as_mut()).poll_flush(context);
+                stream.note(flushed.is_pending());
+                flushed
+            }
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,16 +5,24 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::priority::{AnswerSays, Priority, Said};
 use super::updates::{TooMany, Updates};
 
-/// What the library is given until all of it is in the socket, in bytes.
+/// What the library is given until all of it is in the socket, in bytes; of what has no end half as much, all together: what
+/// is flooded there does not starve the answers behind it.
 const AT_ONCE: usize = 64 * 1024;
-/// And of all that has no end together: what is flooded there does not starve the answers behind it.
-const LIVE_AT_ONCE: usize = AT_ONCE / 2;
+/// The same at first.
+const FIRST_AT_ONCE: usize = 16 * 1024;
+/// And at least, on a way so narrow that a ping behind more of it would come too late.
+const LEAST_AT_ONCE: usize = 4 * 1024;
+/// All of it was in the socket within so long: there may be twice as much.
+const QUICK: Duration = Duration::from_millis(500);
+/// It took so long: no more than the first, and half of it again and again.
+const SLOW: Duration = Duration::from_secs(2);
 /// And of one answer that shares with others.
 const PIECE: usize = 16 * 1024;
 
@@ -33,6 +41,10 @@ struct Waiting {
     /// What the library may be given now, and how much of it by what has no end.
     room: usize,
     live_room: usize,
+    /// What `room` begins with.
+    at_once: usize,
+    /// Since when there is no room.
+    full_since: Option<Instant>,
     answers: Line,
     live: Line,
     next: u64,
@@ -72,8 +84,10 @@ pub struct Turn {
 impl Default for Turns {
     fn default() -> Self {
         let waiting = Waiting {
-            room: AT_ONCE,
-            live_room: LIVE_AT_ONCE,
+            room: FIRST_AT_ONCE,
+            live_room: FIRST_AT_ONCE / 2,
+            at_once: FIRST_AT_ONCE,
+            full_since: None,
             answers: Line::new(),
             live: Line::new(),
             next: 0,
@@ -150,6 +164,9 @@ impl Turns {
         if is_live {
             waiting.live_room -= taken;
         }
+        if waiting.room == 0 || waiting.live_room == 0 {
+            waiting.full_since.get_or_insert_with(Instant::now);
+        }
         // It stays its turn for as long as it has more at once.
         turn.is_on = waiting.room > 0;
         if turn.priority.is_incremental {
@@ -193,7 +210,7 @@ impl Turns {
         if waiting.connection.as_ref().is_none_or(|known| !known.will_wake(connection)) {
             waiting.connection = Some(connection.clone());
         }
-        (waiting.room, waiting.live_room) = (AT_ONCE, LIVE_AT_ONCE);
+        waiting.make_room();
         let next = waiting.next();
         drop(waiting);
         wake(next);
@@ -213,6 +230,18 @@ impl Turns {
 }
 
 impl Waiting {
+    /// All that was given is in the socket.
+    fn make_room(&mut self) {
+        if let Some(since) = self.full_since.take() {
+            self.at_once = match since.elapsed() {
+                quick if quick <= QUICK => AT_ONCE.min(2 * self.at_once),
+                slow if slow >= SLOW => (self.at_once / 2).clamp(LEAST_AT_ONCE, FIRST_AT_ONCE),
+                _ => self.at_once,
+            };
+        }
+        (self.room, self.live_room) = (self.at_once, self.at_once / 2);
+    }
+
     fn line(&mut self, is_live: bool) -> &mut Line {
         if is_live { &mut self.live } else { &mut self.answers }
     }
@@ -314,6 +343,16 @@ mod tests {
         }
     }
 
+    /// On a way that takes all at once.
+    fn wide() -> Turns {
+        let turns = Turns::default();
+        let mut waiting = turns.waiting.lock();
+        waiting.at_once = AT_ONCE;
+        waiting.make_room();
+        drop(waiting);
+        turns
+    }
+
     /// What each of them gives in so many rounds, once all wait.
     fn rounds(turns: &Turns, answers: &mut [Answer], rounds: usize) -> Vec<usize> {
         let before: Vec<_> = answers.iter().map(|answer| answer.given).collect();
@@ -328,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_most_urgent_goes_first_and_who_shares_gets_a_share() {
-        let turns = Turns::default();
+        let turns = wide();
         let mut answers = [Answer::new(5, true), Answer::new(5, true), Answer::new(1, false)];
         rounds(&turns, &mut answers, 1);
         assert_eq!(rounds(&turns, &mut answers, 10), [0, 0, 10 * AT_ONCE]);
@@ -341,13 +380,13 @@ mod tests {
 
     #[test]
     fn what_has_no_end_is_urgent_and_takes_half_at_most() {
-        let turns = Turns::default();
+        let turns = wide();
         let socket = || Answer::with(Priority::SOCKET);
         let mut answers = [socket(), socket(), Answer::new(6, true)];
         rounds(&turns, &mut answers, 1);
         let given = rounds(&turns, &mut answers, 100);
-        assert_eq!((given[0] + given[1], given[2]), (100 * LIVE_AT_ONCE, 100 * (AT_ONCE - LIVE_AT_ONCE)));
-        assert!(given[0].abs_diff(given[1]) <= 2 * LIVE_AT_ONCE, "{given:?}");
+        assert_eq!((given[0] + given[1], given[2]), (100 * AT_ONCE / 2, 100 * AT_ONCE / 2));
+        assert!(given[0].abs_diff(given[1]) <= AT_ONCE, "{given:?}");
         // One that has little to say does not wait for the download.
         turns.leave(&answers[0].turn);
         turns.leave(&answers[1].turn);
@@ -359,7 +398,7 @@ mod tests {
 
     #[test]
     fn what_is_said_later_moves_an_answer_that_waits() {
-        let turns = Turns::default();
+        let turns = wide();
         let mut answers = [Answer::new(3, false), Answer::new(3, false)];
         answers[1].turn = Turn::new(9, Said::default(), AnswerSays::in_headers(&http::HeaderMap::new()));
         rounds(&turns, &mut answers, 1);
@@ -378,7 +417,7 @@ mod tests {
 
     #[test]
     fn whoever_leaves_hands_its_turn_on() {
-        let turns = Turns::default();
+        let turns = wide();
         let mut answers = [Answer::new(3, false), Answer::new(3, false)];
         rounds(&turns, &mut answers, 1);
         turns.flushed(Waker::noop());
@@ -386,5 +425,20 @@ mod tests {
         assert!(answers[0].bell.0.load(Ordering::SeqCst) && !answers[1].bell.0.load(Ordering::SeqCst));
         turns.leave(&answers[0].turn);
         assert!(answers[1].bell.0.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn little_is_given_at_once_until_it_is_gone_soon() {
+        let turns = Turns::default();
+        let mut answers = [Answer::new(3, false)];
+        rounds(&turns, &mut answers, 1);
+        assert_eq!(answers[0].given, FIRST_AT_ONCE);
+        rounds(&turns, &mut answers, 4);
+        assert_eq!(rounds(&turns, &mut answers, 10), [10 * AT_ONCE]);
+        // It took long.
+        for at_once in [FIRST_AT_ONCE, FIRST_AT_ONCE / 2, LEAST_AT_ONCE, LEAST_AT_ONCE] {
+            turns.waiting.lock().full_since = Instant::now().checked_sub(SLOW);
+            assert_eq!(rounds(&turns, &mut answers, 1), [at_once]);
+        }
     }
 }

@@ -8,7 +8,7 @@
 //!   is the operator, once a minute; it is no request in the log.
 //! - `proxy_protocol`: trusted proxies, and nobody else, say by the PROXY protocol who the client is.  Who the door
 //!   thinks it is shows in the limit per address: one connection a client.
-//! - `unsent`: of an answer that its client does not take, little waits in the kernel: it stays with the app.
+//! - `unsent`: of an answer that its client does not take, or slowly, little waits in the kernel: it stays with the app.
 
 mod bind;
 mod config;

@@ -1,15 +1,15 @@
-//! Promise: of an answer that its client does not take, little waits in the kernel: it stays with the app.
+//! Promise: of an answer that its client does not take, or slowly, little waits in the kernel: it stays with the app.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::harness::raw::{Asked, RawApp};
-use crate::harness::{PATIENCE, door};
+use crate::harness::{Door, PATIENCE, door};
 
 const BLOCK: usize = 16 * 1024;
 const BLOCKS: usize = 1024;
@@ -34,13 +34,12 @@ async fn settled(count: &AtomicUsize) -> usize {
     last
 }
 
-#[tokio::test]
-async fn the_app_keeps_what_its_client_does_not_take() {
-    let taken = Arc::new(AtomicUsize::new(0));
+/// An app whose answer is `BLOCKS` long, and says how much of it is off its hands.
+async fn app(taken: &Arc<AtomicUsize>) -> RawApp {
     let socket = small();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let count = Arc::clone(&taken);
-    let app = RawApp::on(socket.listen(16).unwrap(), move |mut asked: Asked| {
+    let count = Arc::clone(taken);
+    RawApp::on(socket.listen(16).unwrap(), move |mut asked: Asked| {
         let count = Arc::clone(&count);
         async move {
             asked.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", BLOCK * BLOCKS)).await;
@@ -50,14 +49,44 @@ async fn the_app_keeps_what_its_client_does_not_take() {
             }
             Some(asked)
         }
-    });
-    let door = door().config(app.config()).start();
+    })
+}
+
+/// Between the app and its client, in bytes.
+const WAITING: usize = 1536 * 1024;
+
+async fn ask(door: &Door) -> TcpStream {
     let mut client = small().connect(door.http()).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n").await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn the_app_keeps_what_its_client_does_not_take() {
+    let taken = Arc::default();
+    let app = app(&taken).await;
+    let door = door().config(app.config()).start();
+    let mut client = ask(&door).await;
     let waiting = settled(&taken).await;
-    assert!(waiting < 1536 * 1024, "{waiting} bytes wait between the app and a client that reads nothing");
+    assert!(waiting < WAITING, "{waiting} bytes wait between the app and a client that reads nothing");
     // And it is there in full for who reads late.
     let mut answer = Vec::new();
     timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("an end in time").unwrap();
     assert!(answer.len() > BLOCK * BLOCKS && answer.ends_with(&[b'x'; BLOCK]));
+}
+
+/// As a balancer on the same machine does, whose own client is far away.
+#[tokio::test]
+async fn nor_does_more_wait_for_a_client_that_is_near_and_slow() {
+    let taken = Arc::default();
+    let app = app(&taken).await;
+    let door = door().config(app.config()).start();
+    let mut client = ask(&door).await;
+    let (mut read, mut buffer) = (0, vec![0; BLOCK]);
+    while read < 2 * 1024 * 1024 {
+        read += timeout(PATIENCE, client.read(&mut buffer)).await.expect("more in time").unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let waiting = settled(&taken).await - read;
+    assert!(waiting < WAITING, "{waiting} bytes wait between the app and a client that reads slowly");
 }

@@ -1,17 +1,19 @@
 //! Promise: on a narrow way, where a question whether the client is there waits behind all that was sent before it, a download
-//! goes on; and who vanishes in the middle of one is noticed all the same.
+//! goes on; and who vanishes in the middle of one is noticed all the same. What waits there is little, so that a small answer
+//! (and a socket's ping) comes while it is of use.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ways::Conditions;
-use ways::visitor::{Version, some};
+use ways::visitor::{Version, some, whole};
 
 use crate::Test;
-use crate::site::Site;
+use crate::site::{Site, at_most};
 
 pub const TESTS: &[Test] = &[
     ("narrow::a_download_goes_on", a_download_goes_on),
     ("narrow::who_vanishes_in_a_download_is_noticed", who_vanishes_in_a_download_is_noticed),
+    ("narrow::a_small_answer_comes_soon", a_small_answer_comes_soon),
 ];
 
 /// Bits a second.
@@ -42,4 +44,25 @@ fn who_vanishes_in_a_download_is_noticed() {
     site.way.black_hole(true);
     site.wait_for_metric("connections_open", 0.0);
     drop(held);
+}
+
+/// So many times as long as alone. With 192 KB before it, it would take more than twice that.
+const LIMIT: f64 = 25.0;
+
+fn a_small_answer_comes_soon() {
+    let conditions = Conditions { queue: 8 * 1024, ..Conditions::long(Duration::from_millis(200), RATE / 2) };
+    let site = Site::open(conditions, "[compress]\nenabled = false\n");
+    at_most(LIMIT, || {
+        site.visit(|visitor| async move {
+            let mut connection = visitor.connect(Version::Http2).await?;
+            let start = Instant::now();
+            whole(connection.get("/bytes/1000", &[]).await?).await?;
+            let alone = start.elapsed();
+            let mut download = connection.get("/bytes/2000000", &[]).await?;
+            some(&mut download, 60_000).await?;
+            let start = Instant::now();
+            whole(connection.get("/bytes/1000", &[("priority", "u=1")]).await?).await?;
+            Ok((start.elapsed(), alone))
+        })
+    });
 }

@@ -43,8 +43,9 @@ const RESETS_FOR_ERRORS: usize = 256;
 const HEADS: u64 = 8;
 
 /// Serves until the connection ends or the door drains.
-pub async fn serve<S: Serves + 'static>(stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
+pub async fn serve<S: Serves + 'static>(mut stream: Stream, connected: Arc<Connected>, service: S, mut drain: Signal) {
     let config = &connected.settings.http;
+    stream.share();
     let streams = Streams::new(config.write_timeout, drain.clone());
     let round_trip = TcpInfo::of(stream.tcp()).map(|info| info.round_trip).unwrap_or_default();
     let windows = Windows::for_way(round_trip, config);
