@@ -167,6 +167,8 @@ pub mod build;
 pub mod telemetry;
 /// Stopping as a value.
 pub mod drain;
+/// A file that is written whole or not at all.
+pub mod disk;
 /// JSON as JavaScript writes it.
 pub mod json;
 /// How a room reads its section of `proxy.toml`.

@@ -27,6 +27,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "build",
             "telemetry",
             "drain",
+            "disk",
             "json",
             "settings",
         ],

@@ -1,8 +1,7 @@
 //! A certificate of our own making, for development; kept from one start to the next, so that it need be trusted once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +9,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use tracing::{debug, warn};
 
 use super::identity::{Identity, IdentityError, Pair};
+use crate::disk;
 use crate::settings::state_folder;
 
 /// Browsers refuse more than 398 days from those they trust; a developer's should not need more.
@@ -71,7 +71,7 @@ pub fn trusted_with(own: &Path) -> io::Result<Option<PathBuf>> {
     let both = trusted.with_file_name(format!("self-signed-and-{:016x}.crt", hasher.finish()));
     let text = format!("{}\n{}", std::fs::read_to_string(own)?.trim_end(), std::fs::read_to_string(&trusted)?);
     if std::fs::read_to_string(&both).ok().as_ref() != Some(&text) {
-        write(&both, &text, 0o644)?;
+        disk::replace(&both, text.as_bytes(), 0o644)?;
     }
     Ok(Some(both))
 }
@@ -143,7 +143,7 @@ fn kept(file: &Path, names: &[String], now: SystemTime) -> Option<Identity> {
     }
     let trusted = file.with_file_name(TRUSTED);
     if std::fs::read_to_string(&trusted).ok() != certificate(&text)
-        && let Err(error) = write(&trusted, &certificate(&text).unwrap_or_default(), 0o644)
+        && let Err(error) = disk::replace(&trusted, certificate(&text).unwrap_or_default().as_bytes(), 0o644)
     {
         warn!(file = %trusted.display(), %error, "the self-signed certificate cannot be written for those who are to trust it");
     }
@@ -160,17 +160,8 @@ fn certificate(pem: &str) -> Option<String> {
 /// The key for nobody else to read.
 fn keep(file: &Path, pem: &str) -> io::Result<()> {
     std::fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
-    write(file, pem, 0o600)?;
-    write(&file.with_file_name(TRUSTED), &certificate(pem).unwrap_or_default(), 0o644)
-}
-
-/// Whole or not at all.
-fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
-    let mut opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
-    opened.write_all(text.as_bytes())?;
-    std::fs::rename(&draft, file)
+    disk::replace(file, pem.as_bytes(), 0o600)?;
+    disk::replace(&file.with_file_name(TRUSTED), certificate(pem).unwrap_or_default().as_bytes(), 0o644)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, flock};
 
 use super::schedule::State;
+use crate::disk;
 use crate::tls::automatic::AcmeConfig;
 
 const STATE: &str = "state.json";
@@ -224,22 +225,13 @@ fn make_folder(folder: &Path) -> Result<(), StoreError> {
 }
 
 fn sync(folder: &Path) -> Result<(), StoreError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| StoreError::Unwritable { path: folder.to_owned(), source })
+    disk::sync(folder).map_err(|source| StoreError::Unwritable { path: folder.to_owned(), source })
 }
 
 /// Whole or not at all, for nobody else to read, and on the disk when this returns.
 fn write(file: &Path, text: &str) -> Result<(), StoreError> {
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(".new");
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).and_then(|mut to| {
-            to.write_all(text.as_bytes())?;
-            to.sync_all()?;
-            fs::rename(&draft, file)
-        });
-    written.map_err(|source| StoreError::Unwritable { path: file.to_owned(), source })?;
-    sync(file.parent().unwrap_or(Path::new(".")))
+    let written = disk::replace(file, text.as_bytes(), 0o600);
+    written.map_err(|source| StoreError::Unwritable { path: file.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -15,6 +14,7 @@ use super::dist::config_says;
 use super::project::Project;
 use super::sources::ENV_FILES;
 use crate::build::deployment_id;
+use crate::disk;
 use crate::settings::{app_folder_name, state_folder};
 use crate::upstream::Config;
 
@@ -108,18 +108,8 @@ fn key(file: &Path) -> io::Result<String> {
         }
         let mut key = [0; KEY_LENGTH];
         aws_lc_rs::rand::fill(&mut key).map_err(|_| io::Error::other("the system has no random bytes"))?;
-        // Whole or not at all, and never over that of another door.
-        let draft = file.with_extension(std::process::id().to_string());
-        let mut opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        opened.write_all(STANDARD.encode(key).as_bytes())?;
-        opened.sync_all()?;
-        let linked = fs::hard_link(&draft, file);
-        let _ = fs::remove_file(&draft);
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            // Read again: another may have been first.
-            _ => {}
-        }
+        // Never over that of another door, which may have been first: read again.
+        disk::place(file, STANDARD.encode(key).as_bytes(), 0o600)?;
     }
 }
 
