@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::inherited::Inherited;
+use super::system::bound_unsent;
 use super::unsent;
 use super::{Config, port_owner};
 
@@ -114,7 +115,7 @@ fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_notsent_lowat(unsent::USUAL)?;
+    bound_unsent(&socket, unsent::USUAL)?;
     let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4).with_retries(4);
     socket.set_tcp_keepalive(&probes)
 }

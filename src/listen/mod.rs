@@ -14,6 +14,7 @@ mod metrics;
 mod port_owner;
 mod permits;
 mod stream;
+mod system;
 mod tcp_info;
 mod unsent;
 

@@ -4,12 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
 use super::permits::Permit;
+use super::system::AT_ONCE;
 use super::unsent::Unsent;
 use crate::tls::TlsStream;
 
@@ -150,7 +150,7 @@ impl AsyncWrite for Stream {
 fn write_at_once(stream: Pin<&mut TcpStream>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     // A task that always finds room would never give way.
     let progress = ready!(coop::poll_proceed(context));
-    match rustix::net::send(&*stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+    match rustix::net::send(&*stream, bytes, AT_ONCE) {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => stream.poll_write(context, bytes),
         written => {
             progress.made_progress();

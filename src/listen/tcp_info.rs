@@ -1,8 +1,11 @@
 //! What the kernel knows of a connection and its way (`TCP_INFO`).
 
 use std::io;
+#[cfg(target_os = "linux")]
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// One look at a connection: a system call, of some hundred nanoseconds.
@@ -20,6 +23,7 @@ pub struct TcpInfo {
 impl TcpInfo {
     /// # Errors
     /// Where `socket` is none of TCP.
+    #[cfg(target_os = "linux")]
     pub fn of(socket: &impl AsFd) -> io::Result<TcpInfo> {
         let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
         let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -39,5 +43,12 @@ impl TcpInfo {
             since_acknowledgement: Duration::from_millis(info.tcpi_last_ack_recv.into()),
             round_trip: Duration::from_micros(info.tcpi_rtt.into()),
         })
+    }
+
+    /// # Errors
+    /// Always: other systems tell of it in their own ways.
+    #[cfg(not(target_os = "linux"))]
+    pub fn of(_socket: &impl AsFd) -> io::Result<TcpInfo> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

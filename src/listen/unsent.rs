@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::system::bound_unsent;
+
 /// What may wait in the kernel at first, in bytes, besides what is on the way already (TCP_NOTSENT_LOWAT), and again where the
 /// way is none of the fast ones. A client that takes little holds memory that no limit of ours counts.
 pub const USUAL: u32 = 128 * 1024;
@@ -82,7 +84,7 @@ impl Watched {
 
     /// Where the kernel does not want it, all stays as it was.
     fn set(&self, tcp: &TcpStream) {
-        let _ = SockRef::from(tcp).set_tcp_notsent_lowat(self.mark.bytes);
+        let _ = bound_unsent(&SockRef::from(tcp), self.mark.bytes);
     }
 }
 

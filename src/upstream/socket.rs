@@ -24,7 +24,7 @@ const NEAR: Duration = Duration::from_millis(1);
 /// Those of the socket.
 pub fn bound_what_waits(stream: &TcpStream) -> io::Result<()> {
     let is_here = stream.peer_addr()?.ip().to_canonical().is_loopback();
-    if is_here || TcpInfo::of(stream)?.round_trip < NEAR {
+    if is_here || TcpInfo::of(stream).is_ok_and(|info| info.round_trip < NEAR) {
         SockRef::from(stream).set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
     Ok(())
