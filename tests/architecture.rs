@@ -62,7 +62,7 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "upstream",
         &[
-            "process tunnel",
+            "process tunnel watch",
             "health send",
             "availability response_body",
             "previous",
@@ -71,7 +71,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "revalidation",
             "config",
             "address connection upload",
-            "deployment jitter metrics protocol sign_of_life slot socket",
+            "deployment jitter metrics protocol sign_of_life slot socket tally",
         ],
     ),
     (

@@ -19,6 +19,8 @@ pub struct Config {
     pub hook: Option<String>,
     /// How long the hook may take. Default 10 min.
     pub hook_timeout: Duration,
+    /// How long a new release is watched once requests go to it; one that fails goes back. 0: not at all. Default 10 s.
+    pub watch: Duration,
     /// Memory that must be free for a build here, in bytes; 0: any. Default 768 MiB.
     pub build_memory: Size,
 }
@@ -31,6 +33,7 @@ impl Default for Config {
             check: vec!["/".to_owned()],
             hook: None,
             hook_timeout: Duration::from_secs(600),
+            watch: Duration::from_secs(10),
             build_memory: Size::mib(768),
         }
     }
@@ -45,6 +48,7 @@ impl Config {
             check: section.value("check", default.check),
             hook: section.optional("hook"),
             hook_timeout: section.value("hook_timeout", default.hook_timeout),
+            watch: section.value("watch", default.watch),
             build_memory: section.value("build_memory", default.build_memory),
         };
         if config.keep == 0 {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The name of a release, as in `20261127-231500-4f2a` (UTC). One that somebody put there by hand may have any name that
 /// is letters, digits, `-`, `_` and `.`, and does not begin with a dot.
@@ -14,13 +14,36 @@ pub struct ReleaseId(String);
 #[error("{0:?} is no name of a release, as in 20261127-231500-4f2a")]
 pub struct NoReleaseId(String);
 
+/// More than a name's last place counts, a 65,536th of a second.
+const NEXT: Duration = Duration::from_micros(20);
+
 /// Longer names are none, in bytes.
 const MAX_LENGTH: usize = 64;
 
 impl ReleaseId {
-    /// A new one, of now.
-    pub fn now() -> ReleaseId {
-        ReleaseId::at(SystemTime::now())
+    /// A new one, of now; behind the newest of `others` even where the clock was set back since.
+    pub fn after(others: impl IntoIterator<Item = ReleaseId>) -> ReleaseId {
+        ReleaseId::at_or_after(SystemTime::now(), others)
+    }
+
+    fn at_or_after(now: SystemTime, others: impl IntoIterator<Item = ReleaseId>) -> ReleaseId {
+        // One with a name of somebody's own says nothing of time.
+        let newest = others.into_iter().filter_map(|other| other.made()).max();
+        ReleaseId::at(newest.map_or(now, |newest| now.max(newest + NEXT)))
+    }
+
+    /// When it was made, as its name says.
+    fn made(&self) -> Option<SystemTime> {
+        let (seconds, part) = self.0.rsplit_once('-').filter(|(_, part)| part.len() == 4)?;
+        let (day, clock) = seconds.split_once('-').filter(|(day, clock)| day.len() == 8 && clock.len() == 6)?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(day) || !is_number(clock) {
+            return None;
+        }
+        let (day, clock) = ((&day[..4], &day[4..6], &day[6..]), (&clock[..2], &clock[2..4], &clock[4..]));
+        let text = format!("{}-{}-{}T{}:{}:{}Z", day.0, day.1, day.2, clock.0, clock.1, clock.2);
+        let part = u64::from(u16::from_str_radix(part, 16).ok()?);
+        Some(humantime::parse_rfc3339(&text).ok()? + Duration::from_nanos((part * 1_000_000_000) >> 16))
     }
 
     fn at(time: SystemTime) -> ReleaseId {
@@ -61,7 +84,6 @@ impl FromStr for ReleaseId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_name_says_when_and_sorts_by_it() {
@@ -71,7 +93,24 @@ mod tests {
             assert!(ReleaseId::at(time) < ReleaseId::at(time + later), "{later:?}");
         }
         assert_eq!(ReleaseId::at(time + Duration::from_nanos(999_999_999)).as_str(), "20261127-231500-ffff");
-        assert_eq!(ReleaseId::now().as_str().parse::<ReleaseId>().unwrap().as_str().len(), 20);
+        assert_eq!(ReleaseId::after([]).as_str().parse::<ReleaseId>().unwrap().as_str().len(), 20);
+    }
+
+    #[test]
+    fn a_new_one_is_behind_all_whatever_the_clock_says() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_821_300);
+        let id = |text: &str| text.parse::<ReleaseId>().unwrap();
+        let others =
+            ["20261127-231500-0000", "20271127-231500-ffff", "zebra", "99999999-999999-0000", "2026-1-2"].map(id);
+        let next = ReleaseId::at_or_after(time, others);
+        assert_eq!(next, id("20271127-231501-0000"));
+        let mut last = next;
+        for _ in 0..70_000 {
+            let next = ReleaseId::at_or_after(time, [last.clone()]);
+            assert!(next > last, "{next} behind {last}");
+            last = next;
+        }
+        assert_eq!(ReleaseId::at_or_after(time, [id("20261127-231459-0001")]), ReleaseId::at(time));
     }
 
     #[test]

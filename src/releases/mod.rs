@@ -7,7 +7,7 @@ mod content;
 mod failpoint;
 mod id;
 mod in_use;
-mod memory;
+mod metrics;
 mod shelf;
 mod switch;
 
@@ -15,6 +15,6 @@ pub use config::Config;
 pub use content::{Content, ContentError, pack};
 pub use failpoint::failpoint;
 pub use id::ReleaseId;
-pub use memory::available;
+pub use metrics::Metrics;
 pub use shelf::{Release, Shelf, ShelfError, ShelfLock, is_root};
-pub use switch::{Order, Step, Switch};
+pub use switch::{Order, OrderKind, Step, Switch};

@@ -155,6 +155,14 @@ impl Shelf {
         Ok(cleared)
     }
 
+    /// The name of another release, behind all that are there. Blocks.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn next(&self) -> Result<ReleaseId, ShelfError> {
+        Ok(ReleaseId::after(self.names()?.iter().filter_map(|name| name.parse().ok())))
+    }
+
     /// Begins the release `id`: its folder is there, and not taken for whole. Blocks.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
@@ -12,12 +13,16 @@ use tracing::{error, info};
 use super::config::Config;
 use super::failpoint;
 use super::id::ReleaseId;
+use super::metrics::{Metrics, Stage};
 use super::shelf::Shelf;
 use crate::settings::Live;
 use crate::upstream::{Reloaded, StartError, TakeError, Takeover, Upstream};
 
 /// More steps than there are, with the last lines of a process: nobody is waited for who does not read them.
-const MAX_STEPS: usize = 128;
+const MAX_STEPS: usize = 256;
+
+/// So many places are left for steps when a hook is heard that writes faster than it is read.
+const PLACES_LEFT: usize = 128;
 
 /// What whoever asks for a page is told before the first release.
 const NOTHING_YET: &str = "Nothing has been deployed here yet.";
@@ -27,8 +32,19 @@ const NOTHING_YET: &str = "Nothing has been deployed here yet.";
 pub struct Order {
     /// The name of a release that is whole.
     pub release: String,
-    /// With the hook: not at a rollback, whose hook has run.
-    pub hook: bool,
+    pub kind: OrderKind,
+}
+
+/// What kind of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderKind {
+    /// With the hook, and watched.
+    Deploy,
+    /// Its hook has run, and nothing is known that would be better.
+    Rollback,
+    /// It could not be made: only to be counted.
+    Unmade,
 }
 
 /// What is told meanwhile, a line of JSON each. The last is an outcome.
@@ -51,13 +67,14 @@ pub struct Switch {
     config: Live<Config>,
     shelf: Shelf,
     turn: Arc<Mutex<()>>,
+    metrics: Metrics,
 }
 
 impl Switch {
     /// Of the releases in `root`.
-    pub fn new(root: PathBuf, upstream: Arc<Upstream>, config: &Config) -> Arc<Switch> {
+    pub fn new(root: PathBuf, upstream: Arc<Upstream>, config: &Config, metrics: Metrics) -> Arc<Switch> {
         let config = Live::new(config.clone());
-        Arc::new(Switch { upstream, config, shelf: Shelf::new(root), turn: Arc::default() })
+        Arc::new(Switch { upstream, config, shelf: Shelf::new(root), turn: Arc::default(), metrics })
     }
 
     /// Takes another section of the config.
@@ -84,16 +101,27 @@ impl Switch {
         let busy = "another release is being switched to: wait until that is done";
         let turn = Arc::clone(&self.turn).try_lock_owned().map_err(|_| busy.to_owned())?;
         let (teller, told) = mpsc::channel(MAX_STEPS);
-        let (switch, hook) = (Arc::clone(self), order.hook);
+        let (switch, kind) = (Arc::clone(self), order.kind);
+        if kind == OrderKind::Unmade {
+            error!(release = %id, "the release could not be made");
+            self.metrics.count(Stage::Build);
+            return Ok(told);
+        }
         tokio::spawn(async move {
             let before = switch.shelf.live();
-            match switch.carry_out(&id, hook, &teller).await {
+            let outcome = match switch.carry_out(&id, kind, &teller).await {
+                Ok(()) if kind == OrderKind::Deploy => switch.watch(before.as_ref(), &teller).await,
+                outcome => outcome,
+            };
+            match outcome {
                 Ok(()) => {
                     info!(release = %id, "the release is live");
+                    switch.metrics.count(Stage::Live);
                     let _ = teller.try_send(Step::Live { before: before.map(|before| before.to_string()) });
                 }
-                Err(TakeError { why, said }) => {
+                Err((stage, TakeError { why, said })) => {
                     error!(release = %id, why, "the release is not live");
+                    switch.metrics.count(stage);
                     if before.is_none() {
                         switch.shelf.make_none_live();
                         switch.has_first();
@@ -109,16 +137,26 @@ impl Switch {
         Ok(told)
     }
 
-    async fn carry_out(&self, id: &ReleaseId, hook: bool, teller: &mpsc::Sender<Step>) -> Result<(), TakeError> {
+    async fn carry_out(&self, id: &ReleaseId, kind: OrderKind, teller: &Teller) -> Result<(), (Stage, TakeError)> {
         let config = self.config.get();
-        let tell = |doing: String| drop(teller.try_send(Step::Doing(doing)));
-        let directory = self.shelf.folder(id);
-        let directory = directory.canonicalize().map_err(|error| {
-            TakeError::from(StartError(format!("there is no release {}: {error}", directory.display())))
-        })?;
-        if let Some(hook) = config.hook.as_deref().filter(|_| hook) {
-            tell(format!("running the hook: {hook}"));
-            self.upstream.run_hook(&directory, hook, config.hook_timeout).await?;
+        let directory = self.directory(id).map_err(|error| (Stage::Start, error))?;
+        if let Some(hook) = config.hook.as_deref().filter(|_| kind == OrderKind::Deploy) {
+            tell(teller, format!("running the hook: {hook}"));
+            let missed = Arc::new(AtomicBool::new(false));
+            let (misses, hearer) = (Arc::clone(&missed), teller.clone());
+            let hears = move |line: &str| {
+                if hearer.capacity() <= PLACES_LEFT || hearer.try_send(Step::Said(line.to_owned())).is_err() {
+                    misses.store(true, Ordering::Relaxed);
+                }
+            };
+            let ran = self.upstream.run_hook(&directory, hook, config.hook_timeout, Arc::new(hears)).await;
+            ran.map_err(|mut error| {
+                // Not twice.
+                if !missed.load(Ordering::Relaxed) {
+                    error.said.clear();
+                }
+                (Stage::Hook, error)
+            })?;
         }
         failpoint("hooked");
         let (shelf, new, asker) = (self.shelf.clone(), id.clone(), teller.clone());
@@ -131,15 +169,57 @@ impl Switch {
             failpoint("linked");
             Ok(())
         };
-        let progress = teller.clone();
-        let takeover = Takeover {
-            directory,
-            check: config.check.clone(),
-            progress: Box::new(move |doing| drop(progress.try_send(Step::Doing(doing.to_owned())))),
-            commit: Box::new(commit),
+        let taken = self.take(directory, config.check.clone(), teller, Box::new(commit)).await;
+        taken.map_err(|error| (Stage::Start, error))
+    }
+
+    /// Looks whether the release is well now that it is asked by everybody, and goes back to the one `before` where it is
+    /// not. The first has nothing to go back to.
+    async fn watch(&self, before: Option<&ReleaseId>, teller: &Teller) -> Result<(), (Stage, TakeError)> {
+        let span = self.config.get().watch;
+        let Some(before) = before.filter(|_| !span.is_zero()) else { return Ok(()) };
+        tell(teller, format!("requests go to it: watching it for {}", humantime::format_duration(span)));
+        let Err(why) = self.upstream.watch(span).await else { return Ok(()) };
+        error!(why, to = %before, "the release is not well: going back");
+        tell(teller, format!("{why}: going back to {before}"));
+        let back = async {
+            let (shelf, old) = (self.shelf.clone(), before.clone());
+            let commit = move || shelf.make_live(&old).map_err(io::Error::other);
+            self.take(self.directory(before)?, Vec::new(), teller, Box::new(commit)).await
         };
-        match self.upstream.take(takeover).await? {
+        let error = match back.await {
+            Ok(()) => TakeError { why, said: Vec::new() },
+            Err(TakeError { why: other, said }) => {
+                TakeError { why: format!("{why}; and {before} is not back: {other}"), said }
+            }
+        };
+        Err((Stage::Watch, error))
+    }
+
+    fn directory(&self, id: &ReleaseId) -> Result<PathBuf, TakeError> {
+        let directory = self.shelf.folder(id);
+        let missing = |error| StartError(format!("there is no release {}: {error}", directory.display()));
+        Ok(directory.canonicalize().map_err(missing)?)
+    }
+
+    async fn take(
+        &self,
+        directory: PathBuf,
+        check: Vec<String>,
+        teller: &Teller,
+        commit: Box<dyn FnOnce() -> io::Result<()> + Send>,
+    ) -> Result<(), TakeError> {
+        let progress = teller.clone();
+        let progress = Box::new(move |doing: &str| tell(&progress, doing.to_owned()));
+        match self.upstream.take(Takeover { directory, check, progress, commit }).await? {
             Reloaded::Replaced { .. } | Reloaded::Unchanged => Ok(()),
         }
     }
+}
+
+/// Who listens to what is done.
+type Teller = mpsc::Sender<Step>;
+
+fn tell(teller: &Teller, doing: String) {
+    let _ = teller.try_send(Step::Doing(doing));
 }

@@ -26,7 +26,7 @@ use crate::http::layer::{
 use crate::listen::ConnectionSetup;
 use crate::realtime::Realtime;
 use crate::realtime::api::{self, Api};
-use crate::releases::Switch;
+use crate::releases::{self, Switch};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::telemetry::trace::{Collector, TraceConfig, Tracer};
@@ -100,7 +100,8 @@ impl Services {
         telling::start(Arc::clone(&cache), Arc::clone(realtime.hub()), drain.clone());
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
         let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());
-        let switch = root.map(|root| Switch::new(root, Arc::clone(&upstream), &config.releases));
+        let deploys = releases::Metrics::new(registry);
+        let switch = root.map(|root| Switch::new(root, Arc::clone(&upstream), &config.releases, deploys));
         Services {
             entrance,
             certificates,

@@ -45,6 +45,8 @@ pub struct Availability {
     pub previous: Previous,
     /// Counts the apps there were, one after another, that do not say the same: other builds, other addresses.
     generation: AtomicU64,
+    /// The app that was put in the place of another last has ended by itself.
+    ended: AtomicBool,
 }
 
 /// How long one request may wait, over all its tries. It begins with the first wait.
@@ -66,6 +68,7 @@ impl Availability {
             metrics,
             previous: Previous::new(),
             generation: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -183,6 +186,21 @@ impl Availability {
             before.retire();
         }
         self.pool.send_replace(Some(Arc::clone(pool)));
+    }
+
+    /// Notes that the app ended by itself, or that another takes its place.
+    pub fn set_ended(&self, ended: bool) {
+        self.ended.store(ended, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended by itself, and started again perhaps, since it was put in the place of another.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Where requests go now.
+    pub fn current(&self) -> Option<Arc<Pool>> {
+        self.pool.borrow().clone()
     }
 
     /// `pool` was found; says whether it is the candidate one.

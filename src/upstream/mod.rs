@@ -25,8 +25,10 @@ mod sign_of_life;
 mod slot;
 mod socket;
 mod span;
+mod tally;
 mod tunnel;
 mod upload;
+mod watch;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -38,7 +40,7 @@ use tokio::sync::oneshot;
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use deployment::in_query as deployment_in_query;
-pub use process::{Takeover, is_whole, make_ready, run_hook, silence};
+pub use process::{Hears, Takeover, available_memory, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor, sent_target};
 pub use tunnel::is_hot_reloading;
 
@@ -213,12 +215,27 @@ impl Upstream {
         self.supervised()?.replace().await
     }
 
-    /// Runs a line of the shell in the folder of a release that is yet to be started, with the environment of its app.
+    /// Runs a line of the shell in the folder of a release that is yet to be started, with the environment of its app;
+    /// `hears` is told each line that it writes.
     ///
     /// # Errors
     /// [`TakeError`] with what it said last, when it fails or takes longer than `longest`.
-    pub async fn run_hook(&self, directory: &Path, hook: &str, longest: Duration) -> Result<(), TakeError> {
-        process::run_hook(directory, hook, &self.config.get(), longest).await
+    pub async fn run_hook(
+        &self,
+        directory: &Path,
+        hook: &str,
+        longest: Duration,
+        hears: Hears,
+    ) -> Result<(), TakeError> {
+        process::run_hook(directory, hook, &self.config.get(), longest, Some(hears)).await
+    }
+
+    /// Looks for `span` at a release that has just been [taken](Upstream::take).
+    ///
+    /// # Errors
+    /// A clause as soon as it is clear that it is not well: it ended, or most of its answers are errors.
+    pub async fn watch(&self, span: Duration) -> Result<(), String> {
+        watch::watch(&self.availability, span).await
     }
 
     /// Puts a release in the place of a supervised app, or starts it where there was none yet.

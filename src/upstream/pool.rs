@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::metrics::{Metrics, Waiting};
 use super::sign_of_life::SignOfLife;
 use super::slot::OpenConnections;
+use super::tally::Tally;
 use crate::shares::{Holder, Share, Shares};
 use crate::telemetry::LogThrottle;
 
@@ -47,6 +48,7 @@ pub struct Pool {
     is_retired: AtomicBool,
     /// A newer build answers by now.
     is_of_earlier_build: AtomicBool,
+    pub tally: Tally,
 }
 
 struct Idle {
@@ -110,6 +112,7 @@ impl Pool {
             config,
             is_retired: AtomicBool::new(false),
             is_of_earlier_build: AtomicBool::new(false),
+            tally: Tally::default(),
         })
     }
 

@@ -110,6 +110,7 @@ async fn travel(
         match ask(&mut connection, &mut upload, &question).await {
             Ok(head) => {
                 pool.metrics.answered(asked.elapsed());
+                pool.tally.count(head.status.is_server_error());
                 pool.sign.learn(&head.headers);
                 if !head.status.is_server_error() && !pool.is_of_earlier_build() {
                     availability.mark_up();
@@ -118,6 +119,9 @@ async fn travel(
             }
             Err(error) => {
                 if tries == MAX_TRIES || !may_repeat(&error, &upload, method) {
+                    if !matches!(error.cause, Cause::CutShort(_)) {
+                        pool.tally.count(true);
+                    }
                     return Err(exchange_failure(error, &pool.metrics));
                 }
                 pool.metrics.retries.inc();

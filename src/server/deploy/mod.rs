@@ -12,11 +12,15 @@ use clap::Args;
 
 use super::ask::say;
 use super::runtime::{LAST_WORK, runtime};
-use crate::releases::{Content, Order, ReleaseId, Step, available, failpoint};
+use crate::releases::{Content, Order, OrderKind, ReleaseId, Step, failpoint};
 use crate::telemetry::log;
-use crate::upstream::{self, BuildPolicy, TakeError};
+use crate::upstream::{self, BuildPolicy, TakeError, available_memory};
 use target::Target;
 pub use target::Whose;
+
+/// By so much less than others is a build entitled to the processor (nice(1)); the disk follows, where its scheduler knows
+/// of that.
+const NICE: i32 = 10;
 
 /// What a release is made from, and where.
 #[derive(Debug, Args)]
@@ -50,12 +54,14 @@ pub fn deploy(deploying: &Deploying, whose: &Whose) -> Result<ExitCode, String> 
     for id in target.shelf.clear(&lock).map_err(|error| error.to_string())? {
         say(&format!("cleared {id}, which an earlier deploy left unfinished\n"));
     }
-    let memory = available();
+    let memory = available_memory();
     if !deploying.no_build && !content.may_be_built() {
         check_memory(&target, memory)?;
     }
-    let id = ReleaseId::now();
-    let made = make(&target, &content, &id, deploying.no_build, memory).and_then(|()| take(&target, &id, true));
+    let id = target.shelf.next().map_err(|error| error.to_string())?;
+    let made = make(&target, &content, &id, deploying.no_build, memory)
+        .inspect_err(|_| target.tell_unmade(&id))
+        .and_then(|()| take(&target, &id, true));
     if let Err(why) = made {
         // Where the door ended in the midst of it, it may be the live one.
         if target.shelf.live().as_ref() != Some(&id) {
@@ -67,7 +73,7 @@ pub fn deploy(deploying: &Deploying, whose: &Whose) -> Result<ExitCode, String> 
         Ok(deleted) => deleted.iter().for_each(|id| say(&format!("deleted {id}\n"))),
         Err(error) => say(&format!("old releases stay: {error}\n")),
     }
-    if let (Some(before), Some(after)) = (memory, available()) {
+    if let (Some(before), Some(after)) = (memory, available_memory()) {
         say(&format!("memory free: {} before, {} now\n", ByteSize(before), ByteSize(after)));
     }
     Ok(ExitCode::SUCCESS)
@@ -131,6 +137,8 @@ fn make(target: &Target, content: &Content, id: &ReleaseId, no_build: bool, memo
             check_memory(target, memory)?;
             say("installing and building\n");
         }
+        // It is the app that runs beside it that people wait for. What it starts has it from this thread.
+        let _ = rustix::process::nice(NICE);
         let ready = async { upstream::make_ready(&folder, &config).await };
         let runtime = runtime().map_err(|error| words(&error))?;
         let made = runtime.block_on(ready);
@@ -159,8 +167,7 @@ fn check_memory(target: &Target, memory: Option<u64>) -> Result<(), String> {
 /// Has the door take `id`; where none runs, the next one starts it.
 fn take(target: &Target, id: &ReleaseId, hook: bool) -> Result<(), String> {
     let Some(socket) = &target.socket else { return take_without_door(target, id, hook) };
-    let before = target.shelf.live();
-    let order = Order { release: id.to_string(), hook };
+    let order = Order { release: id.to_string(), kind: if hook { OrderKind::Deploy } else { OrderKind::Rollback } };
     let outcome = target::order(socket, &order, target.timeout(), |step| match step {
         Step::Doing(what) => say(&format!("{what}\n")),
         Step::Said(line) => eprintln!("  {line}"),
@@ -173,8 +180,8 @@ fn take(target: &Target, id: &ReleaseId, hook: bool) -> Result<(), String> {
             Ok(())
         }
         Ok(Step::Failed(why)) => {
-            let stays =
-                before.map_or_else(|| "nothing is live yet".to_owned(), |before| format!("{before} stays live"));
+            let live = target.shelf.live();
+            let stays = live.map_or_else(|| "nothing is live yet".to_owned(), |live| format!("{live} stays live"));
             Err(format!("{why}; {stays}"))
         }
         Ok(_) => Err("the door ended before it was done: `doorway releases` says which release is live".to_owned()),
@@ -187,7 +194,7 @@ fn take_without_door(target: &Target, id: &ReleaseId, hook: bool) -> Result<(), 
     if let Some(hook) = target.config.releases.hook.as_deref().filter(|_| hook) {
         say(&format!("running the hook: {hook}\n"));
         let longest = target.config.releases.hook_timeout;
-        let ran = async { upstream::run_hook(&folder, hook, &target.config.app, longest).await };
+        let ran = async { upstream::run_hook(&folder, hook, &target.config.app, longest, None).await };
         let runtime = runtime().map_err(|error| error.to_string())?;
         runtime.block_on(ran).map_err(|TakeError { why, said }| {
             said.iter().for_each(|line| eprintln!("  {line}"));

@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 use crate::admin::DEPLOY;
 use crate::config::Config;
-use crate::releases::{Order, Shelf, Step};
+use crate::releases::{Order, OrderKind, ReleaseId, Shelf, Step};
 use crate::server::ask::{listed, reload_timeout};
 use crate::server::running::{self, Note};
 use crate::server::source::DEFAULT_FILE;
@@ -103,9 +103,19 @@ impl Target {
         }
     }
 
+    /// Has the door count a release that could not be made. It is no matter where none runs.
+    pub fn tell_unmade(&self, id: &ReleaseId) {
+        let order = Order { release: id.to_string(), kind: OrderKind::Unmade };
+        if let Some(socket) = &self.socket {
+            let _ = self::order(socket, &order, SEND_TIMEOUT, |_| {});
+        }
+    }
+
     /// How long the door may say nothing.
     pub fn timeout(&self) -> Duration {
-        self.config.releases.hook_timeout + reload_timeout(&self.config) + self.config.app.answer_timeout
+        let releases = &self.config.releases;
+        // Twice the time of a start: it may go back.
+        releases.hook_timeout + releases.watch + reload_timeout(&self.config) * 2 + self.config.app.answer_timeout
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::output::{self, LastLines, Stream};
+use super::output::{self, Hears, LastLines, Stream};
 use crate::telemetry::log;
 
 /// Variables by which the service manager speaks to us, and to nobody else.
@@ -63,6 +63,14 @@ impl Program {
     /// # Errors
     /// Those of the system: most often that there is no such program.
     pub fn spawn(&self) -> io::Result<Child> {
+        self.spawn_heard(None)
+    }
+
+    /// The same; `hears` is told each line that it writes.
+    ///
+    /// # Errors
+    /// Those of [`spawn`](Program::spawn).
+    pub fn spawn_heard(&self, hears: Option<Hears>) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         if let Some(code) = &self.before {
             command.args(["-e", code, "--"]);
@@ -87,7 +95,7 @@ impl Program {
         let mut process = command.spawn()?;
         let group = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = group.ok_or_else(|| io::Error::other("it ended as it began"))?;
-        let last = LastLines::default();
+        let last = LastLines::heard_by(hears);
         let stdout = process
             .stdout
             .take()

@@ -1,4 +1,5 @@
-//! Whether this machine is short of memory, by the kernel's word: of all of it, and of what our control group may have.
+//! How much memory is left, and whether it is short, by the kernel's word: of all of it, and of what our control group may
+//! have.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// Less than this part of all memory is little, and less than so much, in bytes: an app needs about as much.
 const LITTLE_PART: u64 = 16;
 const LITTLE: u64 = 96 << 20;
+/// Where the kernel tells of control groups, in their second version.
+const GROUPS: &str = "/sys/fs/cgroup";
 /// So much of the last ten seconds somebody waited for memory, in hundredths.
 const PRESSURE: f64 = 20.0;
 
@@ -23,13 +26,31 @@ fn look() -> Option<&'static str> {
     if is_under_pressure(&read(Path::new("/proc/pressure/memory"))) {
         return Some("others wait for memory");
     }
-    let group = group?;
-    let number = |name: &str| read(&group.join(name)).trim().parse::<u64>().ok();
-    let (most, used) = (number("memory.max")?, number("memory.current")?);
-    // Files that could go at once count as used.
-    let idle = field(&read(&group.join("memory.stat")), "inactive_file").unwrap_or_default();
-    (most.saturating_sub(used.saturating_sub(idle)) < LITTLE.min(most / 4))
+    groups(&group?)
+        .any(|(most, left)| left < LITTLE.min(most / 4))
         .then_some("its control group has little memory left")
+}
+
+/// Memory that can be had without swapping, in bytes; `None` where the system does not say. Blocks.
+pub fn available() -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let of_machine = field(&read("/proc/meminfo"), "MemAvailable:")? << 10;
+    let group = group(&read("/proc/self/cgroup"));
+    let of_groups = group.and_then(|group| groups(&group).map(|(_, left)| left).min());
+    Some(of_groups.map_or(of_machine, |of_groups| of_groups.min(of_machine)))
+}
+
+/// The limit of each control group that has one, and what is left of it, in bytes: of `innermost` and those around it.
+fn groups(innermost: &Path) -> impl Iterator<Item = (u64, u64)> {
+    let all = innermost.ancestors().take_while(|group| group.starts_with(GROUPS));
+    all.filter_map(|group| {
+        let read = |name: &str| fs::read_to_string(group.join(name)).unwrap_or_default();
+        let number = |name: &str| read(name).trim().parse::<u64>().ok();
+        let (most, used) = (number("memory.max")?, number("memory.current")?);
+        // Files that could go at once count as used.
+        let idle = field(&read("memory.stat"), "inactive_file").unwrap_or_default();
+        Some((most, most.saturating_sub(used.saturating_sub(idle))))
+    })
 }
 
 /// By `/proc/meminfo`, in KiB.
@@ -52,10 +73,10 @@ fn is_under_pressure(text: &str) -> bool {
     average.and_then(|average| average.parse::<f64>().ok()).is_some_and(|average| average >= PRESSURE)
 }
 
-/// Where the kernel tells of our group, in the second version of control groups.
+/// The folder of our group.
 fn group(text: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(Path::new("/sys/fs/cgroup").join(path))
+    Some(Path::new(GROUPS).join(path))
 }
 
 #[cfg(test)]

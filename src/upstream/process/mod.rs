@@ -16,7 +16,8 @@ mod sources;
 mod supervisor;
 mod taken;
 
-pub use output::silence;
+pub use memory::available as available_memory;
+pub use output::{Hears, silence};
 pub use prepare::run_hook;
 pub use supervisor::Supervisor;
 pub use taken::{Takeover, is_whole, make_ready};

@@ -41,13 +41,27 @@ pub enum Stream {
     Stderr,
 }
 
+/// Told each line of a process as it comes; not to be kept waiting.
+pub type Hears = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// The last that a process wrote; older lines are forgotten. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct LastLines(Arc<Mutex<VecDeque<String>>>);
+#[derive(Clone, Default)]
+pub struct LastLines {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    hears: Option<Hears>,
+}
 
 impl LastLines {
+    /// Those that `hears` is told, too.
+    pub fn heard_by(hears: Option<Hears>) -> LastLines {
+        LastLines { lines: Arc::default(), hears }
+    }
+
     fn push(&self, line: &str) {
-        let mut lines = self.0.lock();
+        if let Some(hears) = &self.hears {
+            hears(line);
+        }
+        let mut lines = self.lines.lock();
         if lines.len() == LAST_LINES {
             lines.pop_front();
         }
@@ -55,7 +69,7 @@ impl LastLines {
     }
 
     pub fn get(&self) -> Vec<String> {
-        self.0.lock().iter().cloned().collect()
+        self.lines.lock().iter().cloned().collect()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::child::Program;
+use super::output::Hears;
 use super::project::{Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
 use super::{deployment, dist, installed};
@@ -274,11 +275,17 @@ fn why(failed: StepFailed, project: &Project, program: &str) -> String {
 }
 
 /// Runs `hook`, a line for the shell, in the folder of a release whose app is yet to be started, as that will be: with its
-/// environment, and the programs of its packages before all others.
+/// environment, and the programs of its packages before all others. `hears` is told each line that it writes.
 ///
 /// # Errors
 /// [`TakeError`] with what it said last: it failed, or took longer than `longest`, and was ended.
-pub async fn run_hook(directory: &Path, hook: &str, config: &Config, longest: Duration) -> Result<(), TakeError> {
+pub async fn run_hook(
+    directory: &Path,
+    hook: &str,
+    config: &Config,
+    longest: Duration,
+    hears: Option<Hears>,
+) -> Result<(), TakeError> {
     let own = directory.join("node_modules/.bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path)));
@@ -294,7 +301,8 @@ pub async fn run_hook(directory: &Path, hook: &str, config: &Config, longest: Du
         environment,
     };
     info!(hook, directory = %directory.display(), "running the hook");
-    let mut child = program.spawn().map_err(|error| StartError(format!("the hook {hook:?} cannot be run: {error}")))?;
+    let spawned = program.spawn_heard(hears);
+    let mut child = spawned.map_err(|error| StartError(format!("the hook {hook:?} cannot be run: {error}")))?;
     let waited = timeout(longest, child.wait()).await;
     let why = match waited {
         Ok(Ok(status)) if status.success() => return Ok(()),

@@ -18,7 +18,7 @@ if (command === 'build') {
   while (said('hold-build')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   if (said('broken-late')) { fs.mkdirSync(dist, { recursive: true }); fs.writeFileSync(`${dist}/BUILD_ID`, 'half'); console.error('Error occurred prerendering'); process.exit(1); }
   if (said('broken')) { console.error('\x1b[31mType error\x1b[39m: the test broke it'); process.exit(1); }
-  fs.writeFileSync('built-with', JSON.stringify(process.env));
+  fs.writeFileSync('built-with', JSON.stringify(process.env)); fs.writeFileSync('built-at', String(require('os').getPriority()));
   if (!said('nothing')) { fs.mkdirSync(dist, { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`${dist}/${name}.json`, '{}'); if (said('export')) { fs.mkdirSync('out', { recursive: true }); fs.writeFileSync('out/about.html', '<h1>About</h1>'); fs.writeFileSync(`${dist}/required-server-files.json`, '{ "config": { "output": "export" } }'); } else fs.writeFileSync(`${dist}/required-server-files.json`, JSON.stringify({ config: { deploymentId: process.env.NEXT_DEPLOYMENT_ID } })); fs.writeFileSync(`${dist}/BUILD_ID`, fs.readFileSync('source')); }
   process.exit(0);
 }
@@ -44,6 +44,7 @@ const server = http.createServer((request, response) => {
     if (url.pathname === '/cached') response.setHeader('cache-control', 's-maxage=60');
     if (url.pathname === '/env') return response.end(JSON.stringify(process.env));
     if (url.pathname === '/args') return response.end(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd() }));
+    if (url.pathname === '/priority') return response.end(String(require('os').getPriority()));
     if (said('status') && url.pathname === '/check') response.statusCode = Number(fs.readFileSync('status', 'utf8'));
     const body = () => response.end(JSON.stringify({ command, build, pid: process.pid, deployment }));
     const wait = Number(url.searchParams.get('wait') || 0);

@@ -6,6 +6,7 @@
 //! - `next`: builds of the real Next.js that were made elsewhere are released, and rolled back, while it is asked.
 //! - `open_tabs`: a page that is open of the release before goes on with it.
 //! - `refused`: what fails changes nothing, says why, and ends with 1.
+//! - `watched`: a release that fails once it is asked by everybody is replaced by the one before.
 //! - `without_gap`: a release is put in the place of the one before at once, forth and back.
 
 mod broken_off;
@@ -15,4 +16,5 @@ mod next;
 mod open_tabs;
 mod refused;
 mod site;
+mod watched;
 mod without_gap;

@@ -1,6 +1,8 @@
 //! Promise: a deploy that fails at any step changes nothing, says why with the last lines of what failed, and ends with 1.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use super::site::{Site, build, ended};
 use crate::harness::eventually;
@@ -45,7 +47,9 @@ async fn what_fails_changes_nothing_and_says_why() {
 
     site.app.write("hook", "#!/bin/sh\necho migrating in $PWD with $NODE_ENV\necho no such table >&2\nexit 4\n");
     let hook = "not deployed: the hook \"./hook\" failed (exit status: 4)";
-    site.deploy("two").await.badly(&["migrating in ", " with production\n", "  no such table\n", hook, &stays]);
+    let said =
+        site.deploy("two").await.badly(&["migrating in ", " with production\n", "  no such table\n", hook, &stays]);
+    assert_eq!(said.matches("no such table").count(), 1, "once: {said}");
     site.app.write("hook", "#!/bin/sh\nexit 0\n");
     before.is_so(&site);
 
@@ -62,6 +66,31 @@ async fn what_fails_changes_nothing_and_says_why() {
 
     site.deploy("two").await.well();
     assert_eq!(build(&door).await, "two");
+    for (outcome, count) in [("build", 2.0), ("hook", 1.0), ("start", 2.0), ("watch", 0.0), ("live", 2.0)] {
+        assert_eq!(door.metric(&format!("deploys_total{{outcome=\"{outcome}\"}}")).await, count, "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_is_heard_while_it_runs() {
+    let site = Site::new();
+    let _door =
+        site.door("hook = \"echo step one; while [ -e hold-hook ]; do sleep 0.05; done; echo step two\"").start();
+    site.app.write("hold-hook", "");
+    let mut command = site.command(&["deploy"]);
+    let mut deploy = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(deploy.stderr.take().unwrap()).lines();
+    let heard = tokio::task::spawn_blocking(move || {
+        assert!(lines.any(|line| line.unwrap() == "  step one"));
+        lines
+    });
+    let mut lines = heard.await.unwrap();
+    fs::remove_file(site.folder(&site.on_disk()[0]).join("hold-hook")).unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        assert!(lines.any(|line| line.unwrap() == "  step two"));
+        deploy.wait().unwrap()
+    });
+    assert!(ended.await.unwrap().success());
 }
 
 #[tokio::test]

@@ -38,7 +38,9 @@ impl Site {
 
     /// A door in the making, with `more` below `[releases]`.
     pub fn door(&self, more: &str) -> DoorBuilder {
-        let config = format!("[releases]\nroot = {:?}\n{more}\n[app]\nrestart_delay = \"50ms\"\n", self.root());
+        // Nobody waits for it but who tries it.
+        let watch = if more.contains("watch") { "" } else { "watch = \"0s\"\n" };
+        let config = format!("[releases]\nroot = {:?}\n{watch}{more}\n[app]\nrestart_delay = \"50ms\"\n", self.root());
         let runtime = self.machine.path().to_str().unwrap();
         door().config(config).env("XDG_RUNTIME_DIR", runtime).env("TMPDIR", runtime)
     }

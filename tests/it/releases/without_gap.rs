@@ -60,6 +60,36 @@ async fn rollback_goes_back_without_a_build() {
 }
 
 #[tokio::test]
+async fn names_sort_by_age_though_the_clock_was_set_back() {
+    let site = Site::new();
+    let door = site.door("").start();
+    site.deploy("one").await.well();
+    // As one that was made before the clock was set right.
+    let early = "29991231-235959-ffff";
+    let folders = [site.folder(&site.live().unwrap()), site.folder(early)];
+    let copied = std::process::Command::new("cp").arg("-a").args(folders).status().unwrap();
+    assert!(copied.success());
+    site.run(&["rollback", early]).await.well();
+    site.deploy("two").await.well();
+    let two = site.live().unwrap();
+    assert!(two.as_str() > early, "{two}");
+    site.run(&["rollback"]).await.well();
+    assert_eq!((build(&door).await, site.live().as_deref()), ("one".into(), Some(early)));
+}
+
+#[tokio::test]
+async fn a_build_leaves_the_processor_to_the_app() {
+    let site = Site::new();
+    let door = site.door("").start();
+    site.deploy("one").await.well();
+    let built: i32 =
+        std::fs::read_to_string(site.folder(&site.live().unwrap()).join("built-at")).unwrap().parse().unwrap();
+    let answer = client::get(door.http(), "/priority", &[]).await.bytes().await;
+    let runs: i32 = String::from_utf8_lossy(&answer).parse().unwrap();
+    assert_eq!(built, (runs + 10).min(19));
+}
+
+#[tokio::test]
 async fn an_app_that_cannot_be_kept_running_is_replaced() {
     let site = Site::new();
     let door = site.door("").start();

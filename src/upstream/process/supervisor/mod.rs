@@ -201,6 +201,7 @@ impl Task {
         loop {
             let order = tokio::select! {
                 status = running.child.wait() => {
+                    self.availability.set_ended(true);
                     self.availability.dismiss(&running.pool);
                     let lived = running.since.elapsed();
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -287,6 +288,7 @@ impl Task {
                     // The way out of a release that cannot be kept running.
                     Some(SupervisorOrder::Take(takeover, reply)) => match self.start_taken(takeover).await {
                         Ok(running) => {
+                            self.availability.set_ended(false);
                             self.install(&running);
                             let _ = reply.send(Ok(self.replaced(before.as_ref(), &running)));
                             return Some(running);

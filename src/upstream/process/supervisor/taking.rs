@@ -16,6 +16,7 @@ impl Task {
         self.make_room();
         let before = running.build.clone();
         let new = self.start_taken(takeover).await.map_err(|why| self.not_taken(why))?;
+        self.availability.set_ended(false);
         self.put_in_place(running, new).await;
         Ok(self.replaced(before.as_ref(), running))
     }
