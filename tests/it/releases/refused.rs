@@ -74,8 +74,9 @@ async fn what_fails_changes_nothing_and_says_why() {
 #[tokio::test]
 async fn a_hook_is_heard_while_it_runs() {
     let site = Site::new();
-    let _door =
-        site.door("hook = \"echo step one; while [ -e hold-hook ]; do sleep 0.05; done; echo step two\"").start();
+    let hook = "echo step one; while [ -e hold-hook ]; do sleep 0.05; done; echo step two";
+    // One that nobody hears ends this test, too.
+    let _door = site.door(&format!("hook = {hook:?}\nhook_timeout = \"30s\"")).start();
     site.app.write("hold-hook", "");
     let mut command = site.command(&["deploy"]);
     let mut deploy = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
