@@ -24,6 +24,9 @@ pub struct Config {
     /// What is declared old is told on the channel `doorway:revalidated`, for pages that then refresh themselves. Default
     /// false.
     pub tell: bool,
+    /// A supervised Next.js says what it declares old and how old its pages are. Default true; asked for when its process
+    /// starts.
+    pub hook: bool,
 }
 
 impl Default for Config {
@@ -36,6 +39,7 @@ impl Default for Config {
             max_not_found: Duration::from_secs(10),
             wait: Duration::from_secs(2),
             tell: false,
+            hook: true,
         }
     }
 }
@@ -56,7 +60,13 @@ impl Config {
             max_not_found: section.value("max_not_found", default.max_not_found),
             wait: section.value("wait", default.wait),
             tell: section.value("tell", default.tell),
+            hook: section.value("hook", default.hook),
         }
+    }
+
+    /// True where the app's own word is of use.
+    pub fn is_to_be_heard(&self) -> bool {
+        self.hook && !self.paths.is_empty()
     }
 
     /// True where the answers of `path`, in its canonical spelling, may be kept.

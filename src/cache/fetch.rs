@@ -7,13 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::response::Parts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::admission::{NotKept, Wanted, admit};
 use super::freshness::{Bounds, Exchanged};
+use super::heard;
 use super::key::Selected;
 use super::making;
 use super::purges::{Origin, Place, Purges};
@@ -21,7 +23,7 @@ use super::store::{Hit, Key, Stored};
 use crate::http::facts::RequestId;
 use crate::http::layer::compress::CompressedHere;
 use crate::http::{Body, Facts, Request};
-use crate::upstream::Upstream;
+use crate::upstream::{Entry, Upstream};
 
 /// For the whole of an answer: what takes longer is a stream, which nobody waits for.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,7 +82,8 @@ impl Fetching<'_> {
         let answered = timeout(FETCH_TIMEOUT, async {
             let response = self.upstream.send(request(errand)).await.ok()?;
             let exchanged = Exchanged { asked, received: since(self.epoch), wall: SystemTime::now() };
-            let (head, body) = response.into_parts();
+            let (mut head, body) = response.into_parts();
+            heard::tell_age(&mut head.headers, head.extensions.get(), exchanged.wall);
             let body = self.read(body).await?;
             Some((exchanged, head, body))
         });
@@ -90,7 +93,7 @@ impl Fetching<'_> {
         }
         let Some(body) = body else { return Fetched::Refused(NotKept::Expired) };
         let origin = |tags| Origin { asked: number, generation, path: self.purges.place(&errand.path), tags };
-        match self.decide(errand, head.status, head.headers, body, &exchanged, origin) {
+        match self.decide(errand, head, body, &exchanged, origin) {
             Ok((stored, body)) => Fetched::Kept(Box::new(stored), body),
             // The app makes another this very moment.
             Err(NotKept::Stale) => Fetched::Failed,
@@ -101,12 +104,13 @@ impl Fetching<'_> {
     fn decide(
         &self,
         errand: &Errand,
-        mut status: StatusCode,
-        mut headers: HeaderMap,
+        head: Parts,
         mut body: Bytes,
         exchanged: &Exchanged,
         origin: impl FnOnce(Box<[Place]>) -> Origin,
     ) -> Result<(Stored, Bytes), NotKept> {
+        let Parts { mut status, mut headers, extensions, .. } = head;
+        let entry = extensions.get::<Entry>();
         if status == StatusCode::NOT_MODIFIED {
             let previous = errand.previous.as_ref().ok_or(NotKept::Status)?;
             headers = making::renewed(&previous.stored, &headers).ok_or(NotKept::Status)?;
@@ -119,7 +123,7 @@ impl Fetching<'_> {
         if admission.vary.iter().any(|name| !errand.names.contains(name)) {
             return Err(NotKept::Vary);
         }
-        let tags = making::tags(&headers).ok_or(NotKept::Control)?;
+        let tags = heard::tags(entry, making::tags(&headers).ok_or(NotKept::Control)?);
         let origin = origin(making::places(&tags, self.purges));
         let stored = making::stored(status, headers, &body, admission.freshness, origin, tags, exchanged.wall);
         Ok((stored, body))

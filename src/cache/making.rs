@@ -18,7 +18,7 @@ use super::purges::{Origin, Place, Purges};
 use super::store::{BodyHash, Stored, hash};
 
 /// Tags that one answer may have; an answer with more is not kept, since it could not be declared old by the others.
-const MAX_TAGS: usize = 128;
+pub const MAX_TAGS: usize = 128;
 /// What an app, as for Cloudflare, names its answers by so that all of one name can be declared old at once.
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 

@@ -15,6 +15,7 @@ mod explanation;
 mod fetch;
 mod fetches;
 mod freshness;
+mod heard;
 mod key;
 mod listing;
 mod making;
@@ -68,12 +69,12 @@ pub struct Cache {
     /// Whether there is any path: all that a request costs where there is none.
     is_on: AtomicBool,
     store: Arc<Store>,
-    purges: Purges,
+    purges: Arc<Purges>,
     fetches: Fetches,
     variants: Variants,
     upstream: Arc<Upstream>,
     metrics: Metrics,
-    announcements: Announcements,
+    announcements: Arc<Announcements>,
     epoch: Instant,
 }
 
@@ -87,16 +88,28 @@ impl Cache {
     pub fn new(config: &Config, upstream: Arc<Upstream>, registry: &mut Registry) -> Cache {
         let store = Arc::new(Store::new(config.memory));
         let metrics = Metrics::new(registry, Arc::clone(&store));
+        let purges = Arc::new(Purges::default());
+        let (live, announcements) = (Live::new(config.clone()), Arc::new(Announcements::default()));
+        let noted = (Arc::clone(&purges), metrics.purges.clone());
+        let told = (live.clone(), Arc::clone(&announcements));
+        upstream.hear(move |old| {
+            noted.1.inc();
+            heard::note(&noted.0, &old);
+            if told.0.get().tell {
+                heard::announce(&told.1, &old);
+            }
+        });
+        upstream.want_heard(config.is_to_be_heard());
         Cache {
-            config: Live::new(config.clone()),
+            config: live,
             is_on: AtomicBool::new(!config.paths.is_empty()),
             store,
-            purges: Purges::default(),
+            purges,
             fetches: Fetches::default(),
             variants: Variants::default(),
             upstream,
             metrics,
-            announcements: Announcements::default(),
+            announcements,
             epoch: Instant::now(),
         }
     }
@@ -108,6 +121,7 @@ impl Cache {
             return;
         }
         self.is_on.store(!config.paths.is_empty(), Ordering::Relaxed);
+        self.upstream.want_heard(config.is_to_be_heard());
         self.config.set(config.clone());
         self.purges.everything();
         self.store.clear();

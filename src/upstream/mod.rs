@@ -10,10 +10,12 @@ mod response_body;
 mod config;
 mod connection;
 mod deployment;
+mod entry;
 mod exchange;
 mod availability;
 mod jitter;
 mod health;
+mod hearing;
 mod metrics;
 mod pool;
 mod previous;
@@ -40,6 +42,8 @@ use tokio::sync::oneshot;
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use deployment::in_query as deployment_in_query;
+pub use entry::Entry;
+pub use hearing::Old;
 pub use process::{Hears, Takeover, available_memory, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor, sent_target};
 pub use tunnel::is_hot_reloading;
@@ -50,6 +54,7 @@ use crate::http::{Failure, Request, Response, UpstreamTime};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use availability::Availability;
+use hearing::Hearing;
 use metrics::Metrics;
 use pool::Pool;
 use process::Supervisor;
@@ -69,6 +74,8 @@ pub struct Upstream {
     supervisor: OnceLock<Supervisor>,
     /// Set where the app turned out to be pages on disk: there is nobody to ask.
     export: OnceLock<()>,
+    /// `None` where the system gave no pipe: then nothing is heard.
+    hearing: Option<Arc<Hearing>>,
 }
 
 /// What is open towards the app.
@@ -140,6 +147,7 @@ impl Upstream {
             revalidation,
             supervisor,
             export: OnceLock::new(),
+            hearing: Hearing::new().ok().map(Arc::new),
         };
         if !section.is_supervised() && !section.off {
             upstream.lead_to(section.url.clone().unwrap_or_else(|| Address::loopback(3000)));
@@ -157,8 +165,17 @@ impl Upstream {
             return Ok(());
         }
         let (config, availability, home) = (self.config.clone(), Arc::clone(&self.availability), self.home.clone());
-        let supervisor =
-            Supervisor::start(config, availability, self.metrics.clone(), self.drain.clone(), home).await?;
+        if let Some(hearing) = self.hearing.clone() {
+            let mut drain = self.drain.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = hearing.keep() => {}
+                    () = drain.ended() => {}
+                }
+            });
+        }
+        let (metrics, drain, hearing) = (self.metrics.clone(), self.drain.clone(), self.hearing.clone());
+        let supervisor = Supervisor::start(config, availability, metrics, drain, home, hearing).await?;
         match supervisor {
             Some(supervisor) => drop(self.supervisor.set(supervisor)),
             None => drop(self.export.set(())),
@@ -288,7 +305,12 @@ impl Upstream {
             request.extensions_mut().insert(OwnRevalidation);
         }
         let asked = Instant::now();
-        let mut response = send::send(&self.availability, request).await?;
+        let answered = send::send(&self.availability, request).await;
+        // What it declared old before it answered, or failed to.
+        if let Some(hearing) = &self.hearing {
+            hearing.catch_up();
+        }
+        let mut response = answered?;
         response.extensions_mut().insert(UpstreamTime(asked.elapsed()));
         Ok(response)
     }
@@ -301,6 +323,20 @@ impl Upstream {
         let url = self.availability.address().map(|address| address.to_string()).unwrap_or_default();
         let failure = Failure::us(StatusCode::LOOP_DETECTED, "This request goes round and round.");
         Err(failure.detail(format!("what listens at {url} leads back to this door: give [app] url another address")))
+    }
+
+    /// Has `listener` told what a supervised Next.js declares old, before the answer that it belongs to is passed on.
+    pub fn hear(&self, listener: impl Fn(Old) + Send + Sync + 'static) {
+        if let Some(hearing) = &self.hearing {
+            hearing.tell(listener);
+        }
+    }
+
+    /// Whether processes of the app that are started from now on say it.
+    pub fn want_heard(&self, is_wanted: bool) {
+        if let Some(hearing) = &self.hearing {
+            hearing.want(is_wanted);
+        }
     }
 
     /// Which app is asked: the number grows when it is another build, or at another address. What was asked for under

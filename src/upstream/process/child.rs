@@ -3,16 +3,19 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use super::hook::hook;
 use super::output::{self, Hears, LastLines, Stream};
 use crate::telemetry::log;
 
@@ -58,22 +61,23 @@ impl Program {
         std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
     }
 
-    /// Starts it.
+    /// Starts it. With a `voice`, it is Next.js, and says there what it declares old.
     ///
     /// # Errors
     /// Those of the system: most often that there is no such program.
-    pub fn spawn(&self) -> io::Result<Child> {
-        self.spawn_heard(None)
+    pub fn spawn(&self, voice: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+        self.spawn_heard(voice, None)
     }
 
     /// The same; `hears` is told each line that it writes.
     ///
     /// # Errors
     /// Those of [`spawn`](Program::spawn).
-    pub fn spawn_heard(&self, hears: Option<Hears>) -> io::Result<Child> {
+    pub fn spawn_heard(&self, voice: Option<BorrowedFd<'_>>, hears: Option<Hears>) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         if let Some(code) = &self.before {
-            command.args(["-e", code, "--"]);
+            let hook = voice.map(|voice| hook(voice.as_raw_fd())).unwrap_or_default();
+            command.args(["-e", &format!("{hook}{code}"), "--"]);
         }
         command.args(&self.arguments).current_dir(&self.directory);
         for name in NOT_INHERITED {
@@ -92,6 +96,9 @@ impl Program {
         // Its own group: Ctrl-C on our terminal is ours to pass on, and signals reach all that it starts.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         ends_with_us(&mut command);
+        if let Some(voice) = voice {
+            inherits(&mut command, voice.as_raw_fd());
+        }
         let mut process = command.spawn()?;
         let group = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = group.ok_or_else(|| io::Error::other("it ended as it began"))?;
@@ -118,6 +125,21 @@ fn ends_with_us(command: &mut Command) {
     #[expect(unsafe_code, reason = "std offers no safe way to run something in the child before exec")]
     unsafe {
         command.pre_exec(ask)
+    };
+}
+
+/// Has the child, and no other, get the file `fd` of ours by the same number.
+fn inherits(command: &mut Command, fd: RawFd) {
+    let keep = move || {
+        // SAFETY: the caller's file is open in the child too, until it becomes another program.
+        #[expect(unsafe_code, reason = "a number is all that may be had between fork and exec")]
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(io::Error::from)
+    };
+    // SAFETY: between fork and exec it makes one system call and touches no memory of ours.
+    #[expect(unsafe_code, reason = "std offers no safe way to run something in the child before exec")]
+    unsafe {
+        command.pre_exec(keep)
     };
 }
 

@@ -36,7 +36,7 @@ pub fn proxied() -> String {
 }
 
 /// Without comments: it stands in the list of processes.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -4,6 +4,7 @@ mod child;
 mod deployment;
 mod dist;
 mod guard;
+mod hook;
 mod installed;
 mod launch;
 mod listener;

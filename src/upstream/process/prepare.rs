@@ -301,7 +301,7 @@ pub async fn run_hook(
         environment,
     };
     info!(hook, directory = %directory.display(), "running the hook");
-    let spawned = program.spawn_heard(hears);
+    let spawned = program.spawn_heard(None, hears);
     let mut child = spawned.map_err(|error| StartError(format!("the hook {hook:?} cannot be run: {error}")))?;
     let waited = timeout(longest, child.wait()).await;
     let why = match waited {
@@ -317,7 +317,7 @@ async fn run(program: &Program) -> Result<(), StepFailed> {
     let (line, directory) = (program.command_line(), program.directory.display());
     info!(command = line, directory = %directory, "preparing the app");
     let failed = |what: String, said: Vec<String>| StepFailed { what, is_missing: false, said };
-    let mut child = program.spawn().map_err(|error| match error.kind() {
+    let mut child = program.spawn(None).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StepFailed {
             what: format!("{line:?} cannot be run in {directory}: there is no such program"),
             is_missing: true,

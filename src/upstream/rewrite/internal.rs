@@ -3,6 +3,8 @@
 
 use http::HeaderName;
 
+use crate::upstream::entry::ENTRY;
+
 /// On every callback, and on nothing that comes from outside: see [`crate::callbacks`]. Apps that check nothing else can go by
 /// its being there, as long as nobody reaches them but through the door.
 pub const CALLBACK: &str = "x-doorway-callback";
@@ -61,6 +63,7 @@ pub fn is_stripped(name: &HeaderName, is_data: bool) -> bool {
             name.starts_with(OURS_PREFIX)
                 || (NEXT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !(is_data && name == PREFETCH))
                 || NEXT.contains(&name)
+                || name == ENTRY.as_str()
                 || OURS.contains(&name)
         }
         b'c' | b'e' | b'f' | b'h' | b'k' | b'p' | b't' | b'u' => OURS.contains(&name),
@@ -75,7 +78,8 @@ pub fn is_private(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-")
         && !["x-middleware-cache", "x-middleware-skip"].contains(&name)
-        && (name == "x-next-cache-tags" || PRIVATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        && (["x-next-cache-tags", ENTRY.as_str()].contains(&name)
+            || PRIVATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 const PRIVATE_PREFIXES: &[&str] = &["x-middleware-", REVALIDATE, "x-next-revalidate", "x-invoke-"];
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_first_letter_shortcut_misses_none() {
-        for name in OURS.iter().chain(NEXT).chain(NEXT_PREFIXES).chain([&"x-forwarded-for"]) {
+        for name in OURS.iter().chain(NEXT).chain(NEXT_PREFIXES).chain([&"x-forwarded-for", &"x-doorway-entry"]) {
             for is_data in [false, true] {
                 assert!(is_stripped(&HeaderName::from_static(name), is_data), "{name}");
             }

@@ -8,6 +8,7 @@ use super::internal::is_private;
 use super::location;
 use crate::http::{Body, Facts, Response};
 use crate::upstream::address::Address;
+use crate::upstream::entry::Entry;
 use crate::upstream::protocol::Head;
 
 /// The client's response to `request`, from the `head` that `app` sent and with `body`.
@@ -15,8 +16,12 @@ pub fn response(mut head: Head, body: Body, app: &Address, request: &Parts) -> R
     if let Some(facts) = request.extensions.get::<Facts>() {
         location::rewrite(&mut head.headers, app, facts);
     }
+    let entry = Entry::of(&head.headers);
     strip_private(&mut head.headers);
     let mut response = Response::new(body);
+    if let Some(entry) = entry {
+        response.extensions_mut().insert(entry);
+    }
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response

@@ -8,11 +8,13 @@
 //! - `visitors`: what one visitor is told is never told another.
 //! - `poison`: no request makes the cache give others something else than the app would, be it cold or warm.
 //! - `stale`: old answers are given where they may be, while one other is fetched, or the app is away.
+//! - `next`: who is told by Next.js that his change is done sees it, and is told how old a page really is.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
 
 mod admission;
 mod forms;
 mod kept;
+mod next;
 mod operator;
 mod poison;
 mod purges;

@@ -25,6 +25,7 @@ use crate::drain::Signal;
 use crate::settings::Live;
 use crate::upstream::availability::Availability;
 use crate::upstream::health::keep;
+use crate::upstream::hearing::Hearing;
 use crate::upstream::jitter::jitter;
 use crate::upstream::metrics::Metrics;
 use crate::upstream::pool::Pool;
@@ -84,6 +85,8 @@ struct Task {
     previous: Option<Lingering>,
     /// The last lines of the process that did not start, when it was last tried.
     said: Mutex<Vec<String>>,
+    /// Where its processes say what they declare old.
+    hearing: Option<Arc<Hearing>>,
 }
 
 impl Supervisor {
@@ -98,6 +101,7 @@ impl Supervisor {
         metrics: Metrics,
         drain: Signal,
         home: Live<Option<Home>>,
+        hearing: Option<Arc<Hearing>>,
     ) -> Result<Option<Supervisor>, StartError> {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
@@ -127,6 +131,7 @@ impl Supervisor {
             delay,
             previous: None,
             said: Mutex::default(),
+            hearing,
         };
         let running = task.start().await?;
         task.install(&running);

@@ -10,6 +10,7 @@ use super::{Running, Task};
 use crate::build::deployment_id;
 use crate::upstream::StartError;
 use crate::upstream::health::probe;
+use crate::upstream::hearing::Hearing;
 use crate::upstream::pool::Pool;
 use crate::upstream::process::launch;
 use crate::upstream::process::prepare::named;
@@ -81,12 +82,17 @@ impl Task {
         let config = self.config.get();
         let build = if config.dev { None } else { self.project.look() };
         let program = launch::program(&self.project, &config, port)?;
+        let voice = self
+            .hearing
+            .as_deref()
+            .filter(|_| self.project.framework.is_next() && program.before.is_some())
+            .and_then(Hearing::voice);
         let deployment = if config.dev { None } else { deployment_id(&self.project.dist) }.map(Arc::from);
         let sign = SignOfLife::of(self.project.framework, build.as_ref());
         let line = program.command_line();
         info!(command = line, "starting the app");
         self.metrics.starts.inc();
-        let mut child = program.spawn().map_err(|error| StartError(format!("{line:?} cannot be run: {error}")))?;
+        let mut child = program.spawn(voice).map_err(|error| StartError(format!("{line:?} cannot be run: {error}")))?;
         let (found, group) = (OnceLock::new(), child.id());
         let answered = timeout(config.start_timeout, async {
             let address = loop {
