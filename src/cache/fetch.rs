@@ -23,7 +23,7 @@ use super::store::{Hit, Key, Stored};
 use crate::http::facts::RequestId;
 use crate::http::layer::compress::CompressedHere;
 use crate::http::{Body, Facts, Request};
-use crate::upstream::{Entry, Upstream};
+use crate::upstream::Upstream;
 
 /// For the whole of an answer: what takes longer is a stream, which nobody waits for.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -110,7 +110,6 @@ impl Fetching<'_> {
         origin: impl FnOnce(Box<[Place]>) -> Origin,
     ) -> Result<(Stored, Bytes), NotKept> {
         let Parts { mut status, mut headers, extensions, .. } = head;
-        let entry = extensions.get::<Entry>();
         if status == StatusCode::NOT_MODIFIED {
             let previous = errand.previous.as_ref().ok_or(NotKept::Status)?;
             headers = making::renewed(&previous.stored, &headers).ok_or(NotKept::Status)?;
@@ -123,7 +122,7 @@ impl Fetching<'_> {
         if admission.vary.iter().any(|name| !errand.names.contains(name)) {
             return Err(NotKept::Vary);
         }
-        let tags = heard::tags(entry, making::tags(&headers).ok_or(NotKept::Control)?);
+        let tags = heard::tags(extensions.get(), making::tags(&headers).ok_or(NotKept::Control)?);
         let origin = origin(making::places(&tags, self.purges));
         let stored = making::stored(status, headers, &body, admission.freshness, origin, tags, exchanged.wall);
         Ok((stored, body))

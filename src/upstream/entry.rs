@@ -22,12 +22,14 @@ impl Entry {
     pub fn of(headers: &HeaderMap) -> Option<Entry> {
         let (mut born, mut tags, mut has_all_tags) = (None::<u64>, Vec::<Box<str>>::new(), true);
         for line in headers.get_all(ENTRY) {
-            // Next.js joins what is there twice by itself.
-            for member in line.to_str().ok()?.split(',').map(str::trim) {
-                match member.parse() {
-                    Ok(time) if member.len() == 13 => born = Some(born.map_or(time, |born| born.min(time))),
-                    _ if member == "*" => has_all_tags = false,
-                    _ => tags.push(percent_decode_str(member).decode_utf8_lossy().into()),
+            let (time, rest) = line.to_str().ok()?.split_once(',')?;
+            let time = time.parse().ok()?;
+            born = Some(born.map_or(time, |born| born.min(time)));
+            for member in rest.split(',').map(str::trim) {
+                match member {
+                    "*" => has_all_tags = false,
+                    "" => {}
+                    tag => tags.push(percent_decode_str(tag).decode_utf8_lossy().into()),
                 }
             }
         }
@@ -59,7 +61,8 @@ mod tests {
         assert_eq!(entry(&["a,b"]), None);
         assert_eq!(entry(&["1700000000001,b,a%2Cc"]), Some((one, "a,c b".into(), true)));
         assert_eq!(entry(&["1700000000002,a", "1700000000001,*"]), Some((one, "a".into(), false)));
-        assert_eq!(entry(&["1700000000001,a, 1700000000002,a"]), Some((one, "a".into(), true)));
-        assert_eq!(entry(&["1700000000001"]), Some((one, String::new(), false)));
+        assert_eq!(entry(&["1700000000001,1600000000000, a"]), Some((one, "1600000000000 a".into(), true)));
+        assert_eq!(entry(&["1700000000001,"]), Some((one, String::new(), false)));
+        assert_eq!(entry(&["1700000000001"]), None);
     }
 }
