@@ -71,7 +71,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "revalidation",
             "config",
             "address connection upload",
-            "deployment jitter metrics protocol sign_of_life slot socket tally",
+            "deployment entry hearing jitter metrics protocol sign_of_life slot socket tally",
         ],
     ),
     (
@@ -88,14 +88,15 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "cache",
         &[
-            "explanation",
+            "change explanation",
             "asked listing",
             "fetch fetches metrics reply",
+            "heard",
             "making",
             "store",
             "admission status",
             "freshness",
-            "config directives key purges variants",
+            "announcements config directives key purges variants",
         ],
     ),
     ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature span"]),
