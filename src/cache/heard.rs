@@ -11,7 +11,7 @@ use super::purges::Purges;
 use crate::upstream::{Entry, Old};
 
 /// Stands for all tags that are not known: whatever is declared old is of an answer that has it.
-const ANY: &str = "*";
+pub const ANY: &str = "*";
 /// Before the path of a page, in the tags that Next.js gives it by itself.
 const OF_PATH: &str = "_N_T_";
 /// Before the path of a page of the Pages Router, which has no tags.

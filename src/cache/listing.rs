@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Cache;
 use super::freshness::Standing;
+use super::heard;
 use super::key::told;
 use super::store::Stored;
 
@@ -42,7 +43,7 @@ impl Cache {
             "left": left,
             "bytes": stored.length,
             "hits": stored.hits(),
-            "tags": stored.tags,
+            "tags": stored.tags.iter().filter(|tag| &***tag != heard::ANY).collect::<Vec<_>>(),
         })
     }
 }

@@ -7,6 +7,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::system::bound_unsent;
+use super::tcp_info::TcpInfo;
 
 /// What may wait in the kernel at first, in bytes, besides what is on the way already (TCP_NOTSENT_LOWAT), and again where the
 /// way is none of the fast ones. A client that takes little holds memory that no limit of ours counts.
@@ -29,6 +30,9 @@ const QUICK: Duration = Duration::from_millis(500);
 /// Was it gone within so long, there may be twice as much, up to [`MOST`]: what waits is gone within four times this. A
 /// shorter time would take a processor that others use too for a slow client.
 const FAST: Duration = Duration::from_millis(20);
+/// Only for who is that near, there and back: on a long way what is sent is soon gone from here too, and a client that then takes
+/// nothing any more would hold on to it.
+const NEAR: Duration = Duration::from_millis(5);
 /// Did it take so long, there is nothing beyond [`USUAL`] any more.
 const USUAL_FROM: Duration = Duration::from_millis(200);
 /// And so long, nothing beyond [`SHARED`], and half of it again and again.
@@ -65,7 +69,7 @@ impl Unsent {
             watched.waits_since.get_or_insert_with(Instant::now);
         } else if let Some(watched) = &mut self.watched
             && let Some(since) = watched.waits_since.take()
-            && watched.mark.heed(since.elapsed())
+            && watched.mark.heed(since.elapsed(), || TcpInfo::of(tcp).is_ok_and(|info| info.round_trip <= NEAR))
         {
             watched.set(tcp);
         }
@@ -93,14 +97,19 @@ impl Mark {
         Mark { bytes, all }
     }
 
-    /// Half of what was there is gone, after `wait`: whether the mark is another now.
-    fn heed(&mut self, wait: Duration) -> bool {
+    /// Half of what was there is gone, after `wait`: whether the mark is another now. `is_near` is asked before there is more
+    /// than usual.
+    fn heed(&mut self, wait: Duration, is_near: impl FnOnce() -> bool) -> bool {
         let before = self.bytes;
         if wait >= LESS_FROM {
             self.fall((self.bytes / 2).clamp(LEAST, SHARED));
         } else if wait >= USUAL_FROM && self.bytes > USUAL {
             self.fall(USUAL);
-        } else if wait <= if self.bytes < USUAL { QUICK } else { FAST } {
+        } else if self.bytes < USUAL {
+            if wait <= QUICK {
+                self.double();
+            }
+        } else if wait <= FAST && self.bytes < MOST && is_near() {
             self.double();
         }
         self.bytes != before
@@ -135,16 +144,17 @@ mod tests {
     fn it_goes_by_how_long_the_client_takes() {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
         let mut mark = Mark::new(USUAL, &TAKEN);
-        while mark.heed(LESS_FROM) {}
+        while mark.heed(LESS_FROM, || true) {}
         assert_eq!(mark.bytes, LEAST);
-        while mark.heed(QUICK) {}
+        while mark.heed(QUICK, || true) {}
         assert_eq!((mark.bytes, TAKEN.load(Ordering::Relaxed)), (USUAL, 0));
-        while mark.heed(FAST) {}
+        assert!(!mark.heed(FAST, || false));
+        while mark.heed(FAST, || true) {}
         assert_eq!((mark.bytes, TAKEN.load(Ordering::Relaxed)), (MOST, MOST - USUAL));
-        assert!(!mark.heed((FAST + USUAL_FROM) / 2));
-        assert!(mark.heed(USUAL_FROM));
+        assert!(!mark.heed((FAST + USUAL_FROM) / 2, || true));
+        assert!(mark.heed(USUAL_FROM, || true));
         assert_eq!((mark.bytes, TAKEN.load(Ordering::Relaxed)), (USUAL, 0));
-        assert!(!mark.heed((QUICK + LESS_FROM) / 2) && mark.heed(LESS_FROM));
+        assert!(!mark.heed((QUICK + LESS_FROM) / 2, || true) && mark.heed(LESS_FROM, || true));
         assert_eq!(mark.bytes, SHARED);
     }
 
@@ -153,7 +163,7 @@ mod tests {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
         let mut marks: Vec<_> = (0..100).map(|_| Mark::new(USUAL, &TAKEN)).collect();
         for mark in &mut marks {
-            while mark.heed(Duration::ZERO) {}
+            while mark.heed(Duration::ZERO, || true) {}
         }
         assert!(marks.iter().all(|mark| mark.bytes >= USUAL));
         let beyond: u32 = marks.iter().map(|mark| mark.bytes - USUAL).sum();

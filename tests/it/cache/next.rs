@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use tempfile::TempDir;
+
 use super::{Script, is_hit, keeping, kept, text, warm};
 use crate::harness::client::ask;
 use crate::harness::{Door, door, next};
@@ -14,10 +16,12 @@ const FORMS: &str = "/kept/change";
 /// Rounds of each way to declare a page old, without and with others who read it meanwhile.
 const ROUNDS: usize = 50;
 
-fn start(section: &str) -> Door {
-    let app = next::test_app();
-    let config = format!("[app]\ndir = \"{}\"\n[cache]\npaths = [\"{PAGE}\"]\n{section}\n", app.display());
-    door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start()
+/// A door with an app of its own; the door ends first.
+fn start(section: &str) -> (TempDir, Door) {
+    let app = next::own_test_app();
+    let config = format!("[app]\ndir = \"{}\"\n[cache]\npaths = [\"{PAGE}\"]\n{section}\n", app.path().display());
+    let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
+    (app, door)
 }
 
 fn millis() -> u128 {
@@ -80,13 +84,14 @@ async fn rounds(door: &Door) {
 
 #[tokio::test]
 async fn a_read_after_a_change_sees_it() {
-    let door = start("");
+    let (_app, door) = start("");
     rounds(&door).await;
 }
 
 #[tokio::test]
 async fn a_read_after_a_change_sees_it_while_others_read() {
-    let door = Arc::new(start(""));
+    let (_app, door) = start("");
+    let door = Arc::new(door);
     let is_over = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..4)
         .map(|_| {
@@ -107,7 +112,7 @@ async fn a_read_after_a_change_sees_it_while_others_read() {
 
 #[tokio::test]
 async fn pages_are_as_old_as_next_made_them() {
-    let door = start("");
+    let (_app, door) = start("");
     warm(&door, PAGE, &[]).await;
     let answer = ask(door.http(), "GET", PAGE, &[], "").await;
     assert!(is_hit(&answer) && !answer.headers.contains_key("x-doorway-entry"));
@@ -120,7 +125,7 @@ async fn pages_are_as_old_as_next_made_them() {
 
 #[tokio::test]
 async fn without_the_hook_nothing_is_heard() {
-    let door = start("hook = false");
+    let (_app, door) = start("hook = false");
     warm(&door, PAGE, &[]).await;
     let before = made(&text(&door, PAGE, &[]).await);
     change(&door, 0, &[]).await;

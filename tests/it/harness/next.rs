@@ -1,13 +1,31 @@
 //! Real apps, installed and built once for all tests, whichever comes first and in whichever process.
 
 use std::fs::{File, read_dir};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use tempfile::TempDir;
+
 /// The folder of the test app, built. Fails where it cannot be built: a test that needs it is never passed over.
 pub fn test_app() -> PathBuf {
     built("tests/app")
+}
+
+/// A build of the test app for one door alone: what Next.js makes anew it writes into its build, where another process of the
+/// same build would find it.
+pub fn own_test_app() -> TempDir {
+    let (app, own) = (test_app(), TempDir::new().expect("a folder"));
+    let is_copied = |name: &str| !["node_modules", ".doorway"].contains(&name) && !name.starts_with(".next-");
+    for entry in read_dir(&app).expect("the app").map(|entry| entry.expect("an entry")) {
+        if is_copied(&entry.file_name().to_string_lossy()) {
+            let copied = Command::new("cp").arg("-a").arg(entry.path()).arg(own.path()).status().expect("cp runs");
+            assert!(copied.success());
+        }
+    }
+    symlink(app.join("node_modules"), own.path().join("node_modules")).expect("a link");
+    own
 }
 
 /// The same for an app with a route for callbacks in the Pages Router, below `/docs`, with locales and a `proxy.js`.

@@ -18,7 +18,7 @@ if (command === 'build') {
   while (said('hold-build')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   if (said('broken-late')) { fs.mkdirSync(dist, { recursive: true }); fs.writeFileSync(`${dist}/BUILD_ID`, 'half'); console.error('Error occurred prerendering'); process.exit(1); }
   if (said('broken')) { console.error('\x1b[31mType error\x1b[39m: the test broke it'); process.exit(1); }
-  fs.writeFileSync('built-with', JSON.stringify(process.env)); fs.writeFileSync('built-at', String(require('os').getPriority()));
+  fs.writeFileSync('built-with', JSON.stringify({ ...process.env, 'its priority': String(require('os').getPriority()) }));
   if (!said('nothing')) { fs.mkdirSync(dist, { recursive: true }); for (const name of ['required-server-files', 'routes-manifest', 'prerender-manifest', 'export-marker']) fs.writeFileSync(`${dist}/${name}.json`, '{}'); if (said('export')) { fs.mkdirSync('out', { recursive: true }); fs.writeFileSync('out/about.html', '<h1>About</h1>'); fs.writeFileSync(`${dist}/required-server-files.json`, '{ "config": { "output": "export" } }'); } else fs.writeFileSync(`${dist}/required-server-files.json`, JSON.stringify({ config: { deploymentId: process.env.NEXT_DEPLOYMENT_ID } })); fs.writeFileSync(`${dist}/BUILD_ID`, fs.readFileSync('source')); }
   process.exit(0);
 }

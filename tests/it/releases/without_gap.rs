@@ -82,8 +82,9 @@ async fn a_build_leaves_the_processor_to_the_app() {
     let site = Site::new();
     let door = site.door("").start();
     site.deploy("one").await.well();
-    let built: i32 =
-        std::fs::read_to_string(site.folder(&site.live().unwrap()).join("built-at")).unwrap().parse().unwrap();
+    let built = std::fs::read_to_string(site.folder(&site.live().unwrap()).join("built-with")).unwrap();
+    let built: serde_json::Value = serde_json::from_str(&built).unwrap();
+    let built: i32 = built["its priority"].as_str().unwrap().parse().unwrap();
     let answer = client::get(door.http(), "/priority", &[]).await.bytes().await;
     let runs: i32 = String::from_utf8_lossy(&answer).parse().unwrap();
     assert_eq!(built, (runs + 10).min(19));
