@@ -94,8 +94,10 @@ async fn page(cache: &Arc<Cache>, query: Option<&str>) -> Result<Response, Failu
     ));
     let listing = cache.listing();
     let kept = (&listing["answers"], &listing["bytes"]);
+    let pages = escape(listing["pages"].as_str().unwrap_or_default());
     let _ =
         writeln!(page, "<p>{} answers, {} bytes, of the paths {}.", kept.0, kept.1, escape(&texts(&listing["paths"])));
+    let _ = writeln!(page, "<p>Pages: {pages}.");
     page.push_str("<form action=\"/cache\"><input name=\"url\" placeholder=\"/blog\"> <button>Why?</button></form>\n");
     page.push_str("<form action=\"/cache/purge?all=1\" method=\"post\"><button>Declare all old</button></form>\n");
     if query.is_some_and(|query| query.contains("url=")) {

@@ -1,6 +1,7 @@
 //! A build of the app on disk: which one it is, told from every other, and whether it is whole.
 
 mod framework;
+mod prerendered;
 
 use std::fmt;
 use std::fs;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use framework::{DEPENDENCIES, Framework, NEXT, NEXT_CONFIGS, Tool, is_usual};
+pub use prerendered::{Onlooker, PageCounts, Prerendered};
 
 /// Files that every build writes anew, and that nothing else writes: each by itself tells two builds apart, and a build
 /// that goes on changes one of them. In the order in which they are written last by Next.js 15.5 and 16.4 (seen), but for

@@ -9,9 +9,13 @@ use super::directives::{Directives, members};
 use super::freshness::{Bounds, Exchanged, Freshness, lifetime};
 use super::key::KEYED;
 use crate::http::routed;
+use crate::upstream::Entry;
 
 /// Names that one `Vary` may have; more is nobody's real selection.
 const MAX_VARY: usize = 8;
+
+/// Where Next.js says what it has of a page itself.
+const STATE: HeaderName = HeaderName::from_static("x-nextjs-cache");
 
 /// What of a request bears on the kind of answer that it can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub enum NotKept {
     Stale,
     /// It is past all use already.
     Expired,
+    /// Nobody vouches for its path, and it is none that Next.js keeps itself.
+    NotNexts,
 }
 
 /// An answer that may be kept.
@@ -73,7 +79,7 @@ pub fn admit(
     if headers.contains_key(SET_COOKIE) || headers.contains_key(WWW_AUTHENTICATE) {
         return Err(NotKept::Cookie);
     }
-    if headers.get("x-nextjs-cache").is_some_and(|state| state.as_bytes().eq_ignore_ascii_case(b"STALE")) {
+    if is_stale(headers) {
         return Err(NotKept::Stale);
     }
     let is_coded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
@@ -90,6 +96,20 @@ pub fn admit(
         return Err(NotKept::Expired);
     }
     Ok(Admission { freshness, vary })
+}
+
+/// Whether Next.js gave out an old page, and makes another this very moment.
+pub fn is_stale(headers: &HeaderMap) -> bool {
+    headers.get(STATE).is_some_and(|state| state.as_bytes().eq_ignore_ascii_case(b"STALE"))
+}
+
+/// Whether an answer is one that Next.js keeps itself and gives to everybody: by the hook's word (`entry`), as it can
+/// be given again, and not because a rule writes so over what Next.js says.
+pub fn is_nexts_own(entry: Option<&Entry>, headers: &HeaderMap) -> bool {
+    let states: [&[u8]; 3] = [b"HIT", b"MISS", b"REVALIDATED"];
+    let is_kept = headers.get(STATE).is_some_and(|state| states.contains(&state.as_bytes()));
+    let is_part = headers.get("x-nextjs-postponed").is_some_and(|part| part == "1");
+    entry.is_some() && is_kept && !is_part && Directives::of(headers).s_maxage.is_some()
 }
 
 /// Final statuses that mean the same to everybody; never one without content of its own (CVE-2025-49826), a part, or a

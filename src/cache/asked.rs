@@ -4,6 +4,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, IF_MATCH, IF_UNMODIFIED
 use http::{HeaderMap, HeaderName, Method};
 use http_body::Body as _;
 
+use super::bypass::Bypass;
 use super::directives::members;
 use super::fetch::Errand;
 use super::key::{self, KeyBytes};
@@ -11,13 +12,13 @@ use crate::http::{Facts, Request};
 use crate::upstream::sent_target;
 
 /// What only the app can answer: whoever sends these is somebody, or speaks as Next.js itself.
-const PERSONAL: [(HeaderName, &str); 6] = [
-    (AUTHORIZATION, "authorization"),
-    (IF_MATCH, "precondition"),
-    (IF_UNMODIFIED_SINCE, "precondition"),
-    (HeaderName::from_static("x-prerender-revalidate"), "revalidation"),
-    (HeaderName::from_static("x-middleware-prefetch"), "prefetch"),
-    (HeaderName::from_static("next-hmr-refresh"), "development"),
+const PERSONAL: [(HeaderName, Bypass); 6] = [
+    (AUTHORIZATION, Bypass::Authorization),
+    (IF_MATCH, Bypass::Precondition),
+    (IF_UNMODIFIED_SINCE, Bypass::Precondition),
+    (HeaderName::from_static("x-prerender-revalidate"), Bypass::Revalidation),
+    (HeaderName::from_static("x-middleware-prefetch"), Bypass::Prefetch),
+    (HeaderName::from_static("next-hmr-refresh"), Bypass::Development),
 ];
 
 /// Cookies by which Next.js shows drafts, whatever their value.
@@ -26,23 +27,23 @@ const PREVIEWS: [&[u8]; 2] = [b"__prerender_bypass", b"__next_preview_data"];
 /// The key of a GET or HEAD.
 ///
 /// # Errors
-/// Why it goes past the cache, in a word.
-pub fn key(request: &Request) -> Result<KeyBytes, &'static str> {
+/// Why it goes past the cache.
+pub fn key(request: &Request) -> Result<KeyBytes, Bypass> {
     let headers = request.headers();
     if let Some((_, reason)) = PERSONAL.iter().find(|(name, _)| headers.contains_key(name)) {
-        return Err(reason);
+        return Err(*reason);
     }
     let cookies = headers.get_all(COOKIE).iter().map(|line| line.as_bytes());
     let is_preview = |line: &[u8]| PREVIEWS.iter().any(|name| memchr::memmem::find(line, name).is_some());
     if cookies.into_iter().any(is_preview) {
-        return Err("preview");
+        return Err(Bypass::Preview);
     }
     if !request.body().is_end_stream() {
-        return Err("content");
+        return Err(Bypass::Content);
     }
-    let facts = request.extensions().get::<Facts>().ok_or("unknown")?;
+    let facts = request.extensions().get::<Facts>().ok_or(Bypass::Key)?;
     let target = sent_target(request.uri(), request.extensions());
-    key::base(&facts.scheme, &facts.authority, &target, headers).ok_or("key")
+    key::base(&facts.scheme, &facts.authority, &target, headers).ok_or(Bypass::Key)
 }
 
 /// True where nothing may be asked of the app (RFC 9111 section 5.2.1.7).
@@ -67,7 +68,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn of(request: &Request, base: &[u8]) -> Option<Draft> {
+    /// `is_vouched` where the config names its path.
+    pub fn of(request: &Request, base: &[u8], is_vouched: bool) -> Option<Draft> {
         let facts = request.extensions().get::<Facts>()?;
         let headers = request.headers().clone();
         let errand = Errand {
@@ -80,6 +82,8 @@ impl Draft {
             authority: facts.authority.clone(),
             selected: Vec::new(),
             is_rsc: key::is_rsc(&headers),
+            is_vouched,
+            is_expected: false,
             previous: None,
         };
         Some(Draft { errand, headers })

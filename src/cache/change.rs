@@ -4,6 +4,7 @@ use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{Method, Uri};
 
 use super::announcements::Announcements;
+use super::bypass::Bypass;
 use super::metrics::Outcome;
 use super::status::CacheStatus;
 use super::{Cache, marked};
@@ -51,7 +52,7 @@ impl Cache {
         let facts = request.extensions().get::<Facts>().map(|facts| facts.authority.clone());
         let path = request.uri().path().to_owned();
         let answered = self.upstream.send(request).await;
-        self.metrics.request(Outcome::Bypass);
+        self.metrics.request(Outcome::Bypass(Bypass::Method));
         if let Ok(response) = &answered
             && !is_safe
             && (response.status().is_success() || response.status().is_redirection())
@@ -66,6 +67,6 @@ impl Cache {
                 }
             }
         }
-        marked(answered, CacheStatus::Method)
+        marked(answered, CacheStatus::Bypass(Bypass::Method))
     }
 }

@@ -7,7 +7,10 @@ use crate::settings::{Pattern, Section, Size};
 /// The section `[cache]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Paths whose answers are the same for everybody, with stars. Default none: nothing is kept.
+    /// Pages that a supervised Next.js keeps itself are kept where neither a `proxy.ts` nor a rule of next.config looks at
+    /// who asks. Default true.
+    pub pages: bool,
+    /// Paths whose answers are the same for everybody, with stars. Default none.
     pub paths: Vec<Pattern>,
     /// For answers and what is known of them. Default 64 MiB.
     pub memory: Size,
@@ -32,6 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            pages: true,
             paths: Vec::new(),
             memory: Size::mib(64),
             stale: Duration::from_secs(60 * 60),
@@ -53,6 +57,7 @@ impl Config {
             section.problem("paths", what, Some("as in \"/blog/*\"; \"*\" stands for every path"));
         }
         Config {
+            pages: section.value("pages", default.pages),
             paths,
             memory: section.value("memory", default.memory),
             stale: section.value("stale", default.stale),
@@ -66,7 +71,12 @@ impl Config {
 
     /// True where the app's own word is of use.
     pub fn is_to_be_heard(&self) -> bool {
-        self.hook && !self.paths.is_empty()
+        self.hook && self.is_on()
+    }
+
+    /// True where anything may be kept.
+    pub fn is_on(&self) -> bool {
+        self.pages || !self.paths.is_empty()
     }
 
     /// True where the answers of `path`, in its canonical spelling, may be kept.

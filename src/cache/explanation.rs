@@ -14,6 +14,7 @@ use super::asked::{self, Draft};
 use super::fetch::Fetched;
 use super::key::told;
 use super::store::Slot;
+use crate::build::{Onlooker, PageCounts};
 use crate::http::facts::RequestId;
 use crate::http::{Body, Facts, Request, path};
 
@@ -33,6 +34,10 @@ impl NotKept {
             NotKept::Media => "the app's answer is of another kind than its address asks for",
             NotKept::Coded => "the app's answer is compressed, though it was asked for plain, or has trailers",
             NotKept::Stale => "the app gave out an old answer, and makes another right now",
+            NotKept::NotNexts => {
+                "the app's answer is none that Next.js keeps itself (it makes it for each request, or its own cacheHandler \
+                 does not say): [cache] paths can name its path"
+            }
             NotKept::Expired => {
                 "the app's answer is past all use when it comes, or longer than a sixteenth of `memory`"
             }
@@ -63,10 +68,55 @@ impl Cache {
         let canonical = path::canonical(uri.path());
         let (would, why) = match canonical.as_deref() {
             Err(_) => (false, "the path is none that is sent to the app".to_owned()),
-            Ok(path) if !self.concerns(path) => (false, "no pattern of [cache] paths fits its path".to_owned()),
-            Ok(_) => self.ask_now(&uri, entries.first().and_then(|entry| entry["host"].as_str())).await,
+            Ok(path) => match self.past(path) {
+                Some(why) => (false, why),
+                None => self.ask_now(&uri, entries.first().and_then(|entry| entry["host"].as_str())).await,
+            },
         };
         Ok(json!({ "url": url, "kept": entries, "would_be_kept": would, "why": why }))
+    }
+
+    /// Which pages are kept though no pattern of the config fits, in a clause for people.
+    pub(super) fn pages_kept(&self) -> String {
+        match self.pages.of(&self.upstream) {
+            _ if !self.config.get().pages => "none: [cache] pages is off".to_owned(),
+            Err(unknown) => format!("none: {}", unknown.clause()),
+            Ok(build) => {
+                let PageCounts { all, proxy, rule, language } = build.counts();
+                let kept = all - proxy - rule - language;
+                let mut clause = format!("{kept} of {all} that Next.js makes before anybody asks");
+                for (count, what) in [
+                    (proxy, "a proxy.ts looks at"),
+                    (rule, "a rule of next.config looks at"),
+                    (language, "a language is chosen for"),
+                ] {
+                    if count > 0 {
+                        clause.push_str(&format!(", {what} {count}"));
+                    }
+                }
+                clause
+            }
+        }
+    }
+
+    /// Why no answer of `path`, in its canonical spelling, is kept at all.
+    fn past(&self, path: &str) -> Option<String> {
+        let config = self.config.get();
+        if config.covers(path) {
+            return None;
+        }
+        let why = match self.pages.of(&self.upstream) {
+            _ if !config.pages => "[cache] pages is off",
+            Err(unknown) => unknown.clause(),
+            Ok(build) => match build.onlooker(path)? {
+                Onlooker::Proxy => "a proxy.ts (middleware) of the app may look at who asks for it",
+                Onlooker::Rule => {
+                    "a rule of next.config may look at who asks for it (has, missing), or writes Cache-Control itself"
+                }
+                Onlooker::Language => "Next.js chooses a language there by who asks",
+            },
+        };
+        Some(format!("no pattern of [cache] paths fits its path, and {why}"))
     }
 
     async fn ask_now(&self, uri: &Uri, host: Option<&str>) -> (bool, String) {
@@ -90,13 +140,15 @@ impl Cache {
         });
         let base = match asked::key(&request) {
             Ok(base) => base,
-            Err(reason) => return (false, format!("such a request goes past the cache: {reason}")),
+            Err(reason) => return (false, format!("such a request goes past the cache: {}", reason.label())),
         };
         let names = match self.store.slot(&base) {
             Some(Slot::Varies(names)) => names.to_vec(),
             _ => Vec::new(),
         };
-        let Some(errand) = Draft::of(&request, &base).and_then(|draft| draft.errand(&names)) else {
+        let Some(errand) = Draft::of(&request, &base, self.config.get().covers(request.uri().path()))
+            .and_then(|draft| draft.errand(&names))
+        else {
             return (false, "its key would be too long".to_owned());
         };
         match self.fetching(&self.config.get()).fetch(&errand).await {

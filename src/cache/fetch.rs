@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::admission::{NotKept, Wanted, admit};
+use super::admission::{NotKept, Wanted, admit, is_nexts_own, is_stale};
 use super::freshness::{Bounds, Exchanged};
 use super::heard;
 use super::key::Selected;
@@ -43,6 +43,10 @@ pub struct Errand {
     pub authority: Authority,
     pub selected: Selected,
     pub is_rsc: bool,
+    /// The config names its path: else it is kept only where Next.js keeps it itself.
+    pub is_vouched: bool,
+    /// Only the build says so far that there is something to be kept.
+    pub is_expected: bool,
     /// What there is already: the app may say that it still holds.
     pub previous: Option<Hit>,
 }
@@ -115,6 +119,9 @@ impl Fetching<'_> {
             headers = making::renewed(&previous.stored, &headers).ok_or(NotKept::Status)?;
             status = previous.stored.status;
             body = previous.body.plain().clone();
+        }
+        if !errand.is_vouched && !is_nexts_own(extensions.get(), &headers) {
+            return Err(if is_stale(&headers) { NotKept::Stale } else { NotKept::NotNexts });
         }
         let wanted = Wanted::of(&errand.path, errand.is_rsc);
         let admission = admit(wanted, status, &headers, exchanged, &self.bounds)?;

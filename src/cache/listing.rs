@@ -21,7 +21,8 @@ impl Cache {
         answers.truncate(MAX_LISTED);
         let entries: Vec<Value> = answers.iter().map(|(key, stored)| self.entry(key, stored, now)).collect();
         let paths: Vec<String> = self.config.get().paths.iter().map(ToString::to_string).collect();
-        json!({ "paths": paths, "answers": kept, "bytes": self.store.weight(), "entries": entries })
+        let pages = self.pages_kept();
+        json!({ "pages": pages, "paths": paths, "answers": kept, "bytes": self.store.weight(), "entries": entries })
     }
 
     pub(super) fn entry(&self, key: &[u8], stored: &std::sync::Arc<Stored>, now: u64) -> Value {

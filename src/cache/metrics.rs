@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::bypass::Bypass;
 use super::store::Store;
 use crate::telemetry::{Registry, labelled};
 
@@ -19,7 +20,21 @@ pub enum Outcome {
     Stale,
     Collapsed,
     Miss,
-    Bypass,
+    Bypass(Bypass),
+}
+
+impl Outcome {
+    const LABELS: [&str; 5] = ["hit", "stale", "collapsed", "miss", "bypass"];
+
+    fn place(self) -> usize {
+        match self {
+            Outcome::Hit => 0,
+            Outcome::Stale => 1,
+            Outcome::Collapsed => 2,
+            Outcome::Miss => 3,
+            Outcome::Bypass(_) => 4,
+        }
+    }
 }
 
 /// What became of an answer that was fetched for keeping.
@@ -33,7 +48,8 @@ pub enum FetchOutcome {
 /// Metrics of the cache: `doorway_cache_…`.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    requests: [Counter; 5],
+    requests: [Counter; Outcome::LABELS.len()],
+    bypasses: [Counter; Bypass::LABELS.len()],
     fetches: [Counter; 3],
     pub bytes: Counter,
     pub purges: Counter,
@@ -65,19 +81,23 @@ impl Metrics {
     pub fn new(registry: &mut Registry, store: Arc<Store>) -> Metrics {
         registry.register_collector(Box::new(Memory(store)));
         let registry = registry.sub_registry_with_prefix("cache");
-        let help = "Requests for paths in [cache] paths, by what became of them";
-        let outcomes = ["hit", "stale", "collapsed", "miss", "bypass"];
-        let requests = labelled(registry, "requests", help, "outcome", outcomes);
+        let help = "Requests that the cache concerns itself with, by what became of them";
+        let requests = labelled(registry, "requests", help, "outcome", Outcome::LABELS);
+        let help = "Requests that went past the cache, by why";
+        let bypasses = labelled(registry, "bypasses", help, "reason", Bypass::LABELS);
         let help = "Answers fetched for keeping, by what became of them";
         let fetches = labelled(registry, "fetches", help, "outcome", ["kept", "refused", "failed"]);
         let (bytes, purges) = (Counter::default(), Counter::default());
         registry.register("hit_bytes", "Bytes of bodies that were answered from memory", bytes.clone());
         registry.register("purges", "Paths, tags and wholes that were declared old", purges.clone());
-        Metrics { requests, fetches, bytes, purges }
+        Metrics { requests, bypasses, fetches, bytes, purges }
     }
 
     pub fn request(&self, outcome: Outcome) {
-        self.requests[outcome as usize].inc();
+        self.requests[outcome.place()].inc();
+        if let Outcome::Bypass(reason) = outcome {
+            self.bypasses[reason as usize].inc();
+        }
     }
 
     pub fn fetched(&self, outcome: FetchOutcome) {

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::bypass::Bypass;
+
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// What the cache did for one request.
@@ -17,10 +19,10 @@ pub enum CacheStatus {
     Collapsed,
     /// The app was asked and failed: what there was is given all the same.
     Kept { left: i64 },
+    /// The app was asked once for this and other requests, as there was nothing.
+    Stored,
     /// The cache does not concern itself with such a request.
-    Bypass(&'static str),
-    /// Not GET or HEAD.
-    Method,
+    Bypass(Bypass),
 }
 
 /// Adds it behind what caches nearer to the app have said.
@@ -32,8 +34,9 @@ pub fn say(headers: &mut HeaderMap, status: CacheStatus) {
         CacheStatus::Stale => "Doorway; fwd=stale".to_owned(),
         CacheStatus::Collapsed => "Doorway; fwd=stale; stored; collapsed".to_owned(),
         CacheStatus::Kept { left } => format!("Doorway; hit; ttl={}; detail=stale-if-error", seconds(left)),
-        CacheStatus::Bypass(reason) => format!("Doorway; fwd=bypass; detail={reason}"),
-        CacheStatus::Method => "Doorway; fwd=method".to_owned(),
+        CacheStatus::Stored => "Doorway; fwd=uri-miss; stored".to_owned(),
+        CacheStatus::Bypass(Bypass::Method) => "Doorway; fwd=method".to_owned(),
+        CacheStatus::Bypass(reason) => format!("Doorway; fwd=bypass; detail={}", reason.label()),
     };
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.append(CACHE_STATUS, value);

@@ -58,11 +58,9 @@ fn explain(told: &Value) -> Result<ExitCode, String> {
 
 fn list(told: &Value) -> Result<ExitCode, String> {
     let paths: Vec<_> = told["paths"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if paths.is_empty() {
-        say("nothing is kept: [cache] paths names nothing\n");
-        return Ok(ExitCode::SUCCESS);
-    }
-    say(&format!("paths: {}\nanswers: {}\nbytes: {}\n", paths.join(" "), told["answers"], told["bytes"]));
+    let pages = told["pages"].as_str().unwrap_or_default();
+    let paths = if paths.is_empty() { "none named".to_owned() } else { paths.join(" ") };
+    say(&format!("pages: {pages}\npaths: {paths}\nanswers: {}\nbytes: {}\n", told["answers"], told["bytes"]));
     say(&entries(&told["entries"]));
     Ok(ExitCode::SUCCESS)
 }

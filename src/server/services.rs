@@ -90,6 +90,7 @@ impl Services {
         let files =
             Arc::new(Files::start(&config.files, upstream.home(), config.app.dir.clone(), &precompressor, registry));
         let cache = Arc::new(Cache::new(&kept(&config.cache, config.app.dev), Arc::clone(&upstream), registry));
+        cache.start(drain.clone());
         let app = App::new(&config.callbacks, Arc::clone(&upstream), tracer.clone(), drain.clone(), registry);
         let realtime = Arc::new(Realtime::new(
             &telling::with_policy(&config.realtime, &config.cache),
@@ -231,6 +232,7 @@ fn kept(section: &cache::Config, is_dev: bool) -> cache::Config {
     let mut section = section.clone();
     if is_dev {
         section.paths.clear();
+        section.pages = false;
     }
     section
 }

@@ -5,17 +5,21 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::read;
 use serde::Deserialize;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 /// A line is shorter: an app writes no more than a pipe takes whole.
 const MAX_LINE: usize = 4096;
+
+/// More processes of the app are not side by side.
+const MAX_READY: usize = 8;
 
 /// What was declared old.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,14 @@ pub struct Hearing {
     is_wanted: AtomicBool,
     /// One has been told to.
     is_used: AtomicBool,
+    /// Processes that have said that they do, the newest last.
+    ready: Mutex<Vec<i32>>,
+    /// The process that is asked.
+    asked: AtomicI32,
+    /// It is one of those that have said so.
+    is_heard: AtomicBool,
+    /// Rung when that may be another, or another process is asked.
+    news: Notify,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +56,8 @@ pub struct Hearing {
 enum Line {
     Old(String),
     Everything,
-    Ready,
+    /// With the id of its process.
+    Ready(i32),
     Fault(String),
 }
 
@@ -61,6 +74,10 @@ impl Hearing {
             listener: OnceLock::new(),
             is_wanted: AtomicBool::new(false),
             is_used: AtomicBool::new(false),
+            ready: Mutex::default(),
+            asked: AtomicI32::new(0),
+            is_heard: AtomicBool::new(false),
+            news: Notify::new(),
         })
     }
 
@@ -79,6 +96,35 @@ impl Hearing {
         let is_wanted = self.is_wanted.load(Ordering::Relaxed);
         self.is_used.fetch_or(is_wanted, Ordering::SeqCst);
         is_wanted.then(|| self.writer.as_fd())
+    }
+
+    /// It is `process` that is asked from now on.
+    pub fn ask(&self, process: i32) {
+        self.asked.store(process, Ordering::SeqCst);
+        self.look();
+        // It may have said so before its first answer.
+        self.catch_up();
+    }
+
+    /// Everything about the process that is asked now is known.
+    pub fn settle(&self) {
+        self.news.notify_one();
+    }
+
+    /// Waits until another process is asked, or one says that it is to be heard. For one who waits.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    fn look(&self) {
+        let asked = self.asked.load(Ordering::SeqCst);
+        self.is_heard.store(self.ready.lock().contains(&asked), Ordering::SeqCst);
+        self.news.notify_one();
+    }
+
+    /// True where the process that is asked says what it declares old.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::SeqCst)
     }
 
     /// Reads what was written so far, and has it acted upon. One system call, and none where no process speaks.
@@ -112,7 +158,16 @@ impl Hearing {
     fn hear(&self, line: &[u8]) {
         match serde_json::from_slice(line) {
             Ok(Line::Old(tag)) => self.say(Old::Tag(tag)),
-            Ok(Line::Ready) => info!("the app says what it declares old: the cache hears it"),
+            Ok(Line::Ready(process)) => {
+                info!("the app says what it declares old: the cache hears it");
+                let mut ready = self.ready.lock();
+                if ready.len() == MAX_READY {
+                    ready.remove(0);
+                }
+                ready.push(process);
+                drop(ready);
+                self.look();
+            }
             Ok(Line::Fault(why)) => {
                 warn!(why, "the app may not say all that it declares old: what is kept is let go of");
                 self.say(Old::Everything);
@@ -162,7 +217,7 @@ mod tests {
         let tag = |tag: &str| Old::Tag(tag.to_owned());
         for (written, expected) in [
             ("{\"old\":\"a\"}\n{\"old\":\"b", vec![tag("a")]),
-            ("c\"}\n\"ready\"\n", vec![tag("bc")]),
+            ("c\"}\n{\"ready\":7}\n", vec![tag("bc")]),
             ("no JSON\n", vec![Old::Everything]),
             ("{\"fault\":\"x\"}\n\"everything\"\n", vec![Old::Everything, Old::Everything]),
             ("", vec![]),
@@ -171,6 +226,14 @@ mod tests {
             hearing.catch_up();
             assert_eq!(std::mem::take(&mut *heard.lock()), expected, "{written:?}");
         }
+        assert!(!hearing.is_heard(), "nobody is asked");
+        for (process, is_heard) in [(8, false), (7, true), (9, false)] {
+            hearing.ask(process);
+            assert_eq!(hearing.is_heard(), is_heard, "{process}");
+        }
+        (&hearing.writer).write_all(b"{\"ready\":9}\n").unwrap();
+        hearing.catch_up();
+        assert!(hearing.is_heard());
         for _ in 0..2 {
             (&hearing.writer).write_all(&[b'x'; MAX_LINE]).unwrap();
         }

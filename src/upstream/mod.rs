@@ -339,6 +339,20 @@ impl Upstream {
         }
     }
 
+    /// True where the app that is asked says what it declares old.
+    pub fn is_heard(&self) -> bool {
+        self.hearing.as_ref().is_some_and(|hearing| hearing.is_heard())
+    }
+
+    /// Waits until that may be otherwise, or another app is asked; for ever where there is nothing to be heard. For one who
+    /// waits.
+    pub async fn hears_anew(&self) {
+        match &self.hearing {
+            Some(hearing) => hearing.news().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Which app is asked: the number grows when it is another build, or at another address. What was asked for under
     /// one number is not the answer of the next.
     pub fn generation(&self) -> u64 {

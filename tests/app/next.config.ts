@@ -6,6 +6,14 @@ const standalone = process.env.STANDALONE === "1";
 const config: NextConfig = {
   output: standalone ? "standalone" : undefined,
   distDir: standalone ? ".next-standalone" : ".next",
+  redirects: async () => [
+    {
+      source: "/kept/rule",
+      has: [{ type: "cookie", key: "beta" }],
+      destination: "/moved",
+      permanent: false,
+    },
+  ],
 };
 
 export default config;

@@ -10,7 +10,8 @@ export function proxy(request: NextRequest) {
   return response;
 }
 
-// Uploads stay outside: Next cuts bodies above 10 MB short on paths that a proxy.ts matches.
+// Uploads stay outside: Next cuts bodies above 10 MB short on paths that a proxy.ts matches. So do `/kept` and `/notice`: the door keeps
+// no page that a proxy.ts may look at first.
 export const config = {
-  matcher: ["/((?!api/upload|_next/static|_next/image|favicon.ico).*)"],
+  matcher: ["/((?!api/upload|kept|notice|_next/static|_next/image|favicon.ico).*)"],
 };

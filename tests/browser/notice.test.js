@@ -8,7 +8,7 @@ import { eventually } from "./harness/eventually.js";
 let browser, door;
 before(async () => {
   browser = await launch();
-  door = await Doorway.start(config({ cache: { paths: ["/notice"], tell: true } }));
+  door = await Doorway.start(config({ cache: { tell: true } }));
 });
 after(async () => {
   await browser?.close();

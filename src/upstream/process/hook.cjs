@@ -89,7 +89,7 @@
         taken = given;
         attempt(() => {
           given.add(listener);
-          if (!isSaid) write('ready');
+          if (!isSaid) write({ ready: process.pid });
           isSaid = true;
         });
       },

@@ -55,6 +55,8 @@ enum Work {
     Pusher(Pusher),
     /// A page that Next.js makes anew for each request.
     Page,
+    /// A page that Next.js has made, and keeps.
+    KeptPage,
     Rooms,
     Idle {
         tls: bool,
@@ -82,7 +84,7 @@ enum Pusher {
     Idle,
 }
 
-use Contender::{Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Nginx, SocketIo as SocketIoServer, Sockudo, Ws};
+use Contender::{Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Next, Nginx, SocketIo as SocketIoServer, Sockudo, Ws};
 
 const PROXIES: &[Contender] = &[Doorway, Nginx, Haproxy, Caddy, Envoy];
 const SOCKETS: &[Contender] = &[Doorway, Ws, Bun];
@@ -137,6 +139,7 @@ pub const CASES: &[CaseOf] = &[
     case("cached-mix", "The same, one of 20 is new", REQUESTS, &[Doorway, Nginx], cached("identity", 20, true)),
     case("cached-new", "The same, each is new", REQUESTS, &[Doorway, Nginx], cached("identity", 1, true)),
     case("uncached", "The same where nothing is kept", REQUESTS, &[Doorway, Nginx], cached("identity", 1, false)),
+    case("kept-page", "A page that Next.js keeps, its app counted too", REQUESTS, &[Doorway, Nginx, Next], Work::KeptPage),
     case("page", "A page made by Next.js, its app counted too", REQUESTS, &[Doorway, Nginx, Express], Work::Page),
     case("echo", "WebSocket echo, 64 clients", "echoes per CPU-second", SOCKETS, Work::Echo),
     case(
@@ -218,6 +221,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::Static { .. } => Role::Files { folder: static_folder(site.folder)?, upstream },
         Work::Cached { keeps, .. } => Role::Cache { upstream, keeps },
         Work::Page => Role::Page { project: fs::canonicalize("tests/app")? },
+        Work::KeptPage => Role::KeptPage { project: fs::canonicalize("tests/app")? },
         Work::SocketIo(_) => Role::SocketIo,
         Work::Pusher(_) => Role::Pusher,
         Work::Echo => Role::Echo,
@@ -265,10 +269,18 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             ..Ask::get(Wire::Plain, 32)
         }),
         Work::Page => Some(Ask { path: "/cookies".into(), ..Ask::get(Wire::Plain, 8) }),
+        Work::KeptPage => Some(Ask { path: "/kept".into(), ..Ask::get(Wire::Plain, 32) }),
         _ => None,
     };
     if let Some(ask) = ask {
-        http::run(address, &ask, Instant::now() + WARM_UP).await?;
+        // Who starts the app himself listens before it answers.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = http::run(address, &ask, Instant::now() + WARM_UP).await {
+            if !matches!(case.work, Work::KeptPage) || Instant::now() > deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let before = usage();
         let tally = http::run(address, &ask, Instant::now() + span).await?;
         return Ok(timed(before, tally));
@@ -362,7 +374,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let sockets = websocket::open_many(address, count, tls, |_| visit.clone()).await?;
             Ok(timed(before, Tally::of(sockets.len() as u64)))
         }
-        Work::Proxy { .. } | Work::Static { .. } | Work::Cached { .. } | Work::Page => unreachable!("asked above"),
+        Work::Proxy { .. } | Work::Static { .. } | Work::Cached { .. } | Work::Page | Work::KeptPage => unreachable!("asked above"),
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Contender {
     Sockudo,
     /// The usual `server.js`: the app inside an Express server.
     Express,
+    /// `next start` with nothing before it.
+    Next,
     /// No peer but the limit: a loop of `send()` calls.
     Bare,
 }
@@ -48,6 +50,8 @@ pub enum Role {
     Pusher,
     /// In front of a Next.js app, the one of `project`.
     Page { project: PathBuf },
+    /// The same, and pages that are everybody's are kept: by the door's own defaults, where it starts the app.
+    KeptPage { project: PathBuf },
 }
 
 /// A contender that is up.
@@ -91,6 +95,7 @@ impl Contender {
             Contender::SocketIo => "Socket.IO",
             Contender::Sockudo => "Sockudo",
             Contender::Express => "Express",
+            Contender::Next => "next start",
             Contender::Bare => "bare send()",
         }
     }
@@ -113,6 +118,7 @@ impl Contender {
             Contender::SocketIo => in_path("node").filter(|_| site.peers.join("node_modules/socket.io").is_dir()),
             Contender::Sockudo => std::env::var_os("SOCKUDO").map(PathBuf::from).or_else(|| in_path("sockudo")),
             Contender::Express => in_path("node").filter(|_| site.peers.join("node_modules/express").is_dir()),
+            Contender::Next => in_path("node"),
             Contender::Bare => std::env::current_exe().ok(),
         }
     }
@@ -133,7 +139,7 @@ impl Contender {
         let mut environment = Vec::new();
         let app = match (self, role) {
             (Contender::Express, _) => None,
-            (_, Role::Page { project }) => Some(next(project, &site.folder.join("next.log"))?),
+            (Contender::Nginx, Role::KeptPage { project }) | (_, Role::Page { project }) => Some(next(project, &site.folder.join("next.log"))?),
             _ => None,
         };
         let upstream = app.as_ref().map(|(_, address)| *address);
@@ -158,6 +164,7 @@ impl Contender {
                         let upstream = upstream.context("no app")?;
                         format!("[app]\nurl = \"http://{upstream}\"\ndir = \"{}\"", project.display())
                     }
+                    Role::KeptPage { project } => format!("[app]\ndir = \"{}\"\nbuild = \"never\"", project.display()),
                     Role::Files { folder, upstream } => {
                         format!("[app]\nurl = \"http://{upstream}\"\ndir = \"{}\"", folder.display())
                     }
@@ -190,7 +197,7 @@ impl Contender {
                     Role::Proxy { upstream, .. } | Role::Files { upstream, .. } | Role::Cache { upstream, .. } => {
                         *upstream
                     }
-                    Role::Page { .. } => upstream.context("no app")?,
+                    Role::Page { .. } | Role::KeptPage { .. } => upstream.context("no app")?,
                     _ => anyhow::bail!("not for this case"),
                 };
                 let files = match role {
@@ -205,7 +212,7 @@ impl Contender {
                 };
                 // Variants by what `Vary` names, as each of the others has them; gzip at each hit is the only way it has.
                 let (zone, kept) = match role {
-                    Role::Cache { keeps: true, .. } => (
+                    Role::Cache { keeps: true, .. } | Role::KeptPage { .. } => (
                         format!(
                             "proxy_cache_path {folder}/nginx.cache levels=1:2 keys_zone=pages:10m max_size=64m; gzip_proxied any; gzip on;"
                         ),
@@ -316,6 +323,13 @@ impl Contender {
                 environment.push(("PROJECT", project.display().to_string()));
                 environment.push(("NODE_ENV", "production".to_owned()));
                 vec![program, site.peers.join("express.js").to_string_lossy().into_owned()]
+            }
+            Contender::Next => {
+                let Role::KeptPage { project } = role else { anyhow::bail!("not for this case") };
+                let next = project.join("node_modules/next/dist/bin/next").to_string_lossy().into_owned();
+                let (project, port) = (project.to_string_lossy().into_owned(), port.to_string());
+                let options = ["start", &project, "-H", "127.0.0.1", "-p", &port].map(str::to_owned);
+                [vec![program, next], options.to_vec()].concat()
             }
             Contender::Ws | Contender::Bun => {
                 let mode = match role {

@@ -9,6 +9,7 @@
 //! - `poison`: no request makes the cache give others something else than the app would, be it cold or warm.
 //! - `stale`: old answers are given where they may be, while one other is fetched, or the app is away.
 //! - `next`: who is told by Next.js that his change is done sees it, and is told how old a page really is.
+//! - `pages`: pages that Next.js keeps are kept with no word in the config, but for those that something looks at first.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
 
 mod admission;
@@ -16,6 +17,7 @@ mod forms;
 mod kept;
 mod next;
 mod operator;
+mod pages;
 mod poison;
 mod purges;
 mod stale;

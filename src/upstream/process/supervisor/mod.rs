@@ -341,9 +341,15 @@ impl Task {
         if is_another {
             self.home.set(Some(home));
         }
+        if let Some(hearing) = &self.hearing {
+            hearing.ask(running.child.id());
+        }
         self.install_pool(&running.pool);
         if is_another {
             self.availability.next_generation();
+        }
+        if let Some(hearing) = &self.hearing {
+            hearing.settle();
         }
         self.metrics.runs(label(running.build.as_ref()));
         self.availability.mark_up();
