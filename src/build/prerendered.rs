@@ -95,11 +95,11 @@ impl Prerendered {
     }
 
     fn note_pages(&mut self, manifest: &Value) -> io::Result<()> {
-        // One whose rest is made for each request is none.
+        // One whose rest is made for each request is none; nothing is made yet of one that is made when it is asked for.
         let is_whole = |route: &Value| {
             route["experimentalPPR"] != Value::Bool(true)
                 && route["renderingMode"].as_str() != Some("PARTIALLY_STATIC")
-                && route["response"].as_str().is_none_or(|response| response == "complete")
+                && route["response"].as_str().is_none_or(|response| ["complete", "empty"].contains(&response))
         };
         let routes = manifest["routes"].as_object().ok_or_else(|| strange("prerender-manifest.json", "routes"))?;
         let pages = routes.iter().filter(|(path, route)| !path.starts_with("/_") && is_whole(route));
@@ -373,7 +373,7 @@ mod tests {
     fn pages_are_those_that_are_made_whole() {
         let manifest = r#"{"routes":{"/":{},"/_not-found":{},"/ppr":{"experimentalPPR":true},"/part":{"response":"initial"},
             "/shell":{"renderingMode":"PARTIALLY_STATIC"},"/a":{"response":"complete"}},
-            "dynamicRoutes":{"/blog/[slug]":{"routeRegex":"^/blog/([^/]+?)(?:/)?$"}}}"#;
+            "dynamicRoutes":{"/blog/[slug]":{"response":"empty","routeRegex":"^/blog/([^/]+?)(?:/)?$"}}}"#;
         let proxy = r#"{"middleware":{"/":{"matchers":[{"regexp":"^/docs/a$"}]}}}"#;
         let manifests = [
             ("routes-manifest.json", r#"{"basePath":"/docs"}"#),

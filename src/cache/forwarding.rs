@@ -33,7 +33,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What is wanted in place of what there is.
-pub struct Wanted {
+pub struct Demand {
     /// By which headers the answers of this address are chosen.
     pub names: Option<Arc<[HeaderName]>>,
     /// What there was, if it is of some use yet.
@@ -61,9 +61,9 @@ impl Cache {
         self: Arc<Self>,
         request: Request,
         base: KeyBytes,
-        wanted: Wanted,
+        wanted: Demand,
     ) -> Result<Response, Failure> {
-        let Wanted { names, old, is_vouched, is_known } = wanted;
+        let Demand { names, old, is_vouched, is_known } = wanted;
         let names = names.as_deref().unwrap_or_default();
         let (fetched, asked) = if is_known {
             (CacheStatus::Collapsed, CacheStatus::Stale)

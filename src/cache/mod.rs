@@ -50,7 +50,7 @@ use asked::Draft;
 use bypass::Bypass;
 use fetch::since;
 use fetches::Fetches;
-use forwarding::Wanted;
+use forwarding::Demand;
 use freshness::Standing;
 use metrics::{Metrics, Outcome};
 use pages::Pages;
@@ -194,10 +194,10 @@ impl Cache {
         let is_expected = is_whole && build.is_ok_and(|build| build.has(request.uri().path()));
         let names = look.names;
         let wanted = match look.found {
-            Found::Hit(hit) => Wanted { names, old: Some(hit), is_vouched, is_known: true },
-            Found::Gone => Wanted { names, old: None, is_vouched, is_known: true },
+            Found::Hit(hit) => Demand { names, old: Some(hit), is_vouched, is_known: true },
+            Found::Gone => Demand { names, old: None, is_vouched, is_known: true },
             Found::Nothing if is_expected && self.may_expect(&request) => {
-                Wanted { names, old: None, is_vouched, is_known: false }
+                Demand { names, old: None, is_vouched, is_known: false }
             }
             Found::Refused | Found::Nothing => {
                 let is_tried = matches!(look.found, Found::Nothing) && is_whole;

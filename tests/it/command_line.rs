@@ -406,13 +406,14 @@ async fn what_is_kept_is_listed() {
     let listed = doorway(file.path(), &["cache"]);
     let said = stdout(&listed);
     assert_eq!(listed.status.code(), Some(0), "{said}");
-    assert!(said.starts_with("paths: /blog/*\nanswers: 1\nbytes: "), "{said}");
+    assert!(said.starts_with("pages: none: the app is no Next.js"), "{said}");
+    assert!(said.contains("\npaths: /blog/*\nanswers: 1\nbytes: "), "{said}");
     assert!(said.contains("fresh") && said.contains("/blog/one  [posts]"), "{said}");
 
     for (url, words) in [
         ("/blog/one", "would be kept: the app declares it to be everybody's, good for "),
         ("/blog/two?x=1", "would be kept: "),
-        ("/other", "would not be kept: no pattern of [cache] paths fits its path\n"),
+        ("/other", "would not be kept: no pattern of [cache] paths fits its path, and the app is no Next.js"),
     ] {
         let said = stdout(&doorway(file.path(), &["cache", "--why", url]));
         assert!(said.starts_with(words), "{url}: {said}");
