@@ -146,7 +146,12 @@ impl Fetching<'_> {
             }
             whole.extend_from_slice(&data);
         }
-        Some(Some(whole.freeze()))
+        // What it grew by is not kept with it.
+        Some(Some(if whole.capacity() > whole.len() + whole.len() / 8 {
+            Bytes::copy_from_slice(&whole)
+        } else {
+            whole.freeze()
+        }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
     AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED,
     PROXY_AUTHENTICATE, TRANSFER_ENCODING, UPGRADE,
@@ -56,16 +56,14 @@ pub fn places(tags: &[Box<str>], purges: &Purges) -> Box<[Place]> {
 /// What is kept of an answer that came at `wall`.
 pub fn stored(
     status: StatusCode,
-    mut headers: HeaderMap,
+    headers: HeaderMap,
     body: &Bytes,
     freshness: Freshness,
     origin: Origin,
     tags: Box<[Box<str>]>,
     wall: SystemTime,
 ) -> Stored {
-    for name in NOT_KEPT {
-        headers.remove(name);
-    }
+    let mut headers = owned(&headers);
     let day = HeaderValue::try_from(httpdate::fmt_http_date(wall));
     if let (false, Ok(day)) = (headers.contains_key(DATE), day) {
         headers.insert(DATE, day);
@@ -92,6 +90,22 @@ pub fn stored(
         hits: AtomicU64::new(0),
         retry_at: AtomicU64::new(0),
     }
+}
+
+/// Those that are kept, in memory of their own: as they come, each is a part of all that was read from the app in one go.
+fn owned(headers: &HeaderMap) -> HeaderMap {
+    let kept = || headers.iter().filter(|(name, _)| !NOT_KEPT.contains(name));
+    let mut text = BytesMut::with_capacity(kept().map(|(_, value)| value.len()).sum());
+    // And room for a date and a tag.
+    let mut owned = HeaderMap::with_capacity(kept().count() + 2);
+    for (name, value) in kept() {
+        text.extend_from_slice(value.as_bytes());
+        // It was one before.
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
+            owned.append(name, value);
+        }
+    }
+    owned
 }
 
 fn made_tag(hash: &BodyHash) -> HeaderValue {

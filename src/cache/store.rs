@@ -21,6 +21,8 @@ use crate::settings::Size;
 const SHARDS: u64 = 4;
 /// What a head takes besides its text, in bytes, roughly.
 const HEAD_OVERHEAD: usize = 400;
+/// What each of its fields takes besides its text.
+const FIELD_OVERHEAD: usize = 128;
 /// What a body takes besides its bytes, and those of its compressed forms.
 const BODY_OVERHEAD: usize = 320;
 
@@ -95,7 +97,8 @@ impl Weighter<Key, Slot> for WeighHead {
     fn weight(&self, key: &Key, slot: &Slot) -> u64 {
         let text = match slot {
             Slot::Answer(stored) => {
-                let fields = stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64);
+                let fields =
+                    stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
                 let tags = stored.tags.iter().map(|tag| tag.len() + 24);
                 fields.chain(tags).sum()
             }

@@ -142,21 +142,3 @@ async fn each_value_of_a_header_in_vary_has_its_own() {
     }
     assert_eq!(text(&door, "/", &[("accept-language", "it")]).await, "in it", "it was not there");
 }
-
-#[tokio::test]
-async fn memory_stays_within_its_bounds() {
-    let app = App::start(|request| async move {
-        let mut answer = response(200, format!("{} ", request.uri()).repeat(4000));
-        answer.headers_mut().insert("cache-control", http::HeaderValue::from_static("s-maxage=600"));
-        answer
-    })
-    .await;
-    let door = keeping(&app, "paths = [\"*\"]\nmemory = \"1MiB\"");
-    for number in 0..100 {
-        warm(&door, &format!("/{number}"), &[]).await;
-    }
-    let held = door.metric("cache_memory_bytes").await;
-    assert!(held > 300_000.0 && held <= 1_048_576.0, "{held}");
-    warm(&door, "/again", &[]).await;
-    assert!(is_hit(&ask(door.http(), "GET", "/again", &[], "").await));
-}

@@ -2,6 +2,7 @@
 //!
 //! - `forms`: what is kept is compressed once for all, and browsers are told to ask whether what they hold is still good.
 //! - `kept`: what may be kept is asked for once; HEAD, ranges and conditions are answered from it.
+//! - `memory`: what is kept takes no more memory than it may, whoever asks for whatever.
 //! - `admission`: what is not declared to be everybody's is nobody's but its own visitor's.
 //! - `telling`: with `tell`, whoever listens hears what is declared old, and nobody else can say so.
 //! - `operator`: who runs the door sees what is kept and why, and declares it old.
@@ -15,6 +16,7 @@
 mod admission;
 mod forms;
 mod kept;
+mod memory;
 mod next;
 mod operator;
 mod pages;
