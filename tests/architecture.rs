@@ -71,7 +71,8 @@ const ORDER: &[(&str, &[&str])] = &[
             "revalidation",
             "config",
             "address connection upload",
-            "deployment entry hearing jitter metrics protocol sign_of_life slot socket tally",
+            "hearing",
+            "declarations deployment ear entry jitter metrics proof protocol sign_of_life slot socket tally",
         ],
     ),
     (

@@ -1,11 +1,14 @@
 //! What apps of ours say by a pipe while they run: that something they had said is old. Each writes its line before it
 //! answers, and who has an answer in hand reads the pipe before he passes it on. So nobody who was told that his change
-//! is done is given what was before it.
+//! is done is given what was before it. The app itself forgets it when it ends: it is remembered here, and on disk, and
+//! the next process is told.
 
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -13,13 +16,18 @@ use rustix::io::read;
 use serde::Deserialize;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tracing::{info, warn};
+
+use super::declarations::{Declaration, Declarations};
+use super::ear::Ear;
+use super::proof::Proof;
+use crate::disk;
 
 /// A line is shorter: an app writes no more than a pipe takes whole.
 const MAX_LINE: usize = 4096;
-
-/// More processes of the app are not side by side.
-const MAX_READY: usize = 8;
+/// Between two times that what is remembered is written to disk.
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What was declared old.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,24 +49,52 @@ pub struct Hearing {
     is_wanted: AtomicBool,
     /// One has been told to.
     is_used: AtomicBool,
-    /// Processes that have said that they do, the newest last.
-    ready: Mutex<Vec<i32>>,
-    /// The process that is asked.
-    asked: AtomicI32,
-    /// It is one of those that have said so.
-    is_heard: AtomicBool,
-    /// Rung when that may be another, or another process is asked.
-    news: Notify,
+    /// What the process that is asked has shown.
+    pub proof: Proof,
+    declarations: Mutex<Declarations>,
+    /// Of the processes that run. Several only while one takes another's place.
+    ears: Mutex<Vec<Weak<Ear>>>,
+    /// Where what is remembered outlives the door; none where there is no place for it.
+    file: OnceLock<PathBuf>,
+    is_changed: Notify,
+}
+
+/// What a process that is to speak has of it.
+pub struct Voice {
+    /// The end of the pipe that it writes to, which is open for as long as the door runs.
+    pub mouth: RawFd,
+    /// What it reads: first what it has to know before it begins.
+    pub ear: PipeReader,
+    /// Held for as long as it runs.
+    pub listening: Arc<Ear>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Old(OldLine),
+    Word(Word),
+}
+
+#[derive(Debug, Deserialize)]
+struct OldLine {
+    /// In plain letters.
+    old: String,
+    /// As Next.js has it, where that is something else.
+    raw: Option<Box<str>>,
+    /// Times that Next.js forgets when it ends; without any there is nothing to be remembered.
+    stale: Option<u64>,
+    expired: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Line {
-    Old(String),
+enum Word {
     Everything,
     /// With the id of its process.
     Ready(i32),
     Fault(String),
+    Forgets(String),
 }
 
 impl Hearing {
@@ -74,11 +110,22 @@ impl Hearing {
             listener: OnceLock::new(),
             is_wanted: AtomicBool::new(false),
             is_used: AtomicBool::new(false),
-            ready: Mutex::default(),
-            asked: AtomicI32::new(0),
-            is_heard: AtomicBool::new(false),
-            news: Notify::new(),
+            proof: Proof::default(),
+            declarations: Mutex::default(),
+            ears: Mutex::default(),
+            file: OnceLock::new(),
+            is_changed: Notify::new(),
         })
+    }
+
+    /// Remembers in `file`, and what is there already. Blocks.
+    pub fn remember_in(&self, file: PathBuf) {
+        match std::fs::read(&file) {
+            Ok(text) => *self.declarations.lock() = Declarations::read(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(%error, file = %file.display(), "what the app declared old before is not known"),
+        }
+        let _ = self.file.set(file);
     }
 
     /// Who is told. The first to ask for it is.
@@ -91,40 +138,29 @@ impl Hearing {
         self.is_wanted.store(is_wanted, Ordering::Relaxed);
     }
 
-    /// The end that a process which is started now is to have, if it is to speak.
-    pub fn voice(&self) -> Option<BorrowedFd<'_>> {
-        let is_wanted = self.is_wanted.load(Ordering::Relaxed);
-        self.is_used.fetch_or(is_wanted, Ordering::SeqCst);
-        is_wanted.then(|| self.writer.as_fd())
+    /// What a process which is started now is to have, if it is to speak.
+    pub fn voice(&self) -> Option<Voice> {
+        if !self.is_wanted.load(Ordering::Relaxed) {
+            return None;
+        }
+        // What the one before said last.
+        self.catch_up();
+        // Nothing is noted between: what is not among the first is told.
+        let mut ears = self.ears.lock();
+        let mut first = self.declarations.lock().text();
+        first.extend_from_slice(b"\"go\"\n");
+        let (listening, ear) =
+            Ear::new(first).inspect_err(|error| warn!(%error, "nothing is heard of the app")).ok()?;
+        ears.push(Arc::downgrade(&listening));
+        self.is_used.store(true, Ordering::SeqCst);
+        Some(Voice { mouth: self.writer.as_raw_fd(), ear, listening })
     }
 
     /// It is `process` that is asked from now on.
     pub fn ask(&self, process: i32) {
-        self.asked.store(process, Ordering::SeqCst);
-        self.look();
-        // It may have said so before its first answer.
+        self.proof.ask(process);
+        // It may have said that it is to be heard before its first answer.
         self.catch_up();
-    }
-
-    /// Everything about the process that is asked now is known.
-    pub fn settle(&self) {
-        self.news.notify_one();
-    }
-
-    /// Waits until another process is asked, or one says that it is to be heard. For one who waits.
-    pub async fn news(&self) {
-        self.news.notified().await;
-    }
-
-    fn look(&self) {
-        let asked = self.asked.load(Ordering::SeqCst);
-        self.is_heard.store(self.ready.lock().contains(&asked), Ordering::SeqCst);
-        self.news.notify_one();
-    }
-
-    /// True where the process that is asked says what it declares old.
-    pub fn is_heard(&self) -> bool {
-        self.is_heard.load(Ordering::SeqCst)
     }
 
     /// Reads what was written so far, and has it acted upon. One system call, and none where no process speaks.
@@ -157,23 +193,44 @@ impl Hearing {
 
     fn hear(&self, line: &[u8]) {
         match serde_json::from_slice(line) {
-            Ok(Line::Old(tag)) => self.say(Old::Tag(tag)),
-            Ok(Line::Ready(process)) => {
-                info!("the app says what it declares old: the cache hears it");
-                let mut ready = self.ready.lock();
-                if ready.len() == MAX_READY {
-                    ready.remove(0);
+            Ok(Line::Old(OldLine { old, raw, stale, expired })) => {
+                if let Some(at) = stale.or(expired) {
+                    let tag = raw.unwrap_or_else(|| old.as_str().into());
+                    self.remember(Declaration { tag, stale, expired, at });
                 }
-                ready.push(process);
-                drop(ready);
-                self.look();
+                self.say(Old::Tag(old));
             }
-            Ok(Line::Fault(why)) => {
+            Ok(Line::Word(Word::Ready(process))) => {
+                info!("the app says what it declares old: the cache hears it");
+                self.proof.note(process);
+            }
+            Ok(Line::Word(Word::Forgets(why))) => {
+                warn!(why, "the app cannot be told what it declared old before it was restarted");
+            }
+            Ok(Line::Word(Word::Fault(why))) => {
                 warn!(why, "the app may not say all that it declares old: what is kept is let go of");
                 self.say(Old::Everything);
             }
             // What cannot be read may have named anything.
-            Ok(Line::Everything) | Err(_) => self.say(Old::Everything),
+            Ok(Line::Word(Word::Everything)) | Err(_) => {
+                self.remember(Declaration::everything(now()));
+                self.say(Old::Everything);
+            }
+        }
+    }
+
+    /// For the processes to come, and for others that run.
+    fn remember(&self, declaration: Declaration) {
+        let line = declaration.line();
+        if !self.declarations.lock().note(declaration) {
+            return;
+        }
+        self.is_changed.notify_one();
+        let mut ears = self.ears.lock();
+        ears.retain(|ear| ear.strong_count() > 0);
+        if ears.len() > 1 {
+            let instead = Declaration::everything(now()).line();
+            ears.iter().filter_map(Weak::upgrade).for_each(|ear| ear.tell(&line, &instead));
         }
     }
 
@@ -183,8 +240,13 @@ impl Hearing {
         }
     }
 
-    /// Reads what is said when nobody asks the app anything, so that it never waits for room in the pipe.
-    pub async fn keep(&self) {
+    /// Reads what is said when nobody asks the app anything, so that it never waits for room in the pipe, and writes down
+    /// what is to be remembered.
+    pub async fn keep(self: &Arc<Self>) {
+        tokio::join!(self.listen(), self.write_down());
+    }
+
+    async fn listen(&self) {
         let watched = self.reader.try_clone().and_then(|reader| Receiver::from_owned_fd_unchecked(reader.into()));
         let watched = match watched {
             Ok(watched) => watched,
@@ -195,6 +257,44 @@ impl Hearing {
             self.read(|chunk| watched.try_read(chunk).ok().filter(|length| *length > 0));
         }
     }
+
+    async fn write_down(self: &Arc<Self>) {
+        loop {
+            self.is_changed.notified().await;
+            self.write().await;
+            sleep(WRITE_INTERVAL).await;
+        }
+    }
+
+    /// Writes down what the app said to its very end. Called when it has ended.
+    pub async fn close(self: &Arc<Self>) {
+        self.catch_up();
+        self.write().await;
+    }
+
+    async fn write(self: &Arc<Self>) {
+        let hearing = Arc::clone(self);
+        let _ = tokio::task::spawn_blocking(move || hearing.write_now()).await;
+    }
+
+    /// Blocks.
+    fn write_now(&self) {
+        let Some(file) = self.file.get() else { return };
+        let text = self.declarations.lock().text();
+        if text.is_empty() && !file.exists() {
+            return;
+        }
+        let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        if let Err(error) = folder.and_then(|()| disk::replace(file, &text, 0o600)) {
+            warn!(%error, file = %file.display(), "what the app declares old is forgotten when the door is restarted");
+        }
+    }
+}
+
+/// In ms since 1970, as Next.js counts.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -213,7 +313,7 @@ mod tests {
         hearing.catch_up();
         assert!(hearing.voice().is_none());
         hearing.want(true);
-        assert!(hearing.voice().is_some());
+        let one = hearing.voice().unwrap();
         let tag = |tag: &str| Old::Tag(tag.to_owned());
         for (written, expected) in [
             ("{\"old\":\"a\"}\n{\"old\":\"b", vec![tag("a")]),
@@ -226,18 +326,48 @@ mod tests {
             hearing.catch_up();
             assert_eq!(std::mem::take(&mut *heard.lock()), expected, "{written:?}");
         }
-        assert!(!hearing.is_heard(), "nobody is asked");
-        for (process, is_heard) in [(8, false), (7, true), (9, false)] {
-            hearing.ask(process);
-            assert_eq!(hearing.is_heard(), is_heard, "{process}");
-        }
-        (&hearing.writer).write_all(b"{\"ready\":9}\n").unwrap();
-        hearing.catch_up();
-        assert!(hearing.is_heard());
         for _ in 0..2 {
             (&hearing.writer).write_all(&[b'x'; MAX_LINE]).unwrap();
         }
         hearing.catch_up();
         assert_eq!(*heard.lock(), [Old::Everything]);
+        let Voice { ear, listening, .. } = one;
+        drop(listening);
+        assert_eq!(io::read_to_string(ear).unwrap(), "\"go\"\n", "alone, it is told nothing");
+    }
+
+    #[test]
+    fn others_are_told_what_one_declared_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("of/app");
+        let hearing = Hearing::new().unwrap();
+        hearing.remember_in(file.clone());
+        hearing.want(true);
+        // Until one has a voice nothing is read.
+        drop(hearing.voice().unwrap());
+        let say = |line: &str| {
+            (&hearing.writer).write_all(line.as_bytes()).unwrap();
+            hearing.catch_up();
+        };
+        // Without a time it is nothing that Next.js would forget.
+        say("{\"old\":\"key:/a\"}\n{\"old\":\"ä\",\"raw\":\"%C3%A4\",\"expired\":7}\n");
+        let first = "{\"tag\":\"%C3%A4\",\"expired\":7,\"at\":7}\n";
+        let one = hearing.voice().unwrap();
+        say("{\"old\":\"b\",\"stale\":8,\"expired\":99}\n");
+        let second = "{\"tag\":\"b\",\"stale\":8,\"expired\":99,\"at\":8}\n";
+        let other = hearing.voice().unwrap();
+        say("{\"old\":\"c\",\"expired\":9}\n");
+        let third = "{\"tag\":\"c\",\"expired\":9,\"at\":9}\n";
+        let heard = |voice: Voice| {
+            drop(voice.listening);
+            io::read_to_string(voice.ear).unwrap()
+        };
+        assert_eq!(heard(one), format!("{first}\"go\"\n{third}"));
+        assert_eq!(heard(other), format!("{first}{second}\"go\"\n{third}"));
+        hearing.write_now();
+        let again = Hearing::new().unwrap();
+        again.remember_in(file);
+        again.want(true);
+        assert_eq!(heard(again.voice().unwrap()), format!("{first}{second}{third}\"go\"\n"));
     }
 }

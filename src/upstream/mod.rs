@@ -9,7 +9,9 @@ mod address;
 mod response_body;
 mod config;
 mod connection;
+mod declarations;
 mod deployment;
+mod ear;
 mod entry;
 mod exchange;
 mod availability;
@@ -20,6 +22,7 @@ mod metrics;
 mod pool;
 mod previous;
 mod process;
+mod proof;
 mod revalidation;
 mod rewrite;
 mod send;
@@ -32,7 +35,7 @@ mod tunnel;
 mod upload;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -51,7 +54,7 @@ pub use tunnel::is_hot_reloading;
 use crate::build::{Framework, Home};
 use crate::drain::Signal;
 use crate::http::{Failure, Request, Response, UpstreamTime};
-use crate::settings::Live;
+use crate::settings::{Live, app_folder_name, state_folder};
 use crate::telemetry::Registry;
 use availability::Availability;
 use hearing::Hearing;
@@ -166,6 +169,7 @@ impl Upstream {
         }
         let (config, availability, home) = (self.config.clone(), Arc::clone(&self.availability), self.home.clone());
         if let Some(hearing) = self.hearing.clone() {
+            remember(&hearing, config.get().dir.clone()).await;
             let mut drain = self.drain.clone();
             tokio::spawn(async move {
                 tokio::select! {
@@ -285,6 +289,9 @@ impl Upstream {
     pub async fn stop(&self) {
         if let Some(supervisor) = self.supervisor.get() {
             supervisor.stop().await;
+            if let Some(hearing) = &self.hearing {
+                hearing.close().await;
+            }
         }
     }
 
@@ -341,14 +348,14 @@ impl Upstream {
 
     /// True where the app that is asked says what it declares old.
     pub fn is_heard(&self) -> bool {
-        self.hearing.as_ref().is_some_and(|hearing| hearing.is_heard())
+        self.hearing.as_ref().is_some_and(|hearing| hearing.proof.is_given())
     }
 
     /// Waits until that may be otherwise, or another app is asked; for ever where there is nothing to be heard. For one who
     /// waits.
     pub async fn hears_anew(&self) {
         match &self.hearing {
-            Some(hearing) => hearing.news().await,
+            Some(hearing) => hearing.proof.news().await,
             None => std::future::pending().await,
         }
     }
@@ -407,4 +414,14 @@ impl Upstream {
         }
         tokio::spawn(health::keep(pool, Arc::clone(&self.availability), self.drain.clone()));
     }
+}
+
+/// Has what the app in `directory` declares old outlive the door, where there is a place for it.
+async fn remember(hearing: &Arc<Hearing>, directory: Option<PathBuf>) {
+    let name = directory.and_then(|directory| app_folder_name(&directory));
+    let Some(file) = state_folder().zip(name).map(|(state, name)| state.join("declared-old").join(name)) else {
+        return;
+    };
+    let hearing = Arc::clone(hearing);
+    let _ = tokio::task::spawn_blocking(move || hearing.remember_in(file)).await;
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::FdFlags;
@@ -18,6 +19,8 @@ use tracing::warn;
 use super::hook::hook;
 use super::output::{self, Hears, LastLines, Stream};
 use crate::telemetry::log;
+use crate::upstream::ear::Ear;
+use crate::upstream::hearing::Voice;
 
 /// Variables by which the service manager speaks to us, and to nobody else.
 const NOT_INHERITED: &[&str] =
@@ -51,6 +54,8 @@ pub struct Child {
     output: Vec<JoinHandle<()>>,
     last: LastLines,
     has_ended: bool,
+    /// It is told what others declare old.
+    _listening: Option<Arc<Ear>>,
 }
 
 impl Program {
@@ -65,7 +70,7 @@ impl Program {
     ///
     /// # Errors
     /// Those of the system: most often that there is no such program.
-    pub fn spawn(&self, voice: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+    pub fn spawn(&self, voice: Option<Voice>) -> io::Result<Child> {
         self.spawn_heard(voice, None)
     }
 
@@ -73,10 +78,10 @@ impl Program {
     ///
     /// # Errors
     /// Those of [`spawn`](Program::spawn).
-    pub fn spawn_heard(&self, voice: Option<BorrowedFd<'_>>, hears: Option<Hears>) -> io::Result<Child> {
+    pub fn spawn_heard(&self, voice: Option<Voice>, hears: Option<Hears>) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         if let Some(code) = &self.before {
-            let hook = voice.map(|voice| hook(voice.as_raw_fd())).unwrap_or_default();
+            let hook = voice.as_ref().map(|voice| hook(voice.mouth, voice.ear.as_raw_fd())).unwrap_or_default();
             command.args(["-e", &format!("{hook}{code}"), "--"]);
         }
         command.args(&self.arguments).current_dir(&self.directory);
@@ -96,8 +101,9 @@ impl Program {
         // Its own group: Ctrl-C on our terminal is ours to pass on, and signals reach all that it starts.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         ends_with_us(&mut command);
-        if let Some(voice) = voice {
-            inherits(&mut command, voice.as_raw_fd());
+        if let Some(voice) = &voice {
+            inherits(&mut command, voice.mouth);
+            inherits(&mut command, voice.ear.as_raw_fd());
         }
         let mut process = command.spawn()?;
         let group = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -112,7 +118,8 @@ impl Program {
             .take()
             .map(|stderr| tokio::spawn(output::copy(stderr, Stream::Stderr, self.step, last.clone())));
         let output = stdout.into_iter().chain(stderr).collect();
-        Ok(Child { process, group, output, last, has_ended: false })
+        let listening = voice.map(|voice| voice.listening);
+        Ok(Child { process, group, output, last, has_ended: false, _listening: listening })
     }
 }
 

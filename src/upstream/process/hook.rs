@@ -7,7 +7,8 @@ use super::guard::code;
 
 const HOOK: &str = include_str!("hook.cjs");
 
-/// JavaScript for `node -e` that goes before what starts the app; `fd` is the number of the pipe that it inherits.
-pub fn hook(fd: i32) -> String {
-    format!("{}({fd});\n", code(HOOK))
+/// JavaScript for `node -e` that goes before what starts the app; `mouth` and `ear` are the numbers of the pipes that it
+/// inherits: it says there what is old, and hears it from others, first of all what those before it had said.
+pub fn hook(mouth: i32, ear: i32) -> String {
+    format!("{}({mouth}, {ear});\n", code(HOOK))
 }

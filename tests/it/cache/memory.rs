@@ -18,7 +18,8 @@ async fn a_scan_stays_within_the_budget() {
             let door = door.http();
             tokio::spawn(async move {
                 for number in (from..from + ADDRESSES).skip(asker).step_by(8) {
-                    let target = format!("/a?cache-control=s-maxage%3D600&vary=rsc&x-nextjs-cache=HIT&etag=%22a%22&n={number}");
+                    let target =
+                        format!("/a?cache-control=s-maxage%3D600&vary=rsc&x-nextjs-cache=HIT&etag=%22a%22&n={number}");
                     ask(door, "GET", &target, &[], "").await.bytes().await;
                 }
             })

@@ -11,6 +11,7 @@
 //! - `stale`: old answers are given where they may be, while one other is fetched, or the app is away.
 //! - `next`: who is told by Next.js that his change is done sees it, and is told how old a page really is.
 //! - `pages`: pages that Next.js keeps are kept with no word in the config, but for those that something looks at first.
+//! - `restarts`: what Next.js declared old stays old when its process, or the door, is another.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
 
 mod admission;
@@ -22,6 +23,7 @@ mod operator;
 mod pages;
 mod poison;
 mod purges;
+mod restarts;
 mod stale;
 mod telling;
 mod visitors;

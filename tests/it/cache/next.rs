@@ -10,9 +10,9 @@ use super::{Script, is_hit, keeping, kept, text, warm};
 use crate::harness::client::ask;
 use crate::harness::{Door, door, next};
 
-const PAGE: &str = "/kept";
+pub const PAGE: &str = "/kept";
 /// Has the Server Actions; another page, so that nothing but Next.js' own word is about the first.
-const FORMS: &str = "/kept/change";
+pub const FORMS: &str = "/kept/change";
 /// Rounds of each way to declare a page old, without and with others who read it meanwhile.
 const ROUNDS: usize = 50;
 
@@ -24,18 +24,18 @@ fn start(section: &str) -> (TempDir, Door) {
     (app, door)
 }
 
-fn millis() -> u128 {
+pub fn millis() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()
 }
 
 /// When the page was made, by its own word.
-fn made(page: &str) -> u128 {
+pub fn made(page: &str) -> u128 {
     let rest = page.split_once("made:").expect(page).1;
     rest.split_once(';').unwrap().0.parse().unwrap()
 }
 
 /// The ids of a page's two Server Actions: by tag, by path.
-fn actions(page: &str) -> Vec<String> {
+pub fn actions(page: &str) -> Vec<String> {
     let ids = page.split("$ACTION_ID_").skip(1).map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect());
     let mut all: Vec<String> = Vec::new();
     for id in ids {
@@ -49,7 +49,7 @@ fn actions(page: &str) -> Vec<String> {
 }
 
 /// Declares the page old in the way that `round` has its turn; answered when that is done.
-async fn change(door: &Door, round: usize, actions: &[String]) {
+pub async fn change(door: &Door, round: usize, actions: &[String]) {
     let origin = format!("http://{}", door.http());
     let host = door.http().to_string();
     let answer = match round % 4 {

@@ -349,7 +349,7 @@ impl Task {
             self.availability.next_generation();
         }
         if let Some(hearing) = &self.hearing {
-            hearing.settle();
+            hearing.proof.settle();
         }
         self.metrics.runs(label(running.build.as_ref()));
         self.availability.mark_up();
