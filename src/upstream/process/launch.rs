@@ -15,6 +15,7 @@ use super::child::Program;
 use super::deployment;
 use super::guard::{guard, guard_option, proxied};
 use super::listener::{self, Listener};
+use super::orphans;
 use super::project::Project;
 use super::script::OwnScript;
 use crate::build::NEXT;
@@ -154,6 +155,7 @@ fn whole(
     arguments: Vec<OsString>,
 ) -> Program {
     environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
+    environment.extend(orphans::mark(config.dir.as_deref()));
     let directory = project.directory.clone();
     Program { step: "run", program, before: None, arguments, directory, environment }
 }

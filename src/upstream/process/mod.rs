@@ -9,6 +9,7 @@ mod installed;
 mod launch;
 mod listener;
 mod memory;
+mod orphans;
 mod output;
 mod prepare;
 mod project;

@@ -13,7 +13,7 @@ use super::child::Program;
 use super::output::Hears;
 use super::project::{Project, Version, package_manager};
 use super::sources::{self, SourceRecord};
-use super::{deployment, dist, installed};
+use super::{deployment, dist, installed, orphans};
 use crate::upstream::{BuildPolicy, Config, StartError, TakeError};
 
 /// What Next.js 16 runs on.
@@ -218,6 +218,7 @@ fn program_of(project: &Project, config: &Config, step: &'static str, program: &
     // As production, packages for building would not be installed; `next build` sets it by itself.
     let mut environment = vec![("NODE_ENV".into(), None)];
     environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
+    environment.extend(orphans::mark(config.dir.as_deref()));
     Program {
         step,
         program: program.to_owned(),
@@ -292,6 +293,7 @@ pub async fn run_hook(
     let mut environment: Vec<(OsString, Option<OsString>)> = vec![("NODE_ENV".into(), Some("production".into()))];
     environment.extend(path.ok().map(|path| ("PATH".into(), Some(path))));
     environment.extend(config.env.iter().map(|(name, value)| (name.into(), Some(value.into()))));
+    environment.extend(orphans::mark(config.dir.as_deref()));
     let program = Program {
         step: "hook",
         program: "/bin/sh".into(),

@@ -12,6 +12,7 @@
 //!   does neither where that changes nothing.
 //! - `itself`: a door that is its own upstream is an error of the config, however the address is written; over other
 //!   hops a request goes round a few times and no more.
+//! - `left`: what a door that was killed left running is ended before its folder gets an app again, and nothing else is.
 //! - `managers`: packages are installed by the package manager that the project means, and where that cannot be, one
 //!   sentence says what to do.
 //! - `next`: a stock Next.js app works behind the door as `doorway DIR` starts it.
@@ -38,6 +39,7 @@ mod frameworks;
 mod dist;
 mod fresh;
 mod itself;
+mod left;
 mod managers;
 mod next;
 mod pages;

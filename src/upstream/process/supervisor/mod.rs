@@ -30,6 +30,7 @@ use crate::upstream::jitter::jitter;
 use crate::upstream::metrics::Metrics;
 use crate::upstream::pool::Pool;
 use crate::upstream::process::child::Child;
+use crate::upstream::process::orphans;
 use crate::upstream::process::prepare::prepare;
 use crate::upstream::process::project::Project;
 use crate::upstream::process::taken::Takeover;
@@ -105,6 +106,7 @@ impl Supervisor {
     ) -> Result<Option<Supervisor>, StartError> {
         let section = config.get();
         let directory = section.dir.clone().unwrap_or_default();
+        orphans::end(&directory, section.stop_timeout).await;
         let mut project = Project::inspect(&directory, &section.dist)?;
         prepare(&mut project, &section, &|stage| availability.set_stage(Some(stage))).await?;
         availability.set_stage(None);
