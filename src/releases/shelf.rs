@@ -17,6 +17,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::id::ReleaseId;
 use super::in_use;
@@ -315,6 +316,21 @@ impl Shelf {
         match fs::remove_file(&mark) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk("cannot delete", &mark)(error)),
             _ => Ok(()),
+        }
+    }
+
+    /// Takes away `id`, which came to nothing. Whoever deploys does so as well; where he has gone, nobody else would, and it
+    /// would pass for one that was live. Blocks.
+    pub fn discard(&self, id: &ReleaseId) {
+        if self.live().as_ref() == Some(id) {
+            return;
+        }
+        let _ = File::create(self.mark(id));
+        // He who has the lock is there still.
+        if let Ok(_lock) = self.lock()
+            && let Err(error) = self.remove(id)
+        {
+            warn!(release = %id, %error, "what is left of the release stays until the next deploy");
         }
     }
 

@@ -126,6 +126,10 @@ impl Switch {
                         switch.shelf.make_none_live();
                         switch.has_first();
                     }
+                    if kind == OrderKind::Deploy {
+                        let shelf = switch.shelf.clone();
+                        let _ = tokio::task::spawn_blocking(move || shelf.discard(&id)).await;
+                    }
                     for line in said {
                         let _ = teller.try_send(Step::Said(line));
                     }

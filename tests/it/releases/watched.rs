@@ -51,6 +51,26 @@ async fn a_release_whose_answers_are_errors_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_release_that_fails_unwatched_leaves_nothing() {
+    let site = Site::new();
+    let door = site.door("watch = \"5m\"").start();
+    site.deploy("one").await.well();
+    let one = site.live().unwrap();
+    site.app.write("source", "two");
+    let mut deploying = site.command(&["deploy"]).spawn().unwrap();
+    eventually("it is live", || async { build(&door).await == "two" }).await;
+    // The terminal is gone.
+    deploying.kill().unwrap();
+    deploying.wait().unwrap();
+    let seen = door.log().len();
+    drop(client::ask(door.http(), "POST", "/exit", &[], "").await);
+    door.wait_for_log_after(seen, |line| line["message"] == "the release is not live");
+    eventually("its folder is gone", || async { site.on_disk() == [one.clone()] }).await;
+    assert_eq!((build(&door).await, site.live().as_deref()), ("one".into(), Some(one.as_str())));
+    assert_eq!(site.run(&["releases"]).await.well().lines().count(), 1);
+}
+
+#[tokio::test]
 async fn a_few_errors_are_no_reason() {
     let site = Site::new();
     let door = site.door("watch = \"500ms\"").start();
