@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::releases::ReleaseId;
 use crate::settings::nearest;
 use crate::telemetry::log;
+use crate::tls::Directory;
 use crate::tls::acme::survey;
 use crate::upstream::{Address, AddressError, BuildPolicy};
 
@@ -217,7 +218,9 @@ fn check(place: Option<&Path>, online: bool) -> Result<ExitCode, String> {
     let mut said = vec![format!("{name}: no problems")];
     said.extend(config.oddities().iter().map(|odd| format!("odd: {odd}")));
     if !config.tls.domains.is_empty() {
-        let (domains, authority) = (config.tls.domains.join(" "), config.tls.acme.directory.host());
+        let (domains, acme) = (config.tls.domains.join(" "), &config.tls.acme);
+        let or = |other: &Directory| format!(", or where that fails for long {}", other.host());
+        let authority = acme.directory.host().to_owned() + &acme.fallback.as_ref().map(or).unwrap_or_default();
         said.push(format!("certificates are ordered from {authority}, to whose terms this agrees: {domains}"));
     }
     match config.realtime.hub.open() {

@@ -26,7 +26,7 @@ use crate::http::layer::redirect::Redirect;
 use crate::listen::{self, BindError, ConnectionSetup, Inherited, InheritedError, Listener};
 use crate::telemetry::{Registry, log, registry};
 use crate::tls::acme::{AcmeService, Reachable};
-use crate::tls::{self, Acceptor, TlsError};
+use crate::tls::{self, Acceptor, ChallengeKind, TlsError};
 use crate::upstream;
 
 /// How long what the deadline cut may take to say so to its clients.
@@ -50,6 +50,8 @@ pub enum StartError {
     Inherited(#[from] InheritedError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("{0}; certificates come over listen.https alone, too, with listen.http = []")]
+    HttpTaken(#[source] BindError),
     #[error("there is nothing to listen on: give listen.http or listen.https an address")]
     Nowhere,
     #[error("a socket for https was inherited, but [tls] has no certificate to show")]
@@ -136,7 +138,7 @@ impl Doorway {
 
     /// Before anything slow: a port that cannot be had is said at once, and early clients wait instead of being refused.
     fn bind(&self, inherited: &mut Inherited, has_tls: bool) -> Result<Vec<Listener>, StartError> {
-        let listeners = listen::open(&self.config.listen, inherited)?;
+        let listeners = listen::open(&self.config.listen, inherited).map_err(|error| self.not_bound(error))?;
         match listeners.iter().any(|listener| listener.is_secure) {
             true if !has_tls => return Err(StartError::NoCertificate),
             false if listeners.is_empty() => return Err(StartError::Nowhere),
@@ -150,6 +152,13 @@ impl Doorway {
             }
             _ => Ok(listeners),
         }
+    }
+
+    /// Port 80 is often another server's already, and not everybody knows that it can be done without.
+    fn not_bound(&self, error: BindError) -> StartError {
+        let is_taken = error.key == "listen.http" && error.source.kind() == std::io::ErrorKind::AddrInUse;
+        let orders = !self.config.tls.domains.is_empty() && self.config.tls.acme.challenge != ChallengeKind::Http01;
+        if is_taken && orders { StartError::HttpTaken(error) } else { error.into() }
     }
 
     /// What `doorway reload` and `doorway status` know it by.

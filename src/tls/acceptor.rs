@@ -1,6 +1,7 @@
 //! What a listener for https needs to know, replaced as a whole when certificates or settings change.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -69,8 +70,9 @@ pub enum TlsError {
     SelfSigned(#[from] SelfSignedError),
     #[error("no certificate is named in [tls]")]
     NoCertificate,
-    #[error("{0}")]
-    Outdated(String),
+    /// With the times between which it is none.
+    #[error("{why}")]
+    Outdated { why: String, valid: RangeInclusive<SystemTime> },
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
 }
@@ -310,10 +312,14 @@ impl Serving {
         if old.certificates.identities().iter().any(|identity| identity.complaint(now).is_some()) {
             return Ok(self);
         }
-        match self.certificates.identities().iter().find_map(|identity| identity.complaint(now)) {
-            Some(complaint) => Err(TlsError::Outdated(complaint)),
-            None => Ok(self),
-        }
+        // One that was ordered and is not valid yet was given out just now: what is wrong is the clock here.
+        let is_early = |identity: &Identity| identity.not_before > now && self.config.domains.contains(&identity.label);
+        let outdated =
+            self.certificates.identities().iter().filter(|identity| !is_early(identity)).find_map(|identity| {
+                let valid = identity.not_before..=identity.not_after;
+                identity.complaint(now).map(|why| TlsError::Outdated { why, valid })
+            });
+        outdated.map_or(Ok(self), Err)
     }
 
     /// Logs which certificates have expired or soon will.

@@ -82,6 +82,12 @@ pub struct AcmeConfig {
     /// Another one, where an order is tried first once two have failed, so that the limits of `directory` are not used up.
     /// Default: Let's Encrypt's own for Let's Encrypt, else none.
     pub staging: Option<Directory>,
+    /// One that is asked where `directory` gives no certificate for long. Default none.
+    pub fallback: Option<Directory>,
+    /// As `eab_key_id`, for that one. No default.
+    pub fallback_eab_key_id: Option<String>,
+    /// As `eab_key_file`, for that one. No default.
+    pub fallback_eab_key_file: Option<PathBuf>,
     /// Where the authority may write to about expiry and its terms; sent nowhere else. No default.
     pub email: Option<String>,
     /// The number of an account elsewhere, for authorities that ask for one (RFC 8555 section 7.3.4). No default.
@@ -105,6 +111,9 @@ impl Default for AcmeConfig {
         AcmeConfig {
             directory: Directory(LETS_ENCRYPT.to_owned()),
             staging: None,
+            fallback: None,
+            fallback_eab_key_id: None,
+            fallback_eab_key_file: None,
             email: None,
             eab_key_id: None,
             eab_key_file: None,
@@ -123,6 +132,9 @@ impl AcmeConfig {
         let config = AcmeConfig {
             directory: section.value("directory", default.directory),
             staging: section.optional("staging"),
+            fallback: section.optional("fallback"),
+            fallback_eab_key_id: section.optional("fallback_eab_key_id"),
+            fallback_eab_key_file: section.optional("fallback_eab_key_file"),
             email: section.optional("email"),
             eab_key_id: section.optional("eab_key_id"),
             eab_key_file: section.optional("eab_key_file"),
@@ -137,9 +149,21 @@ impl AcmeConfig {
     }
 
     fn agree(&self, section: &Section) {
-        if section.has("eab_key_id") != section.has("eab_key_file") {
-            let key = if section.has("eab_key_id") { "eab_key_id" } else { "eab_key_file" };
-            section.problem(key, "tls.acme.eab_key_id and tls.acme.eab_key_file go together", None);
+        for (id, file) in [("eab_key_id", "eab_key_file"), ("fallback_eab_key_id", "fallback_eab_key_file")] {
+            if section.has(id) != section.has(file) {
+                let key = if section.has(id) { id } else { file };
+                section.problem(key, format!("tls.acme.{id} and tls.acme.{file} go together"), None);
+            }
+        }
+        if self.fallback.as_ref() == Some(&self.directory) {
+            section.problem(
+                "fallback",
+                "tls.acme.fallback is tls.acme.directory itself",
+                Some("name another authority"),
+            );
+        }
+        if section.has("fallback_eab_key_id") && !section.has("fallback") {
+            section.problem("fallback_eab_key_id", "tls.acme.fallback_eab_key_id needs tls.acme.fallback", None);
         }
         if self
             .email
@@ -160,7 +184,12 @@ impl AcmeConfig {
     pub fn check(&self, section: &Section) {
         // Asks for its keys again.
         AcmeConfig::read(section);
-        let files = [("eab_key_file", &self.eab_key_file), ("ca_file", &self.ca_file), ("dns_hook", &self.dns_hook)];
+        let files = [
+            ("eab_key_file", &self.eab_key_file),
+            ("fallback_eab_key_file", &self.fallback_eab_key_file),
+            ("ca_file", &self.ca_file),
+            ("dns_hook", &self.dns_hook),
+        ];
         for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?))) {
             if let Err(error) = std::fs::File::open(file) {
                 section.problem(key, format!("tls.acme.{key}: cannot read {}: {error}", file.display()), None);
@@ -215,6 +244,20 @@ impl AcmeConfig {
     pub fn for_staging(&self) -> Option<AcmeConfig> {
         let directory = self.staging.clone().or_else(|| self.directory.usual_staging())?;
         (directory != self.directory).then(|| AcmeConfig { directory, ..self.clone() })
+    }
+
+    /// The same, for an order at the other authority. `None` where there is none.
+    pub fn for_fallback(&self) -> Option<AcmeConfig> {
+        Some(AcmeConfig {
+            directory: self.fallback.clone()?,
+            staging: None,
+            fallback: None,
+            eab_key_id: self.fallback_eab_key_id.clone(),
+            eab_key_file: self.fallback_eab_key_file.clone(),
+            // Names of profiles are each authority's own.
+            profile: "auto".to_owned(),
+            ..self.clone()
+        })
     }
 
     /// The folder of one name.

@@ -1,9 +1,10 @@
 //! Certificates renewed on disk: noticed, and taken without a restart.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::fingerprint::Fingerprint;
-use super::{Acceptor, Config};
+use super::{Acceptor, Config, TlsError};
 use crate::drain::Signal;
 
 /// A renewal writes several files: when nothing has happened for so long, it is complete.
@@ -43,13 +44,19 @@ async fn follow_forever(acceptor: &Acceptor) {
         // First watched, then looked at: what happens in between is noticed.
         folders.watch(&serving.config);
         let found = Fingerprint::of(&serving.config);
-        if found != serving.fingerprint && Some(&found) != refused.as_ref() {
+        // What the clock spoke against is looked at again when it does no more.
+        let is_refused =
+            refused.as_ref().is_some_and(|(fingerprint, valid): &(_, Option<RangeInclusive<SystemTime>>)| {
+                *fingerprint == found && !valid.as_ref().is_some_and(|valid| valid.contains(&SystemTime::now()))
+            });
+        if found != serving.fingerprint && !is_refused {
             // Reading and checking certificates takes its time on a slow disk.
             let acceptor = acceptor.clone();
             let outcome = tokio::task::spawn_blocking(move || acceptor.refresh()).await;
             if let Ok(Err(why)) = outcome {
                 error!(%why, "the new certificate is refused, the old one stays");
-                refused = Some(found);
+                let valid = if let TlsError::Outdated { valid, .. } = why { Some(valid) } else { None };
+                refused = Some((found, valid));
             }
             continue;
         }

@@ -92,6 +92,10 @@ fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
         "tls.domains" => Some("[tls]\ndomains = \"example.com\"".to_owned()),
         "tls.acme.email" => Some("[tls.acme]\nemail = \"me@example.com\"".to_owned()),
         "tls.acme.challenge" => Some("[tls.acme]\nchallenge = \"tls-alpn-01\"".to_owned()),
+        "tls.acme.fallback_eab_key_id" | "tls.acme.fallback_eab_key_file" => Some(
+            "[tls.acme]\nfallback = \"zerossl\"\nfallback_eab_key_id = \"kid\"\nfallback_eab_key_file = \"/other\""
+                .to_owned(),
+        ),
         "tls.acme.eab_key_id" | "tls.acme.eab_key_file" => {
             Some("[tls.acme]\neab_key_id = \"kid\"\neab_key_file = \"/other\"".to_owned())
         }

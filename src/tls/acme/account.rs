@@ -1,5 +1,7 @@
 //! The account at the authority: made once, kept, and made anew where the authority does not know it any more.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -14,9 +16,13 @@ use super::order::OrderError;
 use super::store::{StorageLock, Store, StoreError};
 use crate::tls::automatic::AcmeConfig;
 
-/// Holds the storage, and lets one at a time make an account.
+/// Holds the storage, and lets one at a time make an account with an authority.
 #[derive(Debug, Default)]
-pub struct Registrar(Mutex<Option<Arc<StorageLock>>>);
+pub struct Registrar {
+    held: Mutex<Option<Arc<StorageLock>>>,
+    /// By the folder of the authority, a few in all: one that is slow keeps nobody from another.
+    turns: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
+}
 
 impl Registrar {
     /// The storage of `config`, taken at first and held until another one is asked for.
@@ -25,7 +31,7 @@ impl Registrar {
     /// [`StoreError`].
     pub async fn store(&self, config: &AcmeConfig) -> Result<Store, StoreError> {
         let folder = config.folder().ok_or(StoreError::Nowhere)?;
-        let mut held = self.0.lock().await;
+        let mut held = self.held.lock().await;
         let lock = match held.as_ref().filter(|held| held.is_of(&folder)) {
             Some(lock) => Arc::clone(lock),
             None => {
@@ -44,7 +50,9 @@ impl Registrar {
     pub async fn account(&self, config: &AcmeConfig, client: &AcmeClient) -> Result<Account, OrderError> {
         let store = self.store(config).await?;
         // Whoever comes second finds what the first one made.
-        let one_at_a_time = self.0.lock().await;
+        let turn =
+            Arc::clone(self.turns.lock().await.entry(config.authority_folder().unwrap_or_default()).or_default());
+        let one_at_a_time = turn.lock().await;
         let directory = config.directory.url();
         if let Some(credentials) = store.account().and_then(|text| serde_json::from_str(&text).ok()) {
             drop(one_at_a_time);
@@ -74,9 +82,9 @@ impl Registrar {
 fn binding(config: &AcmeConfig) -> Result<Option<ExternalAccountKey>, String> {
     let (Some(id), Some(file)) = (&config.eab_key_id, &config.eab_key_file) else { return Ok(None) };
     let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("cannot read tls.acme.eab_key_file {}: {error}", file.display()))?;
+        .map_err(|error| format!("cannot read the key of the account elsewhere, {}: {error}", file.display()))?;
     let key = BASE64_URL_SAFE_NO_PAD
         .decode(text.trim().trim_end_matches('='))
-        .map_err(|error| format!("tls.acme.eab_key_file {} is not base64url: {error}", file.display()))?;
+        .map_err(|error| format!("the key of the account elsewhere, {}, is not base64url: {error}", file.display()))?;
     Ok(Some(ExternalAccountKey::new(id.clone(), &key)))
 }

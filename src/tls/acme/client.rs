@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a connection ends with its one answer, which is waited for")]
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,6 +31,40 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest answer, in bytes; a chain of certificates has some 10 KiB.
 const MAX_ANSWER: usize = 1 << 20;
+
+/// Why it could not be asked.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A certificate does not hold now, by the clock here: so it is with all of them where that clock is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{what} by the clock here, which says {}: if that is wrong, set it (timedatectl set-ntp true)",
+    humantime::format_rfc3339_seconds(*says)
+)]
+pub struct ClockError {
+    /// As in "the certificate of example.com has expired".
+    what: String,
+    says: SystemTime,
+}
+
+impl ClockError {
+    pub fn new(what: impl Into<String>) -> ClockError {
+        ClockError { what: what.into(), says: SystemTime::now() }
+    }
+
+    /// Where that is why the handshake with `host` failed.
+    fn of(host: &str, error: &io::Error) -> Option<ClockError> {
+        use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+        let rustls::Error::InvalidCertificate(why) = error.get_ref()?.downcast_ref()? else { return None };
+        match why {
+            Expired | ExpiredContext { .. } => Some(ClockError::new(format!("the certificate of {host} has expired"))),
+            NotValidYet | NotValidYetContext { .. } => {
+                Some(ClockError::new(format!("the certificate of {host} is not valid yet")))
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Asks the authority. Clones share what it said last.
 #[derive(Clone)]
@@ -78,14 +113,14 @@ impl AcmeClient {
         Some(until.duration_since(now).unwrap_or_default().as_secs())
     }
 
-    async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, String> {
+    async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Cause> {
         let (mut head, body) = request.into_parts();
         let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
         let uri = std::mem::take(&mut head.uri);
         let host = uri.host().ok_or("an address of the authority has no host")?.to_owned();
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         if uri.scheme_str() != Some("https") {
-            return Err(format!("the authority names an address without https: {uri}"));
+            return Err(format!("the authority names an address without https: {uri}").into());
         }
         head.uri = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
         head.headers.insert(HOST, HeaderValue::try_from(authority).map_err(|error| error.to_string())?);
@@ -96,7 +131,11 @@ impl AcmeClient {
         let stream = TcpStream::connect((plain.as_str(), uri.port_u16().unwrap_or(443))).await;
         let stream = stream.map_err(|error| broken(&error))?;
         let name = ServerName::try_from(plain).map_err(|error| broken(&error))?;
-        let stream = TlsConnector::from(self.tls).connect(name, stream).await.map_err(|error| broken(&error))?;
+        let stream = TlsConnector::from(self.tls).connect(name, stream).await;
+        let stream = stream.map_err(|error| match ClockError::of(&host, &error) {
+            Some(clock) => clock.into(),
+            None => Cause::from(broken(&error)),
+        })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         tokio::spawn(connection);
         let answer = sender.send_request(Request::from_parts(head, Full::new(body))).await;
@@ -117,7 +156,7 @@ impl HttpClient for AcmeClient {
         let (client, host) = (self.clone(), request.uri().host().unwrap_or_default().to_owned());
         Box::pin(async move {
             match timeout(REQUEST_TIMEOUT, client.send(request)).await {
-                Ok(outcome) => outcome.map_err(|why| Error::Other(why.into())),
+                Ok(outcome) => outcome.map_err(Error::Other),
                 Err(_) => Err(Error::Other(format!("{host} did not answer within {REQUEST_TIMEOUT:?}").into())),
             }
         })

@@ -57,13 +57,14 @@ impl DirectoryInfo {
 /// What can be said of `tls.domains` and their authority before anything is ordered: what holds, then what will fail.
 pub async fn survey(config: &Config) -> (Vec<String>, Vec<String>) {
     let (mut said, mut wrong) = (Vec::new(), Vec::new());
-    for acme in [Some(config.acme.clone()), config.acme.for_staging()].into_iter().flatten() {
+    let asked = [Some(config.acme.clone()), config.acme.for_staging(), config.acme.for_fallback()];
+    for acme in asked.into_iter().flatten() {
         let host = acme.directory.host();
         match authority(&acme).await {
             Ok(info) => {
                 let terms = info.terms.as_deref().unwrap_or("none");
                 said.push(format!("authority {host}: answers; its terms, which tls.domains agrees to: {terms}"));
-                wrong.extend(objections(&acme, &info));
+                wrong.extend(objections(&acme, &info, config.acme.fallback.as_ref() == Some(&acme.directory)));
             }
             Err(why) => wrong.push(format!("authority {host}: {why}")),
         }
@@ -87,11 +88,13 @@ async fn authority(acme: &AcmeConfig) -> Result<DirectoryInfo, String> {
     DirectoryInfo::ask(&AcmeClient::new(acme)?, acme.directory.url()).await
 }
 
-fn objections(acme: &AcmeConfig, info: &DirectoryInfo) -> Vec<String> {
+fn objections(acme: &AcmeConfig, info: &DirectoryInfo, is_fallback: bool) -> Vec<String> {
     let host = acme.directory.host();
     let mut wrong = Vec::new();
     if info.needs_binding && acme.eab_key_id.is_none() {
-        wrong.push(format!("authority {host}: wants an account with it: give tls.acme.eab_key_id and eab_key_file"));
+        let keys =
+            if is_fallback { "fallback_eab_key_id and fallback_eab_key_file" } else { "eab_key_id and eab_key_file" };
+        wrong.push(format!("authority {host}: wants an account with it: give tls.acme.{keys}"));
     }
     let now = SystemTime::now();
     let is_off = |date: SystemTime| {

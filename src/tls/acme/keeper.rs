@@ -141,8 +141,13 @@ impl Keeper<'_> {
 
     async fn advice(&self, known: &Known) -> Result<((u64, u64), u64), String> {
         let id = known.id.as_ref().ok_or("the certificate has no number that the authority would know")?;
-        let client = AcmeClient::new(&self.config)?;
-        let account = self.shared.registrar.account(&self.config, &client).await.map_err(|error| error.to_string())?;
+        // Who gave it knows of it.
+        let config = match self.state.is_fallback(&known.held.id) {
+            true => self.config.for_fallback().ok_or("it came from a fallback that the config names no more")?,
+            false => self.config.clone(),
+        };
+        let client = AcmeClient::new(&config)?;
+        let account = self.shared.registrar.account(&config, &client).await.map_err(|error| error.to_string())?;
         let (info, again) = account.renewal_info(id).await.map_err(|error| match error {
             Error::Unsupported(what) => format!("it has no {what}"),
             error => error.to_string(),
@@ -185,14 +190,62 @@ impl Keeper<'_> {
                 self.keep();
             }
             Err((why, retry_after)) => {
-                if matches!(why, OrderError::UnknownAccount) {
-                    self.shared.registrar.forget(&self.config).await;
-                    self.state.order = None;
+                self.not_obtained(&why, retry_after).await;
+                // What it has looked at and refused, another one would refuse, too.
+                if matches!(why, OrderError::Failed(_)) {
+                    self.fall_back().await;
                 }
-                self.failed(&why, retry_after);
             }
         }
         None
+    }
+
+    /// Gets a certificate from the other authority (`tls.acme.fallback`), where this one has failed for long. What is known
+    /// of that one is kept in a folder of its own; the certificate is put where ours would be.
+    async fn fall_back(&mut self) {
+        let held = self.held();
+        let is_pressing = self.state.is_pressing(held.as_ref(), now());
+        let Some(config) = self.config.for_fallback().filter(|_| is_pressing) else { return };
+        let authority = config.directory.host().to_owned();
+        let Ok(store) = NameStore::of(&config, self.domain) else { return };
+        let state = store.state().unwrap_or_else(|| State::new(fastrand::f64()));
+        let mut other = Keeper { domain: self.domain, shared: self.shared, config, store, state };
+        // One that it gave out, and that a crash kept from being taken over.
+        let lasts =
+            |kept: &Held| kept.not_after > now() && held.as_ref().is_none_or(|held| kept.not_after > held.not_after);
+        if !other.held().is_some_and(|kept| lasts(&kept)) {
+            if !matches!(other.state.next(None, now()), Step::Order { .. }) {
+                return;
+            }
+            other.state.begin(now(), fastrand::f64());
+            warn!(name = self.domain, authority, "ordering a certificate from the fallback");
+            if let Err((why, retry_after)) = Box::pin(other.obtain(None)).await {
+                other.not_obtained(&why, retry_after).await;
+                return;
+            }
+            other.state.succeeded(now());
+            other.keep();
+        }
+        if let Err(error) = self.store.adopt(&other.store) {
+            error!(name = self.domain, %error, "the certificate of the fallback is not kept");
+            return;
+        }
+        self.state.fell_back(&self.held().map(|held| held.id).unwrap_or_default(), now());
+        self.keep();
+        self.take();
+    }
+
+    async fn not_obtained(&mut self, why: &OrderError, retry_after: Option<u64>) {
+        if matches!(why, OrderError::UnknownAccount) {
+            self.shared.registrar.forget(&self.config).await;
+            self.state.order = None;
+        }
+        self.failed(why, retry_after);
+    }
+
+    /// The certificate in use.
+    fn held(&self) -> Option<Held> {
+        self.store.chain().and_then(|chain| Known::read(&chain)).map(|known| known.held)
     }
 
     /// After failures the order is tried where it does not count (`tls.acme.staging`): an authority allows five a name and
@@ -256,6 +309,11 @@ impl Keeper<'_> {
     fn succeeded(&mut self) {
         self.state.succeeded(now());
         self.keep();
+        self.take();
+    }
+
+    /// A certificate has been stored: it is used from now on.
+    fn take(&self) {
         self.shared.metrics.ended(self.domain, true);
         match self.shared.acceptor.refresh() {
             Ok(()) => info!(name = self.domain, "the certificate is in use"),
@@ -264,10 +322,13 @@ impl Keeper<'_> {
     }
 
     fn failed(&mut self, why: &OrderError, retry_after: Option<u64>) {
-        self.state.failed(now(), retry_after, fastrand::f64());
+        match why {
+            OrderError::Clock(_) => self.state.failed_by_clock(now(), fastrand::f64()),
+            _ => self.state.failed(now(), retry_after, fastrand::f64()),
+        }
         self.keep();
         self.shared.metrics.ended(self.domain, false);
-        let held = self.store.chain().and_then(|chain| Known::read(&chain)).map(|known| known.held);
+        let held = self.held();
         let again = match self.state.next(held.as_ref(), now()) {
             Step::Wait(wait) => wait,
             _ => Duration::ZERO,

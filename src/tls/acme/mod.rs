@@ -16,17 +16,25 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tracing::error;
+use tokio::time::sleep;
+use tracing::{error, info};
 
+use self::client::AcmeClient;
 pub use self::directory::survey;
 use self::keeper::Shared;
 use self::metrics::AcmeMetrics;
+use self::order::OrderError;
 pub use self::order::Reachable;
-use super::Acceptor;
+use self::store::StoreError;
+use super::{Acceptor, AcmeConfig};
 use crate::drain::Signal;
 use crate::telemetry::{LogThrottle, Registry};
+
+/// How often it is tried to register with the fallback.
+const REGISTER_EVERY: Duration = Duration::from_secs(3600);
 
 /// Orders certificates from when it is [started](AcmeService::start) on.
 #[derive(Debug)]
@@ -74,11 +82,66 @@ impl Drop for Kept {
     }
 }
 
+/// The fallback, with the task that registers there ahead: an account that cannot be had is not to be found out on the day
+/// on which it is needed.
+#[derive(Default)]
+struct Fallback(Option<(AcmeConfig, JoinHandle<()>)>);
+
+impl Fallback {
+    fn set(&mut self, wanted: Option<AcmeConfig>, shared: &Shared) {
+        if self.0.as_ref().map(|(config, _)| config) == wanted.as_ref() {
+            return;
+        }
+        self.let_go();
+        self.0 = wanted.map(|config| {
+            let (shared, asked) = (shared.clone(), config.clone());
+            (config, tokio::spawn(async move { register(&asked, &shared).await }))
+        });
+    }
+
+    fn let_go(&mut self) {
+        if let Some((_, task)) = self.0.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Fallback {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// Until it is done, or another door does it.
+async fn register(config: &AcmeConfig, shared: &Shared) {
+    let authority = config.directory.host();
+    loop {
+        let registered = match AcmeClient::new(config) {
+            Ok(client) => shared.registrar.account(config, &client).await.map(drop),
+            Err(why) => Err(OrderError::Failed(why)),
+        };
+        match registered {
+            Ok(()) => return info!(authority, "the fallback has an account for us"),
+            Err(OrderError::Store(StoreError::Locked(_))) => return,
+            Err(why) => {
+                let again = humantime::format_duration(REGISTER_EVERY).to_string();
+                error!(authority, %why, again_in = again, "the fallback cannot be used");
+            }
+        }
+        sleep(REGISTER_EVERY).await;
+    }
+}
+
 async fn keep_all(shared: Shared) {
     let mut kept = Kept(BTreeMap::new());
     let mut changes = shared.acceptor.changes();
+    let mut fallback = Fallback::default();
     loop {
-        let domains = changes.borrow_and_update().config.domains.clone();
+        let (domains, acme) = {
+            let serving = changes.borrow_and_update();
+            (serving.config.domains.clone(), serving.config.acme.clone())
+        };
+        fallback.set(acme.for_fallback().filter(|_| !domains.is_empty()), &shared);
         kept.0.retain(|domain, task| {
             let stays = domains.contains(domain);
             if !stays {

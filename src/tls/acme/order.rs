@@ -1,5 +1,6 @@
 //! One order, from the first question to a chain on the disk. Whatever ends it early can be gone on from, or is said.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{info, warn};
 
+use super::client::ClockError;
 use super::hook::DnsRecord;
 use super::schedule::{OrderInHand, State};
 use super::store::{NameStore, StoreError};
@@ -38,6 +40,9 @@ pub enum OrderError {
     /// It has looked, in its own words: another try without a change comes to the same.
     #[error("{0}")]
     Refused(String),
+    /// Nothing can be said of the authority until the clock is right.
+    #[error("{0}")]
+    Clock(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -46,6 +51,7 @@ impl From<Error> for OrderError {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Api(problem) => problem.r#type.as_deref().unwrap_or_default(),
+            Error::Other(why) if why.is::<ClockError>() => return OrderError::Clock(why.to_string()),
             _ => "",
         };
         match kind.rsplit(':').next() {
@@ -128,7 +134,7 @@ impl Ordering<'_> {
                 return Err(error.into());
             }
         };
-        self.check(&chain, &key).map_err(OrderError::Failed)?;
+        self.check(&chain, &key)?;
         self.store.commit(generation, &chain)?;
         Ok(())
     }
@@ -281,15 +287,24 @@ impl Ordering<'_> {
     }
 
     /// Is it what was ordered?
-    fn check(&self, chain: &str, key: &str) -> Result<(), String> {
+    fn check(&self, chain: &str, key: &str) -> Result<(), OrderError> {
+        let failed = |why: &dyn Display| OrderError::Failed(why.to_string());
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
-        let certificates = certificates.map_err(|error| format!("the authority sent no chain: {error}"))?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| error.to_string())?;
+        let certificates = certificates.map_err(|error| failed(&format!("the authority sent no chain: {error}")))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| failed(&error))?;
         let pair = Pair { certificate: "the authority's answer".into(), key: "the order's key".into() };
-        let identity = Identity::new(certificates, key, &pair).map_err(|error| error.to_string())?;
-        match identity.not_after < SystemTime::now() {
-            true => Err("the authority sent a certificate that has expired, or the clock here is wrong".to_owned()),
-            false => Ok(()),
+        let identity = Identity::new(certificates, key, &pair).map_err(|error| failed(&error))?;
+        let now = SystemTime::now();
+        if identity.not_after < now {
+            // The order is kept: the same certificate is fetched again when the clock is right.
+            let what = "the certificate that the authority sent has expired";
+            return Err(OrderError::Clock(ClockError::new(what).to_string()));
         }
+        if identity.not_before > now {
+            // For everybody else it holds.
+            let why = ClockError::new("the certificate that the authority sent is not valid yet");
+            warn!(name = self.domain, %why, "it is used all the same");
+        }
+        Ok(())
     }
 }

@@ -32,6 +32,12 @@ const ASK_JITTER: f64 = 0.1;
 const SHORT_LIFE: u64 = 10 * DAY;
 const RENEWAL_JITTER: f64 = 0.05;
 
+/// Tries that fail before another authority is asked: the third is some six minutes after the first.
+const FAILURES_BEFORE_FALLBACK: u32 = 3;
+
+/// With less than this part of its life left a certificate does not last: two weeks of 90 days.
+const PRESSING: f64 = 1.0 / 6.0;
+
 /// A window that begins later than this part of the life is not waited for.
 const LATEST: f64 = 0.95;
 
@@ -104,6 +110,9 @@ pub struct State {
     /// The certificate that is replaced already, as the authority says: an order that names it is refused.
     #[serde(default)]
     replaced: Option<String>,
+    /// The certificate that came from the fallback: another authority than this one knows of it.
+    #[serde(default)]
+    fallback: Option<String>,
     #[serde(default)]
     pub order: Option<OrderInHand>,
     /// Drawn once, so that every start of the door comes to the same time.
@@ -132,6 +141,7 @@ impl State {
             next_question: None,
             asked_for: None,
             replaced: None,
+            fallback: None,
             order: None,
             chance,
         }
@@ -148,7 +158,8 @@ impl State {
         }
         let may = due.max(self.may_order(now));
         if now >= may {
-            let replaces = held.map(|held| held.id.clone()).filter(|id| self.replaced.as_ref() != Some(id));
+            let unknown = |id: &String| self.replaced.as_ref() == Some(id) || self.fallback.as_ref() == Some(id);
+            let replaces = held.map(|held| held.id.clone()).filter(|id| !unknown(id));
             return Step::Order { replaces };
         }
         // Also while an order has to wait: a mass revocation is heard of, and what was one is over.
@@ -200,6 +211,14 @@ impl State {
         self.pause(now, retry_after, chance);
     }
 
+    /// It came to nothing because of the clock here, which may be right the next moment: that is not waited for as for an
+    /// authority, of which nothing was asked.
+    pub fn failed_by_clock(&mut self, now: u64, chance: f64) {
+        self.pause(now, None, chance);
+        let longest = Pause::new(now, scaled(HOUR, jittered(DELAY_JITTER, chance)));
+        self.next_try = self.next_try.map(|pause| if pause.until > longest.until { longest } else { pause });
+    }
+
     fn pause(&mut self, now: u64, retry_after: Option<u64>, chance: f64) {
         let step = usize::try_from(self.failures.saturating_sub(1)).unwrap_or(usize::MAX);
         let own = scaled(DELAYS[step.min(DELAYS.len() - 1)], jittered(DELAY_JITTER, chance));
@@ -219,6 +238,28 @@ impl State {
     /// A certificate has been issued, and stored.
     pub fn succeeded(&mut self, now: u64) {
         *self = State { issued: Some(now), ..State::new(self.chance) };
+    }
+
+    /// Whether another authority is to be asked, after a failure for which the name is not to blame: this one has failed for
+    /// long, or wants to be left alone for long, and what is `held` does not last.
+    pub fn is_pressing(&self, held: Option<&Held>, now: u64) -> bool {
+        let is_long = self.next_try.is_some_and(|pause| pause.until.saturating_sub(now) > HOUR);
+        let lasts = held.is_some_and(|held| {
+            let life = held.not_after.saturating_sub(held.not_before);
+            held.not_after.saturating_sub(now) > scaled(life, PRESSING)
+        });
+        (is_long || self.failures >= FAILURES_BEFORE_FALLBACK) && !lasts
+    }
+
+    /// The certificate `id` of the fallback has been stored in the place of ours. The next order is ours again.
+    pub fn fell_back(&mut self, id: &str, now: u64) {
+        self.succeeded(now);
+        self.fallback = Some(id.to_owned());
+    }
+
+    /// Whether `id` came from the fallback.
+    pub fn is_fallback(&self, id: &str) -> bool {
+        self.fallback.as_deref() == Some(id)
     }
 
     /// What the authority said of `held`: a window, and after how many seconds it wants to be asked again.

@@ -54,6 +54,8 @@ pub enum StoreError {
     Nowhere,
     #[error("another door orders certificates into {}", .0.display())]
     Locked(PathBuf),
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("cannot write into {}: {source}", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
 }
@@ -189,6 +191,21 @@ impl NameStore {
     /// Is this generation the one in use?
     pub fn is_live(&self, number: u64) -> bool {
         self.live() == Some(number)
+    }
+
+    /// Takes what is in use at `other` into use here: its key and its chain, as a generation of our own.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then what was used before is used still.
+    pub fn adopt(&self, other: &NameStore) -> Result<(), StoreError> {
+        let live = other.folder.join(LIVE);
+        let read = |name| {
+            let path = live.join(name);
+            fs::read_to_string(&path).map_err(|source| StoreError::Unreadable { path, source })
+        };
+        let (key, chain) = (read(KEY)?, read(CHAIN)?);
+        let number = self.begin(&key)?;
+        self.commit(number, &chain)
     }
 
     /// The chain in use.

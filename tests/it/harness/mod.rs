@@ -5,6 +5,7 @@ mod activation;
 pub mod app;
 pub mod certificate;
 pub mod client;
+pub mod clock;
 pub mod crowd;
 pub mod decode;
 mod door;

@@ -166,6 +166,17 @@ impl Pebble {
         format!("staging = \"https://{}/dir\"", self.address)
     }
 
+    /// The key that names it as the one to fall back to.
+    pub fn as_fallback(&self) -> String {
+        format!("fallback = \"https://{}/dir\"\n", self.address)
+    }
+
+    /// Who trusts this one by its file trusts `other` as well.
+    pub fn trust_too(&self, other: &Pebble) {
+        let both = format!("{}{}", self.authority.pem, other.authority.pem);
+        std::fs::write(self.folder.path().join("ca.pem"), both).expect("a file");
+    }
+
     /// The folder of `name` in `storage`.
     pub fn folder(&self, storage: &Path, name: &str) -> PathBuf {
         storage.join(format!("{}-dir", self.address)).join(name)
@@ -222,6 +233,8 @@ pub struct Advice {
     pub replaced: Vec<String>,
     /// How many orders were accepted.
     pub orders: usize,
+    /// Hang up on whoever comes.
+    pub is_down: bool,
     /// Never hand out a certificate.
     pub holds_certificates: bool,
     /// How often one was asked for in vain.
@@ -252,6 +265,9 @@ impl Adviser {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, client, advice) = (acceptor.clone(), client.clone(), Arc::clone(&shared));
                 tokio::spawn(async move {
+                    if advice.lock().is_down {
+                        return;
+                    }
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let request = read_request(&mut stream).await;
                     if path(&request).starts_with("/certZ/") && advice.lock().holds_certificates {

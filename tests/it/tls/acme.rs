@@ -12,21 +12,21 @@ use crate::harness::secure::{self, Client};
 use crate::harness::{App, Door, DoorBuilder, client, door, wire};
 
 /// A door on `doorstep` with its storage in `storage`.
-fn begin(doorstep: &Doorstep, app: &str, domains: &[&str], acme: &str) -> DoorBuilder {
+pub(super) fn begin(doorstep: &Doorstep, app: &str, domains: &[&str], acme: &str) -> DoorBuilder {
     door().socket("http", doorstep.http()).socket("https", doorstep.https()).config(config(app, domains, acme))
 }
 
-fn config(app: &str, domains: &[&str], acme: &str) -> String {
+pub(super) fn config(app: &str, domains: &[&str], acme: &str) -> String {
     format!("{app}[tls]\ndomains = {domains:?}\n{acme}")
 }
 
 /// Until the door says that the certificate of `name` is in use.
-fn in_use(door: &Door, name: &str) {
+pub(super) fn in_use(door: &Door, name: &str) {
     door.wait_for_log(|line| line["message"] == "the certificate is in use" && line["name"] == name);
 }
 
 /// Until an order has failed; gives the line that says so.
-fn refused(door: &Door, name: &str) -> Value {
+pub(super) fn refused(door: &Door, name: &str) -> Value {
     door.wait_for_log(|line| line["message"] == "no certificate" && line["name"] == name)
 }
 
@@ -34,20 +34,20 @@ fn orders(door: &Door) -> usize {
     door.log().iter().filter(|line| line["message"] == "ordering a certificate").count()
 }
 
-fn state(folder: &Path) -> Value {
+pub(super) fn state(folder: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder.join("state.json")).unwrap()).unwrap()
 }
 
-struct Storage {
+pub(super) struct Storage {
     folder: tempfile::TempDir,
 }
 
 impl Storage {
-    fn new() -> Storage {
+    pub(super) fn new() -> Storage {
         Storage { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("acme")
     }
 }
@@ -375,6 +375,8 @@ fn what_no_authority_gives_is_refused_in_the_config() {
         ("[\"example.com\", \"Example.com\"]", "", "twice"),
         ("[\"example.com\"]", "challenge = \"dns-01\"", "dns_hook"),
         ("[\"example.com\"]", "eab_key_id = \"a\"", "go together"),
+        ("[\"example.com\"]", "fallback = \"zerossl\"\nfallback_eab_key_id = \"a\"", "go together"),
+        ("[\"example.com\"]", "fallback = \"letsencrypt\"", "name another authority"),
         ("[\"example.com\"]", "directory = \"http://ca.test/\"", "https address"),
         ("[\"example.com\"]", "ca_file = \"/nowhere/ca.pem\"", "/nowhere/ca.pem"),
         ("[\"example.com\"]", "email = \"me\"", "tls.acme.email must be an address"),

@@ -4,6 +4,8 @@
 //!   state that goes on.
 //! - `certificates`: the certificate fits the name; keys of every kind are read; what is wrong is said with the
 //!   file's name.
+//! - `fallback`: where an authority gives no certificate for long another is asked, until the next renewal.
+//! - `faults`: a wrong clock and a port 80 that is another's are said, cost no order, and are gone on from.
 //! - `handshake`: clients of every decent kind come in by TLS, agree on what they should, and others are told why
 //!   not.
 //! - `records`: the first records of an answer fit into a segment each, so that a browser reads them as they come; later
@@ -14,6 +16,8 @@
 
 mod acme;
 mod certificates;
+mod fallback;
+mod faults;
 mod handshake;
 mod records;
 mod reload;

@@ -299,6 +299,61 @@ fn clock_that_jumps_does_not_order_twice_nor_wait_for_years() {
 }
 
 #[test]
+fn clock_that_is_wrong_is_looked_at_every_hour() {
+    for chance in CHANCES {
+        let mut state = State::new(chance);
+        let mut now = NEW_YEAR;
+        for _ in 0..50 {
+            assert_eq!(state.next(None, now), Step::Order { replaces: None }, "an hour is enough");
+            state.begin(now, chance);
+            state.failed_by_clock(now, chance);
+            now += HOUR + HOUR / 5;
+        }
+        let mut first = State::new(chance);
+        first.begin(now, chance);
+        first.failed_by_clock(now, chance);
+        assert!(matches!(first.next(None, now + 40), Step::Wait(_)), "a minute after the first");
+        assert!(matches!(first.next(None, now + 73), Step::Order { .. }));
+    }
+}
+
+#[test]
+fn fallback_is_for_what_does_not_last() {
+    let mut state = State::new(0.5);
+    let begin = |state: &mut State, retry_after| {
+        state.begin(NEW_YEAR, 0.5);
+        state.failed(NEW_YEAR, retry_after, 0.5);
+    };
+    for failures in 1..=3 {
+        begin(&mut state, None);
+        assert_eq!(state.is_pressing(None, NEW_YEAR), failures == 3, "{failures}");
+    }
+    // Of 90 days: 30 left is when renewals begin.
+    for (left, expected) in [(30, false), (16, false), (14, true), (0, true)] {
+        let held = held("id", NEW_YEAR - (90 - left) * DAY, 90);
+        assert_eq!(state.is_pressing(Some(&held), NEW_YEAR), expected, "{left}");
+    }
+    let mut sent_away = State::new(0.5);
+    begin(&mut sent_away, Some(2 * HOUR));
+    assert!(sent_away.is_pressing(None, NEW_YEAR));
+    // What it gave is renewed as any other, by the first one, which knows nothing of it.
+    state.fell_back("other", NEW_YEAR);
+    state = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+    let mut now = NEW_YEAR;
+    let held = held("other", NEW_YEAR, 90);
+    let step = loop {
+        match state.next(Some(&held), now) {
+            Step::Wait(wait) => now += wait.as_secs(),
+            Step::Ask => state.unadvised(&held, now, 0.5),
+            step => break step,
+        }
+    };
+    assert_eq!((step, (now - NEW_YEAR) / DAY), (Step::Order { replaces: None }, 60));
+    state.succeeded(now);
+    assert!(!state.is_fallback("other"));
+}
+
+#[test]
 fn lost_storage_orders_once_and_lost_certificate_waits_an_hour() {
     let mut world = World::new(90, 0.5);
     world.until(NEW_YEAR + 3 * DAY);
