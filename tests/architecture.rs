@@ -89,7 +89,7 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "cache",
         &[
-            "change explanation forwarding listing",
+            "change explanation forwarding listing warming",
             "pages",
             "asked",
             "fetch fetches metrics reply",

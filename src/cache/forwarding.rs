@@ -163,7 +163,7 @@ impl Cache {
 
     /// Fetches an answer for keeping, unless it is being fetched; tells when that has ended. `None` where too much is
     /// under way.
-    fn begin(self: &Arc<Self>, errand: Errand) -> Option<tokio::sync::watch::Receiver<bool>> {
+    pub(super) fn begin(self: &Arc<Self>, errand: Errand) -> Option<tokio::sync::watch::Receiver<bool>> {
         let begun = match self.fetches.begin(&errand.key()) {
             Turn::Mine(begun) => begun,
             Turn::Others(ended) => return Some(ended),

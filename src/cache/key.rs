@@ -81,6 +81,11 @@ pub fn is_rsc(headers: &HeaderMap) -> bool {
     headers.get(&NEXT[0]).is_some_and(|value| value.as_bytes() == b"1")
 }
 
+/// True for a key that has nothing of a client's headers: that of a page.
+pub fn is_plain(key: &[u8]) -> bool {
+    memchr::memchr_iter(0, key).count() == 2
+}
+
 /// Scheme, host and target of a key, for people.
 pub fn told(key: &[u8]) -> (String, String) {
     let mut parts = key.split(|byte| *byte == 0).map(String::from_utf8_lossy);

@@ -53,6 +53,7 @@ pub struct Metrics {
     fetches: [Counter; 3],
     pub bytes: Counter,
     pub purges: Counter,
+    pub warmed: Counter,
 }
 
 #[derive(Debug)]
@@ -87,10 +88,15 @@ impl Metrics {
         let bypasses = labelled(registry, "bypasses", help, "reason", Bypass::LABELS);
         let help = "Answers fetched for keeping, by what became of them";
         let fetches = labelled(registry, "fetches", help, "outcome", ["kept", "refused", "failed"]);
-        let (bytes, purges) = (Counter::default(), Counter::default());
+        let (bytes, purges, warmed) = (Counter::default(), Counter::default(), Counter::default());
         registry.register("hit_bytes", "Bytes of bodies that were answered from memory", bytes.clone());
         registry.register("purges", "Paths, tags and wholes that were declared old", purges.clone());
-        Metrics { requests, bypasses, fetches, bytes, purges }
+        registry.register(
+            "warmed",
+            "Pages in demand that were fetched from an app that had just taken over",
+            warmed.clone(),
+        );
+        Metrics { requests, bypasses, fetches, bytes, purges, warmed }
     }
 
     pub fn request(&self, outcome: Outcome) {

@@ -31,6 +31,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod variants;
+mod warming;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -183,7 +183,13 @@ impl Store {
         }
     }
 
+    /// Keeps an answer. How often the one before it was given out counts on: for as long as the same app is asked, else by
+    /// half.
     pub fn keep(&self, key: Key, stored: Stored, body: Bytes) {
+        if let Some(Slot::Answer(before)) = self.heads.peek(&*key) {
+            let parts = if before.origin.generation == stored.origin.generation { 1 } else { 2 };
+            stored.hits.fetch_add(before.hits().div_ceil(parts), Ordering::Relaxed);
+        }
         // The same body again keeps its compressed forms.
         let known = self.bodies.peek(&stored.body);
         let kept = known.unwrap_or_else(|| {

@@ -98,6 +98,7 @@ impl Services {
             drain.clone(),
             registry,
         ));
+        cache.keep_warm(drain.clone());
         telling::start(Arc::clone(&cache), Arc::clone(realtime.hub()), drain.clone());
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
         let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());

@@ -45,6 +45,8 @@ pub struct Availability {
     pub previous: Previous,
     /// Counts the apps there were, one after another, that do not say the same: other builds, other addresses.
     generation: AtomicU64,
+    /// The same, for those who wait for the next.
+    generations: watch::Sender<u64>,
     /// The app that was put in the place of another last has ended by itself.
     ended: AtomicBool,
 }
@@ -68,6 +70,7 @@ impl Availability {
             metrics,
             previous: Previous::new(),
             generation: AtomicU64::new(0),
+            generations: watch::Sender::new(0),
             ended: AtomicBool::new(false),
         }
     }
@@ -174,7 +177,13 @@ impl Availability {
 
     /// It is another app that is asked from now on; said once nobody gets the one before any more.
     pub fn next_generation(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        let before = self.generation.fetch_add(1, Ordering::SeqCst);
+        self.generations.send_replace(before + 1);
+    }
+
+    /// Tells of each next one.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generations.subscribe()
     }
 
     /// Requests go to `pool` at once, and no longer to the one before, unless that is kept for pages of its build.

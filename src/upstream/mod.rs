@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
+use tokio::sync::watch::Receiver;
 
 pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
@@ -364,6 +365,11 @@ impl Upstream {
     /// one number is not the answer of the next.
     pub fn generation(&self) -> u64 {
         self.availability.generation()
+    }
+
+    /// Tells when that number has grown.
+    pub fn generations(&self) -> Receiver<u64> {
+        self.availability.generations()
     }
 
     /// True where a request is for the app of before the last deploy, which is kept for pages of its build.

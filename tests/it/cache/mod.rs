@@ -12,6 +12,7 @@
 //! - `next`: who is told by Next.js that his change is done sees it, and is told how old a page really is.
 //! - `pages`: pages that Next.js keeps are kept with no word in the config, but for those that something looks at first.
 //! - `restarts`: what Next.js declared old stays old when its process, or the door, is another.
+//! - `warming`: when another app takes over, the pages in most demand are there before visitors ask.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
 
 mod admission;
@@ -27,6 +28,7 @@ mod restarts;
 mod stale;
 mod telling;
 mod visitors;
+mod warming;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
