@@ -11,6 +11,8 @@
 //! - `stale`: old answers are given where they may be, while one other is fetched, or the app is away.
 //! - `next`: who is told by Next.js that his change is done sees it, and is told how old a page really is.
 //! - `pages`: pages that Next.js keeps are kept with no word in the config, but for those that something looks at first.
+//! - `versions`: the same of Next.js 15 and 16, of both routers, by `next start` and as a standalone build.
+//! - `rows`: of each kind of answer that Next.js gives, what is everybody's is kept, and nobody is given another's.
 //! - `restarts`: what Next.js declared old stays old when its process, or the door, is another.
 //! - `warming`: when another app takes over, the pages in most demand are there before visitors ask.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
@@ -25,8 +27,10 @@ mod pages;
 mod poison;
 mod purges;
 mod restarts;
+mod rows;
 mod stale;
 mod telling;
+mod versions;
 mod visitors;
 mod warming;
 

@@ -16,9 +16,23 @@ pub fn test_app() -> PathBuf {
 /// A build of the test app for one door alone: what Next.js makes anew it writes into its build, where another process of the
 /// same build would find it.
 pub fn own_test_app() -> TempDir {
-    let (app, own) = (test_app(), TempDir::new().expect("a folder"));
+    own(&test_app())
+}
+
+/// The same of an app of Next.js 15 or 16, with both routers and `output: "standalone"`; `next start` serves it where it is
+/// not `is_standalone`.
+pub fn own_app_of(version: u8, is_standalone: bool) -> TempDir {
+    let own = own(&built(&format!("tests/apps/rewrites-{version}")));
+    if !is_standalone {
+        std::fs::remove_dir_all(own.path().join(".next/standalone")).expect("a standalone build");
+    }
+    own
+}
+
+fn own(app: &Path) -> TempDir {
+    let own = TempDir::new().expect("a folder");
     let is_copied = |name: &str| !["node_modules", ".doorway"].contains(&name) && !name.starts_with(".next-");
-    for entry in read_dir(&app).expect("the app").map(|entry| entry.expect("an entry")) {
+    for entry in read_dir(app).expect("the app").map(|entry| entry.expect("an entry")) {
         if is_copied(&entry.file_name().to_string_lossy()) {
             let copied = Command::new("cp").arg("-a").arg(entry.path()).arg(own.path()).status().expect("cp runs");
             assert!(copied.success());

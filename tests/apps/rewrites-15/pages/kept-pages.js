@@ -1,0 +1,6 @@
+export const getStaticProps = () => ({ props: { made: Date.now() }, revalidate: 3600 });
+
+/** Changes only when it is told to. */
+export default function Page({ made }) {
+  return <p>{`made:${made};`}</p>;
+}

@@ -1,0 +1,7 @@
+import { redirect } from "next/navigation";
+
+export const revalidate = 3600;
+
+export default function Page() {
+  redirect("/rows/static");
+}

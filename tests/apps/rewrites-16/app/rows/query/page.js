@@ -1,0 +1,4 @@
+export default async function Page({ searchParams }) {
+  const { q } = await searchParams;
+  return <p>{`q:${q};`}</p>;
+}
