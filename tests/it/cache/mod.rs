@@ -11,6 +11,7 @@
 //! - `stale`: old answers are given where they may be, while one other is fetched, or the app is away.
 //! - `next`: who is told by Next.js that his change is done sees it, and is told how old a page really is.
 //! - `pages`: pages that Next.js keeps are kept with no word in the config, but for those that something looks at first.
+//! - `instrumented`: an app that the door has not started tells it what is old, by the file of the guide.
 //! - `versions`: the same of Next.js 15 and 16, of both routers, by `next start` and as a standalone build.
 //! - `rows`: of each kind of answer that Next.js gives, what is everybody's is kept, and nobody is given another's.
 //! - `restarts`: what Next.js declared old stays old when its process, or the door, is another.
@@ -19,6 +20,7 @@
 
 mod admission;
 mod forms;
+mod instrumented;
 mod kept;
 mod memory;
 mod next;
