@@ -56,6 +56,27 @@ impl System {
         }
     }
 
+    /// Programs of systemd, as on a machine that it runs: they only note how they were called.
+    fn with_systemd(&self) {
+        for folder in ["run/systemd/system", "dev"] {
+            std::fs::create_dir_all(self.path(folder)).unwrap();
+        }
+        std::fs::write(self.path("dev/null"), "").unwrap();
+        for program in ["deb-systemd-invoke", "systemctl", "systemd-sysusers"] {
+            let file = self.path(&format!("usr/bin/{program}"));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, format!("#!/bin/sh\necho {program} \"$@\" >>/calls\n")).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    /// What has been called since this was asked last, but for what only has units read again.
+    fn calls(&self) -> Vec<String> {
+        let calls = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
+        let _ = std::fs::remove_file(self.path("calls"));
+        calls.lines().filter(|call| !call.ends_with("daemon-reload")).map(str::to_owned).collect()
+    }
+
     fn dpkg(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("dpkg");
         command.arg(format!("--root={}", self.0.path().display())).args(["--force-depends", "--force-confdef"]);
@@ -79,9 +100,12 @@ fn package(folder: &Path, version: &str) -> String {
 #[test]
 fn dpkg_installs_upgrades_and_purges_it() {
     let Some(system) = System::new() else { return };
+    system.with_systemd();
     let folder = tempfile::tempdir().unwrap();
     let said = system.dpkg(&["--install", &package(folder.path(), "1.0")]);
     assert!(said.contains("Doorway is not started yet."), "{said}");
+    assert_eq!(system.calls(), ["systemd-sysusers doorway.conf"], "the user, and nothing is started");
+    assert!(system.path("usr/share/doc/doorway/copyright").is_file());
     assert!(!system.path("etc/systemd").exists(), "nothing is enabled");
     assert_eq!(system.read("etc/doorway/proxy.toml"), std::fs::read_to_string("proxy.toml").unwrap());
     let user = system.read("usr/lib/sysusers.d/doorway.conf");
@@ -105,10 +129,18 @@ fn dpkg_installs_upgrades_and_purges_it() {
     std::fs::write(system.path("etc/doorway/proxy.toml"), "# mine\n").unwrap();
     let said = system.dpkg(&["--install", &package(folder.path(), "1.1")]);
     assert!(!said.contains("not started yet"), "{said}");
+    let restarts = ["systemd-sysusers doorway.conf", "deb-systemd-invoke try-restart doorway.service"];
+    assert_eq!(system.calls(), restarts, "one that runs, and no other");
     assert_eq!(system.read("etc/doorway/proxy.toml"), "# mine\n");
 
     std::fs::create_dir_all(system.path("var/lib/doorway/acme")).unwrap();
     system.dpkg(&["--remove", "doorway"]);
+    let ends = |unit: &str| {
+        [format!("deb-systemd-invoke stop {unit}"), format!("systemctl --quiet --no-reload disable {unit}")]
+    };
+    // The sockets first: they would start it again.
+    let all = ["doorway.socket", "doorway-https.socket", "doorway.service"];
+    assert_eq!(system.calls(), all.iter().flat_map(|unit| ends(unit)).collect::<Vec<_>>());
     assert!(!system.path("usr/bin/doorway").exists());
     assert!(system.path("etc/doorway/proxy.toml").exists() && system.path("var/lib/doorway").exists());
     system.dpkg(&["--purge", "doorway"]);
@@ -119,7 +151,9 @@ fn dpkg_installs_upgrades_and_purges_it() {
 fn what_it_needs_is_what_the_binary_asks_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = package(folder.path(), "1.0");
-    let needs = succeeds(Command::new("dpkg-deb").args(["--field", &file, "Depends"]));
+    let field = |name: &str| succeeds(Command::new("dpkg-deb").args(["--field", &file, name]));
+    assert_eq!((field("Architecture").trim(), field("Version").trim()), ("amd64", "1.0"));
+    let needs = field("Depends");
     let glibc = needs.strip_prefix("libc6 (>= 2.").and_then(|rest| rest.split(')').next()).unwrap();
     assert!(glibc.parse::<u32>().is_ok_and(|minor| (17..60).contains(&minor)), "{needs}");
     let again = std::fs::read(&file).unwrap();

@@ -65,9 +65,18 @@ impl Screen {
 
     /// Waits until `wanted` was written there, in a line or over what stood there.
     pub fn shows(&mut self, wanted: &str) {
+        // What draws itself anew each second would be read for ever.
+        let deadline = Instant::now() + PATIENCE;
         while !self.seen.contains(wanted) {
             assert!(self.read(), "ended without {wanted:?}: {}", self.seen);
+            assert!(Instant::now() < deadline, "never {wanted:?}: {}", self.seen);
         }
+    }
+
+    /// The same, in what is written from now on.
+    pub fn shows_anew(&mut self, wanted: &str) {
+        self.seen.clear();
+        self.shows(wanted);
     }
 
     /// All that was written so far.

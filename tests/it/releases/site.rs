@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -94,9 +95,14 @@ impl Site {
     }
 }
 
-/// Runs it elsewhere, so that the app of a test is not kept from answering.
-pub async fn ended(mut command: Command) -> Ended {
-    let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+/// The longest that a command may take: real builds are among them.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Waits for its end, while the app of a test goes on to answer.
+pub async fn ended(command: Command) -> Ended {
+    let mut command = tokio::process::Command::from(command);
+    let output = tokio::time::timeout(LONGEST, command.kill_on_drop(true).output()).await;
+    let output: Output = output.expect("it ends").unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     Ended { code: output.status.code(), said }
 }

@@ -83,3 +83,35 @@ async fn a_few_errors_are_no_reason() {
     assert!(said.well().contains(&format!("in place of {one}")));
     assert_eq!(build(&door).await, "two");
 }
+
+#[tokio::test]
+async fn errors_among_many_good_answers_are_no_reason() {
+    let site = Site::new();
+    let door = site.door("watch = \"1s\"").start();
+    let mixed = async || {
+        for _ in 0..30 {
+            client::get(door.http(), "/", &[]).await;
+        }
+        for _ in 0..10 {
+            client::get(door.http(), "/check", &[]).await;
+        }
+    };
+    let (said, one) = broken_when_live(&site, &door, mixed).await;
+    assert!(said.well().contains(&format!("in place of {one}")));
+}
+
+#[tokio::test]
+async fn neither_the_first_release_nor_a_rollback_is_watched() {
+    let site = Site::new();
+    let door = site.door("").start();
+    site.deploy("one").await.well();
+    site.deploy("two").await.well();
+    drop(door);
+    let door = site.door("watch = \"1m\"").start();
+    let said = site.run(&["rollback"]).await.well();
+    assert!(!said.contains("watching"), "{said}");
+    assert_eq!(build(&door).await, "one");
+    let other = Site::new();
+    let _door = other.door("watch = \"1m\"").start();
+    assert!(!other.deploy("one").await.well().contains("watching"));
+}

@@ -35,7 +35,9 @@ async fn without_a_terminal_it_is_said_once() {
     let (_app, door) = running().await;
     let _socket = connect(&door, "/api/ws").await;
     get(door.http(), "/page", &[]).await;
-    let top = Command::new(env!("CARGO_BIN_EXE_doorway")).args(arguments(&door)).output().unwrap();
+    // One that goes on is ended, and has failed.
+    let once = Command::new("timeout").args(["60", env!("CARGO_BIN_EXE_doorway")]).args(arguments(&door)).output();
+    let top = once.expect("timeout of coreutils");
     let said = String::from_utf8(top.stdout).unwrap();
     assert!(top.status.success() && !said.contains('\u{1b}'), "{said}");
     for (name, part) in
@@ -61,6 +63,19 @@ async fn on_a_terminal_it_goes_on_until_ctrl_c() {
     let (code, seen) = screen.end();
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.starts_with(ENTER) && seen.trim_start_matches("^C").ends_with(LEAVE), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_are_those_of_the_last_second() {
+    let (_app, door) = running().await;
+    let mut screen = watch(&door);
+    screen.shows("answers");
+    for _ in 0..200 {
+        get(door.http(), "/page", &[]).await;
+    }
+    screen.shows_anew("2xx ");
+    // Not as many as there were since it was started, divided by an ever longer time.
+    screen.shows_anew("requests      0/s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
