@@ -12,6 +12,10 @@ const MAX_TAGS: usize = 4096;
 /// The same in bytes of their lines.
 const MAX_BYTES: usize = 256 * 1024;
 
+/// Next.js takes the time of a page's file, in ms, for that of the page after a restart, and writes it behind the answer: what
+/// was declared old meanwhile must not look older than the page.
+const LATE: u64 = 10_000;
+
 /// A tag as Next.js has it, and since when what carries it is stale or gone, in ms since 1970. Times are what Next.js'
 /// own table has: of a profile, `expired` is in the future.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,14 @@ impl Declaration {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
         line.push(b'\n');
         line
+    }
+
+    /// For a process that begins `now`: of what was written up to a while after it nobody knows when it was made.
+    fn for_process(&self, now: u64) -> Declaration {
+        // A time in the future is that of a profile.
+        let late = |time: u64| if time <= self.at { time.max(now.min(time.saturating_add(LATE))) } else { time };
+        let (stale, expired) = (self.stale.map(late), self.expired.map(late));
+        Declaration { tag: self.tag.clone(), stale, expired, at: late(self.at) }
     }
 
     /// What its line takes, and more.
@@ -101,9 +113,18 @@ impl Declarations {
 
     /// A line for each, the newest last.
     pub fn text(&self) -> Vec<u8> {
+        self.newest_last().flat_map(Declaration::line).collect()
+    }
+
+    /// The same, for a process that begins `now`.
+    pub fn text_for_process(&self, now: u64) -> Vec<u8> {
+        self.newest_last().flat_map(|declaration| declaration.for_process(now).line()).collect()
+    }
+
+    fn newest_last(&self) -> impl Iterator<Item = &Declaration> {
         let mut all: Vec<_> = self.known.values().collect();
         all.sort_unstable_by_key(|(number, _)| *number);
-        all.iter().flat_map(|(_, declaration)| declaration.line()).collect()
+        all.into_iter().map(|(_, declaration)| declaration)
     }
 }
 
@@ -135,6 +156,21 @@ mod tests {
         let mut text = declarations.text();
         text.extend(b"{\"tag\":\"half");
         assert_eq!(all(&Declarations::read(&text)), all(&declarations));
+    }
+
+    #[test]
+    fn a_page_that_was_written_late_is_no_newer() {
+        let at = 100_000;
+        assert_eq!(now("a", at).for_process(at + 60_000), now("a", at + LATE));
+        assert_eq!(
+            now("a", at).for_process(at + 5),
+            now("a", at + 5),
+            "not in the future, where it would not count yet"
+        );
+        assert_eq!(now("a", at).for_process(at - 5), now("a", at), "a clock that was set back");
+        let profile = Declaration { tag: "a".into(), stale: Some(at), expired: Some(at + 70_000), at };
+        let told = profile.for_process(at + 60_000);
+        assert_eq!((told.stale, told.expired), (Some(at + LATE), Some(at + 70_000)));
     }
 
     #[test]
