@@ -56,6 +56,10 @@ pub async fn keep(domain: String, shared: Shared) {
         let mut keeper = Keeper { domain: &domain, shared: &shared, config, store, state: known };
         let step = keeper.state.next(held.as_ref().map(|known| &known.held), now());
         let pause = match step {
+            // Of the two the one that may be asked sooner.
+            Step::Wait(pause) if keeper.state.is_away => {
+                Some(keeper.fall_back().await.map_or(pause, |own| own.min(pause)))
+            }
             Step::Wait(pause) => Some(pause),
             Step::Ask => {
                 if let Some(held) = &held {
@@ -190,49 +194,49 @@ impl Keeper<'_> {
                 self.keep();
             }
             Err((why, retry_after)) => {
-                self.not_obtained(&why, retry_after).await;
                 // What it has looked at and refused, another one would refuse, too.
-                if matches!(why, OrderError::Failed(_)) {
-                    self.fall_back().await;
-                }
+                self.state.is_away = matches!(why, OrderError::Failed(_));
+                self.not_obtained(&why, retry_after).await;
             }
         }
         None
     }
 
     /// Gets a certificate from the other authority (`tls.acme.fallback`), where this one has failed for long. What is known
-    /// of that one is kept in a folder of its own; the certificate is put where ours would be.
-    async fn fall_back(&mut self) {
+    /// of that one is kept in a folder of its own; the certificate is put where ours would be. Gives the time until it may be
+    /// asked, if it is to be.
+    async fn fall_back(&mut self) -> Option<Duration> {
         let held = self.held();
         let is_pressing = self.state.is_pressing(held.as_ref(), now());
-        let Some(config) = self.config.for_fallback().filter(|_| is_pressing) else { return };
+        let config = self.config.for_fallback().filter(|_| is_pressing)?;
         let authority = config.directory.host().to_owned();
-        let Ok(store) = NameStore::of(&config, self.domain) else { return };
+        let store = NameStore::of(&config, self.domain).ok()?;
         let state = store.state().unwrap_or_else(|| State::new(fastrand::f64()));
         let mut other = Keeper { domain: self.domain, shared: self.shared, config, store, state };
         // One that it gave out, and that a crash kept from being taken over.
         let lasts =
             |kept: &Held| kept.not_after > now() && held.as_ref().is_none_or(|held| kept.not_after > held.not_after);
         if !other.held().is_some_and(|kept| lasts(&kept)) {
-            if !matches!(other.state.next(None, now()), Step::Order { .. }) {
-                return;
+            if let Step::Wait(pause) = other.state.next(None, now()) {
+                return Some(pause);
             }
             other.state.begin(now(), fastrand::f64());
             warn!(name = self.domain, authority, "ordering a certificate from the fallback");
             if let Err((why, retry_after)) = Box::pin(other.obtain(None)).await {
                 other.not_obtained(&why, retry_after).await;
-                return;
+                return Some(Duration::ZERO);
             }
             other.state.succeeded(now());
             other.keep();
         }
         if let Err(error) = self.store.adopt(&other.store) {
             error!(name = self.domain, %error, "the certificate of the fallback is not kept");
-            return;
+            return None;
         }
         self.state.fell_back(&self.held().map(|held| held.id).unwrap_or_default(), now());
         self.keep();
         self.take();
+        Some(Duration::ZERO)
     }
 
     async fn not_obtained(&mut self, why: &OrderError, retry_after: Option<u64>) {

@@ -113,6 +113,9 @@ pub struct State {
     /// The certificate that came from the fallback: another authority than this one knows of it.
     #[serde(default)]
     fallback: Option<String>,
+    /// The last try failed, and the name was not to blame: meanwhile the fallback may be asked.
+    #[serde(default)]
+    pub is_away: bool,
     #[serde(default)]
     pub order: Option<OrderInHand>,
     /// Drawn once, so that every start of the door comes to the same time.
@@ -142,6 +145,7 @@ impl State {
             asked_for: None,
             replaced: None,
             fallback: None,
+            is_away: false,
             order: None,
             chance,
         }
@@ -203,6 +207,7 @@ impl State {
     /// To be stored before an order is begun: then neither a crash nor a restart forgets the try.
     pub fn begin(&mut self, now: u64, chance: f64) {
         self.failures = self.failures.saturating_add(1);
+        self.is_away = false;
         self.pause(now, None, chance);
     }
 

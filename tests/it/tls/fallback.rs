@@ -126,3 +126,26 @@ async fn fallback_that_cannot_be_used_is_said_before_it_is_needed() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && text.contains("give tls.acme.fallback_eab_key_id"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fallback_is_tried_again_while_the_first_is_waited_for() {
+    let (doorstep, app) = (Doorstep::new(), App::saying("hello").await);
+    let two = Two::start(&doorstep, Advice { limit: Some(90_000), ..Advice::default() }).await;
+    let before_second = Adviser::before(&two.second, Advice { is_down: true, ..Advice::default() }).await;
+    let direct = two.second.as_fallback();
+    let acme = two.config(true).replace(&direct, &format!("fallback = \"https://{}/dir\"\n", before_second.address));
+    let running = begin(&doorstep, &app.config(), &["one.test"], &acme).start();
+    let second = before_second.address.to_string();
+    running.wait_for_log(|line| line["message"] == "no certificate" && line["authority"] == second.as_str());
+    running.wait_for_metric("acme_orders_total{name=\"one.test\",outcome=\"failed\"}", 2.0).await;
+    drop(running);
+    // A day is left for the first, a minute for the second, which is back.
+    before_second.advice.lock().is_down = false;
+    let folder = two.storage.path().join(format!("{second}-dir")).join("one.test");
+    let mut known = state(&folder);
+    known["next_try"] = Value::Null;
+    know(&folder, &known);
+    let running = begin(&doorstep, &app.config(), &["one.test"], &acme).start();
+    in_use(&running, "one.test");
+    assert_eq!((before_second.advice.lock().orders, state(&two.folder())["failures"].as_u64()), (1, Some(0)));
+}
