@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 /// More processes of the app are not side by side.
 const MAX_READY: usize = 8;
 
+/// What processes of the app have said of themselves.
 #[derive(Debug, Default)]
 pub struct Proof {
     /// Processes that have said so, the newest last.
