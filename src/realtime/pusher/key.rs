@@ -87,7 +87,9 @@ mod tests {
         assert_eq!(key.sign(&[b"1234.1234:private-foobar"]), signature);
         assert!(key.verify(&[b"1234.1234", b":", b"private-foobar"], signature));
         assert!(key.verify(&[b"1234.1234:private-foobar"], &signature.to_uppercase()));
-        for wrong in ["", "58", &signature[..63], &format!("{signature}0"), &signature.replace('5', "6"), "é"] {
+        let longer = [format!("{signature}0"), format!("{signature}00")];
+        let shorter = [&signature[..63], &signature[..62]];
+        for wrong in ["", "58", shorter[0], shorter[1], &longer[0], &longer[1], &signature.replace('5', "6"), "é"] {
             assert!(!key.verify(&[b"1234.1234:private-foobar"], wrong), "{wrong}");
         }
         assert!(!key.verify(&[b"1234.1235:private-foobar"], signature));
