@@ -209,6 +209,7 @@ impl Hearing {
             }
             Ok(Line::Word(Word::Fault(why))) => {
                 warn!(why, "the app may not say all that it declares old: what is kept is let go of");
+                self.proof.withdraw();
                 self.say(Old::Everything);
             }
             // What cannot be read may have named anything.

@@ -33,6 +33,12 @@ impl Proof {
         self.look();
     }
 
+    /// One of them may not say all any more: none has said so.
+    pub fn withdraw(&self) {
+        self.ready.lock().clear();
+        self.look();
+    }
+
     /// It is `process` that is asked from now on.
     pub fn ask(&self, process: i32) {
         self.asked.store(process, Ordering::SeqCst);
@@ -73,6 +79,10 @@ mod tests {
             proof.ask(process);
             assert_eq!(proof.is_given(), is_given, "{process}");
         }
+        proof.ask(7);
+        proof.withdraw();
+        assert!(!proof.is_given());
+        proof.ask(9);
         (10..30).for_each(|process| proof.note(process));
         proof.note(9);
         assert!(proof.is_given());

@@ -7,7 +7,7 @@
   const { StringDecoder } = require('string_decoder');
   const CACHE = 'next/dist/server/lib/incremental-cache/', MANIFEST = CACHE + 'tags-manifest.external.js';
   const NAME = 'x-doorway-entry', TAGS = 'x-next-cache-tags', LONGEST = 3500, LONGEST_LINE = 4000;
-  let hasFailed = false, isSaid = false;
+  let hasFailed = false, isKnown = false, isSaid = false;
   const write = (what) => fs.writeSync(mouth, JSON.stringify(what) + '\n');
   const fail = (error) => {
     if (hasFailed) return;
@@ -96,7 +96,14 @@
   };
   attempt(() => {
     const require = createRequire(process.argv[1]);
-    const Base = require(CACHE + 'file-system-cache').default;
+    let Base;
+    try {
+      Base = require(CACHE + 'file-system-cache').default;
+    } catch (error) {
+      // A release that keeps its pages elsewhere: it is not heard.
+      if (error.code === 'MODULE_NOT_FOUND') return;
+      throw error;
+    }
     class Heard extends Base {
       async get(...args) {
         const found = await super.get(...args);
@@ -120,6 +127,7 @@
     }
     const handlers = Symbol.for('@next/cache-handlers');
     globalThis[handlers] = { ...globalThis[handlers], FetchCache: Heard };
+    isKnown = true;
   });
   attempt(() => {
     let taken;
@@ -138,7 +146,7 @@
         taken = given;
         attempt(() => {
           given.add(listener);
-          if (!isSaid) write({ ready: process.pid });
+          if (!isSaid && isKnown && !hasFailed) write({ ready: process.pid });
           isSaid = true;
         });
       },
