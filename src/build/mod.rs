@@ -5,7 +5,7 @@ mod prerendered;
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -70,7 +70,13 @@ pub fn export_folder(app: &Path, dist: &Path) -> PathBuf {
 }
 
 fn json(file: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(file).ok()?).ok()
+    read_json(file).ok()
+}
+
+/// A manifest; an error names it.
+fn read_json(file: &Path) -> io::Result<Value> {
+    let invalid = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    serde_json::from_slice(&fs::read(file).map_err(invalid)?).map_err(|error| invalid(error.into()))
 }
 
 /// By what name the pages of the build of Next.js in `dist` call it: its `deploymentId`, as it was built. `None` where it

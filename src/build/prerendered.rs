@@ -3,13 +3,14 @@
 //! something looked, so the build's own manifests say for which paths it may.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use fancy_regex::Regex;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+
+use super::read_json;
 
 /// Steps that a pattern may take; one that takes more fits.
 const MAX_STEPS: usize = 10_000;
@@ -64,15 +65,15 @@ impl Prerendered {
     /// # Errors
     /// Where one is missing, or says what is not understood: then nothing is known of any path.
     pub fn read(dist: &Path) -> io::Result<Prerendered> {
-        let routes = json(&dist.join("routes-manifest.json"))?;
+        let routes = read_json(&dist.join("routes-manifest.json"))?;
         let mut read = Prerendered {
             base_path: routes["basePath"].as_str().unwrap_or_default().to_owned(),
             ..Prerendered::default()
         };
         read.note_languages(&routes["i18n"]);
-        read.note_pages(&json(&dist.join("prerender-manifest.json"))?)?;
-        let edge = json(&dist.join("server/middleware-manifest.json"))?;
-        let node = match json(&dist.join("server/functions-config-manifest.json")) {
+        read.note_pages(&read_json(&dist.join("prerender-manifest.json"))?)?;
+        let edge = read_json(&dist.join("server/middleware-manifest.json"))?;
+        let node = match read_json(&dist.join("server/functions-config-manifest.json")) {
             // Releases without it have no other middleware than the one above.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Value::Null,
             read => read?,
@@ -239,17 +240,14 @@ fn regex(pattern: &str) -> io::Result<Regex> {
     built.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{pattern:?}: {error}")))
 }
 
-fn json(file: &Path) -> io::Result<Value> {
-    let invalid = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-    serde_json::from_slice(&fs::read(file).map_err(invalid)?).map_err(|error| invalid(error.into()))
-}
-
 fn strange(file: &str, what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{file} has no {what}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A build whose manifests say so; those not named say nothing.

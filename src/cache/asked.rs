@@ -72,20 +72,10 @@ impl Draft {
     pub fn of(request: &Request, base: &[u8], is_vouched: bool) -> Option<Draft> {
         let facts = request.extensions().get::<Facts>()?;
         let headers = request.headers().clone();
-        let errand = Errand {
-            base: base.into(),
-            key: base.into(),
-            names: Vec::new(),
-            target: sent_target(request.uri(), request.extensions()).into_owned(),
-            path: request.uri().path().to_owned(),
-            scheme: facts.scheme.clone(),
-            authority: facts.authority.clone(),
-            selected: Vec::new(),
-            is_rsc: key::is_rsc(&headers),
-            is_vouched,
-            is_expected: false,
-            previous: None,
-        };
+        let target = sent_target(request.uri(), request.extensions()).into_owned();
+        let origin = (facts.scheme.clone(), facts.authority.clone());
+        let errand = Errand::new(base.into(), target, request.uri().path().to_owned(), origin);
+        let errand = Errand { is_rsc: key::is_rsc(&headers), is_vouched, ..errand };
         Some(Draft { errand, headers })
     }
 

@@ -188,6 +188,24 @@ fn request(errand: &Errand) -> Request {
 }
 
 impl Errand {
+    /// For what `base` alone stands for: a page, by no header of a client's.
+    pub fn new(base: Key, target: String, path: String, (scheme, authority): (Scheme, Authority)) -> Errand {
+        Errand {
+            key: Arc::clone(&base),
+            base,
+            names: Vec::new(),
+            target,
+            path,
+            scheme,
+            authority,
+            selected: Vec::new(),
+            is_rsc: false,
+            is_vouched: false,
+            is_expected: false,
+            previous: None,
+        }
+    }
+
     /// The same, knowing what there is.
     pub fn renewing(mut self, previous: Hit) -> Errand {
         self.previous = Some(previous);

@@ -75,7 +75,7 @@ impl Cache {
         }
         let is_put_off = |old: &Hit| old.stored.retry_at.load(Ordering::Relaxed) > self.now();
         if asked::wants_only_kept(request.headers()) || old.as_ref().is_some_and(is_put_off) {
-            return self.ask(request, None, old, asked).await;
+            return self.ask(request, is_vouched, None, old, asked).await;
         }
         let wait = self.config.get().wait;
         // Twice: the first may have been asked for before it was declared old.
@@ -100,7 +100,7 @@ impl Cache {
             }
         }
         let draft = if is_known { None } else { Draft::of(&request, &base, is_vouched) };
-        self.ask(request, draft, old, asked).await
+        self.ask(request, is_vouched, draft, old, asked).await
     }
 
     /// Asks the app for this request alone; with a `draft`, an answer like it is fetched for keeping where that is for
@@ -108,6 +108,7 @@ impl Cache {
     pub(super) async fn ask(
         self: Arc<Self>,
         request: Request,
+        is_vouched: bool,
         draft: Option<Draft>,
         old: Option<Hit>,
         status: CacheStatus,
@@ -116,7 +117,6 @@ impl Cache {
             let reason = "There is no kept answer, and no other is wanted (only-if-cached).";
             return Err(Failure::client(StatusCode::GATEWAY_TIMEOUT, reason));
         }
-        let is_vouched = self.config.get().covers(request.uri().path());
         let again = old.map(|old| (old, request.method().clone(), request.headers().clone()));
         let mut answered = self.upstream.send(request).await;
         let is_failed = match &answered {

@@ -203,7 +203,7 @@ impl Cache {
             Found::Refused | Found::Nothing => {
                 let is_tried = matches!(look.found, Found::Nothing) && is_whole;
                 let draft = if is_tried { Draft::of(&request, &base, is_vouched) } else { None };
-                return self.ask(request, draft, None, CacheStatus::Miss).await;
+                return self.ask(request, is_vouched, draft, None, CacheStatus::Miss).await;
             }
         };
         self.fetch_or_ask(request, base, wanted).await

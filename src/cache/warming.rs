@@ -110,21 +110,8 @@ impl Cache {
         if !is_vouched && build.is_none_or(|build| build.onlooker(&path).is_some()) {
             return None;
         }
-        let (scheme, authority): (Scheme, Authority) = (scheme.parse().ok()?, authority.parse().ok()?);
-        Some(Errand {
-            base: Arc::clone(key),
-            key: Arc::clone(key),
-            names: Vec::new(),
-            target,
-            path,
-            scheme,
-            authority,
-            selected: Vec::new(),
-            is_rsc: false,
-            is_vouched,
-            is_expected: false,
-            previous: None,
-        })
+        let origin: (Scheme, Authority) = (scheme.parse().ok()?, authority.parse().ok()?);
+        Some(Errand { is_vouched, ..Errand::new(Arc::clone(key), target, path, origin) })
     }
 
     fn is_there(&self, key: &Key, generation: u64) -> bool {

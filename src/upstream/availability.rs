@@ -1,7 +1,7 @@
 //! Whether the app can be asked, and where; requests wait here while it cannot.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -44,8 +44,6 @@ pub struct Availability {
     /// The app of before the last deploy, while it is kept.
     pub previous: Previous,
     /// Counts the apps there were, one after another, that do not say the same: other builds, other addresses.
-    generation: AtomicU64,
-    /// The same, for those who wait for the next.
     generations: watch::Sender<u64>,
     /// The app that was put in the place of another last has ended by itself.
     ended: AtomicBool,
@@ -69,7 +67,6 @@ impl Availability {
             places,
             metrics,
             previous: Previous::new(),
-            generation: AtomicU64::new(0),
             generations: watch::Sender::new(0),
             ended: AtomicBool::new(false),
         }
@@ -172,13 +169,12 @@ impl Availability {
 
     /// Which app is asked; whoever keeps its answers takes the number before he asks.
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+        *self.generations.borrow()
     }
 
     /// It is another app that is asked from now on; said once nobody gets the one before any more.
     pub fn next_generation(&self) {
-        let before = self.generation.fetch_add(1, Ordering::SeqCst);
-        self.generations.send_replace(before + 1);
+        self.generations.send_modify(|generation| *generation += 1);
     }
 
     /// Tells of each next one.

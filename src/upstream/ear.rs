@@ -4,7 +4,7 @@ use std::io::{self, PipeReader, PipeWriter, Write};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::ioctl_fionbio;
 
 /// Bytes that wait for a process which does not read; beyond it lines are let go of.
 const MAX_WAITING: usize = 1024 * 1024;
@@ -29,7 +29,7 @@ impl Ear {
     /// Those of the system: there are no more files to be had.
     pub fn new(first: Vec<u8>) -> io::Result<(Arc<Ear>, PipeReader)> {
         let (reader, mut writer) = io::pipe()?;
-        set_blocking(&writer, false)?;
+        ioctl_fionbio(&writer, true)?;
         let mut rest = first.as_slice();
         // It holds 64 KiB without anybody who reads.
         while let Ok(length @ 1..) = writer.write(rest) {
@@ -83,7 +83,7 @@ impl Ear {
         state.is_carrying = true;
         let ear = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let mut is_read = set_blocking(&writer, true).is_ok();
+            let mut is_read = ioctl_fionbio(&writer, false).is_ok();
             loop {
                 let mut state = ear.0.lock();
                 if is_read && state.waiting.is_empty() {
@@ -92,7 +92,7 @@ impl Ear {
                 let text = std::mem::take(&mut state.waiting);
                 if !is_read || text.is_empty() {
                     state.is_carrying = false;
-                    state.writer = (is_read && set_blocking(&writer, false).is_ok()).then_some(writer);
+                    state.writer = (is_read && ioctl_fionbio(&writer, true).is_ok()).then_some(writer);
                     return;
                 }
                 drop(state);
@@ -100,12 +100,6 @@ impl Ear {
             }
         });
     }
-}
-
-fn set_blocking(writer: &PipeWriter, is_blocking: bool) -> io::Result<()> {
-    let mut flags = fcntl_getfl(writer)?;
-    flags.set(OFlags::NONBLOCK, !is_blocking);
-    Ok(fcntl_setfl(writer, flags)?)
 }
 
 #[cfg(test)]

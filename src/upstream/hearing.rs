@@ -11,8 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::read;
+use rustix::io::{ioctl_fionbio, read};
 use serde::Deserialize;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
@@ -102,7 +101,7 @@ impl Hearing {
     /// Those of the system: there are no more files to be had.
     pub fn new() -> io::Result<Hearing> {
         let (reader, writer) = io::pipe()?;
-        fcntl_setfl(&reader, fcntl_getfl(&reader)? | OFlags::NONBLOCK)?;
+        ioctl_fionbio(&reader, true)?;
         Ok(Hearing {
             reader,
             writer,

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fs::{read_dir, read_link, read_to_string};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::stat::Stat;
+
 /// Who listens on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
@@ -99,14 +101,11 @@ fn sockets(group: i32) -> Option<HashSet<u64>> {
     Some(inodes)
 }
 
-/// The process group, from `/proc/PID/stat` (proc_pid_stat(5)): the third field after the name, which may hold anything.
+/// The process group.
 fn group_of(process: &std::path::Path) -> Option<i32> {
     process.file_name()?.to_str()?.parse::<u32>().ok()?;
-    let stat = read_to_string(process.join("stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    // One that has ended and was not waited for has no files.
-    (fields.next()? != "Z").then_some(())?;
-    fields.nth(1)?.parse().ok()
+    // One that has ended has no files.
+    Stat::of(process).filter(|stat| !stat.has_ended).map(|stat| stat.group)
 }
 
 #[cfg(test)]

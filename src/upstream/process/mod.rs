@@ -15,6 +15,7 @@ mod prepare;
 mod project;
 mod script;
 mod sources;
+mod stat;
 mod supervisor;
 mod taken;
 

@@ -4,7 +4,7 @@
 //! of `npm run start` the app stays. No file is kept of it: what a process was started with is known to the kernel.
 
 use std::ffi::OsString;
-use std::fs::{read, read_dir, read_link, read_to_string};
+use std::fs::{read, read_dir, read_link};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
+
+use super::stat::Stat;
 
 /// The variable. Its value: the number of the door, when it began, its session, and the folder that it serves.
 const NAME: &str = "DOORWAY_STARTED_BY";
@@ -21,15 +23,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long the system may take to end what was killed.
 const KILL_TIME: Duration = Duration::from_secs(5);
-
-/// Of `/proc/PID/stat` (proc_pid_stat(5)).
-struct Stat {
-    /// It has ended, and was not waited for.
-    has_ended: bool,
-    session: i32,
-    /// In ticks since the machine began: with its number it names a process for good.
-    began: u64,
-}
 
 /// Which door a process was started by.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,14 +121,7 @@ fn namespace(process: &str) -> Option<PathBuf> {
 }
 
 fn stat(process: &str) -> Option<Stat> {
-    let text = read_to_string(Path::new("/proc").join(process).join("stat")).ok()?;
-    // Counted from behind the name, which may hold anything: this one is the third of all.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    Some(Stat {
-        has_ended: matches!(*fields.first()?, "Z" | "X"),
-        session: fields.get(3)?.parse().ok()?,
-        began: fields.get(19)?.parse().ok()?,
-    })
+    Stat::of(&Path::new("/proc").join(process))
 }
 
 impl Mark {
