@@ -3,7 +3,7 @@ import { unstable_cache } from "next/cache";
 
 export const metadata: Metadata = { title: "Kept" };
 
-export const revalidate = 3600;
+export const revalidate = 2592000;
 
 const madeAt = unstable_cache(async () => Date.now(), ["kept"], { tags: ["kept"] });
 

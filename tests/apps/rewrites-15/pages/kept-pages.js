@@ -1,4 +1,4 @@
-export const getStaticProps = () => ({ props: { made: Date.now() }, revalidate: 3600 });
+export const getStaticProps = () => ({ props: { made: Date.now() }, revalidate: 2592000 });
 
 /** Changes only when it is told to. */
 export default function Page({ made }) {

@@ -3,7 +3,7 @@ import { notFound, redirect } from "next/navigation";
 
 export const metadata: Metadata = { title: "Kept" };
 
-export const revalidate = 3600;
+export const revalidate = 2592000;
 
 export function generateStaticParams() {
   return [{ slug: "first" }];

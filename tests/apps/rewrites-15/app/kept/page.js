@@ -1,6 +1,6 @@
 import { unstable_cache } from "next/cache";
 
-export const revalidate = 3600;
+export const revalidate = 2592000;
 
 const madeAt = unstable_cache(async () => Date.now(), ["kept"], { tags: ["kept"] });
 

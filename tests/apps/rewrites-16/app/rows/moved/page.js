@@ -1,6 +1,6 @@
 import { redirect } from "next/navigation";
 
-export const revalidate = 3600;
+export const revalidate = 2592000;
 
 export default function Page() {
   redirect("/rows/static");
