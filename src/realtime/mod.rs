@@ -9,6 +9,7 @@
 #![doc = include_str!("README.md")]
 #![expect(clippy::disallowed_methods, reason = "sweeper, drain and the watch on key files end with the drain's signal")]
 
+pub mod ably;
 pub mod api;
 pub mod broker;
 pub mod dialect;

@@ -23,7 +23,7 @@ pub async fn sweep(hub: Arc<Hub>, mut drain: Signal) {
             _ = drain.ended() => return,
         }
         for part in (step..hub.parts()).step_by(STEPS_PER_ROUND) {
-            hub.sweep(part, Moment::now().instant);
+            hub.sweep(part, Moment::now());
         }
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 mod answer;
+mod several;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -140,6 +141,9 @@ impl Authorizer for AppAuthorizer {
         identity: Option<&Arc<Identity>>,
         command: &Command,
     ) -> Option<authorizer::Deciding> {
+        if let Command::PublishSeveral(several) = command {
+            return self.authorize_each(connection, identity, several);
+        }
         let event = self.event(command)?;
         let part = part(command);
         let (scope, alias) = part.clone();

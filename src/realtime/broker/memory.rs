@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::realtime::vocabulary::{Draft, Encoded, Encoding, Epoch, Event, Message, Position, Since};
+use crate::realtime::vocabulary::{Draft, Encoded, Encoding, Epoch, Event, Message, Position, Since, Span};
 
 /// Encodings remembered of one message. They change when the config is reloaded, and the old ones must go.
 const MOST_FORMS: usize = 8;
@@ -16,6 +16,35 @@ pub struct Keep {
     /// At most this many messages; 0 keeps nothing.
     pub messages: usize,
     pub age: Duration,
+}
+
+impl Keep {
+    const NOTHING: Keep = Keep { messages: 0, age: Duration::ZERO };
+}
+
+/// All that a log keeps: what either of the two covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeps {
+    pub policy: Keep,
+    /// By the wish of those who may come back.
+    pub wish: Option<Keep>,
+}
+
+impl Keeps {
+    fn messages(self) -> usize {
+        self.policy.messages.max(self.wish.unwrap_or(Keep::NOTHING).messages)
+    }
+
+    /// True if there is nothing to keep.
+    pub fn is_nothing(self) -> bool {
+        self.messages() == 0
+    }
+}
+
+impl From<Keep> for Keeps {
+    fn from(policy: Keep) -> Keeps {
+        Keeps { policy, wish: None }
+    }
 }
 
 /// A channel's log. Bounded by [`Keep`] and by the room that [`Log::append`] is given; the oldest go first.
@@ -89,14 +118,14 @@ impl Log {
     pub fn append(
         &mut self,
         message: impl FnOnce(Position) -> Message,
-        keep: Keep,
+        keeps: Keeps,
         room: usize,
         owner: Option<Owner>,
         now: Instant,
     ) -> Arc<Message> {
         self.top += 1;
         let message = message(self.top());
-        if keep.messages == 0 {
+        if keeps.is_nothing() {
             self.forget(self.kept.len());
             return Arc::new(message);
         }
@@ -107,7 +136,7 @@ impl Log {
         let size = message.size();
         // One that does not fit leaves a hole, and what was kept before a hole is of no use to anyone.
         let may_own = || owner.as_ref().is_none_or(|owner| owner.has_room(size));
-        while !self.kept.is_empty() && (self.kept.len() >= keep.messages || self.bytes + size > room || !may_own()) {
+        while !self.kept.is_empty() && (self.kept.len() >= keeps.messages() || self.bytes + size > room || !may_own()) {
             self.forget(1);
         }
         if size <= room && may_own() {
@@ -124,15 +153,22 @@ impl Log {
                 forms: Vec::new(),
             });
         }
-        self.trim(keep, now);
+        self.trim(keeps, now);
         message
     }
 
-    /// Forgets what `keep` no longer covers.
-    pub fn trim(&mut self, keep: Keep, now: Instant) {
-        let many = self.kept.len().saturating_sub(keep.messages);
-        let old = self.kept.iter().take_while(|kept| now.saturating_duration_since(kept.at) >= keep.age).count();
-        self.forget(many.max(old));
+    /// Forgets what `keeps` no longer covers.
+    pub fn trim(&mut self, keeps: Keeps, now: Instant) {
+        let all = self.kept.len();
+        let surplus = |keep: Keep| {
+            let many = all.saturating_sub(keep.messages);
+            let old = self.kept.iter().take_while(|kept| now.saturating_duration_since(kept.at) >= keep.age).count();
+            many.max(old)
+        };
+        let forgotten = keeps.wish.map_or(all, surplus);
+        // Counted only where the wish does not keep everything.
+        let forgotten = if forgotten == 0 { 0 } else { forgotten.min(surplus(keeps.policy)) };
+        self.forget(forgotten);
     }
 
     fn forget(&mut self, oldest: usize) {
@@ -169,6 +205,30 @@ impl Log {
                 if known && next >= self.oldest() { from(next) } else { Replay::Gone }
             }
         }
+    }
+
+    /// At most `most` kept messages that `which` asks for, in its order; and whether there are more.
+    pub fn read(&self, which: &Span, most: usize) -> (Vec<Arc<Message>>, bool) {
+        let offset = |position: Option<Position>| match position {
+            Some(position) if position.epoch == self.epoch => Ok(Some(position.offset)),
+            Some(_) => Err(()),
+            None => Ok(None),
+        };
+        let (Ok(after), Ok(before)) = (offset(which.after), offset(which.before)) else { return (Vec::new(), false) };
+        let begin = self.index(after.map_or(0, |after| after.saturating_add(1)));
+        let end = before.map_or(self.kept.len(), |before| self.index(before)).max(begin);
+        let is_within = |message: &&Arc<Message>| (which.from_ms..=which.to_ms).contains(&message.unix_ms);
+        let mut messages = self.kept.range(begin..end).map(|kept| &kept.message).filter(is_within);
+        let mut next = || if which.backwards { messages.next_back() } else { messages.next() };
+        let read: Vec<_> = std::iter::from_fn(&mut next).take(most).map(Arc::clone).collect();
+        let goes_on = read.len() == most && next().is_some();
+        (read, goes_on)
+    }
+
+    /// The kept message at `position`.
+    pub fn get(&self, position: Position) -> Option<&Arc<Message>> {
+        let is_here = position.epoch == self.epoch && position.offset >= self.oldest();
+        is_here.then(|| self.kept.get(self.index(position.offset)).map(|kept| &kept.message))?
     }
 
     /// The kept messages from offset `next` on, oldest first.
@@ -211,7 +271,7 @@ mod tests {
     use crate::realtime::vocabulary::{Channel, Payload};
 
     const MINUTE: Duration = Duration::from_secs(60);
-    const KEEP: Keep = Keep { messages: 3, age: MINUTE };
+    const KEEP: Keeps = Keeps { policy: Keep { messages: 3, age: MINUTE }, wish: None };
 
     fn say(log: &mut Log, text: &str, room: usize, now: Instant) -> Position {
         let message = |position| Message {
@@ -300,5 +360,62 @@ mod tests {
         assert!(!two.is_empty());
         one.trim(KEEP, now + MINUTE);
         assert_eq!(own(&mut two, 2 * each), each, "what is forgotten is given back");
+    }
+
+    #[test]
+    fn what_either_wants_is_kept() {
+        let now = Instant::now();
+        let wish = Some(Keep { messages: usize::MAX, age: 2 * MINUTE });
+        let mut log = Log::new(Epoch(1));
+        let mut say = |keeps, at| {
+            let message = |position| Message {
+                channel: Channel::new("c").unwrap(),
+                position,
+                unix_ms: 0,
+                origin: None,
+                draft: Draft::new(Payload::Text("x".into())),
+            };
+            log.append(message, keeps, usize::MAX, None, at);
+            log.oldest()
+        };
+        let both = Keeps { wish, ..KEEP };
+        assert_eq!((0..10).map(|_| say(both, now)).last(), Some(1), "more than the policy has");
+        assert_eq!(say(both, now + 2 * MINUTE), 11, "neither covers them");
+        let policy = Keep { messages: 2, age: 9 * MINUTE };
+        let both = Keeps { policy, wish };
+        let later = [3, 4, 4, 4].map(|minutes| say(both, now + minutes * MINUTE));
+        assert_eq!(later, [11, 12, 12, 12], "the policy keeps the latest for longer, the wish all of its time");
+        assert_eq!(say(policy.into(), now + 4 * MINUTE), 15);
+    }
+
+    #[test]
+    fn the_past_is_read_from_either_end() {
+        let now = Instant::now();
+        let mut log = Log::new(Epoch(1));
+        let keeps = Keeps::from(Keep { messages: 9, age: MINUTE });
+        for unix_ms in 1..=6 {
+            let message = |position| Message {
+                channel: Channel::new("c").unwrap(),
+                position,
+                unix_ms,
+                origin: None,
+                draft: Draft::new(Payload::Text("x".into())),
+            };
+            log.append(message, keeps, usize::MAX, None, now);
+        }
+        let at = |offset| Some(Position { epoch: Epoch(1), offset });
+        let read = |span: Span, most| {
+            let (messages, more) = log.read(&span, most);
+            (messages.iter().map(|message| message.position.offset).collect::<Vec<_>>(), more)
+        };
+        assert_eq!(read(Span::default(), 9), (vec![1, 2, 3, 4, 5, 6], false));
+        assert_eq!(read(Span { backwards: true, ..Span::default() }, 2), (vec![6, 5], true));
+        assert_eq!(read(Span { after: at(2), before: at(5), ..Span::default() }, 2), (vec![3, 4], false));
+        assert_eq!(read(Span { from_ms: 2, to_ms: 3, backwards: true, ..Span::default() }, 1), (vec![3], true));
+        assert_eq!(read(Span { after: at(7), before: at(2), ..Span::default() }, 9), (vec![], false));
+        let other = Some(Position { epoch: Epoch(2), offset: 1 });
+        assert_eq!(read(Span { after: other, ..Span::default() }, 9), (vec![], false));
+        assert_eq!(log.get(at(6).unwrap()).map(|message| message.position.offset), Some(6));
+        assert!(log.get(at(7).unwrap()).is_none() && log.get(other.unwrap()).is_none());
     }
 }

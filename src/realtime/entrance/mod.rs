@@ -29,7 +29,7 @@ use self::rejection::{Rejection, RejectionClose, Rejections};
 use self::remedy::Remedies;
 use self::token::{Grant, TokenError, Tokens, presented};
 use super::hub::{Authority, Client, Held, Hub};
-use super::vocabulary::{Channel, CloseFrame, Command, Identity, Moment, Refusal, Rights, Subscribe};
+use super::vocabulary::{Channel, CloseFrame, Command, Identity, Moment, Refusal, Rights, Subscribe, Word};
 use crate::callbacks::{App, EventKind};
 use crate::drain::Signal;
 use crate::http::connection::Connected;
@@ -49,6 +49,13 @@ pub enum AuthorizeAt<'a> {
     UpgradeWithoutChannel,
     /// By the protocol's machine, in words of its own, once the client is in.
     Protocol,
+}
+
+/// Who a client is and what it may do, as its dialect has found out from what it shows.
+#[derive(Debug, Clone)]
+pub struct Vouched {
+    pub identity: Option<Identity>,
+    pub rights: Rights,
 }
 
 /// A client that was let in, and whose session has yet to begin.
@@ -187,6 +194,32 @@ impl Entrance {
         dialect: &'static str,
         when: AuthorizeAt<'_>,
     ) -> Result<Admitted, Rejection> {
+        self.admit_as(config, request, facts, (dialect, None), when).await
+    }
+
+    /// The same for a client whose dialect knows who it is: a token is not asked for.
+    ///
+    /// # Errors
+    /// As [`Entrance::admit`].
+    pub async fn admit_vouched(
+        &self,
+        config: &Config,
+        request: &Parts,
+        facts: &Facts,
+        (dialect, vouched): (&'static str, Vouched),
+        when: AuthorizeAt<'_>,
+    ) -> Result<Admitted, Rejection> {
+        self.admit_as(config, request, facts, (dialect, Some(vouched)), when).await
+    }
+
+    async fn admit_as(
+        &self,
+        config: &Config,
+        request: &Parts,
+        facts: &Facts,
+        (dialect, vouched): (&'static str, Option<Vouched>),
+        when: AuthorizeAt<'_>,
+    ) -> Result<Admitted, Rejection> {
         if !self.drain.is_running() {
             return Err(self.come_back("draining", "The door is closing.", Duration::from_secs(1)).into());
         }
@@ -204,12 +237,18 @@ impl Entrance {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        let bearer = self.bearer(request).map_err(|error| self.not_believed(error))?;
+        let bearer = match vouched {
+            Some(Vouched { identity, rights }) => Some((identity, rights)),
+            None => {
+                let bearer = self.bearer(request).map_err(|error| self.not_believed(error))?;
+                bearer.map(|(grant, rights)| (grant.identity, rights))
+            }
+        };
         let full = || self.come_back("full", "Too many clients are here.", Duration::from_secs(10));
         let mut client = self.hub.join(Holder::of(facts.client)).ok_or_else(full)?;
         client.hold(stream);
-        if let Some((grant, rights)) = bearer {
-            if let Some(identity) = grant.identity {
+        if let Some((identity, rights)) = bearer {
+            if let Some(identity) = identity {
                 client.identify(identity);
             }
             client.grant(rights);
@@ -323,7 +362,8 @@ impl Entrance {
         when: AuthorizeAt<'_>,
     ) -> Result<(), Rejection> {
         // Nothing is kept of a request that nobody will be asked about; who came with a token may bring another.
-        let asks = self.app.has_callbacks();
+        let is_app = admitted.client.rights().is_some_and(|rights| rights.word == Word::App);
+        let asks = self.app.has_callbacks() && !is_app;
         if !asks && admitted.client.rights().is_none() {
             return Ok(());
         }
@@ -333,7 +373,8 @@ impl Entrance {
             Arc::new(ConnectionInfo::of(admitted.client.id(), admitted.arrival.dialect, request, facts, headers));
         let connect =
             Command::Connect { ticket: 0, scope: "".into(), alias: None, credentials: None, recovered: false };
-        if !matches!(when, AuthorizeAt::Protocol)
+        if asks
+            && !matches!(when, AuthorizeAt::Protocol)
             && let Some(asking) = authorizer.authorize(&connection, admitted.client.identity(), &connect)
         {
             let verdict = asking.await;

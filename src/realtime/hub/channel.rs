@@ -1,8 +1,7 @@
 //! One channel: its subscribers, its log and its members, under one lock that gives all of them one order.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sync::Mutex;
 use slab::Slab;
@@ -10,8 +9,10 @@ use slab::Slab;
 use super::mailboxes::MailboxAddress;
 use super::policy::Policy;
 use super::presence::Members;
-use crate::realtime::broker::memory::Log;
-use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Position};
+use super::presence_log::PresenceLog;
+use super::retention::{Named, Retention};
+use crate::realtime::broker::memory::{Keeps, Log};
+use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Receipt};
 use crate::shares::{Count, Holder, Share};
 
 /// A channel, shared by the directory and its subscribers.
@@ -27,8 +28,12 @@ pub struct ChannelState {
     pub policy: Arc<Policy>,
     pub log: Log,
     pub members: Members,
-    /// Messages whose senders gave them a name, the latest last: at most [`MAX_NAMED`], the oldest go first.
-    named: VecDeque<(Arc<str>, Position)>,
+    /// What became of its members lately.
+    pub presence_log: PresenceLog,
+    /// Messages whose senders gave them a name.
+    named: Option<Box<Named>>,
+    /// What clients want kept that may come back.
+    retention: Option<Box<Retention>>,
     groups: Vec<EncodingGroup>,
     subscribers: usize,
     /// Since when nobody has subscribed, published or been a member.
@@ -43,9 +48,6 @@ pub struct ChannelState {
     pub rests: Option<u64>,
 }
 
-/// Named messages that a channel remembers, so that one that is sent again is not said again.
-const MAX_NAMED: usize = 256;
-
 /// The subscribers of one encoding, a slab a shard.
 pub struct EncodingGroup {
     pub encoding: Encoding,
@@ -57,6 +59,10 @@ pub struct EncodingGroup {
 #[derive(Debug, Clone, Copy)]
 pub struct Subscriber {
     pub slot: u32,
+    /// Wants to hear what is said.
+    pub messages: bool,
+    /// May come back for what it misses.
+    pub retains: bool,
     /// Wants to hear who comes and goes.
     pub notices: bool,
     /// Reads the history, and hears nothing new until it is at its end.
@@ -79,7 +85,9 @@ impl ChannelEntry {
             policy,
             log: Log::new(epoch),
             members: Members::default(),
-            named: VecDeque::new(),
+            presence_log: PresenceLog::default(),
+            named: None,
+            retention: None,
             groups: Vec::new(),
             subscribers: 0,
             quiet_since: now,
@@ -99,7 +107,32 @@ impl ChannelState {
 
     /// Nobody is here and nothing is kept.
     pub fn is_empty(&self) -> bool {
-        self.subscribers == 0 && self.members.is_empty() && self.log.is_empty()
+        self.subscribers == 0
+            && self.members.is_empty()
+            && self.log.is_empty()
+            && self.presence_log.is_empty()
+            && self.retention.is_none()
+    }
+
+    /// What it keeps now, by its policy and by the wish of clients.
+    pub fn keeps(&mut self, now: Instant) -> Keeps {
+        let wish = self.retention.as_ref().and_then(|retention| retention.keep(now));
+        if wish.is_none() {
+            self.retention = None;
+        }
+        Keeps { policy: self.policy.keep(), wish }
+    }
+
+    /// Whether what is said is kept for a while.
+    pub fn has_history(&self) -> bool {
+        self.policy.history > 0 || self.retention.is_some()
+    }
+
+    /// Keeps what is said for at least `age` from now on; nothing more of zero.
+    pub fn retain(&mut self, age: Duration, now: Instant) {
+        if !age.is_zero() {
+            Retention::ask(&mut self.retention, age, now);
+        }
     }
 
     /// Whoever opened it; nobody once it is gone.
@@ -111,27 +144,19 @@ impl ChannelState {
         &mut self.groups
     }
 
-    /// The position of a recent message of this name, if there is one.
-    pub fn said(&self, id: &str) -> Option<Position> {
-        self.named.iter().rev().find(|(known, _)| **known == *id).map(|(_, position)| *position)
+    /// Where a recent message of this name is, if there is one.
+    pub fn said(&self, id: &str) -> Option<Receipt> {
+        self.named.as_ref()?.get(id)
     }
 
     /// Remembers a message by its sender's name for it.
-    pub fn remember(&mut self, id: Arc<str>, position: Position) {
-        if self.named.len() == MAX_NAMED {
-            self.named.pop_front();
-        }
-        self.named.push_back((id, position));
+    pub fn remember(&mut self, id: Arc<str>, receipt: Receipt, now: Instant) {
+        let age = self.keeps(now).wish.map_or(Duration::ZERO, |keep| keep.age);
+        self.named.get_or_insert_default().remember(id, receipt, age, now);
     }
 
     /// Adds a subscriber; says where it sits.
-    pub fn add_subscriber(
-        &mut self,
-        address: MailboxAddress,
-        encoding: &Encoding,
-        notices: bool,
-        behind: bool,
-    ) -> usize {
+    pub fn add_subscriber(&mut self, shard: u8, encoding: &Encoding, subscriber: Subscriber) -> usize {
         let index = self.groups.iter().position(|group| group.encoding == *encoding);
         let group = match index {
             Some(index) => &mut self.groups[index],
@@ -140,13 +165,16 @@ impl ChannelState {
                 self.groups.last_mut().expect("just pushed")
             }
         };
-        let shard = usize::from(address.shard);
+        let shard = usize::from(shard);
         if group.shards.len() <= shard {
             group.shards.resize_with(shard + 1, Slab::new);
         }
         group.len += 1;
         self.subscribers += 1;
-        group.shards[shard].insert(Subscriber { slot: address.slot, notices, behind })
+        if let Some(retention) = self.retention.as_mut().filter(|_| subscriber.retains) {
+            retention.enter();
+        }
+        group.shards[shard].insert(subscriber)
     }
 
     pub fn subscriber_mut(&mut self, shard: u8, encoding: &Encoding, subscriber: usize) -> Option<&mut Subscriber> {
@@ -159,8 +187,9 @@ impl ChannelState {
         let Some(index) = self.groups.iter().position(|group| group.encoding == *encoding) else { return };
         let group = &mut self.groups[index];
         let Some(slab) = group.shards.get_mut(usize::from(shard)) else { return };
-        if slab.try_remove(subscriber).is_none() {
-            return;
+        let Some(subscriber) = slab.try_remove(subscriber) else { return };
+        if let Some(retention) = self.retention.as_mut().filter(|_| subscriber.retains) {
+            retention.leave(now);
         }
         if slab.is_empty() {
             // A slab keeps its memory; a crowd that has left must not.

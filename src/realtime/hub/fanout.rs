@@ -24,6 +24,8 @@ pub struct Recipients<'a> {
     pub but: Option<MailboxAddress>,
     /// Nor these.
     pub except: Option<&'a HashSet<MailboxAddress>>,
+    /// Only those who want to hear what is said.
+    pub messages: bool,
     /// Only those who want notices.
     pub notices: bool,
     /// The list of those who hear it and can answer.
@@ -55,7 +57,7 @@ impl FanOut<'_> {
             return;
         }
         let slow = state.policy.slow;
-        let has_history = state.policy.history > 0;
+        let has_history = state.has_history();
         // Where there is history nothing need be dropped: who is too slow goes on in the history.
         let recovers = slow == Slow::DropOldest && has_history && matches!(kind, DeliveryKind::Numbered(_));
         let offset = if let DeliveryKind::Numbered(offset) = kind { offset } else { 0 };
@@ -72,6 +74,7 @@ impl FanOut<'_> {
                 for (_, subscriber) in subscribers.iter_mut() {
                     let address = MailboxAddress { slot: subscriber.slot, ..shard.address() };
                     if subscriber.behind && kind != DeliveryKind::Notice
+                        || recipients.messages && !subscriber.messages
                         || recipients.notices && !subscriber.notices
                         || recipients.but == Some(address)
                         || recipients.except.is_some_and(|except| except.contains(&address))

@@ -21,11 +21,13 @@ mod mailboxes;
 mod events;
 mod metrics;
 mod presence;
+mod presence_log;
 mod publish;
 mod questions;
 mod reading;
 mod remedy;
 mod resting;
+mod retention;
 mod sync;
 
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use flusher::FlushBatch;
 pub use mailboxes::Delivery;
 pub use metrics::Metrics;
 pub use outbox::Backlog;
+pub use presence_log::PresenceChange;
 pub use questions::{AckReply, Answers, PendingAck};
 pub use reading::{ChannelOverview, Past};
 
@@ -62,7 +65,7 @@ use remedy::{Remedy, Verb};
 
 use crate::shares::{Holder, Owners};
 
-use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Presence};
+use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Moment, Presence};
 
 /// Pauses of one message for clients that have to write first, at most; and the length of each, once others
 /// than this thread must be at it.
@@ -146,24 +149,24 @@ impl Hub {
 
     /// Does what time brings: members leave when their grace is over, histories age, empty channels are forgotten.
     /// `part` of so many [`Hub::parts`]; call each about once a second.
-    pub fn sweep(&self, part: usize, now: Instant) {
+    pub fn sweep(&self, part: usize, now: Moment) {
         let config = self.config();
         for entry in self.directory.shard_cells(part) {
             let mut state = entry.state.lock();
-            self.trim(&mut state, now);
-            let left = state.members.sweep(now);
+            self.trim(&mut state, now.instant);
+            let left = state.members.sweep(now.instant);
             if !left.is_empty() {
-                state.quiet_since = now;
+                state.quiet_since = now.instant;
             }
             for member in left {
                 self.metrics.members.dec();
-                self.notify_presence(&entry, &mut state, Presence::Left, &member);
+                self.notify_presence(&entry, &mut state, Presence::Left, &member, now);
             }
             let is_empty = state.is_empty();
             self.directory.settle(&entry, &mut state);
             drop(state);
             if is_empty {
-                self.directory.forget(&entry, config.forget_after, now);
+                self.directory.forget(&entry, config.forget_after, now.instant);
             }
         }
         self.metrics.channels.set(i64::try_from(self.directory.len()).unwrap_or(i64::MAX));
@@ -301,10 +304,11 @@ impl Hub {
     }
 
     fn trim(&self, state: &mut ChannelState, now: Instant) {
-        let before = state.log.bytes();
-        let keep = state.policy.keep();
-        state.log.trim(keep, now);
-        self.account(before, state.log.bytes());
+        let before = state.log.bytes() + state.presence_log.bytes();
+        let keeps = state.keeps(now);
+        state.log.trim(keeps, now);
+        state.presence_log.trim(keeps.wish, now);
+        self.account(before, state.log.bytes() + state.presence_log.bytes());
     }
 
     /// Keeps the books of what all histories hold.
@@ -317,16 +321,33 @@ impl Hub {
     }
 
     /// Tells those who want to know what became of a member.
-    fn notify_presence(&self, entry: &ChannelEntry, state: &mut ChannelState, change: Presence, member: &Arc<Member>) {
+    fn notify_presence(
+        &self,
+        entry: &ChannelEntry,
+        state: &mut ChannelState,
+        change: Presence,
+        member: &Arc<Member>,
+        now: Moment,
+    ) {
+        let user_stays = state.members.has_other(member);
         match change {
-            Presence::Joined => self.emit(&HubEvent::Came { channel: &entry.name, member }),
-            Presence::Left => self.emit(&HubEvent::Went { channel: &entry.name, member }),
-            Presence::Updated => {}
+            Presence::Joined if !user_stays => self.emit(&HubEvent::Came { channel: &entry.name, member }),
+            Presence::Left if !user_stays => self.emit(&HubEvent::Went { channel: &entry.name, member }),
+            _ => {}
+        }
+        if state.keeps(now.instant).wish.is_some() {
+            let before = state.presence_log.bytes();
+            let others = self.history.load(Ordering::Relaxed).saturating_sub(before);
+            let room = self.config().max_history.bytes().saturating_sub(others);
+            let change = PresenceChange { change, member: Arc::clone(member), unix_ms: now.unix_ms };
+            state.presence_log.push(change, room, now.instant);
+            self.account(before, state.presence_log.bytes());
         }
         if !state.policy.notices {
             return;
         }
-        let event = Event::Presence { channel: entry.name.clone(), change, member: Arc::clone(member) };
+        let (channel, member) = (entry.name.clone(), Arc::clone(member));
+        let event = Event::Presence { channel, change, member, user_stays, unix_ms: now.unix_ms };
         let limits = self.config().outbox;
         let hearing = Recipients { notices: true, ..Recipients::default() };
         self.fan_out_with(&limits).fan_out(entry, state, &event, DeliveryKind::Notice, hearing);

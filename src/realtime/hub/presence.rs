@@ -31,6 +31,19 @@ impl Members {
         self.0.contains_key(key)
     }
 
+    /// Whether a member beside the one of this key is the same user.
+    pub fn has_other(&self, member: &Member) -> bool {
+        let Some(user) = &member.user else { return false };
+        self.0.values().any(|present| present.member.key != member.key && present.member.user.as_ref() == Some(user))
+    }
+
+    /// What the member shows as it goes.
+    pub fn amend(&mut self, member: Member) {
+        if let Some(present) = self.0.get_mut(&member.key) {
+            present.member = Arc::new(member);
+        }
+    }
+
     /// The info that this member shows.
     pub fn of(&self, key: &str) -> Option<&Arc<Member>> {
         self.0.get(key).map(|present| &present.member)
@@ -52,7 +65,7 @@ impl Members {
         if !present.connections.contains(&connection) {
             present.connections.push(connection);
         }
-        if *present.member == member {
+        if present.member.shows_the_same(&member) {
             return None;
         }
         present.member = Arc::new(member);
@@ -92,14 +105,14 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::realtime::vocabulary::{Extras, Payload};
+    use crate::realtime::vocabulary::Payload;
 
     const GRACE: Duration = Duration::from_secs(5);
     const A: ConnectionId = ConnectionId(1);
     const B: ConnectionId = ConnectionId(2);
 
     fn ann(info: &str) -> Member {
-        Member { key: "ann".into(), info: Some(Payload::Text(info.into())), extras: Extras::default() }
+        Member { info: Some(Payload::Text(info.into())), ..Member::new("ann") }
     }
 
     fn change(told: Option<(Presence, Arc<Member>)>) -> Option<Presence> {

@@ -13,7 +13,8 @@ use super::mailboxes::MailboxAddress;
 use super::outbox::Item;
 use crate::realtime::broker::memory::Owner;
 use crate::realtime::vocabulary::{
-    Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, Refusal,
+    Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, PublishSeveral, Receipt,
+    Refusal,
 };
 use crate::shares::{Holder, most_of_one};
 
@@ -88,6 +89,58 @@ impl Hub {
         }
     }
 
+    /// Publishes several in one channel for the app: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Hub::publish`].
+    pub fn publish_several(&self, several: PublishSeveral, now: Moment) -> Result<Vec<Receipt>, Refusal> {
+        let origin = several.speaker.as_ref().and_then(|speaker| {
+            Some(Origin { connection: speaker.connection?, user: speaker.user.clone() })
+        });
+        self.publish_several_as(&Sender { origin, ..Sender::default() }, several, now)
+    }
+
+    pub(super) fn publish_several_as(
+        &self,
+        sender: &Sender,
+        several: PublishSeveral,
+        now: Moment,
+    ) -> Result<Vec<Receipt>, Refusal> {
+        let PublishSeveral { channel, drafts, echo, retain, .. } = several;
+        let longest = drafts.iter().map(Draft::len).max().unwrap_or_default();
+        let mut drafts = Some(drafts);
+        let mut accept = |entry: &Arc<ChannelEntry>, state: &mut ChannelState| {
+            let most = state.policy.max_message.bytes();
+            if longest > most {
+                return Err(Refusal::TooBig { most });
+            }
+            state.retain(retain, now.instant);
+            let drafts = drafts.take().into_iter().flatten();
+            let said = |draft| self.accept(entry, state, Publishing { sender, draft, echo, except: None }, now);
+            drafts.map(said).collect()
+        };
+        let policy = self.config().policy(&channel);
+        if policy.history > 0 || !retain.is_zero() {
+            let holder = sender.holder.unwrap_or(Holder::Trusted);
+            return self.channel(&channel, holder, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
+        }
+        let said = self.with_channel(&channel, |entry, mut state| {
+            let said = accept(entry, &mut state);
+            self.directory.settle(entry, &mut state);
+            said
+        });
+        if let Some(said) = said {
+            return said;
+        }
+        let most = policy.max_message.bytes();
+        if longest > most {
+            return Err(Refusal::TooBig { most });
+        }
+        let drafts = drafts.unwrap_or_default();
+        self.metrics.published.inc_by(drafts.len() as u64);
+        Ok(drafts.iter().map(|_| Receipt { position: None, unix_ms: now.unix_ms }).collect())
+    }
+
     /// To single connections, in no channel. Says how many of them it is on its way to.
     pub fn send(&self, to: impl IntoIterator<Item = ConnectionId>, draft: Draft) -> usize {
         self.send_as(&Sender::default(), to, draft)
@@ -154,7 +207,7 @@ impl Hub {
         let mut saying = Some(saying);
         let mut accept = |entry: &Arc<ChannelEntry>, state: &mut ChannelState| {
             let saying = saying.take().expect("a message is accepted once");
-            self.accept(entry, state, saying, now)
+            self.accept(entry, state, saying, now).map(|receipt| receipt.position)
         };
         let said = self.with_channel(channel, |entry, mut state| {
             let said = accept(entry, &mut state);
@@ -184,19 +237,19 @@ impl Hub {
         state: &mut ChannelState,
         saying: Publishing,
         now: Moment,
-    ) -> Result<Option<Position>, Refusal> {
+    ) -> Result<Receipt, Refusal> {
         let Publishing { sender, draft, echo, except } = saying;
         let most = state.policy.max_message.bytes();
         if draft.len() > most {
             return Err(Refusal::TooBig { most });
         }
-        if let Some(position) = draft.id.as_deref().and_then(|id| state.said(id)) {
-            return Ok(Some(position));
+        if let Some(receipt) = draft.id.as_deref().and_then(|id| state.said(id)) {
+            return Ok(receipt);
         }
         let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
         let recipients =
-            Recipients { but: sender.address.filter(|_| !echo), except, notices: false, asked: sender.asked };
+            Recipients { but: sender.address.filter(|_| !echo), except, messages: true, notices: false, asked: sender.asked };
         let config = self.config();
         let means = self.fan_out_with(&config.outbox);
         state.quiet_since = now.instant;
@@ -213,27 +266,28 @@ impl Hub {
                 if is_volatile { DeliveryKind::Volatile } else { DeliveryKind::Notice },
                 recipients,
             );
-            return Ok(None);
+            return Ok(Receipt { position: None, unix_ms: now.unix_ms });
         }
         let before = state.log.bytes();
         let others = self.history.load(Ordering::Relaxed).saturating_sub(before);
         let room = config.max_history.bytes().saturating_sub(others);
-        let keep = state.policy.keep();
+        let keeps = state.keeps(now.instant);
         // A client keeps no more than it leaves free. What is under way elsewhere is at most a message a thread.
-        let owner = sender.holder.filter(|_| keep.messages > 0).map(|holder| {
+        let owner = sender.holder.filter(|_| !keeps.is_nothing()).map(|holder| {
             let held = self.owners.held(holder);
             let kept = self.history.load(Ordering::Relaxed);
             let most = most_of_one(config.max_history.bytes(), kept, held.load(Ordering::Relaxed));
             Owner { most, held }
         });
-        let message = state.log.append(message, keep, room, owner, now.instant);
+        let message = state.log.append(message, keeps, room, owner, now.instant);
         self.account(before, state.log.bytes());
         let position = message.position;
+        let receipt = Receipt { position: Some(position), unix_ms: now.unix_ms };
         if let Some(id) = id {
-            state.remember(id, position);
+            state.remember(id, receipt, now.instant);
         }
         means.fan_out(entry, state, &Event::Message(message), DeliveryKind::Numbered(position.offset), recipients);
-        Ok(Some(position))
+        Ok(receipt)
     }
 
     /// Publishes in a channel that the sender holds, without looking it up.
@@ -248,6 +302,6 @@ impl Hub {
         let mut state = entry.state.lock();
         let said = self.accept(entry, &mut state, Publishing { sender, draft, echo, except: None }, now);
         self.directory.settle(entry, &mut state);
-        said
+        said.map(|receipt| receipt.position)
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::Hub;
 use super::channel::ChannelState;
 use super::mailboxes::MailboxAddress;
+use super::presence_log::PresenceChange;
 use crate::realtime::broker::memory::Replay;
-use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since};
+use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since, Span};
 
 /// The kept messages of a channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +77,32 @@ impl Hub {
         let address = MailboxAddress::of(id);
         let is_subscribed = |state: &ChannelState| state.addresses().any(|known| known == address);
         self.is_connected(id) && self.with_channel(channel, |_, state| is_subscribed(&state)).unwrap_or_default()
+    }
+
+    /// At most `most` kept messages of `span`, in its order; and whether there are more of it.
+    pub fn read(&self, channel: &Channel, span: &Span, most: usize, now: Moment) -> (Vec<Arc<Message>>, bool) {
+        let read = self.with_channel(channel, |_, mut state| {
+            self.trim(&mut state, now.instant);
+            state.log.read(span, most)
+        });
+        read.unwrap_or_default()
+    }
+
+    /// The kept message at a position.
+    pub fn message(&self, channel: &Channel, position: Position, now: Moment) -> Option<Arc<Message>> {
+        self.with_channel(channel, |_, mut state| {
+            self.trim(&mut state, now.instant);
+            state.log.get(position).map(Arc::clone)
+        })?
+    }
+
+    /// What became of a channel's members lately, oldest first: only where clients have it keep messages.
+    pub fn presence_changes(&self, channel: &Channel, now: Moment) -> Vec<PresenceChange> {
+        let changes = self.with_channel(channel, |_, mut state| {
+            self.trim(&mut state, now.instant);
+            state.presence_log.iter().cloned().collect()
+        });
+        changes.unwrap_or_default()
     }
 
     /// At most `most` of what is kept `since` then, the oldest of it; `None` when it cannot be had whole, or there is

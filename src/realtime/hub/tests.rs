@@ -68,7 +68,7 @@ impl World {
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         for part in 0..self.hub.parts() {
-            self.hub.sweep(part, self.now.instant);
+            self.hub.sweep(part, self.now);
         }
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::Session;
 use crate::realtime::entrance::authorizer::{Allow, Deciding, Decision, Left};
 use crate::realtime::hub::{AckReply, Authority};
-use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref, Refusal};
+use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref, Refusal, Word};
 
 /// Commands that may wait while the authorizer thinks about an earlier one; with more, nothing is read.
 const MAX_WAITING: usize = 64;
@@ -56,7 +56,13 @@ impl Session {
         match self.ask(&command) {
             Some(asking) => {
                 let may_ask = match &command {
-                    Command::Publish(publish) => self.client.count_publish(publish, now),
+                    Command::Publish(publish) => match &publish.audience {
+                        Audience::Channel(channel) => self.client.count_publish(channel, 1, now),
+                        _ => Ok(()),
+                    },
+                    Command::PublishSeveral(several) => {
+                        self.client.count_publish(&several.channel, several.drafts.len(), now)
+                    }
                     Command::Subscribe(wish) => self.client.may_ask(&wish.channel),
                     _ => Ok(()),
                 };
@@ -71,6 +77,10 @@ impl Session {
     }
 
     fn ask(&self, command: &Command) -> Option<Deciding> {
+        // Whoever has the app's key is the app.
+        if self.client.rights().is_some_and(|rights| rights.word == Word::App) {
+            return None;
+        }
         let (authorizer, connection) = self.authorizer.as_ref()?;
         authorizer.authorize(connection, self.client.identity(), command)
     }
@@ -192,12 +202,18 @@ impl Session {
                 let position = self.client.publish(*publish, authority, now);
                 position.map(|position| Event::Accepted { ticket, position })
             }
+            Command::PublishSeveral(several) => {
+                let receipts = self.client.publish_several(*several, authority, now);
+                receipts.map(|receipts| Event::Published { ticket, receipts })
+            }
+            Command::Grant(rights) => return self.client.grant(*rights),
+            Command::SetGrace(grace) => return self.client.set_grace(grace),
             Command::Enter { channel, member, .. } => {
                 let entered = self.client.enter(&channel, member, authority, now);
                 entered.map(|()| Event::Accepted { ticket, position: None })
             }
-            Command::Leave { channel, key, .. } => {
-                self.client.leave(&channel, &key, now);
+            Command::Leave { channel, key, parting, .. } => {
+                self.client.leave(&channel, &key, parting.map(|parting| *parting), now);
                 Ok(Event::Accepted { ticket, position: None })
             }
             Command::Members { channel, .. } => self.client.may_read(&channel, authority).map(|()| Event::Members {
@@ -205,7 +221,7 @@ impl Session {
                 members: self.client.hub().members(&channel),
                 channel,
             }),
-            Command::History { channel, since, most, .. } => self.client.may_read(&channel, authority).and_then(|()| {
+            Command::History { channel, since, most, .. } => self.client.may_read_past(&channel, authority).and_then(|()| {
                 let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
                 Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
             }),
@@ -260,8 +276,10 @@ fn ticket(command: &Command) -> Ref {
         Command::Rpc(call) => call.ticket,
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,
+        Command::PublishSeveral(several) => several.ticket,
         Command::Authorized(command) => self::ticket(command),
         Command::Answer { .. } | Command::Ask(_) | Command::Left { .. } | Command::Kick { .. } | Command::Close(_) => 0,
+        Command::Grant(_) | Command::SetGrace(_) => 0,
     }
 }
 
@@ -277,6 +295,7 @@ fn channel(command: &Command) -> Option<Channel> {
             Audience::Channel(channel) => Some(channel.clone()),
             _ => None,
         },
+        Command::PublishSeveral(several) => Some(several.channel.clone()),
         Command::Authorized(command) => self::channel(command),
         _ => None,
     }

@@ -401,7 +401,7 @@ impl Session {
     /// Sees to being woken when link or machine want it. A timer that comes too early is left alone.
     fn set_timer(&mut self, now: Moment, context: &mut Context<'_>) {
         let by_link = self.link_state.link().and_then(|link| link.next_wake());
-        let expiry = self.client.rights().map(|rights| rights.until);
+        let expiry = self.client.rights().and_then(|rights| rights.until);
         let own = [expiry, self.client.ends_by()].into_iter().flatten();
         let Some(due) = self.dialect.next_wake().into_iter().chain(by_link).chain(own).min() else { return };
         let due = tokio::time::Instant::from_std(due);

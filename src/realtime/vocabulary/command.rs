@@ -1,10 +1,11 @@
 //! What a client (or the app on its behalf) wants done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
-    Channel, DisconnectReason, Extras, Identity, Inquiry, LeaveKind, Member, Payload, Publish, Ref, Rpc, Since,
-    Subscribe, Text,
+    Channel, DisconnectReason, Extras, Identity, Inquiry, LeaveKind, Member, Payload, Publish, PublishSeveral, Ref,
+    Rights, Rpc, Since, Subscribe, Text,
 };
 
 /// A command of one client to the hub, in no dialect's words.
@@ -28,10 +29,17 @@ pub enum Command {
     Unsubscribe { ticket: Ref, channel: Channel },
     /// Comes back as `Accepted` or `Refused`.
     Publish(Box<Publish>),
+    /// Comes back as `Published` or `Refused`.
+    PublishSeveral(Box<PublishSeveral>),
+    /// The dialect has seen what the client may do from now on, and when it expires. Nothing comes back.
+    Grant(Box<Rights>),
+    /// How long its memberships outlast the connection, in place of what the channels' policies say. Nothing comes back.
+    SetGrace(Duration),
     /// Becomes a member of a channel's presence, or changes what it shows there. `Accepted` or `Refused`.
     Enter { ticket: Ref, channel: Channel, member: Member },
     /// Is no longer that member. `Accepted`, also when it was none.
-    Leave { ticket: Ref, channel: Channel, key: Arc<str> },
+    /// `parting` is what the member shows as it goes, where that is something else than before.
+    Leave { ticket: Ref, channel: Channel, key: Arc<str>, parting: Option<Box<Member>> },
     /// Who is there? Comes back as `Members` or `Refused`.
     Members { ticket: Ref, channel: Channel },
     /// What is kept? Comes back as `History` or `Refused`. At most `most` messages.

@@ -16,6 +16,10 @@ pub enum Event {
         channel: Channel,
         change: Presence,
         member: Arc<Member>,
+        /// Another member there is the same user: to dialects whose members are users, nothing has happened.
+        user_stays: bool,
+        /// Milliseconds since the Unix epoch.
+        unix_ms: u64,
     },
 
     /// How many subscribe: to those whose dialect asks the hub to say so. The others' encoders are silent.
@@ -50,6 +54,11 @@ pub enum Event {
         ticket: Ref,
         position: Option<Position>,
     },
+    /// Each message's, in their order.
+    Published {
+        ticket: Ref,
+        receipts: Vec<Receipt>,
+    },
     Refused {
         ticket: Ref,
         channel: Option<Channel>,
@@ -77,6 +86,15 @@ pub enum Event {
     },
     /// The last thing before the link ends, for links without a close frame.
     DisconnectReason(DisconnectReason),
+}
+
+/// Where a message is in its channel, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// `None` where it was neither numbered nor kept.
+    pub position: Option<Position>,
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: u64,
 }
 
 /// What became of a member.

@@ -68,6 +68,14 @@ pub struct Origin {
     pub user: Option<Arc<str>>,
 }
 
+/// As whom a client speaks: its dialect has seen that it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaker {
+    pub user: Option<Arc<str>>,
+    /// The connection that it speaks for, where it is another's.
+    pub connection: Option<ConnectionId>,
+}
+
 /// What a message carries. A dialect shows each kind in its own way; none of them loses one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Payload {

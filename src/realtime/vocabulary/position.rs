@@ -62,6 +62,26 @@ pub enum Since {
     Within(Duration),
 }
 
+/// A part of a channel's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Only what came after this.
+    pub after: Option<Position>,
+    /// Only what came before this.
+    pub before: Option<Position>,
+    /// Milliseconds since the Unix epoch, both ends too.
+    pub from_ms: u64,
+    pub to_ms: u64,
+    /// The latest first.
+    pub backwards: bool,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Span { after: None, before: None, from_ms: 0, to_ms: u64::MAX, backwards: false }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,9 @@
 //! What the larger commands carry: subscribe, publish, call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Channel, ConnectionId, Draft, Extras, Member, Payload, Since};
+use super::{Channel, ConnectionId, Draft, Extras, Member, Payload, Since, Speaker};
 
 /// A dialect's own number for a command, given back with whatever comes of it. 0 where it does not care.
 pub type Ref = u64;
@@ -29,15 +30,29 @@ pub struct Subscribe {
     pub since: Since,
     /// Enters the channel's presence in the same breath.
     pub member: Option<Member>,
+    /// Wants to hear what is said.
+    pub messages: bool,
     /// Wants to hear who comes and goes, and who is there.
     pub notices: bool,
+    /// The channel keeps what is said for as long as this while the client is there, and for as long again: it may come
+    /// back for it. Zero: as the channel's policy has it.
+    pub retain: Duration,
     /// What shows a right to it, where the app is to judge.
     pub credentials: Option<Payload>,
 }
 
 impl Subscribe {
     pub fn to(channel: Channel) -> Subscribe {
-        Subscribe { ticket: 0, channel, since: Since::Now, member: None, notices: false, credentials: None }
+        Subscribe {
+            ticket: 0,
+            channel,
+            since: Since::Now,
+            member: None,
+            messages: true,
+            notices: false,
+            retain: Duration::ZERO,
+            credentials: None,
+        }
     }
 }
 
@@ -49,6 +64,21 @@ pub struct Publish {
     pub draft: Draft,
     /// The sender hears it too, where it is in the audience; a channel's policy may say otherwise.
     pub echo: bool,
+}
+
+/// Messages for one channel: all of them one after another with nothing in between, or none. Each is numbered, or is
+/// known by its sender's name for it and not said again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublishSeveral {
+    pub ticket: Ref,
+    pub channel: Channel,
+    pub drafts: Vec<Draft>,
+    /// The sender hears them too; a channel's policy may say otherwise.
+    pub echo: bool,
+    /// The channel keeps them for as long, also where nobody is there: see [`Subscribe::retain`].
+    pub retain: Duration,
+    /// As whom they are said, where that is not simply the connection.
+    pub speaker: Option<Speaker>,
 }
 
 /// Who is to hear a message: each client once, however many of the conditions it meets.

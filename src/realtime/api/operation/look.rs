@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::realtime::hub::{self, ChannelOverview, Hub};
-use crate::realtime::vocabulary::{Channel, ConnectionId, Epoch, Member, Moment, Position, Refusal, Since};
+use crate::realtime::vocabulary::{Channel, ConnectionId, Epoch, Member, Moment, Position, Refusal, Since, users};
 
 pub use hub::Past;
 
@@ -34,8 +34,8 @@ pub fn channel(hub: &Hub, name: &Channel) -> ChannelOverview {
 
 /// Who is present, in the order of their ids.
 pub fn members(hub: &Hub, name: &Channel) -> Vec<Arc<Member>> {
-    let mut members = hub.members(name);
-    members.sort_by(|one, other| one.key.cmp(&other.key));
+    let mut members = users(&hub.members(name));
+    members.sort_by(|one, other| one.name().cmp(other.name()));
     members
 }
 

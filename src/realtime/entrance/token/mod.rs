@@ -17,7 +17,7 @@ pub use keys::{BadKey, Keys};
 pub use presented::{presented, subprotocol};
 pub use tokens::Tokens;
 
-use crate::realtime::vocabulary::{Identity, Payload, Rights};
+use crate::realtime::vocabulary::{Identity, Payload, Resource, Resources, Rights, Word};
 use crate::settings::{Pattern, Section};
 
 /// Reads `[realtime.tokens]`, and makes its keys ready once, so that bad ones are known at the start.
@@ -42,9 +42,13 @@ pub struct Grant {
     /// From `exp`: since the Unix epoch.
     pub expires: Duration,
     /// From `subscribe`: the channels it may hear; `None` leaves that to the channels' own policies.
-    pub subscribe: Option<Arc<[Pattern]>>,
+    pub subscribe: Resources,
     /// From `publish`: the channels it may publish to; `None` leaves that to the channels' own policies.
-    pub publish: Option<Arc<[Pattern]>>,
+    pub publish: Resources,
+    /// From `presence`: the channels whose members it may be. Without it those of `subscribe`.
+    pub presence: Resources,
+    /// From `history`: the channels whose past it may read. Without it those of `subscribe`.
+    pub history: Resources,
 }
 
 /// Nobody's token counts for longer: the clock of this machine cannot be told any time.
@@ -61,7 +65,11 @@ impl Grant {
         Rights {
             subscribe: self.subscribe.clone(),
             publish: self.publish.clone(),
-            until: now + self.remaining() + leeway.min(MAX_LIFETIME),
+            enter: self.presence.clone(),
+            history: self.history.clone(),
+            look: self.subscribe.clone(),
+            word: Word::Bearer,
+            until: Some(now + self.remaining() + leeway.min(MAX_LIFETIME)),
         }
     }
 }
@@ -114,6 +122,10 @@ struct Claims {
     subscribe: Option<Vec<String>>,
     #[serde(default, deserialize_with = "list")]
     publish: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "list")]
+    presence: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "list")]
+    history: Option<Vec<String>>,
 }
 
 impl Claims {
@@ -165,13 +177,17 @@ fn sub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D
 
 impl From<Claims> for Grant {
     fn from(claims: Claims) -> Grant {
-        let patterns = |names: Vec<String>| names.iter().map(|name| Pattern::new(name)).collect::<Vec<_>>().into();
+        let glob = |name: &String| Resource::Glob(Pattern::new(name));
+        let resources = |names: Vec<String>| names.iter().map(glob).collect::<Arc<[Resource]>>();
+        let subscribe = claims.subscribe.map(resources);
         let info = claims.info.map(|info| Payload::Json(info.get().into()));
         Grant {
             identity: claims.sub.map(|user| Identity { user, info }),
             expires: claims.exp.0,
-            subscribe: claims.subscribe.map(patterns),
-            publish: claims.publish.map(patterns),
+            presence: claims.presence.map(resources).or_else(|| subscribe.clone()),
+            history: claims.history.map(resources).or_else(|| subscribe.clone()),
+            subscribe,
+            publish: claims.publish.map(resources),
         }
     }
 }

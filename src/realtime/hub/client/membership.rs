@@ -1,12 +1,12 @@
 //! As whom a client is present, and where.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Authority, Client, Memberships};
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::policy::{MemberLimit, Policy};
-use crate::realtime::vocabulary::{Channel, Extras, Member, Moment, Presence, Refusal};
+use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
 
 impl Client {
     /// As whom it enters a channel's presence by subscribing, if at all.
@@ -17,9 +17,9 @@ impl Client {
             (MemberLimit::Off | MemberLimit::Asked, None) => Ok(None),
             (MemberLimit::All, None) => Ok(Some(match &self.identity {
                 Some(identity) => {
-                    Member { key: Arc::clone(&identity.user), info: identity.info.clone(), extras: Extras::default() }
+                    Member { info: identity.info.clone(), ..Member::new(Arc::clone(&identity.user)) }
                 }
-                None => Member { key: self.id.to_string().into(), info: None, extras: Extras::default() },
+                None => Member::new(self.id.to_string()),
             })),
         }
     }
@@ -37,12 +37,12 @@ impl Client {
     ) -> Result<(), Refusal> {
         let hub = Arc::clone(&self.hub);
         let entered = hub.channel(channel, self.holder(), now.instant, |entry, state| {
-            self.may_hear(channel, &Arc::clone(&state.policy), authority)?;
+            self.may_enter(channel, &Arc::clone(&state.policy), authority)?;
             if state.policy.presence == MemberLimit::Off {
                 return Err(Refusal::Forbidden);
             }
             state.quiet_since = now.instant;
-            self.enter_in(entry, state, member)
+            self.enter_in(entry, state, member, now)
         });
         entered.unwrap_or(Err(Refusal::Unavailable))
     }
@@ -51,8 +51,10 @@ impl Client {
         &mut self,
         entry: &Arc<ChannelEntry>,
         state: &mut ChannelState,
-        member: Member,
+        mut member: Member,
+        now: Moment,
     ) -> Result<(), Refusal> {
+        member.unix_ms = now.unix_ms;
         let is_one = |known: &Arc<ChannelEntry>, key: &str| Arc::ptr_eq(known, entry) && *key == *member.key;
         let (count, is_known) = match &self.standing {
             Memberships::Here(all) => (all.len(), all.iter().any(|(known, key)| is_one(known, key))),
@@ -75,7 +77,7 @@ impl Client {
             if change == Presence::Joined {
                 self.hub.metrics.members.inc();
             }
-            self.hub.notify_presence(entry, state, change, &member);
+            self.hub.notify_presence(entry, state, change, &member, now);
         }
         if let (false, Memberships::Here(entered)) = (is_known, &mut self.standing) {
             entered.push((Arc::clone(entry), key));
@@ -83,8 +85,8 @@ impl Client {
         Ok(())
     }
 
-    /// Leaves a channel's presence at once. Says whether it was there.
-    pub fn leave(&mut self, channel: &Channel, key: &str, now: Moment) -> bool {
+    /// Leaves a channel's presence at once, and shows `parting` as it does. Says whether it was there.
+    pub fn leave(&mut self, channel: &Channel, key: &str, parting: Option<Member>, now: Moment) -> bool {
         let entered = match &mut self.standing {
             Memberships::Here(entered) => entered,
             Memberships::Away(absent) => {
@@ -96,7 +98,10 @@ impl Client {
         let place = entered.iter().position(|(entry, known)| entry.name == *channel && **known == *key);
         let Some(place) = place else { return false };
         let (entry, key) = entered.swap_remove(place);
-        self.leave_in(&entry, &key, Duration::ZERO, now.instant);
+        if let Some(parting) = parting {
+            entry.state.lock().members.amend(parting);
+        }
+        self.leave_in(&entry, &key, Duration::ZERO, now);
         true
     }
 
@@ -109,9 +114,9 @@ impl Client {
         for (entry, key) in entered {
             let (grace, member) = {
                 let state = entry.state.lock();
-                (state.policy.presence_grace, state.members.of(&key).map(Arc::clone))
+                (self.grace(&state.policy), state.members.of(&key).map(Arc::clone))
             };
-            self.leave_in(&entry, &key, grace, now.instant);
+            self.leave_in(&entry, &key, grace, now);
             absent.extend(member.map(|member| (entry, Member::clone(&member))));
         }
         self.standing = Memberships::Away(Box::new(absent));
@@ -127,12 +132,23 @@ impl Client {
         }
     }
 
-    pub(super) fn leave_in(&self, entry: &Arc<ChannelEntry>, key: &str, grace: Duration, now: Instant) {
+    /// How long a membership outlasts the connection.
+    pub(super) fn grace(&self, policy: &Policy) -> Duration {
+        let own = self.rare.as_ref().and_then(|rare| rare.grace);
+        own.unwrap_or(policy.presence_grace)
+    }
+
+    /// Memberships outlast the connection for so long, whatever the channels' policies say.
+    pub fn set_grace(&mut self, grace: Duration) {
+        self.rare.get_or_insert_default().grace = Some(grace);
+    }
+
+    pub(super) fn leave_in(&self, entry: &Arc<ChannelEntry>, key: &str, grace: Duration, now: Moment) {
         let mut state = entry.state.lock();
-        state.quiet_since = now;
-        if let Some(member) = state.members.leave(key, self.id, grace, now) {
+        state.quiet_since = now.instant;
+        if let Some(member) = state.members.leave(key, self.id, grace, now.instant) {
             self.hub.metrics.members.dec();
-            self.hub.notify_presence(entry, &mut state, Presence::Left, &member);
+            self.hub.notify_presence(entry, &mut state, Presence::Left, &member, now);
         }
         self.hub.directory.settle(entry, &mut state);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Hub;
-use super::channel::ChannelEntry;
+use super::channel::{ChannelEntry, Subscriber};
 use super::events::HubEvent;
 use super::mailboxes::{Delivery, MailboxAddress};
 use super::outbox::Backlog;
@@ -18,7 +18,7 @@ use crate::realtime::broker::memory::Replay;
 use crate::realtime::hub::remedy::Verb;
 use crate::realtime::vocabulary::{
     Channel, ConnectionId, DisconnectReason, Encoding, Identity, Member, Moment, Recovery, Refusal, Rights, Since,
-    Subscribe, Subscribed,
+    Subscribe, Subscribed, Word,
 };
 use crate::shares::Holder;
 use publishing::PublishRate;
@@ -68,6 +68,8 @@ struct Rare {
     ends_by: Option<Instant>,
     /// See [`Client::hold`].
     held: Option<Held>,
+    /// See [`Client::set_grace`].
+    grace: Option<Duration>,
 }
 
 /// What is given back when it is dropped.
@@ -168,7 +170,7 @@ impl Client {
 
     /// True once the granted rights have expired.
     pub fn has_expired(&self, now: Instant) -> bool {
-        self.rights.as_ref().is_some_and(|rights| rights.until <= now)
+        self.rights.as_ref().and_then(|rights| rights.until).is_some_and(|until| until <= now)
     }
 
     /// Holds something for as long as it is there; nothing of `None`.
@@ -210,8 +212,11 @@ impl Client {
     }
 
     fn may(&self, allowed: Allowed, authority: Authority) -> Result<(), Refusal> {
+        let is_apps = self.rights().is_some_and(|rights| rights.word == Word::App);
         let may = match (allowed, authority) {
             (_, Authority::App) | (Allowed::Anyone, _) => true,
+            // What its rights do not have was refused before.
+            _ if is_apps => true,
             (Allowed::App, _) => false,
             (_, Authority::Signature) | (Allowed::Admitted | Allowed::Reserved, Authority::Consent) => true,
             (Allowed::Identified, _) => self.identity.is_some(),
@@ -230,6 +235,21 @@ impl Client {
     }
 
     fn may_hear(&self, channel: &Channel, policy: &Policy, authority: Authority) -> Result<(), Refusal> {
+        self.may_be_in(channel, policy, authority, Rights::lists_to_hear)
+    }
+
+    /// Likewise for being a member.
+    fn may_enter(&self, channel: &Channel, policy: &Policy, authority: Authority) -> Result<(), Refusal> {
+        self.may_be_in(channel, policy, authority, Rights::lists_to_enter)
+    }
+
+    fn may_be_in(
+        &self,
+        channel: &Channel,
+        policy: &Policy,
+        authority: Authority,
+        lists: impl Fn(&Rights, &Channel) -> bool,
+    ) -> Result<(), Refusal> {
         let allowed = self.hearers(policy);
         let heard = self.may(allowed, authority);
         if heard.is_ok() || !matches!(allowed, Allowed::Admitted | Allowed::Reserved) {
@@ -237,8 +257,9 @@ impl Client {
         }
         let admitted = self.rare.as_ref().and_then(|rare| rare.admitted.as_ref());
         let is_let_in = admitted == Some(channel) || self.find(channel).is_ok();
-        let is_listed =
-            allowed == Allowed::Admitted && self.rights().is_some_and(|rights| rights.lists_to_hear(channel));
+        let is_listed = self.rights().is_some_and(|rights| {
+            (allowed == Allowed::Admitted || rights.word == Word::Signed) && lists(rights, channel)
+        });
         if is_let_in || is_listed {
             return Ok(());
         }
@@ -276,17 +297,18 @@ impl Client {
         let subscribed = hub.channel(&wish.channel, self.holder(), now.instant, |entry, state| {
             let policy = Arc::clone(&state.policy);
             // Whoever is in is in, and does not come in again.
-            if place.is_err() {
+            if place.is_err() && (wish.messages || wish.notices) {
                 self.may_hear(&entry.name, &policy, authority)?;
             }
+            state.retain(wish.retain, now.instant);
             if place.is_err() && policy.max_subscribers > 0 && state.subscribers() >= policy.max_subscribers {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
             }
             if let Some(member) = self.membership(wish.member.as_ref(), &policy)? {
-                self.enter_in(entry, state, member)?;
+                self.enter_in(entry, state, member, now)?;
             }
             hub.trim(state, now.instant);
-            let since = if place.is_ok() { Since::Now } else { wish.since };
+            let since = if place.is_ok() || !wish.messages { Since::Now } else { wish.since };
             let (recovery, behind) = match (since, state.log.replay(since, now.instant)) {
                 (Since::Now, _) => (Recovery::Live, None),
                 (_, Replay::From { next, missed }) => {
@@ -295,13 +317,22 @@ impl Client {
                 (_, Replay::Gone) => (Recovery::Impossible, None),
             };
             if let Err(place) = place {
-                let subscriber = state.add_subscriber(self.address(), encoding, wish.notices, behind.is_some());
+                let MailboxAddress { shard, slot } = self.address();
+                let (messages, notices, retains) = (wish.messages, wish.notices, !wish.retain.is_zero());
+                let subscriber = Subscriber { slot, messages, retains, notices, behind: behind.is_some() };
+                let subscriber = state.add_subscriber(shard, encoding, subscriber);
                 let subscription = Subscription { entry: Arc::clone(entry), encoding: encoding.clone(), subscriber };
                 // Most clients have one.
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.metrics.subscriptions.inc();
                 hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
+            } else if let Ok(place) = place {
+                let known = &self.subscriptions[place];
+                let shard = self.address().shard;
+                if let Some(known) = state.subscriber_mut(shard, &known.encoding, known.subscriber) {
+                    (known.messages, known.notices) = (wish.messages, wish.notices);
+                }
             }
             state.quiet_since = now.instant;
             let subscribed = Subscribed {
@@ -331,7 +362,7 @@ impl Client {
             Memberships::Away(absent) => absent.retain(|(known, _)| !Arc::ptr_eq(known, &entry)),
         }
         for (entry, key) in left {
-            self.leave_in(&entry, &key, Duration::ZERO, now.instant);
+            self.leave_in(&entry, &key, Duration::ZERO, now);
         }
         true
     }
@@ -345,6 +376,15 @@ impl Client {
         self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
         self.hub.metrics.subscriptions.dec();
         self.hub.directory.settle(entry, &mut state);
+    }
+
+    /// May it read what was said in a channel?
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`], [`Refusal::Closed`].
+    pub fn may_read_past(&self, channel: &Channel, authority: Authority) -> Result<(), Refusal> {
+        let policy = self.hub.config().policy(channel);
+        self.may_be_in(channel, &policy, authority, Rights::lists_to_read)
     }
 
     /// May it read what is in a channel without subscribing?
@@ -365,17 +405,17 @@ impl Client {
 impl Client {
     /// Leaves everything it is in; what dropping it does, at a time of the caller's.
     pub fn part(mut self, now: Moment) {
-        self.leave_all(now.instant);
+        self.leave_all(now);
     }
 
-    fn leave_all(&mut self, now: Instant) {
+    fn leave_all(&mut self, now: Moment) {
         for subscription in std::mem::take(&mut self.subscriptions) {
-            self.leave_subscription(&subscription, now);
+            self.leave_subscription(&subscription, now.instant);
         }
         // One that is away has left already.
         if let Memberships::Here(entered) = std::mem::replace(&mut self.standing, Memberships::Here(Vec::new())) {
             for (entry, key) in entered {
-                let grace = entry.state.lock().policy.presence_grace;
+                let grace = self.grace(&entry.state.lock().policy);
                 self.leave_in(&entry, &key, grace, now);
             }
         }
@@ -386,7 +426,7 @@ impl Client {
 /// Also when a session panics: nobody stays behind as a ghost.
 impl Drop for Client {
     fn drop(&mut self) {
-        self.leave_all(Moment::now().instant);
+        self.leave_all(Moment::now());
         self.hub.shard(self.address()).close(self.address());
         self.hub.metrics.connections.dec();
     }

@@ -7,7 +7,9 @@ use super::{Authority, Client};
 use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
 use crate::realtime::hub::remedy::Verb;
-use crate::realtime::vocabulary::{Audience, Channel, Moment, Origin, Position, Publish, Refusal, TokenBucket};
+use crate::realtime::vocabulary::{
+    Audience, Channel, Moment, Origin, Position, Publish, PublishSeveral, Receipt, Refusal, TokenBucket, Word,
+};
 
 /// The rest of a channel's publish rate.
 pub struct PublishRate {
@@ -38,7 +40,7 @@ impl Client {
         {
             let entry = Arc::clone(&self.subscriptions[place].entry);
             let policy = Arc::clone(&entry.state.lock().policy);
-            self.check(channel, &policy, entry.number, authority, now.instant)?;
+            self.check(channel, &policy, (entry.number, 1), authority, now.instant)?;
             return self.hub.publish_in(&entry, &sender, publish.draft, publish.echo, now);
         }
         let hub = Arc::clone(&self.hub);
@@ -46,14 +48,14 @@ impl Client {
         match &publish.audience {
             Audience::Channel(channel) => {
                 let policy = rules.policy(channel);
-                self.check(channel, &policy, 0, authority, now.instant)?;
+                self.check(channel, &policy, (0, 1), authority, now.instant)?;
             }
             Audience::Several { channels, connections, .. } => {
                 if !connections.is_empty() {
                     self.may(Allowed::App, authority)?;
                 }
                 for channel in channels {
-                    self.check(channel, &rules.policy(channel), 0, authority, now.instant)?;
+                    self.check(channel, &rules.policy(channel), (0, 1), authority, now.instant)?;
                 }
             }
             Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.may(Allowed::App, authority)?,
@@ -61,24 +63,56 @@ impl Client {
         hub.publish_as(&sender, publish, now)
     }
 
-    /// Counts a message against its channel's rate, for one that the app is asked about: its consent is a right to
-    /// publish, not to flood. About what it alone may say in a channel it is not asked.
+    /// Publishes several in one channel: all of them, or none.
     ///
     /// # Errors
-    /// [`Refusal::TooMany`], [`Refusal::Closed`].
-    pub fn count_publish(&mut self, publish: &Publish, now: Moment) -> Result<(), Refusal> {
-        let Audience::Channel(channel) = &publish.audience else { return Ok(()) };
-        let (policy, number) = match self.find(channel) {
+    /// As [`Client::publish`].
+    pub fn publish_several(
+        &mut self,
+        several: PublishSeveral,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<Vec<Receipt>, Refusal> {
+        let (policy, number) = self.policy_of(&several.channel);
+        self.check(&several.channel, &policy, (number, several.drafts.len()), authority, now.instant)?;
+        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
+        let origin = match &several.speaker {
+            Some(speaker) => {
+                Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() }
+            }
+            None => Origin { connection: self.id, user },
+        };
+        let sender = Sender {
+            origin: Some(origin),
+            address: Some(self.address()),
+            holder: Some(self.holder()),
+            asked: None,
+        };
+        self.hub.publish_several_as(&sender, several, now)
+    }
+
+    /// The policy of a channel that it may be in, and the channel's number where it is.
+    fn policy_of(&self, channel: &Channel) -> (Arc<Policy>, u32) {
+        match self.find(channel) {
             Ok(place) => {
                 let entry = &self.subscriptions[place].entry;
                 (Arc::clone(&entry.state.lock().policy), entry.number)
             }
             Err(_) => (Arc::new(self.hub.config().policy(channel)), 0),
-        };
+        }
+    }
+
+    /// Counts messages against their channel's rate, for such as the app is asked about: its consent is a right to
+    /// publish, not to flood. About what it alone may say in a channel it is not asked.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`], [`Refusal::Closed`].
+    pub fn count_publish(&mut self, channel: &Channel, messages: usize, now: Moment) -> Result<(), Refusal> {
+        let (policy, number) = self.policy_of(channel);
         if self.speakers(&policy) == Allowed::App {
             return Err(Refusal::Closed);
         }
-        self.count(&policy, number, now.instant)
+        self.count(&policy, (number, messages), now.instant)
     }
 
     /// The policy for publishing in a channel, as it applies to this client.
@@ -89,11 +123,17 @@ impl Client {
     fn may_speak(&self, channel: &Channel, policy: &Policy, authority: Authority) -> Result<(), Refusal> {
         let allowed = self.speakers(policy);
         let spoken = self.may(allowed, authority);
-        if spoken.is_ok() || allowed != Allowed::Admitted {
+        if spoken.is_ok() || !matches!(allowed, Allowed::Admitted | Allowed::Reserved) {
             return spoken;
         }
-        if self.rights().is_some_and(|rights| rights.lists_to_say(channel)) {
+        let is_listed = self.rights().is_some_and(|rights| {
+            (allowed == Allowed::Admitted || rights.word == Word::Signed) && rights.lists_to_say(channel)
+        });
+        if is_listed {
             return Ok(());
+        }
+        if allowed == Allowed::Reserved {
+            return spoken;
         }
         self.hub.remedy.warn(Verb::Speak, channel);
         spoken
@@ -103,19 +143,20 @@ impl Client {
         &mut self,
         channel: &Channel,
         policy: &Policy,
-        number: u32,
+        (number, messages): (u32, usize),
         authority: Authority,
         now: Instant,
     ) -> Result<(), Refusal> {
         self.may_speak(channel, policy, authority)?;
         match authority {
-            Authority::Client => self.count(policy, number, now),
+            Authority::Client if self.rights().is_some_and(|rights| rights.word == Word::App) => Ok(()),
+            Authority::Client => self.count(policy, (number, messages), now),
             // Counted before the app was asked, or a dialect's to count.
             Authority::Consent | Authority::Signature | Authority::App => Ok(()),
         }
     }
 
-    fn count(&mut self, policy: &Policy, channel: u32, now: Instant) -> Result<(), Refusal> {
+    fn count(&mut self, policy: &Policy, (channel, messages): (u32, usize), now: Instant) -> Result<(), Refusal> {
         if policy.publish_rate == 0 {
             return Ok(());
         }
@@ -128,6 +169,6 @@ impl Client {
             rates.push(PublishRate { channel, bucket: TokenBucket::full(rate, now) });
             rates.len() - 1
         });
-        rates[index].bucket.take(1.0, rate, now).map_err(|wait| Refusal::TooMany { wait })
+        rates[index].bucket.take(messages as f64, rate, now).map_err(|wait| Refusal::TooMany { wait })
     }
 }

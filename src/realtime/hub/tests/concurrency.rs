@@ -122,7 +122,7 @@ fn a_channel_is_never_forgotten_under_a_subscriber() {
             let world = Arc::clone(&world);
             thread::spawn(move || {
                 for _ in 0..3 {
-                    (0..world.hub.parts()).for_each(|part| world.hub.sweep(part, world.now.instant));
+                    (0..world.hub.parts()).for_each(|part| world.hub.sweep(part, world.now));
                 }
             })
         };
@@ -142,7 +142,7 @@ fn a_channel_is_never_forgotten_under_a_subscriber() {
             .collect();
         comers.into_iter().for_each(|comer| comer.join().unwrap());
         sweeper.join().unwrap();
-        (0..world.hub.parts()).for_each(|part| world.hub.sweep(part, world.now.instant));
+        (0..world.hub.parts()).for_each(|part| world.hub.sweep(part, world.now));
         assert_eq!(world.hub.channels(), []);
         assert_eq!(world.hub.connections(), []);
     });

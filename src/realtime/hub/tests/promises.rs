@@ -304,7 +304,7 @@ fn presence_tells_who_comes_and_goes_but_not_of_reloads() {
     world.pass(5 * SECOND);
     assert_eq!(watcher.read(&world), ["-ann"]);
     assert_eq!(world.hub.members(&name("room")).len(), 1);
-    assert!(watcher.client().leave(&name("room"), "watcher", now));
+    assert!(watcher.client().leave(&name("room"), "watcher", None, now));
     assert_eq!(watcher.read(&world), ["-watcher"], "who says good-bye leaves at once");
 }
 
@@ -337,7 +337,7 @@ fn policies_say_who_may_do_what() {
     reader.client().identify(Identity { user: "ann".into(), info: None });
     reader.subscribe(&world, &to("members-1")).unwrap();
     say(&mut reader, "members-1", "x", SECOND).unwrap();
-    let member = Member { key: "ann".into(), info: None, extras: Default::default() };
+    let member = Member::new("ann");
     assert_eq!(reader.client().enter(&name("members-1"), member, Authority::Client, now), Err(Refusal::Forbidden));
 
     reader.subscribe(&world, &to("small")).unwrap();

@@ -30,6 +30,7 @@ impl Encode for PlainEncoder {
         let frame = match event {
             Event::Message(message) => self.message(message),
             Event::Presence { .. } if self.is_verbatim() => return Encoded::Skip,
+            Event::Presence { change, user_stays: true, .. } if *change != Presence::Updated => return Encoded::Skip,
             Event::Presence { change, member, .. } => {
                 let kind = match change {
                     Presence::Joined => "join",
@@ -126,7 +127,7 @@ pub fn payload(json: &mut JsonWriter, key: &str, value: &Payload) {
 /// A member: `{"id", "info"}`.
 pub fn member(json: &mut JsonWriter, member: &Member) {
     json.braced(|json| {
-        json.text("id", &member.key);
+        json.text("id", member.name());
         if let Some(info) = &member.info {
             payload(json, "info", info);
         }

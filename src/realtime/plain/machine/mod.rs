@@ -16,7 +16,7 @@ use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
     Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, JsonWriter, Moment, Payload, Publish,
-    Recovery, Ref, Refusal, Since, Subscribe, Subscribed, Text, Violation,
+    Recovery, Ref, Refusal, Since, Subscribe, Subscribed, Text, Violation, users,
 };
 
 const SUBSCRIBE: Ref = 1;
@@ -171,9 +171,10 @@ impl Machine {
             }
             self.say(json, step);
         }
-        if !subscribed.members.is_empty() {
+        let members = users(&subscribed.members);
+        if !members.is_empty() {
             let mut json = typed("presence", 0);
-            json.list("members", &subscribed.members, |json, each| member(json, each));
+            json.list("members", &members, |json, each| member(json, each));
             self.say(json, step);
         }
     }

@@ -170,25 +170,36 @@ fn asking_for_the_past_shows_positions_and_the_outcome() {
 #[test]
 fn presence_is_shown_where_there_is_some() {
     let mut machine = plain(|_| {}).socket(lobby(), None, Moment::now());
-    let member = Arc::new(Member {
-        key: "ann".into(),
-        info: Some(Payload::Json(r#"{"n":1}"#.into())),
-        extras: Default::default(),
-    });
-    let event = Event::Presence { channel: lobby(), change: Presence::Joined, member: Arc::clone(&member) };
+    let member = Member { info: Some(Payload::Json(r#"{"n":1}"#.into())), ..Member::new("ann") };
+    let presence = |change, member: &Member, user_stays| Event::Presence {
+        channel: lobby(),
+        change,
+        member: Arc::new(member.clone()),
+        user_stays,
+        unix_ms: 5,
+    };
+    let event = presence(Presence::Joined, &member, false);
     assert_eq!(shown(&machine, &event), r#"{"type":"join","member":{"id":"ann","info":{"n":1}}}"#);
     let subscribed = Subscribed {
         ticket: SUBSCRIBE,
         channel: lobby(),
         top: Position { epoch: Epoch(10), offset: 7 },
         recovery: Recovery::Live,
-        members: vec![member],
+        members: vec![
+            Arc::new(member.clone()),
+            Arc::new(Member { user: Some("ann".into()), ..Member::new("7:ann") }),
+        ],
         subscribers: 1,
     };
     assert_eq!(
         told(&mut machine, &Event::Subscribed(Box::new(subscribed))),
-        [r#"< {"type":"presence","members":[{"id":"ann","info":{"n":1}}]}"#]
+        [r#"< {"type":"presence","members":[{"id":"ann","info":{"n":1}}]}"#],
+        "one user is one member, whatever it comes by"
     );
+    let other = Member { user: Some("ann".into()), ..Member::new("7:ann") };
+    let told = machine.encoding(&lobby()).encode(&presence(Presence::Left, &other, true));
+    assert!(matches!(told, Encoded::Skip));
+    assert_eq!(shown(&machine, &presence(Presence::Left, &other, false)), r#"{"type":"leave","member":{"id":"ann"}}"#);
 }
 
 #[test]

@@ -30,7 +30,8 @@ impl Encode for PusherEncoder {
     fn encode(&self, event: &Event) -> Encoded {
         match event {
             Event::Message(message) => self.message(message),
-            Event::Presence { channel, change, member } => match channel.reserved_name(&self.owner) {
+            Event::Presence { change, user_stays: true, .. } if *change != Presence::Updated => Encoded::Skip,
+            Event::Presence { channel, change, member, .. } => match channel.reserved_name(&self.owner) {
                 Some(_) if *change == Presence::Updated => Encoded::Skip,
                 Some(_) => {
                     let status = if *change == Presence::Joined { "online" } else { "offline" };
@@ -80,13 +81,13 @@ impl PusherEncoder {
     fn presence(&self, channel: &Channel, change: Presence, member: &Member) -> Frame {
         let (event, data) = if change == Presence::Joined {
             let mut data = JsonWriter::object(32);
-            data.text("user_id", &member.key);
+            data.text("user_id", member.name());
             if let Some(info) = &member.info {
                 data.json("user_info", &value(info));
             }
             ("pusher_internal:member_added", data.end())
         } else {
-            ("pusher_internal:member_removed", format!("{{\"user_id\":{}}}", quoted(&member.key)))
+            ("pusher_internal:member_removed", format!("{{\"user_id\":{}}}", quoted(member.name())))
         };
         frame(event, Some(self.name(channel)), Some(&quoted(&data)), None)
     }
@@ -123,10 +124,10 @@ pub fn members(members: &[Arc<Member>]) -> String {
     let mut data = JsonWriter::object(32 + 64 * members.len());
     data.nested("presence", |data| {
         data.raw("count", members.len());
-        data.list("ids", members, |data, member| data.text_item(&member.key));
+        data.list("ids", members, |data, member| data.text_item(member.name()));
         data.nested("hash", |data| {
             for member in members {
-                data.any_key(&member.key);
+                data.any_key(member.name());
                 data.item(&member.info.as_ref().map_or("null".to_owned(), value));
             }
         });

@@ -11,7 +11,7 @@ use super::{Machine, SIGN_IN, WATCH};
 use crate::realtime::dialect::Step;
 use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::json_writer::quoted;
-use crate::realtime::vocabulary::{Command, Extras, Identity, Member, Payload, Subscribe, Subscribed, Text};
+use crate::realtime::vocabulary::{Command, Identity, Member, Payload, Subscribe, Subscribed, Text};
 
 /// Who has signed in.
 pub struct SignedInUser {
@@ -53,7 +53,7 @@ impl Machine {
         let Some(mut user) = self.signing_in.take() else { return };
         if let Some(before) = self.user.take() {
             let channel = self.app.watched(&before.id);
-            step.command(Command::Leave { ticket: 0, channel, key: before.id.as_str().into() });
+            step.command(Command::Leave { ticket: 0, channel, key: before.id.as_str().into(), parting: None });
             for watched in &before.watchlist {
                 step.command(Command::Unsubscribe { ticket: 0, channel: self.app.watched(watched) });
             }
@@ -61,7 +61,7 @@ impl Machine {
         let data = format!("{{\"user_data\":{}}}", quoted(&user.data));
         step.send(frame("pusher:signin_success", None, Some(&quoted(&data)), None));
         let key: Arc<str> = user.id.as_str().into();
-        let member = Member { key, info: None, extras: Extras::default() };
+        let member = Member::new(key);
         let channel = self.app.watched(&user.id);
         step.command(Command::Authorized(Box::new(Command::Enter { ticket: 0, channel, member })));
         user.unknown = user.watchlist.len();

@@ -11,7 +11,7 @@ use crate::realtime::dialect::Step;
 use crate::realtime::pusher::name::{self, ChannelAccess, ChannelKind};
 use crate::realtime::vocabulary::json_writer::quoted;
 use crate::realtime::vocabulary::{
-    Channel, Command, Extras, Member, Payload, Recovery, Refusal, Since, Subscribe, Subscribed,
+    Channel, Command, Member, Payload, Recovery, Refusal, Since, Subscribe, Subscribed, users,
 };
 
 /// A channel that the client is in, or has asked to be in.
@@ -118,7 +118,7 @@ impl Machine {
             return Err(No("LimitReached", 413, "The user's id or info is too long."));
         }
         let info = info.map(|info| Payload::Json(info.as_ref().into()));
-        Ok(Some(Member { key: id.into(), info, extras: Extras::default() }))
+        Ok(Some(Member { info, ..Member::new(id) }))
     }
 
     fn check_auth(&self, auth: &str, signed: &[&[u8]]) -> Result<(), No> {
@@ -160,7 +160,7 @@ impl Machine {
         let name = self.app.name(&subscribed.channel).unwrap_or(subscribed.channel.as_str());
         let kind = ChannelKind::of(name);
         let data = match kind.access {
-            ChannelAccess::Presence => quoted(&members(&subscribed.members)),
+            ChannelAccess::Presence => quoted(&members(&users(&subscribed.members))),
             _ => "\"{}\"".to_owned(),
         };
         step.send(frame("pusher_internal:subscription_succeeded", Some(name), Some(&data), None));

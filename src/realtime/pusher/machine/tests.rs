@@ -10,7 +10,7 @@ use crate::realtime::hub::policy::Allowed;
 use crate::realtime::pusher::config::AppConfig;
 use crate::realtime::pusher::key::AppKey;
 use crate::realtime::vocabulary::{
-    Command, DisconnectReason, Draft, Epoch, Event, Extras, Member, Message, Payload, Position, Presence, Recovery,
+    Command, DisconnectReason, Draft, Epoch, Event, Member, Message, Payload, Position, Presence, Recovery,
     Subscribe, Subscribed,
 };
 use crate::settings;
@@ -67,7 +67,7 @@ impl Talk {
         assert!(wanted.len() == 1 && wanted[0].contains("Subscribe"), "{wanted:?}");
         let member = |(key, info): &(&str, &str)| {
             let info = Some(Payload::Json((*info).into()));
-            Arc::new(Member { key: (*key).into(), info, extras: Extras::default() })
+            Arc::new(Member { info, ..Member::new(*key) })
         };
         self.tell(&Event::Subscribed(Box::new(Subscribed {
             ticket: 1,
@@ -261,10 +261,11 @@ fn nobody_speaks_for_the_door() {
 #[test]
 fn presence_and_watchlists_are_the_same_words_for_all() {
     let app = app("");
-    let member =
-        Arc::new(Member { key: "ann".into(), info: Some(Payload::Json("{}".into())), extras: Extras::default() });
-    let event =
-        |channel: &Channel, change| Event::Presence { channel: channel.clone(), change, member: member.clone() };
+    let member = Arc::new(Member { info: Some(Payload::Json("{}".into())), ..Member::new("ann") });
+    let event = |channel: &Channel, change| {
+        let (channel, member) = (channel.clone(), member.clone());
+        Event::Presence { channel, change, member, user_stays: false, unix_ms: 5 }
+    };
     let room = Channel::new("presence-x").unwrap();
     assert!(
         encoded(&app, &event(&room, Presence::Joined)).unwrap().contains(r#"{\"user_id\":\"ann\",\"user_info\":{}}"#)

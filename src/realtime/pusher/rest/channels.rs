@@ -10,7 +10,7 @@ use crate::realtime::hub::Hub;
 use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::pusher::name;
-use crate::realtime::vocabulary::{Channel, Moment, Payload, Since};
+use crate::realtime::vocabulary::{Channel, Moment, Payload, Since, users};
 
 /// What is asked of a channel: `info=user_count,subscription_count,cache`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Info {
     pub fn of(self, hub: &Hub, app: &PusherApp, name: &str, channel: &Channel, now: Moment) -> Map<String, Value> {
         let mut told = Map::new();
         if self.users && name.starts_with("presence-") {
-            told.insert("user_count".into(), hub.members(channel).len().into());
+            told.insert("user_count".into(), users(&hub.members(channel)).len().into());
         }
         if self.subscriptions {
             told.insert("subscription_count".into(), hub.subscribers(channel).into());
@@ -111,7 +111,8 @@ impl PusherDoor {
         if !name.starts_with("presence-") {
             return Err(ApiError::bad("Users are known of presence channels only"));
         }
-        let users: Vec<Value> = self.hub.members(&channel).iter().map(|member| json!({ "id": &*member.key })).collect();
+        let members = users(&self.hub.members(&channel));
+        let users: Vec<Value> = members.iter().map(|member| json!({ "id": &**member.name() })).collect();
         Ok(json!({ "users": users }).to_string())
     }
 }

@@ -170,7 +170,7 @@ impl Ledger {
         }
         for (channel, users) in self.present.clone() {
             let there = self.hub.members(&channel);
-            let is_there = |user: &Arc<str>| there.iter().any(|member| member.key == *user);
+            let is_there = |user: &Arc<str>| there.iter().any(|member| member.name() == user);
             users.into_iter().filter(|user| !is_there(user)).for_each(|user| self.leave(channel.clone(), user, now));
         }
     }

@@ -146,10 +146,10 @@ impl Observer for Recorder {
                 self.put(|| Occurrence::Subscribers(channel.clone(), subscribers));
             }
             HubEvent::Came { channel, member } if !channel.is_reserved() => {
-                self.put(|| Occurrence::Came(channel.clone(), Arc::clone(&member.key)));
+                self.put(|| Occurrence::Came(channel.clone(), Arc::clone(member.name())));
             }
             HubEvent::Went { channel, member } if !channel.is_reserved() => {
-                self.put(|| Occurrence::Went(channel.clone(), Arc::clone(&member.key)));
+                self.put(|| Occurrence::Went(channel.clone(), Arc::clone(member.name())));
             }
             HubEvent::Subscribers { .. } | HubEvent::Came { .. } | HubEvent::Went { .. } => {}
         }

@@ -1,0 +1,210 @@
+//! How a client is attached to a channel: the name as it writes it, its modes, and from where it wants to hear.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::realtime::ably::capability::{Capability, Operation};
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::protocol::{Parameter, flag};
+use crate::realtime::ably::wire::serial;
+use crate::realtime::dialect::Encoding;
+use crate::realtime::vocabulary::Since;
+
+/// What a client may do in a channel that it is attached to: bits of a frame's flags.
+pub mod mode {
+    pub const PRESENCE: u64 = 1 << 16;
+    pub const PUBLISH: u64 = 1 << 17;
+    pub const SUBSCRIBE: u64 = 1 << 18;
+    pub const PRESENCE_SUBSCRIBE: u64 = 1 << 19;
+    pub const ANNOTATION_PUBLISH: u64 = 1 << 21;
+    pub const ANNOTATION_SUBSCRIBE: u64 = 1 << 22;
+    pub const OBJECT_SUBSCRIBE: u64 = 1 << 24;
+    pub const OBJECT_PUBLISH: u64 = 1 << 25;
+
+    /// What a client has that says nothing.
+    pub const DEFAULT: u64 = PRESENCE | PUBLISH | SUBSCRIBE | PRESENCE_SUBSCRIBE | ANNOTATION_PUBLISH;
+
+    /// Those that are here, by name.
+    pub const NAMED: [(&str, u64); 8] = [
+        ("presence", PRESENCE),
+        ("publish", PUBLISH),
+        ("subscribe", SUBSCRIBE),
+        ("presence_subscribe", PRESENCE_SUBSCRIBE),
+        ("annotation_publish", ANNOTATION_PUBLISH),
+        ("annotation_subscribe", ANNOTATION_SUBSCRIBE),
+        ("object_subscribe", OBJECT_SUBSCRIBE),
+        ("object_publish", OBJECT_PUBLISH),
+    ];
+}
+
+/// Rewinds further than this say the same as this.
+const MAX_REWIND: usize = 1_000;
+
+/// A channel that the client is attached to, or has asked to be.
+pub struct Attachment {
+    /// As the client writes it.
+    pub written: Box<str>,
+    pub modes: u64,
+    /// Those in force, as the client is told.
+    pub params: BTreeMap<String, String>,
+    /// It asks for the past: by a serial, or by a rewind.
+    pub asked: Asked,
+    /// Of a channel that it writes in its own way.
+    pub encoding: Option<Encoding>,
+    /// It has asked, and is not told yet.
+    pub is_attaching: bool,
+}
+
+/// The past that an attachment asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Nothing,
+    /// What came after the last that it heard.
+    Continuity,
+    /// A serial that nobody here gave.
+    Unknown,
+    Rewind,
+}
+
+/// A wish to attach, read.
+#[derive(Debug, PartialEq)]
+pub struct Wish {
+    pub modes: u64,
+    pub params: BTreeMap<String, String>,
+    pub since: Since,
+    pub asked: Asked,
+}
+
+/// The parameters in brackets before a channel's name, and the name.
+///
+/// # Errors
+/// 40010 for brackets that say nothing known here.
+pub fn qualified(written: &str) -> Result<(BTreeMap<String, String>, &str), AblyError> {
+    let Some(rest) = written.strip_prefix('[') else { return Ok((BTreeMap::new(), written)) };
+    let invalid = || AblyError::new(40010, 400, format!("Invalid channel name {written:?}"));
+    let (inner, name) = rest.split_once(']').ok_or_else(invalid)?;
+    let parameters = inner.strip_prefix('?').ok_or_else(invalid)?;
+    let pairs = parameters.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key.to_owned(), value.to_owned())
+    });
+    Ok((pairs.collect(), name))
+}
+
+impl Wish {
+    /// Reads what ATTACH says; what is granted of the modes is what the client `may` do in the channel of this `name`.
+    ///
+    /// # Errors
+    /// 40160: it may do nothing of what it wants there. 40000: a rewind that is none.
+    pub fn read(
+        name: &str,
+        may: &Capability,
+        flags: u64,
+        mut said: BTreeMap<String, String>,
+        parameters: BTreeMap<String, Parameter>,
+        channel_serial: Option<&str>,
+    ) -> Result<Wish, AblyError> {
+        said.extend(parameters.into_iter().map(|(key, value)| (key, value.into_text())));
+        let mut params = BTreeMap::new();
+        let all = mode::NAMED.iter().fold(0, |all, (_, bit)| all | bit);
+        let wanted = match said.get("modes") {
+            Some(names) => {
+                params.insert("modes".to_owned(), names.to_lowercase());
+                names.split(',').fold(0, |modes, name| modes | named(name.trim()))
+            }
+            None if flags & all != 0 => flags & all,
+            None => mode::DEFAULT,
+        };
+        let allowed = |operation, bits| if may.allows(operation, name) { bits } else { 0 };
+        let modes = wanted
+            & (allowed(Operation::Presence, mode::PRESENCE)
+                | allowed(Operation::Publish, mode::PUBLISH)
+                | allowed(Operation::Subscribe, mode::SUBSCRIBE | mode::PRESENCE_SUBSCRIBE));
+        if modes == 0 {
+            let words = format!("Channel denied access based on given capability; channelId = {name}");
+            return Err(AblyError::new(40160, 401, words));
+        }
+        let (since, asked) = match (channel_serial.filter(|serial| !serial.is_empty()), said.get("rewind")) {
+            (Some(text), _) => match serial::position(text) {
+                Some(position) => (Since::After(position), Asked::Continuity),
+                None => (Since::Now, Asked::Unknown),
+            },
+            (None, Some(text)) if flags & flag::ATTACH_RESUME == 0 => {
+                let limit = said.get("rewindLimit").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_REWIND);
+                let invalid = || AblyError::new(40000, 400, format!("Invalid rewind parameter {text:?}"));
+                let since = rewind(text, limit).ok_or_else(invalid)?;
+                params.insert("rewind".to_owned(), text.clone());
+                (since, Asked::Rewind)
+            }
+            (None, _) => (Since::Now, Asked::Nothing),
+        };
+        Ok(Wish { modes, params, since, asked })
+    }
+}
+
+fn named(name: &str) -> u64 {
+    mode::NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or(0, |(_, bit)| *bit)
+}
+
+/// `"5"` messages, `"15s"`, `"2m"`.
+fn rewind(text: &str, limit: usize) -> Option<Since> {
+    let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some(seconds) = text.strip_suffix('s') {
+        return Some(Since::Within(Duration::from_secs(number(seconds)?.into())));
+    }
+    if let Some(minutes) = text.strip_suffix('m') {
+        return Some(Since::Within(Duration::from_secs(60 * u64::from(number(minutes)?))));
+    }
+    let messages = usize::try_from(number(text)?).unwrap_or(usize::MAX);
+    Some(Since::Last(messages.min(limit).min(MAX_REWIND)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::vocabulary::{Epoch, Position};
+
+    fn read(flags: u64, params: &[(&str, &str)], serial: Option<&str>) -> Result<Wish, u32> {
+        let may = Capability::parse(r#"{"a":["*"],"quiet":["subscribe"],"deaf":["publish"]}"#).unwrap();
+        let said = params.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let name = params.iter().find(|(key, _)| *key == "name").map_or("a", |(_, name)| name);
+        Wish::read(name, &may, flags, said, BTreeMap::new(), serial).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn modes_are_what_is_wanted_and_may_be() {
+        let modes = |flags, params: &[(&str, &str)]| read(flags, params, None).map(|wish| wish.modes);
+        let all = mode::DEFAULT & !mode::ANNOTATION_PUBLISH;
+        assert_eq!(modes(0, &[]), Ok(all));
+        assert_eq!(modes(mode::PUBLISH, &[]), Ok(mode::PUBLISH));
+        assert_eq!(modes(mode::PUBLISH, &[("modes", "SUBSCRIBE,presence")]), Ok(mode::SUBSCRIBE | mode::PRESENCE));
+        assert_eq!(modes(0, &[("name", "quiet")]), Ok(mode::SUBSCRIBE | mode::PRESENCE_SUBSCRIBE));
+        assert_eq!(modes(mode::SUBSCRIBE, &[("name", "deaf")]), Err(40160));
+        assert_eq!(modes(0, &[("name", "other")]), Err(40160));
+    }
+
+    #[test]
+    fn the_past_is_asked_for_by_serial_or_rewind() {
+        let past = |params: &[(&str, &str)], serial| read(0, params, serial).map(|wish| (wish.since, wish.asked));
+        let position = Position { epoch: Epoch(1), offset: 7 };
+        assert_eq!(past(&[("rewind", "5")], Some("1-7")), Ok((Since::After(position), Asked::Continuity)));
+        assert_eq!(past(&[], Some("nonsense")), Ok((Since::Now, Asked::Unknown)));
+        assert_eq!(past(&[("rewind", "5")], None), Ok((Since::Last(5), Asked::Rewind)));
+        assert_eq!(past(&[("rewind", "2m")], None), Ok((Since::Within(Duration::from_secs(120)), Asked::Rewind)));
+        assert_eq!(past(&[("rewind", "15s")], None), Ok((Since::Within(Duration::from_secs(15)), Asked::Rewind)));
+        for bad in ["", "x", "-1", "5h", "+5", "s", "99999999999"] {
+            assert_eq!(past(&[("rewind", bad)], None), Err(40000), "{bad}");
+        }
+        assert_eq!(read(flag::ATTACH_RESUME, &[("rewind", "5")], None).unwrap().since, Since::Now);
+    }
+
+    #[test]
+    fn brackets_are_parameters() {
+        let (params, name) = qualified("[?rewind=1&delta=vcdiff]a:b").unwrap();
+        assert_eq!((params.len(), params["rewind"].as_str(), name), (2, "1", "a:b"));
+        assert_eq!(qualified("plain").unwrap().1, "plain");
+        for bad in ["[meta]x", "[filter=abc]x", "[?a=b", "[]x"] {
+            assert_eq!(qualified(bad).unwrap_err().code, 40010, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The dialect of Ably, protocol 2 and later: what npm `ably` and its siblings speak.
+//!
+//! A channel of an app is the hub's channel of that name behind the app's prefix, which is empty for the first app. A
+//! connection is the client's, and outlives links: what of it does is in [`Connections`]; what was missed is in the channels.
+
+mod attachment;
+mod encode;
+mod presence;
+mod publishing;
+mod reasons;
+mod subscribing;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use attachment::qualified;
+pub use encode::AblyEncoder;
+pub use reasons::{DISPLACED, REVOKED, refused};
+
+use attachment::Attachment;
+use publishing::Pending;
+
+use super::apps::{AblyApp, Apps, Authenticated, ClientId, Credentials};
+use super::connections::{Connections, Opened, STATE_TTL};
+use super::wire::Format;
+use super::wire::error::AblyError;
+use super::wire::protocol::{AuthDetails, ConnectionDetails, Details, Said, Told, action};
+use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
+use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::vocabulary::{
+    Breach, Channel, Command, ConnectionId, DisconnectReason, Event, Frame, Identity, Moment, Ref, Rights, TokenBucket,
+    Violation, Word,
+};
+
+/// The longest silence that a client is told to expect; it gives up ten seconds later.
+pub const MAX_IDLE: Duration = Duration::from_secs(15);
+/// The longest frame, as clients are told.
+pub const MAX_FRAME: usize = 512 * 1024;
+/// How long before its token expires a client is asked for another.
+const RENEWAL: Duration = Duration::from_secs(30);
+
+const ATTACH: Ref = 1;
+const DETACH: Ref = 2;
+const IDENTIFY: Ref = 3;
+const DROP: Ref = 4;
+const SYNC: Ref = 5;
+/// Tickets of what has a `msgSerial` begin here.
+const NUMBERED: Ref = 16;
+
+/// How a client comes.
+pub struct Opening {
+    pub apps: Arc<Apps>,
+    pub connections: Arc<Connections>,
+    pub app: Arc<AblyApp>,
+    pub auth: Authenticated,
+    /// Who it is, if anybody.
+    pub client: Option<Arc<str>>,
+    pub link: ConnectionId,
+    pub opened: Opened,
+    /// Why it is not the connection that it asked for.
+    pub error: Option<AblyError>,
+    pub manner: Manner,
+}
+
+/// What a client says of itself in its query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manner {
+    pub format: Format,
+    /// It hears what it says.
+    pub echo: bool,
+    /// It cannot see pings, and wants frames.
+    pub heartbeats: bool,
+    /// How long it stays present without a link.
+    pub grace: Duration,
+}
+
+/// One client of an app.
+pub struct AblyMachine {
+    opening: Box<Opening>,
+    heartbeat: Heartbeat,
+    channels: HashMap<Channel, Attachment>,
+    /// What was said and is not acknowledged yet, in its order.
+    pending: VecDeque<Pending>,
+    next_ticket: Ref,
+    bucket: Option<Box<TokenBucket>>,
+    renewal: Renewal,
+    is_over: bool,
+}
+
+/// The client's token, and whether it was asked for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    /// It has none that ends, or was asked.
+    Never,
+    At(Instant),
+}
+
+impl AblyMachine {
+    pub fn new(opening: Opening, now: Moment) -> AblyMachine {
+        let renewal = Renewal::of(&opening.auth, now);
+        AblyMachine {
+            opening: Box::new(opening),
+            heartbeat: Heartbeat::new(MAX_IDLE, MAX_IDLE, now.instant),
+            channels: HashMap::new(),
+            pending: VecDeque::new(),
+            next_ticket: NUMBERED,
+            bucket: None,
+            renewal,
+            is_over: false,
+        }
+    }
+
+    fn tell(&self, told: &Told, step: &mut Step) {
+        step.send(self.opening.manner.format.frame(told));
+    }
+
+    fn connected(&self, error: Option<&AblyError>, step: &mut Step) {
+        let Opening { app, client, opened, auth, .. } = &*self.opening;
+        let settings = app.settings();
+        let client_id = if auth.client_id == ClientId::Any { Some("*") } else { client.as_deref() };
+        let connection_details = Details {
+            client_id,
+            connection_key: &opened.key,
+            max_message_size: settings.max_message.bytes(),
+            max_frame_size: MAX_FRAME,
+            max_inbound_rate: settings.message_rate,
+            max_idle_interval: u64::try_from(MAX_IDLE.as_millis()).unwrap_or(u64::MAX),
+            connection_state_ttl: u64::try_from(STATE_TTL.as_millis()).unwrap_or(u64::MAX),
+        };
+        let connection = Some(ConnectionDetails { connection_id: &opened.id, connection_details });
+        self.tell(&Told { action: action::CONNECTED, connection, error, ..Told::default() }, step);
+    }
+
+    fn hear(&mut self, said: Said, now: Moment, step: &mut Step) {
+        match said.action {
+            action::HEARTBEAT => {
+                self.tell(&Told { action: action::HEARTBEAT, id: said.id.as_deref(), ..Told::default() }, step);
+            }
+            action::ATTACH => self.attach(said, now, step),
+            action::DETACH => self.detach(said.channel.as_deref().unwrap_or_default(), step),
+            action::MESSAGE => self.publish(said, now, step),
+            action::PRESENCE => self.present(said, now, step),
+            action::SYNC => self.sync_again(said.channel.as_deref().unwrap_or_default(), step),
+            action::OBJECT | action::ANNOTATION => {
+                let error = if said.action == action::OBJECT {
+                    AblyError::new(40160, 401, "LiveObjects are not available here")
+                } else {
+                    AblyError::new(93002, 400, "Annotations are not enabled for this channel")
+                };
+                self.not_done(said.msg_serial, error, step);
+            }
+            action::AUTH => {
+                let token = said.auth.and_then(|auth| auth.access_token);
+                self.authenticate(token.as_deref().unwrap_or_default(), now, step);
+            }
+            action::CLOSE => {
+                self.is_over = true;
+                step.command(Command::SetGrace(Duration::ZERO));
+                step.close(DisconnectReason::Done);
+            }
+            action::DISCONNECT => {
+                // It means to come back: nothing is said of an end.
+                step.send(Frame::Close(None));
+                step.close(DisconnectReason::Done);
+            }
+            _ => {}
+        }
+    }
+
+    /// Another token in band.
+    fn authenticate(&mut self, token: &str, now: Moment, step: &mut Step) {
+        let Opening { apps, app, client, .. } = &*self.opening;
+        let auth = apps.authenticate(Credentials::Token(token), now).and_then(|auth| {
+            if auth.app.id() != app.id() {
+                return Err(AblyError::new(40102, 401, "The token is another app's"));
+            }
+            let named = auth.assume(client.as_deref())?;
+            Ok((auth, named))
+        });
+        let (auth, named) = match auth {
+            Ok(both) => both,
+            Err(error) => {
+                self.tell(&Told { action: action::ERROR, error: Some(&error), ..Told::default() }, step);
+                self.is_over = true;
+                step.close(DisconnectReason::Done);
+                return;
+            }
+        };
+        step.command(Command::Grant(Box::new(rights(&auth, now))));
+        self.renewal = Renewal::of(&auth, now);
+        self.opening.auth = auth;
+        if let Some(client) = named.filter(|named| self.opening.client.as_ref() != Some(named)) {
+            self.opening.connections.identify(&self.opening.opened.id, Some(Arc::clone(&client)));
+            let identity = Identity { user: Arc::clone(&client), info: None };
+            self.opening.client = Some(client);
+            step.command(Command::Identify { ticket: IDENTIFY, identity });
+        }
+        self.connected(None, step);
+        self.revisit(step);
+    }
+
+    fn ask_for_renewal(&mut self, now: Moment, step: &mut Step) {
+        if let Renewal::At(at) = self.renewal
+            && at <= now.instant
+        {
+            self.renewal = Renewal::Never;
+            self.tell(&Told { action: action::AUTH, auth: Some(AuthDetails::default()), ..Told::default() }, step);
+        }
+    }
+}
+
+/// What a client may do that comes with `auth`.
+pub fn rights(auth: &Authenticated, now: Moment) -> Rights {
+    let word = if auth.is_key { Word::App } else { Word::Signed };
+    let left = |expires: u64| now.instant + Duration::from_millis(expires.saturating_sub(now.unix_ms));
+    auth.capability.rights(auth.app.prefix(), word, auth.expires.map(left))
+}
+
+impl Renewal {
+    fn of(auth: &Authenticated, now: Moment) -> Renewal {
+        let Some(expires) = auth.expires else { return Renewal::Never };
+        let left = Duration::from_millis(expires.saturating_sub(now.unix_ms));
+        // One that is shorter is asked for when it is over.
+        if left > RENEWAL { Renewal::At(now.instant + (left - RENEWAL)) } else { Renewal::Never }
+    }
+}
+
+impl Dialect for AblyMachine {
+    fn open(&mut self, _now: Moment, step: &mut Step) {
+        step.command(Command::SetGrace(self.opening.manner.grace));
+        let error = self.opening.error.take();
+        self.connected(error.as_ref(), step);
+    }
+
+    fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
+        self.heartbeat.heard(now.instant);
+        let format = self.opening.manner.format;
+        let bytes = match (&frame, format) {
+            (Frame::Text(text), Format::Json) => text.as_bytes(),
+            (Frame::Binary(bytes), Format::Msgpack) => bytes,
+            (Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_), _) => return Ok(()),
+            _ => return Err(Violation::new(Breach::Unsupported, "This is not the format that the connection asked for")),
+        };
+        let said = format.read::<Said>(bytes);
+        let said = said.map_err(|error| Violation::new(Breach::Policy, format!("Invalid protocol message: {error}")))?;
+        self.hear(said, now, step);
+        Ok(())
+    }
+
+    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
+        match event {
+            Event::Subscribed(subscribed) => self.subscribed(subscribed, step),
+            Event::Refused { ticket: ATTACH, channel: Some(channel), refusal } => {
+                self.not_attached(channel, &refused(refusal), step);
+            }
+            Event::Refused { ticket, refusal, .. } => self.settled(*ticket, Err(refused(refusal)), step),
+            Event::Unsubscribed { ticket, channel, .. } => self.detached(*ticket, channel, step),
+            Event::Published { ticket, receipts } => self.settled(*ticket, Ok(receipts), step),
+            Event::Accepted { ticket, .. } => self.settled(*ticket, Ok(&[]), step),
+            Event::Lost { channel, upto, .. } => self.lost(channel, *upto, step),
+            Event::Members { channel, members, .. } => self.sync(channel, members, step),
+            _ => {}
+        }
+    }
+
+    fn encoding(&self, channel: &Channel) -> Encoding {
+        let own = self.channels.get(channel).and_then(|attachment| attachment.encoding.clone());
+        own.unwrap_or_else(|| self.opening.app.encoding(self.opening.manner.format).clone())
+    }
+
+    fn wake(&mut self, now: Moment, step: &mut Step) {
+        self.ask_for_renewal(now, step);
+        match self.heartbeat.beat(now.instant) {
+            Beat::Nothing => {}
+            Beat::Ping => {
+                step.send(Frame::Ping(bytes::Bytes::new()));
+                if self.opening.manner.heartbeats {
+                    self.tell(&Told { action: action::HEARTBEAT, ..Told::default() }, step);
+                }
+            }
+            Beat::Dead => step.close(DisconnectReason::Dead),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let renewal = if let Renewal::At(at) = self.renewal { Some(at) } else { None };
+        self.heartbeat.next().into_iter().chain(renewal).min()
+    }
+
+    fn close_frames(&mut self, why: &DisconnectReason, _now: Moment, step: &mut Step) {
+        let (action, error) = reasons::last_word(why);
+        if matches!(why, DisconnectReason::Kicked { .. }) && action == action::ERROR {
+            self.is_over = true;
+        }
+        self.tell(&Told { action, error: error.as_ref(), ..Told::default() }, step);
+    }
+}
+
+impl Drop for AblyMachine {
+    fn drop(&mut self) {
+        let Opening { connections, opened, link, .. } = &*self.opening;
+        connections.leave(&opened.id, *link, self.is_over, Moment::now().instant);
+    }
+}
+
+/// The last words to a client that is not let in: the error, and a close.
+pub fn refusal(format: Format, error: &AblyError) -> [Frame; 2] {
+    let action = if (40140..40150).contains(&error.code) || error.status >= 500 { action::DISCONNECTED } else { action::ERROR };
+    [format.frame(&Told { action, error: Some(error), ..Told::default() }), Frame::Close(None)]
+}
+
+type Params = BTreeMap<String, String>;

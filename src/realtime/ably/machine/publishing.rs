@@ -1,0 +1,196 @@
+//! What a client says, and how it is acknowledged: in its order, with nothing left out.
+
+use std::sync::Arc;
+
+use super::attachment::{mode, qualified};
+use super::{AblyMachine, NUMBERED, Opening};
+use crate::realtime::ably::apps::ClientId;
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::message::AblyMessage;
+use crate::realtime::ably::wire::protocol::{PublishReceipt, PublishResult, Said, Told, action};
+use crate::realtime::ably::wire::serial;
+use crate::realtime::dialect::Step;
+use crate::realtime::vocabulary::{
+    Channel, Command, Draft, Frame, Moment, PublishSeveral, Receipt, Ref, Speaker, TokenBucket,
+};
+
+/// Frames that are not acknowledged yet, at most: each waits for the one before it.
+const MAX_PENDING: usize = 1_024;
+
+/// A frame that the client waits to be told of.
+pub struct Pending {
+    serial: u64,
+    /// Its commands, by their tickets, that nothing is known of yet.
+    tickets: Vec<Ref>,
+    outcome: Result<Vec<Option<String>>, AblyError>,
+    /// Told before that it is done.
+    echo: Option<Frame>,
+}
+
+impl AblyMachine {
+    pub(super) fn publish(&mut self, said: Said, now: Moment, step: &mut Step) {
+        let serial = said.msg_serial;
+        match self.several(said, now) {
+            Ok(mut several) => {
+                let ticket = self.ticket();
+                several.ticket = ticket;
+                if self.await_outcome(serial, vec![ticket], None, step) {
+                    step.command(Command::PublishSeveral(Box::new(several)));
+                }
+            }
+            Err(error) => self.not_done(serial, error, step),
+        }
+    }
+
+    fn several(&mut self, said: Said, now: Moment) -> Result<PublishSeveral, AblyError> {
+        let written = said.channel.unwrap_or_default();
+        let (_, name) = qualified(&written)?;
+        let channel = self.opening.app.channel(name)?;
+        self.may(&channel, mode::PUBLISH)?;
+        let messages = said.messages.unwrap_or_default();
+        let settings = self.opening.app.settings();
+        check_size(&messages, settings.max_message.bytes())?;
+        let rate = f64::from(settings.message_rate);
+        let bucket = self.bucket.get_or_insert_with(|| Box::new(TokenBucket::full(rate, now.instant)));
+        if rate > 0.0 && bucket.take(1.0, rate, now.instant).is_err() {
+            let words = format!("Rate limit exceeded: more than {rate} messages a second of one connection");
+            return Err(AblyError::new(42911, 429, words));
+        }
+        let serial = said.msg_serial.unwrap_or_default();
+        let (drafts, speaker) = self.drafts(messages, serial)?;
+        Ok(PublishSeveral {
+            ticket: 0,
+            channel,
+            drafts,
+            echo: self.opening.manner.echo,
+            retain: settings.retain,
+            speaker: Some(speaker),
+        })
+    }
+
+    fn drafts(&self, messages: Vec<AblyMessage>, serial: u64) -> Result<(Vec<Draft>, Speaker), AblyError> {
+        let Opening { opened, connections, app, .. } = &*self.opening;
+        let mut speaker: Option<Speaker> = None;
+        let mut drafts = Vec::with_capacity(messages.len());
+        for (index, mut message) in messages.into_iter().enumerate() {
+            let said_by = message.client_id.take();
+            let key = message.connection_key.take();
+            let (who, connection) = match key {
+                None => {
+                    let user = self.speaks_as(said_by.as_deref())?;
+                    (Speaker { user, connection: None }, Arc::clone(&opened.id))
+                }
+                Some(key) => {
+                    let unknown = || AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection");
+                    let meant = connections.of_key(&key, app.id()).ok_or_else(unknown)?;
+                    (Speaker { user: meant.client, connection: meant.connection }, meant.id)
+                }
+            };
+            if speaker.as_ref().is_some_and(|known| *known != who) {
+                return Err(AblyError::new(40012, 400, "The messages of one frame must have one clientId"));
+            }
+            speaker = Some(who);
+            let id = || format!("{}:{serial}:{index}", opened.id);
+            drafts.push(message.draft(id, Some(&connection))?);
+        }
+        Ok((drafts, speaker.unwrap_or(Speaker { user: self.speaks_as(None)?, connection: None })))
+    }
+
+    /// As whom it speaks, where it says `client`.
+    ///
+    /// # Errors
+    /// 40012: as somebody that it is not.
+    pub(super) fn speaks_as(&self, client: Option<&str>) -> Result<Option<Arc<str>>, AblyError> {
+        let Opening { auth, client: own, .. } = &*self.opening;
+        let wrong = |words: &str| Err(AblyError::new(40012, 400, words));
+        match (client, own) {
+            (Some("*"), _) => wrong("Invalid clientId: * is nobody's"),
+            (None, own) => Ok(own.clone()),
+            (Some(client), Some(own)) if *client == **own => Ok(Some(Arc::clone(own))),
+            (Some(_), Some(_)) => wrong("Invalid clientId: it is not that of the connection"),
+            (Some(client), None) if matches!(auth.client_id, ClientId::Any | ClientId::Free) => Ok(Some(client.into())),
+            (Some(_), None) => wrong("Invalid clientId: the connection has none"),
+        }
+    }
+
+    /// May it do in `channel` what `bit` says? Its modes there say so, where it is attached.
+    pub(super) fn may(&self, channel: &Channel, bit: u64) -> Result<(), AblyError> {
+        let denied = || AblyError::new(40160, 401, "The channel's modes do not allow this");
+        match self.channels.get(channel) {
+            Some(attachment) if attachment.modes & bit == 0 => Err(denied()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn ticket(&mut self) -> Ref {
+        self.next_ticket = self.next_ticket.wrapping_add(1).max(NUMBERED);
+        self.next_ticket
+    }
+
+    /// The frame `serial` is done when these commands are. False where too many wait already.
+    pub(super) fn await_outcome(
+        &mut self,
+        serial: Option<u64>,
+        tickets: Vec<Ref>,
+        echo: Option<Frame>,
+        step: &mut Step,
+    ) -> bool {
+        // One without a number wants no answer.
+        let Some(serial) = serial else { return true };
+        if self.pending.len() >= MAX_PENDING {
+            self.not_done(Some(serial), AblyError::new(42911, 429, "Too many messages wait to be acknowledged"), step);
+            return false;
+        }
+        self.pending.push_back(Pending { serial, tickets, outcome: Ok(Vec::new()), echo });
+        true
+    }
+
+    /// Nothing comes of the frame `serial`.
+    pub(super) fn not_done(&mut self, serial: Option<u64>, error: AblyError, step: &mut Step) {
+        let Some(serial) = serial else { return };
+        self.pending.push_back(Pending { serial, tickets: Vec::new(), outcome: Err(error), echo: None });
+        self.acknowledge(step);
+    }
+
+    /// What came of a command.
+    pub(super) fn settled(&mut self, ticket: Ref, outcome: Result<&[Receipt], AblyError>, step: &mut Step) {
+        let of_ticket = |pending: &&mut Pending| pending.tickets.contains(&ticket);
+        let Some(pending) = self.pending.iter_mut().find(of_ticket) else { return };
+        pending.tickets.retain(|known| *known != ticket);
+        match (outcome, &mut pending.outcome) {
+            (Ok(receipts), Ok(serials)) => serials.extend(receipts.iter().map(|receipt| serial::of(*receipt))),
+            (Err(error), outcome @ Ok(_)) => *outcome = Err(error),
+            (_, Err(_)) => {}
+        }
+        self.acknowledge(step);
+    }
+
+    /// Tells of all frames that are done and have none before them that is not.
+    fn acknowledge(&mut self, step: &mut Step) {
+        while self.pending.front().is_some_and(|pending| pending.tickets.is_empty()) {
+            let Some(Pending { serial, outcome, echo, .. }) = self.pending.pop_front() else { return };
+            if let Some(echo) = echo.filter(|_| outcome.is_ok()) {
+                step.send(echo);
+            }
+            let (action, res, error) = match &outcome {
+                Ok(serials) => (action::ACK, Some([PublishResult { serials }]), None),
+                Err(error) => (action::NACK, None, Some(error)),
+            };
+            let receipt = Some(PublishReceipt { msg_serial: serial, count: 1, res });
+            self.tell(&Told { action, receipt, error, ..Told::default() }, step);
+        }
+    }
+}
+
+/// What is published at once must not be longer than `most` bytes.
+///
+/// # Errors
+/// 40009.
+pub fn check_size(messages: &[AblyMessage], most: usize) -> Result<(), AblyError> {
+    let size: usize = messages.iter().map(AblyMessage::size).sum();
+    if size > most {
+        let words = format!("Maximum size of messages that can be published at once exceeded (was {size} bytes; limit is {most} bytes)");
+        return Err(AblyError::new(40009, 400, words));
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Into channels and out of them.
+
+use std::sync::Arc;
+
+use super::attachment::{Asked, Attachment, Wish, mode, qualified};
+use super::{ATTACH, AblyEncoder, AblyMachine, DETACH, DROP, SYNC};
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::presence::AblyPresence;
+use crate::realtime::ably::wire::protocol::{Said, Told, action, flag};
+use crate::realtime::dialect::{Encoding, Step};
+use crate::realtime::vocabulary::{
+    Channel, Command, Member, Moment, Position, Recovery, Since, Subscribe, Subscribed,
+};
+
+/// Members in one SYNC, at most.
+const SYNC_PAGE: usize = 100;
+
+impl AblyMachine {
+    pub(super) fn attach(&mut self, said: Said, _now: Moment, step: &mut Step) {
+        let written = said.channel.unwrap_or_default();
+        let fail = |machine: &Self, error: &AblyError, step: &mut Step| {
+            let told = Told { action: action::ERROR, channel: Some(&written), error: Some(error), ..Told::default() };
+            machine.tell(&told, step);
+        };
+        let app = Arc::clone(&self.opening.app);
+        let read = qualified(&written).and_then(|(params, name)| {
+            let channel = app.channel(name)?;
+            let may = &self.opening.auth.capability;
+            let (flags, serial) = (said.flags.unwrap_or_default(), said.channel_serial.as_deref());
+            let wish = Wish::read(name, may, flags, params, said.params.unwrap_or_default(), serial)?;
+            Ok((channel, name.len() == written.len(), wish))
+        });
+        let (channel, is_plain, wish) = match read {
+            Ok(read) => read,
+            Err(error) => return fail(self, &error, step),
+        };
+        let Wish { modes, params, since, asked } = wish;
+        let before = self.channels.get(&channel);
+        let is_renamed = before.is_some_and(|before| *before.written != *written);
+        if is_renamed {
+            // It is heard by one name at a time: the last.
+            step.command(Command::Unsubscribe { ticket: DROP, channel: channel.clone() });
+        }
+        let encoding = match before.filter(|_| !is_renamed) {
+            Some(before) => before.encoding.clone(),
+            None if is_plain => None,
+            None => Some(Encoding::new(AblyEncoder {
+                format: self.opening.manner.format,
+                prefix: app.prefix().into(),
+                written: Some(written.as_str().into()),
+            })),
+        };
+        let attachment =
+            Attachment { written: written.into(), modes, params, asked, encoding, is_attaching: true };
+        self.channels.insert(channel.clone(), attachment);
+        step.command(Command::Subscribe(Subscribe {
+            ticket: ATTACH,
+            since,
+            messages: modes & mode::SUBSCRIBE != 0,
+            notices: modes & mode::PRESENCE_SUBSCRIBE != 0,
+            retain: app.settings().retain,
+            ..Subscribe::to(channel)
+        }));
+    }
+
+    pub(super) fn subscribed(&mut self, subscribed: &Subscribed, step: &mut Step) {
+        let Some(attachment) = self.channels.get_mut(&subscribed.channel).filter(|_| subscribed.ticket == ATTACH) else {
+            // The app's wish, of which this protocol has no word.
+            step.command(Command::Unsubscribe { ticket: DROP, channel: subscribed.channel.clone() });
+            return;
+        };
+        let is_first = std::mem::take(&mut attachment.is_attaching);
+        let attachment = &self.channels[&subscribed.channel];
+        let is_resumed = match (attachment.asked, subscribed.recovery) {
+            (Asked::Continuity, Recovery::Complete(_)) => true,
+            // It was in all the time.
+            (Asked::Continuity, Recovery::Live) => is_first,
+            _ => false,
+        };
+        let has_backlog = attachment.asked == Asked::Rewind && matches!(subscribed.recovery, Recovery::Complete(1..));
+        let is_lost = matches!(attachment.asked, Asked::Continuity | Asked::Unknown) && !is_resumed;
+        let error = is_lost.then(|| {
+            AblyError::new(80018, 400, "Unable to recover the channel: messages since then are no longer kept")
+        });
+        let mut flags = attachment.modes;
+        for (holds, bit) in [
+            (!subscribed.members.is_empty(), flag::HAS_PRESENCE),
+            (has_backlog, flag::HAS_BACKLOG),
+            (is_resumed, flag::RESUMED),
+        ] {
+            if holds {
+                flags |= bit;
+            }
+        }
+        self.tell(
+            &Told {
+                action: action::ATTACHED,
+                channel: Some(&attachment.written),
+                flags: Some(flags),
+                channel_serial: Some(subscribed.start().to_string()),
+                params: Some(&attachment.params).filter(|params| !params.is_empty()),
+                error: error.as_ref(),
+                ..Told::default()
+            },
+            step,
+        );
+        if !subscribed.members.is_empty() {
+            self.sync(&subscribed.channel, &subscribed.members, step);
+        }
+    }
+
+    pub(super) fn not_attached(&mut self, channel: &Channel, error: &AblyError, step: &mut Step) {
+        let Some(attachment) = self.channels.remove(channel) else { return };
+        step.command(Command::Unsubscribe { ticket: DROP, channel: channel.clone() });
+        // What may be possible later is asked for again by itself.
+        let action = if error.status >= 500 || error.status == 429 { action::DETACHED } else { action::ERROR };
+        let written = Some(&*attachment.written);
+        self.tell(&Told { action, channel: written, error: Some(error), ..Told::default() }, step);
+    }
+
+    pub(super) fn detach(&mut self, written: &str, step: &mut Step) {
+        let channel = qualified(written).and_then(|(_, name)| self.opening.app.channel(name));
+        match channel {
+            Ok(channel) if self.channels.contains_key(&channel) => {
+                step.command(Command::Unsubscribe { ticket: DETACH, channel });
+            }
+            _ => self.tell(&Told { action: action::DETACHED, channel: Some(written), ..Told::default() }, step),
+        }
+    }
+
+    pub(super) fn detached(&mut self, ticket: u64, channel: &Channel, step: &mut Step) {
+        if ticket == DROP {
+            return;
+        }
+        let Some(attachment) = self.channels.remove(channel) else { return };
+        let written = Some(&*attachment.written);
+        if ticket == DETACH {
+            return self.tell(&Told { action: action::DETACHED, channel: written, ..Told::default() }, step);
+        }
+        // The app has put it out: DETACHED would have it come in again at once.
+        let error = AblyError::new(40160, 401, "The app has taken this client out of the channel");
+        self.tell(&Told { action: action::ERROR, channel: written, error: Some(&error), ..Told::default() }, step);
+    }
+
+    /// Messages were lost on the way: the client learns that it has not all.
+    pub(super) fn lost(&mut self, channel: &Channel, upto: Position, step: &mut Step) {
+        let Some(attachment) = self.channels.get(channel) else { return };
+        let error = AblyError::new(80020, 503, "Continuity is lost: the client read too slowly");
+        self.tell(
+            &Told {
+                action: action::ATTACHED,
+                channel: Some(&attachment.written),
+                flags: Some(attachment.modes),
+                channel_serial: Some(upto.to_string()),
+                error: Some(&error),
+                ..Told::default()
+            },
+            step,
+        );
+    }
+
+    /// Its rights have changed: it leaves the channels that it may no longer be in, and has in the others what it asked
+    /// for and may have now.
+    pub(super) fn revisit(&mut self, step: &mut Step) {
+        let app = Arc::clone(&self.opening.app);
+        let may = Arc::clone(&self.opening.auth.capability);
+        let (mut gone, mut changed) = (Vec::new(), Vec::new());
+        for (channel, attachment) in &mut self.channels {
+            let name = app.name(channel).unwrap_or(channel.as_str());
+            let modes = attachment.params.get("modes").cloned();
+            let said = modes.map(|modes| ("modes".to_owned(), modes)).into_iter().collect();
+            match Wish::read(name, &may, 0, said, Default::default(), None) {
+                Err(error) => gone.push((channel.clone(), error)),
+                Ok(wish) if wish.modes != attachment.modes => {
+                    attachment.modes = wish.modes;
+                    attachment.asked = Asked::Continuity;
+                    changed.push(channel.clone());
+                }
+                Ok(_) => {}
+            }
+        }
+        for (channel, error) in gone {
+            self.not_attached(&channel, &error, step);
+        }
+        for channel in changed {
+            let modes = self.channels[&channel].modes;
+            self.channels.entry(channel.clone()).and_modify(|attachment| attachment.is_attaching = true);
+            step.command(Command::Subscribe(Subscribe {
+                ticket: ATTACH,
+                since: Since::Now,
+                messages: modes & mode::SUBSCRIBE != 0,
+                notices: modes & mode::PRESENCE_SUBSCRIBE != 0,
+                retain: app.settings().retain,
+                ..Subscribe::to(channel)
+            }));
+        }
+    }
+
+    pub(super) fn sync_again(&mut self, written: &str, step: &mut Step) {
+        let channel = qualified(written).and_then(|(_, name)| self.opening.app.channel(name));
+        let Ok(channel) = channel else { return };
+        let hears = |attachment: &Attachment| attachment.modes & mode::PRESENCE_SUBSCRIBE != 0;
+        if self.channels.get(&channel).is_some_and(hears) {
+            step.command(Command::Members { ticket: SYNC, channel });
+        }
+    }
+
+    /// All who are there, in pages.
+    pub(super) fn sync(&mut self, channel: &Channel, members: &[Arc<Member>], step: &mut Step) {
+        let Some(attachment) = self.channels.get(channel) else { return };
+        let format = self.opening.manner.format;
+        self.next_ticket += 1;
+        let sequence = self.next_ticket;
+        let pages = members.len().div_ceil(SYNC_PAGE).max(1);
+        for page in 0..pages {
+            let begin = page * SYNC_PAGE;
+            let part = &members[begin..members.len().min(begin + SYNC_PAGE)];
+            let cursor = if page + 1 < pages { (page + 1).to_string() } else { String::new() };
+            let told = Told {
+                action: action::SYNC,
+                channel: Some(&attachment.written),
+                channel_serial: Some(format!("{sequence}:{cursor}")),
+                presence: Some(part.iter().map(|member| AblyPresence::present(member, format)).collect()),
+                ..Told::default()
+            };
+            self.tell(&told, step);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The socket: from an upgrade to a session, or to the protocol's own word for why not.
+#![expect(clippy::disallowed_methods, reason = "sessions and refusing sockets hold guards")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use tokio::time::timeout;
+
+use super::apps::{Authenticated, Credentials};
+use super::connections::Claimant;
+use super::machine::{AblyMachine, DISPLACED, Manner, Opening, refusal, rights};
+use super::wire::Format;
+use super::wire::error::AblyError;
+use super::{AblyDoor, DIALECT};
+use crate::drain::Guard;
+use crate::http::connection::switch::{self, Switching};
+use crate::http::query::parameter;
+use crate::http::{Facts, Failure, Request, Response};
+use crate::realtime::entrance::{self, Admitted, AuthorizeAt, Vouched, facts};
+use crate::realtime::link::websocket::{self, Agreed, Offer};
+use crate::realtime::vocabulary::{DisconnectReason, Identity, Moment};
+
+/// The oldest version of the protocol that is spoken.
+const MIN_VERSION: u32 = 2;
+/// The longest time for which a client may ask to stay present without a link, and the shortest.
+const GRACES: std::ops::RangeInclusive<u64> = 1_000..=120_000;
+
+impl AblyDoor {
+    /// Opens a socket. What is wrong with who comes is said on the open socket: a refused upgrade looks to clients of this
+    /// protocol like a network that fails.
+    ///
+    /// # Errors
+    /// 400, 403, 405, 426 for what is wrong with the upgrade itself, and 503 for who may come back.
+    pub(super) async fn socket(
+        self: &Arc<Self>,
+        config: &entrance::Config,
+        mut request: Request,
+    ) -> Result<Response, Failure> {
+        let offer = Offer::read(&request, &config.websocket)?;
+        let upgrade = switch::on(&mut request);
+        let (request, _) = request.into_parts();
+        let facts = facts(&request)?;
+        self.entrance.check_origin(&config.origins, &request.headers, &facts)?;
+        let response = offer.accept(offer.protocols().next());
+        let agreed = offer.agreed().cloned();
+        let format = Format::named(parameter(request.uri.query(), "format").as_deref());
+        let (admitted, machine) = match self.admit(config, &request, &facts, format).await? {
+            Ok(both) => both,
+            Err(error) => {
+                let guard = self.drain.guard();
+                let frames = refusal(format, &error);
+                tokio::spawn(close_with(upgrade, frames, agreed, config.websocket, guard));
+                return Ok(response);
+            }
+        };
+        let session = self.sessions.begin(admitted, Box::new(machine)).await;
+        tokio::spawn(session.open(upgrade, agreed, config.websocket));
+        Ok(response)
+    }
+
+    /// Lets a client in: who it is, its place, its connection, and its machine. Else what it is told.
+    ///
+    /// # Errors
+    /// For who may come back: 429, 503.
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        config: &entrance::Config,
+        request: &Parts,
+        facts: &Facts,
+        format: Format,
+    ) -> Result<Result<(Admitted, AblyMachine), AblyError>, Failure> {
+        let now = Moment::now();
+        let query = request.uri.query();
+        let (auth, client) = match self.authenticated(query, now) {
+            Ok(both) => both,
+            Err(error) => {
+                self.entrance.rejections().count("ably");
+                return Ok(Err(error));
+            }
+        };
+        let identity = client.as_ref().map(|client| Identity { user: Arc::clone(client), info: None });
+        let vouched = Vouched { identity, rights: rights(&auth, now) };
+        let without_secrets = without_secrets(request);
+        let when = AuthorizeAt::UpgradeWithoutChannel;
+        let admitted = self.entrance.admit_vouched(config, &without_secrets, facts, (DIALECT, vouched), when).await;
+        let admitted = match admitted.map_err(Failure::from) {
+            Ok(admitted) => admitted,
+            Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => {
+                return Ok(Err(AblyError::new(40300, 403, failure.reason.as_ref())));
+            }
+            Err(failure) => return Err(failure),
+        };
+        let link = admitted.client.id();
+        let key = parameter(query, "resume").or_else(|| parameter(query, "recover"));
+        let claimant =
+            Claimant { app: auth.app.id().into(), client: client.clone(), key_name: Arc::clone(&auth.key_name) };
+        let (opened, error) = self.connections.open(key.as_deref(), &claimant, link, now.instant);
+        if let Some(displaced) = opened.displaced {
+            let why = DisconnectReason::Kicked { code: Some(DISPLACED), reason: "The connection was resumed elsewhere".into() };
+            self.hub.disconnect(displaced, why);
+        }
+        let manner = Manner {
+            format,
+            echo: parameter(query, "echo").as_deref() != Some("false"),
+            heartbeats: parameter(query, "heartbeats").as_deref() == Some("true"),
+            grace: grace(query).unwrap_or(auth.app.settings().presence_grace),
+        };
+        let (apps, connections) = (Arc::clone(&self.apps), Arc::clone(&self.connections));
+        let app = Arc::clone(&auth.app);
+        let opening = Opening { apps, connections, app, auth, client, link, opened, error, manner };
+        Ok(Ok((admitted, AblyMachine::new(opening, now))))
+    }
+
+    /// Who comes with this query, and as whom.
+    fn authenticated(&self, query: Option<&str>, now: Moment) -> Result<(Authenticated, Option<Arc<str>>), AblyError> {
+        let version = parameter(query, "v").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        if version.is_none_or(|version| version < MIN_VERSION) {
+            return Err(AblyError::new(40000, 400, "This version of the protocol is not supported: 2 and later are"));
+        }
+        let token = parameter(query, "access_token").or_else(|| parameter(query, "accessToken"));
+        let key = parameter(query, "key");
+        let credentials = match (&key, &token) {
+            (_, Some(token)) => Credentials::Token(token),
+            (Some(key), None) => Credentials::Key(key),
+            (None, None) => return Err(AblyError::new(40101, 401, "No authentication information provided")),
+        };
+        let auth = self.apps.authenticate(credentials, now)?;
+        let client = auth.assume(parameter(query, "clientId").as_deref().filter(|client| !client.is_empty()))?;
+        Ok((auth, client))
+    }
+}
+
+/// What callbacks and logs may know of a request: neither its key nor its token.
+fn without_secrets(request: &Parts) -> Parts {
+    let (mut clean, ()) = http::Request::new(()).into_parts();
+    clean.method = request.method.clone();
+    clean.version = request.version;
+    clean.headers = request.headers.clone();
+    clean.extensions = request.extensions.clone();
+    const SECRETS: [&str; 5] = ["key", "access_token", "accessToken", "resume", "recover"];
+    let is_open = |pair: &&str| !SECRETS.contains(&pair.split('=').next().unwrap_or_default());
+    let query: Vec<&str> = request.uri.query().unwrap_or_default().split('&').filter(is_open).collect();
+    let target = format!("{}?{}", request.uri.path(), query.join("&"));
+    clean.uri = target.parse().unwrap_or_default();
+    clean
+}
+
+fn grace(query: Option<&str>) -> Option<Duration> {
+    let wanted: u64 = parameter(query, "remainPresentFor")?.parse().ok()?;
+    Some(Duration::from_millis(wanted.clamp(*GRACES.start(), *GRACES.end())))
+}
+
+/// Says why on the open socket, and closes it; within the time for a closing handshake.
+async fn close_with(
+    upgrade: Switching,
+    frames: [crate::realtime::vocabulary::Frame; 2],
+    agreed: Option<Agreed>,
+    config: websocket::Config,
+    _guard: Guard,
+) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
+    frames.into_iter().for_each(|frame| link.push(frame));
+    let closing = std::future::poll_fn(|context| link.poll_close(context));
+    // Too slow or gone already: all the same.
+    let _ = timeout(config.close_timeout, closing).await;
+}

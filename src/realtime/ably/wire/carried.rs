@@ -1,0 +1,46 @@
+//! What only this protocol knows of a message or a member, carried along by the hub unread.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::realtime::vocabulary::Extras;
+
+/// The key of it.
+const KEY: &str = "ably";
+
+/// What other dialects have no place for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Carried {
+    /// Its id on the wire.
+    #[serde(rename = "i", skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The connection that it is of.
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// What is left of its encodings.
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+    pub extras: Option<Map<String, Value>>,
+    /// It had no data at all.
+    #[serde(rename = "n", skip_serializing_if = "std::ops::Not::not")]
+    pub is_empty: bool,
+    /// Of a member: what it did.
+    #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
+    pub action: Option<u8>,
+}
+
+impl Carried {
+    pub fn extras(&self) -> Extras {
+        // It is made of text and maps of text.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        Extras::new([(KEY.into(), Bytes::from(json))])
+    }
+
+    /// That of a message or member of this protocol; `None` of all others.
+    pub fn of(extras: &Extras) -> Option<Carried> {
+        serde_json::from_slice(extras.of(KEY)?).ok()
+    }
+}

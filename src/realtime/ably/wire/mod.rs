@@ -1,0 +1,59 @@
+//! What travels: protocol messages, and what is in them, in JSON and in MessagePack.
+
+pub mod carried;
+pub mod data;
+pub mod error;
+pub mod message;
+pub mod presence;
+pub mod protocol;
+pub mod serial;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::realtime::vocabulary::{Frame, Text};
+
+/// How a client writes and reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Text frames.
+    Json,
+    /// Binary frames.
+    Msgpack,
+}
+
+impl Format {
+    /// By the parameter `format` of a query: JSON where there is none.
+    pub fn named(name: Option<&str>) -> Format {
+        if name == Some("msgpack") { Format::Msgpack } else { Format::Json }
+    }
+
+    /// One frame. What is written here always has a form.
+    pub fn frame(self, what: &impl Serialize) -> Frame {
+        match self {
+            Format::Json => Frame::Text(Text::from(serde_json::to_string(what).unwrap_or_default())),
+            Format::Msgpack => Frame::Binary(Bytes::from(rmp_serde::to_vec_named(what).unwrap_or_default())),
+        }
+    }
+
+    /// The bytes of one body.
+    pub fn bytes(self, what: &impl Serialize) -> Bytes {
+        match self.frame(what) {
+            Frame::Text(text) => text.into_bytes(),
+            Frame::Binary(bytes) => bytes,
+            _ => Bytes::new(),
+        }
+    }
+
+    /// Reads one frame or body.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, String> {
+        match self {
+            Format::Json => crate::json::from_slice(bytes).map_err(|error| error.to_string()),
+            Format::Msgpack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+        }
+    }
+}
