@@ -45,6 +45,7 @@ macro_rules! protocols {
 protocols! {
     socketio: SocketIoDoor,
     pusher: PusherDoor,
+    ably: AblyDoor,
     // Every path below the hub's own may name a channel of the plain door: it comes last.
     plain: PlainDoor,
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::apps::{Authenticated, Credentials};
 use super::connections::Claimant;
-use super::machine::{AblyMachine, DISPLACED, Manner, Opening, refusal, rights};
+use super::machine::{AblyMachine, DISPLACED, Manner, Opening, refusal};
 use super::wire::Format;
 use super::wire::error::AblyError;
 use super::{AblyDoor, DIALECT};
@@ -80,7 +80,7 @@ impl AblyDoor {
             }
         };
         let identity = client.as_ref().map(|client| Identity { user: Arc::clone(client), info: None });
-        let vouched = Vouched { identity, rights: rights(&auth, now) };
+        let vouched = Vouched { identity, rights: auth.rights(now) };
         let without_secrets = without_secrets(request);
         let when = AuthorizeAt::UpgradeWithoutChannel;
         let admitted = self.entrance.admit_vouched(config, &without_secrets, facts, (DIALECT, vouched), when).await;
@@ -94,10 +94,13 @@ impl AblyDoor {
         let link = admitted.client.id();
         let key = parameter(query, "resume").or_else(|| parameter(query, "recover"));
         let claimant =
-            Claimant { app: auth.app.id().into(), client: client.clone(), key_name: Arc::clone(&auth.key_name) };
+            Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name: Arc::clone(&auth.key_name) };
         let (opened, error) = self.connections.open(key.as_deref(), &claimant, link, now.instant);
         if let Some(displaced) = opened.displaced {
-            let why = DisconnectReason::Kicked { code: Some(DISPLACED), reason: "The connection was resumed elsewhere".into() };
+            let why = DisconnectReason::Kicked {
+                code: Some(DISPLACED),
+                reason: "The connection was resumed elsewhere".into(),
+            };
             self.hub.disconnect(displaced, why);
         }
         let manner = Manner {

@@ -291,8 +291,18 @@ impl Api {
                         Since::After(text.parse().map_err(|error| ApiProblem::bad(format!("since: {error}")))?)
                     }
                 };
-                let past = operation::history(&self.hub, &name, since, limit, Moment::now());
-                let gone = |_: Refusal| ApiProblem::gone("what came after this position is no longer kept");
+                let before = parameter("before").map(|text| text.parse());
+                let before = before.transpose().map_err(|error| ApiProblem::bad(format!("before: {error}")))?;
+                let now = Moment::now();
+                let past = match before {
+                    Some(_) if parameter("since").is_some() => {
+                        return Err(ApiProblem::bad("history is read since one position or before one, not both"));
+                    }
+                    Some(before) => operation::history_before(&self.hub, &name, before, limit, now).map(Some),
+                    None => operation::history(&self.hub, &name, since, limit, now),
+                };
+                let gone =
+                    |_: Refusal| ApiProblem::gone("what came after this position, or before it, is no longer kept");
                 return Ok(json::past(past.map_err(gone)?.as_ref()) + "\n");
             }
             ApiRoute::Connections => json::connections(self.hub.census()),

@@ -159,6 +159,11 @@ impl Entrance {
         self.config.get()
     }
 
+    /// Tokens that are good for clients of any dialect.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
     /// Who judges what clients want.
     pub fn authorizer(&self) -> &Arc<dyn Authorizer> {
         &self.authorizer

@@ -87,11 +87,8 @@ mod tests {
     fn as_many_as_fit_and_no_older_than_asked() {
         let now = Instant::now();
         let mut log = PresenceLog::default();
-        let came = |key: &str| PresenceChange {
-            change: Presence::Joined,
-            member: Arc::new(Member::new(key)),
-            unix_ms: 1,
-        };
+        let came =
+            |key: &str| PresenceChange { change: Presence::Joined, member: Arc::new(Member::new(key)), unix_ms: 1 };
         log.push(came("a"), usize::MAX, now);
         let one = log.bytes();
         log.push(came("b"), 2 * one, now);

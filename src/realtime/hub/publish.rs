@@ -94,9 +94,10 @@ impl Hub {
     /// # Errors
     /// As [`Hub::publish`].
     pub fn publish_several(&self, several: PublishSeveral, now: Moment) -> Result<Vec<Receipt>, Refusal> {
-        let origin = several.speaker.as_ref().and_then(|speaker| {
-            Some(Origin { connection: speaker.connection?, user: speaker.user.clone() })
-        });
+        let origin = several
+            .speaker
+            .as_ref()
+            .and_then(|speaker| Some(Origin { connection: speaker.connection?, user: speaker.user.clone() }));
         self.publish_several_as(&Sender { origin, ..Sender::default() }, several, now)
     }
 
@@ -248,8 +249,13 @@ impl Hub {
         }
         let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
-        let recipients =
-            Recipients { but: sender.address.filter(|_| !echo), except, messages: true, notices: false, asked: sender.asked };
+        let recipients = Recipients {
+            but: sender.address.filter(|_| !echo),
+            except,
+            messages: true,
+            notices: false,
+            asked: sender.asked,
+        };
         let config = self.config();
         let means = self.fan_out_with(&config.outbox);
         state.quiet_since = now.instant;

@@ -16,6 +16,8 @@ pub struct Past {
     pub messages: Vec<Arc<Message>>,
     /// The channel's latest message.
     pub top: Position,
+    /// There is more of what was asked for.
+    pub more: bool,
 }
 
 /// A channel at a glance.
@@ -111,8 +113,22 @@ impl Hub {
         self.with_channel(channel, |_, mut state| {
             self.trim(&mut state, now.instant);
             let Replay::From { next, .. } = state.log.replay(since, now.instant) else { return None };
-            let messages = state.log.messages(next).take(most).map(Arc::clone).collect();
-            Some(Past { messages, top: state.log.top() })
+            let messages: Vec<_> = state.log.messages(next).take(most).map(Arc::clone).collect();
+            let more = state.log.messages(next).nth(messages.len()).is_some();
+            Some(Past { messages, top: state.log.top(), more })
+        })?
+    }
+
+    /// The latest `most` of what is kept from before a position, the oldest of them first; `None` where there is no such
+    /// channel, or the position is of another life of it.
+    pub fn history_before(&self, channel: &Channel, before: Position, most: usize, now: Moment) -> Option<Past> {
+        self.with_channel(channel, |_, mut state| {
+            self.trim(&mut state, now.instant);
+            let span = Span { before: Some(before), backwards: true, ..Span::default() };
+            let (mut messages, more) = state.log.read(&span, most);
+            messages.reverse();
+            let top = state.log.top();
+            (top.epoch == before.epoch).then_some(Past { messages, top, more })
         })?
     }
 }

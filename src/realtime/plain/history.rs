@@ -9,7 +9,8 @@ use crate::http::query::parameter;
 use crate::http::{Body, Facts, Failure, Response};
 use crate::realtime::dialect::Encoded;
 use crate::realtime::entrance::AuthorizeAt;
-use crate::realtime::vocabulary::{Channel, Event, Frame, Moment, Since, Subscribe};
+use crate::realtime::hub::Past;
+use crate::realtime::vocabulary::{Event, Frame, Moment, Since, Subscribe};
 
 /// How many messages are given where the query does not say, and at most.
 const DEFAULT_MESSAGES: usize = 100;
@@ -19,7 +20,7 @@ impl PlainDoor {
     /// `Accept: application/json`: what the channel has kept.
     ///
     /// # Errors
-    /// 400, 403, 404, 429, 503; 410 when what came after `since` is no longer kept.
+    /// 400, 403, 404, 429, 503; 410 when what came after `since`, or before `before`, is no longer kept.
     pub(super) async fn look_back(
         &self,
         config: &RequestConfig,
@@ -39,7 +40,19 @@ impl PlainDoor {
             None | Some(Since::Now) => Since::Last(limit),
             Some(since) => since,
         };
-        let json = self.past(config, &channel, since, limit)?;
+        let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "before is a position, as a message's id.");
+        let before = parameter(request.uri.query(), "before").map(|text| text.parse().map_err(bad)).transpose()?;
+        let now = Moment::now();
+        let past = match (before, since) {
+            (Some(_), Since::After(_)) => {
+                let reason = "History is read since one position or before one, not both.";
+                return Err(Failure::client(StatusCode::BAD_REQUEST, reason));
+            }
+            (Some(before), _) => self.hub.history_before(&channel, before, limit, now),
+            (None, since) => self.hub.history(&channel, since, limit, now),
+        };
+        let is_position = before.is_some() || matches!(since, Since::After(_));
+        let json = past_json(config, past, is_position)?;
         let mut response = Response::new(Body::from(json));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -47,30 +60,28 @@ impl PlainDoor {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Ok(response)
     }
+}
 
-    fn past(&self, config: &RequestConfig, channel: &Channel, since: Since, limit: usize) -> Result<String, Failure> {
-        let past = self.hub.history(channel, since, limit, Moment::now());
-        let is_position = matches!(since, Since::After(_));
-        let Some(past) = past else {
-            if is_position {
-                let gone = "What came after this position is no longer kept.";
-                return Err(Failure::client(StatusCode::GONE, gone));
-            }
-            return Ok("{\"id\":null,\"messages\":[]}\n".to_owned());
-        };
-        let mut json = format!("{{\"id\":\"{}\",\"messages\":[", past.top);
-        for (index, message) in past.messages.iter().enumerate() {
-            if index > 0 {
-                json.push(',');
-            }
-            let form = config.plain.positioned().encode(&Event::Message(message.clone()));
-            if let Encoded::Shared(encoded) = form
-                && let [Frame::Text(text)] = encoded.frames()
-            {
-                json.push_str(text);
-            }
+fn past_json(config: &RequestConfig, past: Option<Past>, is_position: bool) -> Result<String, Failure> {
+    let Some(past) = past else {
+        if is_position {
+            let gone = "What came after this position, or before it, is no longer kept.";
+            return Err(Failure::client(StatusCode::GONE, gone));
         }
-        json.push_str("]}\n");
-        Ok(json)
+        return Ok("{\"id\":null,\"messages\":[]}\n".to_owned());
+    };
+    let mut json = format!("{{\"id\":\"{}\",\"messages\":[", past.top);
+    for (index, message) in past.messages.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        let form = config.plain.positioned().encode(&Event::Message(message.clone()));
+        if let Encoded::Shared(encoded) = form
+            && let [Frame::Text(text)] = encoded.frames()
+        {
+            json.push_str(text);
+        }
     }
+    json.push_str(if past.more { "],\"more\":true}\n" } else { "]}\n" });
+    Ok(json)
 }

@@ -221,10 +221,12 @@ impl Session {
                 members: self.client.hub().members(&channel),
                 channel,
             }),
-            Command::History { channel, since, most, .. } => self.client.may_read_past(&channel, authority).and_then(|()| {
-                let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
-                Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
-            }),
+            Command::History { channel, since, most, .. } => {
+                self.client.may_read_past(&channel, authority).and_then(|()| {
+                    let past = self.client.hub().history(&channel, since, most, now).ok_or(Refusal::Unknown)?;
+                    Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
+                })
+            }
             Command::Authorized(command) => {
                 let is_spoken = matches!(*command, Command::Publish(_));
                 let authority = if is_spoken { Authority::Signature } else { Authority::App };

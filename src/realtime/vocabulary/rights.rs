@@ -225,9 +225,7 @@ mod tests {
         let member = Member::new("ann");
         let enter = Command::Enter { ticket: 0, channel: channel("a"), member: member.clone() };
         let read = Command::History { ticket: 0, channel: channel("a"), since: Default::default(), most: 1 };
-        let wish = |messages, member| {
-            Command::Subscribe(Subscribe { messages, member, ..Subscribe::to(channel("a")) })
-        };
+        let wish = |messages, member| Command::Subscribe(Subscribe { messages, member, ..Subscribe::to(channel("a")) });
         let permitted = |rights: &Rights, command: &Command| rights.permit(command).is_ok();
         assert!(permitted(&hears, &read) && permitted(&hears, &wish(true, None)) && permitted(&hears, &enter));
         assert!(permitted(&enters, &enter) && !permitted(&enters, &read) && !permitted(&enters, &wish(true, None)));
@@ -242,14 +240,30 @@ mod tests {
             Resource::Segments { prefix: "2:".into(), pattern: pattern.into() }.fits(&format!("2:{name}"))
         };
         for (pattern, name) in [
-            ("*", "a"), ("*", "a:b"), ("a", "a"), ("a:*", "a:b"), ("a:*", "a:b:c"), ("a:*:c", "a:x:c"), ("*:b", "x:b"),
-            ("foo*", "foo*"), ("[*]*", "[meta]x"), ("[*]*", "a"), ("[meta]*", "[meta]*"), ("a:*:*", "a:b:c:d"),
+            ("*", "a"),
+            ("*", "a:b"),
+            ("a", "a"),
+            ("a:*", "a:b"),
+            ("a:*", "a:b:c"),
+            ("a:*:c", "a:x:c"),
+            ("*:b", "x:b"),
+            ("foo*", "foo*"),
+            ("[*]*", "[meta]x"),
+            ("[*]*", "a"),
+            ("[meta]*", "[meta]*"),
+            ("a:*:*", "a:b:c:d"),
         ] {
             assert!(fits(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [
-            ("*", "[meta]x"), ("a", "a:b"), ("a:*", "a"), ("a:*:c", "a:x:y:c"), ("foo*", "foobar"), ("*:b", "x:y:b"),
-            ("a:*:c", "a:x"), ("a:b", "a"),
+            ("*", "[meta]x"),
+            ("a", "a:b"),
+            ("a:*", "a"),
+            ("a:*:c", "a:x:y:c"),
+            ("foo*", "foobar"),
+            ("*:b", "x:y:b"),
+            ("a:*:c", "a:x"),
+            ("a:b", "a"),
         ] {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }

@@ -82,6 +82,13 @@ async fn history_is_what_is_kept_from_a_position_on() {
     let after = get(&door, &format!("/channels/kept/history?since={}&limit=1", positions[0])).await.json;
     assert_eq!((after["messages"].as_array().unwrap().len(), &after["messages"][0]["json"]), (1, &json!(1)));
     assert_eq!(get(&door, "/channels/kept/history?since=start").await.json["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(after["more"], true, "there is more of it");
+    let before = get(&door, &format!("/channels/kept/history?before={}&limit=1", positions[2])).await.json;
+    assert_eq!((&before["messages"][0]["json"], &before["more"]), (&json!(1), &json!(true)), "the latest before it");
+    let first = get(&door, &format!("/channels/kept/history?before={}", positions[1])).await.json;
+    assert_eq!((first["messages"].as_array().unwrap().len(), &first["more"]), (1, &Value::Null));
+    assert_eq!(get(&door, "/channels/kept/history?before=1-1").await.status, 410);
+    assert_eq!(get(&door, &format!("/channels/kept/history?since=start&before={}", positions[1])).await.status, 400);
     assert_eq!(get(&door, "/channels/kept/history?since=1-1").await.status, 410);
     assert_eq!(get(&door, "/channels/kept/history?since=yesterday").await.status, 400);
 }

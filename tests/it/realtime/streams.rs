@@ -154,6 +154,14 @@ async fn history_is_read_as_json() {
     let position = all["messages"][2]["id"].as_str().unwrap();
     assert_eq!(texts(&json(read(&format!("/api/ws/kept?since={position}")).await).await), ["e", "f"]);
     assert_eq!(texts(&json(read(&format!("/api/ws/kept?since={position}&limit=1")).await).await), ["e"]);
+    let before = json(read(&format!("/api/ws/kept?before={position}&limit=1")).await).await;
+    assert_eq!((texts(&before), &before["more"]), (vec!["c".to_owned()], &Value::Bool(true)), "the latest before it");
+    let oldest = before["messages"][0]["id"].as_str().unwrap();
+    let first = json(read(&format!("/api/ws/kept?before={oldest}")).await).await;
+    assert_eq!((texts(&first), &first["more"]), (vec!["b".to_owned()], &Value::Null));
+    assert_eq!(read(&format!("/api/ws/kept?before={position}&since={position}")).await.status, 400);
+    assert_eq!(read("/api/ws/kept?before=1-1").await.status, 410);
+    assert_eq!(read("/api/ws/kept?before=junk").await.status, 400);
     assert_eq!(read("/api/ws/kept?since=1-1").await.status, 410);
     assert_eq!(read("/api/ws/kept?since=junk").await.status, 400);
     assert_eq!(read("/api/ws/kept?limit=-1").await.status, 400);

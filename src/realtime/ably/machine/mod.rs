@@ -4,7 +4,6 @@
 //! connection is the client's, and outlives links: what of it does is in [`Connections`]; what was missed is in the channels.
 
 mod attachment;
-mod encode;
 mod presence;
 mod publishing;
 mod reasons;
@@ -13,12 +12,11 @@ mod subscribing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use attachment::qualified;
-pub use encode::AblyEncoder;
 pub use reasons::{DISPLACED, REVOKED, refused};
 
 use attachment::Attachment;
@@ -32,8 +30,8 @@ use super::wire::protocol::{AuthDetails, ConnectionDetails, Details, Said, Told,
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
-    Breach, Channel, Command, ConnectionId, DisconnectReason, Event, Frame, Identity, Moment, Ref, Rights, TokenBucket,
-    Violation, Word,
+    Breach, Channel, Command, ConnectionId, DisconnectReason, Event, Frame, Identity, Moment, Ref, TokenBucket,
+    Violation,
 };
 
 /// The longest silence that a client is told to expect; it gives up ten seconds later.
@@ -190,7 +188,7 @@ impl AblyMachine {
                 return;
             }
         };
-        step.command(Command::Grant(Box::new(rights(&auth, now))));
+        step.command(Command::Grant(Box::new(auth.rights(now))));
         self.renewal = Renewal::of(&auth, now);
         self.opening.auth = auth;
         if let Some(client) = named.filter(|named| self.opening.client.as_ref() != Some(named)) {
@@ -211,13 +209,6 @@ impl AblyMachine {
             self.tell(&Told { action: action::AUTH, auth: Some(AuthDetails::default()), ..Told::default() }, step);
         }
     }
-}
-
-/// What a client may do that comes with `auth`.
-pub fn rights(auth: &Authenticated, now: Moment) -> Rights {
-    let word = if auth.is_key { Word::App } else { Word::Signed };
-    let left = |expires: u64| now.instant + Duration::from_millis(expires.saturating_sub(now.unix_ms));
-    auth.capability.rights(auth.app.prefix(), word, auth.expires.map(left))
 }
 
 impl Renewal {
@@ -241,12 +232,15 @@ impl Dialect for AblyMachine {
         let format = self.opening.manner.format;
         let bytes = match (&frame, format) {
             (Frame::Text(text), Format::Json) => text.as_bytes(),
-            (Frame::Binary(bytes), Format::Msgpack) => bytes,
+            (Frame::Binary(bytes), Format::Msgpack) => &bytes[..],
             (Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_), _) => return Ok(()),
-            _ => return Err(Violation::new(Breach::Unsupported, "This is not the format that the connection asked for")),
+            _ => {
+                return Err(Violation::new(Breach::Unsupported, "This is not the format that the connection asked for"));
+            }
         };
         let said = format.read::<Said>(bytes);
-        let said = said.map_err(|error| Violation::new(Breach::Policy, format!("Invalid protocol message: {error}")))?;
+        let said =
+            said.map_err(|error| Violation::new(Breach::Policy, format!("Invalid protocol message: {error}")))?;
         self.hear(said, now, step);
         Ok(())
     }
@@ -309,8 +303,7 @@ impl Drop for AblyMachine {
 
 /// The last words to a client that is not let in: the error, and a close.
 pub fn refusal(format: Format, error: &AblyError) -> [Frame; 2] {
-    let action = if (40140..40150).contains(&error.code) || error.status >= 500 { action::DISCONNECTED } else { action::ERROR };
+    let action =
+        if (40140..40150).contains(&error.code) || error.status >= 500 { action::DISCONNECTED } else { action::ERROR };
     [format.frame(&Told { action, error: Some(error), ..Told::default() }), Frame::Close(None)]
 }
-
-type Params = BTreeMap<String, String>;

@@ -189,7 +189,9 @@ impl AblyMachine {
 pub fn check_size(messages: &[AblyMessage], most: usize) -> Result<(), AblyError> {
     let size: usize = messages.iter().map(AblyMessage::size).sum();
     if size > most {
-        let words = format!("Maximum size of messages that can be published at once exceeded (was {size} bytes; limit is {most} bytes)");
+        let words = format!(
+            "Maximum size of messages that can be published at once exceeded (was {size} bytes; limit is {most} bytes)"
+        );
         return Err(AblyError::new(40009, 400, words));
     }
     Ok(())

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::attachment::{Asked, Attachment, Wish, mode, qualified};
-use super::{ATTACH, AblyEncoder, AblyMachine, DETACH, DROP, SYNC};
+use super::{ATTACH, AblyMachine, DETACH, DROP, SYNC};
+use crate::realtime::ably::wire::encode::AblyEncoder;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::presence::AblyPresence;
 use crate::realtime::ably::wire::protocol::{Said, Told, action, flag};
 use crate::realtime::dialect::{Encoding, Step};
-use crate::realtime::vocabulary::{
-    Channel, Command, Member, Moment, Position, Recovery, Since, Subscribe, Subscribed,
-};
+use crate::realtime::vocabulary::{Channel, Command, Member, Moment, Position, Recovery, Since, Subscribe, Subscribed};
 
 /// Members in one SYNC, at most.
 const SYNC_PAGE: usize = 100;
@@ -50,8 +49,7 @@ impl AblyMachine {
                 written: Some(written.as_str().into()),
             })),
         };
-        let attachment =
-            Attachment { written: written.into(), modes, params, asked, encoding, is_attaching: true };
+        let attachment = Attachment { written: written.into(), modes, params, asked, encoding, is_attaching: true };
         self.channels.insert(channel.clone(), attachment);
         step.command(Command::Subscribe(Subscribe {
             ticket: ATTACH,
@@ -64,7 +62,8 @@ impl AblyMachine {
     }
 
     pub(super) fn subscribed(&mut self, subscribed: &Subscribed, step: &mut Step) {
-        let Some(attachment) = self.channels.get_mut(&subscribed.channel).filter(|_| subscribed.ticket == ATTACH) else {
+        let Some(attachment) = self.channels.get_mut(&subscribed.channel).filter(|_| subscribed.ticket == ATTACH)
+        else {
             // The app's wish, of which this protocol has no word.
             step.command(Command::Unsubscribe { ticket: DROP, channel: subscribed.channel.clone() });
             return;

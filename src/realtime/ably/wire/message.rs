@@ -69,7 +69,8 @@ impl AblyMessage {
         let is_empty = self.data.is_none();
         let (payload, encoding) = data::payload(self.data, self.encoding)?;
         let id = self.id.filter(|id| !id.is_empty()).unwrap_or_else(id);
-        let is_ephemeral = extras.as_ref().and_then(|extras: &Map<_, _>| extras.get("ephemeral")) == Some(&Value::Bool(true));
+        let is_ephemeral =
+            extras.as_ref().and_then(|extras: &Map<_, _>| extras.get("ephemeral")) == Some(&Value::Bool(true));
         let carried = Carried {
             id: Some(id.clone()),
             connection: connection.map(str::to_owned),
@@ -142,7 +143,11 @@ mod tests {
             let draft = message.clone().draft(|| "conn:0:0".into(), Some("conn")).unwrap();
             let shown = AblyMessage::shown(&said(draft), format);
             let AblyMessage { name, data, encoding, extras, .. } = message;
-            assert_eq!((shown.name, shown.data, shown.encoding, shown.extras), (name, data, encoding, extras), "{sent}");
+            assert_eq!(
+                (shown.name, shown.data, shown.encoding, shown.extras),
+                (name, data, encoding, extras),
+                "{sent}"
+            );
             assert_eq!(shown.id, message.id.or(Some("conn:0:0".into())));
             assert_eq!((shown.client_id.as_deref(), shown.connection_id.as_deref()), (Some("ann"), Some("conn")));
         }

@@ -2,6 +2,7 @@
 
 pub mod carried;
 pub mod data;
+pub mod encode;
 pub mod error;
 pub mod message;
 pub mod presence;

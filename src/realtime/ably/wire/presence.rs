@@ -84,7 +84,10 @@ impl AblyPresence {
             (Presence::Updated, _) => UPDATE,
         };
         // A leave that it did not say itself has no id of its own, and counts by its time.
-        if change == Presence::Left && told != Some(LEAVE) && let Some(carried) = &mut carried {
+        if change == Presence::Left
+            && told != Some(LEAVE)
+            && let Some(carried) = &mut carried
+        {
             carried.id = None;
         }
         shown(member, action, carried, unix_ms, format)

@@ -93,7 +93,7 @@ pub fn members(members: &[Arc<Member>]) -> String {
         members: Vec<Shape<'a>>,
     }
     fn shape(member: &Arc<Member>) -> Shape<'_> {
-        Shape { id: &member.key, info: member.info.as_ref().map(info) }
+        Shape { id: member.name(), info: member.info.as_ref().map(info) }
     }
     text(&List { members: members.iter().map(shape).collect() })
 }
@@ -119,6 +119,9 @@ pub fn past(past: Option<&Past>) -> String {
         messages: Vec<Shape<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<String>,
+        /// Said only where it is so.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     }
     fn shape(message: &Arc<Message>) -> Shape<'_> {
         let (draft, origin) = (&message.draft, message.origin.as_ref());
@@ -133,7 +136,8 @@ pub fn past(past: Option<&Past>) -> String {
         }
     }
     let messages = past.map(|past| past.messages.iter().map(shape).collect());
-    text(&List { messages: messages.unwrap_or_default(), position: past.map(|past| past.top.to_string()) })
+    let position = past.map(|past| past.top.to_string());
+    text(&List { messages: messages.unwrap_or_default(), position, more: past.is_some_and(|past| past.more) })
 }
 
 fn text(value: &impl Serialize) -> String {

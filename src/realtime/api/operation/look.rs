@@ -50,6 +50,14 @@ pub fn history(hub: &Hub, name: &Channel, since: Since, most: usize, now: Moment
     }
 }
 
+/// The latest `most` of what is kept from before a position, oldest first.
+///
+/// # Errors
+/// [`Refusal::Unknown`] for a position that means nothing there, or no longer.
+pub fn history_before(hub: &Hub, name: &Channel, before: Position, most: usize, now: Moment) -> Result<Past, Refusal> {
+    hub.history_before(name, before, most, now).ok_or(Refusal::Unknown)
+}
+
 /// Whom a connection is known as, if it is known at all.
 ///
 /// # Errors

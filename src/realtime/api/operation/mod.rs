@@ -7,6 +7,6 @@ mod publish;
 mod purge;
 
 pub use disconnect::{Disconnect, Whom};
-pub use look::{Page, Past, channel, channels, connection, history, members};
+pub use look::{Page, Past, channel, channels, connection, history, history_before, members};
 pub use publish::{Publication, Published, To};
 pub use purge::{Purge, Purged};

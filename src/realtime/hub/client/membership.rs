@@ -16,9 +16,7 @@ impl Client {
             (MemberLimit::Asked | MemberLimit::All, Some(member)) => Ok(Some(member.clone())),
             (MemberLimit::Off | MemberLimit::Asked, None) => Ok(None),
             (MemberLimit::All, None) => Ok(Some(match &self.identity {
-                Some(identity) => {
-                    Member { info: identity.info.clone(), ..Member::new(Arc::clone(&identity.user)) }
-                }
+                Some(identity) => Member { info: identity.info.clone(), ..Member::new(Arc::clone(&identity.user)) },
                 None => Member::new(self.id.to_string()),
             })),
         }

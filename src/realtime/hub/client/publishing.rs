@@ -77,17 +77,11 @@ impl Client {
         self.check(&several.channel, &policy, (number, several.drafts.len()), authority, now.instant)?;
         let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
         let origin = match &several.speaker {
-            Some(speaker) => {
-                Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() }
-            }
+            Some(speaker) => Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() },
             None => Origin { connection: self.id, user },
         };
-        let sender = Sender {
-            origin: Some(origin),
-            address: Some(self.address()),
-            holder: Some(self.holder()),
-            asked: None,
-        };
+        let sender =
+            Sender { origin: Some(origin), address: Some(self.address()), holder: Some(self.holder()), asked: None };
         self.hub.publish_several_as(&sender, several, now)
     }
 

@@ -185,10 +185,7 @@ fn presence_is_shown_where_there_is_some() {
         channel: lobby(),
         top: Position { epoch: Epoch(10), offset: 7 },
         recovery: Recovery::Live,
-        members: vec![
-            Arc::new(member.clone()),
-            Arc::new(Member { user: Some("ann".into()), ..Member::new("7:ann") }),
-        ],
+        members: vec![Arc::new(member.clone()), Arc::new(Member { user: Some("ann".into()), ..Member::new("7:ann") })],
         subscribers: 1,
     };
     assert_eq!(

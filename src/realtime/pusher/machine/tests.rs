@@ -10,8 +10,8 @@ use crate::realtime::hub::policy::Allowed;
 use crate::realtime::pusher::config::AppConfig;
 use crate::realtime::pusher::key::AppKey;
 use crate::realtime::vocabulary::{
-    Command, DisconnectReason, Draft, Epoch, Event, Member, Message, Payload, Position, Presence, Recovery,
-    Subscribe, Subscribed,
+    Command, DisconnectReason, Draft, Epoch, Event, Member, Message, Payload, Position, Presence, Recovery, Subscribe,
+    Subscribed,
 };
 use crate::settings;
 use crate::shares::Holder;
