@@ -238,7 +238,7 @@ impl Dialect for AblyMachine {
                 return Err(Violation::new(Breach::Unsupported, "This is not the format that the connection asked for"));
             }
         };
-        let said = format.read::<Said>(bytes);
+        let said = format.read_object::<Said>(bytes);
         let said =
             said.map_err(|error| Violation::new(Breach::Policy, format!("Invalid protocol message: {error}")))?;
         self.hear(said, now, step);

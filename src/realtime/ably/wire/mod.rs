@@ -47,6 +47,19 @@ impl Format {
         }
     }
 
+    /// Reads one frame, which is an object.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_object<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, String> {
+        let is_object = match self {
+            Format::Json => bytes.trim_ascii_start().starts_with(b"{"),
+            // Its specification, "map format family".
+            Format::Msgpack => matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf)),
+        };
+        if is_object { self.read(bytes) } else { Err("it is no object".to_owned()) }
+    }
+
     /// Reads one frame or body.
     ///
     /// # Errors
