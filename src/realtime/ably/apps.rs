@@ -153,6 +153,11 @@ impl Apps {
         self.index.get().apps.is_empty()
     }
 
+    /// Whether there is a key of this name.
+    pub fn has_key(&self, name: &str) -> bool {
+        self.index.get().keys.contains_key(name)
+    }
+
     /// In the order of the file.
     pub fn all(&self) -> Vec<Arc<AblyApp>> {
         self.index.get().apps.clone()

@@ -61,7 +61,7 @@ pub struct Represented {
 pub struct Claimant {
     pub app: Arc<str>,
     pub client: Option<Arc<str>>,
-    /// The name of the key that vouches for it.
+    /// The name of the key that its token is of; empty where it has the key itself.
     pub key_name: Arc<str>,
 }
 

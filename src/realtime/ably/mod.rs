@@ -1,7 +1,10 @@
 //! Ably: sockets and REST at the root of the site, told apart from the app's own pages, and both below the hub's path.
 //!
 //! `route` says which of them a request is for; `socket` lets clients in, `machine` is how a client speaks, `connections`
-//! what of it outlives its link.
+//! what of it outlives its link. `comet` lets in those without WebSockets, and `rest`
+//! is what is asked without a connection.
+//!
+#![doc = include_str!("README.md")]
 
 pub mod apps;
 pub mod capability;
@@ -11,7 +14,9 @@ pub mod machine;
 pub mod token;
 pub mod wire;
 
+mod comet;
 mod config;
+mod rest;
 mod route;
 mod socket;
 
@@ -20,6 +25,7 @@ use std::sync::Arc;
 pub use config::{AppSettings, Config};
 
 use self::apps::Apps;
+use self::comet::CometSessions;
 use self::connections::Connections;
 use self::route::AblyRoute;
 use super::door::{Door, Found, Ground};
@@ -39,6 +45,8 @@ pub struct AblyDoor {
     drain: Signal,
     apps: Arc<Apps>,
     connections: Arc<Connections>,
+    /// Clients without WebSockets.
+    comets: Arc<CometSessions>,
 }
 
 impl Door for AblyDoor {
@@ -53,6 +61,7 @@ impl Door for AblyDoor {
             drain: ground.drain.clone(),
             apps: Arc::new(Apps::new(config, Some(Arc::clone(ground.entrance.tokens())))),
             connections: Arc::default(),
+            comets: Arc::default(),
         }
     }
 
@@ -61,9 +70,26 @@ impl Door for AblyDoor {
             return None;
         }
         let config = self.entrance.config();
-        let AblyRoute::Socket = AblyRoute::find(&config.path, request)?;
+        let route = AblyRoute::find(&config.path, &self.apps, request)?;
         let door = Arc::clone(self);
-        Some(Found::new(move |request| async move { door.socket(&config, request).await }))
+        Some(Found::new(move |request| async move {
+            match route {
+                AblyRoute::Socket => door.socket(&config, request).await,
+                AblyRoute::Comet { rest } => door.comet(&config, request, &rest).await,
+                AblyRoute::Rest { path } => door.rest(&config, request, &path).await,
+            }
+        }))
+    }
+
+    /// The REST API alone, with a key or a token as anywhere.
+    fn find_from_app(self: &Arc<Self>, request: &Request) -> Option<Found> {
+        if self.apps.is_empty() {
+            return None;
+        }
+        let config = self.entrance.config();
+        let AblyRoute::Rest { path } = AblyRoute::find(&config.path, &self.apps, request)? else { return None };
+        let door = Arc::clone(self);
+        Some(Found::new(move |request| async move { door.rest(&config, request, &path).await }))
     }
 
     fn reload(&self, config: &Config) {

@@ -93,8 +93,8 @@ impl AblyDoor {
         };
         let link = admitted.client.id();
         let key = parameter(query, "resume").or_else(|| parameter(query, "recover"));
-        let claimant =
-            Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name: Arc::clone(&auth.key_name) };
+        let key_name = if auth.is_key { "".into() } else { Arc::clone(&auth.key_name) };
+        let claimant = Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name };
         let (opened, error) = self.connections.open(key.as_deref(), &claimant, link, now.instant);
         if let Some(displaced) = opened.displaced {
             let why = DisconnectReason::Kicked {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use attachment::qualified;
+pub use publishing::check_size;
 pub use reasons::{DISPLACED, REVOKED, refused};
 
 use attachment::Attachment;
@@ -112,6 +113,11 @@ impl AblyMachine {
         }
     }
 
+    /// By which its connection is resumed: nobody else's.
+    pub fn key(&self) -> &str {
+        &self.opening.opened.key
+    }
+
     fn tell(&self, told: &Told, step: &mut Step) {
         step.send(self.opening.manner.format.frame(told));
     }
@@ -201,6 +207,19 @@ impl AblyMachine {
         self.revisit(step);
     }
 
+    /// Its token may be revoked: at once, or with time to come by another.
+    fn is_revoked(&mut self, now: Moment, step: &mut Step) -> bool {
+        let Opening { apps, auth, .. } = &*self.opening;
+        if apps.is_revoked(auth, now) {
+            step.close(DisconnectReason::Kicked { code: Some(REVOKED), reason: "Token revoked".into() });
+            return true;
+        }
+        if matches!(self.renewal, Renewal::At(_)) && apps.is_revoked(auth, now + RENEWAL) {
+            self.renewal = Renewal::At(now.instant);
+        }
+        false
+    }
+
     fn ask_for_renewal(&mut self, now: Moment, step: &mut Step) {
         if let Renewal::At(at) = self.renewal
             && at <= now.instant
@@ -235,7 +254,10 @@ impl Dialect for AblyMachine {
             (Frame::Binary(bytes), Format::Msgpack) => &bytes[..],
             (Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_), _) => return Ok(()),
             _ => {
-                return Err(Violation::new(Breach::Unsupported, "This is not the format that the connection asked for"));
+                return Err(Violation::new(
+                    Breach::Unsupported,
+                    "This is not the format that the connection asked for",
+                ));
             }
         };
         let said = format.read_object::<Said>(bytes);
@@ -267,6 +289,9 @@ impl Dialect for AblyMachine {
     }
 
     fn wake(&mut self, now: Moment, step: &mut Step) {
+        if self.is_revoked(now, step) {
+            return;
+        }
         self.ask_for_renewal(now, step);
         match self.heartbeat.beat(now.instant) {
             Beat::Nothing => {}

@@ -1,0 +1,116 @@
+//! What channels there are, and how many are in them.
+
+use serde::Serialize;
+
+use super::Call;
+use super::answer::Answer;
+use super::caller::Caller;
+use super::page::Page;
+use crate::http::query::parameter;
+use crate::realtime::ably::AblyDoor;
+use crate::realtime::ably::capability::Operation;
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::hub::ChannelOverview;
+
+/// Channels looked at for one page, at most.
+const MAX_LOOKED_AT: usize = 10_000;
+
+/// One channel at a glance.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChannelDetails<'a> {
+    channel_id: &'a str,
+    name: &'a str,
+    status: Status,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    is_active: bool,
+    occupancy: Occupancy,
+}
+
+#[derive(Debug, Serialize)]
+struct Occupancy {
+    metrics: OccupancyMetrics,
+}
+
+/// Who hears may publish here: the hub counts connections, and members.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OccupancyMetrics {
+    connections: usize,
+    publishers: usize,
+    subscribers: usize,
+    presence_connections: usize,
+    presence_members: usize,
+    presence_subscribers: usize,
+    object_publishers: usize,
+    object_subscribers: usize,
+}
+
+impl<'a> ChannelDetails<'a> {
+    fn of(name: &'a str, overview: Option<&ChannelOverview>) -> ChannelDetails<'a> {
+        let (subscribers, members) = overview.map_or((0, 0), |overview| (overview.subscribers, overview.members));
+        let metrics = OccupancyMetrics {
+            connections: subscribers,
+            publishers: subscribers,
+            subscribers,
+            presence_connections: members,
+            presence_members: members,
+            presence_subscribers: subscribers,
+            ..OccupancyMetrics::default()
+        };
+        let status = Status { is_active: subscribers > 0 || members > 0, occupancy: Occupancy { metrics } };
+        ChannelDetails { channel_id: name, name, status }
+    }
+}
+
+impl AblyDoor {
+    pub(super) fn look_at_channel(&self, call: &Call<'_>, caller: &Caller, name: &str) -> Result<Answer, AblyError> {
+        let channel = caller.channel(name, Operation::ChannelMetadata)?;
+        let overview = self.hub.standing(&channel);
+        Ok(call.answer(200, &ChannelDetails::of(name, overview.as_ref())))
+    }
+
+    pub(super) fn list_channels(&self, call: &Call<'_>, caller: &Caller) -> Result<Answer, AblyError> {
+        let page = Page::read(call.query())?;
+        if !caller.auth.capability.allows_somewhere(Operation::ChannelMetadata) {
+            return Err(AblyError::new(40160, 401, "The capability does not allow channel-metadata"));
+        }
+        let app = &caller.auth.app;
+        let prefix = format!("{}{}", app.prefix(), parameter(call.query(), "prefix").unwrap_or_default());
+        let mut after = page.cursor.as_ref().map(|cursor| format!("{}{cursor}", app.prefix()));
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        // Most are the caller's own; what is not is passed over, up to a bound.
+        let next = loop {
+            let most = page.limit - found.len();
+            let (overviews, next) = self.hub.standings(&prefix, after.as_deref(), most);
+            looked_at += most;
+            found.extend(overviews.into_iter().filter(|overview| {
+                let name = app.name(&overview.name);
+                let is_active = overview.subscribers > 0 || overview.members > 0;
+                let may_look = |name| caller.auth.capability.allows(Operation::ChannelMetadata, name);
+                is_active && name.is_some_and(may_look)
+            }));
+            let Some(next) = next else { break None };
+            let name = next.as_str().strip_prefix(app.prefix()).unwrap_or_default().to_owned();
+            if found.len() >= page.limit || looked_at >= MAX_LOOKED_AT {
+                break Some(name);
+            }
+            after = Some(next.as_str().to_owned());
+        };
+        let links = page.links("channels", call.query(), next.as_deref());
+        let named = found.iter().filter_map(|overview| Some((app.name(&overview.name)?, overview)));
+        let answer = match parameter(call.query(), "by").as_deref() {
+            Some("id") => call.answer(200, &named.map(|(name, _)| name).collect::<Vec<_>>()),
+            None | Some("" | "value") => {
+                let details = named.map(|(name, overview)| ChannelDetails::of(name, Some(overview)));
+                call.answer(200, &details.collect::<Vec<_>>())
+            }
+            Some(by) => return Err(AblyError::new(40000, 400, format!("Invalid by: id or value, not {by:?}"))),
+        };
+        Ok(answer.with_links(links))
+    }
+}

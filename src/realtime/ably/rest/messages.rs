@@ -1,0 +1,254 @@
+//! What is said in a channel: publishing, and reading it back.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Call;
+use super::answer::Answer;
+use super::caller::Caller;
+use super::page::Page;
+use crate::http::query::parameter;
+use crate::realtime::ably::AblyDoor;
+use crate::realtime::ably::capability::Operation;
+use crate::realtime::ably::machine::{check_size, refused};
+use crate::realtime::ably::wire::Format;
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::message::AblyMessage;
+use crate::realtime::ably::wire::serial;
+use crate::realtime::hub::Authority;
+use crate::realtime::vocabulary::{Channel, Draft, Message, Position, PublishSeveral, Span, Speaker};
+
+/// Messages of one request, at most.
+const MAX_MESSAGES: usize = 1_000;
+
+/// What became of what was published.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    pub channel: String,
+    pub message_id: String,
+    pub serials: Vec<Option<String>>,
+}
+
+/// Reads one or a list.
+///
+/// # Errors
+/// 40000.
+pub fn one_or_more<T: DeserializeOwned>(format: Format, body: &[u8]) -> Result<(Vec<T>, bool), AblyError> {
+    let is_list = match format {
+        Format::Json => body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'['),
+        // Arrays of MessagePack: fixarray, array 16, array 32.
+        Format::Msgpack => matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)),
+    };
+    let read = if is_list { format.read(body) } else { format.read(body).map(|one| vec![one]) };
+    let read = read.map_err(|why| AblyError::new(40000, 400, format!("Invalid body: {why}")))?;
+    Ok((read, is_list))
+}
+
+impl AblyDoor {
+    pub(super) fn publish_messages(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        body: &[u8],
+    ) -> Result<Answer, AblyError> {
+        let (messages, _) = one_or_more(call.sends(), body)?;
+        let published = self.publish(call, caller, name, messages)?;
+        Ok(call.answer(201, &published))
+    }
+
+    /// Publishes all of `messages` in one channel, or none.
+    ///
+    /// # Errors
+    /// What is wrong with them, or why the caller may not.
+    pub(super) fn publish(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        messages: Vec<AblyMessage>,
+    ) -> Result<Published, AblyError> {
+        let channel = caller.channel(name, Operation::Publish)?;
+        if messages.is_empty() || messages.len() > MAX_MESSAGES {
+            return Err(AblyError::new(40000, 400, format!("1 to {MAX_MESSAGES} messages are published at once")));
+        }
+        let settings = caller.auth.app.settings();
+        check_size(&messages, settings.max_message.bytes())?;
+        let message_id = common_id(&messages)?;
+        let mut guest = self.guest(call, caller)?;
+        let mut serials = Vec::with_capacity(messages.len());
+        for (speaker, drafts) in self.runs(caller, messages, &message_id)? {
+            let channel = channel.clone();
+            let retain = settings.retain;
+            let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speaker: Some(speaker) };
+            let receipts = guest.publish_several(several, Authority::Client, call.now);
+            let receipts = receipts.map_err(|refusal| refused(&refusal))?;
+            serials.extend(receipts.into_iter().map(serial::of));
+        }
+        Ok(Published { channel: name.to_owned(), message_id, serials })
+    }
+
+    /// The messages as the hub takes them: those of one speaker after another together.
+    fn runs(
+        &self,
+        caller: &Caller,
+        messages: Vec<AblyMessage>,
+        base: &str,
+    ) -> Result<Vec<(Speaker, Vec<Draft>)>, AblyError> {
+        let mut runs: Vec<(Speaker, Vec<Draft>)> = Vec::new();
+        for (index, mut message) in messages.into_iter().enumerate() {
+            let said_by = message.client_id.take();
+            let (speaker, connection) = match message.connection_key.take() {
+                None => (Speaker { user: caller.speaks_as(said_by.as_deref())?, connection: None }, None),
+                Some(key) => {
+                    let unknown = || AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection");
+                    let meant = self.connections.of_key(&key, caller.auth.app.id()).ok_or_else(unknown)?;
+                    (Speaker { user: meant.client, connection: meant.connection }, Some(meant.id))
+                }
+            };
+            let draft = message.draft(|| format!("{base}:{index}"), connection.as_deref())?;
+            match runs.last_mut() {
+                Some((known, drafts)) if *known == speaker => drafts.push(draft),
+                _ => runs.push((speaker, vec![draft])),
+            }
+        }
+        Ok(runs)
+    }
+
+    pub(super) fn read_history(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        last_segment: &str,
+    ) -> Result<Answer, AblyError> {
+        let channel = self.readable(call, caller, name, Operation::History)?;
+        let page = Page::read(call.query())?;
+        let span = span(&page, parameter(call.query(), "from_serial").as_deref())?;
+        let (messages, more) = self.hub.read(&channel, &span, page.limit, call.now);
+        let next = messages.last().filter(|_| more).map(|message| message.position.to_string());
+        let shown: Vec<_> = messages.iter().map(|message| AblyMessage::shown(message, call.manner.format)).collect();
+        let links = page.links(last_segment, call.query(), next.as_deref());
+        Ok(call.answer(200, &shown).with_links(links))
+    }
+
+    pub(super) fn read_message(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        serial: &str,
+    ) -> Result<Answer, AblyError> {
+        let channel = self.readable(call, caller, name, Operation::History)?;
+        let message = self.kept(call, &channel, serial)?;
+        Ok(call.answer(200, &AblyMessage::shown(&message, call.manner.format)))
+    }
+
+    /// The one that there is: nothing changes it.
+    pub(super) fn read_versions(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        serial: &str,
+    ) -> Result<Answer, AblyError> {
+        let channel = self.readable(call, caller, name, Operation::History)?;
+        let message = self.kept(call, &channel, serial)?;
+        let links = Page::read(call.query())?.links("versions", call.query(), None);
+        Ok(call.answer(200, &[AblyMessage::shown(&message, call.manner.format)]).with_links(links))
+    }
+
+    fn kept(&self, call: &Call<'_>, channel: &Channel, text: &str) -> Result<Arc<Message>, AblyError> {
+        let none = || AblyError::new(40400, 404, "There is no such message, or it is no longer kept");
+        let position = serial::position(text).ok_or_else(none)?;
+        self.hub.message(channel, position, call.now).ok_or_else(none)
+    }
+}
+
+/// The part of a channel's past that a page is of; `upto` is a serial of what is to be in it as the latest.
+fn span(page: &Page, upto: Option<&str>) -> Result<Span, AblyError> {
+    let bad = |what: &str| AblyError::new(40000, 400, format!("Invalid {what}: it is no serial of a channel"));
+    let cursor = page.cursor.as_deref().map(|text| serial::position(text).ok_or_else(|| bad("cursor"))).transpose()?;
+    let upto = upto.map(|text| serial::position(text).ok_or_else(|| bad("from_serial"))).transpose()?;
+    let upto = upto.map(|upto| Position { offset: upto.offset.saturating_add(1), ..upto });
+    let (after, before) = if page.backwards { (None, cursor.or(upto)) } else { (cursor, upto) };
+    Ok(Span { after, before, from_ms: page.from_ms, to_ms: page.to_ms, backwards: page.backwards })
+}
+
+/// By what the messages of one request are known: their own ids, where they have such, else one made here.
+///
+/// # Errors
+/// 40031 for ids of several that do not belong together.
+fn common_id(messages: &[AblyMessage]) -> Result<String, AblyError> {
+    let id = |message: &AblyMessage| message.id.clone().filter(|id| !id.is_empty());
+    let Some(first) = messages.iter().find_map(id) else {
+        let mut bytes = [0; 9];
+        SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
+        return Ok(URL_SAFE_NO_PAD.encode(bytes));
+    };
+    if messages.len() == 1 {
+        return Ok(first.strip_suffix(":0").map_or(first.clone(), str::to_owned));
+    }
+    let base = first.rsplit_once(':').map_or("", |(base, _)| base);
+    let is_in_place = |(index, message): (usize, &AblyMessage)| id(message) == Some(format!("{base}:{index}"));
+    if base.is_empty() || !messages.iter().enumerate().all(is_in_place) {
+        let words = "Invalid publish request: ids of several messages are BASE:0, BASE:1 and so on";
+        return Err(AblyError::new(40031, 400, words));
+    }
+    Ok(base.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::vocabulary::Epoch;
+
+    fn messages(ids: &[Option<&str>]) -> Vec<AblyMessage> {
+        let message = |id: &Option<&str>| AblyMessage { id: id.map(Into::into), ..AblyMessage::default() };
+        ids.iter().map(message).collect()
+    }
+
+    #[test]
+    fn ids_of_several_belong_together() {
+        let id = |ids: &[Option<&str>]| common_id(&messages(ids)).map_err(|error| error.code);
+        assert_eq!(id(&[Some("own")]), Ok("own".into()));
+        assert_eq!(id(&[Some("a:b:0"), Some("a:b:1")]), Ok("a:b".into()));
+        assert_eq!(id(&[Some("a:0")]), Ok("a".into()));
+        assert_eq!(id(&[None, None]).map(|id| id.len()), Ok(12));
+        for bad in [[Some("a:0"), Some("a:0")], [Some("a:0"), None], [Some("a:1"), Some("a:0")], [Some("a"), Some("b")]]
+        {
+            assert_eq!(id(&bad), Err(40031), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_message_or_a_list_of_them() {
+        for format in [Format::Json, Format::Msgpack] {
+            let (one, several) = (&messages(&[Some("a")])[0], messages(&[Some("a"), None]));
+            let read = |body: &[u8]| one_or_more::<AblyMessage>(format, body).map_err(|error| error.code);
+            assert_eq!(read(&format.bytes(one)), Ok((vec![one.clone()], false)));
+            assert_eq!(read(&format.bytes(&several)), Ok((several, true)));
+            assert_eq!((read(b""), read(b"\"x\"")), (Err(40000), Err(40000)));
+        }
+        let read = one_or_more::<AblyMessage>(Format::Json, b" [ { } ]");
+        assert_eq!(read, Ok((messages(&[None]), true)));
+    }
+
+    #[test]
+    fn a_page_is_a_part_of_the_past() {
+        let at = |offset| Position { epoch: Epoch(1), offset };
+        let page = |query| Page::read(Some(query)).unwrap();
+        let ends = |query, upto| span(&page(query), upto).map(|span| (span.after, span.before)).map_err(|no| no.code);
+        assert_eq!(ends("", None), Ok((None, None)));
+        assert_eq!(ends("", Some("1-7")), Ok((None, Some(at(8)))), "itself too");
+        assert_eq!(ends("cursor=1-5", Some("1-7")), Ok((None, Some(at(5)))));
+        assert_eq!(ends("cursor=1-5&direction=forwards", Some("1-7")), Ok((Some(at(5)), Some(at(8)))));
+        assert_eq!((ends("cursor=x", None), ends("", Some("x"))), (Err(40000), Err(40000)));
+    }
+}

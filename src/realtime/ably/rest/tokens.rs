@@ -1,0 +1,125 @@
+//! Tokens: asked for, and revoked.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Call;
+use super::answer::Answer;
+use super::batch::{Failed, Outcome, Outcomes};
+use super::caller::Caller;
+use crate::realtime::ably::AblyDoor;
+use crate::realtime::ably::machine::REVOKED;
+use crate::realtime::ably::token::{Revocation, TokenRequest};
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::vocabulary::DisconnectReason;
+
+/// Targets of one request, at most.
+const MAX_TARGETS: usize = 100;
+
+/// How long clients have to come by another token, where they are given time, in milliseconds.
+const REAUTH_MARGIN_MS: u64 = 30_000;
+
+/// What is to be revoked.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RevocationRequest {
+    targets: Vec<String>,
+    #[serde(default)]
+    issued_before: Option<Value>,
+    #[serde(default)]
+    allow_reauth_margin: Option<bool>,
+}
+
+/// What was revoked.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Revoked {
+    target: String,
+    issued_before: u64,
+    applies_at: u64,
+}
+
+impl AblyDoor {
+    pub(super) fn request_token(&self, call: &Call<'_>, key_name: &str, body: &[u8]) -> Result<Answer, AblyError> {
+        let request = call.sends().read::<TokenRequest>(body);
+        let request = request.map_err(|why| AblyError::new(40000, 400, format!("Invalid token request: {why}")))?;
+        // One that is signed needs nobody to ask for it.
+        let caller = if request.mac.is_none() { Some(self.caller(call)?) } else { None };
+        let asker = caller.as_ref().map(|caller| &caller.auth);
+        let details = self.apps.request_token(key_name, request, asker, call.now)?;
+        Ok(call.answer(201, &details))
+    }
+
+    pub(super) fn revoke_tokens(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        key_name: &str,
+        body: &[u8],
+    ) -> Result<Answer, AblyError> {
+        if !caller.auth.is_key || *caller.auth.key_name != *key_name {
+            return Err(AblyError::new(40162, 401, "Tokens are revoked by the key that has made them (Basic)"));
+        }
+        let request = call.sends().read::<RevocationRequest>(body);
+        let request = request.map_err(|why| AblyError::new(40000, 400, format!("Invalid body: {why}")))?;
+        if !(1..=MAX_TARGETS).contains(&request.targets.len()) {
+            return Err(AblyError::new(40000, 400, format!("1 to {MAX_TARGETS} targets are revoked at once")));
+        }
+        let now = call.now.unix_ms;
+        let issued_before = issued_before(request.issued_before.as_ref(), now)?;
+        let has_margin = request.allow_reauth_margin == Some(true);
+        let applies_at = if has_margin { now + REAUTH_MARGIN_MS } else { now };
+        let revocation = Revocation { issued_before, applies_at };
+        let revoke = |target: String| match self.apps.revoke(key_name, &target, revocation, call.now) {
+            Ok(()) => Outcome::Done(Revoked { target, issued_before, applies_at }),
+            Err(error) => Outcome::Failed(Failed { channel: None, target: Some(target), error }),
+        };
+        let clients: Vec<String> =
+            request.targets.iter().filter_map(|target| Some(target.strip_prefix("clientId:")?.to_owned())).collect();
+        let outcomes: Outcomes<Revoked> = request.targets.into_iter().map(revoke).collect();
+        if !has_margin && issued_before == now {
+            self.put_out(caller, &clients);
+        }
+        Ok(outcomes.answer(call, 201))
+    }
+
+    /// Ends the connections of clients whose tokens were revoked: all that they have were issued before. Those that other
+    /// targets mean find out by themselves.
+    fn put_out(&self, caller: &Caller, clients: &[String]) {
+        let (app, key_name) = (caller.auth.app.id(), &caller.auth.key_name);
+        let is_meant = |of: &str, key: &str, client: Option<&str>| {
+            *of == **app && *key == **key_name && client.is_some_and(|client| clients.iter().any(|one| one == client))
+        };
+        for link in self.connections.links(is_meant) {
+            let reason = "Token revoked".into();
+            self.hub.disconnect(link, DisconnectReason::Kicked { code: Some(REVOKED), reason });
+        }
+    }
+}
+
+/// Of tokens that are revoked: now, or before.
+fn issued_before(given: Option<&Value>, now: u64) -> Result<u64, AblyError> {
+    let number = match given {
+        None | Some(Value::Null) => return Ok(now),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(value) => value.as_u64(),
+    };
+    let bad = || AblyError::new(40000, 400, "Invalid issuedBefore: a time in milliseconds that has passed");
+    number.filter(|at| *at <= now).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_was_issued_can_be_revoked() {
+        let read = |value: Value| issued_before(Some(&value), 1000).map_err(|error| error.code);
+        assert_eq!((issued_before(None, 1000), read(Value::Null)), (Ok(1000), Ok(1000)));
+        assert_eq!((read(json!(7)), read(json!("7")), read(json!(1000))), (Ok(7), Ok(7), Ok(1000)));
+        for bad in [json!(1001), json!(-1), json!("x"), json!([])] {
+            assert_eq!(read(bad.clone()), Err(40000), "{bad}");
+        }
+    }
+}
