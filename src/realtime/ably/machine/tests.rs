@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::realtime::ably::Config;
 use crate::realtime::ably::connections::Claimant;
+use crate::realtime::ably::key::AblyKey;
+use crate::realtime::ably::token::{Revocation, mint};
 use crate::realtime::dialect::Action;
 use crate::realtime::door::ProtocolConfig;
 use crate::realtime::vocabulary::{
@@ -26,12 +28,16 @@ const KEY: &str = "app.key:a-secret-of-enough-bytes";
 impl Talk {
     /// A client with the key, who is `client`.
     fn new(client: Option<&str>) -> Talk {
+        Talk::with(Credentials::Key(KEY), client)
+    }
+
+    fn with(credentials: Credentials, client: Option<&str>) -> Talk {
         let source = format!("[[ably]]\nkey = \"{KEY}\"\n");
         let config =
             settings::read("test", &source, |root| Config::read(root, "/api/ws")).unwrap_or_else(|bad| panic!("{bad}"));
         let (apps, connections) = (Arc::new(Apps::new(&config, None)), Arc::new(Connections::default()));
         let now = Moment::now();
-        let auth = apps.authenticate(Credentials::Key(KEY), now).unwrap();
+        let auth = apps.authenticate(credentials, now).unwrap();
         let client: Option<Arc<str>> = client.map(Into::into);
         let claimant =
             Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name: Arc::clone(&auth.key_name) };
@@ -310,4 +316,25 @@ fn what_is_no_frame_ends_it() {
         let mut step = Step::default();
         assert!(talk.machine.receive(frame.clone(), talk.now, &mut step).is_err(), "{frame:?}");
     }
+}
+
+#[test]
+fn a_revoked_token_ends_it_after_time_for_another() {
+    let issued = Moment::now().unix_ms;
+    let key = AblyKey::parse(KEY).unwrap();
+    let token = mint(&key, issued, 3_600_000, r#"{"*":["*"]}"#.into(), Some("ann".into())).token;
+    let mut talk = Talk::with(Credentials::Token(&token), Some("ann"));
+    talk.now = talk.now + Duration::from_millis(1);
+    let wake = |talk: &mut Talk| talk.step(|machine, now, step| machine.wake(now, step));
+    assert_eq!(wake(&mut talk), (vec![], vec![]));
+    let (at, applies_at) = (talk.now.unix_ms, talk.now.unix_ms + 30_000);
+    let apps = Arc::clone(&talk.machine.opening.apps);
+    apps.revoke("app.key", "clientId:ann", Revocation { issued_before: at, applies_at }, talk.now).unwrap();
+    let (told, wanted) = wake(&mut talk);
+    assert_eq!((told[0]["action"].as_u64(), wanted), (Some(action::AUTH.into()), vec![]));
+    talk.now = talk.now + Duration::from_secs(30);
+    let (_, wanted) = wake(&mut talk);
+    let [Command::Close(DisconnectReason::Kicked { code: Some(REVOKED), .. })] = &wanted[..] else {
+        panic!("{wanted:?}")
+    };
 }
