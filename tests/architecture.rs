@@ -37,7 +37,7 @@ const ORDER: &[(&str, &[&str])] = &[
         &[
             "config drain sweeper api token_authorizer",
             "app_authorizer protocols",
-            "plain socketio pusher",
+            "plain socketio pusher ably",
             "door",
             "session",
             "entrance",
@@ -125,6 +125,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "directory publish",
             "fanout reading resting",
             "channel",
+            "presence_log retention",
             "config flusher mailboxes",
             "direct_writer metrics policy",
             "events outbox parts presence remedy sync",
@@ -133,7 +134,7 @@ const ORDER: &[(&str, &[&str])] = &[
 ];
 
 /// The folders of the protocols. Only the list `realtime/protocols.rs` knows them.
-const PROTOCOLS: &[&str] = &["plain", "socketio", "pusher"];
+const PROTOCOLS: &[&str] = &["plain", "socketio", "pusher", "ably"];
 
 /// What of a protocol others may know: how the app writes its events, by those who speak with the app.
 const SHARED: &[(&str, &[&str])] =
@@ -144,6 +145,8 @@ const PURE: &[&str] = &[
     "src/realtime/plain/machine",
     "src/realtime/socketio/machine",
     "src/realtime/pusher/machine",
+    "src/realtime/ably/machine",
+    "src/realtime/ably/wire",
     "src/realtime/vocabulary",
     "src/realtime/msgpack",
     "src/http/connection/http1/request_validator.rs",

@@ -26,7 +26,7 @@ const SHORTEST_SECRET: usize = 16;
 const NO_KEY: &str = "[realtime.tokens]";
 
 /// Found by many, changed by a reload.
-pub struct Apps {
+pub struct AblyApps {
     index: Live<Index>,
     /// Those of `[realtime.tokens]`.
     tokens: Option<Arc<Tokens>>,
@@ -93,10 +93,10 @@ pub struct Authenticated {
     pub word: Word,
 }
 
-impl Apps {
+impl AblyApps {
     /// `tokens`: those that are good for clients of any dialect.
-    pub fn new(config: &Config, tokens: Option<Arc<Tokens>>) -> Apps {
-        let apps = Apps {
+    pub fn new(config: &Config, tokens: Option<Arc<Tokens>>) -> AblyApps {
+        let apps = AblyApps {
             index: Live::new(Index::default()),
             tokens,
             nonces: Mutex::default(),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use config::{AppSettings, Config};
 
-use self::apps::Apps;
+use self::apps::AblyApps;
 use self::comet::CometSessions;
 use self::connections::Connections;
 use self::route::AblyRoute;
@@ -43,7 +43,7 @@ pub struct AblyDoor {
     sessions: Sessions,
     hub: Arc<Hub>,
     drain: Signal,
-    apps: Arc<Apps>,
+    apps: Arc<AblyApps>,
     connections: Arc<Connections>,
     /// Clients without WebSockets.
     comets: Arc<CometSessions>,
@@ -59,7 +59,7 @@ impl Door for AblyDoor {
             sessions: ground.sessions.clone(),
             hub: Arc::clone(ground.hub),
             drain: ground.drain.clone(),
-            apps: Arc::new(Apps::new(config, Some(Arc::clone(ground.entrance.tokens())))),
+            apps: Arc::new(AblyApps::new(config, Some(Arc::clone(ground.entrance.tokens())))),
             connections: Arc::default(),
             comets: Arc::default(),
         }

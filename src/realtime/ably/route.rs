@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION};
 use http::{HeaderMap, HeaderName, Method};
 
-use super::Apps;
+use super::AblyApps;
 use crate::http::Request;
 use crate::http::query::parameter;
 use crate::realtime::link::websocket;
@@ -32,7 +32,7 @@ pub enum AblyRoute {
 
 impl AblyRoute {
     /// The door that is meant, where `hub` is the hub's own path.
-    pub fn find(hub: &str, apps: &Apps, request: &Request) -> Option<AblyRoute> {
+    pub fn find(hub: &str, apps: &AblyApps, request: &Request) -> Option<AblyRoute> {
         let whole = request.uri().path();
         let (path, has_port) = inside(hub, whole).unwrap_or((whole, false));
         let query = request.uri().query();
@@ -63,7 +63,7 @@ fn is_by_library(request: &Request) -> bool {
 }
 
 /// One by hand, with a key of ours.
-fn is_by_key(apps: &Apps, headers: &HeaderMap, query: Option<&str>) -> bool {
+fn is_by_key(apps: &AblyApps, headers: &HeaderMap, query: Option<&str>) -> bool {
     let basic = || {
         let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         let key = STANDARD.decode(value.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
@@ -104,9 +104,9 @@ mod tests {
         }
     }
 
-    fn apps() -> Apps {
+    fn apps() -> AblyApps {
         let read = |root: &settings::Section| Config::read(root, "/api/ws");
-        Apps::new(&settings::read("test", "[[ably]]\nkey = \"a.b:c\"", read).unwrap(), None)
+        AblyApps::new(&settings::read("test", "[[ably]]\nkey = \"a.b:c\"", read).unwrap(), None)
     }
 
     fn find(method: &str, uri: &str, headers: &[(&str, &str)]) -> Option<AblyRoute> {

@@ -50,7 +50,7 @@ impl Session {
             pending.waiting.push_back(command);
             return;
         }
-        if let Some(Err(refusal)) = self.client.rights().map(|rights| rights.permit(&command)) {
+        if let Some(Err(refusal)) = self.client.rights().map(|rights| command.permitted_by(rights)) {
             return self.refused(ticket(&command), channel(&command), refusal, now);
         }
         match self.ask(&command) {

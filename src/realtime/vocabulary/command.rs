@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rights::allows;
 use super::{
-    Channel, DisconnectReason, Extras, Identity, Inquiry, LeaveKind, Member, Payload, Publish, PublishSeveral, Ref,
-    Rights, Rpc, Since, Subscribe, Text,
+    Audience, Channel, DisconnectReason, Extras, Identity, Inquiry, LeaveKind, Member, Payload, Publish,
+    PublishSeveral, Ref, Refusal, Rights, Rpc, Since, Subscribe, Text,
 };
 
 /// A command of one client to the hub, in no dialect's words.
@@ -59,4 +60,105 @@ pub enum Command {
     Authorized(Box<Command>),
     /// This client's conversation ends.
     Close(DisconnectReason),
+}
+
+impl Command {
+    /// Lets the command pass where these `rights` allow it.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub fn permitted_by(&self, rights: &Rights) -> Result<(), Refusal> {
+        let is_permitted = match self {
+            Command::Subscribe(wish) => {
+                let may_hear = !wish.messages && !wish.notices || rights.may_hear(&wish.channel);
+                may_hear && (wish.member.is_none() || rights.may_enter(&wish.channel))
+            }
+            Command::Enter { channel, .. } => rights.may_enter(channel),
+            Command::Members { channel, .. } => rights.may_hear(channel),
+            Command::History { channel, .. } => rights.may_read(channel),
+            Command::Publish(publish) => match &publish.audience {
+                Audience::Channel(channel) => rights.may_say(channel),
+                Audience::Several { channels, connections, .. } => {
+                    channels.iter().all(|channel| rights.may_say(channel))
+                        && (connections.is_empty() || rights.publish.is_none())
+                }
+                Audience::Connection(_) | Audience::User(_) | Audience::Everyone => rights.publish.is_none(),
+            },
+            Command::PublishSeveral(several) => rights.may_say(&several.channel),
+            // Whoever is in a namespace hears it.
+            Command::Connect { scope, .. } => scope.is_empty() || allows(&rights.subscribe, scope),
+            _ => true,
+        };
+        if is_permitted { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::vocabulary::{Draft, Resource, Resources, Word};
+    use crate::settings::Pattern;
+
+    fn globs(names: &[&str]) -> Resources {
+        Some(names.iter().map(|name| Resource::Glob(Pattern::new(name))).collect())
+    }
+
+    fn rights(subscribe: Resources, publish: Resources) -> Rights {
+        let (enter, history) = (subscribe.clone(), subscribe.clone());
+        Rights { subscribe, publish, enter, history, look: None, word: Word::Bearer, until: None }
+    }
+
+    fn channel(name: &str) -> Channel {
+        Channel::new(name).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_granted_is_permitted() {
+        let rights = rights(globs(&["room-*"]), globs(&["room-1"]));
+        let hear = |name| Command::Subscribe(Subscribe::to(channel(name))).permitted_by(&rights).is_ok();
+        assert_eq!((hear("room-7"), hear("lobby")), (true, false));
+        let say = |audience| {
+            let draft = Draft::new(Payload::Text("x".into()));
+            Command::Publish(Box::new(Publish { ticket: 0, audience, draft, echo: true })).permitted_by(&rights).is_ok()
+        };
+        assert!(say(Audience::Channel(channel("room-1"))) && !say(Audience::Channel(channel("room-2"))));
+        let several = |names: &[&str]| Audience::Several {
+            channels: names.iter().map(|name| channel(name)).collect(),
+            connections: Vec::new(),
+            except: Vec::new(),
+            but: Vec::new(),
+        };
+        assert!(say(several(&["room-1"])) && !say(several(&["room-1", "room-2"])) && !say(Audience::Everyone));
+        assert!(Command::Unsubscribe { ticket: 0, channel: channel("lobby") }.permitted_by(&rights).is_ok());
+        let history = Command::History { ticket: 0, channel: channel("lobby"), since: Default::default(), most: 1 };
+        assert!(history.permitted_by(&rights).is_err());
+        let connect = |scope: &str| Command::Connect {
+            ticket: 0,
+            scope: scope.into(),
+            alias: None,
+            credentials: None,
+            recovered: false,
+        };
+        assert!(connect("").permitted_by(&rights).is_ok() && connect("/").permitted_by(&rights).is_err());
+        let none = Rights { subscribe: globs(&[]), ..rights.clone() };
+        assert!(connect("/").permitted_by(&none).is_err() && !none.lists_to_hear(&channel("/")));
+        let any = Rights { subscribe: None, ..rights };
+        assert!(connect("/").permitted_by(&any).is_ok() && !any.lists_to_hear(&channel("/")));
+    }
+
+    #[test]
+    fn each_operation_has_its_own_right() {
+        let hears = rights(globs(&["a"]), globs(&[]));
+        let enters = Rights { subscribe: globs(&[]), history: globs(&[]), enter: globs(&["a"]), ..hears.clone() };
+        let member = Member::new("ann");
+        let enter = Command::Enter { ticket: 0, channel: channel("a"), member: member.clone() };
+        let read = Command::History { ticket: 0, channel: channel("a"), since: Default::default(), most: 1 };
+        let wish = |messages, member| Command::Subscribe(Subscribe { messages, member, ..Subscribe::to(channel("a")) });
+        let permitted = |rights: &Rights, command: &Command| command.permitted_by(rights).is_ok();
+        assert!(permitted(&hears, &read) && permitted(&hears, &wish(true, None)) && permitted(&hears, &enter));
+        assert!(permitted(&enters, &enter) && !permitted(&enters, &read) && !permitted(&enters, &wish(true, None)));
+        assert!(permitted(&enters, &wish(false, Some(member.clone()))), "there, and hears nothing");
+        let deaf = Rights { enter: globs(&[]), ..hears };
+        assert!(!permitted(&deaf, &wish(true, Some(member))) && !permitted(&deaf, &enter));
+    }
 }

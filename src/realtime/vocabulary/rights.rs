@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Audience, Channel, Command, Refusal};
+use super::Channel;
 use crate::settings::Pattern;
 
 /// Channels by their names.
@@ -87,35 +87,6 @@ pub enum Word {
 }
 
 impl Rights {
-    /// Lets a command of the client pass.
-    ///
-    /// # Errors
-    /// [`Refusal::Forbidden`].
-    pub fn permit(&self, command: &Command) -> Result<(), Refusal> {
-        let is_permitted = match command {
-            Command::Subscribe(wish) => {
-                let may_hear = !wish.messages && !wish.notices || self.may_hear(&wish.channel);
-                may_hear && (wish.member.is_none() || self.may_enter(&wish.channel))
-            }
-            Command::Enter { channel, .. } => self.may_enter(channel),
-            Command::Members { channel, .. } => self.may_hear(channel),
-            Command::History { channel, .. } => self.may_read(channel),
-            Command::Publish(publish) => match &publish.audience {
-                Audience::Channel(channel) => self.may_say(channel),
-                Audience::Several { channels, connections, .. } => {
-                    channels.iter().all(|channel| self.may_say(channel))
-                        && (connections.is_empty() || self.publish.is_none())
-                }
-                Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.publish.is_none(),
-            },
-            Command::PublishSeveral(several) => self.may_say(&several.channel),
-            // Whoever is in a namespace hears it.
-            Command::Connect { scope, .. } => scope.is_empty() || allows(&self.subscribe, scope),
-            _ => true,
-        };
-        if is_permitted { Ok(()) } else { Err(Refusal::Forbidden) }
-    }
-
     /// Reserved channels are named by nobody but a dialect: it knows who may hear them.
     pub fn may_hear(&self, channel: &Channel) -> bool {
         channel.is_reserved() || allows(&self.subscribe, channel.as_str())
@@ -162,77 +133,14 @@ impl Rights {
     }
 }
 
-fn allows(resources: &Resources, name: &str) -> bool {
+/// Whether `name` is one of those that `resources` stand for.
+pub fn allows(resources: &Resources, name: &str) -> bool {
     resources.as_deref().is_none_or(|resources| resources.iter().any(|resource| resource.fits(name)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::realtime::vocabulary::{Draft, Member, Payload, Publish, Subscribe};
-
-    fn globs(names: &[&str]) -> Resources {
-        Some(names.iter().map(|name| Resource::Glob(Pattern::new(name))).collect())
-    }
-
-    fn rights(subscribe: Resources, publish: Resources) -> Rights {
-        let (enter, history) = (subscribe.clone(), subscribe.clone());
-        Rights { subscribe, publish, enter, history, look: None, word: Word::Bearer, until: None }
-    }
-
-    fn channel(name: &str) -> Channel {
-        Channel::new(name).unwrap()
-    }
-
-    #[test]
-    fn only_what_is_granted_is_permitted() {
-        let rights = rights(globs(&["room-*"]), globs(&["room-1"]));
-        let hear = |name| rights.permit(&Command::Subscribe(Subscribe::to(channel(name)))).is_ok();
-        assert_eq!((hear("room-7"), hear("lobby")), (true, false));
-        let say = |audience| {
-            let draft = Draft::new(Payload::Text("x".into()));
-            rights.permit(&Command::Publish(Box::new(Publish { ticket: 0, audience, draft, echo: true }))).is_ok()
-        };
-        assert!(say(Audience::Channel(channel("room-1"))) && !say(Audience::Channel(channel("room-2"))));
-        let several = |names: &[&str]| Audience::Several {
-            channels: names.iter().map(|name| channel(name)).collect(),
-            connections: Vec::new(),
-            except: Vec::new(),
-            but: Vec::new(),
-        };
-        assert!(say(several(&["room-1"])) && !say(several(&["room-1", "room-2"])) && !say(Audience::Everyone));
-        assert!(rights.permit(&Command::Unsubscribe { ticket: 0, channel: channel("lobby") }).is_ok());
-        let history = Command::History { ticket: 0, channel: channel("lobby"), since: Default::default(), most: 1 };
-        assert!(rights.permit(&history).is_err());
-        let connect = |scope: &str| Command::Connect {
-            ticket: 0,
-            scope: scope.into(),
-            alias: None,
-            credentials: None,
-            recovered: false,
-        };
-        assert!(rights.permit(&connect("")).is_ok() && rights.permit(&connect("/")).is_err());
-        let none = Rights { subscribe: globs(&[]), ..rights.clone() };
-        assert!(none.permit(&connect("/")).is_err() && !none.lists_to_hear(&channel("/")));
-        let any = Rights { subscribe: None, ..rights };
-        assert!(any.permit(&connect("/")).is_ok() && !any.lists_to_hear(&channel("/")));
-    }
-
-    #[test]
-    fn each_operation_has_its_own_right() {
-        let hears = rights(globs(&["a"]), globs(&[]));
-        let enters = Rights { subscribe: globs(&[]), history: globs(&[]), enter: globs(&["a"]), ..hears.clone() };
-        let member = Member::new("ann");
-        let enter = Command::Enter { ticket: 0, channel: channel("a"), member: member.clone() };
-        let read = Command::History { ticket: 0, channel: channel("a"), since: Default::default(), most: 1 };
-        let wish = |messages, member| Command::Subscribe(Subscribe { messages, member, ..Subscribe::to(channel("a")) });
-        let permitted = |rights: &Rights, command: &Command| rights.permit(command).is_ok();
-        assert!(permitted(&hears, &read) && permitted(&hears, &wish(true, None)) && permitted(&hears, &enter));
-        assert!(permitted(&enters, &enter) && !permitted(&enters, &read) && !permitted(&enters, &wish(true, None)));
-        assert!(permitted(&enters, &wish(false, Some(member.clone()))), "there, and hears nothing");
-        let deaf = Rights { enter: globs(&[]), ..hears };
-        assert!(!permitted(&deaf, &wish(true, Some(member))) && !permitted(&deaf, &enter));
-    }
 
     #[test]
     fn segments_are_between_colons() {

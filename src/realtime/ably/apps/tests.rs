@@ -23,15 +23,15 @@ const TWO: &str = r#"
     key = "two.a:secret"
 "#;
 
-fn apps() -> Apps {
-    Apps::new(&config(TWO), None)
+fn apps() -> AblyApps {
+    AblyApps::new(&config(TWO), None)
 }
 
 fn key(text: &str) -> AblyKey {
     AblyKey::parse(text).unwrap()
 }
 
-fn refused(apps: &Apps, credentials: Credentials) -> (u32, u16) {
+fn refused(apps: &AblyApps, credentials: Credentials) -> (u32, u16) {
     let error = apps.authenticate(credentials, Moment::now()).unwrap_err();
     (error.code, error.status)
 }

@@ -23,11 +23,11 @@ pub use reasons::{DISPLACED, REVOKED, refused};
 use attachment::Attachment;
 use publishing::Pending;
 
-use super::apps::{AblyApp, Apps, Authenticated, ClientId, Credentials};
+use super::apps::{AblyApp, AblyApps, Authenticated, ClientId, Credentials};
 use super::connections::{Connections, Opened, STATE_TTL};
 use super::wire::Format;
 use super::wire::error::AblyError;
-use super::wire::protocol::{AuthDetails, ConnectionDetails, Details, Said, Told, action};
+use super::wire::protocol::{AuthDetails, ConnectionDetails, Details, SaidFrame, ToldFrame, action};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
 use crate::realtime::dialect::{Dialect, Encoding, Step};
 use crate::realtime::vocabulary::{
@@ -52,7 +52,7 @@ const NUMBERED: Ref = 16;
 
 /// How a client comes.
 pub struct Opening {
-    pub apps: Arc<Apps>,
+    pub apps: Arc<AblyApps>,
     pub connections: Arc<Connections>,
     pub app: Arc<AblyApp>,
     pub auth: Authenticated,
@@ -118,7 +118,7 @@ impl AblyMachine {
         &self.opening.opened.key
     }
 
-    fn tell(&self, told: &Told, step: &mut Step) {
+    fn tell(&self, told: &ToldFrame, step: &mut Step) {
         step.send(self.opening.manner.format.frame(told));
     }
 
@@ -136,13 +136,16 @@ impl AblyMachine {
             connection_state_ttl: u64::try_from(STATE_TTL.as_millis()).unwrap_or(u64::MAX),
         };
         let connection = Some(ConnectionDetails { connection_id: &opened.id, connection_details });
-        self.tell(&Told { action: action::CONNECTED, connection, error, ..Told::default() }, step);
+        self.tell(&ToldFrame { action: action::CONNECTED, connection, error, ..ToldFrame::default() }, step);
     }
 
-    fn hear(&mut self, said: Said, now: Moment, step: &mut Step) {
+    fn hear(&mut self, said: SaidFrame, now: Moment, step: &mut Step) {
         match said.action {
             action::HEARTBEAT => {
-                self.tell(&Told { action: action::HEARTBEAT, id: said.id.as_deref(), ..Told::default() }, step);
+                self.tell(
+                    &ToldFrame { action: action::HEARTBEAT, id: said.id.as_deref(), ..ToldFrame::default() },
+                    step,
+                );
             }
             action::ATTACH => self.attach(said, now, step),
             action::DETACH => self.detach(said.channel.as_deref().unwrap_or_default(), step),
@@ -188,7 +191,7 @@ impl AblyMachine {
         let (auth, named) = match auth {
             Ok(both) => both,
             Err(error) => {
-                self.tell(&Told { action: action::ERROR, error: Some(&error), ..Told::default() }, step);
+                self.tell(&ToldFrame { action: action::ERROR, error: Some(&error), ..ToldFrame::default() }, step);
                 self.is_over = true;
                 step.close(DisconnectReason::Done);
                 return;
@@ -225,7 +228,10 @@ impl AblyMachine {
             && at <= now.instant
         {
             self.renewal = Renewal::Never;
-            self.tell(&Told { action: action::AUTH, auth: Some(AuthDetails::default()), ..Told::default() }, step);
+            self.tell(
+                &ToldFrame { action: action::AUTH, auth: Some(AuthDetails::default()), ..ToldFrame::default() },
+                step,
+            );
         }
     }
 }
@@ -260,7 +266,7 @@ impl Dialect for AblyMachine {
                 ));
             }
         };
-        let said = format.read_object::<Said>(bytes);
+        let said = format.read_object::<SaidFrame>(bytes);
         let said =
             said.map_err(|error| Violation::new(Breach::Policy, format!("Invalid protocol message: {error}")))?;
         self.hear(said, now, step);
@@ -298,7 +304,7 @@ impl Dialect for AblyMachine {
             Beat::Ping => {
                 step.send(Frame::Ping(bytes::Bytes::new()));
                 if self.opening.manner.heartbeats {
-                    self.tell(&Told { action: action::HEARTBEAT, ..Told::default() }, step);
+                    self.tell(&ToldFrame { action: action::HEARTBEAT, ..ToldFrame::default() }, step);
                 }
             }
             Beat::Dead => step.close(DisconnectReason::Dead),
@@ -315,7 +321,7 @@ impl Dialect for AblyMachine {
         if matches!(why, DisconnectReason::Kicked { .. }) && action == action::ERROR {
             self.is_over = true;
         }
-        self.tell(&Told { action, error: error.as_ref(), ..Told::default() }, step);
+        self.tell(&ToldFrame { action, error: error.as_ref(), ..ToldFrame::default() }, step);
     }
 }
 
@@ -330,5 +336,5 @@ impl Drop for AblyMachine {
 pub fn refusal(format: Format, error: &AblyError) -> [Frame; 2] {
     let action =
         if (40140..40150).contains(&error.code) || error.status >= 500 { action::DISCONNECTED } else { action::ERROR };
-    [format.frame(&Told { action, error: Some(error), ..Told::default() }), Frame::Close(None)]
+    [format.frame(&ToldFrame { action, error: Some(error), ..ToldFrame::default() }), Frame::Close(None)]
 }

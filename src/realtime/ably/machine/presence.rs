@@ -4,7 +4,7 @@ use super::attachment::{mode, qualified};
 use super::{AblyMachine, Opening};
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::presence::{AblyPresence, ENTER, LEAVE, PRESENT, UPDATE};
-use crate::realtime::ably::wire::protocol::{Said, Told, action};
+use crate::realtime::ably::wire::protocol::{SaidFrame, ToldFrame, action};
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{Channel, Command, Frame, Moment};
 
@@ -12,7 +12,7 @@ use crate::realtime::vocabulary::{Channel, Command, Frame, Moment};
 const MAX_ITEMS: usize = 250;
 
 impl AblyMachine {
-    pub(super) fn present(&mut self, said: Said, now: Moment, step: &mut Step) {
+    pub(super) fn present(&mut self, said: SaidFrame, now: Moment, step: &mut Step) {
         let serial = said.msg_serial;
         let echo = self.echo(&said, now);
         match self.commands(said) {
@@ -36,7 +36,7 @@ impl AblyMachine {
     }
 
     /// What the client itself hears of it where it does not hear of the others: it knows its own members only so.
-    fn echo(&self, said: &Said, now: Moment) -> Option<Frame> {
+    fn echo(&self, said: &SaidFrame, now: Moment) -> Option<Frame> {
         let written = said.channel.as_deref()?;
         let channel = self.opening.app.channel(qualified(written).ok()?.1).ok()?;
         let hears = self.channels.get(&channel)?.modes & mode::PRESENCE_SUBSCRIBE != 0;
@@ -50,12 +50,16 @@ impl AblyMachine {
             ..item.clone()
         };
         let presence = said.presence.as_ref()?.iter().enumerate().map(own).collect();
-        let told =
-            Told { action: action::PRESENCE, channel: Some(written), presence: Some(presence), ..Told::default() };
+        let told = ToldFrame {
+            action: action::PRESENCE,
+            channel: Some(written),
+            presence: Some(presence),
+            ..ToldFrame::default()
+        };
         Some(self.opening.manner.format.frame(&told))
     }
 
-    fn commands(&mut self, said: Said) -> Result<Vec<Command>, AblyError> {
+    fn commands(&mut self, said: SaidFrame) -> Result<Vec<Command>, AblyError> {
         let written = said.channel.unwrap_or_default();
         let (_, name) = qualified(&written)?;
         let channel = self.opening.app.channel(name)?;

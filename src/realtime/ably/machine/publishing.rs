@@ -7,7 +7,7 @@ use super::{AblyMachine, NUMBERED, Opening};
 use crate::realtime::ably::apps::ClientId;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::message::AblyMessage;
-use crate::realtime::ably::wire::protocol::{PublishReceipt, PublishResult, Said, Told, action};
+use crate::realtime::ably::wire::protocol::{PublishReceipt, PublishResult, SaidFrame, ToldFrame, action};
 use crate::realtime::ably::wire::serial;
 use crate::realtime::dialect::Step;
 use crate::realtime::vocabulary::{
@@ -23,12 +23,12 @@ pub struct Pending {
     /// Its commands, by their tickets, that nothing is known of yet.
     tickets: Vec<Ref>,
     outcome: Result<Vec<Option<String>>, AblyError>,
-    /// Told before that it is done.
+    /// ToldFrame before that it is done.
     echo: Option<Frame>,
 }
 
 impl AblyMachine {
-    pub(super) fn publish(&mut self, said: Said, now: Moment, step: &mut Step) {
+    pub(super) fn publish(&mut self, said: SaidFrame, now: Moment, step: &mut Step) {
         let serial = said.msg_serial;
         match self.several(said, now) {
             Ok(mut several) => {
@@ -42,7 +42,7 @@ impl AblyMachine {
         }
     }
 
-    fn several(&mut self, said: Said, now: Moment) -> Result<PublishSeveral, AblyError> {
+    fn several(&mut self, said: SaidFrame, now: Moment) -> Result<PublishSeveral, AblyError> {
         let written = said.channel.unwrap_or_default();
         let (_, name) = qualified(&written)?;
         let channel = self.opening.app.channel(name)?;
@@ -177,7 +177,7 @@ impl AblyMachine {
                 Err(error) => (action::NACK, None, Some(error)),
             };
             let receipt = Some(PublishReceipt { msg_serial: serial, count: 1, res });
-            self.tell(&Told { action, receipt, error, ..Told::default() }, step);
+            self.tell(&ToldFrame { action, receipt, error, ..ToldFrame::default() }, step);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{ATTACH, AblyMachine, DETACH, DROP, SYNC};
 use crate::realtime::ably::wire::encode::AblyEncoder;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::presence::AblyPresence;
-use crate::realtime::ably::wire::protocol::{Said, Told, action, flag};
+use crate::realtime::ably::wire::protocol::{SaidFrame, ToldFrame, action, flag};
 use crate::realtime::dialect::{Encoding, Step};
 use crate::realtime::vocabulary::{Channel, Command, Member, Moment, Position, Recovery, Since, Subscribe, Subscribed};
 
@@ -15,10 +15,15 @@ use crate::realtime::vocabulary::{Channel, Command, Member, Moment, Position, Re
 const SYNC_PAGE: usize = 100;
 
 impl AblyMachine {
-    pub(super) fn attach(&mut self, said: Said, _now: Moment, step: &mut Step) {
+    pub(super) fn attach(&mut self, said: SaidFrame, _now: Moment, step: &mut Step) {
         let written = said.channel.unwrap_or_default();
         let fail = |machine: &Self, error: &AblyError, step: &mut Step| {
-            let told = Told { action: action::ERROR, channel: Some(&written), error: Some(error), ..Told::default() };
+            let told = ToldFrame {
+                action: action::ERROR,
+                channel: Some(&written),
+                error: Some(error),
+                ..ToldFrame::default()
+            };
             machine.tell(&told, step);
         };
         let app = Arc::clone(&self.opening.app);
@@ -92,14 +97,14 @@ impl AblyMachine {
             }
         }
         self.tell(
-            &Told {
+            &ToldFrame {
                 action: action::ATTACHED,
                 channel: Some(&attachment.written),
                 flags: Some(flags),
                 channel_serial: Some(subscribed.start().to_string()),
                 params: Some(&attachment.params).filter(|params| !params.is_empty()),
                 error: error.as_ref(),
-                ..Told::default()
+                ..ToldFrame::default()
             },
             step,
         );
@@ -114,7 +119,7 @@ impl AblyMachine {
         // What may be possible later is asked for again by itself.
         let action = if error.status >= 500 || error.status == 429 { action::DETACHED } else { action::ERROR };
         let written = Some(&*attachment.written);
-        self.tell(&Told { action, channel: written, error: Some(error), ..Told::default() }, step);
+        self.tell(&ToldFrame { action, channel: written, error: Some(error), ..ToldFrame::default() }, step);
     }
 
     pub(super) fn detach(&mut self, written: &str, step: &mut Step) {
@@ -123,7 +128,9 @@ impl AblyMachine {
             Ok(channel) if self.channels.contains_key(&channel) => {
                 step.command(Command::Unsubscribe { ticket: DETACH, channel });
             }
-            _ => self.tell(&Told { action: action::DETACHED, channel: Some(written), ..Told::default() }, step),
+            _ => {
+                self.tell(&ToldFrame { action: action::DETACHED, channel: Some(written), ..ToldFrame::default() }, step)
+            }
         }
     }
 
@@ -134,11 +141,14 @@ impl AblyMachine {
         let Some(attachment) = self.channels.remove(channel) else { return };
         let written = Some(&*attachment.written);
         if ticket == DETACH {
-            return self.tell(&Told { action: action::DETACHED, channel: written, ..Told::default() }, step);
+            return self.tell(&ToldFrame { action: action::DETACHED, channel: written, ..ToldFrame::default() }, step);
         }
         // The app has put it out: DETACHED would have it come in again at once.
         let error = AblyError::new(40160, 401, "The app has taken this client out of the channel");
-        self.tell(&Told { action: action::ERROR, channel: written, error: Some(&error), ..Told::default() }, step);
+        self.tell(
+            &ToldFrame { action: action::ERROR, channel: written, error: Some(&error), ..ToldFrame::default() },
+            step,
+        );
     }
 
     /// Messages were lost on the way: the client learns that it has not all.
@@ -146,13 +156,13 @@ impl AblyMachine {
         let Some(attachment) = self.channels.get(channel) else { return };
         let error = AblyError::new(80020, 503, "Continuity is lost: the client read too slowly");
         self.tell(
-            &Told {
+            &ToldFrame {
                 action: action::ATTACHED,
                 channel: Some(&attachment.written),
                 flags: Some(attachment.modes),
                 channel_serial: Some(upto.to_string()),
                 error: Some(&error),
-                ..Told::default()
+                ..ToldFrame::default()
             },
             step,
         );
@@ -215,12 +225,12 @@ impl AblyMachine {
             let begin = page * SYNC_PAGE;
             let part = &members[begin..members.len().min(begin + SYNC_PAGE)];
             let cursor = if page + 1 < pages { (page + 1).to_string() } else { String::new() };
-            let told = Told {
+            let told = ToldFrame {
                 action: action::SYNC,
                 channel: Some(&attachment.written),
                 channel_serial: Some(format!("{sequence}:{cursor}")),
                 presence: Some(part.iter().map(|member| AblyPresence::present(member, format)).collect()),
-                ..Told::default()
+                ..ToldFrame::default()
             };
             self.tell(&told, step);
         }

@@ -35,7 +35,7 @@ impl Talk {
         let source = format!("[[ably]]\nkey = \"{KEY}\"\n");
         let config =
             settings::read("test", &source, |root| Config::read(root, "/api/ws")).unwrap_or_else(|bad| panic!("{bad}"));
-        let (apps, connections) = (Arc::new(Apps::new(&config, None)), Arc::new(Connections::default()));
+        let (apps, connections) = (Arc::new(AblyApps::new(&config, None)), Arc::new(Connections::default()));
         let now = Moment::now();
         let auth = apps.authenticate(credentials, now).unwrap();
         let client: Option<Arc<str>> = client.map(Into::into);
@@ -268,7 +268,7 @@ fn what_the_app_ends_is_not_begun_again() {
 }
 
 #[test]
-fn a_connection_that_closes_is_forgotten_and_one_that_is_cut_is_not() {
+fn who_closes_is_forgotten_and_who_is_cut_is_not() {
     let kept = |said: Option<Value>| {
         let mut talk = Talk::new(None);
         if let Some(said) = said {

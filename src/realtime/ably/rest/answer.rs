@@ -34,7 +34,7 @@ pub struct Answer {
 
 /// An error's body.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ToldFrame<'a> {
     error: ToldError<'a>,
 }
 
@@ -109,7 +109,7 @@ impl Answer {
 
     pub fn error(error: &AblyError, format: Format) -> Answer {
         let href = format!("https://help.ably.io/error/{}", error.code);
-        let body = format.bytes(&Told { error: ToldError { error, href } });
+        let body = format.bytes(&ToldFrame { error: ToldError { error, href } });
         Answer { status: error.status, body, links: None, error: Some(error.clone()) }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::message::AblyMessage;
 use crate::realtime::ably::wire::presence::AblyPresence;
-use crate::realtime::ably::wire::protocol::{Told, action};
+use crate::realtime::ably::wire::protocol::{ToldFrame, action};
 use crate::realtime::dialect::{Encode, Encoded};
 use crate::realtime::vocabulary::{Channel, EncodedFrames, Event};
 
@@ -22,18 +22,18 @@ pub struct AblyEncoder {
 impl Encode for AblyEncoder {
     fn encode(&self, event: &Event) -> Encoded {
         let told = match event {
-            Event::Message(message) => Told {
+            Event::Message(message) => ToldFrame {
                 action: action::MESSAGE,
                 channel: Some(self.name(&message.channel)),
                 channel_serial: Some(message.position.to_string()),
                 messages: Some(vec![AblyMessage::shown(message, self.format)]),
-                ..Told::default()
+                ..ToldFrame::default()
             },
-            Event::Presence { channel, change, member, unix_ms, .. } => Told {
+            Event::Presence { channel, change, member, unix_ms, .. } => ToldFrame {
                 action: action::PRESENCE,
                 channel: Some(self.name(channel)),
                 presence: Some(vec![AblyPresence::changed(*change, member, *unix_ms, self.format)]),
-                ..Told::default()
+                ..ToldFrame::default()
             },
             Event::Subscribers { .. } => return Encoded::Skip,
             _ => return Encoded::PerClient,

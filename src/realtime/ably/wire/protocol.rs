@@ -61,7 +61,7 @@ impl Parameter {
 /// What a client says. Unknown fields are ignored, as the specification wants.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Said {
+pub struct SaidFrame {
     pub action: u8,
     pub flags: Option<u64>,
     pub id: Option<String>,
@@ -84,7 +84,7 @@ pub struct AuthDetails {
 /// What a client is told.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told<'a> {
+pub struct ToldFrame<'a> {
     pub action: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<&'a str>,
