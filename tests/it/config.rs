@@ -370,6 +370,8 @@ fn sections_that_need_each_other_say_so() {
     assert!(found.iter().any(|problem| problem.contains("needs a certificate")), "{found:?}");
     let found = problems("[tls]\ncertificate = \"a.pem\"");
     assert!(found.iter().any(|problem| problem.contains("key")), "{found:?}");
+    let found = problems("[realtime.tokens]\nrequired = true");
+    assert!(found.iter().any(|problem| problem.starts_with("2:12 ") && problem.contains("needs a key")), "{found:?}");
 }
 
 #[test]

@@ -117,3 +117,26 @@ async fn wrong_handshakes_get_the_status_of_the_rfcs() {
         assert_eq!(head.contains("sec-websocket-version: 13"), tells_version, "{head}");
     }
 }
+
+#[tokio::test]
+async fn the_protocol_agreed_to_is_not_the_one_with_a_token() {
+    let door = door().start();
+    for (offered, agreed) in [
+        ("doorway, bearer.a.b.c", "doorway"),
+        ("bearer.a.b.c, doorway", "doorway"),
+        ("v2, v1", "v2"),
+        // A browser closes a socket for which none of those that it offered is chosen.
+        ("bearer.a.b.c", "bearer.a.b.c"),
+    ] {
+        // Where no tokens are in use, this one is the app's own.
+        let headers = format!("Sec-WebSocket-Protocol: {offered}\r\n");
+        let (_, head) = open(&door, &headers).await;
+        assert_eq!(wire::status(&head), 101, "{head}");
+        assert!(
+            head.to_lowercase().contains(&format!("\r\nsec-websocket-protocol: {agreed}\r\n")),
+            "{offered}: {head}"
+        );
+    }
+    let (_, head) = open(&door, "Authorization: Bearer a.b.c\r\n").await;
+    assert_eq!(wire::status(&head), 101, "{head}");
+}

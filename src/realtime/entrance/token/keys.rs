@@ -299,12 +299,22 @@ mod tests {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
         let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
         let edwards = json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": x});
-        let config = Config { jwks: Some(json!({"keys": [edwards]}).to_string()), ..Config::default() };
+        let config = Config { jwks: Some(json!({"keys": [&edwards]}).to_string()), ..Config::default() };
         let header = Header { kid: Some("ed".into()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(pkcs8.as_ref());
         let token = encode(&header, &json!({"exp": now() + 60}), &key).unwrap();
         assert!(check(&config, &token).is_ok());
         assert_eq!(check(&config, &token[..token.len() - 8]), Err(TokenError::Invalid));
+
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        let [x, y] = [x, y].map(|half| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(half));
+        let curve = json!({"kty": "EC", "crv": "P-256", "kid": "ec", "x": x, "y": y});
+        let config = Config { jwks: Some(json!({"keys": [edwards, curve]}).to_string()), ..Config::default() };
+        let header = Header { kid: Some("ec".into()), ..Header::new(Algorithm::ES256) };
+        let token = encode(&header, &json!({"exp": now() + 60}), &EncodingKey::from_ec_der(pkcs8.as_ref())).unwrap();
+        assert!(check(&config, &token).is_ok());
     }
 
     #[test]
