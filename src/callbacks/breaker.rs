@@ -152,6 +152,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn it_keeps_no_more_addresses_than_open_it() {
+        let breaker = Breaker::new(3, PAUSE);
+        for last in 1..=100 {
+            breaker.hung(Holder::of([10, 0, 0, last].into()), Instant::now());
+        }
+        assert_eq!(breaker.lock().hung.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_try_that_never_comes_back_does_not_hold_it_shut() {
         let breaker = Breaker::new(1, PAUSE);
         let now = Instant::now();

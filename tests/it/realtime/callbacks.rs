@@ -1,6 +1,7 @@
 //! Promise: the app is asked at its own route before a client is let in, heard or told, and nobody else can pretend to
 //! be the one who asks.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,24 @@ async fn nobody_outside_can_call_the_apps_route() {
 }
 
 #[tokio::test]
+async fn what_the_door_does_not_call_is_the_apps_own() {
+    let app = App::start(|request| async move { response(200, request.uri().path().to_owned()) }).await;
+    for (events, more, path, status) in [
+        (r#"["connect"]"#, "path = \"/hooks/door\"", "/hooks/door", 403),
+        (r#"["connect"]"#, "path = \"/hooks/door\"", "/hooks", 200),
+        (r#"["connect"]"#, "path = \"/hooks/door\"", "/API/ws", 200),
+        ("[]", "path = \"/hooks/door\"", "/hooks/door", 200),
+        // Asked elsewhere, it has no such route behind the door.
+        (r#"["connect"]"#, "url = \"http://127.0.0.1:9/api/ws\"", "/API/ws", 200),
+    ] {
+        let door = start(&app, events, more);
+        let answer = wire::exchange(door.http(), &format!("GET {path} HTTP/1.0\r\nHost: a.test\r\n\r\n")).await;
+        assert_eq!(wire::status(&answer), status, "{events} {more} {path}: {answer}");
+        assert_eq!(answer.ends_with(path), status == 200, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_is_moderated_replaced_and_answered_with_commands() {
     let (app, _) = app(|question, _| match question["data"]["text"].as_str() {
         Some("rude") => (200, json!({"allow": false, "reason": "mind your words"})),
@@ -186,18 +205,27 @@ async fn messages_wait_for_an_app_that_fails_and_keep_their_order() {
     let asked = asked.lock().unwrap();
     let ids: Vec<_> = asked.iter().map(|(head, _)| head["webhook-id"].clone()).collect();
     assert!(ids[..4].iter().all(|id| *id == ids[0]), "the same question has the same id: {ids:?}");
+    let different: HashSet<_> = ids[3..].iter().map(|id| id.to_str().expect("text")).collect();
+    assert!(different.len() == 20 && different.iter().all(|id| id.starts_with("msg_")), "{ids:?}");
     assert_eq!(asked.len(), 23);
 }
 
 #[tokio::test]
 async fn a_message_that_cannot_be_judged_is_reported_to_its_sender() {
-    let (app, _) = app(|_, _| (503, json!({}))).await;
-    let door = start(&app, r#"["message"]"#, "attempts = 2\nfirst_pause = \"10ms\"");
-    let mut ada = connect(&door, "/api/ws").await;
-    ada.say("hello?").await;
-    let error = ada.hear_json().await;
-    assert_eq!((&error["type"], &error["error"]), (&json!("error"), &json!("unavailable")), "{error}");
-    ada.is_quiet().await;
+    let (app, asked) = app(|_, _| (503, json!({}))).await;
+    for (more, attempts) in [
+        ("attempts = 2\nfirst_pause = \"10ms\"", 2),
+        // No pause is begun that lasts longer than anybody waits.
+        ("first_pause = \"1h\"", 3),
+    ] {
+        let door = start(&app, r#"["message"]"#, more);
+        let mut ada = connect(&door, "/api/ws").await;
+        ada.say("hello?").await;
+        let error = ada.hear_json().await;
+        assert_eq!((&error["type"], &error["error"]), (&json!("error"), &json!("unavailable")), "{error}");
+        assert_eq!(asked.lock().unwrap().len(), attempts);
+        ada.is_quiet().await;
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::harness::socket::{connect, refused};
 use crate::harness::{App, Door, door, response};
@@ -151,13 +156,76 @@ async fn admission_is_asked_once_while_a_handler_may_work() {
     assert_eq!(refused(&door, "/api/ws?hang-connect", &[]).await, 503);
     // A gateway before the app that has waited in vain says the same.
     assert_eq!(refused(&door, "/api/ws?fail-504", &[]).await, 503);
+    // One that has too much to do has not said no.
+    assert_eq!(refused(&door, "/api/ws?fail-429", &[]).await, 503);
     let mut ada = connect(&door, "/api/ws/hang-subscribe").await;
     assert_eq!(ada.closed().await, (1013, "try again later".to_owned()));
     let texts = heard.lock().unwrap().texts.clone();
-    for text in ["hang connect", "fail 504", "hang subscribe"] {
+    for text in ["hang connect", "fail 504", "fail 429", "hang subscribe"] {
         assert_eq!(texts[text], 1, "{texts:?}");
     }
     // Who comes again is asked about again.
     assert_eq!(refused(&door, "/api/ws?hang-connect", &[]).await, 503);
     assert_eq!(heard.lock().unwrap().texts["hang connect"], 2);
+}
+
+#[tokio::test]
+async fn a_handler_that_the_app_itself_is_given_up_for_is_run_once() {
+    let (app, heard) = app().await;
+    let config = app.config() + "answer_timeout = \"300ms\"\n";
+    let more = "[callbacks]\nevents = [\"message\"]\nfirst_pause = \"1ms\"\n[realtime.plain]\necho = false\n\
+                [[realtime.channel]]\nmatch = \"*\"\n";
+    let door = door().config(config + more).start();
+    let mut ada = connect(&door, "/api/ws").await;
+    ada.say("hang 0").await;
+    let error = ada.hear_json().await;
+    assert_eq!(error["error"], "unavailable", "{error}");
+    assert_eq!(heard.lock().unwrap().texts["hang 0"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_handler_was_given_is_put_again() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(0).expect("it listens");
+    let address = listener.local_addr().expect("an address");
+    let (takes, mut taking) = watch::channel(true);
+    let app = tokio::spawn(async move {
+        loop {
+            let mut stream = tokio::select! {
+                Ok((stream, _)) = listener.accept(), if *taking.borrow() => stream,
+                Ok(()) = taking.changed() => continue,
+                else => return,
+            };
+            let mut some = [0; 4096];
+            if stream.read(&mut some).await.is_ok_and(|read| read > 0) {
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    let config = format!(
+        "[app]\nurl = \"http://{address}\"\nconnect_timeout = \"200ms\"\n[callbacks]\nevents = [\"message\"]\n\
+         [realtime.plain]\necho = false\n[[realtime.channel]]\nmatch = \"*\"\n"
+    );
+    let door = door().config(config).start();
+    let mut ada = connect(&door, "/api/ws").await;
+    ada.say("one").await;
+    assert_eq!(ada.hear_json().await["data"], "one");
+    // It takes no connection any more, and the system does not keep more of them for it.
+    takes.send_replace(false);
+    let mut kept = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+        kept.push(stream);
+    }
+    ada.say("two").await;
+    let is_again = |line: &Value| {
+        line["message"] == "callback will be tried again"
+            && line["why"].as_str().is_some_and(|why| why.contains("did not take the connection in time"))
+    };
+    door.wait_for_log(is_again);
+    drop(kept);
+    takes.send_replace(true);
+    assert_eq!(ada.hear_json().await["data"], "two");
+    app.abort();
 }

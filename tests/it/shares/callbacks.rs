@@ -124,4 +124,8 @@ async fn reports_of_one_address_leave_places_for_those_of_another() {
     door.wait_for_metric("hub_connections", 0.0).await;
     drop(open(&door, OTHER, "/api/ws/left").await);
     eventually("the app hears of the other", || heard.load(Ordering::Relaxed) == 1).await;
+    assert!(door.metric("callbacks_reports_lost_total").await >= 16.0, "what was dropped is counted");
+    let is_said =
+        |line: &&Value| line["message"].as_str().is_some_and(|said| said.contains("report to the app is dropped"));
+    assert_eq!(door.log().iter().filter(is_said).count(), 1, "and said, once a minute at most");
 }

@@ -144,6 +144,24 @@ async fn a_callback_is_of_its_clients_trace() {
 }
 
 #[tokio::test]
+async fn a_callback_has_the_state_of_its_trace_once_or_not_at_all() {
+    for (telemetry, more, expected) in [
+        (ON, "", &["rojo=1"][..]),
+        (ON, "headers = [\"tracestate\"]\n", &["rojo=1"]),
+        // Where nothing is traced it is a header like any other: it goes along where the config names it.
+        ("", "headers = [\"tracestate\"]\n", &["rojo=1"]),
+        ("", "", &[]),
+    ] {
+        let (app, heard) = listening().await;
+        let callbacks = format!("[callbacks]\nevents = [\"connect\"]\n{more}");
+        let door = door().config(format!("{TRUSTING}{}{telemetry}{callbacks}", app.config())).start();
+        let headers = [("traceparent", SAID), ("tracestate", "rojo=1")];
+        connect_to(door.http(), "/api/ws", &headers).await.expect("it is let in");
+        assert_eq!(all(&heard.lock().unwrap()[0], "tracestate"), expected, "{telemetry} {more}");
+    }
+}
+
+#[tokio::test]
 async fn an_app_elsewhere_is_told_as_the_one_here() {
     let (app, heard) = listening().await;
     let (_, url) = app
