@@ -190,5 +190,31 @@ mod tests {
         assert_eq!(drain.drain(Duration::from_secs(1)).await, 1);
         signal.ended().await;
         assert_eq!(signal.phase(), Phase::Ended);
+        let asked_twice = Drain::default();
+        asked_twice.end();
+        assert_eq!(asked_twice.signal().phase(), Phase::Ended);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_cut_has_a_moment_for_its_last_words() {
+        let (second, moment) = (Duration::from_secs(1), Duration::from_secs(5));
+        for late in [false, true] {
+            let drain = Drain::default();
+            let mut signal = drain.signal();
+            let guard = if late { signal.late_guard() } else { signal.guard() };
+            let task = tokio::spawn(async move {
+                signal.ended().await;
+                tokio::time::sleep(second).await;
+                drop(guard);
+                Instant::now()
+            });
+            assert_eq!(drain.drain(second).await, 1);
+            drain.settle(moment).await;
+            assert_eq!(Instant::now(), task.await.unwrap(), "no longer than they take");
+            let _guard = drain.signal().guard();
+            let begun = Instant::now();
+            drain.settle(moment).await;
+            assert_eq!(begun.elapsed(), moment, "nor than the moment");
+        }
     }
 }

@@ -46,3 +46,43 @@ pub async fn close_all(hub: Arc<Hub>, restarts: Live<bool>, mut drain: Signal) {
         sleep(STEP_INTERVAL * 10).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::super::hub::{Client, Config, Metrics};
+    use super::super::vocabulary::Moment;
+    use super::*;
+    use crate::drain::Drain;
+    use crate::shares::Holder;
+    use crate::telemetry::Registry;
+
+    fn is_told(client: &mut Client) -> bool {
+        let _ = client.poll_fill(Moment::now(), &mut Context::from_waker(Waker::noop()));
+        client.closing().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_told_one_after_another_and_late_comers_too() {
+        let hub = Arc::new(Hub::new(Config::default(), 2, Metrics::new(&mut Registry::default())));
+        let enter = || hub.join(Holder::Trusted).expect("a place");
+        let mut clients: Vec<Client> = (0..100).map(|_| enter()).collect();
+        let drain = Drain::default();
+        let guard = drain.signal().guard();
+        let telling = tokio::spawn(close_all(Arc::clone(&hub), Live::new(false), drain.signal()));
+        let draining = tokio::spawn(async move { drain.drain(Duration::from_secs(10)).await });
+        sleep(Duration::from_millis(500)).await;
+        let told = clients.iter_mut().filter_map(|client| is_told(client).then_some(())).count();
+        assert!((40..=60).contains(&told), "a half in half of the time: {told}");
+        sleep(Duration::from_secs(1)).await;
+        let later = clients.iter_mut().filter_map(|client| is_told(client).then_some(())).count();
+        assert_eq!(told + later, 100);
+        let mut late = enter();
+        sleep(STEP_INTERVAL * 10).await;
+        assert!(is_told(&mut late), "who was on its way in");
+        drop(guard);
+        telling.await.expect("it ends with the drain's time");
+        draining.await.expect("a drain");
+    }
+}
