@@ -188,6 +188,8 @@ mod tests {
             ("/api/ws/", "/api/ws/"),
             ("//api//ws", "/api/ws"),
             ("/api/./ws", "/api/ws"),
+            ("/x/./../api/ws", "/api/ws"),
+            ("//x/../api/ws", "/api/ws"),
             ("/x/../api/ws", "/api/ws"),
             ("/../../api/ws", "/api/ws"),
             ("/api/%77s", "/api/ws"),
@@ -206,6 +208,18 @@ mod tests {
             ("/é", "/%C3%A9"),
         ] {
             assert_eq!(canonical(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_config_is_to_be_spelt_as_requests_are_compared() {
+        for path in ["/", "/api/ws", "/.well-known/x", "/a%2Fb", "/caf%C3%A9/"] {
+            assert_eq!(misspelt(path), None, "{path}");
+        }
+        for (path, spelling) in
+            [("//api/ws", "/api/ws"), ("/api/%77s", "/api/ws"), ("/a%2fb", "/a%2Fb"), ("/é", "/%C3%A9")]
+        {
+            assert_eq!(misspelt(path).as_deref(), Some(spelling), "{path}");
         }
     }
 
