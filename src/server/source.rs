@@ -86,7 +86,7 @@ impl Source {
         self.said.apply(&mut config);
         let config = config.with_releases();
         for domain in &self.said.domains {
-            if let Some((what, help)) = config.tls.acme.objection(domain) {
+            if let Some((what, help)) = config.tls.acme.objection(&spelling(domain)) {
                 return Err(ConfigError::Domain(format!("{}: {help}", what.replace("in tls.domains", "of --domain"))));
             }
         }
@@ -158,7 +158,7 @@ impl Overrides {
         };
         if !self.domains.is_empty() {
             for domain in &self.domains {
-                let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+                let domain = spelling(domain);
                 if !config.tls.domains.contains(&domain) {
                     config.tls.domains.push(domain);
                 }
@@ -188,5 +188,83 @@ impl Overrides {
         } else if let Some(port) = self.port {
             config.listen.http = at(&config.listen.http, port);
         }
+    }
+}
+
+/// A domain of the command line as certificates have it: in small letters, without the dot of the root.
+fn spelling(domain: &str) -> String {
+    domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a file that says `text` and of what the command line says.
+    fn config(text: &str, said: Overrides) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DEFAULT_FILE);
+        std::fs::write(&file, text).unwrap();
+        Source::new(Some(file), said).load().unwrap()
+    }
+
+    fn addresses(all: &[SocketAddr]) -> Vec<String> {
+        all.iter().map(ToString::to_string).filter(|address| !address.starts_with("[::]")).collect()
+    }
+
+    #[test]
+    fn domains_have_https_on_the_usual_ports_unless_the_file_says_others() {
+        let domains = |port| Overrides {
+            domains: vec!["Two.example.com.".into(), "one.example.com".into()],
+            port,
+            ..Overrides::default()
+        };
+        for (text, port, http, https) in [
+            ("", None, "0.0.0.0:80", "0.0.0.0:443"),
+            (
+                "[tls]\ndomains = \"two.example.com\"\n[listen]\nhttps = \"127.0.0.1:8443\"",
+                None,
+                "0.0.0.0:80",
+                "127.0.0.1:8443",
+            ),
+            ("[listen]\nhttp = \"127.0.0.1:8080\"", None, "127.0.0.1:8080", "0.0.0.0:443"),
+            ("", Some(9000), "0.0.0.0:9000", "0.0.0.0:443"),
+        ] {
+            let config = config(text, domains(port));
+            assert_eq!(config.tls.domains, ["two.example.com", "one.example.com"], "{text}");
+            assert_eq!(addresses(&config.listen.http), [http], "{text}");
+            assert_eq!(addresses(&config.listen.https), [https], "{text}");
+            assert!(!config.tls.self_signed);
+        }
+    }
+
+    #[test]
+    fn the_flag_for_https_has_a_certificate_made_where_there_is_none() {
+        let https = |port| Overrides { https: true, port, ..Overrides::default() };
+        let own = "[tls]\ndomains = \"one.example.com\"\n[listen]\nhttps = [\"127.0.0.1:443\", \"127.0.0.1:444\"]";
+        for (text, port, is_made, has_http, secure) in [
+            ("", None, true, true, &["0.0.0.0:8443"][..]),
+            ("", Some(9000), true, false, &["0.0.0.0:9000"]),
+            (own, None, false, true, &["127.0.0.1:443", "127.0.0.1:444"]),
+            (own, Some(9000), false, false, &["127.0.0.1:9000"]),
+        ] {
+            let config = config(text, https(port));
+            assert_eq!(
+                (config.tls.self_signed, !config.listen.http.is_empty()),
+                (is_made, has_http),
+                "{text} {port:?}"
+            );
+            assert_eq!(addresses(&config.listen.https), secure, "{text} {port:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_that_of_the_addresses_of_the_file() {
+        let config = config(
+            "[listen]\nhttp = [\"127.0.0.1:80\", \"127.0.0.1:81\"]",
+            Overrides { port: Some(9000), ..Overrides::default() },
+        );
+        assert_eq!(addresses(&config.listen.http), ["127.0.0.1:9000"]);
+        assert!(config.listen.https.is_empty());
     }
 }
