@@ -281,3 +281,62 @@ fn shard_of_thread() -> usize {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Registry;
+
+    /// A pool of an app that takes every connection, for as long as the listener is held.
+    async fn pool(config: Config) -> (Arc<Pool>, tokio::net::TcpListener) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = Address::Tcp { host: "127.0.0.1".into(), port };
+        let metrics = Metrics::new(&mut Registry::default());
+        (Pool::new(address, SignOfLife::unknown(), Arc::new(config), metrics), listener)
+    }
+
+    fn holder() -> Holder {
+        Holder::of([192, 0, 2, 1].into())
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_takes_the_place_of_an_idle_one() {
+        let (pool, _app) = pool(Config { connections: 1, ..Config::default() }).await;
+        pool.give_back(pool.connect(holder()).await.unwrap());
+        assert_eq!((pool.open.count(), pool.in_use()), (1, 0));
+        let anew = pool.connect_anew(holder()).await.unwrap();
+        assert_eq!((pool.open.count(), pool.in_use()), (1, 1), "no more than there may be");
+        drop(anew);
+    }
+
+    #[tokio::test]
+    async fn no_more_are_kept_idle_than_may_be() {
+        let (pool, _app) = pool(Config { idle_connections: 1, ..Config::default() }).await;
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(pool.connect(holder()).await.unwrap());
+        }
+        all.into_iter().for_each(|connection| pool.give_back(connection));
+        assert_eq!(pool.open.count(), 1);
+        let used = pool.connect(holder()).await.unwrap();
+        pool.retire();
+        pool.give_back(used);
+        assert_eq!(pool.open.count(), 0, "none of an app that another has replaced");
+    }
+
+    #[tokio::test]
+    async fn what_the_app_has_closed_is_swept_away() {
+        let hour = Duration::from_secs(3600);
+        let (pool, app) = pool(Config { idle_timeout: hour, ..Config::default() }).await;
+        pool.give_back(pool.connect(holder()).await.unwrap());
+        drop(app.accept().await.unwrap());
+        let swept = async {
+            while pool.open.count() > 0 {
+                tokio::task::yield_now().await;
+                pool.sweep();
+            }
+        };
+        timeout(Duration::from_secs(20), swept).await.unwrap();
+    }
+}

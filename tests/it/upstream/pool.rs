@@ -259,3 +259,42 @@ async fn idle_connections_are_closed_in_time() {
     client::get(door.http(), "/", &[]).await.bytes().await;
     eventually("the idle connection is closed", || closed.load(Ordering::SeqCst) == 1).await;
 }
+
+#[tokio::test]
+async fn what_the_app_says_unasked_reaches_nobody() {
+    const FORGED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+    for unasked in [Some(FORGED), None] {
+        let (may, said) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicBool::new(false)));
+        let (mays, saids) = (Arc::clone(&may), Arc::clone(&said));
+        let app = RawApp::start(move |mut asked| {
+            let (may, said) = (Arc::clone(&mays), Arc::clone(&saids));
+            async move {
+                let length = asked.header("content-length").parse().unwrap_or(0);
+                asked.body(length).await;
+                asked.send(ok("answered")).await;
+                if said.load(Ordering::SeqCst) {
+                    return Some(asked);
+                }
+                may.acquire().await.expect("it stays").forget();
+                match unasked {
+                    Some(bytes) => asked.send(bytes).await,
+                    None => drop(asked),
+                }
+                said.store(true, Ordering::SeqCst);
+                None
+            }
+        })
+        .await;
+        let door = door().config(app.config()).start();
+        let first = client::ask(door.http(), "POST", "/", &[], "one").await;
+        assert_eq!(first.bytes().await.as_ref(), b"answered");
+        door.wait_for_metric("upstream_idle_connections", 1.0).await;
+        may.add_permits(1);
+        eventually("it is said", || said.load(Ordering::SeqCst)).await;
+        // The door has looked at its sockets since.
+        door.metric("upstream_idle_connections").await;
+        door.metric("upstream_idle_connections").await;
+        let second = client::ask(door.http(), "POST", "/", &[], "two").await;
+        assert_eq!((second.status, second.bytes().await.as_ref()), (200, &b"answered"[..]), "{unasked:?}");
+    }
+}
