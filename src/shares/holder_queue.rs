@@ -1,5 +1,6 @@
 //! What waits to give way, in the order in which it came, each on some holder's account.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Holder;
@@ -65,9 +66,9 @@ impl<T> HolderQueue<T> {
         self.by_holder.get(&holder)?.first().copied()
     }
 
-    /// Of those of whoever has the most.
+    /// Of those of whoever has the most; of several who have as many, the first of all theirs.
     pub fn first_of_most(&self) -> Option<u64> {
-        self.by_holder.values().max_by_key(|own| own.len())?.first().copied()
+        self.by_holder.values().max_by_key(|own| (own.len(), Reverse(own.first())))?.first().copied()
     }
 }
 
@@ -93,5 +94,19 @@ mod tests {
             queue.remove(number);
         }
         assert!(queue.is_empty() && queue.by_holder.is_empty());
+    }
+
+    #[test]
+    fn of_those_who_have_as_many_the_first_gives_way() {
+        let mut queue = HolderQueue::default();
+        for last in 0..100 {
+            let holder = Holder::of(IpAddr::from([192, 0, 2, last]));
+            queue.push(holder, ());
+        }
+        for _ in 0..100 {
+            let first = queue.first();
+            assert!(first.is_some() && queue.first_of_most() == first);
+            first.and_then(|first| queue.remove(first));
+        }
     }
 }

@@ -352,3 +352,117 @@ impl Drop for ResumeHandle {
         self.stay();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ResumeLimits = ResumeLimits { clients: 2, held: 800 };
+
+    /// A registry, and the connections that it was asked for, each numbered by its key.
+    struct World {
+        registry: Arc<ResumeRegistry>,
+        held: Gauge,
+        place: Arc<str>,
+    }
+
+    impl World {
+        fn new() -> World {
+            let held = Gauge::default();
+            let registry = ResumeRegistry::new(held.clone(), Arc::default(), &mut Registry::default());
+            World { registry: Arc::new(registry), held, place: "/socket.io".into() }
+        }
+
+        /// One of the address that ends with `address`.
+        fn one(&self, key: u128, address: u8) -> ResumeHandle {
+            let holder = Holder::of([10, 0, 0, address].into());
+            self.registry.register(key, &self.place, (ConnectionId(1), holder), LIMITS)
+        }
+
+        fn away(&self, key: u128, address: u8) -> ResumeHandle {
+            let mut handle = self.one(key, address);
+            handle.leave();
+            handle
+        }
+    }
+
+    fn evicted(handles: &[&ResumeHandle]) -> Vec<bool> {
+        handles.iter().map(|handle| handle.is_evicted()).collect()
+    }
+
+    #[test]
+    fn only_others_of_the_same_place_are_found() {
+        let world = World::new();
+        let (one, other) = (world.one(1, 1), world.one(2, 2));
+        let elsewhere: Arc<str> = "/elsewhere".into();
+        let third = world.registry.register(3, &elsewhere, (ConnectionId(3), Holder::Trusted), LIMITS);
+        let finds = |handle: &ResumeHandle, key: u128| handle.find(key).is_some();
+        assert!(finds(&one, 2) && finds(&other, 1));
+        assert!(!finds(&one, 1) && !finds(&one, 3) && !finds(&third, 1) && !finds(&one, 4));
+        drop(other);
+        assert!(!finds(&one, 2), "it is over");
+    }
+
+    #[test]
+    fn with_too_many_away_the_first_gives_way_and_each_counts_once() {
+        let world = World::new();
+        let (mut first, second) = (world.away(1, 1), world.away(2, 2));
+        first.leave();
+        assert_eq!((world.registry.away.lock().len(), world.registry.metrics.away.get()), (2, 2));
+        let third = world.away(3, 3);
+        assert_eq!(evicted(&[&first, &second, &third]), [true, false, false]);
+        assert_eq!((world.registry.metrics.away.get(), world.registry.metrics.full.get()), (2, 1));
+        drop(first);
+        let fourth = world.away(4, 4);
+        assert_eq!(evicted(&[&second, &third, &fourth]), [true, false, false]);
+        let pings = PingCount::default();
+        let mut third = third;
+        third.arrive(pings);
+        assert_eq!((world.registry.metrics.away.get(), world.registry.metrics.returned.get()), (1, 1));
+        drop((second, third, fourth));
+        assert_eq!(world.registry.metrics.away.get(), 0);
+        assert_eq!(world.registry.leaving.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn near_the_most_that_is_kept_one_at_a_time_gives_way() {
+        let world = World::new();
+        let (first, second, here) = (world.away(1, 1), world.away(2, 2), world.one(3, 3));
+        world.held.set(600);
+        here.make_room();
+        assert_eq!(evicted(&[&first, &second]), [false, false], "there is room");
+        world.held.set(750);
+        here.make_room();
+        here.make_room();
+        let which = evicted(&[&first, &second]);
+        assert!(which[0] != which[1], "one, and its bytes are waited for: {which:?}");
+        drop(if which[0] { first } else { second });
+        here.make_room();
+        assert_eq!(world.registry.metrics.full.get(), 2, "the next");
+    }
+
+    #[test]
+    fn whose_own_share_is_used_up_gives_way_itself() {
+        let world = World::new();
+        let (other, own, here) = (world.away(1, 1), world.away(2, 2), world.one(3, 2));
+        // Half of what it leaves free.
+        world.held.set(390);
+        here.owned.store(390, Ordering::Relaxed);
+        here.make_room();
+        assert_eq!(evicted(&[&other, &own]), [false, true]);
+        drop(own);
+        here.make_room();
+        assert!(!other.is_evicted(), "another's is not taken for it");
+    }
+
+    #[test]
+    fn after_a_storm_the_memory_goes_back() {
+        let world = World::new();
+        let storm: Vec<_> = (0..1000).map(|key| world.one(key, 1)).collect();
+        assert!(world.registry.places.lock().capacity() >= 1000);
+        drop(storm);
+        assert!(world.registry.places.lock().capacity() < 100);
+        let few: Vec<_> = (0..3).map(|key| world.one(key, 1)).collect();
+        assert_eq!(world.registry.places.lock().len(), few.len());
+    }
+}

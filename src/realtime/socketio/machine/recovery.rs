@@ -428,6 +428,49 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_msgpack_claim_one_too_and_nested_ones_none() {
+        let client = Client::new(true, |config| {
+            config.recovery = RecoveryMode::Within(Duration::from_secs(60));
+            config.max_nesting = 3;
+        });
+        let pid = Pid { key: 7, number: 1 };
+        let claim = |more: &str| format!("{{\"pid\":\"{pid}\",\"more\":{more}}}");
+        let packed = |kind: u8, body: &str| Frame::Binary(msgpack::packet(kind, "/", None, body, &[]));
+        let text = |body: &str| Frame::text(format!("40{body}"));
+        for (frame, key) in [
+            (packed(write::CONNECT, &claim("[[]]")), Some(7)),
+            (packed(write::EVENT, &claim("[[]]")), None),
+            (packed(write::CONNECT, &claim("[[[[[]]]]]")), None),
+            (text(&claim("[[]]")), Some(7)),
+            (text(&claim("[[[[[]]]]]")), None),
+        ] {
+            assert_eq!(client.machine.resume_key(&frame), key, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_resumed_by_its_own_number_in_its_own_namespace() {
+        let mut client = client();
+        let key = client.machine.replay.as_ref().unwrap().key;
+        let number = client.machine.namespaces[0].cursor.as_ref().unwrap().number;
+        let frame = |scope: &str, key: u128, number: u32| {
+            Frame::text(format!("40{scope}{{\"pid\":\"{}\"}}", Pid { key, number }))
+        };
+        assert!(client.machine.is_resumed_by(&frame("", key, number)));
+        for other in [
+            frame("", key, number + 1),
+            frame("", key ^ 1, number),
+            frame("/chat,", key, number),
+            Frame::text("40"),
+            Frame::text("42[\"e\"]"),
+        ] {
+            assert!(!client.machine.is_resumed_by(&other), "{other:?}");
+        }
+        client.text("41");
+        assert!(!client.machine.is_resumed_by(&frame("", key, number)), "it has left");
+    }
+
+    #[test]
     fn volatile_events_end_with_no_text() {
         let client = client();
         let encoder = client.machine.shared.encoder;
