@@ -264,7 +264,12 @@ async fn a_huge_answer_and_a_hanging_one_do_not_hold_the_hub() {
 
 #[tokio::test]
 async fn the_app_hears_that_a_client_is_gone_even_if_it_was_away() {
-    let (app, asked) = app(|_, count| if count <= 2 { (500, json!({})) } else { (204, Value::Null) }).await;
+    let (app, asked) = app(|_, count| match count {
+        1 => (429, json!({})),
+        2 => (500, json!({})),
+        _ => (204, Value::Null),
+    })
+    .await;
     let door = start(&app, r#"["disconnect"]"#, "");
     let ada = connect(&door, "/api/ws").await;
     drop(ada);
