@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn domains_have_https_on_the_usual_ports_unless_the_file_says_others() {
+    fn domains_have_https_on_usual_ports_or_those_of_the_file() {
         let domains = |port| Overrides {
             domains: vec!["Two.example.com.".into(), "one.example.com".into()],
             port,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_for_https_has_a_certificate_made_where_there_is_none() {
+    fn https_by_flag_has_a_certificate_made_where_there_is_none() {
         let https = |port| Overrides { https: true, port, ..Overrides::default() };
         let own = "[tls]\ndomains = \"one.example.com\"\n[listen]\nhttps = [\"127.0.0.1:443\", \"127.0.0.1:444\"]";
         for (text, port, is_made, has_http, secure) in [
