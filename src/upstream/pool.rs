@@ -330,7 +330,10 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let (pool, app) = pool(Config { idle_timeout: hour, ..Config::default() }).await;
         pool.give_back(pool.connect(holder()).await.unwrap());
-        drop(app.accept().await.unwrap());
+        let taken = app.accept().await.unwrap();
+        pool.sweep();
+        assert_eq!(pool.open.count(), 1, "it is open, and young");
+        drop(taken);
         let swept = async {
             while pool.open.count() > 0 {
                 tokio::task::yield_now().await;
