@@ -217,11 +217,9 @@ impl Capability {
         let prefix: Arc<str> = prefix.into();
         let resources = |operation| {
             let allowed = self.entries.iter().filter(|(_, (_, operations))| operations.has(operation));
-            let resource = |(pattern, _): (&Box<str>, _)| Resource::Segments {
-                prefix: Arc::clone(&prefix),
-                pattern: pattern.clone(),
-            };
-            Some(allowed.map(resource).collect::<Arc<[Resource]>>())
+            let resources = allowed
+                .map(|(pattern, _)| Resource::Segments { prefix: Arc::clone(&prefix), pattern: pattern.clone() });
+            Some(resources.collect::<Arc<[Resource]>>())
         };
         Rights {
             subscribe: resources(Operation::Subscribe),
