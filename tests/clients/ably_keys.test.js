@@ -1,5 +1,7 @@
 // npm `ably` with keys and the tokens that they make: asked for, made by the app, wrapped, revoked, and what each of them allows.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { SignJWT } from "jose";
 import { eventually, FORMATS, KEY, reached, Site } from "./harness/ably.js";
@@ -172,5 +174,36 @@ test("one token of the site's own is good for this protocol too", async () => {
     await assert.rejects(client.channels.get("other").attach(), { code: 40160 });
   } finally {
     await site.stop();
+  }
+});
+
+test("the app is asked about requests of who has a token, not of who has a key", async () => {
+  const asked = [];
+  const app = createServer(async (request, response) => {
+    const { type, data } = JSON.parse(Buffer.concat(await request.toArray()));
+    asked.push(type);
+    const isClosed = type === "subscribe" && data.channel === "closed";
+    const answer = isClosed || data.text === "bad" ? { allow: false, reason: "no" } : data.text === "loud" ? { replace: { text: "quiet" } } : {};
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+  });
+  await once(app.listen(0, "127.0.0.1"), "listening");
+  const events = ["connect", "subscribe", "message"];
+  const site = await Site.start({ app: { url: `http://127.0.0.1:${app.address().port}` }, callbacks: { events } });
+  try {
+    const [key, ann] = [site.rest(), site.rest({ token: await jwt({ "x-ably-clientId": "ann" }) })];
+    await ann.channels.get("open").publish("n", "loud");
+    await assert.rejects(ann.channels.get("open").publish([{ data: "fine" }, { data: "bad" }]), { code: 40160 });
+    await assert.rejects(ann.channels.get("closed").history(), { code: 40160 });
+    await assert.rejects(ann.channels.get("closed").presence.get(), { code: 40160 });
+    assert.deepEqual([...new Set(asked)].sort(), [...events].sort());
+    const before = asked.length;
+    await key.channels.get("closed").publish("n", "bad");
+    const { items } = await key.channels.get("open").history();
+    assert.deepEqual(items.map(({ data, clientId }) => [data, clientId]), [["quiet", "ann"]]);
+    assert.equal(asked.length, before);
+  } finally {
+    await site.stop();
+    app.close();
+    app.closeAllConnections();
   }
 });

@@ -135,7 +135,7 @@ impl AblyDoor {
 }
 
 /// What callbacks and logs may know of a request: neither its key nor its token.
-fn without_secrets(request: &Parts) -> Parts {
+pub(super) fn without_secrets(request: &Parts) -> Parts {
     let (mut clean, ()) = http::Request::new(()).into_parts();
     clean.method = request.method.clone();
     clean.version = request.version;

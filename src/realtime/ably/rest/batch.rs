@@ -7,6 +7,7 @@ use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
 use super::messages::{Published, one_or_more};
+use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::wire::error::AblyError;
@@ -89,15 +90,23 @@ fn is_old(call: &Call<'_>) -> bool {
 }
 
 impl AblyDoor {
-    pub(super) fn publish_batch(&self, call: &Call<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, AblyError> {
+    pub(super) async fn publish_batch(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        body: &[u8],
+    ) -> Result<Answer, AblyError> {
         let (specs, is_list) = one_or_more::<Spec>(call.sends(), body)?;
         let is_short = |count: usize| (1..=MAX_ITEMS).contains(&count);
         if !is_short(specs.len()) || !specs.iter().all(|spec| is_short(spec.channels.len())) {
             let words = format!("A batch has 1 to {MAX_ITEMS} specifications for 1 to {MAX_ITEMS} channels each");
             return Err(AblyError::new(40000, 400, words));
         }
-        let mut all: Vec<Outcomes<Published>> =
-            specs.into_iter().map(|spec| self.publish_spec(call, caller, spec)).collect();
+        let mut visit = self.visit(call, caller).await?;
+        let mut all = Vec::with_capacity(specs.len());
+        for spec in specs {
+            all.push(self.publish_spec(call, caller, &mut visit, spec).await);
+        }
         match (is_list, all.len()) {
             (true, 2..) => Ok(call.answer(201, &all)),
             (true, _) if !is_old(call) => Ok(call.answer(201, &all)),
@@ -105,19 +114,28 @@ impl AblyDoor {
         }
     }
 
-    fn publish_spec(&self, call: &Call<'_>, caller: &Caller, spec: Spec) -> Outcomes<Published> {
+    async fn publish_spec(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        visit: &mut Visit,
+        spec: Spec,
+    ) -> Outcomes<Published> {
         let messages = match spec.messages {
             Messages::Several(messages) => messages,
             Messages::One(message) => vec![*message],
         };
-        let said = |channel: String| match self.publish(call, caller, &channel, messages.clone()) {
-            Ok(published) => Outcome::Done(published),
-            Err(error) => Outcome::Failed(Failed { channel: Some(channel), target: None, error }),
-        };
-        spec.channels.into_iter().map(said).collect()
+        let mut outcomes = Vec::with_capacity(spec.channels.len());
+        for channel in spec.channels {
+            outcomes.push(match self.publish(call, caller, visit, &channel, messages.clone()).await {
+                Ok(published) => Outcome::Done(published),
+                Err(error) => Outcome::Failed(Failed { channel: Some(channel), target: None, error }),
+            });
+        }
+        outcomes.into_iter().collect()
     }
 
-    pub(super) fn batch_presence(&self, call: &Call<'_>, caller: &Caller) -> Result<Answer, AblyError> {
+    pub(super) async fn batch_presence(&self, call: &Call<'_>, caller: &Caller) -> Result<Answer, AblyError> {
         let names = parameter(call.query(), "channels").unwrap_or_default();
         let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
         if !(1..=MAX_ITEMS).contains(&names.len()) {
@@ -127,11 +145,14 @@ impl AblyDoor {
                 format!("channels has 1 to {MAX_ITEMS} names, with commas between"),
             ));
         }
-        let members = |name: &str| match self.members_of(call, caller, name) {
-            Ok(presence) => Outcome::Done(Present { channel: name.to_owned(), presence }),
-            Err(error) => Outcome::Failed(Failed { channel: Some(name.to_owned()), target: None, error }),
-        };
-        let outcomes: Outcomes<Present> = names.into_iter().map(members).collect();
+        let mut outcomes: Vec<Outcome<Present>> = Vec::with_capacity(names.len());
+        for name in names {
+            outcomes.push(match self.members_of(call, caller, name).await {
+                Ok(presence) => Outcome::Done(Present { channel: name.to_owned(), presence }),
+                Err(error) => Outcome::Failed(Failed { channel: Some(name.to_owned()), target: None, error }),
+            });
+        }
+        let outcomes: Outcomes<Present> = outcomes.into_iter().collect();
         Ok(outcomes.answer(call, 200))
     }
 }

@@ -13,11 +13,9 @@ use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::apps::{Authenticated, ClientId, Credentials};
 use crate::realtime::ably::capability::Operation;
-use crate::realtime::ably::machine::{qualified, refused};
+use crate::realtime::ably::machine::qualified;
 use crate::realtime::ably::wire::error::AblyError;
-use crate::realtime::hub::{Authority, Client};
-use crate::realtime::vocabulary::{Channel, Identity, Refusal};
-use crate::shares::Holder;
+use crate::realtime::vocabulary::Channel;
 
 /// Whoever asks, and as whom.
 pub struct Caller {
@@ -78,25 +76,11 @@ impl AblyDoor {
         Ok(Caller { auth, client_id })
     }
 
-    /// The caller as a client of the hub, whom policies bind.
-    ///
-    /// # Errors
-    /// 50003 when there is no room.
-    pub(super) fn guest(&self, call: &Call<'_>, caller: &Caller) -> Result<Client, AblyError> {
-        let joined = self.hub.join(Holder::of(call.facts.client));
-        let mut client = joined.ok_or_else(|| refused(&Refusal::Unavailable))?;
-        if let Some(user) = &caller.client_id {
-            client.identify(Identity { user: Arc::clone(user), info: None });
-        }
-        client.grant(caller.auth.rights(call.now));
-        Ok(client)
-    }
-
     /// The channel, of which the caller may know what is there or what was said.
     ///
     /// # Errors
-    /// 40010, 40160.
-    pub(super) fn readable(
+    /// 40010, 40160, and why it may not come at all.
+    pub(super) async fn readable(
         &self,
         call: &Call<'_>,
         caller: &Caller,
@@ -106,12 +90,11 @@ impl AblyDoor {
         let channel = caller.channel(name, operation)?;
         // The app reads whatever its key names.
         if !caller.auth.is_key {
-            let guest = self.guest(call, caller)?;
-            let may = match operation {
-                Operation::History => guest.may_read_past(&channel, Authority::Client),
-                _ => guest.may_read(&channel, Authority::Client),
-            };
-            may.map_err(|refusal| refused(&refusal))?;
+            let mut visit = self.visit(call, caller).await?;
+            match operation {
+                Operation::History => visit.may_read_past(&channel).await?,
+                _ => visit.may_read(&channel).await?,
+            }
         }
         Ok(channel)
     }

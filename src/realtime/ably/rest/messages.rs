@@ -12,15 +12,15 @@ use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
 use super::page::Page;
+use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
-use crate::realtime::ably::machine::{check_size, refused};
+use crate::realtime::ably::machine::check_size;
 use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::message::AblyMessage;
 use crate::realtime::ably::wire::serial;
-use crate::realtime::hub::Authority;
 use crate::realtime::vocabulary::{Channel, Draft, Message, Position, PublishSeveral, Span, Speaker};
 
 /// Messages of one request, at most.
@@ -51,7 +51,7 @@ pub fn one_or_more<T: DeserializeOwned>(format: Format, body: &[u8]) -> Result<(
 }
 
 impl AblyDoor {
-    pub(super) fn publish_messages(
+    pub(super) async fn publish_messages(
         &self,
         call: &Call<'_>,
         caller: &Caller,
@@ -59,7 +59,9 @@ impl AblyDoor {
         body: &[u8],
     ) -> Result<Answer, AblyError> {
         let (messages, _) = one_or_more(call.sends(), body)?;
-        let published = self.publish(call, caller, name, messages)?;
+        caller.channel(name, Operation::Publish)?;
+        let mut visit = self.visit(call, caller).await?;
+        let published = self.publish(call, caller, &mut visit, name, messages).await?;
         Ok(call.answer(201, &published))
     }
 
@@ -67,10 +69,11 @@ impl AblyDoor {
     ///
     /// # Errors
     /// What is wrong with them, or why the caller may not.
-    pub(super) fn publish(
+    pub(super) async fn publish(
         &self,
         call: &Call<'_>,
         caller: &Caller,
+        visit: &mut Visit,
         name: &str,
         messages: Vec<AblyMessage>,
     ) -> Result<Published, AblyError> {
@@ -81,14 +84,12 @@ impl AblyDoor {
         let settings = caller.auth.app.settings();
         check_size(&messages, settings.max_message.bytes())?;
         let message_id = common_id(&messages)?;
-        let mut guest = self.guest(call, caller)?;
         let mut serials = Vec::with_capacity(messages.len());
         for (speaker, drafts) in self.runs(caller, messages, &message_id)? {
             let channel = channel.clone();
             let retain = settings.retain;
             let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speaker: Some(speaker) };
-            let receipts = guest.publish_several(several, Authority::Client, call.now);
-            let receipts = receipts.map_err(|refusal| refused(&refusal))?;
+            let receipts = visit.publish(several, call.now).await?;
             serials.extend(receipts.into_iter().map(serial::of));
         }
         Ok(Published { channel: name.to_owned(), message_id, serials })
@@ -121,14 +122,14 @@ impl AblyDoor {
         Ok(runs)
     }
 
-    pub(super) fn read_history(
+    pub(super) async fn read_history(
         &self,
         call: &Call<'_>,
         caller: &Caller,
         name: &str,
         last_segment: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History)?;
+        let channel = self.readable(call, caller, name, Operation::History).await?;
         let page = Page::read(call.query())?;
         let span = span(&page, parameter(call.query(), "from_serial").as_deref())?;
         let (messages, more) = self.hub.read(&channel, &span, page.limit, call.now);
@@ -138,27 +139,27 @@ impl AblyDoor {
         Ok(call.answer(200, &shown).with_links(links))
     }
 
-    pub(super) fn read_message(
+    pub(super) async fn read_message(
         &self,
         call: &Call<'_>,
         caller: &Caller,
         name: &str,
         serial: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History)?;
+        let channel = self.readable(call, caller, name, Operation::History).await?;
         let message = self.kept(call, &channel, serial)?;
         Ok(call.answer(200, &AblyMessage::shown(&message, call.manner.format)))
     }
 
     /// The one that there is: nothing changes it.
-    pub(super) fn read_versions(
+    pub(super) async fn read_versions(
         &self,
         call: &Call<'_>,
         caller: &Caller,
         name: &str,
         serial: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History)?;
+        let channel = self.readable(call, caller, name, Operation::History).await?;
         let message = self.kept(call, &channel, serial)?;
         let links = Page::read(call.query())?.links("versions", call.query(), None);
         Ok(call.answer(200, &[AblyMessage::shown(&message, call.manner.format)]).with_links(links))

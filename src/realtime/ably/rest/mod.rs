@@ -9,6 +9,7 @@ mod messages;
 mod page;
 mod presence;
 mod tokens;
+mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("x-ably-errorcode, x-ably-
 struct Call<'a> {
     head: &'a Parts,
     facts: &'a Facts,
+    config: &'a entrance::Config,
     manner: Manner,
     now: Moment,
 }
@@ -91,7 +93,7 @@ impl AblyDoor {
         if let Some(response) = CORS.preflight(&head, &from) {
             return Ok(response);
         }
-        let call = Call { head: &head, facts: &facts, manner: Manner::of(&head), now: Moment::now() };
+        let call = Call { head: &head, facts: &facts, config, manner: Manner::of(&head), now: Moment::now() };
         let outcome = self.rest_answer(&call, body, path).await;
         let answer = outcome.unwrap_or_else(|error| Answer::error(&error, call.manner.format));
         let mut response = call.manner.respond(answer);
@@ -124,19 +126,21 @@ impl AblyDoor {
                 let body = read(body, ENVELOPE_LEN).await?;
                 self.revoke_tokens(call, &caller, name, &body)
             }
-            (&Method::POST, ["messages"]) => self.publish_batch(call, &caller, &read(body, most).await?),
-            (&Method::GET, ["presence"]) => self.batch_presence(call, &caller),
+            (&Method::POST, ["messages"]) => self.publish_batch(call, &caller, &read(body, most).await?).await,
+            (&Method::GET, ["presence"]) => self.batch_presence(call, &caller).await,
             (&Method::GET, ["channels"]) => self.list_channels(call, &caller),
             (&Method::GET, ["channels", name]) => self.look_at_channel(call, &caller, name),
             (&Method::POST, ["channels", name, "messages"]) => {
-                self.publish_messages(call, &caller, name, &read(body, most).await?)
+                self.publish_messages(call, &caller, name, &read(body, most).await?).await
             }
             (&Method::GET, ["channels", name, last @ ("messages" | "history")]) => {
-                self.read_history(call, &caller, name, last)
+                self.read_history(call, &caller, name, last).await
             }
-            (&Method::GET, ["channels", name, "messages", serial]) => self.read_message(call, &caller, name, serial),
+            (&Method::GET, ["channels", name, "messages", serial]) => {
+                self.read_message(call, &caller, name, serial).await
+            }
             (&Method::GET, ["channels", name, "messages", serial, "versions"]) => {
-                self.read_versions(call, &caller, name, serial)
+                self.read_versions(call, &caller, name, serial).await
             }
             (&Method::PATCH | &Method::PUT | &Method::DELETE, ["channels", _, "messages", _]) => {
                 Err(AblyError::new(93002, 400, "Messages of this channel cannot be changed"))
@@ -144,9 +148,9 @@ impl AblyDoor {
             (&Method::POST | &Method::GET, ["channels", _, "messages", _, "annotations"]) => {
                 Err(AblyError::new(93002, 400, "Annotations are not enabled for this channel"))
             }
-            (&Method::GET, ["channels", name, "presence"]) => self.read_members(call, &caller, name),
+            (&Method::GET, ["channels", name, "presence"]) => self.read_members(call, &caller, name).await,
             (&Method::GET, ["channels", name, "presence", "history"]) => {
-                self.read_presence_history(call, &caller, name)
+                self.read_presence_history(call, &caller, name).await
             }
             (_, ["push", ..]) => Err(absent("Push notifications are")),
             (_, ["channels", _, "object" | "objects", ..]) => Err(absent("LiveObjects are")),

@@ -11,9 +11,9 @@ use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::presence::AblyPresence;
 
 impl AblyDoor {
-    pub(super) fn read_members(&self, call: &Call<'_>, caller: &Caller, name: &str) -> Result<Answer, AblyError> {
+    pub(super) async fn read_members(&self, call: &Call<'_>, caller: &Caller, name: &str) -> Result<Answer, AblyError> {
         let page = Page::read(call.query())?;
-        let mut members = self.members_of(call, caller, name)?;
+        let mut members = self.members_of(call, caller, name).await?;
         let wanted = |key: &str, own: fn(&AblyPresence) -> Option<&str>| {
             let wanted = parameter(call.query(), key).filter(|wanted| !wanted.is_empty());
             move |member: &AblyPresence| wanted.as_deref().is_none_or(|wanted| own(member) == Some(wanted))
@@ -29,7 +29,7 @@ impl AblyDoor {
     ///
     /// # Errors
     /// 40010, 40160.
-    pub(super) fn members_of(
+    pub(super) async fn members_of(
         &self,
         call: &Call<'_>,
         caller: &Caller,
@@ -37,7 +37,7 @@ impl AblyDoor {
     ) -> Result<Vec<AblyPresence>, AblyError> {
         let operations = [Operation::Subscribe, Operation::Presence];
         let allowed = operations.into_iter().find(|operation| caller.channel(name, *operation).is_ok());
-        let channel = self.readable(call, caller, name, allowed.unwrap_or(Operation::Subscribe))?;
+        let channel = self.readable(call, caller, name, allowed.unwrap_or(Operation::Subscribe)).await?;
         let members = self.hub.members(&channel);
         let mut shown: Vec<_> =
             members.iter().map(|member| AblyPresence::present(member, call.manner.format)).collect();
@@ -45,13 +45,13 @@ impl AblyDoor {
         Ok(shown)
     }
 
-    pub(super) fn read_presence_history(
+    pub(super) async fn read_presence_history(
         &self,
         call: &Call<'_>,
         caller: &Caller,
         name: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History)?;
+        let channel = self.readable(call, caller, name, Operation::History).await?;
         let page = Page::read(call.query())?;
         let mut changes = Vec::new();
         // Changes of one millisecond are told apart by their order.

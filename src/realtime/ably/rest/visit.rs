@@ -1,0 +1,115 @@
+//! A client of the hub for the time of one request: whoever shows a token is bound as on a socket, and the app is asked
+//! about it likewise; whoever shows a key is the app.
+
+use std::sync::Arc;
+
+use super::Call;
+use super::caller::Caller;
+use crate::http::Failure;
+use crate::realtime::ably::machine::refused;
+use crate::realtime::ably::socket::without_secrets;
+use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::{AblyDoor, DIALECT};
+use crate::realtime::entrance::admission::ConnectionPermit;
+use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo, Left};
+use crate::realtime::entrance::{AuthorizeAt, Vouched};
+use crate::realtime::hub::{Authority, Client};
+use crate::realtime::vocabulary::{Channel, Command, Identity, Moment, PublishSeveral, Receipt, Refusal, Subscribe};
+use crate::shares::Holder;
+
+/// Whoever asks, at the hub.
+pub struct Visit {
+    client: Client,
+    authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
+    _permit: Option<ConnectionPermit>,
+}
+
+impl AblyDoor {
+    /// Lets whoever asks in for this request.
+    ///
+    /// # Errors
+    /// 40300 where the app says no; 42910 and 50003 for who may come back.
+    pub(super) async fn visit(&self, call: &Call<'_>, caller: &Caller) -> Result<Visit, AblyError> {
+        let identity = caller.client_id.as_ref().map(|client| Identity { user: Arc::clone(client), info: None });
+        let rights = caller.auth.rights(call.now);
+        if caller.auth.is_key {
+            let full = || AblyError::new(50003, 503, "Too many clients are here");
+            let mut client = self.hub.join(Holder::of(call.facts.client)).ok_or_else(full)?;
+            identity.into_iter().for_each(|identity| client.identify(identity));
+            client.grant(rights);
+            return Ok(Visit { client, authorizer: None, _permit: None });
+        }
+        let head = without_secrets(call.head);
+        let vouched = (DIALECT, Vouched { identity, rights });
+        let when = AuthorizeAt::UpgradeWithoutChannel;
+        let admitted = self.entrance.admit_vouched(call.config, &head, call.facts, vouched, when).await;
+        let admitted = admitted.map_err(|rejection| {
+            let failure = Failure::from(rejection);
+            let (code, status) = match failure.status.as_u16() {
+                429 => (42910, 429),
+                503 => (50003, 503),
+                _ => (40300, 403),
+            };
+            AblyError::new(code, status, failure.reason.as_ref())
+        })?;
+        Ok(Visit { client: admitted.client, authorizer: admitted.authorizer, _permit: Some(admitted.permit) })
+    }
+}
+
+impl Visit {
+    /// May it read what was said in a channel?
+    ///
+    /// # Errors
+    /// 40160.
+    pub async fn may_read_past(&mut self, channel: &Channel) -> Result<(), AblyError> {
+        let authority = self.asked_to_hear(channel).await.map_err(|refusal| refused(&refusal))?;
+        self.client.may_read_past(channel, authority).map_err(|refusal| refused(&refusal))
+    }
+
+    /// May it know who is in a channel?
+    ///
+    /// # Errors
+    /// 40160.
+    pub async fn may_read(&mut self, channel: &Channel) -> Result<(), AblyError> {
+        let authority = self.asked_to_hear(channel).await.map_err(|refusal| refused(&refusal))?;
+        self.client.may_read(channel, authority).map_err(|refusal| refused(&refusal))
+    }
+
+    async fn asked_to_hear(&mut self, channel: &Channel) -> Result<Authority, Refusal> {
+        let Some((authorizer, connection)) = &self.authorizer else { return Ok(Authority::Client) };
+        let wish = Command::Subscribe(Subscribe::to(channel.clone()));
+        let Some(asking) = authorizer.authorize(connection, self.client.identity(), &wish) else {
+            return Ok(Authority::Client);
+        };
+        asking.await.outcome.map(|_| Authority::Consent)
+    }
+
+    /// Publishes several in one channel: all of them, or none. Nothing is said of those that the app has kept back.
+    ///
+    /// # Errors
+    /// 40160, 40009, 42911, 50003.
+    pub async fn publish(&mut self, several: PublishSeveral, now: Moment) -> Result<Vec<Receipt>, AblyError> {
+        let count = several.drafts.len();
+        let mut command = Command::PublishSeveral(Box::new(several));
+        let mut authority = Authority::Client;
+        if let Some((authorizer, connection)) = &self.authorizer
+            && let Some(asking) = authorizer.authorize(connection, self.client.identity(), &command)
+        {
+            let allow = asking.await.outcome.map_err(|refusal| refused(&refusal))?;
+            authority = Authority::Consent;
+            command = allow.instead.unwrap_or(command);
+        }
+        let Command::PublishSeveral(several) = command else {
+            return Ok(vec![Receipt { position: None, unix_ms: now.unix_ms }; count]);
+        };
+        self.client.publish_several(*several, authority, now).map_err(|refusal| refused(&refusal))
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some((authorizer, connection)) = &self.authorizer {
+            authorizer.disconnected(connection, self.client.identity(), Left::whole("gone"));
+        }
+    }
+}
