@@ -294,7 +294,10 @@ impl AblyApps {
         now: Moment,
     ) -> Result<TokenDetails, AblyError> {
         let index = self.index.get();
-        let (_, key) = index.keys.get(key_name).ok_or_else(|| no_key(key_name))?;
+        let (_, key) = index
+            .keys
+            .get(key_name)
+            .ok_or_else(|| AblyError::new(40400, 404, format!("No key found with id {key_name}")))?;
         let is_owner = asker.is_some_and(|asker| asker.is_key && *asker.key_name == *key_name);
         request.grant(key, is_owner, &self.nonces, now.unix_ms)
     }
@@ -328,10 +331,6 @@ impl AblyApps {
 
 fn wrong() -> AblyError {
     AblyError::new(40101, 401, "Invalid credentials")
-}
-
-fn no_key(name: &str) -> AblyError {
-    AblyError::new(40400, 404, format!("No key found with id {name}"))
 }
 
 fn check_enabled(key: &KeySettings) -> Result<(), AblyError> {

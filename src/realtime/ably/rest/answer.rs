@@ -17,7 +17,7 @@ const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-ably-errormessage")
 
 /// How a caller wants its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manner {
+pub struct AnswerStyle {
     pub format: Format,
     /// Status and headers in the body.
     in_envelope: bool,
@@ -45,15 +45,15 @@ struct ToldError<'a> {
     href: String,
 }
 
-impl Manner {
-    pub fn of(head: &Parts) -> Manner {
+impl AnswerStyle {
+    pub fn of(head: &Parts) -> AnswerStyle {
         let query = head.uri.query();
         let envelope = parameter(query, "envelope").filter(|envelope| matches!(&**envelope, "json" | "msgpack"));
         let format = match envelope.clone().or_else(|| parameter(query, "format")) {
             Some(name) => Format::named(Some(&name)),
             None => named_in(&head.headers, &ACCEPT),
         };
-        Manner { format, in_envelope: envelope.is_some() }
+        AnswerStyle { format, in_envelope: envelope.is_some() }
     }
 
     /// The format of what is sent.
@@ -146,12 +146,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn manner(uri: &str, accept: Option<&str>) -> Manner {
+    fn style(uri: &str, accept: Option<&str>) -> AnswerStyle {
         let mut request = http::Request::builder().uri(uri);
         if let Some(accept) = accept {
             request = request.header("accept", accept);
         }
-        Manner::of(&request.body(()).unwrap().into_parts().0)
+        AnswerStyle::of(&request.body(()).unwrap().into_parts().0)
     }
 
     #[test]
@@ -165,14 +165,14 @@ mod tests {
             ("/time?format=msgpack", Some("application/json"), Format::Msgpack),
             ("/time?envelope=json", Some("application/x-msgpack"), Format::Json),
         ] {
-            assert_eq!(manner(uri, accept).format, format, "{uri} {accept:?}");
+            assert_eq!(style(uri, accept).format, format, "{uri} {accept:?}");
         }
     }
 
     #[test]
     fn an_envelope_holds_status_and_headers() {
         for format in [Format::Json, Format::Msgpack] {
-            let manner = Manner { format, in_envelope: true };
+            let style = AnswerStyle { format, in_envelope: true };
             let answer =
                 Answer::new(201, format.bytes(&json!([{ "a": 1 }]))).with_links("<./x?>; rel=\"first\"".into());
             let mut headers = HeaderMap::new();
@@ -180,15 +180,15 @@ mod tests {
             let whole = enveloped(format, answer.status, &headers, &answer.body);
             let read: Value = format.read(&whole).unwrap();
             assert_eq!(read, json!({ "statusCode": 201, "headers": { "link": "l" }, "response": [{ "a": 1 }] }));
-            assert_eq!(manner.respond(answer).status(), 200);
+            assert_eq!(style.respond(answer).status(), 200);
         }
     }
 
     #[test]
     fn an_error_says_its_code_in_the_headers_too() {
         let error = AblyError::new(40400, 404, "No “such” thing\n");
-        let manner = Manner { format: Format::Json, in_envelope: false };
-        let response = manner.respond(Answer::error(&error, Format::Json));
+        let style = AnswerStyle { format: Format::Json, in_envelope: false };
+        let response = style.respond(Answer::error(&error, Format::Json));
         let header = |name: &str| response.headers()[name].to_str().unwrap();
         assert_eq!((response.status().as_u16(), header("x-ably-errorcode")), (404, "40400"));
         assert_eq!((header("x-ably-errormessage"), header("content-type")), ("No such thing", "application/json"));

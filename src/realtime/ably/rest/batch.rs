@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
-use super::messages::{Published, one_or_more};
+use super::messages::{PublishReply, one_or_more};
 use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
@@ -120,7 +120,7 @@ impl AblyDoor {
         caller: &Caller,
         visit: &mut Visit,
         spec: Spec,
-    ) -> Outcomes<Published> {
+    ) -> Outcomes<PublishReply> {
         let messages = match spec.messages {
             Messages::Several(messages) => messages,
             Messages::One(message) => vec![*message],

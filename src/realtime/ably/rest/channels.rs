@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
-use super::page::Page;
+use super::page::PageRequest;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
@@ -75,7 +75,7 @@ impl AblyDoor {
     }
 
     pub(super) fn list_channels(&self, call: &Call<'_>, caller: &Caller) -> Result<Answer, AblyError> {
-        let page = Page::read(call.query())?;
+        let page = PageRequest::read(call.query())?;
         if !caller.auth.capability.allows_somewhere(Operation::ChannelMetadata) {
             return Err(AblyError::new(40160, 401, "The capability does not allow channel-metadata"));
         }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
-use super::page::Page;
+use super::page::PageRequest;
 use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
@@ -29,7 +29,7 @@ const MAX_MESSAGES: usize = 1_000;
 /// What became of what was published.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Published {
+pub struct PublishReply {
     pub channel: String,
     pub message_id: String,
     pub serials: Vec<Option<String>>,
@@ -76,7 +76,7 @@ impl AblyDoor {
         visit: &mut Visit,
         name: &str,
         messages: Vec<AblyMessage>,
-    ) -> Result<Published, AblyError> {
+    ) -> Result<PublishReply, AblyError> {
         let channel = caller.channel(name, Operation::Publish)?;
         if messages.is_empty() || messages.len() > MAX_MESSAGES {
             return Err(AblyError::new(40000, 400, format!("1 to {MAX_MESSAGES} messages are published at once")));
@@ -92,7 +92,7 @@ impl AblyDoor {
             let receipts = visit.publish(several, call.now).await?;
             serials.extend(receipts.into_iter().map(serial::of));
         }
-        Ok(Published { channel: name.to_owned(), message_id, serials })
+        Ok(PublishReply { channel: name.to_owned(), message_id, serials })
     }
 
     /// The messages as the hub takes them: those of one speaker after another together.
@@ -130,11 +130,11 @@ impl AblyDoor {
         last_segment: &str,
     ) -> Result<Answer, AblyError> {
         let channel = self.readable(call, caller, name, Operation::History).await?;
-        let page = Page::read(call.query())?;
+        let page = PageRequest::read(call.query())?;
         let span = span(&page, parameter(call.query(), "from_serial").as_deref())?;
         let (messages, more) = self.hub.read(&channel, &span, page.limit, call.now);
         let next = messages.last().filter(|_| more).map(|message| message.position.to_string());
-        let shown: Vec<_> = messages.iter().map(|message| AblyMessage::shown(message, call.manner.format)).collect();
+        let shown: Vec<_> = messages.iter().map(|message| AblyMessage::shown(message, call.style.format)).collect();
         let links = page.links(last_segment, call.query(), next.as_deref());
         Ok(call.answer(200, &shown).with_links(links))
     }
@@ -148,7 +148,7 @@ impl AblyDoor {
     ) -> Result<Answer, AblyError> {
         let channel = self.readable(call, caller, name, Operation::History).await?;
         let message = self.kept(call, &channel, serial)?;
-        Ok(call.answer(200, &AblyMessage::shown(&message, call.manner.format)))
+        Ok(call.answer(200, &AblyMessage::shown(&message, call.style.format)))
     }
 
     /// The one that there is: nothing changes it.
@@ -161,8 +161,8 @@ impl AblyDoor {
     ) -> Result<Answer, AblyError> {
         let channel = self.readable(call, caller, name, Operation::History).await?;
         let message = self.kept(call, &channel, serial)?;
-        let links = Page::read(call.query())?.links("versions", call.query(), None);
-        Ok(call.answer(200, &[AblyMessage::shown(&message, call.manner.format)]).with_links(links))
+        let links = PageRequest::read(call.query())?.links("versions", call.query(), None);
+        Ok(call.answer(200, &[AblyMessage::shown(&message, call.style.format)]).with_links(links))
     }
 
     fn kept(&self, call: &Call<'_>, channel: &Channel, text: &str) -> Result<Arc<Message>, AblyError> {
@@ -173,7 +173,7 @@ impl AblyDoor {
 }
 
 /// The part of a channel's past that a page is of; `upto` is a serial of what is to be in it as the latest.
-fn span(page: &Page, upto: Option<&str>) -> Result<Span, AblyError> {
+fn span(page: &PageRequest, upto: Option<&str>) -> Result<Span, AblyError> {
     let bad = |what: &str| AblyError::new(40000, 400, format!("Invalid {what}: it is no serial of a channel"));
     let cursor = page.cursor.as_deref().map(|text| serial::position(text).ok_or_else(|| bad("cursor"))).transpose()?;
     let upto = upto.map(|text| serial::position(text).ok_or_else(|| bad("from_serial"))).transpose()?;
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_page_is_a_part_of_the_past() {
         let at = |offset| Position { epoch: Epoch(1), offset };
-        let page = |query| Page::read(Some(query)).unwrap();
+        let page = |query| PageRequest::read(Some(query)).unwrap();
         let ends = |query, upto| span(&page(query), upto).map(|span| (span.after, span.before)).map_err(|no| no.code);
         assert_eq!(ends("", None), Ok((None, None)));
         assert_eq!(ends("", Some("1-7")), Ok((None, Some(at(8)))), "itself too");

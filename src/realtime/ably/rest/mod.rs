@@ -22,7 +22,7 @@ use http_body_util::{BodyExt, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
-use self::answer::{Answer, Manner};
+use self::answer::{Answer, AnswerStyle};
 use super::AblyDoor;
 use super::wire::Format;
 use super::wire::error::AblyError;
@@ -53,7 +53,7 @@ struct Call<'a> {
     head: &'a Parts,
     facts: &'a Facts,
     config: &'a entrance::Config,
-    manner: Manner,
+    style: AnswerStyle,
     now: Moment,
 }
 
@@ -64,11 +64,11 @@ impl Call<'_> {
 
     /// The format of its body.
     fn sends(&self) -> Format {
-        Manner::sends(&self.head.headers)
+        AnswerStyle::sends(&self.head.headers)
     }
 
     fn answer(&self, status: u16, what: &impl serde::Serialize) -> Answer {
-        Answer::new(status, self.manner.format.bytes(what))
+        Answer::new(status, self.style.format.bytes(what))
     }
 }
 
@@ -93,10 +93,10 @@ impl AblyDoor {
         if let Some(response) = CORS.preflight(&head, &from) {
             return Ok(response);
         }
-        let call = Call { head: &head, facts: &facts, config, manner: Manner::of(&head), now: Moment::now() };
+        let call = Call { head: &head, facts: &facts, config, style: AnswerStyle::of(&head), now: Moment::now() };
         let outcome = self.rest_answer(&call, body, path).await;
-        let answer = outcome.unwrap_or_else(|error| Answer::error(&error, call.manner.format));
-        let mut response = call.manner.respond(answer);
+        let answer = outcome.unwrap_or_else(|error| Answer::error(&error, call.style.format));
+        let mut response = call.style.respond(answer);
         CORS.share(response.headers_mut(), &from);
         if matches!(from, From::Elsewhere(_)) {
             response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);

@@ -17,7 +17,7 @@ const LEFT_OUT: [&str; 5] = [CURSOR, "key", "access_token", "accessToken", "enve
 
 /// The part that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
+pub struct PageRequest {
     pub limit: usize,
     pub backwards: bool,
     /// Milliseconds since the Unix epoch, both ends too.
@@ -26,10 +26,10 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
-impl Page {
+impl PageRequest {
     /// # Errors
     /// 40000 for what is no number, direction or time.
-    pub fn read(query: Option<&str>) -> Result<Page, AblyError> {
+    pub fn read(query: Option<&str>) -> Result<PageRequest, AblyError> {
         let bad = |what: String| AblyError::new(40000, 400, what);
         let number = |name: &str| -> Result<Option<u64>, AblyError> {
             let Some(text) = parameter(query, name).filter(|text| !text.is_empty()) else { return Ok(None) };
@@ -48,7 +48,7 @@ impl Page {
         if from_ms > to_ms {
             return Err(bad("Invalid start: it is later than end".to_owned()));
         }
-        Ok(Page { limit, backwards, from_ms, to_ms, cursor: parameter(query, CURSOR) })
+        Ok(PageRequest { limit, backwards, from_ms, to_ms, cursor: parameter(query, CURSOR) })
     }
 
     /// The header that leads to the pages: the first, this one, and the `next`, if there is one.
@@ -93,34 +93,39 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_read_and_checked() {
-        let page = Page::read(Some("start=5&end=9&direction=forwards&limit=2&cursor=x%2Cy")).unwrap();
+        let page = PageRequest::read(Some("start=5&end=9&direction=forwards&limit=2&cursor=x%2Cy")).unwrap();
         let cursor = Some("x,y".to_owned());
-        assert_eq!(page, Page { limit: 2, backwards: false, from_ms: 5, to_ms: 9, cursor });
-        let all = Page { limit: 100, backwards: true, from_ms: 0, to_ms: u64::MAX, cursor: None };
-        assert_eq!(Page::read(None), Ok(all.clone()));
-        assert_eq!(Page::read(Some("limit=&direction=")), Ok(all));
+        assert_eq!(page, PageRequest { limit: 2, backwards: false, from_ms: 5, to_ms: 9, cursor });
+        let all = PageRequest { limit: 100, backwards: true, from_ms: 0, to_ms: u64::MAX, cursor: None };
+        assert_eq!(PageRequest::read(None), Ok(all.clone()));
+        assert_eq!(PageRequest::read(Some("limit=&direction=")), Ok(all));
         for bad in ["limit=0", "limit=1001", "limit=x", "limit=-1", "start=x", "start=9&end=5", "direction=up"] {
-            assert_eq!(Page::read(Some(bad)).unwrap_err().code, 40000, "{bad}");
+            assert_eq!(PageRequest::read(Some(bad)).unwrap_err().code, 40000, "{bad}");
         }
     }
 
     #[test]
     fn links_are_as_clients_read_them() {
         let query = Some("key=a.b:c&limit=2&channels=a,b&cursor=1&envelope=json");
-        let page = Page::read(query).unwrap();
+        let page = PageRequest::read(query).unwrap();
         let links = page.links("messages", query, Some("1-2"));
         let expected = "<./messages?limit=2&channels=a%2Cb>; rel=\"first\", \
                         <./messages?limit=2&channels=a%2Cb&cursor=1>; rel=\"current\", \
                         <./messages?limit=2&channels=a%2Cb&cursor=1%2D2>; rel=\"next\"";
         assert_eq!(links, expected);
-        assert_eq!(Page::read(None).unwrap().links("x", None, None), "<./x?>; rel=\"first\", <./x?>; rel=\"current\"");
+        assert_eq!(
+            PageRequest::read(None).unwrap().links("x", None, None),
+            "<./x?>; rel=\"first\", <./x?>; rel=\"current\""
+        );
     }
 
     #[test]
     fn a_page_goes_on_behind_the_one_before() {
         let name = |item: &u8| item.to_string();
-        let page =
-            |cursor: Option<&str>| Page { cursor: cursor.map(Into::into), ..Page::read(Some("limit=2")).unwrap() };
+        let page = |cursor: Option<&str>| PageRequest {
+            cursor: cursor.map(Into::into),
+            ..PageRequest::read(Some("limit=2")).unwrap()
+        };
         assert_eq!(page(None).cut(vec![1, 2, 3], name), (vec![1, 2], Some("2".into())));
         assert_eq!(page(Some("2")).cut(vec![1, 2, 3], name), (vec![3], None));
         assert_eq!(page(None).cut(vec![1, 2], name), (vec![1, 2], None));

@@ -3,7 +3,7 @@
 use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
-use super::page::Page;
+use super::page::PageRequest;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
@@ -12,7 +12,7 @@ use crate::realtime::ably::wire::presence::AblyPresence;
 
 impl AblyDoor {
     pub(super) async fn read_members(&self, call: &Call<'_>, caller: &Caller, name: &str) -> Result<Answer, AblyError> {
-        let page = Page::read(call.query())?;
+        let page = PageRequest::read(call.query())?;
         let mut members = self.members_of(call, caller, name).await?;
         let wanted = |key: &str, own: fn(&AblyPresence) -> Option<&str>| {
             let wanted = parameter(call.query(), key).filter(|wanted| !wanted.is_empty());
@@ -39,8 +39,7 @@ impl AblyDoor {
         let allowed = operations.into_iter().find(|operation| caller.channel(name, *operation).is_ok());
         let channel = self.readable(call, caller, name, allowed.unwrap_or(Operation::Subscribe)).await?;
         let members = self.hub.members(&channel);
-        let mut shown: Vec<_> =
-            members.iter().map(|member| AblyPresence::present(member, call.manner.format)).collect();
+        let mut shown: Vec<_> = members.iter().map(|member| AblyPresence::present(member, call.style.format)).collect();
         shown.sort_by_cached_key(key);
         Ok(shown)
     }
@@ -52,7 +51,7 @@ impl AblyDoor {
         name: &str,
     ) -> Result<Answer, AblyError> {
         let channel = self.readable(call, caller, name, Operation::History).await?;
-        let page = Page::read(call.query())?;
+        let page = PageRequest::read(call.query())?;
         let mut changes = Vec::new();
         // Changes of one millisecond are told apart by their order.
         let (mut last_ms, mut index) = (0, 0_u32);
@@ -60,7 +59,7 @@ impl AblyDoor {
             index = if change.unix_ms == last_ms { index + 1 } else { 0 };
             last_ms = change.unix_ms;
             if (page.from_ms..=page.to_ms).contains(&change.unix_ms) {
-                let shown = AblyPresence::changed(change.change, &change.member, change.unix_ms, call.manner.format);
+                let shown = AblyPresence::changed(change.change, &change.member, change.unix_ms, call.style.format);
                 changes.push((format!("{last_ms}-{index}"), shown));
             }
         }
