@@ -96,11 +96,16 @@ impl Prerendered {
     }
 
     fn note_pages(&mut self, manifest: &Value) -> io::Result<()> {
-        // One whose rest is made for each request is none; nothing is made yet of one that is made when it is asked for.
+        // With `cacheComponents` any page may have a rest that is made for each request: only of some it is known that they
+        // have none. Nothing is made yet of one that is made when it is asked for.
         let is_whole = |route: &Value| {
-            route["experimentalPPR"] != Value::Bool(true)
-                && route["renderingMode"].as_str() != Some("PARTIALLY_STATIC")
-                && route["response"].as_str().is_none_or(|response| ["complete", "empty"].contains(&response))
+            let may_be_part = route["experimentalPPR"] == Value::Bool(true)
+                || route["renderingMode"].as_str() == Some("PARTIALLY_STATIC");
+            match route["response"].as_str() {
+                Some("complete") => true,
+                Some("empty") | None => !may_be_part,
+                Some(_) => false,
+            }
         };
         let routes = manifest["routes"].as_object().ok_or_else(|| strange("prerender-manifest.json", "routes"))?;
         let pages = routes.iter().filter(|(path, route)| !path.starts_with("/_") && is_whole(route));
@@ -194,7 +199,10 @@ impl Prerendered {
         let Some(below) = path.strip_prefix(&self.base_path) else { return false };
         let below = below.strip_suffix('/').unwrap_or(below);
         let below = if below.is_empty() { "/" } else { below };
-        self.pages.contains(below) || self.patterns.iter().any(|pattern| pattern.is_match(below).unwrap_or(false))
+        // The build spells a page's language out, also where visitors do not.
+        let spelt = |locale: &String| self.pages.contains(&format!("/{locale}{}", below.trim_end_matches('/')));
+        let is_page = self.pages.contains(below) || self.locales.iter().any(spelt);
+        is_page || self.patterns.iter().any(|pattern| pattern.is_match(below).unwrap_or(false))
     }
 
     pub fn counts(&self) -> PageCounts {
@@ -370,11 +378,13 @@ mod tests {
     #[test]
     fn pages_are_those_that_are_made_whole() {
         let manifest = r#"{"routes":{"/":{},"/_not-found":{},"/ppr":{"experimentalPPR":true},"/part":{"response":"initial"},
-            "/shell":{"renderingMode":"PARTIALLY_STATIC"},"/a":{"response":"complete"}},
-            "dynamicRoutes":{"/blog/[slug]":{"response":"empty","routeRegex":"^/blog/([^/]+?)(?:/)?$"}}}"#;
+            "/shell":{"renderingMode":"PARTIALLY_STATIC"},"/a":{"response":"complete"},"/de/lang":{},
+            "/cached":{"experimentalPPR":true,"renderingMode":"PARTIALLY_STATIC","response":"complete"}},
+            "dynamicRoutes":{"/blog/[slug]":{"response":"empty","routeRegex":"^/blog/([^/]+?)(?:/)?$"},
+            "/new/[slug]":{"experimentalPPR":true,"response":"empty","routeRegex":"^/new/([^/]+?)(?:/)?$"}}}"#;
         let proxy = r#"{"middleware":{"/":{"matchers":[{"regexp":"^/docs/a$"}]}}}"#;
         let manifests = [
-            ("routes-manifest.json", r#"{"basePath":"/docs"}"#),
+            ("routes-manifest.json", r#"{"basePath":"/docs","i18n":{"locales":["en","de"],"localeDetection":false}}"#),
             ("prerender-manifest.json", manifest),
             ("server/middleware-manifest.json", proxy),
         ];
@@ -386,6 +396,10 @@ mod tests {
             ("/docs/a/", true),
             ("/docs/blog/any", true),
             ("/docs/blog/any/more", false),
+            ("/docs/cached", true),
+            ("/docs/lang", true),
+            ("/docs/de/lang", true),
+            ("/docs/new/any", false),
             ("/docs/ppr", false),
             ("/docs/shell", false),
             ("/docs/part", false),
@@ -394,7 +408,7 @@ mod tests {
         ] {
             assert_eq!(read.has(path), expected, "{path}");
         }
-        assert_eq!(read.counts(), PageCounts { all: 2, proxy: 1, rule: 0, language: 0 });
+        assert_eq!(read.counts(), PageCounts { all: 4, proxy: 1, rule: 0, language: 0 });
     }
 
     #[test]

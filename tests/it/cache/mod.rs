@@ -14,11 +14,13 @@
 //! - `instrumented`: an app that the door has not started tells it what is old, by the file of the guide.
 //! - `versions`: the same of Next.js 15 and 16, of both routers, by `next start` and as a standalone build.
 //! - `rows`: of each kind of answer that Next.js gives, what is everybody's is kept, and nobody is given another's.
+//! - `components`: the same with `cacheComponents`, of languages and images, with no word in the config.
 //! - `restarts`: what Next.js declared old stays old when its process, or the door, is another.
 //! - `warming`: when another app takes over, the pages in most demand are there before visitors ask.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
 
 mod admission;
+mod components;
 mod forms;
 mod instrumented;
 mod kept;

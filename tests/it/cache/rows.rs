@@ -10,7 +10,7 @@ use crate::harness::{Door, door, next};
 
 /// What becomes of a kind of answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     /// Everybody is given the same.
     Kept,
     /// The app is asked each time.
@@ -22,11 +22,15 @@ use Fate::{Kept, Passed, Personal};
 
 type Headers = &'static [(&'static str, &'static str)];
 
-const PAYLOAD: Headers = &[("rsc", "1")];
-const PREFETCH: Headers = &[("rsc", "1"), ("next-router-prefetch", "1"), ("next-router-segment-prefetch", "/_tree")];
+/// An address, the headers by which it means something else, the status of its answer, and what becomes of that.
+pub type Row = (&'static str, Headers, u16, Fate);
+
+pub const PAYLOAD: Headers = &[("rsc", "1")];
+pub const PREFETCH: Headers =
+    &[("rsc", "1"), ("next-router-prefetch", "1"), ("next-router-segment-prefetch", "/_tree")];
 
 /// `BUILD` in an address is the name of the build.
-const ROWS: &[(&str, Headers, u16, Fate)] = &[
+const ROWS: &[Row] = &[
     ("/rows/static", &[], 200, Kept),
     ("/kept", &[], 200, Kept),
     ("/rows/missing", &[], 404, Kept),
@@ -39,6 +43,8 @@ const ROWS: &[(&str, Headers, u16, Fate)] = &[
     ("/rows/handler-cookie", &[], 200, Passed),
     ("/rows/handler-dynamic", &[], 200, Personal),
     ("/rows/handler-private", &[], 200, Personal),
+    ("/rows/edge", &[], 200, Personal),
+    ("/rows/edge-own", &[], 200, Kept),
     ("/kept-pages", &[], 200, Kept),
     ("/rows-props", &[], 200, Personal),
     ("/rows-plain", &[], 200, Passed),
@@ -55,8 +61,8 @@ const ROWS: &[(&str, Headers, u16, Fate)] = &[
 const VISITORS: [(&str, Headers); 2] = [("zoe-7", &[("cookie", "who=zoe-7")]), ("nobody", &[])];
 
 /// One round in which `first` asks before `second`, at a host of its own.
-async fn round(door: &Door, host: &'static str, build: &str, [first, second]: [usize; 2]) {
-    for (target, headers, status, fate) in ROWS {
+pub async fn round(door: &Door, rows: &[Row], host: &'static str, build: &str, [first, second]: [usize; 2]) {
+    for (target, headers, status, fate) in rows {
         let mut target = target.replace("BUILD", build);
         let by = |visitor: usize| [*headers, VISITORS[visitor].1, &[("host", host)]].concat();
         let probe = ask(door.http(), "GET", &target, &by(first), "").await;
@@ -72,7 +78,7 @@ async fn round(door: &Door, host: &'static str, build: &str, [first, second]: [u
             assert_eq!(answer.status, *status, "{row}");
             assert!(!answer.headers.contains_key("x-doorway-entry"), "{row}");
             let (did, is_hit, cookie) = (said(&answer), is_hit(&answer), answer.header("set-cookie"));
-            let body = String::from_utf8(answer.bytes().await.to_vec()).unwrap();
+            let body = String::from_utf8_lossy(&answer.bytes().await).into_owned();
             if *fate == Kept {
                 assert!(turn == 0 || is_hit, "{row}: {did}");
                 assert!(cookie.is_empty(), "{row}: {cookie}");
@@ -124,6 +130,18 @@ async fn actions(door: &Door, host: &'static str) {
     }
 }
 
+/// Nothing but those of `rows` that are to be has come to be kept behind anybody's back.
+pub async fn nothing_else(door: &Door, rows: &[Row], build: &str) {
+    let own = door.admin().to_string();
+    let listing = ask(door.admin(), "GET", "/cache", &[("host", &own)], "").await.bytes().await;
+    let listing: Value = serde_json::from_slice(&listing).unwrap();
+    for entry in listing["entries"].as_array().unwrap() {
+        let target = entry["target"].as_str().unwrap().split('?').next().unwrap().replace(build, "BUILD");
+        let is_kept = rows.iter().any(|(row, _, _, fate)| *fate == Kept && row.split('?').next() == Some(&target));
+        assert!(is_kept, "{entry}");
+    }
+}
+
 async fn table(version: u8) {
     let app = next::own_app_of(version, true);
     let build = read_to_string(app.path().join(".next/BUILD_ID")).unwrap().trim().to_owned();
@@ -132,19 +150,11 @@ async fn table(version: u8) {
     let config = format!("[app]\ndir = \"{}\"\n{section}", app.path().display());
     let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
     for (host, order) in [("signed-in-first.test", [0, 1]), ("signed-in-second.test", [1, 0])] {
-        round(&door, host, &build, order).await;
+        round(&door, ROWS, host, &build, order).await;
         drafts(&door, host).await;
         actions(&door, host).await;
     }
-    // Nothing else has come to be kept behind anybody's back.
-    let own = door.admin().to_string();
-    let listing = ask(door.admin(), "GET", "/cache", &[("host", &own)], "").await.bytes().await;
-    let listing: Value = serde_json::from_slice(&listing).unwrap();
-    for entry in listing["entries"].as_array().unwrap() {
-        let target = entry["target"].as_str().unwrap().split('?').next().unwrap().replace(&build, "BUILD");
-        let is_kept = ROWS.iter().any(|(row, _, _, fate)| *fate == Kept && row.split('?').next() == Some(&target));
-        assert!(is_kept, "{entry}");
-    }
+    nothing_else(&door, ROWS, &build).await;
 }
 
 #[tokio::test]

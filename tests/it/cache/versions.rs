@@ -5,11 +5,11 @@ use std::fs::read_to_string;
 
 use tempfile::TempDir;
 
-use super::next::{FORMS, PAGE, actions, change, millis};
+use super::next::{FORMS, PAGE, actions, change, made, millis};
 use super::restarts::crash;
 use super::{text, warm};
 use crate::harness::client::ask;
-use crate::harness::{Door, door, next};
+use crate::harness::{Door, door, eventually, next};
 
 /// Of the Pages Router.
 const OTHER_PAGE: &str = "/kept-pages";
@@ -69,6 +69,25 @@ impl Site {
         }
     }
 
+    /// What an edge route handler declares old is heard in Next.js 16 at once, and in 15 a moment later; so is what is
+    /// declared behind an answer. First of all: Next.js 15 itself takes no word of an edge route handler for a tag that
+    /// another has declared old before.
+    async fn others(&self, version: u8) {
+        let page = (PAGE.to_owned(), &[][..]);
+        for (target, is_soon) in [("/rows/edge", version > 15), ("/api/kept?by=after", false)] {
+            let post =
+                async || assert_eq!(ask(self.door.http(), "POST", target, &[], "").await.status, 200, "{target}");
+            if is_soon {
+                self.sees(&[&page], false, target, post).await;
+                continue;
+            }
+            warm(&self.door, PAGE, &[]).await;
+            let before = millis();
+            post().await;
+            eventually(target, async || made(&text(&self.door, PAGE, &[]).await) >= before).await;
+        }
+    }
+
     /// Each way to declare something old; the first with a crash before the next read, so that the others are said by a
     /// process that has been told of it.
     async fn rounds(&self) {
@@ -99,7 +118,9 @@ async fn of_next_15_as_a_standalone_build() {
 
 #[tokio::test]
 async fn of_next_15_by_next_start() {
-    Site::start(15, false).rounds().await;
+    let site = Site::start(15, false);
+    site.others(15).await;
+    site.rounds().await;
 }
 
 #[tokio::test]
@@ -109,5 +130,7 @@ async fn of_next_16_as_a_standalone_build() {
 
 #[tokio::test]
 async fn of_next_16_by_next_start() {
-    Site::start(16, false).rounds().await;
+    let site = Site::start(16, false);
+    site.others(16).await;
+    site.rounds().await;
 }

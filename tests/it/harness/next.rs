@@ -29,6 +29,11 @@ pub fn own_app_of(version: u8, is_standalone: bool) -> TempDir {
     own
 }
 
+/// The same of an app of Next.js 16 with `cacheComponents`, languages and an image.
+pub fn own_components_app() -> TempDir {
+    own(&built("tests/apps/components"))
+}
+
 fn own(app: &Path) -> TempDir {
     let own = TempDir::new().expect("a folder");
     let is_copied = |name: &str| !["node_modules", ".doorway"].contains(&name) && !name.starts_with(".next-");
