@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use super::bypass::Bypass;
 use super::store::Store;
@@ -54,6 +56,7 @@ pub struct Metrics {
     pub bytes: Counter,
     pub purges: Counter,
     pub warmed: Counter,
+    lag: Histogram,
 }
 
 #[derive(Debug)]
@@ -96,13 +99,28 @@ impl Metrics {
             "Pages in demand that were fetched from an app that had just taken over",
             warmed.clone(),
         );
-        Metrics { requests, bypasses, fetches, bytes, purges, warmed }
+        // 1 ms to 16 s.
+        let lag = Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        registry.register(
+            "purge_lag_seconds",
+            "From when the app's process declared something old until what is kept of it was dropped",
+            lag.clone(),
+        );
+        Metrics { requests, bypasses, fetches, bytes, purges, warmed, lag }
     }
 
     pub fn request(&self, outcome: Outcome) {
         self.requests[outcome.place()].inc();
         if let Outcome::Bypass(reason) = outcome {
             self.bypasses[reason as usize].inc();
+        }
+    }
+
+    /// The app itself has declared something old, so long ago.
+    pub fn heard(&self, lag: Option<Duration>) {
+        self.purges.inc();
+        if let Some(lag) = lag {
+            self.lag.observe(lag.as_secs_f64());
         }
     }
 

@@ -45,7 +45,7 @@ use crate::drain::Signal;
 use crate::http::{Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::Registry;
-use crate::upstream::Upstream;
+use crate::upstream::{Heard, Upstream};
 pub use announcements::{Announcement, Announcements};
 use asked::Draft;
 use bypass::Bypass;
@@ -89,11 +89,11 @@ impl Cache {
         let metrics = Metrics::new(registry, Arc::clone(&store));
         let purges = Arc::new(Purges::default());
         let (live, announcements) = (Live::new(config.clone()), Arc::new(Announcements::default()));
-        let noted = (Arc::clone(&purges), metrics.purges.clone());
+        let noted = (Arc::clone(&purges), metrics.clone());
         let told = (live.clone(), Arc::clone(&announcements));
-        upstream.hear(move |old| {
-            noted.1.inc();
+        upstream.hear(move |Heard { old, lag }| {
             heard::note(&noted.0, &old);
+            noted.1.heard(lag);
             if told.0.get().tell {
                 heard::announce(&told.1, &old);
             }

@@ -35,7 +35,14 @@ pub enum Old {
     Everything,
 }
 
-type Listener = Box<dyn Fn(Old) + Send + Sync>;
+/// What was declared old, and how long ago that was said, to the millisecond, where the app's process has told when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub old: Old,
+    pub lag: Option<Duration>,
+}
+
+type Listener = Box<dyn Fn(Heard) + Send + Sync>;
 
 /// One pipe for all processes of the app, one after another and side by side: the door has both of its ends.
 pub struct Hearing {
@@ -84,6 +91,8 @@ struct OldLine {
     /// Times that Next.js forgets when it ends; without any there is nothing to be remembered.
     stale: Option<u64>,
     expired: Option<u64>,
+    /// When it was said.
+    said: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,7 +137,7 @@ impl Hearing {
     }
 
     /// Who is told. The first to ask for it is.
-    pub fn tell(&self, listener: impl Fn(Old) + Send + Sync + 'static) {
+    pub fn tell(&self, listener: impl Fn(Heard) + Send + Sync + 'static) {
         let _ = self.listener.set(Box::new(listener));
     }
 
@@ -181,7 +190,7 @@ impl Hearing {
             }
             if rest.len() > MAX_LINE {
                 rest.clear();
-                self.say(Old::Everything);
+                self.say(Heard { old: Old::Everything, lag: None });
             }
             // The pipe was empty behind it.
             if length < chunk.len() {
@@ -192,12 +201,13 @@ impl Hearing {
 
     fn hear(&self, line: &[u8]) {
         match serde_json::from_slice(line) {
-            Ok(Line::Old(OldLine { old, raw, stale, expired })) => {
+            Ok(Line::Old(OldLine { old, raw, stale, expired, said })) => {
                 if let Some(at) = stale.or(expired) {
                     let tag = raw.unwrap_or_else(|| old.as_str().into());
                     self.remember(Declaration { tag, stale, expired, at });
                 }
-                self.say(Old::Tag(old));
+                let lag = said.map(|said| Duration::from_millis(now().saturating_sub(said)));
+                self.say(Heard { old: Old::Tag(old), lag });
             }
             Ok(Line::Word(Word::Ready(process))) => {
                 info!("the app says what it declares old: the cache hears it");
@@ -209,12 +219,12 @@ impl Hearing {
             Ok(Line::Word(Word::Fault(why))) => {
                 warn!(why, "the app may not say all that it declares old: what is kept is let go of");
                 self.proof.withdraw();
-                self.say(Old::Everything);
+                self.say(Heard { old: Old::Everything, lag: None });
             }
             // What cannot be read may have named anything.
             Ok(Line::Word(Word::Everything)) | Err(_) => {
                 self.remember(Declaration::everything(now()));
-                self.say(Old::Everything);
+                self.say(Heard { old: Old::Everything, lag: None });
             }
         }
     }
@@ -234,9 +244,9 @@ impl Hearing {
         }
     }
 
-    fn say(&self, old: Old) {
+    fn say(&self, heard: Heard) {
         if let Some(listener) = self.listener.get() {
-            listener(old);
+            listener(heard);
         }
     }
 
@@ -309,7 +319,7 @@ mod tests {
         let hearing = Hearing::new().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&heard);
-        hearing.tell(move |old| told.lock().push(old));
+        hearing.tell(move |heard| told.lock().push(heard.old));
         hearing.catch_up();
         assert!(hearing.voice().is_none());
         hearing.want(true);
@@ -334,6 +344,28 @@ mod tests {
         let Voice { ear, listening, .. } = one;
         drop(listening);
         assert_eq!(io::read_to_string(ear).unwrap(), "\"go\"\n", "alone, it is told nothing");
+    }
+
+    #[test]
+    fn it_is_known_how_long_ago_it_was_said() {
+        let hearing = Hearing::new().unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&heard);
+        hearing.tell(move |heard| told.lock().push(heard.lag));
+        hearing.want(true);
+        let _voice = hearing.voice().unwrap();
+        let (before, ahead) = (now() - 5000, now() + 3_600_000);
+        for (line, least) in [
+            (format!("{{\"old\":\"a\",\"said\":{before}}}\n"), Some(Duration::from_secs(5))),
+            // Somebody has set the clock back.
+            (format!("{{\"old\":\"a\",\"said\":{ahead}}}\n"), Some(Duration::ZERO)),
+            ("{\"old\":\"a\"}\n".to_owned(), None),
+        ] {
+            (&hearing.writer).write_all(line.as_bytes()).unwrap();
+            hearing.catch_up();
+            let lag = std::mem::take(&mut *heard.lock());
+            assert!(matches!(lag[..], [lag] if lag.is_some() == least.is_some() && lag >= least), "{line}: {lag:?}");
+        }
     }
 
     #[test]

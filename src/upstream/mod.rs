@@ -47,7 +47,7 @@ pub use address::{Address, AddressError};
 pub use config::{BuildPolicy, Config};
 pub use deployment::in_query as deployment_in_query;
 pub use entry::Entry;
-pub use hearing::Old;
+pub use hearing::{Heard, Old};
 pub use process::{Hears, Takeover, available_memory, is_whole, make_ready, run_hook, silence};
 pub use rewrite::{CALLBACK, FromTheDoor, sent_target};
 pub use tunnel::is_hot_reloading;
@@ -334,7 +334,7 @@ impl Upstream {
     }
 
     /// Has `listener` told what a supervised Next.js declares old, before the answer that it belongs to is passed on.
-    pub fn hear(&self, listener: impl Fn(Old) + Send + Sync + 'static) {
+    pub fn hear(&self, listener: impl Fn(Heard) + Send + Sync + 'static) {
         if let Some(hearing) = &self.hearing {
             hearing.tell(listener);
         }

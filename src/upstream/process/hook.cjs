@@ -19,7 +19,7 @@
   // Lines are shorter than what a pipe takes whole, so that those of two processes never mix.
   const old = (tags, times) => attempt(() => {
     for (const tag of [tags].flat()) {
-      const text = plain(tag), line = { old: text, raw: text === tag ? undefined : String(tag), ...times };
+      const text = plain(tag), line = { old: text, raw: text === tag ? undefined : String(tag), said: Date.now(), ...times };
       write(Buffer.byteLength(JSON.stringify(line)) > LONGEST_LINE ? 'everything' : line);
     }
   });

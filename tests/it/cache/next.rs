@@ -86,6 +86,10 @@ async fn rounds(door: &Door) {
 async fn a_read_after_a_change_sees_it() {
     let (_app, door) = start("");
     rounds(&door).await;
+    // Each was heard, and it is known how late.
+    let heard = door.metric("cache_purge_lag_seconds_count").await;
+    assert!(heard >= 4.0 * ROUNDS as f64, "{heard}");
+    assert_eq!(door.metric("cache_purge_lag_seconds_bucket{le=\"+Inf\"}").await, heard);
 }
 
 #[tokio::test]
