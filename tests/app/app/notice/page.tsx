@@ -1,4 +1,5 @@
 import type { Metadata } from "next";
+import Link from "next/link";
 import { say } from "./actions";
 import { said } from "./board";
 import { Revalidated } from "./revalidated";
@@ -18,6 +19,7 @@ export default function NoticePage() {
         <input name="text" aria-label="text" />
         <button>Say</button>
       </form>
+      <Link href="/notice/last">To the last notice</Link>
       <Revalidated />
     </>
   );
