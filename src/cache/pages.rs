@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -12,7 +12,7 @@ use crate::upstream::Upstream;
 
 /// What is known of the build that answers.
 #[derive(Debug, Default)]
-pub struct Pages(Mutex<Known>);
+pub struct Pages(watch::Sender<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -49,9 +49,22 @@ impl Pages {
         if !upstream.is_heard() {
             return Err(Unknown::Unheard);
         }
-        let known = self.0.lock();
+        let known = self.0.borrow();
         let build = known.build.as_ref().filter(|_| known.generation == Some(upstream.generation()));
         build.cloned().ok_or(Unknown::Unread)
+    }
+
+    /// The same, as soon as it is known: for one who waits no longer than he likes.
+    pub async fn known(&self, upstream: &Upstream) -> Arc<Prerendered> {
+        let mut news = self.0.subscribe();
+        loop {
+            if let Ok(build) = self.of(upstream) {
+                return build;
+            }
+            if news.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Reads the manifests of each build that answers, until it is dropped.
@@ -59,11 +72,13 @@ impl Pages {
         loop {
             upstream.hears_anew().await;
             let (generation, home) = (upstream.generation(), upstream.home().get());
-            if !upstream.is_heard() || self.0.lock().generation == Some(generation) {
+            if !upstream.is_heard() || self.0.borrow().generation == Some(generation) {
+                // What is known may count again.
+                self.0.send_modify(|_| ());
                 continue;
             }
             let build = spawn_blocking(move || home.as_ref().as_ref().and_then(prerendered)).await;
-            *self.0.lock() = Known { generation: Some(generation), build: build.ok().flatten() };
+            self.0.send_replace(Known { generation: Some(generation), build: build.ok().flatten() });
         }
     }
 }

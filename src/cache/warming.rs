@@ -22,8 +22,6 @@ const MAX_PAGES: usize = 64;
 /// The longest that one is waited for, and the longest pause behind one.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks whether it is known what the new build is like.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The path of `target`, in its canonical spelling.
 fn path_of(target: &str) -> Option<String> {
@@ -90,15 +88,8 @@ impl Cache {
 
     /// What is known of the build that answers now, where that comes soon.
     async fn build(&self) -> Option<Arc<Prerendered>> {
-        let known = async {
-            loop {
-                match self.pages.of(&self.upstream) {
-                    Ok(build) => return build,
-                    Err(_) => sleep(LOOK_INTERVAL).await,
-                }
-            }
-        };
-        timeout(MAX_WAIT, known).await.ok().filter(|_| self.config.get().pages)
+        let known = timeout(MAX_WAIT, self.pages.known(&self.upstream)).await.ok();
+        known.filter(|_| self.config.get().pages)
     }
 
     /// What is to be fetched for `key`; `None` where nothing of its path is kept any more, by the config and by the `build`.

@@ -105,15 +105,19 @@ async fn another_change_in_the_midst_of_it_begins_anew() {
 
 #[tokio::test]
 async fn after_a_deploy_of_next_the_first_visitor_gets_a_hit() {
-    let app = next::own_test_app();
-    let config = format!("[app]\ndir = \"{}\"\n[cache]\npaths = [\"/kept\"]\n", app.path().display());
-    let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
-    warm(&door, "/kept", &[]).await;
-    // The same build, as another would lie there.
-    let id = File::options().write(true).open(app.path().join(".next/BUILD_ID")).unwrap();
-    id.set_modified(SystemTime::now()).unwrap();
-    door.signal("HUP");
-    door.wait_for_log(|line| line["message"] == "app replaced");
-    door.wait_for_metric("cache_warmed_total", 1.0).await;
-    assert!(is_hit(&ask(door.http(), "GET", "/kept", &[], "").await));
+    // Named by the config, and by the build alone.
+    for section in ["paths = [\"/kept\"]", "pages = true"] {
+        let app = next::own_test_app();
+        let config = format!("[app]\ndir = \"{}\"\n[cache]\n{section}\n", app.path().display());
+        let door = door().config(config).env("NEXT_TELEMETRY_DISABLED", "1").start();
+        let is_kept = async || is_hit(&ask(door.http(), "GET", "/kept", &[], "").await);
+        eventually("it is kept", is_kept).await;
+        // The same build, as another would lie there.
+        let id = File::options().write(true).open(app.path().join(".next/BUILD_ID")).unwrap();
+        id.set_modified(SystemTime::now()).unwrap();
+        door.signal("HUP");
+        door.wait_for_log(|line| line["message"] == "app replaced");
+        door.wait_for_metric("cache_warmed_total", 1.0).await;
+        assert!(is_kept().await, "{section}");
+    }
 }
