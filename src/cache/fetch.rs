@@ -45,7 +45,7 @@ pub struct Errand {
     pub is_rsc: bool,
     /// The config names its path: else it is kept only where Next.js keeps it itself.
     pub is_vouched: bool,
-    /// Only the build says so far that there is something to be kept.
+    /// Nobody was answered yet: the build, or others beside it, let one expect that there is something to be kept.
     pub is_expected: bool,
     /// What there is already: the app may say that it still holds.
     pub previous: Option<Hit>,

@@ -39,7 +39,7 @@ pub struct Demand {
     /// What there was, if it is of some use yet.
     pub old: Option<Hit>,
     pub is_vouched: bool,
-    /// There was one; else the build says that it is everybody's.
+    /// There was one; else the build says that it is everybody's, or others beside it were.
     pub is_known: bool,
 }
 
@@ -84,6 +84,9 @@ impl Cache {
                 break;
             };
             let errand = Errand { previous: old.clone(), is_expected: !is_known, ..errand };
+            if !is_known && !self.may_have(&errand) {
+                break;
+            }
             let Some(mut ended) = self.begin(errand) else { break };
             if timeout(wait, ended.wait_for(|ended| *ended)).await.is_err() {
                 break;
@@ -135,7 +138,7 @@ impl Cache {
             if let Some(draft) = draft
                 && let Some(names) = looks_shareable(response.status(), response.headers())
                 && let Some(errand) = draft.errand(&names)
-                && (errand.selected.is_empty() || self.variants.admits(errand.address(), now))
+                && self.may_have(&errand)
             {
                 self.begin(errand);
             }
@@ -195,7 +198,7 @@ impl Cache {
         if matches!(known, Found::Hit(hit) if hit.standing == Standing::Fresh) {
             return;
         }
-        let config = self.config.get();
+        let (config, begun) = (self.config.get(), self.now());
         let fetched = self.fetching(&config).fetch(&errand).await;
         // Another config may have come: what it does not name is not kept.
         let is_wanted = Arc::ptr_eq(&config, &self.config.get());
@@ -226,10 +229,18 @@ impl Cache {
             }
         };
         self.metrics.fetched(outcome);
+        let is_quick = self.now() - begun < millis(config.wait);
+        let is_kept = matches!(outcome, FetchOutcome::Kept) && errand.names.is_empty() && is_quick;
+        self.expectations.note(&errand.path, is_kept);
+    }
+
+    /// Whether its address may have one more answer, where that is chosen by a client's headers.
+    fn may_have(&self, errand: &Errand) -> bool {
+        errand.selected.is_empty() || self.variants.admits(errand.address(), self.now())
     }
 
     /// Whether a page of `request`'s path may be fetched before anybody was answered, as the build says that it is
-    /// everybody's.
+    /// everybody's, or others beside it were.
     pub(super) fn may_expect(&self, request: &Request) -> bool {
         let slot = self.store.slot(request.uri().path().as_bytes());
         !matches!(slot, Some(Slot::Refused { until }) if self.now() < until)

@@ -13,6 +13,7 @@ mod bypass;
 mod change;
 mod config;
 mod directives;
+mod expectations;
 mod explanation;
 mod fetch;
 mod fetches;
@@ -49,6 +50,7 @@ use crate::upstream::{Heard, Upstream};
 pub use announcements::{Announcement, Announcements};
 use asked::Draft;
 use bypass::Bypass;
+use expectations::Expectations;
 use fetch::since;
 use fetches::Fetches;
 use forwarding::Demand;
@@ -70,6 +72,7 @@ pub struct Cache {
     purges: Arc<Purges>,
     fetches: Fetches,
     variants: Variants,
+    expectations: Expectations,
     upstream: Arc<Upstream>,
     metrics: Metrics,
     announcements: Arc<Announcements>,
@@ -106,6 +109,7 @@ impl Cache {
             purges,
             fetches: Fetches::default(),
             variants: Variants::default(),
+            expectations: Expectations::default(),
             upstream,
             metrics,
             announcements,
@@ -192,7 +196,9 @@ impl Cache {
             }
         }
         let is_whole = !asked::leads_to_none(&request);
-        let is_expected = is_whole && build.is_ok_and(|build| build.has(request.uri().path()));
+        let path = request.uri().path();
+        let is_likely = is_vouched && self.expectations.has(path);
+        let is_expected = is_whole && (is_likely || build.is_ok_and(|build| build.has(path)));
         let names = look.names;
         let wanted = match look.found {
             Found::Hit(hit) => Demand { names, old: Some(hit), is_vouched, is_known: true },

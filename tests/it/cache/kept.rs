@@ -29,6 +29,28 @@ async fn a_page_is_asked_for_by_one_visitor_and_the_door() {
 }
 
 #[tokio::test]
+async fn the_next_of_a_folder_costs_one_request() {
+    let script = Script::default();
+    let app = script.start().await;
+    let door = keeping(&app, "paths = [\"*\"]\nwait = \"60s\"");
+    warm(&door, PAGE, &[]).await;
+    for number in 0..3 {
+        let page = format!("/blog/{number}?cache-control=s-maxage%3D600");
+        let first = ask(door.http(), "GET", &page, &[("cookie", "session=ada")], "").await;
+        assert_eq!(said(&first), "Doorway; fwd=uri-miss; stored", "{page}");
+        assert!(is_hit(&ask(door.http(), "GET", &page, &[], "").await), "{page}");
+        assert_eq!(script.asked(&page), 1, "{page}");
+    }
+    // Another folder, and what is its visitor's alone: after that nothing is expected any more.
+    let other = "/shop/1?cache-control=s-maxage%3D600";
+    assert_eq!(said(&ask(door.http(), "GET", other, &[], "").await), "Doorway; fwd=uri-miss");
+    for (page, times) in [("/blog/own?cache-control=private", 2), ("/blog/own-too?cache-control=private", 1)] {
+        assert_eq!(said(&ask(door.http(), "GET", page, &[], "").await), "Doorway; fwd=uri-miss");
+        assert_eq!(script.asked(page), times, "{page}");
+    }
+}
+
+#[tokio::test]
 async fn without_the_section_nothing_is_kept() {
     let script = Script::default();
     let app = script.start().await;

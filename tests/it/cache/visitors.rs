@@ -43,6 +43,13 @@ async fn the_page_of_one_who_is_signed_in_is_never_anothers() {
         for _ in 0..3 {
             assert_eq!(text(&door, "/", &[]).await, "for all", "{secret:?}");
         }
+        // Beside a page that is kept she is the first again.
+        for page in ["/one", "/two"] {
+            text(&door, page, &[secret]).await;
+            for _ in 0..3 {
+                assert_eq!(text(&door, page, &[]).await, "for all", "{secret:?} {page}");
+            }
+        }
     }
 }
 
