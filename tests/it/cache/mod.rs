@@ -15,6 +15,7 @@
 //! - `versions`: the same of Next.js 15 and 16, of both routers, by `next start` and as a standalone build.
 //! - `rows`: of each kind of answer that Next.js gives, what is everybody's is kept, and nobody is given another's.
 //! - `components`: the same with `cacheComponents`, of languages and images, with no word in the config.
+//! - `semantics`: what RFC 9111 and RFC 5861 say holds over HTTP/2 as over HTTP/1.1.
 //! - `restarts`: what Next.js declared old stays old when its process, or the door, is another.
 //! - `warming`: when another app takes over, the pages in most demand are there before visitors ask.
 //! - `purges`: what is declared old, by the API or by a change of it, is gone at once.
@@ -32,6 +33,7 @@ mod poison;
 mod purges;
 mod restarts;
 mod rows;
+mod semantics;
 mod stale;
 mod telling;
 mod versions;
