@@ -76,6 +76,7 @@
 //! | `[realtime.plain]` | [`realtime::plain`] |
 //! | `[[realtime.socketio]]` | [`realtime::socketio`] |
 //! | `[[realtime.pusher]]` | [`realtime::pusher`] |
+//! | `[[realtime.ably]]` | [`realtime::ably`] |
 //! | `[callbacks]` | [`callbacks`] |
 //! | `[api]` | [`realtime::api`] |
 //! | `[admin]` | [`admin`] |

@@ -33,6 +33,11 @@ impl PlainDoor {
         let limit: usize = limit.unwrap_or(DEFAULT_MESSAGES).min(MAX_MESSAGES);
         let when = AuthorizeAt::Upgrade(&channel);
         let mut admitted = self.entrance.admit(&config.entrance, &request, &facts, DIALECT, when).await?;
+        if admitted.client.rights().is_some_and(|rights| !rights.may_read(&channel)) {
+            admitted.leave();
+            let reason = "The token does not allow this channel's history.";
+            return Err(Failure::client(StatusCode::FORBIDDEN, reason));
+        }
         let may = self.entrance.may_subscribe(&mut admitted, Subscribe::to(channel.clone())).await;
         admitted.leave();
         may?;

@@ -172,6 +172,17 @@ async fn channels_are_those_of_the_grant_and_no_others() {
 }
 
 #[tokio::test]
+async fn the_past_is_for_whom_the_token_lets_read_it() {
+    let door = start("");
+    let read = async |claims: Value| {
+        let path = format!("/api/ws/room-1?token={}", token(60, claims));
+        get(door.http(), &path, &[("accept", "application/json")]).await.status
+    };
+    assert_eq!(read(json!({"subscribe": ["room-*"], "history": []})).await, 403);
+    assert_eq!(read(json!({"subscribe": ["room-*"], "history": ["room-1"]})).await, 200);
+}
+
+#[tokio::test]
 async fn a_policy_holds_besides_and_a_token_makes_a_client_identified() {
     let policy = "[[realtime.channel]]\nmatch = \"members\"\nsubscribe = \"identified\"\npublish = \"app\"\n";
     let door = door().config(config("") + policy).start();

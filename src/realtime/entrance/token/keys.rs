@@ -195,7 +195,11 @@ mod tests {
         let rights = grant.rights(Duration::ZERO, Instant::now());
         assert!(rights.may_hear(&channel("room-1")) && !rights.may_hear(&channel("lobby")));
         assert!(!rights.may_say(&channel("room-1")));
+        assert!(rights.may_read(&channel("room-1")) && rights.may_enter(&channel("room-1")), "as it may hear");
         assert!(grant.remaining().as_secs() > 50);
+        let apart = json!({"exp": now() + 60, "subscribe": ["a"], "presence": ["b"], "history": []});
+        let rights = check(&config(), &signed(&apart)).unwrap().rights(Duration::ZERO, Instant::now());
+        assert!(rights.may_enter(&channel("b")) && !rights.may_enter(&channel("a")) && !rights.may_read(&channel("a")));
         let open = check(&config(), &signed(&json!({"exp": now() + 60}))).unwrap();
         assert!(open.identity.is_none());
         let rights = open.rights(Duration::ZERO, Instant::now());
