@@ -257,6 +257,7 @@ test("clients without WebSockets come by comet", async () => {
     const client = site.client({ transports: ["comet"], transportParams: {}, clientId: "ann" });
     await reached(client.connection, "connected");
     assert.match(client.connection.connectionManager.activeProtocol.getTransport().recvUri, /\/comet\//);
+    const { key } = client.connection;
     const channel = client.channels.get("comet");
     const told = await heard(channel);
     const other = await site.connected();
@@ -269,6 +270,9 @@ test("clients without WebSockets come by comet", async () => {
     assert.ok((await client.connection.ping()) >= 0);
     client.close();
     await eventually("she left", async () => (await other.channels.get("comet").presence.get()).length === 0);
+    // Whoever has a connection's key has the connection.
+    assert.ok(site.door.child.lines.some((line) => line.includes('"path":"/comet/…/')));
+    assert.ok(!site.door.child.lines.some((line) => line.includes(key)), "no key in the log");
   } finally {
     await site.stop();
   }

@@ -41,7 +41,7 @@ impl AblyRoute {
             let is_ours = is_known(&["v"]) && is_known(&["key", "access_token", "accessToken"]);
             return (path == "/" && is_ours).then_some(AblyRoute::Socket);
         }
-        if let Some(rest) = path.strip_prefix("/comet/") {
+        if let Some(rest) = path.strip_prefix("/comet/").filter(|rest| is_comet(rest, query)) {
             return Some(AblyRoute::Comet { rest: rest.to_owned() });
         }
         let is_rest = has_port || is_by_library(request) || {
@@ -49,6 +49,14 @@ impl AblyRoute {
             ROOTS.contains(&root) && is_by_key(apps, request.headers(), query)
         };
         is_rest.then(|| AblyRoute::Rest { path: path.to_owned() })
+    }
+}
+
+/// What clients ask for below `/comet/`: the app may have pages there.
+fn is_comet(rest: &str, query: Option<&str>) -> bool {
+    match rest.split_once('/') {
+        None => rest == "connect" && parameter(query, "v").is_some(),
+        Some((key, what)) => !key.is_empty() && matches!(what, "recv" | "send" | "close" | "disconnect"),
     }
 }
 
@@ -130,6 +138,11 @@ mod tests {
         assert_eq!(find("OPTIONS", "/time", &[asks("content-type")]), None);
         let comet = Some(AblyRoute::Comet { rest: "KEY/recv".into() });
         assert_eq!((find("GET", "/comet/KEY/recv", &[]), find("GET", "/comets", &[])), (comet, None));
+        let connect = Some(AblyRoute::Comet { rest: "connect".into() });
+        assert_eq!(find("GET", "/comet/connect?v=6&key=x", &[]), connect);
+        for page in ["/comet/connect", "/comet/halley", "/comet/halley/1986", "/comet//recv", "/comet/"] {
+            assert_eq!(find("GET", page, &[]), None, "a page of the app: {page}");
+        }
     }
 
     #[test]

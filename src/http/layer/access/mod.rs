@@ -37,6 +37,10 @@ pub struct EarlierBuild(pub Arc<str>);
 #[derive(Debug, Clone, Copy)]
 pub struct OfTheHub;
 
+/// In an answer's extensions: the path as logs and traces have it, where its own holds a secret.
+#[derive(Debug, Clone)]
+pub struct LoggedPath(pub String);
+
 /// The layer; clones share its metrics.
 #[derive(Clone)]
 pub struct Access {
@@ -82,6 +86,9 @@ impl Middleware for Access {
             record.asked.client = client.or_else(|| facts.map(|facts| facts.client));
             if response.extensions().get::<OfTheHub>().is_some() {
                 record.asked.route = RouteClass::Socket;
+            }
+            if let Some(LoggedPath(path)) = response.extensions().get::<LoggedPath>() {
+                record.call_it(path);
             }
             record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
             record.earlier_build = response.extensions().get::<EarlierBuild>().map(|build| Arc::clone(&build.0));

@@ -72,6 +72,16 @@ impl Record {
         }
     }
 
+    /// Its path is another one to who reads of it.
+    pub fn call_it(&mut self, path: &str) {
+        if let Some(known) = &mut self.path {
+            *known = path.into();
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.call_it(path);
+        }
+    }
+
     /// The head of the answer is there.
     pub fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);

@@ -127,6 +127,8 @@ impl AblyDoor {
         };
         let mut outcomes = Vec::with_capacity(spec.channels.len());
         for channel in spec.channels {
+            // Who hears it writes first what waits: a batch is no flood.
+            self.hub.yield_to_writers().await;
             outcomes.push(match self.publish(call, caller, visit, &channel, messages.clone()).await {
                 Ok(published) => Outcome::Done(published),
                 Err(error) => Outcome::Failed(Failed { channel: Some(channel), target: None, error }),
