@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+#[path = "fuzz/laws/ably_frames.rs"]
+mod ably_frames;
 #[path = "fuzz/laws/canonical.rs"]
 mod canonical;
 #[path = "fuzz/laws/engine_payload.rs"]
@@ -36,6 +38,11 @@ fn hold(target: &str, holds: fn(&[u8])) {
         seeds += 1;
     }
     assert!(seeds >= 10, "only {seeds} seeds in {}", folder.display());
+}
+
+#[test]
+fn frames_of_ably() {
+    hold("ably_frames", ably_frames::holds);
 }
 
 #[test]
