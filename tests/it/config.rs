@@ -176,6 +176,7 @@ const UNTRIED: &[&str] = &[
     "api.token_file",
     "callbacks.secret_file",
     "callbacks.url",
+    "realtime.ably",
     "realtime.channel",
     "realtime.pusher",
     "realtime.socketio",

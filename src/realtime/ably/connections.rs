@@ -20,7 +20,7 @@ pub const STATE_TTL: Duration = Duration::from_secs(120);
 /// Connections without a link that are kept, at most: the oldest go first.
 const MAX_AWAY: usize = 100_000;
 
-/// Between a connection's id and the secret in its key.
+/// Between a connection's id and the secret in its key. Logs leave keys out by their form (`http::layer::access`).
 const KEY_SIGN: char = '!';
 
 /// All connections of this protocol, those that may come back too.
@@ -209,6 +209,7 @@ mod tests {
         let (connections, now) = (Connections::default(), Instant::now());
         let (first, error) = connections.open(None, &ann(), A, now);
         assert_eq!((error, first.displaced), (None, None));
+        assert_eq!((first.id.len(), first.key.len()), (12, 35), "logs know keys by their form");
         connections.leave(&first.id, A, false, now);
         let (second, error) = connections.open(Some(&first.key), &ann(), B, now + STATE_TTL / 2);
         assert_eq!((error, &second.id), (None, &first.id));

@@ -413,9 +413,9 @@ mod tests {
         assert_eq!(read(Span { after: at(2), before: at(5), ..Span::default() }, 2), (vec![3, 4], false));
         assert_eq!(read(Span { from_ms: 2, to_ms: 3, backwards: true, ..Span::default() }, 1), (vec![3], true));
         assert_eq!(read(Span { after: at(7), before: at(2), ..Span::default() }, 9), (vec![], false));
-        let other = Some(Position { epoch: Epoch(2), offset: 1 });
-        assert_eq!(read(Span { after: other, ..Span::default() }, 9), (vec![], false));
+        let other = Position { epoch: Epoch(2), offset: 1 };
+        assert_eq!(read(Span { after: Some(other), ..Span::default() }, 9), (vec![], false));
         assert_eq!(log.get(at(6).unwrap()).map(|message| message.position.offset), Some(6));
-        assert!(log.get(at(7).unwrap()).is_none() && log.get(other.unwrap()).is_none());
+        assert!(log.get(at(7).unwrap()).is_none() && log.get(other).is_none());
     }
 }

@@ -7,6 +7,7 @@ mod ending;
 mod metrics;
 mod record;
 mod route;
+mod secret;
 mod span;
 
 use std::convert::Infallible;
@@ -36,10 +37,6 @@ pub struct EarlierBuild(pub Arc<str>);
 /// In an answer's extensions: by a door of the hub, whose paths the config says.
 #[derive(Debug, Clone, Copy)]
 pub struct OfTheHub;
-
-/// In an answer's extensions: the path as logs and traces have it, where its own holds a secret.
-#[derive(Debug, Clone)]
-pub struct LoggedPath(pub String);
 
 /// The layer; clones share its metrics.
 #[derive(Clone)]
@@ -86,9 +83,6 @@ impl Middleware for Access {
             record.asked.client = client.or_else(|| facts.map(|facts| facts.client));
             if response.extensions().get::<OfTheHub>().is_some() {
                 record.asked.route = RouteClass::Socket;
-            }
-            if let Some(LoggedPath(path)) = response.extensions().get::<LoggedPath>() {
-                record.call_it(path);
             }
             record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
             record.earlier_build = response.extensions().get::<EarlierBuild>().map(|build| Arc::clone(&build.0));

@@ -15,6 +15,7 @@ use tracing::{Level, event_enabled, info};
 use super::ending::Ending;
 use super::metrics::Metrics;
 use super::route::RouteClass;
+use super::secret::without_keys;
 use super::span::RequestTrace;
 use crate::http::Body;
 use crate::http::body::BodyError;
@@ -56,7 +57,7 @@ impl Record {
         metrics.in_flight.inc();
         Record {
             method,
-            path: event_enabled!(target: TARGET, Level::INFO).then(|| uri.path().into()),
+            path: event_enabled!(target: TARGET, Level::INFO).then(|| without_keys(uri.path()).into()),
             protocol,
             started,
             first_byte: None,
@@ -69,16 +70,6 @@ impl Record {
             sent: 0,
             ended: false,
             metrics: Arc::clone(metrics),
-        }
-    }
-
-    /// Its path is another one to who reads of it.
-    pub fn call_it(&mut self, path: &str) {
-        if let Some(known) = &mut self.path {
-            *known = path.into();
-        }
-        if let Some(trace) = &mut self.trace {
-            trace.call_it(path);
         }
     }
 

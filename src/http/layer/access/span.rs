@@ -4,6 +4,7 @@ use http::{Method, StatusCode, Version};
 
 use super::ending::Ending;
 use super::metrics::is_known;
+use super::secret::without_keys;
 use crate::http::{Facts, Request};
 use crate::telemetry::trace::{Attribute, Span, SpanKind, Trace, TraceId};
 
@@ -30,14 +31,6 @@ impl RequestTrace {
         Some(RequestTrace { id: trace.id, span })
     }
 
-    /// The request's path is another one to who reads of it.
-    pub fn call_it(&mut self, path: &str) {
-        let attributes = self.span.iter_mut().flat_map(|kept| &mut kept.span.attributes);
-        if let Some((_, known)) = attributes.into_iter().find(|(name, _)| *name == PATH) {
-            *known = Attribute::Text(path.to_owned());
-        }
-    }
-
     /// The span ends now, if it is kept.
     pub fn end(self, status: Option<StatusCode>, ending: Ending) {
         let Some(kept) = self.span else { return };
@@ -60,15 +53,12 @@ impl RequestTrace {
     }
 }
 
-/// Where the path is.
-const PATH: &str = "url.path";
-
 /// By the semantic conventions of OpenTelemetry for HTTP servers; without the query: tokens travel in it.
 fn begun(trace: &Trace, facts: &Facts, request: &Request) -> Span {
     let (known, original) = method(request.method());
     let mut attributes: Vec<(&'static str, Attribute)> = vec![
         ("http.request.method", known.into()),
-        (PATH, request.uri().path().into()),
+        ("url.path", Attribute::Text(without_keys(request.uri().path()).into_owned())),
         ("url.scheme", facts.scheme.as_str().into()),
         ("server.address", facts.authority.host().into()),
         ("client.address", Attribute::Text(facts.client.to_string())),

@@ -20,7 +20,6 @@ use super::AblyDoor;
 use super::wire::Format;
 use super::wire::error::AblyError;
 use super::wire::protocol::action;
-use crate::http::layer::access::LoggedPath;
 use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};
 use crate::realtime::entrance::cors::Cors;
@@ -55,10 +54,6 @@ impl AblyDoor {
             (method, None) => Err(AblyError::new(40400, 404, format!("There is no {method} /comet/{rest}"))),
         };
         let mut response = answer.unwrap_or_else(|error| failed(&error));
-        if let Some((_, what)) = rest.split_once('/') {
-            // Whoever has the key has the connection.
-            response.extensions_mut().insert(LoggedPath(format!("/comet/…/{what}")));
-        }
         Cors::GET_POST.share(response.headers_mut(), &from);
         Ok(response)
     }
