@@ -132,6 +132,15 @@ impl Connections {
         Some(Represented { id, client: entry.client.clone(), connection })
     }
 
+    /// The connection of `app` that a message is said for, by the `key` that it names.
+    ///
+    /// # Errors
+    /// 40006: there is none.
+    pub fn represented(&self, key: &str, app: &str) -> Result<Represented, AblyError> {
+        let unknown = || AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection");
+        self.of_key(key, app).ok_or_else(unknown)
+    }
+
     /// The links of those for whom `is_meant` holds, by app, key and client.
     pub fn links(&self, is_meant: impl Fn(&str, &str, Option<&str>) -> bool) -> Vec<ConnectionId> {
         let known = self.0.lock();
@@ -187,7 +196,8 @@ fn new_id() -> Arc<str> {
     URL_SAFE_NO_PAD.encode(bytes).replace(['-', '_'], "x").into()
 }
 
-fn random<const N: usize>() -> [u8; N] {
+/// So many random bytes.
+pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
     bytes

@@ -32,7 +32,6 @@ use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
 use super::hub::Hub;
 use super::session::Sessions;
-use crate::drain::Signal;
 use crate::http::Request;
 
 const DIALECT: &str = "ably";
@@ -42,7 +41,6 @@ pub struct AblyDoor {
     entrance: Arc<Entrance>,
     sessions: Sessions,
     hub: Arc<Hub>,
-    drain: Signal,
     apps: Arc<AblyApps>,
     connections: Arc<Connections>,
     /// Clients without WebSockets.
@@ -58,7 +56,6 @@ impl Door for AblyDoor {
             entrance: Arc::clone(ground.entrance),
             sessions: ground.sessions.clone(),
             hub: Arc::clone(ground.hub),
-            drain: ground.drain.clone(),
             apps: Arc::new(AblyApps::new(config, Some(Arc::clone(ground.entrance.tokens())))),
             connections: Arc::default(),
             comets: Arc::default(),

@@ -1,11 +1,8 @@
 //! The socket: from an upgrade to a session, or to the protocol's own word for why not.
-#![expect(clippy::disallowed_methods, reason = "sessions and refusing sockets hold guards")]
+#![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use http::request::Parts;
-use tokio::time::timeout;
 
 use super::apps::{Authenticated, Credentials};
 use super::connections::Claimant;
@@ -13,13 +10,13 @@ use super::machine::{AblyMachine, DISPLACED, Manner, Opening, refusal};
 use super::wire::Format;
 use super::wire::error::AblyError;
 use super::{AblyDoor, DIALECT};
-use crate::drain::Guard;
-use crate::http::connection::switch::{self, Switching};
+use crate::http::connection::switch;
 use crate::http::query::parameter;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, Admitted, AuthorizeAt, Vouched, facts};
-use crate::realtime::link::websocket::{self, Agreed, Offer};
+use crate::realtime::link::websocket::Offer;
 use crate::realtime::vocabulary::{DisconnectReason, Identity, Moment};
+use http::request::Parts;
 
 /// The oldest version of the protocol that is spoken.
 const MIN_VERSION: u32 = 2;
@@ -48,9 +45,7 @@ impl AblyDoor {
         let (admitted, machine) = match self.admit(config, &request, &facts, format).await? {
             Ok(both) => both,
             Err(error) => {
-                let guard = self.drain.guard();
-                let frames = refusal(format, &error);
-                tokio::spawn(close_with(upgrade, frames, agreed, config.websocket, guard));
+                self.sessions.refuse(upgrade, agreed, refusal(format, &error), config.websocket);
                 return Ok(response);
             }
         };
@@ -152,20 +147,4 @@ pub(super) fn without_secrets(request: &Parts) -> Parts {
 fn grace(query: Option<&str>) -> Option<Duration> {
     let wanted: u64 = parameter(query, "remainPresentFor")?.parse().ok()?;
     Some(Duration::from_millis(wanted.clamp(*GRACES.start(), *GRACES.end())))
-}
-
-/// Says why on the open socket, and closes it; within the time for a closing handshake.
-async fn close_with(
-    upgrade: Switching,
-    frames: [crate::realtime::vocabulary::Frame; 2],
-    agreed: Option<Agreed>,
-    config: websocket::Config,
-    _guard: Guard,
-) {
-    let Ok(upgraded) = upgrade.await else { return };
-    let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
-    frames.into_iter().for_each(|frame| link.push(frame));
-    let closing = std::future::poll_fn(|context| link.poll_close(context));
-    // Too slow or gone already: all the same.
-    let _ = timeout(config.close_timeout, closing).await;
 }

@@ -89,18 +89,7 @@ impl Hub {
         }
     }
 
-    /// Publishes several in one channel for the app: all of them, or none.
-    ///
-    /// # Errors
-    /// As [`Hub::publish`].
-    pub fn publish_several(&self, several: PublishSeveral, now: Moment) -> Result<Vec<Receipt>, Refusal> {
-        let origin = several
-            .speaker
-            .as_ref()
-            .and_then(|speaker| Some(Origin { connection: speaker.connection?, user: speaker.user.clone() }));
-        self.publish_several_as(&Sender { origin, ..Sender::default() }, several, now)
-    }
-
+    /// Several in one channel: all of them, or none.
     pub(super) fn publish_several_as(
         &self,
         sender: &Sender,

@@ -30,7 +30,6 @@ use super::hub::Hub;
 use super::link::websocket;
 use super::session::Sessions;
 use crate::callbacks::App as NextApp;
-use crate::drain::Signal;
 use crate::http::{Failure, Request, Response};
 use apps::Apps;
 use fallback::SessionKey;
@@ -46,7 +45,6 @@ pub struct PusherDoor {
     sessions: Sessions,
     hub: Arc<Hub>,
     app: Arc<NextApp>,
-    drain: Signal,
     apps: Arc<Apps>,
     webhooks: Webhooks,
     /// The sessions of clients without WebSockets.
@@ -100,7 +98,6 @@ impl Door for PusherDoor {
             sessions: ground.sessions.clone(),
             hub: Arc::clone(ground.hub),
             app: Arc::clone(ground.app),
-            drain: ground.drain.clone(),
             apps,
             webhooks,
             fallbacks: Arc::default(),

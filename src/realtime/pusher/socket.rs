@@ -1,19 +1,16 @@
 //! `/app/KEY`: from an upgrade to a session, or to the protocol's own word for why not.
-#![expect(clippy::disallowed_methods, reason = "sessions and refusing sockets hold guards")]
-
-use http::request::Parts;
-use tokio::time::timeout;
+#![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use super::machine::{Code, Machine, refusal};
 use super::{DIALECT, PusherDoor};
-use crate::drain::Guard;
-use crate::http::connection::switch::{self, Switching};
+use crate::http::connection::switch;
 use crate::http::query::parameter;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, Admitted, AuthorizeAt, facts};
-use crate::realtime::link::websocket::{self, Agreed, Offer};
+use crate::realtime::link::websocket::Offer;
 use crate::realtime::vocabulary::Moment;
 use crate::shares::Holder;
+use http::request::Parts;
 
 /// The versions of the protocol that are spoken: those that close with codes.
 const VERSIONS: std::ops::RangeInclusive<u32> = 5..=7;
@@ -44,8 +41,7 @@ impl PusherDoor {
             Ok(both) => both,
             // A status would have it come back for ever.
             Err(code) => {
-                let guard = self.drain.guard();
-                tokio::spawn(close_with(upgrade, code, agreed, config.websocket, guard));
+                self.sessions.refuse(upgrade, agreed, refusal(code), config.websocket);
                 return Ok(response);
             }
         };
@@ -98,14 +94,4 @@ fn version(query: Option<&str>) -> Result<(), Code> {
     let version = parameter(query, "protocol").ok_or(Code::NoVersion)?;
     let version: u32 = version.parse().map_err(|_| Code::BadVersion)?;
     if VERSIONS.contains(&version) { Ok(()) } else { Err(Code::UnsupportedVersion) }
-}
-
-/// Says why on the open socket, and closes it; within the time for a closing handshake.
-async fn close_with(upgrade: Switching, code: Code, agreed: Option<Agreed>, config: websocket::Config, _guard: Guard) {
-    let Ok(upgraded) = upgrade.await else { return };
-    let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
-    refusal(code).into_iter().for_each(|frame| link.push(frame));
-    let closing = std::future::poll_fn(|context| link.poll_close(context));
-    // Too slow or gone already: all the same.
-    let _ = timeout(config.close_timeout, closing).await;
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use super::{Metrics, Session, SessionRecord, direct_write};
 use crate::drain::Signal;
 use crate::http::connection::switch::Switching;
@@ -11,6 +13,7 @@ use crate::realtime::dialect::Dialect;
 use crate::realtime::entrance::Admitted;
 use crate::realtime::hub::Hub;
 use crate::realtime::link::websocket::{self, Agreed};
+use crate::realtime::vocabulary::Frame;
 use crate::telemetry::Registry;
 
 /// Begins sessions. One for all doors.
@@ -38,6 +41,20 @@ impl Sessions {
         let Admitted { client, permit, authorizer, first, arrival } = admitted;
         let record = SessionRecord::new(arrival, permit, Arc::clone(&self.metrics));
         Session::begin(machine, client, authorizer, first, record, self.drain.guard()).await
+    }
+
+    /// Says why on the socket of a client that is not let in, and closes it; within the time for a closing handshake.
+    pub fn refuse(&self, upgrade: Switching, agreed: Option<Agreed>, frames: [Frame; 2], config: websocket::Config) {
+        let guard = self.drain.guard();
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgrade.await else { return };
+            let mut link = websocket::open(upgraded, agreed.as_ref(), &config);
+            frames.into_iter().for_each(|frame| link.push(frame));
+            let closing = std::future::poll_fn(|context| link.poll_close(context));
+            // Too slow or gone already: all the same.
+            let _ = timeout(config.close_timeout, closing).await;
+            drop(guard);
+        });
     }
 }
 

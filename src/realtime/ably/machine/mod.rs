@@ -147,7 +147,7 @@ impl AblyMachine {
                     step,
                 );
             }
-            action::ATTACH => self.attach(said, now, step),
+            action::ATTACH => self.attach(said, step),
             action::DETACH => self.detach(said.channel.as_deref().unwrap_or_default(), step),
             action::MESSAGE => self.publish(said, now, step),
             action::PRESENCE => self.present(said, now, step),

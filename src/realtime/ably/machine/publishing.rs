@@ -81,8 +81,7 @@ impl AblyMachine {
                     (Speaker { user, connection: None }, Arc::clone(&opened.id))
                 }
                 Some(key) => {
-                    let unknown = || AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection");
-                    let meant = connections.of_key(&key, app.id()).ok_or_else(unknown)?;
+                    let meant = connections.represented(&key, app.id())?;
                     (Speaker { user: meant.client, connection: meant.connection }, meant.id)
                 }
             };

@@ -9,13 +9,13 @@ use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::presence::AblyPresence;
 use crate::realtime::ably::wire::protocol::{SaidFrame, ToldFrame, action, flag};
 use crate::realtime::dialect::{Encoding, Step};
-use crate::realtime::vocabulary::{Channel, Command, Member, Moment, Position, Recovery, Since, Subscribe, Subscribed};
+use crate::realtime::vocabulary::{Channel, Command, Member, Position, Recovery, Since, Subscribe, Subscribed};
 
 /// Members in one SYNC, at most.
 const SYNC_PAGE: usize = 100;
 
 impl AblyMachine {
-    pub(super) fn attach(&mut self, said: SaidFrame, _now: Moment, step: &mut Step) {
+    pub(super) fn attach(&mut self, said: SaidFrame, step: &mut Step) {
         let written = said.channel.unwrap_or_default();
         let fail = |machine: &Self, error: &AblyError, step: &mut Step| {
             let told = ToldFrame {

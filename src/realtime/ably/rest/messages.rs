@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -16,6 +15,7 @@ use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
+use crate::realtime::ably::connections::random;
 use crate::realtime::ably::machine::check_size;
 use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::error::AblyError;
@@ -108,8 +108,7 @@ impl AblyDoor {
             let (speaker, connection) = match message.connection_key.take() {
                 None => (Speaker { user: caller.speaks_as(said_by.as_deref())?, connection: None }, None),
                 Some(key) => {
-                    let unknown = || AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection");
-                    let meant = self.connections.of_key(&key, caller.auth.app.id()).ok_or_else(unknown)?;
+                    let meant = self.connections.represented(&key, caller.auth.app.id())?;
                     (Speaker { user: meant.client, connection: meant.connection }, Some(meant.id))
                 }
             };
@@ -189,9 +188,7 @@ fn span(page: &PageRequest, upto: Option<&str>) -> Result<Span, AblyError> {
 fn common_id(messages: &[AblyMessage]) -> Result<String, AblyError> {
     let id = |message: &AblyMessage| message.id.clone().filter(|id| !id.is_empty());
     let Some(first) = messages.iter().find_map(id) else {
-        let mut bytes = [0; 9];
-        SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
-        return Ok(URL_SAFE_NO_PAD.encode(bytes));
+        return Ok(URL_SAFE_NO_PAD.encode(random::<9>()));
     };
     if messages.len() == 1 {
         return Ok(first.strip_suffix(":0").map_or(first.clone(), str::to_owned));
