@@ -61,6 +61,19 @@ pub struct CallbackClient {
     pub data: Option<Box<RawValue>>,
 }
 
+/// Which message is changed, and how.
+#[derive(Debug, Clone, Serialize)]
+pub struct Amends {
+    /// The position of that message.
+    pub of: String,
+    pub change: &'static str,
+    /// Of an annotation: what kind it is of, and whether it is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Box<str>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+}
+
 /// What happened, or is about to.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
@@ -91,6 +104,9 @@ pub enum Event {
         name: Option<Box<str>>,
         #[serde(flatten)]
         content: Content,
+        /// It changes an earlier message.
+        #[serde(flatten)]
+        amends: Option<Amends>,
         /// The client waits for an acknowledgement.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         ack: bool,
@@ -244,7 +260,14 @@ mod tests {
             data: Some(RawValue::from_string("{\"n\":1}".into()).unwrap()),
         };
         let content = Content::Json(RawValue::from_string("[1, 2]".into()).unwrap());
-        let event = Event::Message { channel: Some("lobby".into()), scope: "".into(), name: None, content, ack: false };
+        let event = Event::Message {
+            channel: Some("lobby".into()),
+            scope: "".into(),
+            name: None,
+            content,
+            amends: None,
+            ack: false,
+        };
         let body = Callback::new(client, event).body();
         let (head, data) = body.split_once(",\"data\":").unwrap();
         assert!(head.starts_with("{\"type\":\"message\",\"timestamp\":\"2"), "{head}");

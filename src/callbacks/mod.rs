@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 pub use answer::{Act, Answer, Ask, Audience, Content, Destination, Do, Emit, Target, User};
-pub use callback::{Callback, CallbackClient, Event, EventKind, Reply};
+pub use callback::{Amends, Callback, CallbackClient, Event, EventKind, Reply};
 pub use config::{Config, SECRET_VARIABLE};
 pub use receiver::Receiver;
 pub use remote::Elsewhere;

@@ -12,11 +12,10 @@ use tracing::warn;
 use super::capability::Capability;
 use super::config::{AppSettings, Config, KeySettings};
 use super::token::{Claims, Envelope, Nonces, Revocation, Revocations, TokenDetails, TokenRequest};
-use super::wire::Format;
-use super::wire::encode::AblyEncoder;
+use super::wire::encode::Encodings;
 use super::wire::error::AblyError;
 use crate::realtime::entrance::token::Tokens;
-use crate::realtime::vocabulary::{Channel, Encoding, Moment, Rights, Word};
+use crate::realtime::vocabulary::{Channel, Moment, Rights, Word};
 use crate::settings::Live;
 
 /// The shortest secret of a key that nothing is said of, in bytes.
@@ -49,8 +48,7 @@ pub struct AblyApp {
     /// The prefixes of other apps that begin with its own: names with them are not its own.
     others: Live<Vec<Arc<str>>>,
     settings: Live<AppSettings>,
-    json: Encoding,
-    msgpack: Encoding,
+    encodings: Encodings,
 }
 
 /// What somebody comes with.
@@ -381,9 +379,8 @@ impl Authenticated {
 impl AblyApp {
     fn new(settings: AppSettings) -> AblyApp {
         let (id, prefix) = (Arc::clone(&settings.id), Arc::clone(&settings.prefix));
-        let encoding = |format| Encoding::new(AblyEncoder { format, prefix: Arc::clone(&prefix), written: None });
-        let (json, msgpack) = (encoding(Format::Json), encoding(Format::Msgpack));
-        AblyApp { id, prefix, others: Live::new(Vec::new()), settings: Live::new(settings), json, msgpack }
+        let encodings = Encodings::new(&prefix);
+        AblyApp { id, prefix, others: Live::new(Vec::new()), settings: Live::new(settings), encodings }
     }
 
     pub fn id(&self) -> &Arc<str> {
@@ -396,11 +393,8 @@ impl AblyApp {
     }
 
     /// What its clients read.
-    pub fn encoding(&self, format: Format) -> &Encoding {
-        match format {
-            Format::Json => &self.json,
-            Format::Msgpack => &self.msgpack,
-        }
+    pub fn encodings(&self) -> &Encodings {
+        &self.encodings
     }
 
     pub fn settings(&self) -> Arc<AppSettings> {

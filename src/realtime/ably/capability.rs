@@ -49,6 +49,16 @@ operations! {
     Subscribe = "subscribe",
 }
 
+/// What lets say anything in a channel: which of it, the dialect sees to.
+const SPEAKING: &[Operation] = &[
+    Operation::Publish,
+    Operation::AnnotationPublish,
+    Operation::MessageUpdateAny,
+    Operation::MessageUpdateOwn,
+    Operation::MessageDeleteAny,
+    Operation::MessageDeleteOwn,
+];
+
 /// A set of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Operations(u32);
@@ -215,18 +225,19 @@ impl Capability {
             };
         }
         let prefix: Arc<str> = prefix.into();
-        let resources = |operation| {
-            let allowed = self.entries.iter().filter(|(_, (_, operations))| operations.has(operation));
+        let resources = |wanted: &[Operation]| {
+            let has_any = |operations: &Operations| wanted.iter().any(|wanted| operations.has(*wanted));
+            let allowed = self.entries.iter().filter(|(_, (_, operations))| has_any(operations));
             let resources = allowed
                 .map(|(pattern, _)| Resource::Segments { prefix: Arc::clone(&prefix), pattern: pattern.clone() });
             Some(resources.collect::<Arc<[Resource]>>())
         };
         Rights {
-            subscribe: resources(Operation::Subscribe),
-            publish: resources(Operation::Publish),
-            enter: resources(Operation::Presence),
-            history: resources(Operation::History),
-            look: resources(Operation::ChannelMetadata),
+            subscribe: resources(&[Operation::Subscribe, Operation::AnnotationSubscribe]),
+            publish: resources(SPEAKING),
+            enter: resources(&[Operation::Presence]),
+            history: resources(&[Operation::History]),
+            look: resources(&[Operation::ChannelMetadata]),
             word,
             until,
         }
@@ -237,8 +248,11 @@ impl Plain {
     /// The list for `operation`; `None` where there is none of it.
     fn of(&self, operation: Operation) -> Option<&Resources> {
         match operation {
-            Operation::Subscribe | Operation::ChannelMetadata => Some(&self.subscribe),
-            Operation::Publish => Some(&self.publish),
+            Operation::Subscribe | Operation::ChannelMetadata | Operation::AnnotationSubscribe => Some(&self.subscribe),
+            Operation::Publish
+            | Operation::AnnotationPublish
+            | Operation::MessageUpdateOwn
+            | Operation::MessageDeleteOwn => Some(&self.publish),
             Operation::Presence => Some(&self.presence),
             Operation::History => Some(&self.history),
             _ => None,

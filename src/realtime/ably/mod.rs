@@ -6,6 +6,7 @@
 //!
 #![doc = include_str!("README.md")]
 
+mod amending;
 pub mod apps;
 pub mod capability;
 pub mod connections;

@@ -152,8 +152,10 @@ impl From<Refusal> for ApiProblem {
             Refusal::Forbidden | Refusal::Closed => ApiProblem::forbidden("this channel does not allow it"),
             Refusal::TooMany { wait } => ApiProblem::too_many(wait),
             Refusal::TooBig { most } => ApiProblem::too_big(most),
+            Refusal::Immutable => ApiProblem::bad("messages of this channel cannot be changed: it is not mutable"),
             Refusal::Malformed(what) => ApiProblem::bad(what),
             Refusal::Unknown => ApiProblem::not_found("there is no such connection"),
+            Refusal::Forgotten => ApiProblem::not_found("the message is no longer kept, or never was"),
             Refusal::Unavailable => {
                 ApiProblem::unavailable("there are as many channels as realtime.max_channels allows")
             }

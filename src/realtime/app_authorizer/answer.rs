@@ -38,6 +38,9 @@ pub fn decision(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hu
     let instead = match (answer.replace, command) {
         (Some(content), Command::Publish(mut publish)) => {
             publish.draft.data = payload(content)?;
+            if let Some(amendment) = &mut publish.draft.amends {
+                amendment.keeps_data = false;
+            }
             Some(Command::Publish(publish))
         }
         (Some(_), _) => return Err("only a message can be replaced".into()),

@@ -20,15 +20,15 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::callbacks::{self, Answer, App, Callback, CallbackClient, CallbackError, Content, Event, EventKind};
+use crate::callbacks::{self, Amends, Answer, App, Callback, CallbackClient, CallbackError, Content, Event, EventKind};
 use crate::http::Facts;
 use crate::http::facts::RequestId;
 use crate::realtime::entrance::authorizer::{self, Authorizer, ConnectionInfo, Decision, Left};
 use crate::realtime::hub::{AckReply, Answers, Hub, PendingAck};
 use crate::realtime::socketio::app_format;
 use crate::realtime::vocabulary::{
-    Audience, Channel, Command, ConnectionId, Extras, Identity, Inquiry, LeaveKind, Moment, Payload, Publish, Refusal,
-    Turn,
+    Amendment, Audience, Change, Channel, Command, ConnectionId, Extras, Identity, Inquiry, LeaveKind, Moment, Payload,
+    Publish, Refusal, Turn,
 };
 use crate::shares::{Count, Counts, Holder, Share, Shares};
 
@@ -114,6 +114,7 @@ impl AppAuthorizer {
                     scope: "".into(),
                     name: publish.draft.name.as_deref().map(Into::into),
                     content: content(&publish.draft.data),
+                    amends: publish.draft.amends.as_deref().map(amends),
                     ack: false,
                 })
             }
@@ -127,6 +128,7 @@ impl AppAuthorizer {
                     }
                     data => content(data),
                 },
+                amends: None,
                 ack: call.answer,
             }),
             _ => None,
@@ -351,6 +353,16 @@ fn part(command: &Command) -> Part {
         Command::Connect { scope, alias, .. } => (Arc::clone(scope), alias.clone()),
         Command::Rpc(call) => (Arc::clone(&call.scope), call.alias.clone()),
         _ => (Arc::from(""), None),
+    }
+}
+
+fn amends(amendment: &Amendment) -> Amends {
+    let annotation = if let Change::Annotate(annotation) = &amendment.change { Some(annotation) } else { None };
+    Amends {
+        of: amendment.target.to_string(),
+        change: amendment.change.label(),
+        kind: annotation.map(|annotation| (*annotation.kind).into()),
+        removed: annotation.is_some_and(|annotation| annotation.removes),
     }
 }
 

@@ -203,6 +203,21 @@ impl ChannelState {
         self.quiet_since = now;
     }
 
+    /// Has a subscriber hear by another encoding; says where it sits.
+    pub fn move_subscriber(
+        &mut self,
+        shard: u8,
+        (before, subscriber): (&Encoding, usize),
+        after: &Encoding,
+        now: Instant,
+    ) -> usize {
+        let Some(known) = self.subscriber_mut(shard, before, subscriber).copied() else { return subscriber };
+        // In before it is out: what its channel keeps for it goes on.
+        let place = self.add_subscriber(shard, after, known);
+        self.remove_subscriber(shard, before, subscriber, now);
+        place
+    }
+
     /// The addresses of all subscribers.
     pub fn addresses(&self) -> impl Iterator<Item = MailboxAddress> + '_ {
         self.groups.iter().flat_map(|group| {

@@ -25,6 +25,8 @@ pub struct Policy {
     pub history: usize,
     /// For how long they are kept. Default 5 minutes.
     pub history_age: Duration,
+    /// True if what was said may be changed later, and annotated. Default false.
+    pub mutable: bool,
     /// The members of its presence. Default: clients that ask for it.
     pub presence: MemberLimit,
     /// The time before a gone member is announced: a page reload is silent. Default 5 s.
@@ -91,6 +93,7 @@ impl Default for Policy {
             publish: Allowed::Anyone,
             history: 0,
             history_age: Duration::from_secs(300),
+            mutable: false,
             presence: MemberLimit::Asked,
             presence_grace: Duration::from_secs(5),
             notices: true,
@@ -123,6 +126,7 @@ impl Rule {
             publish: section.value("publish", default.publish),
             history: section.value("history", default.history),
             history_age: section.value("history_age", default.history_age),
+            mutable: section.value("mutable", default.mutable),
             presence: section.value("presence", default.presence),
             presence_grace: section.value("presence_grace", default.presence_grace),
             notices: section.value("notices", default.notices),

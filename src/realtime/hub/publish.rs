@@ -11,7 +11,7 @@ use super::channel::{ChannelEntry, ChannelState};
 use super::fanout::{DeliveryKind, Recipients};
 use super::mailboxes::MailboxAddress;
 use super::outbox::Item;
-use crate::realtime::broker::memory::Owner;
+use crate::realtime::broker::memory::{Amending, Keeps, Owner};
 use crate::realtime::vocabulary::{
     Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, PublishSeveral, Receipt,
     Refusal,
@@ -98,6 +98,7 @@ impl Hub {
     ) -> Result<Vec<Receipt>, Refusal> {
         let PublishSeveral { channel, drafts, echo, retain, .. } = several;
         let longest = drafts.iter().map(Draft::len).max().unwrap_or_default();
+        let amends = drafts.iter().any(|draft| draft.amends.is_some());
         let mut drafts = Some(drafts);
         let mut accept = |entry: &Arc<ChannelEntry>, state: &mut ChannelState| {
             let most = state.policy.max_message.bytes();
@@ -110,7 +111,10 @@ impl Hub {
             drafts.map(said).collect()
         };
         let policy = self.config().policy(&channel);
-        if policy.history > 0 || !retain.is_zero() {
+        if amends && !policy.mutable {
+            return Err(Refusal::Immutable);
+        }
+        if !amends && (policy.history > 0 || !retain.is_zero()) {
             let holder = sender.holder.unwrap_or(Holder::Trusted);
             return self.channel(&channel, holder, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
         }
@@ -127,6 +131,9 @@ impl Hub {
             return Err(Refusal::TooBig { most });
         }
         let drafts = drafts.unwrap_or_default();
+        if amends {
+            return Err(Refusal::Forgotten);
+        }
         self.metrics.published.inc_by(drafts.len() as u64);
         Ok(drafts.iter().map(|_| Receipt { position: None, unix_ms: now.unix_ms }).collect())
     }
@@ -194,6 +201,7 @@ impl Hub {
     /// A message makes no channel if nobody subscribes and nothing would be kept.
     fn say(&self, channel: &Channel, saying: Publishing, now: Moment) -> Result<Option<Position>, Refusal> {
         let holder = saying.sender.holder.unwrap_or(Holder::Trusted);
+        let amends = saying.draft.amends.is_some();
         let mut saying = Some(saying);
         let mut accept = |entry: &Arc<ChannelEntry>, state: &mut ChannelState| {
             let saying = saying.take().expect("a message is accepted once");
@@ -209,6 +217,9 @@ impl Hub {
             return said;
         }
         let policy = self.config().policy(channel);
+        if amends {
+            return Err(if policy.mutable { Refusal::Forgotten } else { Refusal::Immutable });
+        }
         if policy.history > 0 {
             return self.channel(channel, holder, now.instant, accept).unwrap_or(Err(Refusal::Unavailable));
         }
@@ -236,6 +247,10 @@ impl Hub {
         if let Some(receipt) = draft.id.as_deref().and_then(|id| state.said(id)) {
             return Ok(receipt);
         }
+        let is_amendment = draft.amends.is_some();
+        if is_amendment && !state.policy.mutable {
+            return Err(Refusal::Immutable);
+        }
         let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
         let recipients = Recipients {
@@ -250,8 +265,11 @@ impl Hub {
         state.quiet_since = now.instant;
         self.metrics.published.inc();
         let (is_volatile, is_passing) = (draft.volatile, draft.passing);
-        let origin = sender.origin.clone();
-        let message = |position| Message { channel: entry.name.clone(), position, unix_ms: now.unix_ms, origin, draft };
+        let (channel, unix_ms, origin) = (entry.name.clone(), now.unix_ms, sender.origin.clone());
+        if is_amendment {
+            return self.amend(entry, state, sender, (draft, recipients), now);
+        }
+        let message = |position| Message { channel, position, unix_ms, origin, draft, amended: None, summary: None };
         if is_volatile || is_passing {
             let event = Event::Message(Arc::new(message(state.log.top())));
             means.fan_out(
@@ -264,16 +282,7 @@ impl Hub {
             return Ok(Receipt { position: None, unix_ms: now.unix_ms });
         }
         let before = state.log.bytes();
-        let others = self.history.load(Ordering::Relaxed).saturating_sub(before);
-        let room = config.max_history.bytes().saturating_sub(others);
-        let keeps = state.keeps(now.instant);
-        // A client keeps no more than it leaves free. What is under way elsewhere is at most a message a thread.
-        let owner = sender.holder.filter(|_| !keeps.is_nothing()).map(|holder| {
-            let held = self.owners.held(holder);
-            let kept = self.history.load(Ordering::Relaxed);
-            let most = most_of_one(config.max_history.bytes(), kept, held.load(Ordering::Relaxed));
-            Owner { most, held }
-        });
+        let (keeps, room, owner) = self.room_for(state, sender, now);
         let message = state.log.append(message, keeps, room, owner, now.instant);
         self.account(before, state.log.bytes());
         let position = message.position;
@@ -283,6 +292,51 @@ impl Hub {
         }
         means.fan_out(entry, state, &Event::Message(message), DeliveryKind::Numbered(position.offset), recipients);
         Ok(receipt)
+    }
+
+    /// A change of an earlier message: as any other message, but that its channel must have that one.
+    fn amend(
+        &self,
+        entry: &ChannelEntry,
+        state: &mut ChannelState,
+        sender: &Sender,
+        (mut draft, recipients): (Draft, Recipients),
+        now: Moment,
+    ) -> Result<Receipt, Refusal> {
+        let Some(amendment) = draft.amends.take() else { return Err(Refusal::Forgotten) };
+        let id = draft.id.clone();
+        let most = state.policy.max_message.bytes();
+        let origin = sender.origin.clone();
+        let amending = Amending { amendment: *amendment, draft, origin, unix_ms: now.unix_ms, most };
+        self.trim(state, now.instant);
+        let before = state.log.bytes();
+        let (keeps, room, owner) = self.room_for(state, sender, now);
+        let told = state.log.amend(amending, keeps, room, owner, now.instant);
+        self.account(before, state.log.bytes());
+        let message = told?;
+        let position = message.amended.as_ref().map_or(message.position, |amended| amended.version);
+        let receipt = Receipt { position: Some(position), unix_ms: now.unix_ms };
+        if let Some(id) = id {
+            state.remember(id, receipt, now.instant);
+        }
+        let config = self.config();
+        let kind = DeliveryKind::Numbered(position.offset);
+        self.fan_out_with(&config.outbox).fan_out(entry, state, &Event::Message(message), kind, recipients);
+        Ok(receipt)
+    }
+
+    /// What a channel keeps now, the room that it has for it, and what of that the sender may have.
+    fn room_for(&self, state: &mut ChannelState, sender: &Sender, now: Moment) -> (Keeps, usize, Option<Owner>) {
+        let most = self.config().max_history.bytes();
+        let others = self.history.load(Ordering::Relaxed).saturating_sub(state.log.bytes());
+        let keeps = state.keeps(now.instant);
+        // A client keeps no more than it leaves free. What is under way elsewhere is at most a message a thread.
+        let owner = sender.holder.filter(|_| !keeps.is_nothing()).map(|holder| {
+            let held = self.owners.held(holder);
+            let kept = self.history.load(Ordering::Relaxed);
+            Owner { most: most_of_one(most, kept, held.load(Ordering::Relaxed)), held }
+        });
+        (keeps, most.saturating_sub(others), owner)
     }
 
     /// Publishes in a channel that the sender holds, without looking it up.

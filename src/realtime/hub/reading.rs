@@ -90,12 +90,30 @@ impl Hub {
         read.unwrap_or_default()
     }
 
-    /// The kept message at a position.
+    /// The kept message at a position, as it is by now.
     pub fn message(&self, channel: &Channel, position: Position, now: Moment) -> Option<Arc<Message>> {
         self.with_channel(channel, |_, mut state| {
             self.trim(&mut state, now.instant);
-            state.log.get(position).map(Arc::clone)
+            state.log.get(position)
         })?
+    }
+
+    /// All versions of the kept message at a position, the first before the others; none where it is not kept.
+    pub fn versions(&self, channel: &Channel, position: Position, now: Moment) -> Vec<Arc<Message>> {
+        let versions = self.with_channel(channel, |_, mut state| {
+            self.trim(&mut state, now.instant);
+            state.log.versions(position)
+        });
+        versions.unwrap_or_default()
+    }
+
+    /// What is kept of what was said of the message at a position, oldest first.
+    pub fn annotations(&self, channel: &Channel, position: Position, now: Moment) -> Vec<Arc<Message>> {
+        let annotations = self.with_channel(channel, |_, mut state| {
+            self.trim(&mut state, now.instant);
+            state.log.annotations(position)
+        });
+        annotations.unwrap_or_default()
     }
 
     /// What became of a channel's members lately, oldest first: only where clients have it keep messages.
@@ -113,8 +131,11 @@ impl Hub {
         self.with_channel(channel, |_, mut state| {
             self.trim(&mut state, now.instant);
             let Replay::From { next, .. } = state.log.replay(since, now.instant) else { return None };
-            let messages: Vec<_> = state.log.messages(next).take(most).map(Arc::clone).collect();
-            let more = state.log.messages(next).nth(messages.len()).is_some();
+            // Who comes back hears too what has become of what it knows.
+            let (messages, more) = match since {
+                Since::After(_) => some_of(state.log.events(next), most),
+                _ => some_of(state.log.messages(next), most),
+            };
             Some(Past { messages, top: state.log.top(), more })
         })?
     }
@@ -131,4 +152,10 @@ impl Hub {
             (top.epoch == before.epoch).then_some(Past { messages, top, more })
         })?
     }
+}
+
+/// The first `most`, and whether there are more.
+fn some_of(mut messages: impl Iterator<Item = Arc<Message>>, most: usize) -> (Vec<Arc<Message>>, bool) {
+    let some: Vec<_> = messages.by_ref().take(most).collect();
+    (some, messages.next().is_some())
 }

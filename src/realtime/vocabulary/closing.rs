@@ -133,6 +133,10 @@ pub enum Refusal {
     TooMany { wait: Duration },
     /// More bytes than the channel takes.
     TooBig { most: usize },
+    /// What was said in this channel stays as it was said.
+    Immutable,
+    /// The message that it is about is no longer kept, or never was.
+    Forgotten,
     /// The command makes no sense as it stands.
     Malformed(Cow<'static, str>),
     /// What it names is not there.
@@ -150,6 +154,8 @@ impl fmt::Display for Refusal {
             Refusal::Closed => formatter.write_str("not allowed: this channel is the app's"),
             Refusal::TooMany { wait } => write!(formatter, "too many; again in {} ms", wait.as_millis()),
             Refusal::TooBig { most } => write!(formatter, "longer than {most} bytes"),
+            Refusal::Forgotten => formatter.write_str("the message is no longer kept, or never was"),
+            Refusal::Immutable => formatter.write_str("messages of this channel cannot be changed"),
             Refusal::Malformed(what) => formatter.write_str(what),
             Refusal::Unknown => formatter.write_str("no such thing"),
             Refusal::Unavailable => formatter.write_str("not possible now"),
@@ -165,8 +171,9 @@ impl Refusal {
             Refusal::Forbidden | Refusal::Closed => "forbidden",
             Refusal::TooMany { .. } => "too_many",
             Refusal::TooBig { .. } => "too_big",
+            Refusal::Immutable => "immutable",
             Refusal::Malformed(_) => "malformed",
-            Refusal::Unknown => "unknown",
+            Refusal::Unknown | Refusal::Forgotten => "unknown",
             Refusal::Unavailable => "unavailable",
             Refusal::App { .. } => "refused",
         }

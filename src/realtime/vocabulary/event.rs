@@ -117,6 +117,8 @@ pub struct Subscribed {
     pub members: Vec<Arc<Member>>,
     /// How many connections are subscribed, this one too.
     pub subscribers: usize,
+    /// What is said there may be changed later, and annotated.
+    pub is_mutable: bool,
 }
 
 impl Subscribed {

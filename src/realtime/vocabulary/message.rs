@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Channel, ConnectionId, Position, Text};
+use super::amendment::{Amended, Amendment, Change};
+use super::summary::Summary;
+use super::{Channel, Origin, Position, Text};
 
 /// A message before a channel has taken it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +23,22 @@ pub struct Draft {
     pub passing: bool,
     /// A question: clients that hear it may answer with this number.
     pub asks: Option<u64>,
+    /// It changes a message that was said before.
+    pub amends: Option<Box<Amendment>>,
 }
 
 impl Draft {
     pub fn new(data: Payload) -> Draft {
-        Draft { name: None, data, extras: Extras::default(), id: None, volatile: false, passing: false, asks: None }
+        Draft {
+            name: None,
+            data,
+            extras: Extras::default(),
+            id: None,
+            volatile: false,
+            passing: false,
+            asks: None,
+            amends: None,
+        }
     }
 
     /// What it carries, in bytes.
@@ -49,6 +62,11 @@ pub struct Message {
     /// `None` for the app and the operator.
     pub origin: Option<Origin>,
     pub draft: Draft,
+    /// It changes an earlier one, or has been changed since it was said. Place, time and origin are those of the message
+    /// that is shown: of a changed one, what it had when it was said.
+    pub amended: Option<Box<Amended>>,
+    /// What others have said of it comes to this, where it is known.
+    pub summary: Option<Arc<Summary>>,
 }
 
 impl Message {
@@ -58,22 +76,18 @@ impl Message {
             + self.draft.data.len()
             + self.draft.name.as_ref().map_or(0, |name| name.len())
             + self.draft.extras.size()
+            + self.amended.as_ref().map_or(0, |_| size_of::<Amended>())
     }
-}
 
-/// Which client sent a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    pub connection: ConnectionId,
-    pub user: Option<Arc<str>>,
-}
+    /// The change that it makes of an earlier one, where it is that, and no message of its own.
+    pub fn change(&self) -> Option<&Amended> {
+        self.amended.as_deref().filter(|amended| amended.version == self.position)
+    }
 
-/// As whom a client speaks: its dialect has seen that it may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Speaker {
-    pub user: Option<Arc<str>>,
-    /// The connection that it speaks for, where it is another's.
-    pub connection: Option<ConnectionId>,
+    /// Whether a dialect without words for changes can tell it: it is a message of its own, and nobody has deleted it.
+    pub fn is_ordinary(&self) -> bool {
+        self.amended.as_ref().is_none_or(|amended| amended.version != self.position && amended.change != Change::Delete)
+    }
 }
 
 /// What a message carries. A dialect shows each kind in its own way; none of them loses one.
@@ -137,6 +151,20 @@ impl Extras {
     /// All that was put under `key`, in order.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Bytes> {
         self.0.iter().flat_map(|extras| extras.iter()).filter(move |(known, _)| &**known == key).map(|(_, bytes)| bytes)
+    }
+
+    /// What these say, and of `base` what they do not: key by key, and field by field where both are JSON objects.
+    pub fn over(&self, base: &Extras) -> Extras {
+        let object = |bytes: &Bytes| serde_json::from_slice::<serde_json::Map<_, _>>(bytes).ok();
+        let merged = |key: &str, own: Bytes| {
+            let (Some(own_fields), Some(mut fields)) = (object(&own), base.of(key).and_then(object)) else {
+                return own;
+            };
+            fields.extend(own_fields);
+            serde_json::to_vec(&fields).map_or(own, Bytes::from)
+        };
+        let own = self.each().map(|(key, bytes)| (Arc::clone(&key), merged(&key, bytes)));
+        Extras::new(own.chain(base.each().filter(|(key, _)| self.of(key).is_none())))
     }
 
     /// In bytes.

@@ -1,5 +1,6 @@
 //! The words that links, dialects, hub and broker share. No dialect's own words: those travel as [`Extras`].
 
+mod amendment;
 mod channel;
 mod closing;
 mod command;
@@ -15,9 +16,11 @@ mod moment;
 mod position;
 mod request;
 mod rights;
+mod summary;
 mod token_bucket;
 mod who;
 
+pub use amendment::{Amended, Amendment, Annotation, Change};
 pub use channel::{BadName, Channel};
 pub use closing::{Breach, DisconnectReason, LeaveKind, Refusal, Violation};
 pub use command::Command;
@@ -28,10 +31,11 @@ pub use event::{Event, Presence, Receipt, Recovery, Subscribed};
 pub use frame::{CloseFrame, Frame, Text};
 pub use inquiry::{Inquiry, Turn};
 pub use json_writer::JsonWriter;
-pub use message::{Draft, Extras, Message, Origin, Payload, Speaker};
+pub use message::{Draft, Extras, Message, Payload};
 pub use moment::Moment;
 pub use position::{BadPosition, Epoch, Position, Since, Span};
 pub use request::{Audience, Publish, PublishSeveral, Ref, Rpc, Subscribe};
 pub use rights::{Resource, Resources, Rights, Word};
+pub use summary::{Method, Summary, Tally, Voices};
 pub use token_bucket::TokenBucket;
-pub use who::{Identity, Member, users};
+pub use who::{Identity, Member, Origin, Speaker, users};

@@ -113,6 +113,7 @@ impl Talk {
                 recovery: Recovery::Complete(0),
                 members: vec![Arc::new(Member::new("somebody"))],
                 subscribers: 1,
+                is_mutable: false,
             })),
             Command::Unsubscribe { ticket, channel } => Event::Unsubscribed { ticket, channel, why: None },
             Command::Members { ticket, channel } => Event::Members { ticket, channel, members: Vec::new() },
@@ -133,6 +134,8 @@ impl Talk {
                             user: several.speaker.as_ref().and_then(|who| who.user.clone()),
                         }),
                         draft: draft.clone(),
+                        amended: None,
+                        summary: None,
                     };
                     for format in [Format::Json, Format::Msgpack] {
                         let shown = AblyMessage::shown(&message, format);

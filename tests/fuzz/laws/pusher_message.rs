@@ -70,6 +70,7 @@ impl Talk {
                     recovery: Recovery::Complete(0),
                     members: wish.member.into_iter().map(whole).map(Arc::new).collect(),
                     subscribers: 1,
+                    is_mutable: false,
                 }))
             }
             Command::Unsubscribe { ticket, channel } => Event::Unsubscribed { ticket, channel, why: None },

@@ -30,6 +30,7 @@ fn perform(machine: &mut dyn Dialect, step: Step, now: Moment) {
                     recovery: Recovery::Live,
                     members: Vec::new(),
                     subscribers: 1,
+                    is_mutable: false,
                 }))
             }
             Command::Unsubscribe { ticket, channel } => Event::Unsubscribed { ticket, channel, why: None },

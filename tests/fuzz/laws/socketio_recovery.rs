@@ -196,6 +196,7 @@ impl World {
                     recovery: Replay::Live,
                     members: Vec::new(),
                     subscribers: 1,
+                    is_mutable: false,
                 })));
             }
             Command::Unsubscribe { ticket, channel } => {
@@ -265,7 +266,15 @@ impl World {
         let data = if volatile { "\"now\"".to_owned() } else { self.number.to_string() };
         let draft = Draft { name: Some("e".into()), volatile, ..Draft::new(Payload::Json(data.into())) };
         let position = Position { epoch: Epoch(1), offset: self.number };
-        let message = Message { channel: channel.clone(), position, unix_ms: 0, origin: None, draft };
+        let message = Message {
+            channel: channel.clone(),
+            position,
+            unix_ms: 0,
+            origin: None,
+            draft,
+            amended: None,
+            summary: None,
+        };
         let Encoded::Shared(encoded) = self.machine.encoding(&channel).encode(&Event::Message(Arc::new(message)))
         else {
             panic!("it is the same for all")

@@ -33,6 +33,53 @@ async fn what_is_published_reaches_the_channel() {
 }
 
 #[tokio::test]
+async fn what_was_said_is_changed_where_that_may_be() {
+    let config = format!("{CONFIG}[[realtime.channel]]\nmatch = \"chat-*\"\nhistory = 2\nmutable = true\n{OPEN}");
+    let door = door().config(config).start();
+    let mut ada = connect(&door, "/api/ws/chat-1?since=now").await;
+    let mut bare = connect(&door, "/api/ws/chat-1").await;
+    assert_eq!(ada.hear_json().await["type"], "subscribed");
+    let say = async |body: Value| {
+        let answer = post(&door, "/publish", body).await;
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        answer.json["position"].as_str().expect("a position").to_owned()
+    };
+    let first = say(json!({"channel": "chat-1", "text": "a"})).await;
+    let update = say(json!({"channel": "chat-1", "update": first, "json": {"b": 1}, "name": "n"})).await;
+    let told = [ada.hear_json().await, ada.hear_json().await];
+    assert_eq!((&told[0]["type"], &told[0]["id"]), (&json!("broadcast"), &json!(first)));
+    let expected =
+        json!({"type": "change", "change": "update", "of": first, "data": {"b": 1}, "name": "n", "id": update});
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&told[1][key], value, "{}", told[1]);
+    }
+    let mut last = String::new();
+    for text in ["x", "y", "z"] {
+        last = say(json!({"channel": "chat-1", "text": text})).await;
+    }
+    say(json!({"channel": "chat-1", "append": last, "text": "!"})).await;
+    say(json!({"channel": "chat-1", "delete": last})).await;
+    let kept = get(&door, "/channels/chat-1/history").await.json;
+    let shown = |index: usize| (kept["messages"][index]["text"].clone(), kept["messages"][index]["change"].clone());
+    assert_eq!((shown(0), shown(1)), ((json!("y"), Value::Null), (json!("z!"), json!("delete"))), "{kept}");
+    for text in ["a", "x", "y", "z"] {
+        assert_eq!(bare.hear_json().await["data"], text, "who has no words for changes hears none");
+    }
+    for (body, status) in [
+        (json!({"channel": "chat-1", "update": first, "text": "gone"}), 404),
+        (json!({"channel": "chat-9", "update": first, "text": "never was"}), 404),
+        (json!({"channel": "fixed", "update": last, "text": "x"}), 400),
+        (json!({"channels": ["chat-1", "chat-2"], "update": last, "text": "x"}), 400),
+        (json!({"channel": "chat-1", "update": "x", "text": "x"}), 400),
+        (json!({"channel": "chat-1", "update": last, "delete": last}), 400),
+        (json!({"channel": "chat-1", "append": last}), 400),
+    ] {
+        let answer = post(&door, "/publish", body.clone()).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.json);
+    }
+}
+
+#[tokio::test]
 async fn several_channels_are_heard_once_and_exceptions_not_at_all() {
     let app = App::start(|request| async move {
         let join = json!({"channels": ["a", "b"], "commands": [{"do": "send", "text": "hello"}]});

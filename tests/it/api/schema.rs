@@ -119,7 +119,7 @@ fn validate(schema: &Value, json: &Value, at: &str, faults: &mut Vec<String>) {
                     inner.into_iter().for_each(&mut fault);
                 }
             }
-            "allOf" | "oneOf" => {
+            "allOf" | "anyOf" | "oneOf" => {
                 let schemas = wanted.as_array().expect("schemas");
                 let fitting = schemas.iter().filter(|schema| {
                     let mut inner = Vec::new();
@@ -127,7 +127,12 @@ fn validate(schema: &Value, json: &Value, at: &str, faults: &mut Vec<String>) {
                     inner.is_empty()
                 });
                 let count = fitting.count();
-                if count != if keyword == "oneOf" { 1 } else { schemas.len() } {
+                let fits = match keyword.as_str() {
+                    "oneOf" => count == 1,
+                    "anyOf" => count > 0,
+                    _ => count == schemas.len(),
+                };
+                if !fits {
                     fault(format!("fits {count} of {wanted}"));
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::realtime::ably::capability::{Capability, Operation};
+use crate::realtime::ably::wire::encode::Hears;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::protocol::{Parameter, flag};
 use crate::realtime::ably::wire::serial;
@@ -20,6 +21,9 @@ pub mod mode {
     pub const ANNOTATION_SUBSCRIBE: u64 = 1 << 22;
     pub const OBJECT_SUBSCRIBE: u64 = 1 << 24;
     pub const OBJECT_PUBLISH: u64 = 1 << 25;
+
+    /// Those for what may be annotated.
+    pub const ANNOTATION: u64 = ANNOTATION_PUBLISH | ANNOTATION_SUBSCRIBE;
 
     /// What a client has that says nothing.
     pub const DEFAULT: u64 = PRESENCE | PUBLISH | SUBSCRIBE | PRESENCE_SUBSCRIBE | ANNOTATION_PUBLISH;
@@ -44,7 +48,11 @@ const MAX_REWIND: usize = 1_000;
 pub struct Attachment {
     /// As the client writes it.
     pub written: Box<str>,
+    /// The modes that it asked for, and those that it has.
+    pub wanted: u64,
     pub modes: u64,
+    /// What is said there may be changed later, and annotated.
+    pub is_mutable: bool,
     /// Those in force, as the client is told.
     pub params: BTreeMap<String, String>,
     /// It asks for the past: by a serial, or by a rewind.
@@ -53,6 +61,13 @@ pub struct Attachment {
     pub encoding: Option<Encoding>,
     /// It has asked, and is not told yet.
     pub is_attaching: bool,
+}
+
+impl Attachment {
+    /// What of that which is said there it wants to hear.
+    pub fn hears(modes: u64) -> Hears {
+        Hears { messages: modes & mode::SUBSCRIBE != 0, annotations: modes & mode::ANNOTATION_SUBSCRIBE != 0 }
+    }
 }
 
 /// The past that an attachment asks for.
@@ -69,6 +84,7 @@ pub enum Asked {
 /// A wish to attach, read.
 #[derive(Debug, PartialEq)]
 pub struct Wish {
+    pub wanted: u64,
     pub modes: u64,
     pub params: BTreeMap<String, String>,
     pub since: Since,
@@ -115,15 +131,7 @@ impl Wish {
             None if flags & all != 0 => flags & all,
             None => mode::DEFAULT,
         };
-        let allowed = |operation, bits| if may.allows(operation, name) { bits } else { 0 };
-        let modes = wanted
-            & (allowed(Operation::Presence, mode::PRESENCE)
-                | allowed(Operation::Publish, mode::PUBLISH)
-                | allowed(Operation::Subscribe, mode::SUBSCRIBE | mode::PRESENCE_SUBSCRIBE));
-        if modes == 0 {
-            let words = format!("Channel denied access based on given capability; channelId = {name}");
-            return Err(AblyError::new(40160, 401, words));
-        }
+        let modes = granted(wanted, name, may)?;
         let (since, asked) = match (channel_serial.filter(|serial| !serial.is_empty()), said.get("rewind")) {
             (Some(text), _) => match serial::position(text) {
                 Some(position) => (Since::After(position), Asked::Continuity),
@@ -138,8 +146,27 @@ impl Wish {
             }
             (None, _) => (Since::Now, Asked::Nothing),
         };
-        Ok(Wish { modes, params, since, asked })
+        Ok(Wish { wanted, modes, params, since, asked })
     }
+}
+
+/// What is granted of the modes that are `wanted` in the channel of this `name`.
+///
+/// # Errors
+/// 40160: nothing.
+pub fn granted(wanted: u64, name: &str, may: &Capability) -> Result<u64, AblyError> {
+    let allowed = |operation, bits| if may.allows(operation, name) { bits } else { 0 };
+    let modes = wanted
+        & (allowed(Operation::Presence, mode::PRESENCE)
+            | allowed(Operation::Publish, mode::PUBLISH)
+            | allowed(Operation::AnnotationPublish, mode::ANNOTATION_PUBLISH)
+            | allowed(Operation::AnnotationSubscribe, mode::ANNOTATION_SUBSCRIBE)
+            | allowed(Operation::Subscribe, mode::SUBSCRIBE | mode::PRESENCE_SUBSCRIBE));
+    if modes == 0 {
+        let words = format!("Channel denied access based on given capability; channelId = {name}");
+        return Err(AblyError::new(40160, 401, words));
+    }
+    Ok(modes)
 }
 
 fn named(name: &str) -> u64 {
@@ -174,8 +201,8 @@ mod tests {
     #[test]
     fn modes_are_what_is_wanted_and_may_be() {
         let modes = |flags, params: &[(&str, &str)]| read(flags, params, None).map(|wish| wish.modes);
-        let all = mode::DEFAULT & !mode::ANNOTATION_PUBLISH;
-        assert_eq!(modes(0, &[]), Ok(all));
+        assert_eq!(modes(0, &[]), Ok(mode::DEFAULT));
+        assert_eq!(modes(mode::ANNOTATION, &[("modes", "annotation_subscribe")]), Ok(mode::ANNOTATION_SUBSCRIBE));
         assert_eq!(modes(mode::PUBLISH, &[]), Ok(mode::PUBLISH));
         assert_eq!(modes(mode::PUBLISH, &[("modes", "SUBSCRIBE,presence")]), Ok(mode::SUBSCRIBE | mode::PRESENCE));
         assert_eq!(modes(0, &[("name", "quiet")]), Ok(mode::SUBSCRIBE | mode::PRESENCE_SUBSCRIBE));

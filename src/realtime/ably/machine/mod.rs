@@ -26,6 +26,7 @@ use publishing::Pending;
 use super::apps::{AblyApp, AblyApps, Authenticated, ClientId, Credentials};
 use super::connections::{Connections, Opened, STATE_TTL};
 use super::wire::Format;
+use super::wire::encode::Hears;
 use super::wire::error::AblyError;
 use super::wire::protocol::{AuthDetails, ConnectionDetails, Details, SaidFrame, ToldFrame, action};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
@@ -152,12 +153,9 @@ impl AblyMachine {
             action::MESSAGE => self.publish(said, now, step),
             action::PRESENCE => self.present(said, now, step),
             action::SYNC => self.sync_again(said.channel.as_deref().unwrap_or_default(), step),
-            action::OBJECT | action::ANNOTATION => {
-                let error = if said.action == action::OBJECT {
-                    AblyError::new(40160, 401, "LiveObjects are not available here")
-                } else {
-                    AblyError::new(93002, 400, "Annotations are not enabled for this channel")
-                };
+            action::ANNOTATION => self.annotate(said, now, step),
+            action::OBJECT => {
+                let error = AblyError::new(40160, 401, "LiveObjects are not available here");
                 self.not_done(said.msg_serial, error, step);
             }
             action::AUTH => {
@@ -291,7 +289,7 @@ impl Dialect for AblyMachine {
 
     fn encoding(&self, channel: &Channel) -> Encoding {
         let own = self.channels.get(channel).and_then(|attachment| attachment.encoding.clone());
-        own.unwrap_or_else(|| self.opening.app.encoding(self.opening.manner.format).clone())
+        own.unwrap_or_else(|| self.opening.app.encodings().of(self.opening.manner.format, Hears::MESSAGES).clone())
     }
 
     fn wake(&mut self, now: Moment, step: &mut Step) {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::attachment::{mode, qualified};
 use super::{AblyMachine, NUMBERED, Opening};
+use crate::realtime::ably::amending::{Speaking, check_alone, denied};
 use crate::realtime::ably::apps::ClientId;
+use crate::realtime::ably::capability::Operation;
+use crate::realtime::ably::wire::Weighed;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::message::AblyMessage;
 use crate::realtime::ably::wire::protocol::{PublishReceipt, PublishResult, SaidFrame, ToldFrame, action};
@@ -30,7 +33,18 @@ pub struct Pending {
 impl AblyMachine {
     pub(super) fn publish(&mut self, said: SaidFrame, now: Moment, step: &mut Step) {
         let serial = said.msg_serial;
-        match self.several(said, now) {
+        let several = self.messages(said, now);
+        self.say(serial, several, step);
+    }
+
+    pub(super) fn annotate(&mut self, said: SaidFrame, now: Moment, step: &mut Step) {
+        let serial = said.msg_serial;
+        let several = self.annotations(said, now);
+        self.say(serial, several, step);
+    }
+
+    fn say(&mut self, serial: Option<u64>, several: Result<PublishSeveral, AblyError>, step: &mut Step) {
+        match several {
             Ok(mut several) => {
                 let ticket = self.ticket();
                 several.ticket = ticket;
@@ -42,38 +56,67 @@ impl AblyMachine {
         }
     }
 
-    fn several(&mut self, said: SaidFrame, now: Moment) -> Result<PublishSeveral, AblyError> {
+    fn messages(&mut self, said: SaidFrame, now: Moment) -> Result<PublishSeveral, AblyError> {
         let written = said.channel.unwrap_or_default();
         let (_, name) = qualified(&written)?;
         let channel = self.opening.app.channel(name)?;
-        self.may(&channel, mode::PUBLISH)?;
         let messages = said.messages.unwrap_or_default();
+        if messages.iter().any(|message| matches!(message.change(), Ok(None))) {
+            self.may(&channel, mode::PUBLISH)?;
+        }
+        self.check_rate(&messages, now)?;
+        let (drafts, speaker) = self.drafts(name, messages, said.msg_serial.unwrap_or_default())?;
+        check_alone(&drafts)?;
+        Ok(self.several(channel, drafts, speaker))
+    }
+
+    fn annotations(&mut self, said: SaidFrame, now: Moment) -> Result<PublishSeveral, AblyError> {
+        let written = said.channel.unwrap_or_default();
+        let (_, name) = qualified(&written)?;
+        let channel = self.opening.app.channel(name)?;
+        if !self.opening.auth.capability.allows(Operation::AnnotationPublish, name) {
+            return Err(denied(Operation::AnnotationPublish));
+        }
+        self.may(&channel, mode::ANNOTATION_PUBLISH)?;
+        let annotations = said.annotations.unwrap_or_default();
+        self.check_rate(&annotations, now)?;
+        let serial = said.msg_serial.unwrap_or_default();
+        let opened = &self.opening.opened;
+        let mut speaker = None;
+        let mut drafts = Vec::with_capacity(annotations.len());
+        for (index, mut annotation) in annotations.into_iter().enumerate() {
+            let user = self.speaks_as(annotation.client_id.take().as_deref())?;
+            speaker = Some(Speaker { user, connection: None });
+            drafts.push(annotation.draft(|| format!("{}:{serial}:{index}", opened.id), Some(&opened.id))?);
+        }
+        check_alone(&drafts)?;
+        let speaker = speaker.unwrap_or(Speaker { user: None, connection: None });
+        Ok(self.several(channel, drafts, speaker))
+    }
+
+    fn check_rate(&mut self, said: &[impl Weighed], now: Moment) -> Result<(), AblyError> {
         let settings = self.opening.app.settings();
-        check_size(&messages, settings.max_message.bytes())?;
+        check_size(said, settings.max_message.bytes())?;
         let rate = f64::from(settings.message_rate);
         let bucket = self.bucket.get_or_insert_with(|| Box::new(TokenBucket::full(rate, now.instant)));
         if rate > 0.0 && bucket.take(1.0, rate, now.instant).is_err() {
             let words = format!("Rate limit exceeded: more than {rate} messages a second of one connection");
             return Err(AblyError::new(42911, 429, words));
         }
-        let serial = said.msg_serial.unwrap_or_default();
-        let (drafts, speaker) = self.drafts(messages, serial)?;
-        Ok(PublishSeveral {
-            ticket: 0,
-            channel,
-            drafts,
-            echo: self.opening.manner.echo,
-            retain: settings.retain,
-            speaker: Some(speaker),
-        })
+        Ok(())
     }
 
-    fn drafts(&self, messages: Vec<AblyMessage>, serial: u64) -> Result<(Vec<Draft>, Speaker), AblyError> {
+    fn several(&self, channel: Channel, drafts: Vec<Draft>, speaker: Speaker) -> PublishSeveral {
+        let (echo, retain) = (self.opening.manner.echo, self.opening.app.settings().retain);
+        PublishSeveral { ticket: 0, channel, drafts, echo, retain, speaker: Some(speaker) }
+    }
+
+    fn drafts(&self, name: &str, messages: Vec<AblyMessage>, serial: u64) -> Result<(Vec<Draft>, Speaker), AblyError> {
         let Opening { opened, connections, app, .. } = &*self.opening;
         let mut speaker: Option<Speaker> = None;
         let mut drafts = Vec::with_capacity(messages.len());
         for (index, mut message) in messages.into_iter().enumerate() {
-            let said_by = message.client_id.take();
+            let said_by = message.take_speaker();
             let key = message.connection_key.take();
             let (who, connection) = match key {
                 None => {
@@ -88,9 +131,10 @@ impl AblyMachine {
             if speaker.as_ref().is_some_and(|known| *known != who) {
                 return Err(AblyError::new(40012, 400, "The messages of one frame must have one clientId"));
             }
-            speaker = Some(who);
             let id = || format!("{}:{serial}:{index}", opened.id);
-            drafts.push(message.draft(id, Some(&connection))?);
+            let speaking = Speaking { may: &self.opening.auth.capability, name, user: who.user.as_ref() };
+            drafts.push(speaking.draft(message, id, Some(&connection))?);
+            speaker = Some(who);
         }
         Ok((drafts, speaker.unwrap_or(Speaker { user: self.speaks_as(None)?, connection: None })))
     }
@@ -185,8 +229,8 @@ impl AblyMachine {
 ///
 /// # Errors
 /// 40009.
-pub fn check_size(messages: &[AblyMessage], most: usize) -> Result<(), AblyError> {
-    let size: usize = messages.iter().map(AblyMessage::size).sum();
+pub fn check_size<T: Weighed>(said: &[T], most: usize) -> Result<(), AblyError> {
+    let size: usize = said.iter().map(T::size).sum();
     if size > most {
         let words = format!(
             "Maximum size of messages that can be published at once exceeded (was {size} bytes; limit is {most} bytes)"

@@ -10,8 +10,9 @@ pub fn refused(refusal: &Refusal) -> AblyError {
         Refusal::Forbidden | Refusal::Closed => (40160, 401),
         Refusal::TooMany { .. } => (42911, 429),
         Refusal::TooBig { .. } => (40009, 400),
+        Refusal::Immutable => (93002, 400),
         Refusal::Malformed(_) => (40000, 400),
-        Refusal::Unknown => (40400, 404),
+        Refusal::Unknown | Refusal::Forgotten => (40400, 404),
         Refusal::Unavailable => (50003, 503),
         Refusal::App { .. } => (40160, 401),
     };

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::attachment::{Asked, Attachment, Wish, mode, qualified};
+use super::attachment::{Asked, Attachment, Wish, granted, mode, qualified};
 use super::{ATTACH, AblyMachine, DETACH, DROP, SYNC};
-use crate::realtime::ably::wire::encode::AblyEncoder;
+use crate::realtime::ably::apps::AblyApp;
+use crate::realtime::ably::wire::Format;
+use crate::realtime::ably::wire::encode::{AblyEncoder, Hears};
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::presence::AblyPresence;
 use crate::realtime::ably::wire::protocol::{SaidFrame, ToldFrame, action, flag};
@@ -32,34 +34,36 @@ impl AblyMachine {
             let may = &self.opening.auth.capability;
             let (flags, serial) = (said.flags.unwrap_or_default(), said.channel_serial.as_deref());
             let wish = Wish::read(name, may, flags, params, said.params.unwrap_or_default(), serial)?;
-            Ok((channel, name.len() == written.len(), wish))
+            Ok((channel, wish))
         });
-        let (channel, is_plain, wish) = match read {
+        let (channel, wish) = match read {
             Ok(read) => read,
             Err(error) => return fail(self, &error, step),
         };
-        let Wish { modes, params, since, asked } = wish;
+        let Wish { wanted, modes, params, since, asked } = wish;
         let before = self.channels.get(&channel);
-        let is_renamed = before.is_some_and(|before| *before.written != *written);
-        if is_renamed {
-            // It is heard by one name at a time: the last.
-            step.command(Command::Unsubscribe { ticket: DROP, channel: channel.clone() });
-        }
-        let encoding = match before.filter(|_| !is_renamed) {
+        let hears = Attachment::hears(modes);
+        // It is heard by one name at a time, and in one way: the last.
+        let is_same = |before: &&Attachment| *before.written == *written && Attachment::hears(before.modes) == hears;
+        let encoding = match before.filter(is_same) {
             Some(before) => before.encoding.clone(),
-            None if is_plain => None,
-            None => Some(Encoding::new(AblyEncoder {
-                format: self.opening.manner.format,
-                prefix: app.prefix().into(),
-                written: Some(written.as_str().into()),
-            })),
+            None => heard_as(&app, self.opening.manner.format, &written, hears),
         };
-        let attachment = Attachment { written: written.into(), modes, params, asked, encoding, is_attaching: true };
+        let attachment = Attachment {
+            written: written.into(),
+            wanted,
+            modes,
+            is_mutable: true,
+            params,
+            asked,
+            encoding,
+            is_attaching: true,
+        };
         self.channels.insert(channel.clone(), attachment);
         step.command(Command::Subscribe(Subscribe {
             ticket: ATTACH,
             since,
-            messages: modes & mode::SUBSCRIBE != 0,
+            messages: hears.messages || hears.annotations,
             notices: modes & mode::PRESENCE_SUBSCRIBE != 0,
             retain: app.settings().retain,
             ..Subscribe::to(channel)
@@ -73,6 +77,10 @@ impl AblyMachine {
             step.command(Command::Unsubscribe { ticket: DROP, channel: subscribed.channel.clone() });
             return;
         };
+        attachment.is_mutable = subscribed.is_mutable;
+        if !subscribed.is_mutable {
+            attachment.modes &= !mode::ANNOTATION;
+        }
         let is_first = std::mem::take(&mut attachment.is_attaching);
         let attachment = &self.channels[&subscribed.channel];
         let is_resumed = match (attachment.asked, subscribed.recovery) {
@@ -173,19 +181,24 @@ impl AblyMachine {
     pub(super) fn revisit(&mut self, step: &mut Step) {
         let app = Arc::clone(&self.opening.app);
         let may = Arc::clone(&self.opening.auth.capability);
+        let format = self.opening.manner.format;
         let (mut gone, mut changed) = (Vec::new(), Vec::new());
         for (channel, attachment) in &mut self.channels {
             let name = app.name(channel).unwrap_or(channel.as_str());
-            let modes = attachment.params.get("modes").cloned();
-            let said = modes.map(|modes| ("modes".to_owned(), modes)).into_iter().collect();
-            match Wish::read(name, &may, 0, said, Default::default(), None) {
+            match granted(attachment.wanted, name, &may) {
                 Err(error) => gone.push((channel.clone(), error)),
-                Ok(wish) if wish.modes != attachment.modes => {
-                    attachment.modes = wish.modes;
-                    attachment.asked = Asked::Continuity;
-                    changed.push(channel.clone());
+                Ok(granted) => {
+                    let modes = if attachment.is_mutable { granted } else { granted & !mode::ANNOTATION };
+                    if modes != attachment.modes {
+                        let hears = Attachment::hears(modes);
+                        if hears != Attachment::hears(attachment.modes) {
+                            attachment.encoding = heard_as(&app, format, &attachment.written, hears);
+                        }
+                        attachment.modes = modes;
+                        attachment.asked = Asked::Continuity;
+                        changed.push(channel.clone());
+                    }
                 }
-                Ok(_) => {}
             }
         }
         for (channel, error) in gone {
@@ -197,7 +210,7 @@ impl AblyMachine {
             step.command(Command::Subscribe(Subscribe {
                 ticket: ATTACH,
                 since: Since::Now,
-                messages: modes & mode::SUBSCRIBE != 0,
+                messages: modes & (mode::SUBSCRIBE | mode::ANNOTATION_SUBSCRIBE) != 0,
                 notices: modes & mode::PRESENCE_SUBSCRIBE != 0,
                 retain: app.settings().retain,
                 ..Subscribe::to(channel)
@@ -235,4 +248,13 @@ impl AblyMachine {
             self.tell(&told, step);
         }
     }
+}
+
+/// How a channel is heard that the client calls `written`; `None`: as by most.
+fn heard_as(app: &AblyApp, format: Format, written: &str, hears: Hears) -> Option<Encoding> {
+    if written.starts_with('[') {
+        let (prefix, written) = (app.prefix().into(), Some(written.into()));
+        return Some(Encoding::new(AblyEncoder { format, prefix, written, hears }));
+    }
+    hears.annotations.then(|| app.encodings().of(format, hears).clone())
 }

@@ -89,6 +89,7 @@ impl Talk {
             recovery,
             members,
             subscribers: 1,
+            is_mutable: false,
         })))
     }
 }

@@ -11,6 +11,7 @@ use super::Call;
 use super::answer::Answer;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
+use crate::realtime::ably::amending::denied;
 use crate::realtime::ably::apps::{Authenticated, ClientId, Credentials};
 use crate::realtime::ably::capability::Operation;
 use crate::realtime::ably::machine::qualified;
@@ -106,13 +107,17 @@ impl Caller {
     /// # Errors
     /// 40010, 40160.
     pub fn channel(&self, written: &str, operation: Operation) -> Result<Channel, AblyError> {
+        let (channel, name) = self.named(written)?;
+        if self.auth.capability.allows(operation, name) { Ok(channel) } else { Err(denied(operation)) }
+    }
+
+    /// The hub's channel that it calls `written`, and that name without what stands in brackets before it.
+    ///
+    /// # Errors
+    /// 40010.
+    pub fn named<'a>(&self, written: &'a str) -> Result<(Channel, &'a str), AblyError> {
         let (_, name) = qualified(written)?;
-        let channel = self.auth.app.channel(name)?;
-        if self.auth.capability.allows(operation, name) {
-            return Ok(channel);
-        }
-        let words = format!("Channel denied access based on given capability; {} is needed", operation.word());
-        Err(AblyError::new(40160, 401, words))
+        Ok((self.auth.app.channel(name)?, name))
     }
 
     /// As whom it speaks, where it says `client_id`.

@@ -1,7 +1,5 @@
 //! What is said in a channel: publishing, and reading it back.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -14,6 +12,7 @@ use super::page::PageRequest;
 use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
+use crate::realtime::ably::amending::{Speaking, not_alone};
 use crate::realtime::ably::capability::Operation;
 use crate::realtime::ably::connections::random;
 use crate::realtime::ably::machine::check_size;
@@ -21,7 +20,7 @@ use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::message::AblyMessage;
 use crate::realtime::ably::wire::serial;
-use crate::realtime::vocabulary::{Channel, Draft, Message, Position, PublishSeveral, Span, Speaker};
+use crate::realtime::vocabulary::{Draft, Position, PublishSeveral, Span, Speaker};
 
 /// Messages of one request, at most.
 const MAX_MESSAGES: usize = 1_000;
@@ -58,8 +57,11 @@ impl AblyDoor {
         name: &str,
         body: &[u8],
     ) -> Result<Answer, AblyError> {
-        let (messages, _) = one_or_more(call.sends(), body)?;
-        caller.channel(name, Operation::Publish)?;
+        let (messages, _) = one_or_more::<AblyMessage>(call.sends(), body)?;
+        // Before the app is asked about anybody: who may not say anything new need not come in for it.
+        if messages.iter().all(|message| matches!(message.change(), Ok(None))) {
+            caller.channel(name, Operation::Publish)?;
+        }
         let mut visit = self.visit(call, caller).await?;
         let published = self.publish(call, caller, &mut visit, name, messages).await?;
         Ok(call.answer(201, &published))
@@ -77,7 +79,7 @@ impl AblyDoor {
         name: &str,
         messages: Vec<AblyMessage>,
     ) -> Result<PublishReply, AblyError> {
-        let channel = caller.channel(name, Operation::Publish)?;
+        let (channel, unqualified) = caller.named(name)?;
         if messages.is_empty() || messages.len() > MAX_MESSAGES {
             return Err(AblyError::new(40000, 400, format!("1 to {MAX_MESSAGES} messages are published at once")));
         }
@@ -85,7 +87,7 @@ impl AblyDoor {
         check_size(&messages, settings.max_message.bytes())?;
         let message_id = common_id(&messages)?;
         let mut serials = Vec::with_capacity(messages.len());
-        for (speaker, drafts) in self.runs(caller, messages, &message_id)? {
+        for (speaker, drafts) in self.runs(caller, unqualified, messages, &message_id)? {
             let channel = channel.clone();
             let retain = settings.retain;
             let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speaker: Some(speaker) };
@@ -99,12 +101,13 @@ impl AblyDoor {
     fn runs(
         &self,
         caller: &Caller,
+        name: &str,
         messages: Vec<AblyMessage>,
         base: &str,
     ) -> Result<Vec<(Speaker, Vec<Draft>)>, AblyError> {
         let mut runs: Vec<(Speaker, Vec<Draft>)> = Vec::new();
         for (index, mut message) in messages.into_iter().enumerate() {
-            let said_by = message.client_id.take();
+            let said_by = message.take_speaker();
             let (speaker, connection) = match message.connection_key.take() {
                 None => (Speaker { user: caller.speaks_as(said_by.as_deref())?, connection: None }, None),
                 Some(key) => {
@@ -112,11 +115,16 @@ impl AblyDoor {
                     (Speaker { user: meant.client, connection: meant.connection }, Some(meant.id))
                 }
             };
-            let draft = message.draft(|| format!("{base}:{index}"), connection.as_deref())?;
+            let speaking = Speaking { may: &caller.auth.capability, name, user: speaker.user.as_ref() };
+            let draft = speaking.draft(message, || format!("{base}:{index}"), connection.as_deref())?;
             match runs.last_mut() {
                 Some((known, drafts)) if *known == speaker => drafts.push(draft),
                 _ => runs.push((speaker, vec![draft])),
             }
+        }
+        let drafts = || runs.iter().flat_map(|(_, drafts)| drafts);
+        if drafts().count() > 1 && drafts().any(|draft| draft.amends.is_some()) {
+            return Err(not_alone());
         }
         Ok(runs)
     }
@@ -136,38 +144,6 @@ impl AblyDoor {
         let shown: Vec<_> = messages.iter().map(|message| AblyMessage::shown(message, call.style.format)).collect();
         let links = page.links(last_segment, call.query(), next.as_deref());
         Ok(call.answer(200, &shown).with_links(links))
-    }
-
-    pub(super) async fn read_message(
-        &self,
-        call: &Call<'_>,
-        caller: &Caller,
-        name: &str,
-        serial: &str,
-    ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History).await?;
-        let message = self.kept(call, &channel, serial)?;
-        Ok(call.answer(200, &AblyMessage::shown(&message, call.style.format)))
-    }
-
-    /// The one that there is: nothing changes it.
-    pub(super) async fn read_versions(
-        &self,
-        call: &Call<'_>,
-        caller: &Caller,
-        name: &str,
-        serial: &str,
-    ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History).await?;
-        let message = self.kept(call, &channel, serial)?;
-        let links = PageRequest::read(call.query())?.links("versions", call.query(), None);
-        Ok(call.answer(200, &[AblyMessage::shown(&message, call.style.format)]).with_links(links))
-    }
-
-    fn kept(&self, call: &Call<'_>, channel: &Channel, text: &str) -> Result<Arc<Message>, AblyError> {
-        let none = || AblyError::new(40400, 404, "There is no such message, or it is no longer kept");
-        let position = serial::position(text).ok_or_else(none)?;
-        self.hub.message(channel, position, call.now).ok_or_else(none)
     }
 }
 

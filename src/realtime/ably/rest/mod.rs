@@ -1,6 +1,7 @@
 //! The REST API: what servers and browsers ask without a connection. Paths are those behind the host that a client was
 //! given.
 
+mod amending;
 mod answer;
 mod batch;
 mod caller;
@@ -142,11 +143,14 @@ impl AblyDoor {
             (&Method::GET, ["channels", name, "messages", serial, "versions"]) => {
                 self.read_versions(call, &caller, name, serial).await
             }
-            (&Method::PATCH | &Method::PUT | &Method::DELETE, ["channels", _, "messages", _]) => {
-                Err(AblyError::new(93002, 400, "Messages of this channel cannot be changed"))
+            (&Method::PATCH, ["channels", name, "messages", serial]) => {
+                self.change_message(call, &caller, (name, serial), &read(body, most).await?).await
             }
-            (&Method::POST | &Method::GET, ["channels", _, "messages", _, "annotations"]) => {
-                Err(AblyError::new(93002, 400, "Annotations are not enabled for this channel"))
+            (&Method::GET, ["channels", name, "messages", serial, "annotations"]) => {
+                self.read_annotations(call, &caller, name, serial).await
+            }
+            (&Method::POST, ["channels", name, "messages", serial, "annotations"]) => {
+                self.annotate(call, &caller, (name, serial), &read(body, most).await?).await
             }
             (&Method::GET, ["channels", name, "presence"]) => self.read_members(call, &caller, name).await,
             (&Method::GET, ["channels", name, "presence", "history"]) => {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::realtime::vocabulary::Extras;
 
@@ -30,6 +30,38 @@ pub struct Carried {
     /// Of a member: what it did.
     #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
     pub action: Option<u8>,
+    /// Of a version: why it was made, and what else its maker says of that.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(rename = "m", skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// What a change says; what it does not stays as it is.
+#[derive(Debug)]
+pub struct CarriedChange {
+    pub id: String,
+    /// What is left of its data's encodings, where it has data.
+    pub encoding: Option<Option<String>>,
+    pub extras: Option<Map<String, Value>>,
+    pub description: Option<String>,
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl CarriedChange {
+    /// Field by field over those of the message that is changed.
+    pub fn extras(self) -> Extras {
+        let CarriedChange { id, encoding, extras, description, metadata } = self;
+        let mut fields = json!({ "i": id, "d": description, "m": metadata });
+        if let Some(encoding) = encoding {
+            fields["e"] = json!(encoding);
+            fields["n"] = json!(false);
+        }
+        if let Some(extras) = extras {
+            fields["x"] = Value::Object(extras);
+        }
+        Extras::new([(KEY.into(), Bytes::from(fields.to_string()))])
+    }
 }
 
 impl Carried {

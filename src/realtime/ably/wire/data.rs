@@ -21,6 +21,17 @@ pub enum Data {
     Other,
 }
 
+impl Data {
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Text(text) => text.len(),
+            Data::Bytes(bytes) => bytes.len(),
+            Data::Other => 0,
+        }
+    }
+}
+
 impl Serialize for Data {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -1,5 +1,6 @@
 //! What travels: protocol messages, and what is in them, in JSON and in MessagePack.
 
+pub mod annotation;
 pub mod carried;
 pub mod data;
 pub mod encode;
@@ -14,6 +15,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::realtime::vocabulary::{Frame, Text};
+
+/// What is published, and counts for so much.
+pub trait Weighed {
+    /// In bytes, as the protocol counts.
+    fn size(&self) -> usize;
+}
 
 /// How a client writes and reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -59,6 +59,7 @@ impl AblyPresence {
             extras,
             is_empty,
             action: Some(self.action),
+            ..Carried::default()
         };
         Ok(Member {
             user: Some(client.into()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::annotation::AblyAnnotation;
 use super::error::AblyError;
 use super::message::AblyMessage;
 use super::presence::AblyPresence;
@@ -70,6 +71,7 @@ pub struct SaidFrame {
     pub msg_serial: Option<u64>,
     pub messages: Option<Vec<AblyMessage>>,
     pub presence: Option<Vec<AblyPresence>>,
+    pub annotations: Option<Vec<AblyAnnotation>>,
     pub params: Option<BTreeMap<String, Parameter>>,
     pub auth: Option<AuthDetails>,
 }
@@ -102,6 +104,8 @@ pub struct ToldFrame<'a> {
     pub messages: Option<Vec<AblyMessage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presence: Option<Vec<AblyPresence>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Vec<AblyAnnotation>>,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
     pub connection: Option<ConnectionDetails<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]

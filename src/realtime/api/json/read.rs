@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::Object;
 use crate::realtime::api::operation::{Disconnect, Publication, Purge, To, Whom};
 use crate::realtime::api::problem::{ApiProblem, Wrong};
-use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Payload, Text};
+use crate::realtime::vocabulary::{
+    Amendment, BadPosition, Change, Channel, ConnectionId, Draft, Payload, Position, Text,
+};
 
 /// Channels that one publication may name.
 const MOST_CHANNELS: usize = 100;
@@ -51,11 +53,15 @@ fn publication_at(text: &[u8], pointer: String) -> Result<Publication, ApiProble
     whole(|wrongs| {
         let object = Object::read(text, pointer, wrongs)?;
         let to = audience(&object);
-        let data = content(&object);
+        let amends = amendment(&object, to.as_ref());
+        let has_data = ["text", "json", "base64"].iter().any(|key| object.any(key).is_some());
+        let keeps_data = matches!(amends, Some((_, Change::Update | Change::Delete))) && !has_data;
+        let data = if keeps_data { Some(Payload::Text("".into())) } else { content(&object) };
         let name = short(&object, "name");
         let id = short(&object, "id");
         let volatile = object.value("volatile", "true or false").unwrap_or_default();
         let mut draft = Draft::new(data?);
+        draft.amends = amends.map(|(target, change)| Box::new(Amendment { target, change, only_of: None, keeps_data }));
         draft.name = name.map(Into::into);
         draft.id = id.map(Into::into);
         draft.volatile = volatile;
@@ -175,6 +181,25 @@ fn audience(object: &Object) -> Option<To> {
         object.wrong("except", "goes with channel or channels only");
     }
     Some(to)
+}
+
+/// The message that it changes, and how.
+fn amendment(object: &Object, to: Option<&To>) -> Option<(Position, Change)> {
+    let changes = [("update", Change::Update), ("delete", Change::Delete), ("append", Change::Append)];
+    let mut named = changes.into_iter().filter(|(key, _)| object.raw(key).is_some());
+    let (key, change) = named.next()?;
+    if named.next().is_some() {
+        object.wrong_here("needs at most one of: update, delete, append");
+    }
+    if to.is_some_and(|to| !is_one_channel(to)) {
+        object.wrong(key, "goes with one channel only");
+    }
+    let position = object.text(key)?.parse().map_err(|error: BadPosition| object.wrong(key, error.to_string()));
+    Some((position.ok()?, change))
+}
+
+fn is_one_channel(to: &To) -> bool {
+    matches!(to, To::Channels { channels, except } if channels.len() == 1 && except.is_empty())
 }
 
 fn channel(object: &Object, key: &'static str) -> Option<Channel> {

@@ -113,6 +113,15 @@ pub fn past(past: Option<&Past>) -> String {
         connection: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<&'a str>,
+        /// What has become of it, where that was by its `version`; or of the message that it is `of`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        change: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        summary: Option<Value>,
     }
     #[derive(Serialize)]
     struct List<'a> {
@@ -125,6 +134,7 @@ pub fn past(past: Option<&Past>) -> String {
     }
     fn shape(message: &Arc<Message>) -> Shape<'_> {
         let (draft, origin) = (&message.draft, message.origin.as_ref());
+        let (amended, change) = (message.amended.as_deref(), message.change());
         Shape {
             position: message.position.to_string(),
             time: message.unix_ms,
@@ -133,6 +143,10 @@ pub fn past(past: Option<&Past>) -> String {
             content: Content::from(&draft.data),
             connection: origin.map(|origin| origin.connection.to_string()),
             user: origin.and_then(|origin| origin.user.as_deref()),
+            change: amended.map(|amended| amended.change.label()),
+            version: amended.filter(|_| change.is_none()).map(|amended| amended.version.to_string()),
+            of: change.map(|amended| amended.target.to_string()),
+            summary: message.summary.as_ref().map(|summary| summary.totals()),
         }
     }
     let messages = past.map(|past| past.messages.iter().map(shape).collect());

@@ -308,7 +308,10 @@ impl Client {
                 self.enter_in(entry, state, member, now)?;
             }
             hub.trim(state, now.instant);
-            let since = if place.is_ok() || !wish.messages { Since::Now } else { wish.since };
+            // Who hears it from now on in another way may ask for the past again.
+            let known = place.ok().map(|place| &self.subscriptions[place]);
+            let is_same = known.is_some_and(|known| known.encoding == *encoding);
+            let since = if is_same || !wish.messages { Since::Now } else { wish.since };
             let (recovery, behind) = match (since, state.log.replay(since, now.instant)) {
                 (Since::Now, _) => (Recovery::Live, None),
                 (_, Replay::From { next, missed }) => {
@@ -328,10 +331,20 @@ impl Client {
                 hub.metrics.subscriptions.inc();
                 hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
             } else if let Ok(place) = place {
-                let known = &self.subscriptions[place];
-                let shard = self.address().shard;
+                let MailboxAddress { shard, slot } = self.address();
+                let known = &mut self.subscriptions[place];
+                if behind.is_some() {
+                    self.delivery.forget(entry.number);
+                    hub.shard(MailboxAddress { shard, slot }).lock().forget(slot, entry.number);
+                }
+                if known.encoding != *encoding {
+                    known.subscriber =
+                        state.move_subscriber(shard, (&known.encoding, known.subscriber), encoding, now.instant);
+                    known.encoding = encoding.clone();
+                }
                 if let Some(known) = state.subscriber_mut(shard, &known.encoding, known.subscriber) {
                     (known.messages, known.notices) = (wish.messages, wish.notices);
+                    known.behind |= behind.is_some();
                 }
             }
             state.quiet_since = now.instant;
@@ -342,6 +355,7 @@ impl Client {
                 recovery,
                 members: if wish.notices && policy.notices { state.members.all() } else { Vec::new() },
                 subscribers: state.subscribers(),
+                is_mutable: policy.mutable,
             };
             self.delivery.behind.extend(behind);
             Ok(subscribed)

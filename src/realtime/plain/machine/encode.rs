@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::realtime::dialect::{Encode, Encoded};
 use crate::realtime::vocabulary::{
-    EncodedFrames, Event, Frame, JsonWriter, Member, Message, Payload, Position, Presence,
+    Amended, Change, EncodedFrames, Event, Frame, JsonWriter, Member, Message, Payload, Position, Presence,
 };
 
 /// How a plain client reads. Each is an encoding of its own.
@@ -28,7 +28,11 @@ pub enum PlainEncoder {
 impl Encode for PlainEncoder {
     fn encode(&self, event: &Event) -> Encoded {
         let frame = match event {
-            Event::Message(message) => self.message(message),
+            Event::Message(message) if !self.has_places() && !message.is_ordinary() => return Encoded::Skip,
+            Event::Message(message) => match message.change() {
+                Some(amended) => self.change(message, amended),
+                None => self.message(message),
+            },
             Event::Presence { .. } if self.is_verbatim() => return Encoded::Skip,
             Event::Presence { change, user_stays: true, .. } if *change != Presence::Updated => return Encoded::Skip,
             Event::Presence { change, member, .. } => {
@@ -54,6 +58,39 @@ impl PlainEncoder {
         matches!(self, PlainEncoder::Verbatim | PlainEncoder::EventStream { verbatim: true })
     }
 
+    /// Its clients know messages by their positions.
+    fn has_places(self) -> bool {
+        matches!(self, PlainEncoder::Positioned | PlainEncoder::EventStream { verbatim: false })
+    }
+
+    /// What becomes of an earlier message: `{"type":"change","change":"update","of":POSITION,"data":…}`.
+    fn change(self, message: &Message, amended: &Amended) -> Frame {
+        let draft = &message.draft;
+        let mut json = typed("change", draft.data.len());
+        json.plain_text("change", amended.change.label());
+        json.plain_text("of", amended.target);
+        match &amended.change {
+            Change::Annotate(annotation) => {
+                json.text("kind", &annotation.kind);
+                if annotation.removes {
+                    json.raw("removed", true);
+                }
+            }
+            Change::Update | Change::Delete | Change::Append => payload(&mut json, "data", &draft.data),
+        }
+        if let Some(name) = &draft.name {
+            json.text("name", name);
+        }
+        if let Some(summary) = &message.summary {
+            json.raw("summary", summary.totals());
+        }
+        if self == PlainEncoder::Positioned {
+            json.plain_text("id", message.position);
+            json.raw("time", amended.version_ms);
+        }
+        self.say(json.end(), Some(message.position))
+    }
+
     fn message(self, message: &Message) -> Frame {
         let draft = &message.draft;
         match (self, &draft.data) {
@@ -72,6 +109,9 @@ impl PlainEncoder {
             json.text("name", name);
         }
         payload(&mut json, "data", &draft.data);
+        if self.has_places() {
+            self::state(&mut json, message);
+        }
         if self == PlainEncoder::Positioned {
             json.plain_text("id", message.position);
             json.raw("time", message.unix_ms);
@@ -102,6 +142,17 @@ impl PlainEncoder {
             PlainEncoder::EventStream { .. } => Frame::text(": ping\n\n"),
             _ => Frame::Ping(Bytes::new()),
         }
+    }
+}
+
+/// What has become of a message since it was said, where anything has.
+fn state(json: &mut JsonWriter, message: &Message) {
+    if let Some(amended) = &message.amended {
+        json.plain_text("change", amended.change.label());
+        json.plain_text("version", amended.version);
+    }
+    if let Some(summary) = &message.summary {
+        json.raw("summary", summary.totals());
     }
 }
 

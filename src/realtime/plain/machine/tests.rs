@@ -56,6 +56,8 @@ fn message(data: Payload) -> Event {
         unix_ms: 5,
         origin: None,
         draft: Draft::new(data),
+        amended: None,
+        summary: None,
     }))
 }
 
@@ -151,6 +153,7 @@ fn asking_for_the_past_shows_positions_and_the_outcome() {
         recovery: Recovery::Complete(2),
         members: Vec::new(),
         subscribers: 1,
+        is_mutable: false,
     };
     assert_eq!(
         told(&mut machine, &Event::Subscribed(Box::new(subscribed.clone()))),
@@ -187,6 +190,7 @@ fn presence_is_shown_where_there_is_some() {
         recovery: Recovery::Live,
         members: vec![Arc::new(member.clone()), Arc::new(Member { user: Some("ann".into()), ..Member::new("7:ann") })],
         subscribers: 1,
+        is_mutable: false,
     };
     assert_eq!(
         told(&mut machine, &Event::Subscribed(Box::new(subscribed))),

@@ -29,6 +29,8 @@ pub struct PusherEncoder {
 impl Encode for PusherEncoder {
     fn encode(&self, event: &Event) -> Encoded {
         match event {
+            // The protocol has no word for what becomes of an event.
+            Event::Message(message) if !message.is_ordinary() => Encoded::Skip,
             Event::Message(message) => self.message(message),
             Event::Presence { change, user_stays: true, .. } if *change != Presence::Updated => Encoded::Skip,
             Event::Presence { channel, change, member, .. } => match channel.reserved_name(&self.owner) {

@@ -180,7 +180,11 @@ impl Machine {
             Refusal::Forbidden | Refusal::Closed => (UNAUTHORISED, 403),
             Refusal::TooMany { .. } => ("LimitReached", 429),
             Refusal::Unavailable => ("Unavailable", 503),
-            Refusal::TooBig { .. } | Refusal::Malformed(_) | Refusal::Unknown => ("Invalid", 400),
+            Refusal::TooBig { .. }
+            | Refusal::Malformed(_)
+            | Refusal::Unknown
+            | Refusal::Immutable
+            | Refusal::Forgotten => ("Invalid", 400),
         };
         let words = match refusal {
             Refusal::TooMany { .. } => {

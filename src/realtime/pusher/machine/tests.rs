@@ -76,6 +76,7 @@ impl Talk {
             recovery,
             members: members.iter().map(member).collect(),
             subscribers: 1,
+            is_mutable: false,
         })))
     }
 }
@@ -231,7 +232,15 @@ fn message(channel: &str, name: Option<&str>, data: Payload) -> Event {
     draft.name = name.map(Into::into);
     let position = Position { epoch: Epoch(1), offset: 1 };
     let channel = Channel::new(channel).unwrap();
-    Event::Message(Arc::new(Message { channel, position, unix_ms: 0, origin: None, draft }))
+    Event::Message(Arc::new(Message {
+        channel,
+        position,
+        unix_ms: 0,
+        origin: None,
+        draft,
+        amended: None,
+        summary: None,
+    }))
 }
 
 #[test]

@@ -36,6 +36,10 @@ impl Encode for SocketIoEncoder {
         let Event::Message(message) = event else {
             return if let Event::Presence { .. } = event { Encoded::Skip } else { Encoded::PerClient };
         };
+        // The protocol has no word for what becomes of an event.
+        if !message.is_ordinary() {
+            return Encoded::Skip;
+        }
         let draft = &message.draft;
         let (scope, _) = rooms::place(&message.channel);
         let place = if is_kept(draft) { OffsetSlot::At(&message.position) } else { OffsetSlot::Nowhere };

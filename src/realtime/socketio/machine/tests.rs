@@ -143,7 +143,15 @@ fn shown(payload: Option<&Payload>) -> String {
 fn subscribed(ticket: Ref, channel: Channel) -> Event {
     let top = Position { epoch: Epoch(1), offset: 0 };
     let members = Vec::new();
-    Event::Subscribed(Box::new(Subscribed { ticket, channel, top, recovery: Recovery::Live, members, subscribers: 1 }))
+    Event::Subscribed(Box::new(Subscribed {
+        ticket,
+        channel,
+        top,
+        recovery: Recovery::Live,
+        members,
+        subscribers: 1,
+        is_mutable: false,
+    }))
 }
 
 #[test]
