@@ -127,7 +127,7 @@ describe("the app", () => {
       response.end(JSON.stringify(answer));
     }).listen(0, "127.0.0.1");
     await once(app, "listening");
-    site = await Site.start({ app: { url: `http://127.0.0.1:${app.address().port}` }, callbacks: { events: ["connect", "subscribe", "message", "disconnect"] } });
+    site = await Site.start({ app: { url: `http://127.0.0.1:${app.address().port}` }, callbacks: { events: ["connect", "subscribe", "message", "disconnect"] }, "realtime.channel": [{ match: "open", mutable: true }, { match: "closed" }] });
   });
   after(async () => {
     await site.stop();
@@ -144,12 +144,21 @@ describe("the app", () => {
     assert.deepEqual(told.map(({ data }) => data), ["quiet", "as it is"]);
     await assert.rejects(ann.channels.get("open").publish([{ data: "fine" }, { data: "bad" }]), { code: 40160 });
     await assert.rejects(ann.channels.get("closed").attach(), { code: 40160 });
+    // Nor may that be edited in which may not be said.
+    await assert.rejects(ann.channels.get("open").updateMessage({ serial: told[1].serial, data: "bad" }), { code: 40160 });
+    await ann.channels.get("open").appendMessage({ serial: told[1].serial, data: "loud" });
+    await ann.channels.get("open").annotations.publish(told[1].serial, { type: "r:distinct.v1", name: "ok" });
+    await eventually("changed", () => told.length === 4);
+    assert.deepEqual([told[2].data, told[2].action], ["quiet", "message.append"]);
+    const changes = asked.filter(({ change }) => change).map(({ change, text, name, kind }) => [change, text, name, kind]);
+    assert.deepEqual(changes, [["update", "bad", undefined, undefined], ["append", "loud", undefined, undefined], ["annotate", "", "ok", "r:distinct.v1"]]);
+    assert.equal(new Set(asked.filter(({ change }) => change).map(({ of }) => of)).size, 1);
     ann.close();
     await eventually("the end", () => asked.some(({ type }) => type === "disconnect"));
     const kinds = asked.map(({ type }) => type);
     assert.deepEqual([kinds[0], kinds.at(-1)], ["connect", "disconnect"]);
     assert.equal(asked[0].client.user, "ann");
-    assert.equal(told.length, 2, "all of a publish or nothing of it");
+    assert.equal(told.length, 4, "all of a publish or nothing of it");
     assert.doesNotMatch(JSON.stringify(asked), /access_token|eyJ/);
     assert.doesNotMatch(site.door.child.lines.join("\n"), /eyJ|a-secret-of/);
   });

@@ -37,16 +37,23 @@ pub struct Policy {
     pub echo: Option<bool>,
     /// The longest message. Default 1 MiB.
     pub max_message: Size,
-    /// Subscribers, at most; 0: any number. Default 0.
-    pub max_subscribers: usize,
-    /// Members of its presence, at most; 0: any number. Default 0.
-    pub max_members: usize,
+    /// How many may be there.
+    pub crowd: Crowd,
     /// Messages a second that one connection may publish; 0: any number. Default 0.
     pub publish_rate: u32,
     /// The fate of a client that reads too slowly. Default disconnect.
     pub slow: Slow,
     /// Of a namespace: what those may who are there by their dialect. Default none: it is no namespace.
     pub within: Option<Within>,
+}
+
+/// The most that a channel takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crowd {
+    /// Subscribers, at most; 0: any number. Default 0.
+    pub max_subscribers: usize,
+    /// Members of its presence, at most; 0: any number. Default 0.
+    pub max_members: usize,
 }
 
 /// The rights of a client in a namespace that its protocol has admitted it to.
@@ -99,8 +106,7 @@ impl Default for Policy {
             notices: true,
             echo: None,
             max_message: Size::mib(1),
-            max_subscribers: 0,
-            max_members: 0,
+            crowd: Crowd::default(),
             publish_rate: 0,
             slow: Slow::Disconnect,
             within: None,
@@ -132,8 +138,10 @@ impl Rule {
             notices: section.value("notices", default.notices),
             echo: section.optional("echo"),
             max_message: section.value("max_message", default.max_message),
-            max_subscribers: section.value("max_subscribers", default.max_subscribers),
-            max_members: section.value("max_members", default.max_members),
+            crowd: Crowd {
+                max_subscribers: section.value("max_subscribers", default.crowd.max_subscribers),
+                max_members: section.value("max_members", default.crowd.max_members),
+            },
             publish_rate: section.value("publish_rate", default.publish_rate),
             slow: section.value("slow", default.slow),
             within: None,
@@ -179,8 +187,8 @@ impl Demand {
         if policy.history < self.history {
             (policy.history, policy.history_age) = (self.history, self.history_age);
         }
-        if policy.max_members == 0 {
-            policy.max_members = self.max_members;
+        if policy.crowd.max_members == 0 {
+            policy.crowd.max_members = self.max_members;
         }
     }
 }

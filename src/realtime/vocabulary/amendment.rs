@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::summary::Method;
+use super::summary::Annotation;
 use super::{Origin, Position};
 
 /// What is to be done to an earlier message of the same channel, by a message with what it takes.
@@ -40,17 +40,6 @@ impl Change {
             Change::Annotate(_) => "annotate",
         }
     }
-}
-
-/// Something that a client says of a message; its name is that of the message that carries it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Annotation {
-    /// Those of one kind are counted together.
-    pub kind: Arc<str>,
-    pub method: Method,
-    pub count: u64,
-    /// It takes back what was said before.
-    pub removes: bool,
 }
 
 /// What a message of the channel has to do with an earlier one: it changes it, or shows it as it is by now.

@@ -1,9 +1,8 @@
 //! What the annotations of a message come to: counted by their kinds, each in its own way.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use super::{Annotation, Refusal};
 
 /// Users, names and kinds that the annotations of one message may have, at most.
 const MAX_ENTRIES: usize = 10_000;
@@ -24,6 +23,17 @@ pub enum Method {
     Unique,
     /// By name, whatever each user gives it.
     Multiple,
+}
+
+/// Something that a client says of a message; its name is that of the message that carries it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Annotation {
+    /// Those of one kind are counted together.
+    pub kind: Arc<str>,
+    pub method: Method,
+    pub count: u64,
+    /// It takes back what was said before.
+    pub removes: bool,
 }
 
 /// The annotations of one message, counted.
@@ -112,14 +122,19 @@ impl Summary {
     /// Counts one more, or one less.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`]: it lacks what its method counts by, or the message has too many.
-    pub fn count(&mut self, annotation: &Annotation, name: Option<&str>, user: Option<&str>) -> Result<(), Refusal> {
-        let lacks = |what: &'static str| Refusal::Malformed(what.into());
+    /// In one sentence: it lacks what its method counts by, or the message has too many.
+    pub fn count(
+        &mut self,
+        annotation: &Annotation,
+        name: Option<&str>,
+        user: Option<&str>,
+    ) -> Result<(), Cow<'static, str>> {
+        let lacks = |what: &'static str| Cow::Borrowed(what);
         let named =
             || name.filter(|name| !name.is_empty()).ok_or_else(|| lacks("an annotation of this kind has a name"));
         let known = || user.ok_or_else(|| lacks("an annotation of this kind is of a user, and there is none"));
         if !annotation.removes && self.entries >= MAX_ENTRIES {
-            return Err(Refusal::Malformed(format!("a message has annotations of at most {MAX_ENTRIES} users").into()));
+            return Err(format!("a message has annotations of at most {MAX_ENTRIES} users").into());
         }
         // Nothing is changed before all of it is known to be there.
         match annotation.method {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{ConnectionId, Extras, Payload};
+use super::{Extras, Payload};
 
 /// Whom the app, a token or a signature says a connection is.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,21 +11,6 @@ pub struct Identity {
     pub user: Arc<str>,
     /// What others may know of the user: one JSON value.
     pub info: Option<Payload>,
-}
-
-/// Which client sent a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    pub connection: ConnectionId,
-    pub user: Option<Arc<str>>,
-}
-
-/// As whom a client speaks: its dialect has seen that it may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Speaker {
-    pub user: Option<Arc<str>>,
-    /// The connection that it speaks for, where it is another's.
-    pub connection: Option<ConnectionId>,
 }
 
 /// One member of a channel's presence. Several connections may stand behind it.

@@ -9,12 +9,14 @@ use doorway::realtime::ably::apps::{AblyApps, Credentials};
 use doorway::realtime::ably::connections::{Claimant, Connections};
 use doorway::realtime::ably::machine::{AblyMachine, Manner, Opening};
 use doorway::realtime::ably::wire::Format;
+use doorway::realtime::ably::wire::annotation::AblyAnnotation;
 use doorway::realtime::ably::wire::message::AblyMessage;
+use doorway::realtime::broker::memory::{Amending, Keep, Keeps, Log};
 use doorway::realtime::dialect::{Action, Dialect, Step};
 use doorway::realtime::door::ProtocolConfig;
 use doorway::realtime::vocabulary::{
-    Command, ConnectionId, Epoch, Event, Frame, Member, Message, Moment, Origin, Payload, Position, Receipt, Recovery,
-    Subscribed,
+    Command, ConnectionId, Epoch, Event, Frame, Member, Message, Moment, Origin, Payload, Position, PublishSeveral,
+    Receipt, Recovery, Span, Subscribed,
 };
 use doorway::settings;
 use serde_json::Value;
@@ -35,6 +37,8 @@ struct Talk {
     now: Moment,
     unanswered: Vec<u64>,
     is_over: bool,
+    /// The channel's.
+    log: Log,
 }
 
 impl Talk {
@@ -47,7 +51,14 @@ impl Talk {
         let manner = Manner { format, echo: true, heartbeats: true, grace: Duration::ZERO };
         let (apps, app) = (Arc::clone(&APPS), Arc::clone(&auth.app));
         let opening = Opening { apps, connections, app, auth, client: None, link: ID, opened, error, manner };
-        Talk { machine: AblyMachine::new(opening, now), format, now, unanswered: Vec::new(), is_over: false }
+        Talk {
+            machine: AblyMachine::new(opening, now),
+            format,
+            now,
+            unanswered: Vec::new(),
+            is_over: false,
+            log: Log::new(Epoch(1)),
+        }
     }
 
     fn say(&mut self, frame: Frame) {
@@ -113,40 +124,11 @@ impl Talk {
                 recovery: Recovery::Complete(0),
                 members: vec![Arc::new(Member::new("somebody"))],
                 subscribers: 1,
-                is_mutable: false,
+                is_mutable: true,
             })),
             Command::Unsubscribe { ticket, channel } => Event::Unsubscribed { ticket, channel, why: None },
             Command::Members { ticket, channel } => Event::Members { ticket, channel, members: Vec::new() },
-            Command::PublishSeveral(several) => {
-                let mut length = 0;
-                for draft in &several.drafts {
-                    length += draft.data.len();
-                    if let Payload::Json(json) = &draft.data {
-                        let _: serde::de::IgnoredAny = serde_json::from_str(json).expect("JSON is JSON");
-                    }
-                    // Whoever reads the other format can read it.
-                    let message = Message {
-                        channel: several.channel.clone(),
-                        position: position(4),
-                        unix_ms: 1,
-                        origin: Some(Origin {
-                            connection: ID,
-                            user: several.speaker.as_ref().and_then(|who| who.user.clone()),
-                        }),
-                        draft: draft.clone(),
-                        amended: None,
-                        summary: None,
-                    };
-                    for format in [Format::Json, Format::Msgpack] {
-                        let shown = AblyMessage::shown(&message, format);
-                        let read: AblyMessage = format.read(&format.bytes(&shown)).expect("what is shown is read");
-                        assert_eq!(read, shown);
-                    }
-                }
-                assert!(length <= 200, "longer than it may be");
-                let receipt = Receipt { position: Some(position(4)), unix_ms: 1 };
-                Event::Published { ticket: several.ticket, receipts: vec![receipt; several.drafts.len()] }
-            }
+            Command::PublishSeveral(several) => self.published(*several),
             Command::Enter { ticket, member, .. } => {
                 assert!(member.user.is_some(), "{member:?}");
                 Event::Accepted { ticket, position: None }
@@ -163,6 +145,73 @@ impl Talk {
         let mut step = Step::default();
         self.machine.deliver(&event, self.now, &mut step);
         self.perform(step);
+    }
+
+    /// What is published is kept and read back, also where it changes what was.
+    fn published(&mut self, several: PublishSeveral) -> Event {
+        const KEEP: Keeps = Keeps { policy: Keep { messages: 9, age: Duration::from_secs(9) }, wish: None };
+        let (mut length, mut receipts) = (0, Vec::new());
+        for mut draft in several.drafts {
+            length += draft.data.len();
+            if let Payload::Json(json) = &draft.data {
+                let _: serde::de::IgnoredAny = serde_json::from_str(json).expect("JSON is JSON");
+            }
+            let user = several.speaker.as_ref().and_then(|who| who.user.clone());
+            let (now, origin) = (self.now.instant, Some(Origin { connection: ID, user }));
+            let channel = several.channel.clone();
+            let told = match draft.amends.take() {
+                None => {
+                    let message = |position| Message {
+                        channel,
+                        position,
+                        unix_ms: 1,
+                        origin,
+                        draft,
+                        amended: None,
+                        summary: None,
+                    };
+                    self.log.append(message, KEEP, ROOM, None, now)
+                }
+                Some(amendment) => {
+                    let amending = Amending { amendment: *amendment, draft, origin, unix_ms: 2, most: 300 };
+                    match self.log.amend(amending, KEEP, ROOM, None, now) {
+                        Ok(told) => told,
+                        Err(refusal) => {
+                            return Event::Refused { ticket: several.ticket, channel: Some(channel), refusal };
+                        }
+                    }
+                }
+            };
+            receipts.push(Receipt { position: Some(told.position), unix_ms: 1 });
+            is_readable(&told);
+        }
+        assert!(length <= 200, "longer than it may be");
+        assert!(self.log.bytes() <= ROOM);
+        let (kept, _) = self.log.read(&Span::default(), 99);
+        assert!(kept.len() <= 9);
+        for message in kept {
+            assert!(message.draft.len() <= 300, "longer than a message may become");
+            is_readable(&message);
+            self.log.versions(message.position).iter().for_each(|version| is_readable(version));
+        }
+        Event::Published { ticket: several.ticket, receipts }
+    }
+}
+
+const ROOM: usize = 8 * 1024;
+
+/// Whoever reads the other format can read it.
+fn is_readable(message: &Message) {
+    for format in [Format::Json, Format::Msgpack] {
+        let mut shown = AblyMessage::shown(message, format);
+        let read: AblyMessage = format.read(&format.bytes(&shown)).expect("what is shown is read");
+        // What annotations come to is never a client's to say.
+        shown.annotations = None;
+        assert_eq!(read, shown);
+        if let Some(annotation) = AblyAnnotation::shown(message, format) {
+            let read: AblyAnnotation = format.read(&format.bytes(&annotation)).expect("what is shown is read");
+            assert_eq!(read, annotation);
+        }
     }
 }
 

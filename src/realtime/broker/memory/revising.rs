@@ -175,7 +175,7 @@ impl Log {
             revision.and_then(|revision| revision.summary.as_ref().map(|(_, summary)| Arc::clone(summary)));
         let counted = Arc::make_mut(summary.get_or_insert_default());
         let user = message.origin.as_ref().and_then(|origin| origin.user.as_deref());
-        counted.count(annotation, message.draft.name.as_deref(), user)?;
+        counted.count(annotation, message.draft.name.as_deref(), user).map_err(Refusal::Malformed)?;
         let offset = message.position.offset;
         let kept = summary.clone().map(|summary| (offset, summary));
         self.become_at(index, |revision| revision.summary = kept);

@@ -67,7 +67,7 @@ impl Client {
             return Ok(());
         }
         let key = Arc::clone(&member.key);
-        let most = state.policy.max_members;
+        let most = state.policy.crowd.max_members;
         if most > 0 && state.members.len() >= most && !state.members.has(&key) {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }

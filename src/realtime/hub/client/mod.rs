@@ -301,7 +301,8 @@ impl Client {
                 self.may_hear(&entry.name, &policy, authority)?;
             }
             state.retain(wish.retain, now.instant);
-            if place.is_err() && policy.max_subscribers > 0 && state.subscribers() >= policy.max_subscribers {
+            if place.is_err() && policy.crowd.max_subscribers > 0 && state.subscribers() >= policy.crowd.max_subscribers
+            {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
             }
             if let Some(member) = self.membership(wish.member.as_ref(), &policy)? {

@@ -317,7 +317,7 @@ fn policies_say_who_may_do_what() {
                 (policy.subscribe, policy.publish) = (Allowed::Identified, Allowed::Identified);
                 policy.presence = MemberLimit::Off;
             }),
-            rule("small", |policy| (policy.max_subscribers, policy.max_message) = (1, Size(3))),
+            rule("small", |policy| (policy.crowd.max_subscribers, policy.max_message) = (1, Size(3))),
             rule("slow-*", |policy| policy.publish_rate = 2),
         ];
         config.max_subscriptions = 3;

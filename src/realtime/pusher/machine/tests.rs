@@ -320,7 +320,7 @@ fn what_an_app_demands_of_its_channels() {
     for cached in ["p/cache-x", "p/private-cache-x", "p/presence-cache-x", "p/private-encrypted-cache-x"] {
         assert_eq!((policy(cached).history, policy(cached).history_age), (1, Duration::from_secs(60)), "{cached}");
     }
-    assert_eq!((policy("p/presence-x").max_members, policy("p/private-x").max_members), (7, 0));
+    assert_eq!((policy("p/presence-x").crowd.max_members, policy("p/private-x").crowd.max_members), (7, 0));
 }
 
 #[test]
