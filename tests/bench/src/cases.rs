@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::ably::Format;
 use crate::contender::{Contender, Role, Site};
 use crate::http::{self, Ask, WARM_UP, Wire};
-use crate::pusher::Rest;
 use crate::report::{Caption, Sample};
+use crate::rest::{Api, Rest};
 use crate::tally::Tally;
 use crate::websocket::{self, Visit};
-use crate::{process, upstream};
+use crate::{process, resume, upstream};
 
 /// The hub's path; the others serve every path.
 const SOCKET: &str = "/api/ws";
@@ -53,6 +54,7 @@ enum Work {
     },
     SocketIo(SocketIo),
     Pusher(Pusher),
+    Ably(Ably),
     /// A page that Next.js makes anew for each request.
     Page,
     /// A page that Next.js has made, and keeps.
@@ -84,15 +86,29 @@ enum Pusher {
     Idle,
 }
 
-use Contender::{Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Next, Nginx, SocketIo as SocketIoServer, Sockudo, Ws};
+/// With the protocol of Ably.
+enum Ably {
+    /// Messages by the REST API.
+    Rest(Format),
+    Idle,
+    /// Connections that were cut, all at once.
+    Resume,
+}
+
+use Contender::{
+    Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Next, Nginx, SocketIo as SocketIoServer, Sockudo, Ws,
+};
 
 const PROXIES: &[Contender] = &[Doorway, Nginx, Haproxy, Caddy, Envoy];
 const SOCKETS: &[Contender] = &[Doorway, Ws, Bun];
 const LIMITED: &[Contender] = &[Doorway, Ws, Bun, Bare];
 const SOCKET_IO: &[Contender] = &[Doorway, SocketIoServer];
 const PUSHER: &[Contender] = &[Doorway, Sockudo];
-/// Clients of Socket.IO or Pusher that are let in, or idle.
+const ABLY: &[Contender] = &[Doorway];
+/// Clients of Socket.IO, Pusher or Ably that are let in, or idle.
 const MANY: usize = 5_000;
+/// Clients that resume all at once, and how often in a round.
+const RESUMING: (usize, usize) = (2_000, 5);
 
 const fn case(
     name: &'static str,
@@ -101,8 +117,10 @@ const fn case(
     contenders: &'static [Contender],
     work: Work,
 ) -> CaseOf {
-    let less_is_better =
-        matches!(work, Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle));
+    let less_is_better = matches!(
+        work,
+        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) | Work::Ably(Ably::Idle)
+    );
     CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
 }
 
@@ -139,7 +157,13 @@ pub const CASES: &[CaseOf] = &[
     case("cached-mix", "The same, one of 20 is new", REQUESTS, &[Doorway, Nginx], cached("identity", 20, true)),
     case("cached-new", "The same, each is new", REQUESTS, &[Doorway, Nginx], cached("identity", 1, true)),
     case("uncached", "The same where nothing is kept", REQUESTS, &[Doorway, Nginx], cached("identity", 1, false)),
-    case("kept-page", "A page that Next.js keeps, its app counted too", REQUESTS, &[Doorway, Nginx, Next], Work::KeptPage),
+    case(
+        "kept-page",
+        "A page that Next.js keeps, its app counted too",
+        REQUESTS,
+        &[Doorway, Nginx, Next],
+        Work::KeptPage,
+    ),
     case("page", "A page made by Next.js, its app counted too", REQUESTS, &[Doorway, Nginx, Express], Work::Page),
     case("echo", "WebSocket echo, 64 clients", "echoes per CPU-second", SOCKETS, Work::Echo),
     case(
@@ -197,6 +221,22 @@ pub const CASES: &[CaseOf] = &[
         Work::Pusher(Pusher::ClientEvent),
     ),
     case("pusher-idle", "5,000 idle Pusher clients", "bytes per client", PUSHER, Work::Pusher(Pusher::Idle)),
+    case(
+        "ably-json",
+        "Ably, REST message to 1,000, JSON",
+        "deliveries per CPU-second",
+        ABLY,
+        Work::Ably(Ably::Rest(Format::Json)),
+    ),
+    case(
+        "ably-msgpack",
+        "Ably, REST message to 1,000, MessagePack",
+        "deliveries per CPU-second",
+        ABLY,
+        Work::Ably(Ably::Rest(Format::Msgpack)),
+    ),
+    case("ably-idle", "5,000 idle Ably clients", "bytes per client", ABLY, Work::Ably(Ably::Idle)),
+    case("ably-resume", "Ably, 2,000 that resume at once", "resumes per CPU-second", ABLY, Work::Ably(Ably::Resume)),
 ];
 
 /// One contender, one round.
@@ -224,6 +264,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::KeptPage => Role::KeptPage { project: fs::canonicalize("tests/app")? },
         Work::SocketIo(_) => Role::SocketIo,
         Work::Pusher(_) => Role::Pusher,
+        Work::Ably(_) => Role::Ably,
         Work::Echo => Role::Echo,
         Work::FanOut { .. } | Work::Rooms => Role::Broadcast { tls: false },
         Work::Idle { tls } | Work::Admit { tls } => Role::Broadcast { tls },
@@ -235,23 +276,23 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         door_before.set(running.process.usage().cpu());
         running.usage()
     };
+    let of = |used: process::Usage, tally: Tally, door: Option<f64>| Sample {
+        case: case.caption.name,
+        contender,
+        round,
+        work: tally.work,
+        user: used.user,
+        system: used.system,
+        door_share: door.map(|door| door / used.cpu().max(0.01)),
+        figure: tally.work as f64 / used.cpu().max(0.01),
+        p50_ms: tally.quantile(0.5),
+        p99_ms: tally.quantile(0.99),
+        resident: used.resident,
+    };
     let timed = |before: process::Usage, tally: Tally| {
-        let after = running.usage();
+        let used = running.usage().since(before);
         let door = running.process.usage().cpu() - door_before.get();
-        let cpu = after.cpu() - before.cpu();
-        Sample {
-            case: case.caption.name,
-            contender,
-            round,
-            work: tally.work,
-            user: after.user - before.user,
-            system: after.system - before.system,
-            door_share: running.app.is_some().then(|| door / cpu.max(0.01)),
-            figure: tally.work as f64 / cpu.max(0.01),
-            p50_ms: tally.quantile(0.5),
-            p99_ms: tally.quantile(0.99),
-            resident: after.resident,
-        }
+        of(used, tally, running.app.is_some().then_some(door))
     };
     let ask = match &case.work {
         Work::Proxy { wire, upload, connections, .. } => {
@@ -317,10 +358,23 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         }
         Work::Pusher(Pusher::Rest) => {
             let sockets = websocket::open_many(address, 1_000, false, |_| Visit::pusher("room")).await?;
-            let rest = Rest::new(address);
+            let rest = Rest::new(Api::Pusher, address);
             let before = usage();
             let tally = websocket::publish(sockets, rest, "room", Instant::now() + span).await?;
             Ok(timed(before, tally))
+        }
+        Work::Ably(Ably::Rest(format)) => {
+            let visit = Visit::ably("room", format, None);
+            let sockets = websocket::open_many(address, 1_000, false, |_| visit.clone()).await?;
+            let rest = Rest::new(Api::Ably, address);
+            let before = usage();
+            let tally = websocket::publish(sockets, rest, "room", Instant::now() + span).await?;
+            Ok(timed(before, tally))
+        }
+        Work::Ably(Ably::Resume) => {
+            let (count, times) = RESUMING;
+            let resumes = resume::all_at_once(address, count, times, || running.usage()).await?;
+            Ok(of(resumes.usage, resumes.tally, None))
         }
         Work::Pusher(Pusher::ClientEvent) => {
             let visit = Visit::pusher("private-room");
@@ -350,8 +404,9 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let tally = websocket::fan_out(sockets, message, 16, Instant::now() + span, target).await?;
             Ok(timed(before, tally))
         }
-        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) => {
+        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) | Work::Ably(Ably::Idle) => {
             let (visit, count, tls) = match case.work {
+                Work::Ably(_) => (Visit::ably("room", Format::Msgpack, None), MANY, false),
                 Work::Idle { tls } => (Visit::plain(SOCKET), if tls { IDLE * 2 / 5 } else { IDLE }, tls),
                 Work::Pusher(_) => (Visit::pusher("room"), MANY, false),
                 _ => (Visit::socket_io("/"), MANY, false),
@@ -374,7 +429,9 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let sockets = websocket::open_many(address, count, tls, |_| visit.clone()).await?;
             Ok(timed(before, Tally::of(sockets.len() as u64)))
         }
-        Work::Proxy { .. } | Work::Static { .. } | Work::Cached { .. } | Work::Page | Work::KeptPage => unreachable!("asked above"),
+        Work::Proxy { .. } | Work::Static { .. } | Work::Cached { .. } | Work::Page | Work::KeptPage => {
+            unreachable!("asked above")
+        }
     }
 }
 

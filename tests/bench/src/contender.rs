@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::process::{Process, Usage};
-use crate::pusher;
+use crate::{ably, pusher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,6 +48,8 @@ pub enum Role {
     SocketIo,
     /// An app of Pusher Channels, whose clients may send events.
     Pusher,
+    /// An app of Ably.
+    Ably,
     /// In front of a Next.js app, the one of `project`.
     Page { project: PathBuf },
     /// The same, and pages that are everybody's are kept: by the door's own defaults, where it starts the app.
@@ -139,7 +141,9 @@ impl Contender {
         let mut environment = Vec::new();
         let app = match (self, role) {
             (Contender::Express, _) => None,
-            (Contender::Nginx, Role::KeptPage { project }) | (_, Role::Page { project }) => Some(next(project, &site.folder.join("next.log"))?),
+            (Contender::Nginx, Role::KeptPage { project }) | (_, Role::Page { project }) => {
+                Some(next(project, &site.folder.join("next.log"))?)
+            }
             _ => None,
         };
         let upstream = app.as_ref().map(|(_, address)| *address);
@@ -176,10 +180,12 @@ impl Contender {
                     pusher::KEY,
                     pusher::SECRET
                 );
+                let ably = format!("[[realtime.ably]]\nkey = \"{}\"", ably::KEY);
                 let hub = match role {
                     Role::Echo => "[realtime.plain]\nbroadcast = \"off\"",
                     Role::SocketIo => "[[realtime.socketio]]\nnamespaces = [\"/\", \"/room-*\"]",
                     Role::Pusher => &pusher,
+                    Role::Ably => &ably,
                     _ => "[realtime.plain]\necho = false",
                 };
                 let text = format!("[listen]\n{listen}\n{app}\n{hub}\n[admin]\nlisten = \"off\"\n");

@@ -3,6 +3,7 @@
 //! Contenders run on processor 0, load and upstream on processor 1. What is compared is work per CPU-second of all of a
 //! contender's processes, so that a faster load generator favours nobody.
 
+mod ably;
 mod bare;
 mod cases;
 mod contender;
@@ -10,6 +11,8 @@ mod http;
 mod process;
 mod pusher;
 mod report;
+mod rest;
+mod resume;
 mod tally;
 mod upstream;
 mod ways;

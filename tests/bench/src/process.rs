@@ -33,6 +33,11 @@ impl Usage {
         self.user + self.system
     }
 
+    /// The time since `before`, and the memory of now.
+    pub fn since(self, before: Usage) -> Usage {
+        Usage { user: self.user - before.user, system: self.system - before.system, resident: self.resident }
+    }
+
     /// The two together.
     pub fn and(self, other: Usage) -> Usage {
         Usage {

@@ -171,7 +171,8 @@ pub fn picture(cases: &[Case]) -> String {
     const LINE: f64 = 18.0;
     let mut body = String::new();
     let mut y = 46.0;
-    for case in cases {
+    // Where nobody is beside it, there is nothing to draw.
+    for case in cases.iter().filter(|case| case.rows.iter().any(|row| row.ratio.is_some())) {
         let _ = write!(body, "<text x=\"10\" y=\"{:.0}\" class=\"t\">{}</text>", y + 4.0, case.caption.title);
         let _ = write!(body, "<text x=\"10\" y=\"{:.0}\" class=\"u\">{}</text>", y + 18.0, case.caption.unit);
         let most = case.rows.iter().filter_map(|row| row.ratio).fold(1.0_f64, f64::max);

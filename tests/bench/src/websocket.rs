@@ -11,8 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::ably::{self, Place};
 use crate::http::{Io, connector, name};
-use crate::pusher::{self, Rest};
+use crate::pusher;
+use crate::rest::Rest;
 use crate::tally::Tally;
 
 /// How long anything may take that is not measured.
@@ -36,6 +38,8 @@ pub enum Speech {
     SocketIo { namespace: String },
     /// Pusher Channels 7, subscribed to a channel.
     Pusher { channel: &'static str },
+    /// Ably 6, attached to a channel.
+    Ably { channel: &'static str, format: ably::Format, place: Option<Place> },
 }
 
 impl Visit {
@@ -53,11 +57,17 @@ impl Visit {
         Visit { path, speech: Speech::Pusher { channel } }
     }
 
+    /// `place`: of who comes back.
+    pub fn ably(channel: &'static str, format: ably::Format, place: Option<Place>) -> Visit {
+        Visit { path: ably::path(format, place.as_ref()), speech: Speech::Ably { channel, format, place } }
+    }
+
     /// A message of `length` characters, as one frame.
     pub fn message(&self, length: usize) -> Vec<u8> {
         let text = "m".repeat(length);
         match &self.speech {
             Speech::Plain => frame(&text),
+            Speech::Ably { .. } => unreachable!("published by REST"),
             Speech::SocketIo { namespace } => frame(&format!("42{}[\"message\",\"{text}\"]", prefix(namespace))),
             Speech::Pusher { channel } => {
                 frame(&format!("{{\"event\":\"client-message\",\"channel\":\"{channel}\",\"data\":\"{text}\"}}"))
@@ -73,6 +83,11 @@ fn prefix(namespace: &str) -> String {
 
 /// Opens a socket and says what must be said first.
 pub async fn open(address: SocketAddr, visit: &Visit, tls: bool) -> Result<Socket> {
+    Ok(come(address, visit, tls).await?.0)
+}
+
+/// The same; with the place of a client that may come back to it.
+pub async fn come(address: SocketAddr, visit: &Visit, tls: bool) -> Result<(Socket, Place)> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     stream.set_nodelay(true)?;
     let mut socket: Socket =
@@ -110,12 +125,30 @@ pub async fn open(address: SocketAddr, visit: &Visit, tls: bool) -> Result<Socke
             socket.flush().await?;
             expect(&mut socket, "{\"event\":\"pusher_internal:subscription_succeeded\"").await?;
         }
+        Speech::Ably { channel, format, place } => {
+            let connected = read(&mut socket).await?;
+            let (attach, mut now) = ably::attach(*format, &connected, channel, place.as_ref())?;
+            let opcode = if *format == ably::Format::Json { TEXT } else { BINARY };
+            socket.write_all(&frame_of(opcode, &attach)).await?;
+            socket.flush().await?;
+            now.serial = ably::attached(*format, &read(&mut socket).await?, place.is_some())?;
+            return Ok((socket, now));
+        }
     }
-    Ok(socket)
+    Ok((socket, Place::default()))
 }
 
 /// Reads one short frame, which must begin so.
 async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
+    let text = String::from_utf8(read(socket).await?)?;
+    if !text.starts_with(beginning) {
+        bail!("{beginning} was to come, not {text}");
+    }
+    Ok(text)
+}
+
+/// Reads one short frame.
+pub async fn read(socket: &mut Socket) -> Result<Vec<u8>> {
     let mut head = [0; 2];
     socket.read_exact(&mut head).await?;
     let mut length = usize::from(head[1] & 0x7f);
@@ -126,11 +159,7 @@ async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
     }
     let mut payload = vec![0; length];
     socket.read_exact(&mut payload).await?;
-    let text = String::from_utf8(payload)?;
-    if !text.starts_with(beginning) {
-        bail!("{beginning} was to come, not {text}");
-    }
-    Ok(text)
+    Ok(payload)
 }
 
 /// Opens `count` sockets, at most 64 handshakes at a time; visits by number.
@@ -155,11 +184,17 @@ pub async fn open_many(
     Ok(sockets)
 }
 
-/// A text frame of a client; its mask is zero, which is as good as any other.
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
 fn frame(text: &str) -> Vec<u8> {
-    let payload = text.as_bytes();
+    frame_of(TEXT, text.as_bytes())
+}
+
+/// A client's frame; its mask is zero, which is as good as any other.
+fn frame_of(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let length = payload.len();
-    let mut frame = vec![0x81];
+    let mut frame = vec![0x80 | opcode];
     match length {
         0..=125 => frame.push(0x80 | length as u8),
         126..=0xffff => {
@@ -326,7 +361,7 @@ pub async fn fan_out(
     Ok(tally)
 }
 
-/// Events by Pusher's REST API to all who hear, one after the other, until `end`.
+/// Messages by a REST API to all who hear, one after the other, until `end`.
 pub async fn publish(sockets: Vec<Socket>, mut rest: Rest, channel: &str, end: Instant) -> Result<Tally> {
     let hear = sockets.len() as u64;
     let (hearing, _writers) = Hearing::of(sockets);
