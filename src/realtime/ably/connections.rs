@@ -20,6 +20,9 @@ pub const STATE_TTL: Duration = Duration::from_secs(120);
 /// Connections without a link that are kept, at most: the oldest go first.
 const MAX_AWAY: usize = 100_000;
 
+/// Keys of one connection that are good beside its latest, at most.
+const MAX_KEYS: usize = 8;
+
 /// Between a connection's id and the secret in its key. Logs leave keys out by their form (`http::layer::access`).
 const KEY_SIGN: char = '!';
 
@@ -35,12 +38,18 @@ struct Known {
 }
 
 struct Entry {
-    secret: [u8; 16],
+    secret: Secret,
+    /// By which it came back last, and those that were given since: which of them its client has been told of is not known,
+    /// while nothing shows that it has the new one. What told of it may be lost with the link, and a request may be answered
+    /// after another that its client sent later.
+    before: Box<[Secret]>,
     app: Arc<str>,
     client: Option<Arc<str>>,
     key_name: Arc<str>,
     link: ConnectionState,
 }
+
+type Secret = [u8; 16];
 
 enum ConnectionState {
     Here(ConnectionId),
@@ -69,8 +78,11 @@ pub struct Claimant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     pub id: Arc<str>,
-    /// Given to its client, who comes back with it. Another at each link: whoever was displaced cannot take it back.
+    /// Given to its client, who comes back with it. Another at each link: whoever was displaced cannot take it back, once the
+    /// client is known to have this one.
     pub key: String,
+    /// It is a connection that there was before.
+    pub is_resumed: bool,
     /// Who has it no longer: to be closed.
     pub displaced: Option<ConnectionId>,
 }
@@ -87,16 +99,24 @@ impl Connections {
         let mut known = self.0.lock();
         known.expire(now);
         let resumed = key.map(|key| known.claim(key, claimant, now));
-        let (id, displaced, error) = match resumed {
-            Some(Ok((id, displaced))) => (id, displaced, None),
-            Some(Err(error)) => (new_id(), None, Some(error)),
-            None => (new_id(), None, None),
+        let (id, before, displaced, error) = match resumed {
+            Some(Ok(Claimed { id, good, displaced })) => (id, good, displaced, None),
+            Some(Err(error)) => (new_id(), Box::default(), None, Some(error)),
+            None => (new_id(), Box::default(), None, None),
         };
-        let secret: [u8; 16] = random();
+        let (secret, is_resumed): (Secret, bool) = (random(), !before.is_empty());
         let Claimant { app, client, key_name } = claimant.clone();
-        known.by_id.insert(Arc::clone(&id), Entry { secret, app, client, key_name, link: ConnectionState::Here(link) });
+        let entry = Entry { secret, before, app, client, key_name, link: ConnectionState::Here(link) };
+        known.by_id.insert(Arc::clone(&id), entry);
         let key = format!("{id}{KEY_SIGN}{}", URL_SAFE_NO_PAD.encode(secret));
-        (Opened { id, key, displaced }, error)
+        (Opened { id, key, is_resumed, displaced }, error)
+    }
+
+    /// The client has the key of this link: no other is good any more.
+    pub fn confirm(&self, id: &str, link: ConnectionId) {
+        if let Some(entry) = self.0.lock().by_id.get_mut(id).filter(|entry| entry.is_at(link)) {
+            entry.before = Box::default();
+        }
     }
 
     /// The connection is known as somebody now.
@@ -110,7 +130,7 @@ impl Connections {
     pub fn leave(&self, id: &Arc<str>, link: ConnectionId, for_good: bool, now: Instant) {
         let mut known = self.0.lock();
         let Some(entry) = known.by_id.get_mut(id) else { return };
-        if !matches!(entry.link, ConnectionState::Here(here) if here == link) {
+        if !entry.is_at(link) {
             return;
         }
         if for_good {
@@ -127,7 +147,7 @@ impl Connections {
     /// The connection of `app` that `key` is of.
     pub fn of_key(&self, key: &str, app: &str) -> Option<Represented> {
         let known = self.0.lock();
-        let (id, entry) = known.find(key).filter(|(_, entry)| *entry.app == *app)?;
+        let (id, _, entry) = known.find(key).filter(|(_, _, entry)| *entry.app == *app)?;
         let connection = if let ConnectionState::Here(link) = entry.link { Some(link) } else { None };
         Some(Represented { id, client: entry.client.clone(), connection })
     }
@@ -149,28 +169,55 @@ impl Connections {
     }
 }
 
+impl Entry {
+    /// Which of its keys `secret` is, from the oldest that is good.
+    fn place(&self, secret: &[u8]) -> Option<usize> {
+        self.before.iter().chain([&self.secret]).position(|good| verify_slices_are_equal(good, secret).is_ok())
+    }
+
+    /// The keys that stay good when it comes back by the one at `place`: that one and those behind it, of which the client
+    /// may have been told meanwhile; the latest where they are many.
+    fn good_from(&self, place: usize) -> Box<[Secret]> {
+        let mut good: Vec<_> = self.before.iter().chain([&self.secret]).skip(place).copied().collect();
+        if good.len() > MAX_KEYS {
+            good.drain(1..=good.len() - MAX_KEYS);
+        }
+        good.into()
+    }
+
+    fn is_at(&self, link: ConnectionId) -> bool {
+        matches!(self.link, ConnectionState::Here(here) if here == link)
+    }
+}
+
+/// A connection that somebody has come back to.
+struct Claimed {
+    id: Arc<str>,
+    /// Those that are good until its client is known to have the next.
+    good: Box<[Secret]>,
+    displaced: Option<ConnectionId>,
+}
+
 impl Known {
-    fn find(&self, key: &str) -> Option<(Arc<str>, &Entry)> {
+    /// The connection that `key` is of, and which of its keys that is.
+    fn find(&self, key: &str) -> Option<(Arc<str>, usize, &Entry)> {
         let (id, secret) = key.split_once(KEY_SIGN)?;
         let secret = URL_SAFE_NO_PAD.decode(secret).ok()?;
         let (id, entry) = self.by_id.get_key_value(id)?;
-        verify_slices_are_equal(&entry.secret, &secret).is_ok().then(|| (Arc::clone(id), entry))
+        Some((Arc::clone(id), entry.place(&secret)?, entry))
     }
 
-    fn claim(
-        &self,
-        key: &str,
-        claimant: &Claimant,
-        now: Instant,
-    ) -> Result<(Arc<str>, Option<ConnectionId>), AblyError> {
+    fn claim(&self, key: &str, claimant: &Claimant, now: Instant) -> Result<Claimed, AblyError> {
         let gone = || AblyError::new(80018, 400, "Unable to recover the connection: its key is unknown or has expired");
-        let (id, entry) = self.find(key).ok_or_else(gone)?;
+        let (id, place, entry) = self.find(key).ok_or_else(gone)?;
         if entry.app != claimant.app || (entry.client.is_some() && entry.client != claimant.client) {
             return Err(AblyError::new(40102, 401, "The connection is another app's or client's"));
         }
         match entry.link {
-            ConnectionState::Here(link) => Ok((id, Some(link))),
-            ConnectionState::Away(since) if now.saturating_duration_since(since) < STATE_TTL => Ok((id, None)),
+            ConnectionState::Here(link) => Ok(Claimed { id, good: entry.good_from(place), displaced: Some(link) }),
+            ConnectionState::Away(since) if now.saturating_duration_since(since) < STATE_TTL => {
+                Ok(Claimed { id, good: entry.good_from(place), displaced: None })
+            }
             ConnectionState::Away(_) => Err(gone()),
         }
     }
@@ -224,6 +271,7 @@ mod tests {
         let (second, error) = connections.open(Some(&first.key), &ann(), B, now + STATE_TTL / 2);
         assert_eq!((error, &second.id), (None, &first.id));
         assert_ne!(second.key, first.key);
+        connections.confirm(&second.id, B);
         let (other, error) = connections.open(Some(&first.key), &ann(), A, now);
         assert_eq!(error.map(|error| error.code), Some(80018), "the old key is no longer good");
         assert_ne!(other.id, first.id);
@@ -233,12 +281,50 @@ mod tests {
     }
 
     #[test]
+    fn a_key_stays_good_until_the_client_has_the_next() {
+        let (connections, now) = (Connections::default(), Instant::now());
+        let (first, _) = connections.open(None, &ann(), A, now);
+        let comes = |key: &str, link| {
+            let (opened, error) = connections.open(Some(key), &ann(), link, now);
+            assert_eq!(error.is_none(), opened.is_resumed);
+            (opened.id == first.id).then_some(opened.key)
+        };
+        // What told of the new key is lost with its link.
+        let second = comes(&first.key, B).unwrap();
+        comes(&first.key, A).unwrap();
+        // Of the second it was told all the same: its request was answered late.
+        let fourth = comes(&second, B).unwrap();
+        assert_eq!(comes(&first.key, A), None);
+        // What another link shows says nothing of this one.
+        connections.confirm(&first.id, A);
+        connections.confirm("nobody", B);
+        let fifth = comes(&second, A).unwrap();
+        connections.confirm(&first.id, A);
+        assert_eq!((comes(&second, B), comes(&fourth, B)), (None, None));
+        assert!(comes(&fifth, B).is_some());
+    }
+
+    #[test]
+    fn the_keys_of_one_connection_have_a_bound() {
+        let (connections, now) = (Connections::default(), Instant::now());
+        let (first, _) = connections.open(None, &ann(), A, now);
+        let mut last = String::new();
+        for _ in 0..3 * MAX_KEYS {
+            last = connections.open(Some(&first.key), &ann(), A, now).0.key;
+        }
+        assert_eq!(connections.0.lock().by_id[&first.id].before.len(), MAX_KEYS);
+        let is_good = |key: &str| connections.of_key(key, "app").is_some();
+        assert!(is_good(&first.key) && is_good(&last));
+    }
+
+    #[test]
     fn who_comes_with_its_key_displaces_it() {
         let (connections, now) = (Connections::default(), Instant::now());
         let (first, _) = connections.open(None, &ann(), A, now);
         let (second, _) = connections.open(Some(&first.key), &ann(), B, now);
         assert_eq!(second.displaced, Some(A));
         connections.leave(&first.id, A, true, now);
+        connections.confirm(&first.id, B);
         let represented = connections.of_key(&second.key, "app").unwrap();
         assert_eq!((represented.connection, represented.client.as_deref()), (Some(B), Some("ann")));
         assert_eq!((connections.of_key(&second.key, "other"), connections.of_key(&first.key, "app")), (None, None));

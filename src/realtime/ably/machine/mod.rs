@@ -43,6 +43,10 @@ pub const MAX_FRAME: usize = 512 * 1024;
 /// How long before its token expires a client is asked for another.
 const RENEWAL: Duration = Duration::from_secs(30);
 
+/// Of the ping to who takes a connection over. An answer is enough there: whoever is displaced comes back at once, by the key
+/// before, and the two must not take turns for ever.
+const DISPLACING: &[u8] = b"displacing";
+
 const ATTACH: Ref = 1;
 const DETACH: Ref = 2;
 const IDENTIFY: Ref = 3;
@@ -89,6 +93,8 @@ pub struct AblyMachine {
     bucket: Option<Box<TokenBucket>>,
     renewal: Renewal,
     is_over: bool,
+    /// Nothing shows yet that the client has its key: by the one before it may come back as well.
+    has_old_key: bool,
 }
 
 /// The client's token, and whether it was asked for another.
@@ -102,6 +108,7 @@ enum Renewal {
 impl AblyMachine {
     pub fn new(opening: Opening, now: Moment) -> AblyMachine {
         let renewal = Renewal::of(&opening.auth, now);
+        let has_old_key = opening.opened.is_resumed;
         AblyMachine {
             opening: Box::new(opening),
             heartbeat: Heartbeat::new(MAX_IDLE, MAX_IDLE, now.instant),
@@ -111,6 +118,17 @@ impl AblyMachine {
             bucket: None,
             renewal,
             is_over: false,
+            has_old_key,
+        }
+    }
+
+    /// Whether `frame` shows that the client has its key. What it says does. That something came which was sent behind the key
+    /// does not: it may have given up this link before it read it.
+    fn is_answer(frame: &Frame) -> bool {
+        match frame {
+            Frame::Text(_) | Frame::Binary(_) => true,
+            Frame::Pong(payload) => payload == DISPLACING,
+            Frame::Ping(_) | Frame::Close(_) => false,
         }
     }
 
@@ -248,10 +266,18 @@ impl Dialect for AblyMachine {
         step.command(Command::SetGrace(self.opening.manner.grace));
         let error = self.opening.error.take();
         self.connected(error.as_ref(), step);
+        if self.opening.opened.displaced.is_some() {
+            step.send(Frame::Ping(DISPLACING.into()));
+        }
     }
 
     fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
         self.heartbeat.heard(now.instant);
+        if self.has_old_key && AblyMachine::is_answer(&frame) {
+            self.has_old_key = false;
+            let Opening { connections, opened, link, .. } = &*self.opening;
+            connections.confirm(&opened.id, *link);
+        }
         let format = self.opening.manner.format;
         let bytes = match (&frame, format) {
             (Frame::Text(text), Format::Json) => text.as_bytes(),

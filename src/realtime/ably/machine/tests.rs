@@ -121,6 +121,32 @@ fn first_it_says_who_is_connected() {
 }
 
 #[test]
+fn a_key_is_let_go_when_the_next_has_come() {
+    let is_let_go = |is_displacing: bool, frame: Frame| {
+        let mut talk = Talk::new(None);
+        let (connections, key) = (Arc::clone(&talk.connections), talk.machine.key().to_owned());
+        let opening = &mut talk.machine.opening;
+        let claimant = Claimant { app: "app".into(), client: None, key_name: "app.key".into() };
+        if !is_displacing {
+            connections.leave(&opening.opened.id, opening.link, false, talk.now.instant);
+        }
+        (opening.opened, _) = connections.open(Some(&key), &claimant, opening.link, talk.now.instant);
+        talk.machine.has_old_key = opening.opened.is_resumed;
+        let mut step = Step::default();
+        talk.machine.open(talk.now, &mut step);
+        let pings = step.actions.iter().any(|action| matches!(action, Action::Send(Frame::Ping(_))));
+        assert_eq!(pings, is_displacing);
+        talk.machine.receive(frame, talk.now, &mut step).unwrap();
+        connections.of_key(&key, "app").is_none()
+    };
+    for is_displacing in [false, true] {
+        assert!(!is_let_go(is_displacing, Frame::Pong(Default::default())));
+        assert!(is_let_go(is_displacing, Frame::text(r#"{"action":0}"#)));
+    }
+    assert!(is_let_go(true, Frame::Pong(DISPLACING.into())));
+}
+
+#[test]
 fn pings_are_answered_by_their_ids() {
     let mut talk = Talk::new(None);
     assert_eq!(talk.say(json!({ "action": 0, "id": "x" })).0, [json!({ "action": 0, "id": "x" })]);
@@ -338,4 +364,28 @@ fn a_revoked_token_ends_it_after_time_for_another() {
     let [Command::Close(DisconnectReason::Kicked { code: Some(REVOKED), .. })] = &wanted[..] else {
         panic!("{wanted:?}")
     };
+}
+
+#[test]
+fn zz_sizes() {
+    use std::mem::size_of;
+    eprintln!(
+        "machine {} opening {} auth {} opened {} error {} manner {} attachment {} channel {} pending {} heartbeat {} renewal {}",
+        size_of::<AblyMachine>(),
+        size_of::<Opening>(),
+        size_of::<Authenticated>(),
+        size_of::<Opened>(),
+        size_of::<Option<AblyError>>(),
+        size_of::<Manner>(),
+        size_of::<Attachment>(),
+        size_of::<Channel>(),
+        size_of::<Pending>(),
+        size_of::<Heartbeat>(),
+        size_of::<Renewal>()
+    );
+    eprintln!(
+        "rights {} resources {}",
+        size_of::<crate::realtime::vocabulary::Rights>(),
+        size_of::<crate::realtime::vocabulary::Resources>()
+    );
 }
