@@ -13,28 +13,31 @@ export const HALL = "hall";
 /** A client who was away for longer, in ms, is not asked whether others saw it leave: `presence_grace` is 15 s. */
 const SOON = 10_000;
 
+/** By default a client gives up a connection that is not there in 4 to 10 s, as on a busy machine. */
+const PATIENT = { webSocketSlowTimeout: 60_000, webSocketConnectTimeout: 60_000, realtimeRequestTimeout: 60_000 };
+
 /** One client and what it was told. */
 export class Guest {
   heard = { hall: [], room: [] };
   flickers = [];
   resumed = 0;
   /** It came back as another connection. */
-  anew = 0;
+  anew = [];
   /** Channels that it came back to without what it had missed. */
-  broken = 0;
+  broken = [];
   longest = 0;
   isSettled = false;
 
   constructor(name, room, options) {
     Object.assign(this, { name, room });
-    this.client = new Ably.Realtime({ clientId: name, disconnectedRetryTimeout: 1000, ...options });
+    this.client = new Ably.Realtime({ clientId: name, disconnectedRetryTimeout: 1000, ...PATIENT, ...options });
     const { connection } = this.client;
     let id;
     let since;
     connection.on("disconnected", () => (since ??= performance.now()));
     connection.on("connected", () => {
       if (id === connection.id) this.resumed++;
-      else if (id) this.anew++;
+      else if (id) this.anew.push(String(connection.errorReason));
       if (since !== undefined) this.longest = Math.max(this.longest, performance.now() - since);
       [id, since] = [connection.id, undefined];
     });
@@ -45,7 +48,9 @@ export class Guest {
     for (const [kind, name] of [["hall", HALL], ["room", this.room]]) {
       const channel = this.client.channels.get(name);
       await channel.subscribe(({ data }) => this.heard[kind].push(data));
-      channel.on(["attached", "update"], ({ resumed }) => (this.broken += this.isSettled && !resumed ? 1 : 0));
+      channel.on(["attached", "update"], ({ resumed, reason }) => {
+        if (this.isSettled && !resumed) this.broken.push(String(reason));
+      });
     }
     const { presence } = this.client.channels.get(this.room);
     await presence.subscribe(({ action, clientId, timestamp }) => {
