@@ -1,21 +1,23 @@
 //! The apps there are, and who comes in their name: with a key, or with a token. An app lives on when the config is read
 //! again.
 
+mod app;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use app::AblyApp;
 
 use parking_lot::Mutex;
 use tracing::warn;
 
 use super::capability::Capability;
-use super::config::{AppSettings, Config, KeySettings};
+use super::config::{Config, KeySettings};
 use super::token::{Claims, Envelope, Nonces, Revocation, Revocations, TokenDetails, TokenRequest};
-use super::wire::encode::Encodings;
 use super::wire::error::AblyError;
 use crate::realtime::entrance::token::Tokens;
-use crate::realtime::vocabulary::{Channel, Moment, Rights, Word};
+use crate::realtime::vocabulary::{Moment, Rights, Word};
 use crate::settings::Live;
 
 /// The shortest secret of a key that nothing is said of, in bytes.
@@ -39,16 +41,6 @@ struct Index {
     apps: Vec<Arc<AblyApp>>,
     /// By their names.
     keys: HashMap<Arc<str>, (Arc<AblyApp>, KeySettings)>,
-}
-
-/// One app while Doorway runs. Its settings may change under it, its id and prefix may not.
-pub struct AblyApp {
-    id: Arc<str>,
-    prefix: Arc<str>,
-    /// The prefixes of other apps that begin with its own: names with them are not its own.
-    others: Live<Vec<Arc<str>>>,
-    settings: Live<AppSettings>,
-    encodings: Encodings,
 }
 
 /// What somebody comes with.
@@ -373,70 +365,6 @@ impl Authenticated {
     pub fn rights(&self, now: Moment) -> Rights {
         let left = self.expires.map(|expires| Duration::from_millis(expires.saturating_sub(now.unix_ms)));
         self.capability.rights(&self.app.prefix, self.word, left.map(|left| now.instant + left))
-    }
-}
-
-impl AblyApp {
-    fn new(settings: AppSettings) -> AblyApp {
-        let (id, prefix) = (Arc::clone(&settings.id), Arc::clone(&settings.prefix));
-        let encodings = Encodings::new(&prefix);
-        AblyApp { id, prefix, others: Live::new(Vec::new()), settings: Live::new(settings), encodings }
-    }
-
-    pub fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    /// What stands before the names of its channels in the hub.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// What its clients read.
-    pub fn encodings(&self) -> &Encodings {
-        &self.encodings
-    }
-
-    pub fn settings(&self) -> Arc<AppSettings> {
-        self.settings.get()
-    }
-
-    /// Its channel `name` as the hub knows it.
-    ///
-    /// # Errors
-    /// 40010 for what is no name.
-    pub fn channel(&self, name: &str) -> Result<Channel, AblyError> {
-        let bad = |why: &str| AblyError::new(40010, 400, format!("Invalid channel name: {why}"));
-        if name.is_empty() {
-            return Err(bad("it is empty"));
-        }
-        if name.starts_with([':', '[']) {
-            return Err(bad("it begins with : or ["));
-        }
-        let whole = format!("{}{name}", self.prefix);
-        if self.is_others(&whole) {
-            return Err(bad("it begins with the id of another app"));
-        }
-        Channel::new(&whole).map_err(|why| bad(&why.to_string()))
-    }
-
-    /// What its clients call the hub's `channel`; `None` where it is not one of theirs.
-    pub fn name<'a>(&self, channel: &'a Channel) -> Option<&'a str> {
-        if channel.is_reserved() || self.is_others(channel.as_str()) {
-            return None;
-        }
-        let name = channel.as_str().strip_prefix(&*self.prefix)?;
-        (!name.is_empty() && !name.starts_with([':', '['])).then_some(name)
-    }
-
-    fn is_others(&self, name: &str) -> bool {
-        self.others.get().iter().any(|prefix| name.starts_with(&**prefix))
-    }
-}
-
-impl fmt::Debug for AblyApp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "AblyApp({})", self.id)
     }
 }
 

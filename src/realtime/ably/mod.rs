@@ -2,7 +2,7 @@
 //!
 //! `route` says which of them a request is for; `socket` lets clients in, `machine` is how a client speaks, `connections`
 //! what of it outlives its link. `comet` lets in those without WebSockets, and `rest`
-//! is what is asked without a connection.
+//! is what is asked without a connection, streams of events too.
 //!
 #![doc = include_str!("README.md")]
 
@@ -36,6 +36,9 @@ use super::session::Sessions;
 use crate::http::Request;
 
 const DIALECT: &str = "ably";
+
+/// Where streams of events are.
+const STREAM_PATHS: [&str; 2] = ["event-stream", "sse"];
 
 /// The doors of Ably.
 pub struct AblyDoor {

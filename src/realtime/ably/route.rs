@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION};
 use http::{HeaderMap, HeaderName, Method};
 
-use super::AblyApps;
+use super::{AblyApps, STREAM_PATHS};
 use crate::http::Request;
 use crate::http::query::parameter;
 use crate::realtime::link::websocket;
@@ -44,7 +44,7 @@ impl AblyRoute {
         if let Some(rest) = path.strip_prefix("/comet/").filter(|rest| is_comet(rest, query)) {
             return Some(AblyRoute::Comet { rest: rest.to_owned() });
         }
-        let is_rest = has_port || is_by_library(request) || {
+        let is_rest = has_port || is_by_library(request) || is_stream(request, path) || {
             let root = path.trim_start_matches('/').split('/').next().unwrap_or_default();
             ROOTS.contains(&root) && is_by_key(apps, request.headers(), query)
         };
@@ -58,6 +58,18 @@ fn is_comet(rest: &str, query: Option<&str>) -> bool {
         None => rest == "connect" && parameter(query, "v").is_some(),
         Some((key, what)) => !key.is_empty() && matches!(what, "recv" | "send" | "close" | "disconnect"),
     }
+}
+
+/// What an `EventSource` asks for: it can send no headers, and names channels and who it is in its query. With a token
+/// in a header it says the version too, as it must.
+fn is_stream(request: &Request, path: &str) -> bool {
+    let query = request.uri().query();
+    let is_known = |keys: &[&str]| keys.iter().any(|key| parameter(query, key).is_some());
+    request.method() == Method::GET
+        && path.strip_prefix('/').is_some_and(|name| STREAM_PATHS.contains(&name))
+        && is_known(&["channels", "channel"])
+        && (is_known(&["key", "access_token", "accessToken"])
+            || is_known(&["v"]) && request.headers().contains_key(AUTHORIZATION))
 }
 
 /// One of a client library, or a browser that asks whether a page may send it.
@@ -155,5 +167,21 @@ mod tests {
         assert_eq!(by("/admin", "a.b:c"), None);
         assert_eq!(find("GET", "/api/ws/stats?key=a.b:c", &[]), rest("/stats"));
         assert_eq!(find("GET", "/stats?key=x", &[]), None);
+    }
+
+    #[test]
+    fn a_stream_names_channels_and_who_it_is() {
+        let rest = |path: &str| Some(AblyRoute::Rest { path: path.into() });
+        for query in ["channels=a&key=x", "channel=a&accessToken=x", "channels=a&access_token=x&v=1.2"] {
+            assert_eq!(find("GET", &format!("/sse?{query}"), &[]), rest("/sse"), "{query}");
+            assert_eq!(find("GET", &format!("/api/ws/event-stream?{query}"), &[]), rest("/event-stream"), "{query}");
+            assert_eq!(find("POST", &format!("/sse?{query}"), &[]), None, "the app's");
+        }
+        let bearer = ("authorization", "Bearer x");
+        assert_eq!(find("GET", "/sse?channels=a&v=1.2", &[bearer]), rest("/sse"));
+        assert_eq!(find("GET", "/sse?channels=a", &[bearer]), None, "the app's");
+        for page in ["/sse", "/sse?channels=a", "/sse?key=x", "/event-stream?v=1.2&key=x", "/sse/x?channels=a&key=x"] {
+            assert_eq!(find("GET", page, &[]), None, "a page of the app: {page}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! not know any protocol by name.
 
 pub mod heartbeat;
+pub mod server_sent;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,17 +1,24 @@
 //! Server-Sent Events as a link: a response's body that goes on for as long as the client listens. Nothing is received.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
 use http_body::Frame as BodyFrame;
 use parking_lot::Mutex;
 
 use super::{Link, LinkError, Traffic};
+use crate::http::{Body, Response};
 use crate::realtime::vocabulary::{EncodedFrames, Frame};
+
+/// How long the last events may take to reach a client that is closed.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The writing end. Text frames are written as they are: whoever makes them writes `data:` and `id:`.
 pub struct EventStream {
@@ -35,12 +42,38 @@ struct EventSlot {
     reader: Option<Waker>,
 }
 
-/// Both ends of a stream, whose client comes back `retry` after it is lost (HTML, section 9.2.6).
-pub fn open(retry: Duration) -> (EventStream, EventStreamBody) {
+/// When a client comes back whose stream is lost, in milliseconds: Chromium would wait for 3 s, each of them as long as
+/// every other.
+const RETRY: Range<u64> = 1000..2000;
+
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Both ends of a stream of Server-Sent Events, whose client is told when to come back (HTML, section 9.2.6).
+pub fn open() -> (EventStream, EventStreamBody) {
+    begin(BytesMut::from(format!("retry: {}\n\n", fastrand::u64(RETRY)).as_bytes()))
+}
+
+/// Both ends of a stream in another form, of which its reader knows.
+pub fn open_raw() -> (EventStream, EventStreamBody) {
+    begin(BytesMut::new())
+}
+
+fn begin(waiting: BytesMut) -> (EventStream, EventStreamBody) {
     let slot = Arc::new(Mutex::new(EventSlot::default()));
-    let waiting = BytesMut::from(format!("retry: {}\n\n", retry.as_millis()).as_bytes());
     let link = EventStream { slot: Arc::clone(&slot), waiting, traffic: Traffic::default() };
     (link, EventStreamBody { slot })
+}
+
+impl EventStreamBody {
+    /// The answer to whoever listens, of this content type.
+    pub fn into_response(self, kind: &'static str) -> Response {
+        let mut response = Response::new(Body::boxed(self));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+        headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        response
+    }
 }
 
 impl Link for EventStream {

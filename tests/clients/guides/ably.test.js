@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { launchAt, visiting } from "../../browser/harness/browser.js";
 import { makeCertificate } from "../../browser/harness/certificate.js";
 import { config, Doorway } from "../../browser/harness/doorway.js";
+import { eventually } from "../../browser/harness/eventually.js";
 import { scratch } from "../../browser/harness/paths.js";
 import { blocks, compile, javascript, snippet } from "../harness/guides.js";
 
@@ -93,5 +94,26 @@ describe("ably in a page, and the app's own route", () => {
           await page.evaluate(() => window.realtime.close());
         }));
     }
+
+    test(`${origin}, by a stream of events`, () =>
+      visiting(browser, origin, async (page) => {
+        await page.goto("/");
+        await page.addScriptTag({ url: "/ably.js" });
+        const token = await page.evaluate(async () => {
+          const { hostname: endpoint, protocol } = location;
+          const isSecure = protocol === "https:";
+          const port = Number(location.port) || (isSecure ? 443 : 80);
+          const rest = new window.Ably.Rest({ endpoint, port, tlsPort: port, tls: isSecure, authUrl: "/api/ably-token" });
+          return (await rest.auth.requestToken()).token;
+        });
+        const heard = [];
+        page.on("console", (message) => heard.push(message.text()));
+        const code = snippet("src/realtime/ably/README.md", "// a page that listens");
+        await page.evaluate(`(() => { const token = ${JSON.stringify(token)}; ${javascript(code)}; window.stream = stream; })()`);
+        await page.waitForFunction(() => window.stream.readyState === EventSource.OPEN);
+        await publish("to all who listen");
+        await eventually("it", () => heard.includes("news to all who listen"));
+        await page.evaluate(() => window.stream.close());
+      }));
   }
 });

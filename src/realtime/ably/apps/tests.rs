@@ -6,6 +6,7 @@ use super::*;
 use crate::realtime::ably::key::AblyKey;
 use crate::realtime::ably::token::mint;
 use crate::realtime::door::ProtocolConfig;
+use crate::realtime::vocabulary::Channel;
 use crate::settings;
 
 fn config(source: &str) -> Config {

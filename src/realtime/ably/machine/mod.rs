@@ -7,6 +7,7 @@ mod attachment;
 mod presence;
 mod publishing;
 mod reasons;
+mod stream;
 mod subscribing;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 pub use attachment::qualified;
 pub use publishing::check_size;
 pub use reasons::{DISPLACED, REVOKED, refused};
+pub use stream::{StreamChannel, StreamMachine, StreamOpening, positions};
 
 use attachment::Attachment;
 use publishing::Pending;

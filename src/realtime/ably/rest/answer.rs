@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::http::query::parameter;
 use crate::http::{Body, Response};
 use crate::realtime::ably::wire::Format;
-use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::error::{AblyError, ErrorInfo};
 
 const MSGPACK: &str = "application/x-msgpack";
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ably-errorcode");
@@ -34,15 +34,8 @@ pub struct Answer {
 
 /// An error's body.
 #[derive(Serialize)]
-struct ToldFrame<'a> {
-    error: ToldError<'a>,
-}
-
-#[derive(Serialize)]
-struct ToldError<'a> {
-    #[serde(flatten)]
-    error: &'a AblyError,
-    href: String,
+struct ErrorBody<'a> {
+    error: ErrorInfo<'a>,
 }
 
 impl AnswerStyle {
@@ -108,8 +101,7 @@ impl Answer {
     }
 
     pub fn error(error: &AblyError, format: Format) -> Answer {
-        let href = format!("https://help.ably.io/error/{}", error.code);
-        let body = format.bytes(&ToldFrame { error: ToldError { error, href } });
+        let body = format.bytes(&ErrorBody { error: error.into() });
         Answer { status: error.status, body, links: None, error: Some(error.clone()) }
     }
 }

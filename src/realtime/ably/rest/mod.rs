@@ -9,6 +9,7 @@ mod channels;
 mod messages;
 mod page;
 mod presence;
+mod stream;
 mod tokens;
 mod visit;
 
@@ -95,9 +96,12 @@ impl AblyDoor {
             return Ok(response);
         }
         let call = Call { head: &head, facts: &facts, config, style: AnswerStyle::of(&head), now: Moment::now() };
-        let outcome = self.rest_answer(&call, body, path).await;
-        let answer = outcome.unwrap_or_else(|error| Answer::error(&error, call.style.format));
-        let mut response = call.style.respond(answer);
+        let outcome = match call.stream(path) {
+            Some(style) => self.listen(&call, style).await,
+            None => self.rest_answer(&call, body, path).await.map(|answer| call.style.respond(answer)),
+        };
+        let failed = |error| call.style.respond(Answer::error(&error, call.style.format));
+        let mut response = outcome.unwrap_or_else(failed);
         CORS.share(response.headers_mut(), &from);
         if matches!(from, From::Elsewhere(_)) {
             response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
@@ -158,7 +162,6 @@ impl AblyDoor {
             }
             (_, ["push", ..]) => Err(absent("Push notifications are")),
             (_, ["channels", _, "object" | "objects", ..]) => Err(absent("LiveObjects are")),
-            (_, ["event-stream" | "sse"]) => Err(absent("Server-sent events of this protocol are")),
             (method, _) => Err(AblyError::new(40400, 404, format!("There is no {method} {path}"))),
         }
     }

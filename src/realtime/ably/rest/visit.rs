@@ -12,7 +12,7 @@ use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::{AblyDoor, DIALECT};
 use crate::realtime::entrance::admission::ConnectionPermit;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo, Left};
-use crate::realtime::entrance::{AuthorizeAt, Vouched};
+use crate::realtime::entrance::{Admitted, AuthorizeAt, Vouched};
 use crate::realtime::hub::{Authority, Client};
 use crate::realtime::vocabulary::{Channel, Command, Identity, Moment, PublishSeveral, Receipt, Refusal, Subscribe};
 use crate::shares::Holder;
@@ -30,20 +30,29 @@ impl AblyDoor {
     /// # Errors
     /// 40300 where the app says no; 42910 and 50003 for who may come back.
     pub(super) async fn visit(&self, call: &Call<'_>, caller: &Caller) -> Result<Visit, AblyError> {
-        let identity = caller.client_id.as_ref().map(|client| Identity { user: Arc::clone(client), info: None });
-        let rights = caller.auth.rights(call.now);
         if caller.auth.is_key {
+            let identity = caller.client_id.as_ref().map(|client| Identity { user: Arc::clone(client), info: None });
             let full = || AblyError::new(50003, 503, "Too many clients are here");
             let mut client = self.hub.join(Holder::of(call.facts.client)).ok_or_else(full)?;
             identity.into_iter().for_each(|identity| client.identify(identity));
-            client.grant(rights);
+            client.grant(caller.auth.rights(call.now));
             return Ok(Visit { client, authorizer: None, _permit: None });
         }
+        let admitted = self.admit_caller(call, caller).await?;
+        Ok(Visit { client: admitted.client, authorizer: admitted.authorizer, _permit: Some(admitted.permit) })
+    }
+
+    /// Lets whoever asks in as a client that comes with a socket is.
+    ///
+    /// # Errors
+    /// 40300 where the app says no; 42910 and 50003 for who may come back.
+    pub(super) async fn admit_caller(&self, call: &Call<'_>, caller: &Caller) -> Result<Admitted, AblyError> {
+        let identity = caller.client_id.as_ref().map(|client| Identity { user: Arc::clone(client), info: None });
         let head = without_secrets(call.head);
-        let vouched = (DIALECT, Vouched { identity, rights });
+        let vouched = (DIALECT, Vouched { identity, rights: caller.auth.rights(call.now) });
         let when = AuthorizeAt::UpgradeWithoutChannel;
         let admitted = self.entrance.admit_vouched(call.config, &head, call.facts, vouched, when).await;
-        let admitted = admitted.map_err(|rejection| {
+        admitted.map_err(|rejection| {
             let failure = Failure::from(rejection);
             let (code, status) = match failure.status.as_u16() {
                 429 => (42910, 429),
@@ -51,8 +60,7 @@ impl AblyDoor {
                 _ => (40300, 403),
             };
             AblyError::new(code, status, failure.reason.as_ref())
-        })?;
-        Ok(Visit { client: admitted.client, authorizer: admitted.authorizer, _permit: Some(admitted.permit) })
+        })
     }
 }
 

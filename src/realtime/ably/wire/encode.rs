@@ -108,7 +108,12 @@ impl AblyEncoder {
     }
 
     fn name<'a>(&'a self, channel: &'a Channel) -> &'a str {
-        let name = channel.as_str();
-        self.written.as_deref().unwrap_or_else(|| name.strip_prefix(&*self.prefix).unwrap_or(name))
+        name_of(channel, &self.prefix, self.written.as_deref())
     }
+}
+
+/// What a client calls `channel`: as it is `written` by it, or without the app's `prefix`.
+pub fn name_of<'a>(channel: &'a Channel, prefix: &str, written: Option<&'a str>) -> &'a str {
+    let name = channel.as_str();
+    written.unwrap_or_else(|| name.strip_prefix(prefix).unwrap_or(name))
 }

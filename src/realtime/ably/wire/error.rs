@@ -16,3 +16,17 @@ impl AblyError {
         AblyError { code, status, message: message.into() }
     }
 }
+
+/// An error as it is told where there is no protocol message around it: with where more is said of it.
+#[derive(Debug, Serialize)]
+pub struct ErrorInfo<'a> {
+    #[serde(flatten)]
+    error: &'a AblyError,
+    href: String,
+}
+
+impl<'a> From<&'a AblyError> for ErrorInfo<'a> {
+    fn from(error: &'a AblyError) -> ErrorInfo<'a> {
+        ErrorInfo { error, href: format!("https://help.ably.io/error/{}", error.code) }
+    }
+}

@@ -9,6 +9,7 @@ pub mod message;
 pub mod presence;
 pub mod protocol;
 pub mod serial;
+pub mod stream;
 
 use bytes::Bytes;
 use serde::Serialize;

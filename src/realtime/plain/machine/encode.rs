@@ -1,13 +1,11 @@
 //! What plain clients read: JSON with a `type`, or frames as they are; with positions for those who asked for them.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use crate::realtime::dialect::{Encode, Encoded};
+use crate::realtime::dialect::{Encode, Encoded, server_sent};
 use crate::realtime::vocabulary::{
     Amended, Change, EncodedFrames, Event, Frame, JsonWriter, Member, Message, Payload, Position, Presence,
 };
@@ -124,22 +122,13 @@ impl PlainEncoder {
         if !matches!(self, PlainEncoder::EventStream { .. }) {
             return Frame::text(text);
         }
-        let mut block = String::with_capacity(text.len() + 48);
-        if let Some(position) = position {
-            let _ = writeln!(block, "id: {position}");
-        }
-        // A carriage return ends a line too, so each kind of line end becomes a line of its own.
-        for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
-            let _ = writeln!(block, "data: {line}");
-        }
-        block.push('\n');
-        Frame::text(block)
+        Frame::text(server_sent::event(position.as_ref().map(|position| position as _), None, &text))
     }
 
     /// What keeps a silent link alive.
     pub fn ping(self) -> Frame {
         match self {
-            PlainEncoder::EventStream { .. } => Frame::text(": ping\n\n"),
+            PlainEncoder::EventStream { .. } => Frame::text(server_sent::COMMENT),
             _ => Frame::Ping(Bytes::new()),
         }
     }

@@ -13,7 +13,7 @@ use encode::{member, payload, typed};
 
 use super::config::{Broadcast, Config};
 use crate::realtime::dialect::heartbeat::{Beat, Heartbeat};
-use crate::realtime::dialect::{Dialect, Encoding, Step};
+use crate::realtime::dialect::{Dialect, Encoding, Step, server_sent};
 use crate::realtime::vocabulary::{
     Audience, Breach, Channel, Command, DisconnectReason, Draft, Event, Frame, JsonWriter, Moment, Payload, Publish,
     Recovery, Ref, Refusal, Since, Subscribe, Subscribed, Text, Violation, users,
@@ -156,7 +156,7 @@ impl Machine {
         }
         if let PlainEncoder::EventStream { .. } = self.encoder {
             // An id without data moves the client's Last-Event-ID and shows it nothing.
-            step.send(Frame::text(format!("id: {}\n\n", subscribed.start())));
+            step.send(Frame::text(server_sent::id_alone(&subscribed.start())));
         }
         if self.since.is_some() {
             let mut json = typed("subscribed", 0);
