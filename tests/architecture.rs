@@ -125,7 +125,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "directory publish",
             "fanout reading resting",
             "channel",
-            "presence_log retention",
+            "headcount presence_log retention",
             "config flusher mailboxes",
             "direct_writer metrics policy",
             "events outbox parts presence remedy sync",

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use super::sync::Mutex;
 use slab::Slab;
 
+use super::headcount::{Headcount, Wants};
 use super::mailboxes::MailboxAddress;
 use super::policy::Policy;
 use super::presence::Members;
 use super::presence_log::PresenceLog;
 use super::retention::{Named, Retention};
 use crate::realtime::broker::memory::{Keeps, Log};
-use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Receipt};
+use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Occupancy, Receipt};
 use crate::shares::{Count, Holder, Share};
 
 /// A channel, shared by the directory and its subscribers.
@@ -35,7 +36,7 @@ pub struct ChannelState {
     /// What clients want kept that may come back.
     retention: Option<Box<Retention>>,
     groups: Vec<EncodingGroup>,
-    subscribers: usize,
+    count: Headcount,
     /// Since when nobody has subscribed, published or been a member.
     pub quiet_since: Instant,
     /// Taken out of the directory: whoever still holds it looks the name up again.
@@ -59,12 +60,9 @@ pub struct EncodingGroup {
 #[derive(Debug, Clone, Copy)]
 pub struct Subscriber {
     pub slot: u32,
-    /// Wants to hear what is said.
-    pub messages: bool,
+    pub wants: Wants,
     /// May come back for what it misses.
     pub retains: bool,
-    /// Wants to hear who comes and goes.
-    pub notices: bool,
     /// Reads the history, and hears nothing new until it is at its end.
     pub behind: bool,
 }
@@ -89,7 +87,7 @@ impl ChannelEntry {
             named: None,
             retention: None,
             groups: Vec::new(),
-            subscribers: 0,
+            count: Headcount::default(),
             quiet_since: now,
             is_gone: false,
             share: Some(share.0),
@@ -102,12 +100,27 @@ impl ChannelEntry {
 
 impl ChannelState {
     pub fn subscribers(&self) -> usize {
-        self.subscribers
+        self.count.connections()
+    }
+
+    /// How many are here, by kind.
+    pub fn occupancy(&self) -> Occupancy {
+        self.count.occupancy(self.members.len())
+    }
+
+    /// The same, for one that wants to know and is not told yet.
+    pub fn first_occupancy(&mut self) -> Occupancy {
+        self.count.first(self.members.len())
+    }
+
+    /// The same, where those who want to know do not know it.
+    pub fn changed_occupancy(&mut self) -> Option<Occupancy> {
+        self.count.news(self.members.len())
     }
 
     /// Nobody is here and nothing is kept.
     pub fn is_empty(&self) -> bool {
-        self.subscribers == 0
+        self.subscribers() == 0
             && self.members.is_empty()
             && self.log.is_empty()
             && self.presence_log.is_empty()
@@ -170,7 +183,7 @@ impl ChannelState {
             group.shards.resize_with(shard + 1, Slab::new);
         }
         group.len += 1;
-        self.subscribers += 1;
+        self.count.add(subscriber.wants);
         if let Some(retention) = self.retention.as_mut().filter(|_| subscriber.retains) {
             retention.enter();
         }
@@ -180,6 +193,14 @@ impl ChannelState {
     pub fn subscriber_mut(&mut self, shard: u8, encoding: &Encoding, subscriber: usize) -> Option<&mut Subscriber> {
         let group = self.groups.iter_mut().find(|group| group.encoding == *encoding)?;
         group.shards.get_mut(usize::from(shard))?.get_mut(subscriber)
+    }
+
+    /// A subscriber wants something else from now on.
+    pub fn change_subscriber(&mut self, shard: u8, encoding: &Encoding, subscriber: usize, wants: Wants) {
+        let Some(known) = self.subscriber_mut(shard, encoding, subscriber) else { return };
+        let before = std::mem::replace(&mut known.wants, wants);
+        self.count.add(wants);
+        self.count.remove(before);
     }
 
     /// Takes a subscriber out.
@@ -196,7 +217,7 @@ impl ChannelState {
             *slab = Slab::new();
         }
         group.len -= 1;
-        self.subscribers -= 1;
+        self.count.remove(subscriber.wants);
         if group.len == 0 {
             self.groups.swap_remove(index);
         }

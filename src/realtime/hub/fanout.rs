@@ -28,6 +28,8 @@ pub struct Recipients<'a> {
     pub messages: bool,
     /// Only those who want notices.
     pub notices: bool,
+    /// Only those who want to know how many are there.
+    pub occupancy: bool,
     /// The list of those who hear it and can answer.
     pub asked: Option<&'a Mutex<HashSet<ConnectionId>>>,
 }
@@ -74,8 +76,9 @@ impl FanOut<'_> {
                 for (_, subscriber) in subscribers.iter_mut() {
                     let address = MailboxAddress { slot: subscriber.slot, ..shard.address() };
                     if subscriber.behind && kind != DeliveryKind::Notice
-                        || recipients.messages && !subscriber.messages
-                        || recipients.notices && !subscriber.notices
+                        || recipients.messages && !subscriber.wants.messages
+                        || recipients.notices && !subscriber.wants.notices
+                        || recipients.occupancy && !subscriber.wants.occupancy
                         || recipients.but == Some(address)
                         || recipients.except.is_some_and(|except| except.contains(&address))
                     {

@@ -19,6 +19,7 @@ mod directory;
 mod fanout;
 mod mailboxes;
 mod events;
+mod headcount;
 mod metrics;
 mod presence;
 mod presence_log;
@@ -65,7 +66,9 @@ use remedy::{Remedy, Verb};
 
 use crate::shares::{Holder, Owners};
 
-use super::vocabulary::{Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Moment, Presence};
+use super::vocabulary::{
+    Channel, Command, ConnectionId, DisconnectReason, Event, Identity, Member, Moment, Presence, Subscribe,
+};
 
 /// Pauses of one message for clients that have to write first, at most; and the length of each, once others
 /// than this thread must be at it.
@@ -162,6 +165,7 @@ impl Hub {
                 self.metrics.members.dec();
                 self.notify_presence(&entry, &mut state, Presence::Left, &member, now);
             }
+            self.tell_occupancy(&entry, &mut state);
             let is_empty = state.is_empty();
             self.directory.settle(&entry, &mut state);
             drop(state);
@@ -350,6 +354,23 @@ impl Hub {
         let event = Event::Presence { channel, change, member, user_stays, unix_ms: now.unix_ms };
         let limits = self.config().outbox;
         let hearing = Recipients { notices: true, ..Recipients::default() };
+        self.fan_out_with(&limits).fan_out(entry, state, &event, DeliveryKind::Notice, hearing);
+    }
+
+    /// Tells one that comes into a channel how many are in it, where it wants to know.
+    fn tell_newcomer(&self, id: ConnectionId, wish: &Subscribe, state: &mut ChannelState) {
+        if wish.occupancy {
+            let (channel, occupancy) = (wish.channel.clone(), state.first_occupancy());
+            self.push_to(id, Item::Event(Arc::new(Event::Occupancy { channel, occupancy })), 64);
+        }
+    }
+
+    /// Tells those who want to know how many are in a channel, where it is no longer what they know.
+    fn tell_occupancy(&self, entry: &ChannelEntry, state: &mut ChannelState) {
+        let Some(occupancy) = state.changed_occupancy() else { return };
+        let event = Event::Occupancy { channel: entry.name.clone(), occupancy };
+        let hearing = Recipients { occupancy: true, ..Recipients::default() };
+        let limits = self.config().outbox;
         self.fan_out_with(&limits).fan_out(entry, state, &event, DeliveryKind::Notice, hearing);
     }
 

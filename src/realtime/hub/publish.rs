@@ -258,6 +258,7 @@ impl Hub {
             except,
             messages: true,
             notices: false,
+            occupancy: false,
             asked: sender.asked,
         };
         let config = self.config();

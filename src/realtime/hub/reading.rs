@@ -7,7 +7,7 @@ use super::channel::ChannelState;
 use super::mailboxes::MailboxAddress;
 use super::presence_log::PresenceChange;
 use crate::realtime::broker::memory::Replay;
-use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Position, Since, Span};
+use crate::realtime::vocabulary::{Channel, ConnectionId, Member, Message, Moment, Occupancy, Position, Since, Span};
 
 /// The kept messages of a channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct ChannelOverview {
     /// Connections.
     pub subscribers: usize,
     pub members: usize,
+    /// By kind.
+    pub occupancy: Occupancy,
     pub top: Position,
 }
 
@@ -37,6 +39,7 @@ impl Hub {
             name: entry.name.clone(),
             subscribers: state.subscribers(),
             members: state.members.len(),
+            occupancy: state.occupancy(),
             top: state.log.top(),
         })
     }

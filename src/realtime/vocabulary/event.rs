@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Payload, Position, Ref, Refusal,
+    Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Occupancy, Payload, Position,
+    Ref, Refusal,
 };
 
 /// An event that a client is told of, in no dialect's words.
@@ -26,6 +27,12 @@ pub enum Event {
     Subscribers {
         channel: Channel,
         subscribers: usize,
+    },
+
+    /// How many are in a channel: to those subscribers who want to know.
+    Occupancy {
+        channel: Channel,
+        occupancy: Occupancy,
     },
 
     // To one client.

@@ -34,6 +34,12 @@ pub struct Subscribe {
     pub messages: bool,
     /// Wants to hear who comes and goes, and who is there.
     pub notices: bool,
+    /// Wants to hear how many are there: at once, and when it changes.
+    pub occupancy: bool,
+    /// Means to publish there, if it may.
+    pub publishes: bool,
+    /// Means to enter the presence, if it may.
+    pub enters: bool,
     /// The channel keeps what is said for as long as this while the client is there, and for as long again: it may come
     /// back for it. Zero: as the channel's policy has it.
     pub retain: Duration,
@@ -50,6 +56,9 @@ impl Subscribe {
             member: None,
             messages: true,
             notices: false,
+            occupancy: false,
+            publishes: true,
+            enters: false,
             retain: Duration::ZERO,
             credentials: None,
         }

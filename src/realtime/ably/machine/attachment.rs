@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::realtime::ably::capability::{Capability, Operation};
 use crate::realtime::ably::wire::encode::Hears;
 use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::occupancy::OccupancyWish;
 use crate::realtime::ably::wire::protocol::{Parameter, flag};
 use crate::realtime::ably::wire::serial;
 use crate::realtime::dialect::Encoding;
@@ -61,6 +62,22 @@ pub struct Attachment {
     pub encoding: Option<Encoding>,
     /// It has asked, and is not told yet.
     pub is_attaching: bool,
+    /// It wants to hear how many are there.
+    pub occupancy: Option<Watch>,
+}
+
+/// What a client wants to hear of a channel's occupancy.
+pub struct Watch {
+    pub wish: OccupancyWish,
+    /// What it was told last.
+    pub told: Option<serde_json::Value>,
+}
+
+impl Watch {
+    /// A new one, that nothing was told of.
+    pub fn new(wish: OccupancyWish) -> Watch {
+        Watch { wish, told: None }
+    }
 }
 
 impl Attachment {
@@ -89,6 +106,7 @@ pub struct Wish {
     pub params: BTreeMap<String, String>,
     pub since: Since,
     pub asked: Asked,
+    pub occupancy: Option<OccupancyWish>,
 }
 
 /// The parameters in brackets before a channel's name, and the name.
@@ -132,6 +150,12 @@ impl Wish {
             None => mode::DEFAULT,
         };
         let modes = granted(wanted, name, may)?;
+        // Parameters that are not in force are not said to be: the client sees by that.
+        let occupancy = said.get("occupancy").and_then(|text| OccupancyWish::parse(text));
+        let occupancy = occupancy.filter(|_| may_count(modes, name, may));
+        if let (Some(_), Some(text)) = (occupancy, said.get("occupancy")) {
+            params.insert("occupancy".to_owned(), text.clone());
+        }
         let (since, asked) = match (channel_serial.filter(|serial| !serial.is_empty()), said.get("rewind")) {
             (Some(text), _) => match serial::position(text) {
                 Some(position) => (Since::After(position), Asked::Continuity),
@@ -146,7 +170,7 @@ impl Wish {
             }
             (None, _) => (Since::Now, Asked::Nothing),
         };
-        Ok(Wish { wanted, modes, params, since, asked })
+        Ok(Wish { wanted, modes, params, since, asked, occupancy })
     }
 }
 
@@ -167,6 +191,11 @@ pub fn granted(wanted: u64, name: &str, may: &Capability) -> Result<u64, AblyErr
         return Err(AblyError::new(40160, 401, words));
     }
     Ok(modes)
+}
+
+/// Whether it may know how many are there, and hears what is said, among which it is told.
+pub fn may_count(modes: u64, name: &str, may: &Capability) -> bool {
+    modes & mode::SUBSCRIBE != 0 && may.allows(Operation::ChannelMetadata, name)
 }
 
 fn named(name: &str) -> u64 {
@@ -208,6 +237,19 @@ mod tests {
         assert_eq!(modes(0, &[("name", "quiet")]), Ok(mode::SUBSCRIBE | mode::PRESENCE_SUBSCRIBE));
         assert_eq!(modes(mode::SUBSCRIBE, &[("name", "deaf")]), Err(40160));
         assert_eq!(modes(0, &[("name", "other")]), Err(40160));
+    }
+
+    #[test]
+    fn occupancy_is_for_who_may_look() {
+        let params = |name, wanted| {
+            let wish = read(0, &[("name", name), ("occupancy", wanted)], None).unwrap();
+            (wish.occupancy, wish.params.get("occupancy").cloned())
+        };
+        assert_eq!(params("a", "metrics"), (Some(OccupancyWish::All), Some("metrics".into())));
+        assert_eq!(params("a", "metrics.publishers").0, Some(OccupancyWish::One("publishers")));
+        for (name, wanted) in [("quiet", "metrics"), ("deaf", "metrics"), ("a", "everything"), ("a", "metrics.x")] {
+            assert_eq!(params(name, wanted), (None, None), "{name} {wanted}");
+        }
     }
 
     #[test]

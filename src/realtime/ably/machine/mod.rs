@@ -299,7 +299,7 @@ impl Dialect for AblyMachine {
         Ok(())
     }
 
-    fn deliver(&mut self, event: &Event, _now: Moment, step: &mut Step) {
+    fn deliver(&mut self, event: &Event, now: Moment, step: &mut Step) {
         match event {
             Event::Subscribed(subscribed) => self.subscribed(subscribed, step),
             Event::Refused { ticket: ATTACH, channel: Some(channel), refusal } => {
@@ -310,6 +310,7 @@ impl Dialect for AblyMachine {
             Event::Published { ticket, receipts } => self.settled(*ticket, Ok(receipts), step),
             Event::Accepted { ticket, .. } => self.settled(*ticket, Ok(&[]), step),
             Event::Lost { channel, upto, .. } => self.lost(channel, *upto, step),
+            Event::Occupancy { channel, occupancy } => self.occupied(channel, *occupancy, now, step),
             Event::Members { channel, members, .. } => self.sync(channel, members, step),
             _ => {}
         }

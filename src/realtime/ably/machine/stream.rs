@@ -179,6 +179,7 @@ impl Dialect for StreamMachine {
                 ticket: ATTACH,
                 since: known.wish.since,
                 notices: known.wish.modes & mode::PRESENCE_SUBSCRIBE != 0,
+                publishes: false,
                 retain: self.app.settings().retain,
                 ..Subscribe::to(known.channel.clone())
             }));

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use super::attachment::{Asked, Attachment, Wish, granted, mode, qualified};
+use super::attachment::{Asked, Attachment, Watch, Wish, granted, may_count, mode, qualified};
 use super::{ATTACH, AblyMachine, DETACH, DROP, SYNC};
 use crate::realtime::ably::apps::AblyApp;
 use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::encode::{AblyEncoder, Hears};
 use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::occupancy;
 use crate::realtime::ably::wire::presence::AblyPresence;
 use crate::realtime::ably::wire::protocol::{SaidFrame, ToldFrame, action, flag};
 use crate::realtime::dialect::{Encoding, Step};
-use crate::realtime::vocabulary::{Channel, Command, Member, Position, Recovery, Since, Subscribe, Subscribed};
+use crate::realtime::vocabulary::{
+    Channel, Command, Member, Moment, Occupancy, Position, Recovery, Since, Subscribe, Subscribed,
+};
 
 /// Members in one SYNC, at most.
 const SYNC_PAGE: usize = 100;
@@ -40,7 +43,7 @@ impl AblyMachine {
             Ok(read) => read,
             Err(error) => return fail(self, &error, step),
         };
-        let Wish { wanted, modes, params, since, asked } = wish;
+        let Wish { wanted, modes, params, since, asked, occupancy } = wish;
         let before = self.channels.get(&channel);
         let hears = Attachment::hears(modes);
         // It is heard by one name at a time, and in one way: the last.
@@ -58,16 +61,26 @@ impl AblyMachine {
             asked,
             encoding,
             is_attaching: true,
+            occupancy: occupancy.map(Watch::new),
         };
-        self.channels.insert(channel.clone(), attachment);
-        step.command(Command::Subscribe(Subscribe {
+        let wish = self.wish(&attachment, since, &channel);
+        self.channels.insert(channel, attachment);
+        step.command(wish);
+    }
+
+    fn wish(&self, attachment: &Attachment, since: Since, channel: &Channel) -> Command {
+        let (has, hears) = (|bit| attachment.modes & bit != 0, Attachment::hears(attachment.modes));
+        Command::Subscribe(Subscribe {
             ticket: ATTACH,
             since,
             messages: hears.messages || hears.annotations,
-            notices: modes & mode::PRESENCE_SUBSCRIBE != 0,
-            retain: app.settings().retain,
-            ..Subscribe::to(channel)
-        }));
+            notices: has(mode::PRESENCE_SUBSCRIBE),
+            occupancy: attachment.occupancy.is_some(),
+            publishes: has(mode::PUBLISH),
+            enters: has(mode::PRESENCE),
+            retain: self.opening.app.settings().retain,
+            ..Subscribe::to(channel.clone())
+        })
     }
 
     pub(super) fn subscribed(&mut self, subscribed: &Subscribed, step: &mut Step) {
@@ -189,6 +202,10 @@ impl AblyMachine {
                 Err(error) => gone.push((channel.clone(), error)),
                 Ok(granted) => {
                     let modes = if attachment.is_mutable { granted } else { granted & !mode::ANNOTATION };
+                    if !may_count(modes, name, &may) {
+                        attachment.occupancy = None;
+                        attachment.params.remove("occupancy");
+                    }
                     if modes != attachment.modes {
                         let hears = Attachment::hears(modes);
                         if hears != Attachment::hears(attachment.modes) {
@@ -205,17 +222,27 @@ impl AblyMachine {
             self.not_attached(&channel, &error, step);
         }
         for channel in changed {
-            let modes = self.channels[&channel].modes;
             self.channels.entry(channel.clone()).and_modify(|attachment| attachment.is_attaching = true);
-            step.command(Command::Subscribe(Subscribe {
-                ticket: ATTACH,
-                since: Since::Now,
-                messages: modes & (mode::SUBSCRIBE | mode::ANNOTATION_SUBSCRIBE) != 0,
-                notices: modes & mode::PRESENCE_SUBSCRIBE != 0,
-                retain: app.settings().retain,
-                ..Subscribe::to(channel)
-            }));
+            step.command(self.wish(&self.channels[&channel], Since::Now, &channel));
         }
+    }
+
+    /// How many are there: told where it wants to know, and does not know it yet.
+    pub(super) fn occupied(&mut self, channel: &Channel, counted: Occupancy, now: Moment, step: &mut Step) {
+        let Some(attachment) = self.channels.get_mut(channel) else { return };
+        let Some(watch) = &mut attachment.occupancy else { return };
+        let metrics = watch.wish.metrics(counted);
+        if watch.told.as_ref() == Some(&metrics) {
+            return;
+        }
+        let told = ToldFrame {
+            action: action::MESSAGE,
+            channel: Some(&attachment.written),
+            messages: Some(vec![occupancy::message(&metrics, now.unix_ms)]),
+            ..ToldFrame::default()
+        };
+        step.send(self.opening.manner.format.frame(&told));
+        watch.told = Some(metrics);
     }
 
     pub(super) fn sync_again(&mut self, written: &str, step: &mut Step) {

@@ -10,6 +10,7 @@ use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
 use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::occupancy::OccupancyMetrics;
 use crate::realtime::hub::ChannelOverview;
 
 /// Channels looked at for one page, at most.
@@ -28,41 +29,19 @@ struct ChannelDetails<'a> {
 #[serde(rename_all = "camelCase")]
 struct Status {
     is_active: bool,
-    occupancy: Occupancy,
+    occupancy: StatusOccupancy,
 }
 
 #[derive(Debug, Serialize)]
-struct Occupancy {
+struct StatusOccupancy {
     metrics: OccupancyMetrics,
-}
-
-/// Who hears may publish here: the hub counts connections, and members.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OccupancyMetrics {
-    connections: usize,
-    publishers: usize,
-    subscribers: usize,
-    presence_connections: usize,
-    presence_members: usize,
-    presence_subscribers: usize,
-    object_publishers: usize,
-    object_subscribers: usize,
 }
 
 impl<'a> ChannelDetails<'a> {
     fn of(name: &'a str, overview: Option<&ChannelOverview>) -> ChannelDetails<'a> {
-        let (subscribers, members) = overview.map_or((0, 0), |overview| (overview.subscribers, overview.members));
-        let metrics = OccupancyMetrics {
-            connections: subscribers,
-            publishers: subscribers,
-            subscribers,
-            presence_connections: members,
-            presence_members: members,
-            presence_subscribers: subscribers,
-            ..OccupancyMetrics::default()
-        };
-        let status = Status { is_active: subscribers > 0 || members > 0, occupancy: Occupancy { metrics } };
+        let occupancy = overview.map(|overview| overview.occupancy).unwrap_or_default();
+        let is_active = occupancy.connections > 0 || occupancy.presence_members > 0;
+        let status = Status { is_active, occupancy: StatusOccupancy { metrics: occupancy.into() } };
         ChannelDetails { channel_id: name, name, status }
     }
 }

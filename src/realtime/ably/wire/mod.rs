@@ -6,6 +6,7 @@ pub mod data;
 pub mod encode;
 pub mod error;
 pub mod message;
+pub mod occupancy;
 pub mod presence;
 pub mod protocol;
 pub mod serial;

@@ -27,6 +27,7 @@ pub fn channel(hub: &Hub, name: &Channel) -> ChannelOverview {
         name: name.clone(),
         subscribers: 0,
         members: 0,
+        occupancy: Default::default(),
         top: Position { epoch: Epoch(0), offset: 0 },
     };
     hub.standing(name).unwrap_or_else(nobody)

@@ -305,7 +305,9 @@ impl Client {
             {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
             }
-            if let Some(member) = self.membership(wish.member.as_ref(), &policy)? {
+            let member = self.membership(wish.member.as_ref(), &policy)?;
+            let wants = self.wants(wish, &policy, member.is_some());
+            if let Some(member) = member {
                 self.enter_in(entry, state, member, now)?;
             }
             hub.trim(state, now.instant);
@@ -322,8 +324,7 @@ impl Client {
             };
             if let Err(place) = place {
                 let MailboxAddress { shard, slot } = self.address();
-                let (messages, notices, retains) = (wish.messages, wish.notices, !wish.retain.is_zero());
-                let subscriber = Subscriber { slot, messages, retains, notices, behind: behind.is_some() };
+                let subscriber = Subscriber { slot, wants, retains: !wish.retain.is_zero(), behind: behind.is_some() };
                 let subscriber = state.add_subscriber(shard, encoding, subscriber);
                 let subscription = Subscription { entry: Arc::clone(entry), encoding: encoding.clone(), subscriber };
                 // Most clients have one.
@@ -343,11 +344,12 @@ impl Client {
                         state.move_subscriber(shard, (&known.encoding, known.subscriber), encoding, now.instant);
                     known.encoding = encoding.clone();
                 }
+                state.change_subscriber(shard, &known.encoding, known.subscriber, wants);
                 if let Some(known) = state.subscriber_mut(shard, &known.encoding, known.subscriber) {
-                    (known.messages, known.notices) = (wish.messages, wish.notices);
                     known.behind |= behind.is_some();
                 }
             }
+            hub.tell_newcomer(self.id, wish, state);
             state.quiet_since = now.instant;
             let subscribed = Subscribed {
                 ticket: wish.ticket,

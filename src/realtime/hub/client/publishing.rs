@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Authority, Client};
+use crate::realtime::hub::headcount::Wants;
 use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
 use crate::realtime::hub::remedy::Verb;
 use crate::realtime::vocabulary::{
-    Audience, Channel, Moment, Origin, Position, Publish, PublishSeveral, Receipt, Refusal, TokenBucket, Word,
+    Audience, Channel, Moment, Origin, Position, Publish, PublishSeveral, Receipt, Refusal, Subscribe, TokenBucket,
+    Word,
 };
 
 /// The rest of a channel's publish rate.
@@ -107,6 +109,22 @@ impl Client {
             return Err(Refusal::Closed);
         }
         self.count(&policy, (number, messages), now.instant)
+    }
+
+    /// What it wants in a channel, and may.
+    pub(super) fn wants(&self, wish: &Subscribe, policy: &Policy, is_member: bool) -> Wants {
+        let may_publish = || {
+            let is_bound = self.rights().is_some_and(|rights| !rights.may_say(&wish.channel));
+            let is_app = self.rights().is_some_and(|rights| rights.word == Word::App);
+            !is_bound && (is_app || self.speakers(policy) != Allowed::App)
+        };
+        Wants {
+            messages: wish.messages,
+            notices: wish.notices,
+            occupancy: wish.occupancy,
+            publishes: wish.publishes && may_publish(),
+            enters: wish.enters || is_member,
+        }
     }
 
     /// The policy for publishing in a channel, as it applies to this client.

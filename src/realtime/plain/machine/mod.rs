@@ -186,6 +186,7 @@ impl Dialect for Machine {
             ticket: SUBSCRIBE,
             since: self.since.as_deref().copied().unwrap_or_default(),
             notices: !self.encoder.is_verbatim(),
+            publishes: !matches!(self.encoder, PlainEncoder::EventStream { .. }),
             ..Subscribe::to(self.channel.clone())
         }));
     }

@@ -70,6 +70,7 @@ impl Machine {
             ticket: SUBSCRIBE,
             since: if kind.is_cache { Since::Last(1) } else { Since::Now },
             notices: member.is_some(),
+            publishes: kind.access != ChannelAccess::Public,
             member,
             ..Subscribe::to(channel)
         });

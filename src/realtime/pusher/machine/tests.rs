@@ -327,6 +327,7 @@ fn what_an_app_demands_of_its_channels() {
 fn a_command_names_the_hubs_channel() {
     let mut talk = Talk::new("prefix = \"p/\"");
     let wanted = talk.say(r#"{"event":"pusher:subscribe","data":{"channel":"news"}}"#);
-    let expected = Command::Subscribe(Subscribe { ticket: 1, ..Subscribe::to(Channel::new("p/news").unwrap()) });
+    let expected = Subscribe { ticket: 1, publishes: false, ..Subscribe::to(Channel::new("p/news").unwrap()) };
+    let expected = Command::Subscribe(expected);
     assert_eq!(wanted, [format!("Do({expected:?})")]);
 }
