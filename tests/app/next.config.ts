@@ -5,6 +5,7 @@ const standalone = process.env.STANDALONE === "1";
 
 const config: NextConfig = {
   output: standalone ? "standalone" : undefined,
+  serverExternalPackages: ["ably"],
   distDir: standalone ? ".next-standalone" : ".next",
   redirects: async () => [
     {

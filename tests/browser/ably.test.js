@@ -1,0 +1,121 @@
+// Ably's stock client in Chromium and its server library in a route of the app: tabs of several people, by sockets and by
+// polls, over HTTP and HTTPS.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { utimesSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { copyApp } from "./harness/app.js";
+import { launch, visiting } from "./harness/browser.js";
+import { config, Doorway } from "./harness/doorway.js";
+import { eventually } from "./harness/eventually.js";
+import { paths } from "./harness/paths.js";
+import { here, lines, reads } from "./harness/room.js";
+
+const KEY = "app.key:not-a-secret-not-a-secret";
+
+// Its own: a deploy is written into it.
+const dir = copyApp();
+let browser, door;
+before(async () => {
+  execFileSync("cp", ["-a", join(paths.app, ".next"), dir]);
+  browser = await launch();
+  door = await Doorway.start(config({ app: { dir }, https: { redirect: false }, "realtime.ably": [{ key: KEY, presence_grace: "2s" }] }));
+});
+after(async () => {
+  await browser?.close();
+  await door?.stop();
+});
+
+/** Signs in, and enters the hall by `transport`. */
+async function enter(page, name, transport = "web_socket") {
+  await page.goto("/sign-in");
+  await page.getByLabel("name").fill(name);
+  await page.getByRole("button", { name: "sign in" }).click();
+  await page.waitForURL("**/rooms/lobby");
+  await page.goto(`/ably?transport=${transport}`);
+  await reads(page, "notice", "in the hall");
+  assert.equal(await page.locator("#transport").textContent(), transport);
+}
+
+async function say(page, text) {
+  await page.getByLabel("message").fill(text);
+  await page.getByRole("button", { name: "send" }).click();
+}
+
+for (const scheme of ["http", "https"]) {
+  describe(scheme, () => {
+    test("tabs of three people see and hear each other, two by sockets and one by polls", () =>
+      visiting(browser, door.origin(scheme), async (ada) =>
+        visiting(browser, door.origin(scheme), async (bob) =>
+          visiting(browser, door.origin(scheme), async (cat, cats) => {
+            const tag = `(${scheme})`;
+            await enter(ada, "Ada");
+            await here(ada, ["Ada"]);
+            await say(ada, `is anybody here? ${tag}`);
+            await enter(bob, "Bob");
+            for (const page of [ada, bob]) await here(page, ["Ada", "Bob"]);
+            await reads(bob, "said", `Ada: is anybody here? ${tag}`);
+            await say(bob, `I am ${tag}`);
+            await enter(cat, "Cat", "xhr_polling");
+            for (const page of [ada, bob, cat]) await here(page, ["Ada", "Bob", "Cat"]);
+            await say(cat, `and so am I ${tag}`);
+            await say(ada, `good ${tag}`);
+            const all = [`Ada: is anybody here? ${tag}`, `Bob: I am ${tag}`, `Cat: and so am I ${tag}`, `Ada: good ${tag}`];
+            for (const page of [ada, bob, cat]) {
+              for (const text of all) await reads(page, "said", text);
+              const told = (await lines(page, "said")).filter((line) => line.endsWith(tag));
+              assert.deepEqual(told, all, "each once, as they were said");
+            }
+            await cats.close();
+            await reads(ada, "notice", "Cat goes");
+            for (const page of [ada, bob]) await here(page, ["Ada", "Bob"]);
+            await bob.close();
+            await reads(ada, "notice", "Bob goes");
+            await here(ada, ["Ada"]);
+            const came = (await lines(ada, "notice")).filter((line) => /comes|goes/.test(line) && !line.startsWith("Ada"));
+            assert.deepEqual(came, ["Bob comes", "Cat comes", "Cat goes", "Bob goes"]);
+            assert.deepEqual(await lines(ada, "error"), []);
+          }),
+        ),
+      ));
+
+    test("a deploy of the app is noticed by nobody", () =>
+      visiting(browser, door.origin(scheme), async (ada) =>
+        visiting(browser, door.origin(scheme), async (bob) => {
+          await enter(ada, "Ada");
+          await enter(bob, "Bob", "xhr_polling");
+          for (const page of [ada, bob]) await here(page, ["Ada", "Bob"]);
+          await reads(ada, "notice", "Bob comes");
+          const before = await Promise.all([ada, bob].map((page) => lines(page, "notice")));
+          const process = async () => (await (await ada.request.get("/api/process")).json()).pid;
+          const first = await process();
+          const now = new Date();
+          utimesSync(join(dir, ".next/BUILD_ID"), now, now);
+          const answer = await fetch(`http://${door.addresses.admin}/reload`, { method: "POST" });
+          assert.equal(answer.status, 200, await answer.text());
+          await eventually("another process of the app", async () => (await process()) !== first);
+          await say(ada, `after ${first}`);
+          for (const page of [ada, bob]) {
+            await reads(page, "said", `Ada: after ${first}`);
+            await here(page, ["Ada", "Bob"]);
+            assert.equal(await page.locator("#status").textContent(), "connected");
+          }
+          const after = await Promise.all([ada, bob].map((page) => lines(page, "notice")));
+          assert.deepEqual(after, [[...before[0], "sent"], before[1]], "nobody came or went");
+        }),
+      ));
+
+    test("without a session nobody comes in", () =>
+      visiting(
+        browser,
+        door.origin(scheme),
+        async (page) => {
+          await page.goto("/ably");
+          await page.locator("#status", { hasText: /^(failed|disconnected)$/ }).waitFor();
+          assert.equal(await page.locator("#members").textContent(), "");
+        },
+        { expected: [/403/, /Ably/] },
+      ));
+  });
+}
