@@ -4,8 +4,14 @@
 
 use std::path::Path;
 
+#[path = "fuzz/laws/ably_capability.rs"]
+mod ably_capability;
 #[path = "fuzz/laws/ably_frames.rs"]
 mod ably_frames;
+#[path = "fuzz/laws/ably_msgpack.rs"]
+mod ably_msgpack;
+#[path = "fuzz/laws/ably_token_request.rs"]
+mod ably_token_request;
 #[path = "fuzz/laws/canonical.rs"]
 mod canonical;
 #[path = "fuzz/laws/engine_payload.rs"]
@@ -38,6 +44,21 @@ fn hold(target: &str, holds: fn(&[u8])) {
         seeds += 1;
     }
     assert!(seeds >= 10, "only {seeds} seeds in {}", folder.display());
+}
+
+#[test]
+fn capabilities() {
+    hold("ably_capability", ably_capability::holds);
+}
+
+#[test]
+fn messagepack_of_ably() {
+    hold("ably_msgpack", ably_msgpack::holds);
+}
+
+#[test]
+fn token_requests() {
+    hold("ably_token_request", ably_token_request::holds);
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl AblyMachine {
             timestamp: Some(now.unix_ms),
             ..item.clone()
         };
-        let presence = said.presence.as_ref()?.iter().enumerate().map(own).collect();
+        let presence = said.presence.as_ref()?.0.iter().enumerate().map(own).collect();
         let told = ToldFrame {
             action: action::PRESENCE,
             channel: Some(written),
@@ -64,7 +64,7 @@ impl AblyMachine {
         let (_, name) = qualified(&written)?;
         let channel = self.opening.app.channel(name)?;
         self.may(&channel, mode::PRESENCE)?;
-        let items = said.presence.unwrap_or_default();
+        let items = said.presence.unwrap_or_default().0;
         if items.is_empty() {
             return Err(AblyError::new(40000, 400, "PRESENCE needs presence"));
         }

@@ -60,7 +60,7 @@ impl AblyMachine {
         let written = said.channel.unwrap_or_default();
         let (_, name) = qualified(&written)?;
         let channel = self.opening.app.channel(name)?;
-        let messages = said.messages.unwrap_or_default();
+        let messages = said.messages.unwrap_or_default().0;
         if messages.iter().any(|message| matches!(message.change(), Ok(None))) {
             self.may(&channel, mode::PUBLISH)?;
         }
@@ -78,7 +78,7 @@ impl AblyMachine {
             return Err(denied(Operation::AnnotationPublish));
         }
         self.may(&channel, mode::ANNOTATION_PUBLISH)?;
-        let annotations = said.annotations.unwrap_or_default();
+        let annotations = said.annotations.unwrap_or_default().0;
         self.check_rate(&annotations, now)?;
         let serial = said.msg_serial.unwrap_or_default();
         let opened = &self.opening.opened;

@@ -11,6 +11,7 @@ use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::list::Few;
 use crate::realtime::ably::wire::message::AblyMessage;
 use crate::realtime::ably::wire::presence::AblyPresence;
 
@@ -29,7 +30,7 @@ struct Spec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Messages {
-    Several(Vec<AblyMessage>),
+    Several(Few<AblyMessage>),
     One(Box<AblyMessage>),
 }
 
@@ -122,7 +123,7 @@ impl AblyDoor {
         spec: Spec,
     ) -> Outcomes<PublishReply> {
         let messages = match spec.messages {
-            Messages::Several(messages) => messages,
+            Messages::Several(messages) => messages.0,
             Messages::One(message) => vec![*message],
         };
         let mut outcomes = Vec::with_capacity(spec.channels.len());
@@ -185,7 +186,7 @@ mod tests {
         let sent = Sent { channels: vec!["a", "b"], messages: vec![message.clone()] };
         let spec: Spec = Format::Msgpack.read(&Format::Msgpack.bytes(&sent)).unwrap();
         let Messages::Several(messages) = spec.messages else { panic!("one") };
-        assert_eq!((spec.channels, messages), (vec!["a".to_owned(), "b".to_owned()], vec![message]));
+        assert_eq!((spec.channels, messages.0), (vec!["a".to_owned(), "b".to_owned()], vec![message]));
         let one: Spec = serde_json::from_value(json!({ "channels": "a", "messages": { "data": "x" } })).unwrap();
         assert!(one.channels == ["a"] && matches!(one.messages, Messages::One(_)));
         for bad in [json!({}), json!({ "channels": 1, "messages": [] }), json!({ "channels": "a", "messages": "x" })] {

@@ -18,6 +18,7 @@ use crate::realtime::ably::connections::random;
 use crate::realtime::ably::machine::check_size;
 use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::error::AblyError;
+use crate::realtime::ably::wire::list::Few;
 use crate::realtime::ably::wire::message::AblyMessage;
 use crate::realtime::ably::wire::serial;
 use crate::realtime::vocabulary::{Draft, Position, PublishSeveral, Span, Speaker};
@@ -44,7 +45,8 @@ pub fn one_or_more<T: DeserializeOwned>(format: Format, body: &[u8]) -> Result<(
         // Arrays of MessagePack: fixarray, array 16, array 32.
         Format::Msgpack => matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)),
     };
-    let read = if is_list { format.read(body) } else { format.read(body).map(|one| vec![one]) };
+    let read =
+        if is_list { format.read::<Few<T>>(body).map(|few| few.0) } else { format.read(body).map(|one| vec![one]) };
     let read = read.map_err(|why| AblyError::new(40000, 400, format!("Invalid body: {why}")))?;
     Ok((read, is_list))
 }

@@ -5,6 +5,7 @@ pub mod carried;
 pub mod data;
 pub mod encode;
 pub mod error;
+pub mod list;
 pub mod message;
 pub mod occupancy;
 pub mod presence;
@@ -17,6 +18,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::realtime::vocabulary::{Frame, Text};
+
+/// How deep MessagePack may be: no deeper than JSON, in which others read what was in it.
+const MAX_DEPTH: usize = 100;
 
 /// What is published, and counts for so much.
 pub trait Weighed {
@@ -76,7 +80,11 @@ impl Format {
     pub fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, String> {
         match self {
             Format::Json => crate::json::from_slice(bytes).map_err(|error| error.to_string()),
-            Format::Msgpack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+            Format::Msgpack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+                reader.set_max_depth(MAX_DEPTH);
+                T::deserialize(&mut reader).map_err(|error| error.to_string())
+            }
         }
     }
 }

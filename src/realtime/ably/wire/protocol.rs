@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::annotation::AblyAnnotation;
 use super::error::AblyError;
+use super::list::Few;
 use super::message::AblyMessage;
 use super::presence::AblyPresence;
 
@@ -69,9 +70,9 @@ pub struct SaidFrame {
     pub channel: Option<String>,
     pub channel_serial: Option<String>,
     pub msg_serial: Option<u64>,
-    pub messages: Option<Vec<AblyMessage>>,
-    pub presence: Option<Vec<AblyPresence>>,
-    pub annotations: Option<Vec<AblyAnnotation>>,
+    pub messages: Option<Few<AblyMessage>>,
+    pub presence: Option<Few<AblyPresence>>,
+    pub annotations: Option<Few<AblyAnnotation>>,
     pub params: Option<BTreeMap<String, Parameter>>,
     pub auth: Option<AuthDetails>,
 }
