@@ -51,7 +51,15 @@ fn message(mut message: AblyMessage) {
     }
     let Ok(draft) = message.draft(|| "conn:0:0".to_owned(), Some("conn")) else { return };
     let position = Position { epoch: Epoch(1), offset: 1 };
-    let said = Message { channel: Channel::new("a").expect("a name"), position, unix_ms: 1, origin: None, draft };
+    let said = Message {
+        channel: Channel::new("a").expect("a name"),
+        position,
+        unix_ms: 1,
+        origin: None,
+        draft,
+        amended: None,
+        summary: None,
+    };
     for format in [Format::Json, Format::Msgpack] {
         let shown = AblyMessage::shown(&said, format);
         assert_eq!(shown.connection_id.as_deref(), Some("conn"), "it is known as one of this protocol");
@@ -66,7 +74,11 @@ pub fn holds(input: &[u8]) {
         let bytes = from_hex(line);
         if let Ok(said) = Format::Msgpack.read_object::<SaidFrame>(&bytes) {
             let (messages, presence) = (said.messages.unwrap_or_default().0, said.presence.unwrap_or_default().0);
-            assert!(messages.len() <= MAX_ITEMS && presence.len() <= MAX_ITEMS);
+            let annotations = said.annotations.unwrap_or_default().0;
+            assert!(messages.len() <= MAX_ITEMS && presence.len() <= MAX_ITEMS && annotations.len() <= MAX_ITEMS);
+            for annotation in annotations {
+                let _ = annotation.draft(|| "conn:0:0".to_owned(), Some("conn"));
+            }
             messages.into_iter().for_each(message);
             for item in presence.into_iter().filter(|item| item.data != Some(Data::Other)) {
                 is_the_same(&item, Format::Msgpack);

@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::realtime::ably::config::AppSettings;
-use crate::realtime::ably::wire::Format;
-use crate::realtime::ably::wire::encode::AblyEncoder;
+use crate::realtime::ably::wire::encode::Encodings;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::stream::{StreamEncoder, StreamStyle};
 use crate::realtime::vocabulary::{Channel, Encoding};
@@ -18,8 +17,7 @@ pub struct AblyApp {
     /// The prefixes of other apps that begin with its own: names with them are not its own.
     pub(super) others: Live<Vec<Arc<str>>>,
     pub(super) settings: Live<AppSettings>,
-    json: Encoding,
-    msgpack: Encoding,
+    encodings: Encodings,
     /// Of streams, in the order of [`StreamStyle::ALL`].
     streams: [Encoding; StreamStyle::ALL.len()],
 }
@@ -27,12 +25,11 @@ pub struct AblyApp {
 impl AblyApp {
     pub(super) fn new(settings: AppSettings) -> AblyApp {
         let (id, prefix) = (Arc::clone(&settings.id), Arc::clone(&settings.prefix));
-        let encoding = |format| Encoding::new(AblyEncoder { format, prefix: Arc::clone(&prefix), written: None });
-        let (json, msgpack) = (encoding(Format::Json), encoding(Format::Msgpack));
+        let encodings = Encodings::new(&prefix);
         let stream =
             |style| Encoding::new(StreamEncoder { style, prefix: Arc::clone(&prefix), written: None, is_alone: true });
         let streams = StreamStyle::ALL.map(stream);
-        AblyApp { id, prefix, others: Live::new(Vec::new()), settings: Live::new(settings), json, msgpack, streams }
+        AblyApp { id, prefix, others: Live::new(Vec::new()), settings: Live::new(settings), encodings, streams }
     }
 
     pub fn id(&self) -> &Arc<str> {
@@ -45,11 +42,8 @@ impl AblyApp {
     }
 
     /// What its clients read.
-    pub fn encoding(&self, format: Format) -> &Encoding {
-        match format {
-            Format::Json => &self.json,
-            Format::Msgpack => &self.msgpack,
-        }
+    pub fn encodings(&self) -> &Encodings {
+        &self.encodings
     }
 
     /// What those read who listen to one of its channels in a stream.

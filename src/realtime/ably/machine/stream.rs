@@ -152,7 +152,8 @@ impl StreamMachine {
         let Some(known) = self.find(&message.channel) else { return };
         known.at = Some(message.position);
         let written = known.written.clone();
-        step.send(self.opening.style.message(&written, message, &self.id()));
+        let frame = self.opening.style.message(&written, message, &self.id());
+        frame.into_iter().for_each(|frame| step.send(frame));
     }
 
     /// It may not listen: nothing of it comes to be.

@@ -58,7 +58,8 @@ impl Encodings {
     }
 }
 
-fn is_annotation(message: &Message) -> bool {
+/// Whether it says something of another message.
+pub fn is_annotation(message: &Message) -> bool {
     message.amended.as_ref().is_some_and(|amended| matches!(amended.change, Change::Annotate(_)))
 }
 

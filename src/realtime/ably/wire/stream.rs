@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Format;
 use super::data::Data;
-use super::encode::name_of;
+use super::encode::{is_annotation, name_of};
 use super::error::{AblyError, ErrorInfo};
 use super::message::AblyMessage;
 use super::presence::AblyPresence;
@@ -58,7 +58,10 @@ impl Encode for StreamEncoder {
             Event::Message(_) if !self.is_alone => return Encoded::PerClient,
             Event::Message(message) => {
                 let name = name_of(&message.channel, &self.prefix, self.written.as_deref());
-                self.style.message(name, message, &message.position)
+                match self.style.message(name, message, &message.position) {
+                    Some(frame) => frame,
+                    None => return Encoded::Skip,
+                }
             }
             Event::Presence { channel, change, member, unix_ms, .. } => {
                 let name = name_of(channel, &self.prefix, self.written.as_deref());
@@ -81,10 +84,14 @@ impl StreamStyle {
         StreamStyle { is_sse: false, is_enveloped: false },
     ];
 
-    /// A message of the channel that the client calls `name`; `id` is where it goes on.
-    pub fn message(self, name: &str, message: &Message, id: &dyn Display) -> Frame {
-        let item = AblyMessage::shown(message, Format::Json);
-        self.placed("message", Some(id), name, &item, item.data.as_ref())
+    /// A message of the channel that the client calls `name`; `id` is where it goes on. Of annotations it is what they come
+    /// to, which is nothing that was said.
+    pub fn message(self, name: &str, message: &Message, id: &dyn Display) -> Option<Frame> {
+        let item = match is_annotation(message) {
+            true => AblyMessage::summed(message).filter(|_| self.is_enveloped)?,
+            false => AblyMessage::shown(message, Format::Json),
+        };
+        Some(self.placed("message", Some(id), name, &item, item.data.as_ref()))
     }
 
     fn placed<T: Serialize>(
@@ -164,6 +171,8 @@ mod tests {
             unix_ms: 5,
             origin: None,
             draft: Draft::new(payload),
+            amended: None,
+            summary: None,
         }
     }
 
