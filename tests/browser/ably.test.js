@@ -13,6 +13,10 @@ import { paths } from "./harness/paths.js";
 import { here, lines, reads } from "./harness/room.js";
 
 const KEY = "app.key:not-a-secret-not-a-secret";
+const REALTIME = {
+  "realtime.ably": [{ key: KEY, presence_grace: "2s" }],
+  "realtime.channel": [{ match: "hall", mutable: true }],
+};
 
 // Its own: a deploy is written into it.
 const dir = copyApp();
@@ -20,12 +24,17 @@ let browser, door;
 before(async () => {
   execFileSync("cp", ["-a", join(paths.app, ".next"), dir]);
   browser = await launch();
-  door = await Doorway.start(config({ app: { dir }, https: { redirect: false }, "realtime.ably": [{ key: KEY, presence_grace: "2s" }] }));
+  door = await Doorway.start(config({ app: { dir }, https: { redirect: false }, ...REALTIME }));
 });
 after(async () => {
   await browser?.close();
   await door?.stop();
 });
+
+async function press(page, button, text) {
+  if (text) await page.getByLabel("message").fill(text);
+  await page.getByRole("button", { name: button }).click();
+}
 
 /** Signs in, and enters the hall by `transport`. */
 async function enter(page, name, transport = "web_socket") {
@@ -78,6 +87,34 @@ for (const scheme of ["http", "https"]) {
             assert.deepEqual(await lines(ada, "error"), []);
           }),
         ),
+      ));
+
+    test("what was said is edited, added to, liked and taken back, for all and for who comes later", () =>
+      visiting(browser, door.origin(scheme), async (ada) =>
+        visiting(browser, door.origin(scheme), async (bob) => {
+          const tag = `[${scheme}]`;
+          await enter(ada, "Ada");
+          await enter(bob, "Bob", "xhr_polling");
+          await say(ada, `${tag} helo`);
+          await say(bob, `${tag} what?`);
+          for (const page of [ada, bob]) {
+            for (const text of [`Ada: ${tag} helo`, `Bob: ${tag} what?`]) await reads(page, "said", text);
+          }
+          await press(ada, "edit my last", `${tag} hello`);
+          await reads(bob, "said", `Ada: ${tag} hello`);
+          await press(ada, "add to my last", ", Bob");
+          for (const page of [ada, bob]) await reads(page, "said", `Ada: ${tag} hello, Bob`);
+          await bob.locator("li[data-type=said]", { hasText: `Ada: ${tag} hello, Bob` }).dblclick();
+          for (const page of [ada, bob]) await reads(page, "said", `Ada: ${tag} hello, Bob (liked by 1)`);
+          await press(bob, "take back my last");
+          const left = [`Ada: ${tag} hello, Bob (liked by 1)`];
+          const mine = async (page) => (await lines(page, "said")).filter((line) => line.includes(tag));
+          for (const page of [ada, bob]) await eventually("one line", async () => (await mine(page)).length === 1);
+          await bob.reload();
+          await reads(bob, "notice", "in the hall");
+          for (const page of [ada, bob]) assert.deepEqual(await mine(page), left);
+          for (const page of [ada, bob]) assert.deepEqual(await lines(page, "error"), []);
+        }),
       ));
 
     test("a deploy of the app is noticed by nobody", () =>

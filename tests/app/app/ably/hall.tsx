@@ -4,7 +4,10 @@ import { useEffect, useRef, useState } from "react";
 import type { ClientOptions, InboundMessage, Realtime, RealtimeChannel } from "ably";
 
 type Line = { kind: "notice" | "error"; text: string };
-type Said = { serial: string; from: string; text: string };
+type Said = { serial: string; from: string; text: string; likes: number };
+
+/** What others like of a message: each counts once. */
+const LIKE = "like:flag.v1";
 
 /** Ably's stock client on the page's own origin; `?transport=xhr_polling` is for trying it without WebSockets. */
 export function Hall() {
@@ -14,6 +17,7 @@ export function Hall() {
   const [transport, setTransport] = useState("");
   const [members, setMembers] = useState<string[]>([]);
   const channel = useRef<RealtimeChannel>(null);
+  const me = useRef<string>(undefined);
 
   const add = (kind: Line["kind"], text: string) => setLines((before) => [...before, { kind, text }].slice(-200));
 
@@ -29,7 +33,10 @@ export function Hall() {
         setStatus(current);
         if (current === "failed") add("error", String(reason?.message));
       });
-      client.connection.on("connected", () => setTransport(named(client!)));
+      client.connection.on("connected", () => {
+        setTransport(named(client!));
+        me.current = client!.auth.clientId;
+      });
       const hall = client.channels.get("hall");
       channel.current = hall;
       await hall.subscribe((message) => setSaid((before) => merged(before, message)));
@@ -62,6 +69,10 @@ export function Hall() {
     }
   }
 
+  /** Does something with what this person said last. */
+  const actOnLast = (what: string, action: (hall: RealtimeChannel, last: { serial: string }) => Promise<unknown>) =>
+    act(what, (hall) => action(hall, { serial: said.findLast(({ from }) => from === me.current)!.serial }));
+
   return (
     <>
       <p>
@@ -72,11 +83,18 @@ export function Hall() {
       <form action={(form) => act("sent", (hall) => hall.publish("said", String(form.get("text"))))}>
         <input name="text" aria-label="message" autoComplete="off" required />
         <button>send</button>
+        <button formAction={(form) => actOnLast("edited", (hall, last) => hall.updateMessage({ ...last, data: form.get("text") }))}>
+          edit my last
+        </button>
+        <button formAction={(form) => actOnLast("added", (hall, last) => hall.appendMessage({ ...last, data: form.get("text") }))}>
+          add to my last
+        </button>
       </form>
+      <button onClick={() => actOnLast("taken back", (hall, last) => hall.deleteMessage(last))}>take back my last</button>
       <ol className="messages">
-        {said.map(({ serial, from, text }) => (
-          <li key={serial} data-type="said">
-            {`${from}: ${text}`}
+        {said.map(({ serial, from, text, likes }) => (
+          <li key={serial} data-type="said" onDoubleClick={() => act("liked", (hall) => hall.annotations.publish(serial, { type: LIKE }))}>
+            {`${from}: ${text}${likes > 0 ? ` (liked by ${likes})` : ""}`}
           </li>
         ))}
       </ol>
@@ -91,10 +109,18 @@ export function Hall() {
   );
 }
 
-/** The list with `message` in its place: serials sort as messages were said. */
-function merged(before: Said[], { serial, clientId, data }: InboundMessage): Said[] {
-  const said = { serial: serial!, from: clientId ?? "somebody", text: String(data) };
-  const others = before.filter((known) => known.serial !== said.serial);
+/** The list with what `message` says in its place: serials sort as messages were said, and stay when they change. */
+function merged(before: Said[], { action, serial, clientId, data, annotations }: InboundMessage): Said[] {
+  const known = before.find((one) => one.serial === serial);
+  const others = before.filter((one) => one !== known);
+  if (action === "message.delete") return others;
+  const summary = annotations?.summary[LIKE] as { total: number } | undefined;
+  const said = {
+    serial: serial!,
+    from: known?.from ?? clientId ?? "somebody",
+    text: action === "message.summary" ? (known?.text ?? "") : action === "message.append" ? (known?.text ?? "") + data : String(data),
+    likes: summary?.total ?? known?.likes ?? 0,
+  };
   return [...others, said].sort((one, other) => (one.serial < other.serial ? -1 : 1)).slice(-200);
 }
 
