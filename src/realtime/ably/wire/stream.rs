@@ -85,10 +85,13 @@ impl StreamStyle {
     ];
 
     /// A message of the channel that the client calls `name`; `id` is where it goes on. Of annotations it is what they come
-    /// to, which is nothing that was said.
+    /// to, which is nothing that was said. Data alone has no word for what becomes of a message.
     pub fn message(self, name: &str, message: &Message, id: &dyn Display) -> Option<Frame> {
+        if !self.is_enveloped && !message.is_ordinary() {
+            return None;
+        }
         let item = match is_annotation(message) {
-            true => AblyMessage::summed(message).filter(|_| self.is_enveloped)?,
+            true => AblyMessage::summed(message)?,
             false => AblyMessage::shown(message, Format::Json),
         };
         Some(self.placed("message", Some(id), name, &item, item.data.as_ref()))
