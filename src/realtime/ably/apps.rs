@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::capability::Capability;
 use super::config::{Config, KeySettings};
-use super::token::{Claims, Envelope, Nonces, Revocation, Revocations, TokenDetails, TokenRequest};
+use super::token::{Claims, Envelope, Granted, Nonces, Revocation, Revocations, TokenDetails, TokenRequest};
 use super::wire::error::AblyError;
 use crate::realtime::entrance::token::Tokens;
 use crate::realtime::vocabulary::{Moment, Rights, Word};
@@ -39,8 +39,8 @@ pub struct AblyApps {
 struct Index {
     /// In the order of the file.
     apps: Vec<Arc<AblyApp>>,
-    /// By their names.
-    keys: HashMap<Arc<str>, (Arc<AblyApp>, KeySettings)>,
+    /// By their names; each with the capabilities of its tokens.
+    keys: HashMap<Arc<str>, (Arc<AblyApp>, KeySettings, Mutex<Granted>)>,
 }
 
 /// What somebody comes with.
@@ -127,7 +127,7 @@ impl AblyApps {
                 None => Arc::new(AblyApp::new(settings.clone())),
             };
             for key in settings.keys {
-                index.keys.insert(Arc::clone(key.key.name()), (Arc::clone(&app), key));
+                index.keys.insert(Arc::clone(key.key.name()), (Arc::clone(&app), key, Mutex::default()));
             }
             index.apps.push(app);
         }
@@ -170,7 +170,7 @@ impl AblyApps {
         let (name, secret) = text.split_once(':').ok_or_else(malformed)?;
         let (app, _) = name.split_once('.').ok_or_else(malformed)?;
         let index = self.index.get();
-        let Some((app, key)) = index.keys.get(name) else {
+        let Some((app, key, _)) = index.keys.get(name) else {
             let is_app = index.apps.iter().any(|known| *known.id == *app);
             return Err(if is_app {
                 AblyError::new(40400, 401, format!("No key found with id {name}"))
@@ -205,14 +205,14 @@ impl AblyApps {
             return self.by_token(inner, now, false);
         }
         let index = self.index.get();
-        let Some((app, key)) = envelope.key_name.as_deref().and_then(|name| index.keys.get(name)) else {
+        let Some((app, key, granted)) = envelope.key_name.as_deref().and_then(|name| index.keys.get(name)) else {
             return self.by_other_token(&index, token, envelope.key_name.as_deref(), now);
         };
         let claims = Claims::check(token, &key.key, now.unix_ms)?;
         check_enabled(key)?;
         let capability = match &claims.capability {
             None => Arc::clone(&key.capability),
-            Some(text) => Arc::new(Capability::parse(text)?.intersect(&key.capability)),
+            Some(text) => granted.lock().of(text, &key.capability)?,
         };
         if capability.is_empty() {
             return Err(AblyError::new(40160, 401, "The key allows nothing of the token's capability"));
@@ -284,7 +284,7 @@ impl AblyApps {
         now: Moment,
     ) -> Result<TokenDetails, AblyError> {
         let index = self.index.get();
-        let (_, key) = index
+        let (_, key, _) = index
             .keys
             .get(key_name)
             .ok_or_else(|| AblyError::new(40400, 404, format!("No key found with id {key_name}")))?;

@@ -1,7 +1,7 @@
 //! Capabilities: which operations on which channels, as JSON: `{"room:*": ["publish", "subscribe"]}`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::wire::error::AblyError;
@@ -101,12 +101,31 @@ impl Operations {
 }
 
 /// What may be done where.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Capability {
     /// By their resources, sorted.
     entries: BTreeMap<Box<str>, (Resource, Operations)>,
     /// Where it is that of a token of `[realtime.tokens]`, whose words are others.
     plain: Option<Box<Plain>>,
+    /// Made when somebody first comes with it.
+    lists: OnceLock<Box<Lists>>,
+}
+
+impl PartialEq for Capability {
+    fn eq(&self, other: &Capability) -> bool {
+        self.entries == other.entries && self.plain == other.plain
+    }
+}
+
+/// What the hub is told, for channels whose names begin with `prefix`: shared by all who have the capability.
+#[derive(Debug, Clone)]
+struct Lists {
+    prefix: Arc<str>,
+    subscribe: Resources,
+    publish: Resources,
+    enter: Resources,
+    history: Resources,
+    look: Resources,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +150,7 @@ impl Capability {
             presence: grant.presence.clone(),
             history: grant.history.clone(),
         };
-        Capability { entries: BTreeMap::new(), plain: Some(Box::new(plain)) }
+        Capability { entries: BTreeMap::new(), plain: Some(Box::new(plain)), lists: OnceLock::new() }
     }
 
     /// Reads the JSON of one.
@@ -224,22 +243,36 @@ impl Capability {
                 until,
             };
         }
+        // A capability is one app's, whose prefix stays.
+        let lists = self.lists.get_or_init(|| Box::new(self.lists(prefix)));
+        let Lists { subscribe, publish, enter, history, look, .. } =
+            if *lists.prefix == *prefix { Lists::clone(lists) } else { self.lists(prefix) };
+        Rights { subscribe, publish, enter, history, look, word, until }
+    }
+
+    fn lists(&self, prefix: &str) -> Lists {
         let prefix: Arc<str> = prefix.into();
-        let resources = |wanted: &[Operation]| {
+        let mut made: Vec<Arc<[Resource]>> = Vec::new();
+        let mut list = |wanted: &[Operation]| {
             let has_any = |operations: &Operations| wanted.iter().any(|wanted| operations.has(*wanted));
             let allowed = self.entries.iter().filter(|(_, (_, operations))| has_any(operations));
-            let resources = allowed
-                .map(|(pattern, _)| Resource::Segments { prefix: Arc::clone(&prefix), pattern: pattern.clone() });
-            Some(resources.collect::<Arc<[Resource]>>())
+            let list: Arc<[Resource]> = allowed
+                .map(|(pattern, _)| Resource::Segments { prefix: Arc::clone(&prefix), pattern: pattern.clone() })
+                .collect();
+            // Most say the same for all operations.
+            let known = made.iter().find(|known| **known == list).cloned();
+            Some(known.unwrap_or_else(|| {
+                made.push(Arc::clone(&list));
+                list
+            }))
         };
-        Rights {
-            subscribe: resources(&[Operation::Subscribe, Operation::AnnotationSubscribe]),
-            publish: resources(SPEAKING),
-            enter: resources(&[Operation::Presence]),
-            history: resources(&[Operation::History]),
-            look: resources(&[Operation::ChannelMetadata]),
-            word,
-            until,
+        Lists {
+            subscribe: list(&[Operation::Subscribe, Operation::AnnotationSubscribe]),
+            publish: list(SPEAKING),
+            enter: list(&[Operation::Presence]),
+            history: list(&[Operation::History]),
+            look: list(&[Operation::ChannelMetadata]),
+            prefix: Arc::clone(&prefix),
         }
     }
 }
@@ -267,7 +300,7 @@ impl FromIterator<(Box<str>, Operations)> for Capability {
             let resource = Resource::Segments { prefix: Arc::clone(&prefix), pattern: pattern.clone() };
             (pattern, (resource, operations))
         };
-        Capability { entries: entries.into_iter().map(entry).collect(), plain: None }
+        Capability { entries: entries.into_iter().map(entry).collect(), plain: None, lists: OnceLock::new() }
     }
 }
 

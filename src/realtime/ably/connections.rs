@@ -32,7 +32,8 @@ pub struct Connections(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    by_id: HashMap<Arc<str>, Entry>,
+    /// Boxed: the table has room for twice as many.
+    by_id: HashMap<Arc<str>, Box<Entry>>,
     /// Those without a link, in the order in which they lost it. Some have come back since.
     away: VecDeque<(Arc<str>, Instant)>,
 }
@@ -107,7 +108,7 @@ impl Connections {
         let (secret, is_resumed): (Secret, bool) = (random(), !before.is_empty());
         let Claimant { app, client, key_name } = claimant.clone();
         let entry = Entry { secret, before, app, client, key_name, link: ConnectionState::Here(link) };
-        known.by_id.insert(Arc::clone(&id), entry);
+        known.by_id.insert(Arc::clone(&id), Box::new(entry));
         let key = format!("{id}{KEY_SIGN}{}", URL_SAFE_NO_PAD.encode(secret));
         (Opened { id, key, is_resumed, displaced }, error)
     }

@@ -106,6 +106,7 @@ impl AblyDoor {
         };
         let (apps, connections) = (Arc::clone(&self.apps), Arc::clone(&self.connections));
         let app = Arc::clone(&auth.app);
+        let error = error.map(Box::new);
         let opening = Opening { apps, connections, app, auth, client, link, opened, error, manner };
         Ok(Ok((admitted, AblyMachine::new(opening, now))))
     }

@@ -1,8 +1,11 @@
 //! Ably: what a client says to come in and to come back, and messages by the REST API.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context, Result, bail};
+use aws_lc_rs::hmac;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 pub const KEY: &str = "bench.key:a secret of the benchmark's own";
@@ -53,11 +56,37 @@ impl Format {
     }
 }
 
+/// As whom a client comes.
+#[derive(Debug, Clone, Copy)]
+pub enum Who {
+    /// With the key: nobody in particular.
+    Key,
+    /// The user of this number, by a token of its own.
+    User(usize),
+}
+
 /// Where a client asks to come in, or back.
-pub fn path(format: Format, place: Option<&Place>) -> String {
+pub fn path(format: Format, who: Who, place: Option<&Place>) -> String {
     let format = if format == Format::Json { "json" } else { "msgpack" };
     let resume = place.map(|place| format!("&resume={}", place.key)).unwrap_or_default();
-    format!("/?key={}&format={format}&v=6&heartbeats=false{resume}", KEY.replace(' ', "%20"))
+    let who = match who {
+        Who::Key => format!("key={}", KEY.replace(' ', "%20")),
+        Who::User(number) => format!("access_token={}", token(&format!("user-{number}"))),
+    };
+    format!("/?{who}&format={format}&v=6&heartbeats=false{resume}")
+}
+
+/// A JWT for an hour.
+fn token(client: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let (name, secret) = KEY.split_once(':').expect("a key");
+    let header = json!({ "typ": "JWT", "alg": "HS256", "kid": name });
+    let capability = r#"{"room":["subscribe","publish","presence","history"]}"#;
+    let claims = json!({ "iat": now, "exp": now + 3600, "x-ably-capability": capability, "x-ably-clientId": client });
+    let signed =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// What is said first in answer to CONNECTED, and the place of who is connected.

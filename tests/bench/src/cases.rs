@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::ably::Format;
+use crate::ably::{Format, Who};
 use crate::contender::{Contender, Role, Site};
 use crate::http::{self, Ask, WARM_UP, Wire};
 use crate::report::{Caption, Sample};
@@ -90,7 +90,8 @@ enum Pusher {
 enum Ably {
     /// Messages by the REST API.
     Rest(Format),
-    Idle,
+    /// Each is somebody: `users`.
+    Idle { users: bool },
     /// Connections that were cut, all at once.
     Resume,
 }
@@ -119,7 +120,7 @@ const fn case(
 ) -> CaseOf {
     let less_is_better = matches!(
         work,
-        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) | Work::Ably(Ably::Idle)
+        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) | Work::Ably(Ably::Idle { .. })
     );
     CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
 }
@@ -235,7 +236,14 @@ pub const CASES: &[CaseOf] = &[
         ABLY,
         Work::Ably(Ably::Rest(Format::Msgpack)),
     ),
-    case("ably-idle", "5,000 idle Ably clients", "bytes per client", ABLY, Work::Ably(Ably::Idle)),
+    case("ably-idle", "5,000 idle Ably clients", "bytes per client", ABLY, Work::Ably(Ably::Idle { users: false })),
+    case(
+        "ably-idle-users",
+        "5,000 idle Ably clients, each a user by a token",
+        "bytes per client",
+        ABLY,
+        Work::Ably(Ably::Idle { users: true }),
+    ),
     case("ably-resume", "Ably, 2,000 that resume at once", "resumes per CPU-second", ABLY, Work::Ably(Ably::Resume)),
 ];
 
@@ -364,7 +372,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             Ok(timed(before, tally))
         }
         Work::Ably(Ably::Rest(format)) => {
-            let visit = Visit::ably("room", format, None);
+            let visit = Visit::ably("room", format, Who::Key, None);
             let sockets = websocket::open_many(address, 1_000, false, |_| visit.clone()).await?;
             let rest = Rest::new(Api::Ably, address);
             let before = usage();
@@ -404,17 +412,25 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let tally = websocket::fan_out(sockets, message, 16, Instant::now() + span, target).await?;
             Ok(timed(before, tally))
         }
-        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) | Work::Ably(Ably::Idle) => {
+        Work::Idle { .. }
+        | Work::SocketIo(SocketIo::Idle)
+        | Work::Pusher(Pusher::Idle)
+        | Work::Ably(Ably::Idle { .. }) => {
             let (visit, count, tls) = match case.work {
-                Work::Ably(_) => (Visit::ably("room", Format::Msgpack, None), MANY, false),
+                Work::Ably(_) => (Visit::ably("room", Format::Msgpack, Who::Key, None), MANY, false),
                 Work::Idle { tls } => (Visit::plain(SOCKET), if tls { IDLE * 2 / 5 } else { IDLE }, tls),
                 Work::Pusher(_) => (Visit::pusher("room"), MANY, false),
                 _ => (Visit::socket_io("/"), MANY, false),
             };
+            let visit = |number| match case.work {
+                Work::Ably(Ably::Idle { users: true }) => Visit::ably("room", Format::Msgpack, Who::User(number), None),
+                _ => visit.clone(),
+            };
             // What the first few cost is not what one more costs.
-            let first = websocket::open_many(address, 100, tls, |_| visit.clone()).await?;
+            let first = websocket::open_many(address, 100, tls, visit).await?;
             let before = usage();
-            let sockets = websocket::open_many(address, count - first.len(), tls, |_| visit.clone()).await?;
+            let others = |number| visit(number + first.len());
+            let sockets = websocket::open_many(address, count - first.len(), tls, others).await?;
             tokio::time::sleep(Duration::from_secs(2)).await;
             let mut sample = timed(before, Tally::of(sockets.len() as u64));
             sample.figure = (sample.resident.saturating_sub(before.resident)) as f64 / sockets.len() as f64;

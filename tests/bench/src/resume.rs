@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::ably::{self, Format, Place};
+use crate::ably::{self, Format, Place, Who};
 use crate::process::Usage;
 use crate::rest::{Api, Rest};
 use crate::tally::Tally;
@@ -78,7 +78,7 @@ async fn come_all(
 async fn come(address: SocketAddr, format: Format, place: Option<Place>) -> Result<(Client, Duration)> {
     let start = Instant::now();
     let missed = if place.is_some() { MISSED } else { 0 };
-    let visit = Visit::ably(CHANNEL, format, place);
+    let visit = Visit::ably(CHANNEL, format, Who::Key, place);
     let (mut socket, mut place) = websocket::come(address, &visit, false).await?;
     let mut last = String::new();
     for _ in 0..missed {

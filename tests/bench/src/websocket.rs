@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::ably::{self, Place};
+use crate::ably::{self, Place, Who};
 use crate::http::{Io, connector, name};
 use crate::pusher;
 use crate::rest::Rest;
@@ -58,8 +58,8 @@ impl Visit {
     }
 
     /// `place`: of who comes back.
-    pub fn ably(channel: &'static str, format: ably::Format, place: Option<Place>) -> Visit {
-        Visit { path: ably::path(format, place.as_ref()), speech: Speech::Ably { channel, format, place } }
+    pub fn ably(channel: &'static str, format: ably::Format, who: Who, place: Option<Place>) -> Visit {
+        Visit { path: ably::path(format, who, place.as_ref()), speech: Speech::Ably { channel, format, place } }
     }
 
     /// A message of `length` characters, as one frame.

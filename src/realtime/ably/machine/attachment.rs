@@ -10,7 +10,7 @@ use crate::realtime::ably::wire::occupancy::OccupancyWish;
 use crate::realtime::ably::wire::protocol::{Parameter, flag};
 use crate::realtime::ably::wire::serial;
 use crate::realtime::dialect::Encoding;
-use crate::realtime::vocabulary::Since;
+use crate::realtime::vocabulary::{Channel, Since};
 
 /// What a client may do in a channel that it is attached to: bits of a frame's flags.
 pub mod mode {
@@ -45,25 +45,32 @@ pub mod mode {
 /// Rewinds further than this say the same as this.
 const MAX_REWIND: usize = 1_000;
 
-/// A channel that the client is attached to, or has asked to be.
+/// A channel that the client is attached to, or has asked to be. Small: idle clients have one each.
 pub struct Attachment {
-    /// As the client writes it.
-    pub written: Box<str>,
+    pub channel: Channel,
     /// The modes that it asked for, and those that it has.
     pub wanted: u64,
     pub modes: u64,
     /// What is said there may be changed later, and annotated.
     pub is_mutable: bool,
-    /// Those in force, as the client is told.
-    pub params: BTreeMap<String, String>,
     /// It asks for the past: by a serial, or by a rewind.
     pub asked: Asked,
-    /// Of a channel that it writes in its own way.
-    pub encoding: Option<Encoding>,
     /// It has asked, and is not told yet.
     pub is_attaching: bool,
+    unusual: Option<Box<Unusual>>,
+}
+
+/// What few attachments have.
+#[derive(Default)]
+struct Unusual {
+    /// As the client writes the channel, where that is not its name.
+    written: Option<Box<str>>,
+    /// Those in force, as the client is told.
+    params: BTreeMap<String, String>,
+    /// Of a channel that it writes in its own way, or hears otherwise than most.
+    encoding: Option<Encoding>,
     /// It wants to hear how many are there.
-    pub occupancy: Option<Watch>,
+    watch: Option<Watch>,
 }
 
 /// What a client wants to hear of a channel's occupancy.
@@ -81,9 +88,104 @@ impl Watch {
 }
 
 impl Attachment {
+    /// What comes of a wish for a channel that an app with this `prefix` has and the client calls `written`.
+    pub fn new(channel: Channel, prefix: &str, written: &str, encoding: Option<Encoding>, wish: Wish) -> Attachment {
+        let Wish { wanted, modes, params, asked, occupancy, .. } = wish;
+        let mut attachment =
+            Attachment { channel, wanted, modes, is_mutable: true, asked, is_attaching: true, unusual: None };
+        let written = (attachment.written(prefix) != written).then(|| written.into());
+        let unusual = Unusual { written, params, encoding, watch: occupancy.map(Watch::new) };
+        let is_usual = unusual.written.is_none()
+            && unusual.params.is_empty()
+            && unusual.encoding.is_none()
+            && unusual.watch.is_none();
+        attachment.unusual = (!is_usual).then(|| Box::new(unusual));
+        attachment
+    }
+
     /// What of that which is said there it wants to hear.
     pub fn hears(modes: u64) -> Hears {
         Hears { messages: modes & mode::SUBSCRIBE != 0, annotations: modes & mode::ANNOTATION_SUBSCRIBE != 0 }
+    }
+
+    /// As the client of an app with this `prefix` writes it.
+    pub fn written<'a>(&'a self, prefix: &str) -> &'a str {
+        let name = self.channel.as_str();
+        let own = self.unusual.as_ref().and_then(|unusual| unusual.written.as_deref());
+        own.unwrap_or_else(|| name.strip_prefix(prefix).unwrap_or(name))
+    }
+
+    /// Those in force, where there are any.
+    pub fn params(&self) -> Option<&BTreeMap<String, String>> {
+        self.unusual.as_ref().map(|unusual| &unusual.params).filter(|params| !params.is_empty())
+    }
+
+    /// How it is heard, where not as by most.
+    pub fn encoding(&self) -> Option<&Encoding> {
+        self.unusual.as_ref()?.encoding.as_ref()
+    }
+
+    pub fn set_encoding(&mut self, encoding: Option<Encoding>) {
+        if encoding.is_some() || self.unusual.is_some() {
+            self.unusual.get_or_insert_default().encoding = encoding;
+        }
+    }
+
+    /// What it wants to hear of how many are there.
+    pub fn watch(&mut self) -> Option<&mut Watch> {
+        self.unusual.as_mut()?.watch.as_mut()
+    }
+
+    pub fn has_watch(&self) -> bool {
+        self.unusual.as_ref().is_some_and(|unusual| unusual.watch.is_some())
+    }
+
+    /// It hears no more of how many are there.
+    pub fn stop_watch(&mut self) {
+        if let Some(unusual) = &mut self.unusual {
+            unusual.watch = None;
+            unusual.params.remove("occupancy");
+        }
+    }
+}
+
+/// A client's channels, in the order of their names. Most clients have few.
+#[derive(Default)]
+pub struct Attachments(Vec<Attachment>);
+
+impl Attachments {
+    fn find(&self, channel: &Channel) -> Result<usize, usize> {
+        self.0.binary_search_by(|known| known.channel.cmp(channel))
+    }
+
+    pub fn get(&self, channel: &Channel) -> Option<&Attachment> {
+        self.find(channel).ok().map(|at| &self.0[at])
+    }
+
+    pub fn get_mut(&mut self, channel: &Channel) -> Option<&mut Attachment> {
+        self.find(channel).ok().map(|at| &mut self.0[at])
+    }
+
+    /// In place of the one before.
+    pub fn insert(&mut self, attachment: Attachment) {
+        match self.find(&attachment.channel) {
+            Ok(at) => self.0[at] = attachment,
+            Err(at) => {
+                // No room for more than the first, which is the only one of many clients.
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, attachment);
+            }
+        }
+    }
+
+    pub fn remove(&mut self, channel: &Channel) -> Option<Attachment> {
+        self.find(channel).ok().map(|at| self.0.remove(at))
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Attachment> {
+        self.0.iter_mut()
     }
 }
 

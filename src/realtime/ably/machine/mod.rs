@@ -13,7 +13,7 @@ mod subscribing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub use publishing::check_size;
 pub use reasons::{DISPLACED, REVOKED, refused};
 pub use stream::{StreamChannel, StreamMachine, StreamOpening, positions};
 
-use attachment::Attachment;
+use attachment::Attachments;
 use publishing::Pending;
 
 use super::apps::{AblyApp, AblyApps, Authenticated, ClientId, Credentials};
@@ -68,7 +68,7 @@ pub struct Opening {
     pub link: ConnectionId,
     pub opened: Opened,
     /// Why it is not the connection that it asked for.
-    pub error: Option<AblyError>,
+    pub error: Option<Box<AblyError>>,
     pub manner: Manner,
 }
 
@@ -88,7 +88,7 @@ pub struct Manner {
 pub struct AblyMachine {
     opening: Box<Opening>,
     heartbeat: Heartbeat,
-    channels: HashMap<Channel, Attachment>,
+    channels: Attachments,
     /// What was said and is not acknowledged yet, in its order.
     pending: VecDeque<Pending>,
     next_ticket: Ref,
@@ -114,7 +114,7 @@ impl AblyMachine {
         AblyMachine {
             opening: Box::new(opening),
             heartbeat: Heartbeat::new(MAX_IDLE, MAX_IDLE, now.instant),
-            channels: HashMap::new(),
+            channels: Attachments::default(),
             pending: VecDeque::new(),
             next_ticket: NUMBERED,
             bucket: None,
@@ -267,7 +267,7 @@ impl Dialect for AblyMachine {
     fn open(&mut self, _now: Moment, step: &mut Step) {
         step.command(Command::SetGrace(self.opening.manner.grace));
         let error = self.opening.error.take();
-        self.connected(error.as_ref(), step);
+        self.connected(error.as_deref(), step);
         if self.opening.opened.displaced.is_some() {
             step.send(Frame::Ping(DISPLACING.into()));
         }
@@ -317,7 +317,7 @@ impl Dialect for AblyMachine {
     }
 
     fn encoding(&self, channel: &Channel) -> Encoding {
-        let own = self.channels.get(channel).and_then(|attachment| attachment.encoding.clone());
+        let own = self.channels.get(channel).and_then(|attachment| attachment.encoding().cloned());
         own.unwrap_or_else(|| self.opening.app.encodings().of(self.opening.manner.format, Hears::MESSAGES).clone())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::attachment::{Asked, Attachment, Watch, Wish, granted, may_count, mode, qualified};
+use super::attachment::{Asked, Attachment, Wish, granted, may_count, mode, qualified};
 use super::{ATTACH, AblyMachine, DETACH, DROP, SYNC};
 use crate::realtime::ably::apps::AblyApp;
 use crate::realtime::ably::wire::Format;
@@ -43,43 +43,33 @@ impl AblyMachine {
             Ok(read) => read,
             Err(error) => return fail(self, &error, step),
         };
-        let Wish { wanted, modes, params, since, asked, occupancy } = wish;
         let before = self.channels.get(&channel);
-        let hears = Attachment::hears(modes);
+        let hears = Attachment::hears(wish.modes);
         // It is heard by one name at a time, and in one way: the last.
-        let is_same = |before: &&Attachment| *before.written == *written && Attachment::hears(before.modes) == hears;
+        let is_same =
+            |before: &&Attachment| before.written(app.prefix()) == written && Attachment::hears(before.modes) == hears;
         let encoding = match before.filter(is_same) {
-            Some(before) => before.encoding.clone(),
+            Some(before) => before.encoding().cloned(),
             None => heard_as(&app, self.opening.manner.format, &written, hears),
         };
-        let attachment = Attachment {
-            written: written.into(),
-            wanted,
-            modes,
-            is_mutable: true,
-            params,
-            asked,
-            encoding,
-            is_attaching: true,
-            occupancy: occupancy.map(Watch::new),
-        };
-        let wish = self.wish(&attachment, since, &channel);
-        self.channels.insert(channel, attachment);
-        step.command(wish);
+        let since = wish.since;
+        let attachment = Attachment::new(channel, app.prefix(), &written, encoding, wish);
+        step.command(self.wish(&attachment, since));
+        self.channels.insert(attachment);
     }
 
-    fn wish(&self, attachment: &Attachment, since: Since, channel: &Channel) -> Command {
+    fn wish(&self, attachment: &Attachment, since: Since) -> Command {
         let (has, hears) = (|bit| attachment.modes & bit != 0, Attachment::hears(attachment.modes));
         Command::Subscribe(Subscribe {
             ticket: ATTACH,
             since,
             messages: hears.messages || hears.annotations,
             notices: has(mode::PRESENCE_SUBSCRIBE),
-            occupancy: attachment.occupancy.is_some(),
+            occupancy: attachment.has_watch(),
             publishes: has(mode::PUBLISH),
             enters: has(mode::PRESENCE),
             retain: self.opening.app.settings().retain,
-            ..Subscribe::to(channel.clone())
+            ..Subscribe::to(attachment.channel.clone())
         })
     }
 
@@ -95,7 +85,7 @@ impl AblyMachine {
             attachment.modes &= !mode::ANNOTATION;
         }
         let is_first = std::mem::take(&mut attachment.is_attaching);
-        let attachment = &self.channels[&subscribed.channel];
+        let Some(attachment) = self.channels.get(&subscribed.channel) else { return };
         let is_resumed = match (attachment.asked, subscribed.recovery) {
             (Asked::Continuity, Recovery::Complete(_)) => true,
             // It was in all the time.
@@ -120,10 +110,10 @@ impl AblyMachine {
         self.tell(
             &ToldFrame {
                 action: action::ATTACHED,
-                channel: Some(&attachment.written),
+                channel: Some(attachment.written(self.opening.app.prefix())),
                 flags: Some(flags),
                 channel_serial: Some(subscribed.start().to_string()),
-                params: Some(&attachment.params).filter(|params| !params.is_empty()),
+                params: attachment.params(),
                 error: error.as_ref(),
                 ..ToldFrame::default()
             },
@@ -139,14 +129,14 @@ impl AblyMachine {
         step.command(Command::Unsubscribe { ticket: DROP, channel: channel.clone() });
         // What may be possible later is asked for again by itself.
         let action = if error.status >= 500 || error.status == 429 { action::DETACHED } else { action::ERROR };
-        let written = Some(&*attachment.written);
+        let written = Some(attachment.written(self.opening.app.prefix()));
         self.tell(&ToldFrame { action, channel: written, error: Some(error), ..ToldFrame::default() }, step);
     }
 
     pub(super) fn detach(&mut self, written: &str, step: &mut Step) {
         let channel = qualified(written).and_then(|(_, name)| self.opening.app.channel(name));
         match channel {
-            Ok(channel) if self.channels.contains_key(&channel) => {
+            Ok(channel) if self.channels.get(&channel).is_some() => {
                 step.command(Command::Unsubscribe { ticket: DETACH, channel });
             }
             _ => {
@@ -160,7 +150,7 @@ impl AblyMachine {
             return;
         }
         let Some(attachment) = self.channels.remove(channel) else { return };
-        let written = Some(&*attachment.written);
+        let written = Some(attachment.written(self.opening.app.prefix()));
         if ticket == DETACH {
             return self.tell(&ToldFrame { action: action::DETACHED, channel: written, ..ToldFrame::default() }, step);
         }
@@ -179,7 +169,7 @@ impl AblyMachine {
         self.tell(
             &ToldFrame {
                 action: action::ATTACHED,
-                channel: Some(&attachment.written),
+                channel: Some(attachment.written(self.opening.app.prefix())),
                 flags: Some(attachment.modes),
                 channel_serial: Some(upto.to_string()),
                 error: Some(&error),
@@ -196,24 +186,27 @@ impl AblyMachine {
         let may = Arc::clone(&self.opening.auth.capability);
         let format = self.opening.manner.format;
         let (mut gone, mut changed) = (Vec::new(), Vec::new());
-        for (channel, attachment) in &mut self.channels {
+        for attachment in self.channels.iter_mut() {
+            let channel = &attachment.channel;
             let name = app.name(channel).unwrap_or(channel.as_str());
             match granted(attachment.wanted, name, &may) {
                 Err(error) => gone.push((channel.clone(), error)),
                 Ok(granted) => {
                     let modes = if attachment.is_mutable { granted } else { granted & !mode::ANNOTATION };
-                    if !may_count(modes, name, &may) {
-                        attachment.occupancy = None;
-                        attachment.params.remove("occupancy");
-                    }
+                    let may_count = may_count(modes, name, &may);
                     if modes != attachment.modes {
                         let hears = Attachment::hears(modes);
                         if hears != Attachment::hears(attachment.modes) {
-                            attachment.encoding = heard_as(&app, format, &attachment.written, hears);
+                            let written = attachment.written(app.prefix());
+                            attachment.set_encoding(heard_as(&app, format, written, hears));
                         }
                         attachment.modes = modes;
                         attachment.asked = Asked::Continuity;
-                        changed.push(channel.clone());
+                        attachment.is_attaching = true;
+                        changed.push(attachment.channel.clone());
+                    }
+                    if !may_count {
+                        attachment.stop_watch();
                     }
                 }
             }
@@ -222,27 +215,29 @@ impl AblyMachine {
             self.not_attached(&channel, &error, step);
         }
         for channel in changed {
-            self.channels.entry(channel.clone()).and_modify(|attachment| attachment.is_attaching = true);
-            step.command(self.wish(&self.channels[&channel], Since::Now, &channel));
+            if let Some(attachment) = self.channels.get(&channel) {
+                step.command(self.wish(attachment, Since::Now));
+            }
         }
     }
 
     /// How many are there: told where it wants to know, and does not know it yet.
     pub(super) fn occupied(&mut self, channel: &Channel, counted: Occupancy, now: Moment, step: &mut Step) {
         let Some(attachment) = self.channels.get_mut(channel) else { return };
-        let Some(watch) = &mut attachment.occupancy else { return };
+        let Some(watch) = attachment.watch() else { return };
         let metrics = watch.wish.metrics(counted);
         if watch.told.as_ref() == Some(&metrics) {
             return;
         }
+        let message = occupancy::message(&metrics, now.unix_ms);
+        watch.told = Some(metrics);
         let told = ToldFrame {
             action: action::MESSAGE,
-            channel: Some(&attachment.written),
-            messages: Some(vec![occupancy::message(&metrics, now.unix_ms)]),
+            channel: Some(attachment.written(self.opening.app.prefix())),
+            messages: Some(vec![message]),
             ..ToldFrame::default()
         };
         step.send(self.opening.manner.format.frame(&told));
-        watch.told = Some(metrics);
     }
 
     pub(super) fn sync_again(&mut self, written: &str, step: &mut Step) {
@@ -267,7 +262,7 @@ impl AblyMachine {
             let cursor = if page + 1 < pages { (page + 1).to_string() } else { String::new() };
             let told = ToldFrame {
                 action: action::SYNC,
-                channel: Some(&attachment.written),
+                channel: Some(attachment.written(self.opening.app.prefix())),
                 channel_serial: Some(format!("{sequence}:{cursor}")),
                 presence: Some(part.iter().map(|member| AblyPresence::present(member, format)).collect()),
                 ..ToldFrame::default()

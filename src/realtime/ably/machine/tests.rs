@@ -45,6 +45,7 @@ impl Talk {
         let (opened, error) = connections.open(None, &claimant, link, now.instant);
         let manner = Manner { format: Format::Json, echo: true, heartbeats: true, grace: Duration::from_secs(15) };
         let (app, kept) = (Arc::clone(&auth.app), Arc::clone(&connections));
+        let error = error.map(Box::new);
         let opening = Opening { apps, connections: kept, app, auth, client, link, opened, error, manner };
         Talk { machine: AblyMachine::new(opening, now), connections, now }
     }
@@ -364,28 +365,4 @@ fn a_revoked_token_ends_it_after_time_for_another() {
     let [Command::Close(DisconnectReason::Kicked { code: Some(REVOKED), .. })] = &wanted[..] else {
         panic!("{wanted:?}")
     };
-}
-
-#[test]
-fn zz_sizes() {
-    use std::mem::size_of;
-    eprintln!(
-        "machine {} opening {} auth {} opened {} error {} manner {} attachment {} channel {} pending {} heartbeat {} renewal {}",
-        size_of::<AblyMachine>(),
-        size_of::<Opening>(),
-        size_of::<Authenticated>(),
-        size_of::<Opened>(),
-        size_of::<Option<AblyError>>(),
-        size_of::<Manner>(),
-        size_of::<Attachment>(),
-        size_of::<Channel>(),
-        size_of::<Pending>(),
-        size_of::<Heartbeat>(),
-        size_of::<Renewal>()
-    );
-    eprintln!(
-        "rights {} resources {}",
-        size_of::<crate::realtime::vocabulary::Rights>(),
-        size_of::<crate::realtime::vocabulary::Resources>()
-    );
 }

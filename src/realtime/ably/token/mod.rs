@@ -1,6 +1,7 @@
 //! Tokens: asked for with a key's signature or made by the app itself, and both the same signed JWTs, of which nothing is
 //! kept here but what was revoked.
 
+mod granted;
 mod jwt;
 mod nonces;
 mod request;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use granted::Granted;
 pub use jwt::{Claims, Envelope, MAX_TOKEN_LEN, mint};
 pub use nonces::Nonces;
 pub use request::TokenRequest;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Authority, Client, Memberships};
+use super::{Authority, Client, Memberships, NO_GRACE};
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
@@ -132,13 +132,12 @@ impl Client {
 
     /// How long a membership outlasts the connection.
     pub(super) fn grace(&self, policy: &Policy) -> Duration {
-        let own = self.rare.as_ref().and_then(|rare| rare.grace);
-        own.unwrap_or(policy.presence_grace)
+        if self.grace == NO_GRACE { policy.presence_grace } else { Duration::from_millis(self.grace.into()) }
     }
 
     /// Memberships outlast the connection for so long, whatever the channels' policies say.
     pub fn set_grace(&mut self, grace: Duration) {
-        self.rare.get_or_insert_default().grace = Some(grace);
+        self.grace = u32::try_from(grace.as_millis()).unwrap_or(NO_GRACE).min(NO_GRACE - 1);
     }
 
     pub(super) fn leave_in(&self, entry: &Arc<ChannelEntry>, key: &str, grace: Duration, now: Moment) {

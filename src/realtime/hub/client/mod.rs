@@ -53,9 +53,14 @@ pub struct Client {
     rare: Option<Box<Rare>>,
     /// Its dialect has namespaces, and names only those that it was let into.
     has_namespaces: bool,
+    /// See [`Client::set_grace`]: in milliseconds, or [`NO_GRACE`].
+    grace: u32,
     /// Entries taken from the mailbox and not yet written.
     delivery: Delivery,
 }
+
+/// What the channels' policies say.
+const NO_GRACE: u32 = u32::MAX;
 
 #[derive(Default)]
 struct Rare {
@@ -68,8 +73,6 @@ struct Rare {
     ends_by: Option<Instant>,
     /// See [`Client::hold`].
     held: Option<Held>,
-    /// See [`Client::set_grace`].
-    grace: Option<Duration>,
 }
 
 /// What is given back when it is dropped.
@@ -124,6 +127,7 @@ impl Client {
             standing: Memberships::Here(Vec::new()),
             rare: None,
             has_namespaces: false,
+            grace: NO_GRACE,
             delivery: Delivery::default(),
         }
     }
