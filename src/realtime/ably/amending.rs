@@ -69,7 +69,7 @@ pub fn check_alone(drafts: &[Draft]) -> Result<(), AblyError> {
 }
 
 /// Of several not all might be done.
-pub fn not_alone() -> AblyError {
+fn not_alone() -> AblyError {
     AblyError::new(40000, 400, "An update, delete, append or annotation is published by itself, not with others")
 }
 

@@ -28,6 +28,7 @@ pub use config::{AppSettings, Config};
 use self::apps::AblyApps;
 use self::comet::CometSessions;
 use self::connections::Connections;
+use self::rest::RequestRates;
 use self::route::AblyRoute;
 use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
@@ -49,6 +50,8 @@ pub struct AblyDoor {
     connections: Arc<Connections>,
     /// Clients without WebSockets.
     comets: Arc<CometSessions>,
+    /// How often clients without a connection publish.
+    rates: RequestRates,
 }
 
 impl Door for AblyDoor {
@@ -63,6 +66,7 @@ impl Door for AblyDoor {
             apps: Arc::new(AblyApps::new(config, Some(Arc::clone(ground.entrance.tokens())))),
             connections: Arc::default(),
             comets: Arc::default(),
+            rates: RequestRates::default(),
         }
     }
 

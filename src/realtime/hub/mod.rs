@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
 
-pub use client::{Authority, Client, Held};
+pub use client::{Authority, Client, Held, PublishRates};
 pub use config::Config;
 pub use direct_writer::{DirectWriter, Queued, Written};
 pub use events::{HubEvent, Observer};

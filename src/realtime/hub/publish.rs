@@ -89,10 +89,11 @@ impl Hub {
         }
     }
 
-    /// Several in one channel: all of them, or none.
+    /// Several in one channel: all of them, or none. Of several `origins` each is of another message.
     pub(super) fn publish_several_as(
         &self,
         sender: &Sender,
+        origins: &[Origin],
         several: PublishSeveral,
         now: Moment,
     ) -> Result<Vec<Receipt>, Refusal> {
@@ -107,8 +108,13 @@ impl Hub {
             }
             state.retain(retain, now.instant);
             let drafts = drafts.take().into_iter().flatten();
-            let said = |draft| self.accept(entry, state, Publishing { sender, draft, echo, except: None }, now);
-            drafts.map(said).collect()
+            let said = |(index, draft): (usize, Draft)| {
+                let own = origins.get(index).filter(|_| index > 0);
+                let own = own.map(|origin| Sender { origin: Some(origin.clone()), ..sender.clone() });
+                let sender = own.as_ref().unwrap_or(sender);
+                self.accept(entry, state, Publishing { sender, draft, echo, except: None }, now)
+            };
+            drafts.enumerate().map(said).collect()
         };
         let policy = self.config().policy(&channel);
         if amends && !policy.mutable {

@@ -86,8 +86,8 @@ pub struct PublishSeveral {
     pub echo: bool,
     /// The channel keeps them for as long, also where nobody is there: see [`Subscribe::retain`].
     pub retain: Duration,
-    /// As whom they are said, where that is not simply the connection.
-    pub speaker: Option<Speaker>,
+    /// As whom they are said, where that is not simply the connection: one for all, or one for each.
+    pub speakers: Vec<Speaker>,
 }
 
 /// Who is to hear a message: each client once, however many of the conditions it meets.

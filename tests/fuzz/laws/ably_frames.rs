@@ -156,7 +156,7 @@ impl Talk {
             if let Payload::Json(json) = &draft.data {
                 let _: serde::de::IgnoredAny = serde_json::from_str(json).expect("JSON is JSON");
             }
-            let user = several.speaker.as_ref().and_then(|who| who.user.clone());
+            let user = several.speakers.first().and_then(|who| who.user.clone());
             let (now, origin) = (self.now.instant, Some(Origin { connection: ID, user }));
             let channel = several.channel.clone();
             let told = match draft.amends.take() {

@@ -65,9 +65,9 @@ impl AblyMachine {
             self.may(&channel, mode::PUBLISH)?;
         }
         self.check_rate(&messages, now)?;
-        let (drafts, speaker) = self.drafts(name, messages, said.msg_serial.unwrap_or_default())?;
+        let (drafts, speakers) = self.drafts(name, messages, said.msg_serial.unwrap_or_default())?;
         check_alone(&drafts)?;
-        Ok(self.several(channel, drafts, speaker))
+        Ok(self.several(channel, drafts, speakers))
     }
 
     fn annotations(&mut self, said: SaidFrame, now: Moment) -> Result<PublishSeveral, AblyError> {
@@ -82,16 +82,15 @@ impl AblyMachine {
         self.check_rate(&annotations, now)?;
         let serial = said.msg_serial.unwrap_or_default();
         let opened = &self.opening.opened;
-        let mut speaker = None;
+        let mut speakers = Vec::with_capacity(annotations.len());
         let mut drafts = Vec::with_capacity(annotations.len());
         for (index, mut annotation) in annotations.into_iter().enumerate() {
             let user = self.speaks_as(annotation.client_id.take().as_deref())?;
-            speaker = Some(Speaker { user, connection: None });
+            speakers.push(Speaker { user, connection: None });
             drafts.push(annotation.draft(|| format!("{}:{serial}:{index}", opened.id), Some(&opened.id))?);
         }
         check_alone(&drafts)?;
-        let speaker = speaker.unwrap_or(Speaker { user: None, connection: None });
-        Ok(self.several(channel, drafts, speaker))
+        Ok(self.several(channel, drafts, speakers))
     }
 
     fn check_rate(&mut self, said: &[impl Weighed], now: Moment) -> Result<(), AblyError> {
@@ -106,14 +105,19 @@ impl AblyMachine {
         Ok(())
     }
 
-    fn several(&self, channel: Channel, drafts: Vec<Draft>, speaker: Speaker) -> PublishSeveral {
+    fn several(&self, channel: Channel, drafts: Vec<Draft>, speakers: Vec<Speaker>) -> PublishSeveral {
         let (echo, retain) = (self.opening.manner.echo, self.opening.app.settings().retain);
-        PublishSeveral { ticket: 0, channel, drafts, echo, retain, speaker: Some(speaker) }
+        PublishSeveral { ticket: 0, channel, drafts, echo, retain, speakers }
     }
 
-    fn drafts(&self, name: &str, messages: Vec<AblyMessage>, serial: u64) -> Result<(Vec<Draft>, Speaker), AblyError> {
+    fn drafts(
+        &self,
+        name: &str,
+        messages: Vec<AblyMessage>,
+        serial: u64,
+    ) -> Result<(Vec<Draft>, Vec<Speaker>), AblyError> {
         let Opening { opened, connections, app, .. } = &*self.opening;
-        let mut speaker: Option<Speaker> = None;
+        let mut speakers = Vec::with_capacity(messages.len());
         let mut drafts = Vec::with_capacity(messages.len());
         for (index, mut message) in messages.into_iter().enumerate() {
             let said_by = message.take_speaker();
@@ -128,15 +132,12 @@ impl AblyMachine {
                     (Speaker { user: meant.client, connection: meant.connection }, meant.id)
                 }
             };
-            if speaker.as_ref().is_some_and(|known| *known != who) {
-                return Err(AblyError::new(40012, 400, "The messages of one frame must have one clientId"));
-            }
             let id = || format!("{}:{serial}:{index}", opened.id);
             let speaking = Speaking { may: &self.opening.auth.capability, name, user: who.user.as_ref() };
             drafts.push(speaking.draft(message, id, Some(&connection))?);
-            speaker = Some(who);
+            speakers.push(who);
         }
-        Ok((drafts, speaker.unwrap_or(Speaker { user: self.speaks_as(None)?, connection: None })))
+        Ok((drafts, speakers))
     }
 
     /// As whom it speaks, where it says `client`.

@@ -202,7 +202,7 @@ fn acknowledgements_keep_the_order() {
     let (_, second) = talk.say(say(1));
     let (first, second) = (several(&first).clone(), several(&second).clone());
     assert_eq!(first.drafts[1].id.as_deref().unwrap().split_once(':').unwrap().1, "0:1");
-    assert_eq!(first.speaker.as_ref().unwrap().user.as_deref(), Some("ann"));
+    assert_eq!(first.speakers[0].user.as_deref(), Some("ann"));
     let receipts = vec![Receipt { position: Some(at(1)), unix_ms: 5 }, Receipt { position: None, unix_ms: 5 }];
     let published = |ticket| Event::Published { ticket, receipts: receipts.clone() };
     assert_eq!(talk.tell(&published(second.ticket)), [] as [Value; 0], "the first is not done");
@@ -226,7 +226,7 @@ fn it_speaks_as_nobody_else() {
         let (told, wanted) = talk.say(said);
         match told.first() {
             Some(told) => told["error"]["code"].to_string(),
-            None => several(&wanted).speaker.clone().unwrap().user.unwrap().to_string(),
+            None => several(&wanted).speakers[0].user.clone().unwrap().to_string(),
         }
     };
     assert_eq!(say(json!({ "clientId": "ann" })), "ann");
@@ -234,7 +234,7 @@ fn it_speaks_as_nobody_else() {
     assert_eq!(say(json!({ "connectionKey": "nobody" })), "40006");
     let mut free = Talk::new(None);
     let (_, wanted) = free.say(json!({ "action": 15, "channel": "room", "messages": [{ "clientId": "bob" }] }));
-    assert_eq!(several(&wanted).speaker.clone().unwrap().user.as_deref(), Some("bob"));
+    assert_eq!(several(&wanted).speakers[0].user.as_deref(), Some("bob"));
 }
 
 #[test]

@@ -127,9 +127,9 @@ impl AblyDoor {
             return Err(AblyError::new(40000, 400, "There is no annotation in the body"));
         }
         check_alone(&drafts)?;
-        let (retain, speaker) = (settings.retain, Some(speaker));
+        let (retain, speakers) = (settings.retain, vec![speaker]);
         let mut visit = self.visit(call, caller).await?;
-        let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speaker };
+        let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speakers };
         let receipts = visit.publish(several, call.now).await?;
         let serials = receipts.into_iter().map(serial::of).collect();
         Ok(call.answer(201, &Annotated { channel: name.to_owned(), serials }))

@@ -139,7 +139,7 @@ impl Caller {
     }
 
     /// There are none: numbers are in `/metrics`.
-    pub fn stats(&self, call: &Call<'_>) -> Result<Answer, AblyError> {
+    pub(super) fn stats(&self, call: &Call<'_>) -> Result<Answer, AblyError> {
         if self.auth.capability.allows_somewhere(Operation::Stats) {
             return Ok(call.answer(200, &[(); 0]));
         }

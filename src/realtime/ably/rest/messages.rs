@@ -12,7 +12,7 @@ use super::page::PageRequest;
 use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
-use crate::realtime::ably::amending::{Speaking, not_alone};
+use crate::realtime::ably::amending::{Speaking, check_alone};
 use crate::realtime::ably::capability::Operation;
 use crate::realtime::ably::connections::random;
 use crate::realtime::ably::machine::check_size;
@@ -88,26 +88,24 @@ impl AblyDoor {
         let settings = caller.auth.app.settings();
         check_size(&messages, settings.max_message.bytes())?;
         let message_id = common_id(&messages)?;
-        let mut serials = Vec::with_capacity(messages.len());
-        for (speaker, drafts) in self.runs(caller, unqualified, messages, &message_id)? {
-            let channel = channel.clone();
-            let retain = settings.retain;
-            let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speaker: Some(speaker) };
-            let receipts = visit.publish(several, call.now).await?;
-            serials.extend(receipts.into_iter().map(serial::of));
-        }
+        let (drafts, speakers) = self.drafts(caller, unqualified, messages, &message_id)?;
+        let retain = settings.retain;
+        let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speakers };
+        let receipts = visit.publish(several, call.now).await?;
+        let serials = receipts.into_iter().map(serial::of).collect();
         Ok(PublishReply { channel: name.to_owned(), message_id, serials })
     }
 
-    /// The messages as the hub takes them: those of one speaker after another together.
-    fn runs(
+    /// The messages as the hub takes them, and as whom each is said.
+    fn drafts(
         &self,
         caller: &Caller,
         name: &str,
         messages: Vec<AblyMessage>,
         base: &str,
-    ) -> Result<Vec<(Speaker, Vec<Draft>)>, AblyError> {
-        let mut runs: Vec<(Speaker, Vec<Draft>)> = Vec::new();
+    ) -> Result<(Vec<Draft>, Vec<Speaker>), AblyError> {
+        let mut speakers = Vec::with_capacity(messages.len());
+        let mut drafts = Vec::with_capacity(messages.len());
         for (index, mut message) in messages.into_iter().enumerate() {
             let said_by = message.take_speaker();
             let (speaker, connection) = match message.connection_key.take() {
@@ -119,16 +117,11 @@ impl AblyDoor {
             };
             let speaking = Speaking { may: &caller.auth.capability, name, user: speaker.user.as_ref() };
             let draft = speaking.draft(message, || format!("{base}:{index}"), connection.as_deref())?;
-            match runs.last_mut() {
-                Some((known, drafts)) if *known == speaker => drafts.push(draft),
-                _ => runs.push((speaker, vec![draft])),
-            }
+            drafts.push(draft);
+            speakers.push(speaker);
         }
-        let drafts = || runs.iter().flat_map(|(_, drafts)| drafts);
-        if drafts().count() > 1 && drafts().any(|draft| draft.amends.is_some()) {
-            return Err(not_alone());
-        }
-        Ok(runs)
+        check_alone(&drafts)?;
+        Ok((drafts, speakers))
     }
 
     pub(super) async fn read_history(

@@ -9,6 +9,7 @@ mod channels;
 mod messages;
 mod page;
 mod presence;
+mod rates;
 mod stream;
 mod tokens;
 mod visit;
@@ -23,6 +24,8 @@ use http::{HeaderValue, Method};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
+
+pub use self::rates::RequestRates;
 
 use self::answer::{Answer, AnswerStyle};
 use super::AblyDoor;

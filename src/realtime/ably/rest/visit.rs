@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::Call;
 use super::caller::Caller;
+use super::rates::RequestRate;
 use crate::http::Failure;
 use crate::realtime::ably::machine::refused;
 use crate::realtime::ably::socket::without_secrets;
@@ -21,6 +24,8 @@ use crate::shares::Holder;
 pub struct Visit {
     client: Client,
     authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
+    /// Where it has a token: what it has left over all of its requests.
+    rate: Option<Arc<Mutex<RequestRate>>>,
     _permit: Option<ConnectionPermit>,
 }
 
@@ -36,10 +41,12 @@ impl AblyDoor {
             let mut client = self.hub.join(Holder::of(call.facts.client)).ok_or_else(full)?;
             identity.into_iter().for_each(|identity| client.identify(identity));
             client.grant(caller.auth.rights(call.now));
-            return Ok(Visit { client, authorizer: None, _permit: None });
+            return Ok(Visit { client, authorizer: None, rate: None, _permit: None });
         }
         let admitted = self.admit_caller(call, caller).await?;
-        Ok(Visit { client: admitted.client, authorizer: admitted.authorizer, _permit: Some(admitted.permit) })
+        let rate = self.rates.of(caller, call.facts.client, call.now);
+        let (client, authorizer) = (admitted.client, admitted.authorizer);
+        Ok(Visit { client, authorizer, rate, _permit: Some(admitted.permit) })
     }
 
     /// Lets whoever asks in as a client that comes with a socket is.
@@ -97,12 +104,18 @@ impl Visit {
     /// # Errors
     /// 40160, 40009, 42911, 50003.
     pub async fn publish(&mut self, several: PublishSeveral, now: Moment) -> Result<Vec<Receipt>, AblyError> {
+        if let Some(rate) = &self.rate {
+            rate.lock().take(now)?;
+        }
         let count = several.drafts.len();
+        let channel = several.channel.clone();
         let mut command = Command::PublishSeveral(Box::new(several));
         let mut authority = Authority::Client;
         if let Some((authorizer, connection)) = &self.authorizer
             && let Some(asking) = authorizer.authorize(connection, self.client.identity(), &command)
         {
+            // The app's consent is a right to publish, not to flood.
+            Visit::counted(&self.rate, &mut self.client, |client| client.count_publish(&channel, count, now))?;
             let allow = asking.await.outcome.map_err(|refusal| refused(&refusal))?;
             authority = Authority::Consent;
             command = allow.instead.unwrap_or(command);
@@ -110,7 +123,24 @@ impl Visit {
         let Command::PublishSeveral(several) = command else {
             return Ok(vec![Receipt { position: None, unix_ms: now.unix_ms }; count]);
         };
-        self.client.publish_several(*several, authority, now).map_err(|refusal| refused(&refusal))
+        Visit::counted(&self.rate, &mut self.client, |client| client.publish_several(*several, authority, now))
+    }
+
+    /// Has `client` do something that counts against the rates of channels.
+    fn counted<T>(
+        rate: &Option<Arc<Mutex<RequestRate>>>,
+        client: &mut Client,
+        act: impl FnOnce(&mut Client) -> Result<T, Refusal>,
+    ) -> Result<T, AblyError> {
+        let mut rate = rate.as_ref().map(|rate| rate.lock());
+        if let Some(rate) = &mut rate {
+            client.swap_rates(&mut rate.channels);
+        }
+        let done = act(client);
+        if let Some(rate) = &mut rate {
+            client.swap_rates(&mut rate.channels);
+        }
+        done.map_err(|refusal| refused(&refusal))
     }
 }
 

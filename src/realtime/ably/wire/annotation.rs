@@ -59,7 +59,7 @@ fn whole<S: Serializer>(count: &Option<f64>, serializer: S) -> Result<S::Ok, S::
 impl Weighed for AblyAnnotation {
     fn size(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let data = self.data.as_ref().map_or(0, Data::len);
+        let data = self.data.as_ref().map_or(0, Data::size);
         let extras = self.extras.as_ref().map_or(0, |extras| extras.to_string().len());
         data + text(&self.kind) + text(&self.name) + extras
     }

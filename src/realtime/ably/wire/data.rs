@@ -23,7 +23,7 @@ pub enum Data {
 
 impl Data {
     /// In bytes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Data::Text(text) => text.len(),
             Data::Bytes(bytes) => bytes.len(),

@@ -81,7 +81,7 @@ pub struct AblyMessage {
 impl Weighed for AblyMessage {
     fn size(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let data = self.data.as_ref().map_or(0, Data::len);
+        let data = self.data.as_ref().map_or(0, Data::size);
         let extras = self.extras.as_ref().map_or(0, |extras| extras.to_string().len());
         data + text(&self.name) + text(&self.client_id) + extras
     }

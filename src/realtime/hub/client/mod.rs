@@ -23,6 +23,8 @@ use crate::realtime::vocabulary::{
 use crate::shares::Holder;
 use publishing::PublishRate;
 
+pub use publishing::PublishRates;
+
 /// On whose word a command is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {

@@ -17,9 +17,27 @@ use crate::realtime::vocabulary::{
 pub struct PublishRate {
     channel: u32,
     bucket: TokenBucket,
+    rate: f64,
+}
+
+/// The rests of the publish rates of channels, of a client that comes again and again.
+#[derive(Default)]
+pub struct PublishRates(Vec<PublishRate>);
+
+impl PublishRates {
+    /// Whether all are full again.
+    pub fn are_full(&self, now: Instant) -> bool {
+        self.0.iter().all(|known| known.bucket.is_full(known.rate, now))
+    }
 }
 
 impl Client {
+    /// Goes on with `rates`, and leaves there what it went on with before: called twice, all is as it was but for what was
+    /// published in between.
+    pub fn swap_rates(&mut self, rates: &mut PublishRates) {
+        std::mem::swap(&mut self.rare.get_or_insert_default().rates, &mut rates.0);
+    }
+
     /// Publishes.
     ///
     /// # Errors
@@ -78,23 +96,28 @@ impl Client {
         let (policy, number) = self.policy_of(&several.channel);
         self.check(&several.channel, &policy, (number, several.drafts.len()), authority, now.instant)?;
         let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
-        let origin = match &several.speaker {
-            Some(speaker) => Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() },
-            None => Origin { connection: self.id, user },
-        };
+        let origins: Vec<Origin> = several
+            .speakers
+            .iter()
+            .map(|speaker| Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() })
+            .collect();
+        let origin = origins.first().cloned().unwrap_or(Origin { connection: self.id, user });
         let sender =
             Sender { origin: Some(origin), address: Some(self.address()), holder: Some(self.holder()), asked: None };
-        self.hub.publish_several_as(&sender, several, now)
+        self.hub.publish_several_as(&sender, &origins, several, now)
     }
 
-    /// The policy of a channel that it may be in, and the channel's number where it is.
+    /// The policy of a channel that it may be in, and the channel's number where there is one.
     fn policy_of(&self, channel: &Channel) -> (Arc<Policy>, u32) {
         match self.find(channel) {
             Ok(place) => {
                 let entry = &self.subscriptions[place].entry;
                 (Arc::clone(&entry.state.lock().policy), entry.number)
             }
-            Err(_) => (Arc::new(self.hub.config().policy(channel)), 0),
+            Err(_) => {
+                let known = self.hub.directory.find(channel).map_or(0, |entry| entry.number);
+                (Arc::new(self.hub.config().policy(channel)), known)
+            }
         }
     }
 
@@ -178,7 +201,7 @@ impl Client {
         let index = index.unwrap_or_else(|| {
             // One that has filled up again is as good as none.
             rates.retain(|known| !known.bucket.is_full(rate, now));
-            rates.push(PublishRate { channel, bucket: TokenBucket::full(rate, now) });
+            rates.push(PublishRate { channel, bucket: TokenBucket::full(rate, now), rate });
             rates.len() - 1
         });
         rates[index].bucket.take(messages as f64, rate, now).map_err(|wait| Refusal::TooMany { wait })
