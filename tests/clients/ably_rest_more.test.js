@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { eventually, FORMATS, heard, KEY, Site } from "./harness/ably.js";
+import { app } from "./harness/socketio.js";
 
 const name = ((number) => (kind = "rest") => `${kind}-${number++}`)(1);
 const [KEY_NAME, SECRET] = KEY.split(":");
@@ -177,4 +178,22 @@ describe("by hand", () => {
     const secret = KEY.split(":")[1];
     assert.ok(!JSON.stringify(site.door.child.lines ?? site.door.child.output ?? "").includes(secret));
   });
+});
+
+test("of one request the app is asked once, however many channels it names", async () => {
+  const asked = [];
+  const backend = await app(async ({ type }) => {
+    asked.push(type);
+    return {};
+  });
+  const site = await Site.start({ app: { url: backend.url }, callbacks: { events: ["connect"] } });
+  try {
+    const { token } = await site.rest().auth.requestToken({ clientId: "ann" });
+    const present = await site.rest({ token }).batchPresence(["one", "two", "three"]);
+    assert.equal(present.successCount, 3);
+    assert.deepEqual(asked, ["connect"]);
+  } finally {
+    await site.stop();
+    backend.stop();
+  }
 });

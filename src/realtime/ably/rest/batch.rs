@@ -149,8 +149,9 @@ impl AblyDoor {
             ));
         }
         let mut outcomes: Vec<Outcome<Present>> = Vec::with_capacity(names.len());
+        let mut reader = self.reader(call, caller).await?;
         for name in names {
-            outcomes.push(match self.members_of(call, caller, name).await {
+            outcomes.push(match self.members_of(call, caller, reader.as_mut(), name).await {
                 Ok(presence) => Outcome::Done(Present { channel: name.to_owned(), presence }),
                 Err(error) => Outcome::Failed(Failed { channel: Some(name.to_owned()), target: None, error }),
             });

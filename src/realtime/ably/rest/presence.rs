@@ -4,6 +4,7 @@ use super::Call;
 use super::answer::Answer;
 use super::caller::Caller;
 use super::page::PageRequest;
+use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
@@ -13,7 +14,9 @@ use crate::realtime::ably::wire::presence::AblyPresence;
 impl AblyDoor {
     pub(super) async fn read_members(&self, call: &Call<'_>, caller: &Caller, name: &str) -> Result<Answer, AblyError> {
         let page = PageRequest::read(call.query())?;
-        let mut members = self.members_of(call, caller, name).await?;
+        caller.channel(name, caller.knows_members(name))?;
+        let mut reader = self.reader(call, caller).await?;
+        let mut members = self.members_of(call, caller, reader.as_mut(), name).await?;
         let wanted = |key: &str, own: fn(&AblyPresence) -> Option<&str>| {
             let wanted = parameter(call.query(), key).filter(|wanted| !wanted.is_empty());
             move |member: &AblyPresence| wanted.as_deref().is_none_or(|wanted| own(member) == Some(wanted))
@@ -25,7 +28,7 @@ impl AblyDoor {
         Ok(call.answer(200, &items).with_links(page.links("presence", call.query(), next.as_deref())))
     }
 
-    /// The members of a channel, in an order that stays.
+    /// The members of a channel that `reader` may know of, in an order that stays.
     ///
     /// # Errors
     /// 40010, 40160.
@@ -33,11 +36,10 @@ impl AblyDoor {
         &self,
         call: &Call<'_>,
         caller: &Caller,
+        reader: Option<&mut Visit>,
         name: &str,
     ) -> Result<Vec<AblyPresence>, AblyError> {
-        let operations = [Operation::Subscribe, Operation::Presence];
-        let allowed = operations.into_iter().find(|operation| caller.channel(name, *operation).is_ok());
-        let channel = self.readable(call, caller, name, allowed.unwrap_or(Operation::Subscribe)).await?;
+        let channel = caller.readable(reader, name, caller.knows_members(name)).await?;
         let members = self.hub.members(&channel);
         let mut shown: Vec<_> = members.iter().map(|member| AblyPresence::present(member, call.style.format)).collect();
         shown.sort_by_cached_key(key);
@@ -69,6 +71,15 @@ impl AblyDoor {
         let (items, next) = page.cut(changes, |(name, _)| name.clone());
         let items: Vec<_> = items.into_iter().map(|(_, change)| change).collect();
         Ok(call.answer(200, &items).with_links(page.links("history", call.query(), next.as_deref())))
+    }
+}
+
+impl Caller {
+    /// By which of its operations it may know who is in the channel `name`.
+    fn knows_members(&self, name: &str) -> Operation {
+        let operations = [Operation::Subscribe, Operation::Presence];
+        let allowed = operations.into_iter().find(|operation| self.channel(name, *operation).is_ok());
+        allowed.unwrap_or(Operation::Subscribe)
     }
 }
 
