@@ -252,16 +252,17 @@ impl Capability {
 
     fn lists(&self, prefix: &str) -> Lists {
         let prefix: Arc<str> = prefix.into();
-        let mut made: Vec<Arc<[Resource]>> = Vec::new();
+        let mut made: Vec<Arc<Vec<Resource>>> = Vec::new();
         let mut list = |wanted: &[Operation]| {
             let has_any = |operations: &Operations| wanted.iter().any(|wanted| operations.has(*wanted));
             let allowed = self.entries.iter().filter(|(_, (_, operations))| has_any(operations));
-            let list: Arc<[Resource]> = allowed
+            let list: Vec<_> = allowed
                 .map(|(pattern, _)| Resource::Segments { prefix: Arc::clone(&prefix), pattern: pattern.clone() })
                 .collect();
             // Most say the same for all operations.
-            let known = made.iter().find(|known| **known == list).cloned();
+            let known = made.iter().find(|known| ***known == list).cloned();
             Some(known.unwrap_or_else(|| {
+                let list = Arc::new(list);
                 made.push(Arc::clone(&list));
                 list
             }))

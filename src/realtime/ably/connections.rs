@@ -81,7 +81,7 @@ pub struct Opened {
     pub id: Arc<str>,
     /// Given to its client, who comes back with it. Another at each link: whoever was displaced cannot take it back, once the
     /// client is known to have this one.
-    pub key: String,
+    pub key: Box<str>,
     /// It is a connection that there was before.
     pub is_resumed: bool,
     /// Who has it no longer: to be closed.
@@ -109,7 +109,7 @@ impl Connections {
         let Claimant { app, client, key_name } = claimant.clone();
         let entry = Entry { secret, before, app, client, key_name, link: ConnectionState::Here(link) };
         known.by_id.insert(Arc::clone(&id), Box::new(entry));
-        let key = format!("{id}{KEY_SIGN}{}", URL_SAFE_NO_PAD.encode(secret));
+        let key = format!("{id}{KEY_SIGN}{}", URL_SAFE_NO_PAD.encode(secret)).into();
         (Opened { id, key, is_resumed, displaced }, error)
     }
 
@@ -309,7 +309,7 @@ mod tests {
     fn the_keys_of_one_connection_have_a_bound() {
         let (connections, now) = (Connections::default(), Instant::now());
         let (first, _) = connections.open(None, &ann(), A, now);
-        let mut last = String::new();
+        let mut last = Box::<str>::default();
         for _ in 0..3 * MAX_KEYS {
             last = connections.open(Some(&first.key), &ann(), A, now).0.key;
         }

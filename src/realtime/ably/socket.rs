@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::apps::{Authenticated, Credentials};
 use super::connections::Claimant;
-use super::machine::{AblyMachine, DISPLACED, Manner, Opening, refusal};
+use super::machine::{AblyMachine, DISPLACED, Greeting, Manner, Opening, refusal};
 use super::wire::Format;
 use super::wire::error::AblyError;
 use super::{AblyDoor, DIALECT};
@@ -102,13 +102,13 @@ impl AblyDoor {
             format,
             echo: parameter(query, "echo").as_deref() != Some("false"),
             heartbeats: parameter(query, "heartbeats").as_deref() == Some("true"),
-            grace: grace(query).unwrap_or(auth.app.settings().presence_grace),
         };
+        let greeting = Greeting { error, grace: grace(query).unwrap_or(auth.app.settings().presence_grace) };
         let (apps, connections) = (Arc::clone(&self.apps), Arc::clone(&self.connections));
         let app = Arc::clone(&auth.app);
-        let error = error.map(Box::new);
-        let opening = Opening { apps, connections, app, auth, client, link, opened, error, manner };
-        Ok(Ok((admitted, AblyMachine::new(opening, now))))
+        let greeting = Some(Box::new(greeting));
+        let opening = Opening { apps, connections, app, auth, client, link, opened, greeting };
+        Ok(Ok((admitted, AblyMachine::new(opening, manner, now))))
     }
 
     /// Who comes with this query, and as whom.

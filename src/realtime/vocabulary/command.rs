@@ -95,12 +95,14 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::realtime::vocabulary::{Draft, Resource, Resources, Word};
     use crate::settings::Pattern;
 
     fn globs(names: &[&str]) -> Resources {
-        Some(names.iter().map(|name| Resource::Glob(Pattern::new(name))).collect())
+        Some(Arc::new(names.iter().map(|name| Resource::Glob(Pattern::new(name))).collect()))
     }
 
     fn rights(subscribe: Resources, publish: Resources) -> Rights {

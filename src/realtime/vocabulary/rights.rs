@@ -53,8 +53,8 @@ fn fits_segments(pattern: &str, name: &str) -> bool {
     given.next().is_none()
 }
 
-/// The channels that something may be done in; `None`: any.
-pub type Resources = Option<Arc<[Resource]>>;
+/// The channels that something may be done in; `None`: any. One word long: many clients have five of them.
+pub type Resources = Option<Arc<Vec<Resource>>>;
 
 /// Given to a connection by whoever vouches for it. Policies hold besides; what the app does for a client is not bound.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use doorway::realtime::ably::apps::{AblyApps, Credentials};
 use doorway::realtime::ably::connections::{Claimant, Connections};
-use doorway::realtime::ably::machine::{AblyMachine, Manner, Opening};
+use doorway::realtime::ably::machine::{AblyMachine, Greeting, Manner, Opening};
 use doorway::realtime::ably::wire::Format;
 use doorway::realtime::ably::wire::annotation::AblyAnnotation;
 use doorway::realtime::ably::wire::message::AblyMessage;
@@ -48,11 +48,12 @@ impl Talk {
         let auth = APPS.authenticate(Credentials::Key(KEY), now).expect("its own key");
         let claimant = Claimant { app: Arc::clone(auth.app.id()), client: None, key_name: Arc::clone(&auth.key_name) };
         let (opened, error) = connections.open(None, &claimant, ID, now.instant);
-        let manner = Manner { format, echo: true, heartbeats: true, grace: Duration::ZERO };
+        let manner = Manner { format, echo: true, heartbeats: true };
+        let greeting = Some(Box::new(Greeting { error, grace: Duration::ZERO }));
         let (apps, app) = (Arc::clone(&APPS), Arc::clone(&auth.app));
-        let opening = Opening { apps, connections, app, auth, client: None, link: ID, opened, error, manner };
+        let opening = Opening { apps, connections, app, auth, client: None, link: ID, opened, greeting };
         Talk {
-            machine: AblyMachine::new(opening, now),
+            machine: AblyMachine::new(opening, manner, now),
             format,
             now,
             unanswered: Vec::new(),

@@ -67,9 +67,15 @@ pub struct Opening {
     pub client: Option<Arc<str>>,
     pub link: ConnectionId,
     pub opened: Opened,
+    pub greeting: Option<Box<Greeting>>,
+}
+
+/// What is said once, when it opens.
+pub struct Greeting {
     /// Why it is not the connection that it asked for.
-    pub error: Option<Box<AblyError>>,
-    pub manner: Manner,
+    pub error: Option<AblyError>,
+    /// How long it stays present without a link.
+    pub grace: Duration,
 }
 
 /// What a client says of itself in its query.
@@ -80,17 +86,16 @@ pub struct Manner {
     pub echo: bool,
     /// It cannot see pings, and wants frames.
     pub heartbeats: bool,
-    /// How long it stays present without a link.
-    pub grace: Duration,
 }
 
 /// One client of an app.
 pub struct AblyMachine {
     opening: Box<Opening>,
+    manner: Manner,
     heartbeat: Heartbeat,
     channels: Attachments,
     /// What was said and is not acknowledged yet, in its order.
-    pending: VecDeque<Pending>,
+    pending: Option<Box<VecDeque<Pending>>>,
     next_ticket: Ref,
     bucket: Option<Box<TokenBucket>>,
     renewal: Renewal,
@@ -108,14 +113,15 @@ enum Renewal {
 }
 
 impl AblyMachine {
-    pub fn new(opening: Opening, now: Moment) -> AblyMachine {
+    pub fn new(opening: Opening, manner: Manner, now: Moment) -> AblyMachine {
         let renewal = Renewal::of(&opening.auth, now);
         let has_old_key = opening.opened.is_resumed;
         AblyMachine {
             opening: Box::new(opening),
+            manner,
             heartbeat: Heartbeat::new(MAX_IDLE, MAX_IDLE, now.instant),
             channels: Attachments::default(),
-            pending: VecDeque::new(),
+            pending: None,
             next_ticket: NUMBERED,
             bucket: None,
             renewal,
@@ -140,7 +146,7 @@ impl AblyMachine {
     }
 
     fn tell(&self, told: &ToldFrame, step: &mut Step) {
-        step.send(self.opening.manner.format.frame(told));
+        step.send(self.manner.format.frame(told));
     }
 
     fn connected(&self, error: Option<&AblyError>, step: &mut Step) {
@@ -265,9 +271,11 @@ impl Renewal {
 
 impl Dialect for AblyMachine {
     fn open(&mut self, _now: Moment, step: &mut Step) {
-        step.command(Command::SetGrace(self.opening.manner.grace));
-        let error = self.opening.error.take();
-        self.connected(error.as_deref(), step);
+        let greeting = self.opening.greeting.take();
+        if let Some(greeting) = &greeting {
+            step.command(Command::SetGrace(greeting.grace));
+        }
+        self.connected(greeting.and_then(|greeting| greeting.error).as_ref(), step);
         if self.opening.opened.displaced.is_some() {
             step.send(Frame::Ping(DISPLACING.into()));
         }
@@ -280,7 +288,7 @@ impl Dialect for AblyMachine {
             let Opening { connections, opened, link, .. } = &*self.opening;
             connections.confirm(&opened.id, *link);
         }
-        let format = self.opening.manner.format;
+        let format = self.manner.format;
         let bytes = match (&frame, format) {
             (Frame::Text(text), Format::Json) => text.as_bytes(),
             (Frame::Binary(bytes), Format::Msgpack) => &bytes[..],
@@ -318,7 +326,7 @@ impl Dialect for AblyMachine {
 
     fn encoding(&self, channel: &Channel) -> Encoding {
         let own = self.channels.get(channel).and_then(|attachment| attachment.encoding().cloned());
-        own.unwrap_or_else(|| self.opening.app.encodings().of(self.opening.manner.format, Hears::MESSAGES).clone())
+        own.unwrap_or_else(|| self.opening.app.encodings().of(self.manner.format, Hears::MESSAGES).clone())
     }
 
     fn wake(&mut self, now: Moment, step: &mut Step) {
@@ -330,7 +338,7 @@ impl Dialect for AblyMachine {
             Beat::Nothing => {}
             Beat::Ping => {
                 step.send(Frame::Ping(bytes::Bytes::new()));
-                if self.opening.manner.heartbeats {
+                if self.manner.heartbeats {
                     self.tell(&ToldFrame { action: action::HEARTBEAT, ..ToldFrame::default() }, step);
                 }
             }

@@ -56,7 +56,7 @@ impl AblyMachine {
             presence: Some(presence),
             ..ToldFrame::default()
         };
-        Some(self.opening.manner.format.frame(&told))
+        Some(self.manner.format.frame(&told))
     }
 
     fn commands(&mut self, said: SaidFrame) -> Result<Vec<Command>, AblyError> {

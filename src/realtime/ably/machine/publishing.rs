@@ -1,5 +1,6 @@
 //! What a client says, and how it is acknowledged: in its order, with nothing left out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::attachment::{mode, qualified};
@@ -106,7 +107,7 @@ impl AblyMachine {
     }
 
     fn several(&self, channel: Channel, drafts: Vec<Draft>, speakers: Vec<Speaker>) -> PublishSeveral {
-        let (echo, retain) = (self.opening.manner.echo, self.opening.app.settings().retain);
+        let (echo, retain) = (self.manner.echo, self.opening.app.settings().retain);
         PublishSeveral { ticket: 0, channel, drafts, echo, retain, speakers }
     }
 
@@ -181,25 +182,29 @@ impl AblyMachine {
     ) -> bool {
         // One without a number wants no answer.
         let Some(serial) = serial else { return true };
-        if self.pending.len() >= MAX_PENDING {
+        if self.pending.as_ref().is_some_and(|pending| pending.len() >= MAX_PENDING) {
             self.not_done(Some(serial), AblyError::new(42911, 429, "Too many messages wait to be acknowledged"), step);
             return false;
         }
-        self.pending.push_back(Pending { serial, tickets, outcome: Ok(Vec::new()), echo });
+        self.pending().push_back(Pending { serial, tickets, outcome: Ok(Vec::new()), echo });
         true
     }
 
     /// Nothing comes of the frame `serial`.
     pub(super) fn not_done(&mut self, serial: Option<u64>, error: AblyError, step: &mut Step) {
         let Some(serial) = serial else { return };
-        self.pending.push_back(Pending { serial, tickets: Vec::new(), outcome: Err(error), echo: None });
+        self.pending().push_back(Pending { serial, tickets: Vec::new(), outcome: Err(error), echo: None });
         self.acknowledge(step);
+    }
+
+    fn pending(&mut self) -> &mut VecDeque<Pending> {
+        self.pending.get_or_insert_default()
     }
 
     /// What came of a command.
     pub(super) fn settled(&mut self, ticket: Ref, outcome: Result<&[Receipt], AblyError>, step: &mut Step) {
         let of_ticket = |pending: &&mut Pending| pending.tickets.contains(&ticket);
-        let Some(pending) = self.pending.iter_mut().find(of_ticket) else { return };
+        let Some(pending) = self.pending().iter_mut().find(of_ticket) else { return };
         pending.tickets.retain(|known| *known != ticket);
         match (outcome, &mut pending.outcome) {
             (Ok(receipts), Ok(serials)) => serials.extend(receipts.iter().map(|receipt| serial::of(*receipt))),
@@ -211,8 +216,8 @@ impl AblyMachine {
 
     /// Tells of all frames that are done and have none before them that is not.
     fn acknowledge(&mut self, step: &mut Step) {
-        while self.pending.front().is_some_and(|pending| pending.tickets.is_empty()) {
-            let Some(Pending { serial, outcome, echo, .. }) = self.pending.pop_front() else { return };
+        while self.pending().front().is_some_and(|pending| pending.tickets.is_empty()) {
+            let Some(Pending { serial, outcome, echo, .. }) = self.pending().pop_front() else { return };
             if let Some(echo) = echo.filter(|_| outcome.is_ok()) {
                 step.send(echo);
             }

@@ -50,7 +50,7 @@ impl AblyMachine {
             |before: &&Attachment| before.written(app.prefix()) == written && Attachment::hears(before.modes) == hears;
         let encoding = match before.filter(is_same) {
             Some(before) => before.encoding().cloned(),
-            None => heard_as(&app, self.opening.manner.format, &written, hears),
+            None => heard_as(&app, self.manner.format, &written, hears),
         };
         let since = wish.since;
         let attachment = Attachment::new(channel, app.prefix(), &written, encoding, wish);
@@ -184,7 +184,7 @@ impl AblyMachine {
     pub(super) fn revisit(&mut self, step: &mut Step) {
         let app = Arc::clone(&self.opening.app);
         let may = Arc::clone(&self.opening.auth.capability);
-        let format = self.opening.manner.format;
+        let format = self.manner.format;
         let (mut gone, mut changed) = (Vec::new(), Vec::new());
         for attachment in self.channels.iter_mut() {
             let channel = &attachment.channel;
@@ -237,7 +237,7 @@ impl AblyMachine {
             messages: Some(vec![message]),
             ..ToldFrame::default()
         };
-        step.send(self.opening.manner.format.frame(&told));
+        step.send(self.manner.format.frame(&told));
     }
 
     pub(super) fn sync_again(&mut self, written: &str, step: &mut Step) {
@@ -252,7 +252,7 @@ impl AblyMachine {
     /// All who are there, in pages.
     pub(super) fn sync(&mut self, channel: &Channel, members: &[Arc<Member>], step: &mut Step) {
         let Some(attachment) = self.channels.get(channel) else { return };
-        let format = self.opening.manner.format;
+        let format = self.manner.format;
         self.next_ticket += 1;
         let sequence = self.next_ticket;
         let pages = members.len().div_ceil(SYNC_PAGE).max(1);

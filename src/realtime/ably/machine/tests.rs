@@ -43,11 +43,11 @@ impl Talk {
             Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name: Arc::clone(&auth.key_name) };
         let link = ConnectionId(7);
         let (opened, error) = connections.open(None, &claimant, link, now.instant);
-        let manner = Manner { format: Format::Json, echo: true, heartbeats: true, grace: Duration::from_secs(15) };
+        let manner = Manner { format: Format::Json, echo: true, heartbeats: true };
         let (app, kept) = (Arc::clone(&auth.app), Arc::clone(&connections));
-        let error = error.map(Box::new);
-        let opening = Opening { apps, connections: kept, app, auth, client, link, opened, error, manner };
-        Talk { machine: AblyMachine::new(opening, now), connections, now }
+        let greeting = Some(Box::new(Greeting { error, grace: Duration::from_secs(15) }));
+        let opening = Opening { apps, connections: kept, app, auth, client, link, opened, greeting };
+        Talk { machine: AblyMachine::new(opening, manner, now), connections, now }
     }
 
     fn step(&mut self, act: impl FnOnce(&mut AblyMachine, Moment, &mut Step)) -> (Vec<Value>, Vec<Command>) {

@@ -178,7 +178,7 @@ fn sub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D
 impl From<Claims> for Grant {
     fn from(claims: Claims) -> Grant {
         let glob = |name: &String| Resource::Glob(Pattern::new(name));
-        let resources = |names: Vec<String>| names.iter().map(glob).collect::<Arc<[Resource]>>();
+        let resources = |names: Vec<String>| Arc::new(names.iter().map(glob).collect::<Vec<Resource>>());
         let subscribe = claims.subscribe.map(resources);
         let info = claims.info.map(|info| Payload::Json(info.get().into()));
         Grant {
