@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::apps::{Authenticated, Credentials};
 use super::connections::Claimant;
-use super::machine::{AblyMachine, DISPLACED, Greeting, Manner, Opening, refusal};
+use super::machine::{AblyMachine, DISPLACED, Displace, Greeting, Manner, Opening, refusal};
 use super::wire::Format;
 use super::wire::error::AblyError;
 use super::{AblyDoor, DIALECT};
@@ -91,19 +91,20 @@ impl AblyDoor {
         let key_name = if auth.is_key { "".into() } else { Arc::clone(&auth.key_name) };
         let claimant = Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name };
         let (opened, error) = self.connections.open(key.as_deref(), &claimant, link, now.instant);
-        if let Some(displaced) = opened.displaced {
-            let why = DisconnectReason::Kicked {
-                code: Some(DISPLACED),
-                reason: "The connection was resumed elsewhere".into(),
-            };
-            self.hub.disconnect(displaced, why);
-        }
+        let hub = Arc::clone(&self.hub);
+        let displace = opened.displaced.map(|displaced| -> Displace {
+            Box::new(move || {
+                let reason = "The connection was resumed elsewhere".into();
+                hub.disconnect(displaced, DisconnectReason::Kicked { code: Some(DISPLACED), reason });
+            })
+        });
         let manner = Manner {
             format,
             echo: parameter(query, "echo").as_deref() != Some("false"),
             heartbeats: parameter(query, "heartbeats").as_deref() == Some("true"),
         };
-        let greeting = Greeting { error, grace: grace(query).unwrap_or(auth.app.settings().presence_grace) };
+        let grace = grace(query).unwrap_or(auth.app.settings().presence_grace);
+        let greeting = Greeting { error, grace, displace };
         let (apps, connections) = (Arc::clone(&self.apps), Arc::clone(&self.connections));
         let app = Arc::clone(&auth.app);
         let greeting = Some(Box::new(greeting));

@@ -49,7 +49,7 @@ impl Talk {
         let claimant = Claimant { app: Arc::clone(auth.app.id()), client: None, key_name: Arc::clone(&auth.key_name) };
         let (opened, error) = connections.open(None, &claimant, ID, now.instant);
         let manner = Manner { format, echo: true, heartbeats: true };
-        let greeting = Some(Box::new(Greeting { error, grace: Duration::ZERO }));
+        let greeting = Some(Box::new(Greeting { error, grace: Duration::ZERO, displace: None }));
         let (apps, app) = (Arc::clone(&APPS), Arc::clone(&auth.app));
         let opening = Opening { apps, connections, app, auth, client: None, link: ID, opened, greeting };
         Talk {

@@ -76,7 +76,13 @@ pub struct Greeting {
     pub error: Option<AblyError>,
     /// How long it stays present without a link.
     pub grace: Duration,
+    /// Ends the link that its connection had until now. Not before it is known to have come: a request that nobody waits for
+    /// any more takes nothing from who came after it, and who is put off does not come back before.
+    pub displace: Option<Displace>,
 }
+
+/// Ends another link.
+pub type Displace = Box<dyn FnOnce() + Send + Sync>;
 
 /// What a client says of itself in its query.
 #[derive(Debug, Clone, PartialEq)]
@@ -271,13 +277,12 @@ impl Renewal {
 
 impl Dialect for AblyMachine {
     fn open(&mut self, _now: Moment, step: &mut Step) {
-        let greeting = self.opening.greeting.take();
-        if let Some(greeting) = &greeting {
-            step.command(Command::SetGrace(greeting.grace));
-        }
-        self.connected(greeting.and_then(|greeting| greeting.error).as_ref(), step);
-        if self.opening.opened.displaced.is_some() {
+        let Some(mut greeting) = self.opening.greeting.take() else { return };
+        step.command(Command::SetGrace(greeting.grace));
+        self.connected(greeting.error.take().as_ref(), step);
+        if greeting.displace.is_some() {
             step.send(Frame::Ping(DISPLACING.into()));
+            self.opening.greeting = Some(greeting);
         }
     }
 
@@ -287,6 +292,9 @@ impl Dialect for AblyMachine {
             self.has_old_key = false;
             let Opening { connections, opened, link, .. } = &*self.opening;
             connections.confirm(&opened.id, *link);
+            if let Some(displace) = self.opening.greeting.take().and_then(|greeting| greeting.displace) {
+                displace();
+            }
         }
         let format = self.manner.format;
         let bytes = match (&frame, format) {

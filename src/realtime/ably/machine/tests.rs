@@ -1,6 +1,7 @@
 //! Conversations with the machine, on a clock of their own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ impl Talk {
         let (opened, error) = connections.open(None, &claimant, link, now.instant);
         let manner = Manner { format: Format::Json, echo: true, heartbeats: true };
         let (app, kept) = (Arc::clone(&auth.app), Arc::clone(&connections));
-        let greeting = Some(Box::new(Greeting { error, grace: Duration::from_secs(15) }));
+        let greeting = Some(Box::new(Greeting { error, grace: Duration::from_secs(15), displace: None }));
         let opening = Opening { apps, connections: kept, app, auth, client, link, opened, greeting };
         Talk { machine: AblyMachine::new(opening, manner, now), connections, now }
     }
@@ -126,9 +127,12 @@ fn a_key_is_let_go_when_the_next_has_come() {
     let is_let_go = |is_displacing: bool, frame: Frame| {
         let mut talk = Talk::new(None);
         let (connections, key) = (Arc::clone(&talk.connections), talk.machine.key().to_owned());
-        let opening = &mut talk.machine.opening;
+        let (opening, displaced) = (&mut talk.machine.opening, Arc::new(AtomicBool::new(false)));
         let claimant = Claimant { app: "app".into(), client: None, key_name: "app.key".into() };
-        if !is_displacing {
+        if is_displacing {
+            let (greeting, displaced) = (opening.greeting.as_mut().unwrap(), Arc::clone(&displaced));
+            greeting.displace = Some(Box::new(move || displaced.store(true, Ordering::Relaxed)));
+        } else {
             connections.leave(&opening.opened.id, opening.link, false, talk.now.instant);
         }
         (opening.opened, _) = connections.open(Some(&key), &claimant, opening.link, talk.now.instant);
@@ -136,9 +140,11 @@ fn a_key_is_let_go_when_the_next_has_come() {
         let mut step = Step::default();
         talk.machine.open(talk.now, &mut step);
         let pings = step.actions.iter().any(|action| matches!(action, Action::Send(Frame::Ping(_))));
-        assert_eq!(pings, is_displacing);
+        assert_eq!((pings, displaced.load(Ordering::Relaxed)), (is_displacing, false));
         talk.machine.receive(frame, talk.now, &mut step).unwrap();
-        connections.of_key(&key, "app").is_none()
+        let is_let_go = connections.of_key(&key, "app").is_none();
+        assert_eq!(displaced.load(Ordering::Relaxed), is_displacing && is_let_go);
+        is_let_go
     };
     for is_displacing in [false, true] {
         assert!(!is_let_go(is_displacing, Frame::Pong(Default::default())));
