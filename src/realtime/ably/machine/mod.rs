@@ -101,6 +101,7 @@ pub struct AblyMachine {
     heartbeat: Heartbeat,
     channels: Attachments,
     /// What was said and is not acknowledged yet, in its order.
+    #[expect(clippy::box_collection, reason = "most clients say nothing")]
     pending: Option<Box<VecDeque<Pending>>>,
     next_ticket: Ref,
     bucket: Option<Box<TokenBucket>>,

@@ -9,7 +9,6 @@ use http::header::AUTHORIZATION;
 
 use super::Call;
 use super::answer::Answer;
-use super::visit::Visit;
 use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::amending::denied;
@@ -77,55 +76,9 @@ impl AblyDoor {
         let client_id = auth.assume(said.as_deref())?;
         Ok(Caller { auth, client_id })
     }
-
-    /// The channel, of which the caller may know what is there or what was said.
-    ///
-    /// # Errors
-    /// 40010, 40160, and why it may not come at all.
-    pub(super) async fn readable(
-        &self,
-        call: &Call<'_>,
-        caller: &Caller,
-        name: &str,
-        operation: Operation,
-    ) -> Result<Channel, AblyError> {
-        // What its credentials do not allow, nobody is asked about.
-        caller.channel(name, operation)?;
-        let mut reader = self.reader(call, caller).await?;
-        caller.readable(reader.as_mut(), name, operation).await
-    }
-
-    /// Whoever asks, let in to read in as many channels as the request names; none for the app, which reads whatever its key
-    /// names.
-    ///
-    /// # Errors
-    /// Why it may not come at all.
-    pub(super) async fn reader(&self, call: &Call<'_>, caller: &Caller) -> Result<Option<Visit>, AblyError> {
-        Ok(if caller.auth.is_key { None } else { Some(self.visit(call, caller).await?) })
-    }
 }
 
 impl Caller {
-    /// The channel `name`, of which it may know, `reader` being it.
-    ///
-    /// # Errors
-    /// 40010, 40160.
-    pub(super) async fn readable(
-        &self,
-        reader: Option<&mut Visit>,
-        name: &str,
-        operation: Operation,
-    ) -> Result<Channel, AblyError> {
-        let channel = self.channel(name, operation)?;
-        if let Some(reader) = reader {
-            match operation {
-                Operation::History => reader.may_read_past(&channel).await?,
-                _ => reader.may_read(&channel).await?,
-            }
-        }
-        Ok(channel)
-    }
-
     /// The hub's channel that it calls `written`, where it may do `operation`.
     ///
     /// # Errors

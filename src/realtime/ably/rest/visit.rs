@@ -9,6 +9,7 @@ use super::Call;
 use super::caller::Caller;
 use super::rates::RequestRate;
 use crate::http::Failure;
+use crate::realtime::ably::capability::Operation;
 use crate::realtime::ably::machine::refused;
 use crate::realtime::ably::socket::without_secrets;
 use crate::realtime::ably::wire::error::AblyError;
@@ -68,6 +69,54 @@ impl AblyDoor {
             };
             AblyError::new(code, status, failure.reason.as_ref())
         })
+    }
+
+    /// The channel, of which the caller may know what is there or what was said.
+    ///
+    /// # Errors
+    /// 40010, 40160, and why it may not come at all.
+    pub(super) async fn readable(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        operation: Operation,
+    ) -> Result<Channel, AblyError> {
+        // What its credentials do not allow, nobody is asked about.
+        caller.channel(name, operation)?;
+        let mut reader = self.reader(call, caller).await?;
+        caller.readable(reader.as_mut(), name, operation).await
+    }
+
+    /// Whoever asks, let in to read in as many channels as the request names; none for the app, which reads whatever its key
+    /// names.
+    ///
+    /// # Errors
+    /// Why it may not come at all.
+    pub(super) async fn reader(&self, call: &Call<'_>, caller: &Caller) -> Result<Option<Visit>, AblyError> {
+        Ok(if caller.auth.is_key { None } else { Some(self.visit(call, caller).await?) })
+    }
+}
+
+impl Caller {
+    /// The channel `name`, of which it may know, `reader` being it.
+    ///
+    /// # Errors
+    /// 40010, 40160.
+    pub(super) async fn readable(
+        &self,
+        reader: Option<&mut Visit>,
+        name: &str,
+        operation: Operation,
+    ) -> Result<Channel, AblyError> {
+        let channel = self.channel(name, operation)?;
+        if let Some(reader) = reader {
+            match operation {
+                Operation::History => reader.may_read_past(&channel).await?,
+                _ => reader.may_read(&channel).await?,
+            }
+        }
+        Ok(channel)
     }
 }
 

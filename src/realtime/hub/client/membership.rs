@@ -9,6 +9,11 @@ use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
 
 impl Client {
+    /// The app has let it into `channel`, to which it will subscribe by itself.
+    pub fn admit(&mut self, channel: Channel) {
+        self.rare.get_or_insert_default().admitted = Some(channel);
+    }
+
     /// As whom it enters a channel's presence by subscribing, if at all.
     pub(super) fn membership(&self, wish: Option<&Member>, policy: &Policy) -> Result<Option<Member>, Refusal> {
         match (policy.presence, wish) {

@@ -207,11 +207,6 @@ impl Client {
         self.subscriptions.binary_search_by(|known| known.entry.name.cmp(channel))
     }
 
-    /// The app has let it into `channel`, to which it will subscribe by itself.
-    pub fn admit(&mut self, channel: Channel) {
-        self.rare.get_or_insert_default().admitted = Some(channel);
-    }
-
     /// Namespaces are named by its dialect, which lets clients into them.
     pub fn set_namespaces(&mut self, has_namespaces: bool) {
         self.has_namespaces = has_namespaces;
