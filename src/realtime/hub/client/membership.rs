@@ -9,6 +9,11 @@ use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
 
 impl Client {
+    /// Namespaces are named by its dialect, which lets clients into them.
+    pub fn set_namespaces(&mut self, has_namespaces: bool) {
+        self.has_namespaces = has_namespaces;
+    }
+
     /// The app has let it into `channel`, to which it will subscribe by itself.
     pub fn admit(&mut self, channel: Channel) {
         self.rare.get_or_insert_default().admitted = Some(channel);

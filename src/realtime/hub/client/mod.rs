@@ -207,11 +207,6 @@ impl Client {
         self.subscriptions.binary_search_by(|known| known.entry.name.cmp(channel))
     }
 
-    /// Namespaces are named by its dialect, which lets clients into them.
-    pub fn set_namespaces(&mut self, has_namespaces: bool) {
-        self.has_namespaces = has_namespaces;
-    }
-
     fn may(&self, allowed: Allowed, authority: Authority) -> Result<(), Refusal> {
         let is_apps = self.rights().is_some_and(|rights| rights.word == Word::App);
         let may = match (allowed, authority) {
