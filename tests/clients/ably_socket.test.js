@@ -173,6 +173,22 @@ for (const [format, own] of FORMATS) {
       await assert.rejects(deaf.publish("n", "x"), { code: 40160 });
     });
 
+    test("a channel that is called by another name on one connection is the same, and who is in it stays", async () => {
+      const room = name();
+      const [ann, bob] = [await connected({ clientId: "ann" }), await connected({ clientId: "bob" })];
+      const seen = await watched(bob.channels.get(room));
+      await bob.channels.get(room).publish("n", "1");
+      await ann.channels.get(room).presence.enter("here");
+      await eventually("ann is in", () => seen.some(({ action, clientId }) => action === "enter" && clientId === "ann"));
+      const told = await heard(ann.channels.get(`[?rewind=1]${room}`));
+      await eventually("rewound", () => told.length === 1);
+      await bob.channels.get(room).publish("n", "2");
+      await eventually("goes on", () => told.length === 2);
+      assert.deepEqual(told.map(({ data }) => data), ["1", "2"]);
+      assert.deepEqual((await bob.channels.get(room).presence.get()).map(({ clientId }) => clientId), ["ann"]);
+      assert.ok(seen.every(({ action }) => action !== "leave"));
+    });
+
     test("rewind gives what was said last", async () => {
       const client = await connected();
       const room = name();
