@@ -10,7 +10,7 @@ use super::Hub;
 use super::channel::{ChannelEntry, ChannelState};
 use super::fanout::{DeliveryKind, Recipients};
 use super::mailboxes::MailboxAddress;
-use super::outbox::Item;
+use super::outbox::{Item, Slow};
 use crate::realtime::broker::memory::{Amending, Keeps, Owner};
 use crate::realtime::vocabulary::{
     Audience, Channel, ConnectionId, Draft, Event, Message, Moment, Origin, Position, Publish, PublishSeveral, Receipt,
@@ -313,8 +313,10 @@ impl Hub {
         let Some(amendment) = draft.amends.take() else { return Err(Refusal::Forgotten) };
         let id = draft.id.clone();
         let most = state.policy.max_message.bytes();
+        // Where a slow client is told only of the latest, it may lack what came before.
+        let tells_whole = state.policy.slow == Slow::KeepLatest;
         let origin = sender.origin.clone();
-        let amending = Amending { amendment: *amendment, draft, origin, unix_ms: now.unix_ms, most };
+        let amending = Amending { amendment: *amendment, draft, origin, unix_ms: now.unix_ms, most, tells_whole };
         self.trim(state, now.instant);
         let before = state.log.bytes();
         let (keeps, room, owner) = self.room_for(state, sender, now);

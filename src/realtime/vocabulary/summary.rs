@@ -4,8 +4,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Users, names and kinds that the annotations of one message may have, at most.
-const MAX_ENTRIES: usize = 10_000;
+/// Users that the annotations of one message may have, at most: under each name again.
+const MAX_USERS: usize = 10_000;
+
+/// Kinds and names, at most: whoever hears of one annotation hears all of them.
+const MAX_NAMES: usize = 200;
 
 /// What an entry costs beside its text, in bytes.
 const ENTRY_COST: usize = 64;
@@ -40,7 +43,9 @@ pub struct Annotation {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Summary {
     kinds: BTreeMap<Arc<str>, Tally>,
-    entries: usize,
+    users: usize,
+    /// Kinds too.
+    names: usize,
     bytes: usize,
 }
 
@@ -80,6 +85,15 @@ impl Tally {
             Method::Distinct => Tally::Names { names: BTreeMap::new(), is_unique: false },
             Method::Unique => Tally::Names { names: BTreeMap::new(), is_unique: true },
             Method::Multiple => Tally::Counts(BTreeMap::new()),
+        }
+    }
+
+    /// Whether it counts by names, and has this one; without names it has any.
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Tally::Total(_) | Tally::Users(_) => true,
+            Tally::Names { names, .. } => names.contains_key(name),
+            Tally::Counts(names) => names.contains_key(name),
         }
     }
 
@@ -133,8 +147,12 @@ impl Summary {
         let named =
             || name.filter(|name| !name.is_empty()).ok_or_else(|| lacks("an annotation of this kind has a name"));
         let known = || user.ok_or_else(|| lacks("an annotation of this kind is of a user, and there is none"));
-        if !annotation.removes && self.entries >= MAX_ENTRIES {
-            return Err(format!("a message has annotations of at most {MAX_ENTRIES} users").into());
+        if !annotation.removes && self.users >= MAX_USERS {
+            return Err(format!("a message has annotations of at most {MAX_USERS} users").into());
+        }
+        let is_new = self.kinds.get(&annotation.kind).is_none_or(|tally| name.is_some_and(|name| !tally.has(name)));
+        if !annotation.removes && is_new && self.names + 2 > MAX_NAMES {
+            return Err(format!("the annotations of a message have at most {MAX_NAMES} types and names").into());
         }
         // Nothing is changed before all of it is known to be there.
         match annotation.method {
@@ -150,7 +168,7 @@ impl Summary {
             Some((kind, _)) => Arc::clone(kind),
             None if annotation.removes => return Ok(()),
             None => {
-                self.enter(annotation.kind.len());
+                self.enter_name(annotation.kind.len());
                 self.kinds.insert(Arc::clone(&annotation.kind), Tally::new(annotation.method));
                 Arc::clone(&annotation.kind)
             }
@@ -158,7 +176,7 @@ impl Summary {
         let Some(mut tally) = self.kinds.remove(&kind) else { return Ok(()) };
         self.tally(&mut tally, annotation, name, user);
         if tally.is_empty() {
-            self.leave(kind.len());
+            self.leave_name(kind.len());
         } else {
             self.kinds.insert(kind, tally);
         }
@@ -183,7 +201,7 @@ impl Summary {
                 }
                 if let Some(name) = name {
                     if !removes && !names.contains_key(name) {
-                        self.enter(name.len());
+                        self.enter_name(name.len());
                         names.insert(name.into(), BTreeSet::new());
                     }
                     if let Some(users) = names.get_mut(name) {
@@ -193,7 +211,7 @@ impl Summary {
                 names.retain(|name, users| {
                     let stays = !users.is_empty();
                     if !stays {
-                        self.leave(name.len());
+                        self.leave_name(name.len());
                     }
                     stays
                 });
@@ -207,12 +225,12 @@ impl Summary {
                     }
                     if voices.total() == 0 {
                         names.remove(name);
-                        self.leave(name.len());
+                        self.leave_name(name.len());
                     }
                     return;
                 }
                 if !names.contains_key(name) {
-                    self.enter(name.len());
+                    self.enter_name(name.len());
                     names.insert(name.into(), Voices::default());
                 }
                 let Some(voices) = names.get_mut(name) else { return };
@@ -243,12 +261,22 @@ impl Summary {
     }
 
     fn enter(&mut self, text: usize) {
-        self.entries += 1;
+        self.users += 1;
         self.bytes += text + ENTRY_COST;
     }
 
     fn leave(&mut self, text: usize) {
-        self.entries = self.entries.saturating_sub(1);
+        self.users = self.users.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(text + ENTRY_COST);
+    }
+
+    fn enter_name(&mut self, text: usize) {
+        self.names += 1;
+        self.bytes += text + ENTRY_COST;
+    }
+
+    fn leave_name(&mut self, text: usize) {
+        self.names = self.names.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(text + ENTRY_COST);
     }
 }
@@ -271,7 +299,7 @@ mod tests {
             let (name, user) = (some(name.leak()), some(user.leak()));
             summary.count(&annotation("k", method, said.starts_with('-')), name, user).unwrap();
         }
-        assert_eq!(summary.kinds.is_empty(), summary.entries == 0, "{said:?}");
+        assert_eq!(summary.kinds.is_empty(), summary.names == 0 && summary.users == 0, "{said:?}");
         assert_eq!(summary.kinds.is_empty(), summary.bytes == 0, "{said:?}");
         summary.kinds.remove("k")
     }
@@ -313,10 +341,18 @@ mod tests {
         let mut count = |method, name, user| summary.count(&annotation("k", method, false), name, user).is_ok();
         assert!(!count(Method::Flag, None, None) && !count(Method::Distinct, None, Some("ann")));
         assert!(!count(Method::Unique, Some("a"), None) && !count(Method::Multiple, None, Some("ann")));
-        for number in 0..2 * MAX_ENTRIES {
+        for number in 0..MAX_USERS + 2 {
             let user: &'static str = number.to_string().leak();
-            assert_eq!(count(Method::Flag, None, Some(user)), number + 1 < MAX_ENTRIES, "{number}");
+            assert_eq!(count(Method::Flag, None, Some(user)), number < MAX_USERS, "{number}");
         }
+        let mut summary = Summary::default();
+        for number in 0..2 * MAX_NAMES {
+            let name = number.to_string();
+            let counted = summary.count(&annotation("k", Method::Multiple, false), Some(&name), None);
+            assert_eq!(counted.is_ok(), number + 2 < MAX_NAMES, "{number}");
+        }
+        let again = summary.count(&annotation("k", Method::Multiple, false), Some("1"), None);
+        assert!(again.is_ok(), "one that is there");
         let mut summary = Summary::default();
         summary.count(&annotation("k", Method::Flag, true), None, Some("ann")).unwrap();
         assert_eq!(summary, Summary::default(), "nothing is there to take back");

@@ -174,7 +174,8 @@ impl Talk {
                     self.log.append(message, KEEP, ROOM, None, now)
                 }
                 Some(amendment) => {
-                    let amending = Amending { amendment: *amendment, draft, origin, unix_ms: 2, most: 300 };
+                    let amending =
+                        Amending { amendment: *amendment, draft, origin, unix_ms: 2, most: 300, tells_whole: false };
                     match self.log.amend(amending, KEEP, ROOM, None, now) {
                         Ok(told) => told,
                         Err(refusal) => {

@@ -14,11 +14,11 @@ use super::serial::{self, serial};
 use super::{Format, Weighed};
 use crate::realtime::vocabulary::{Amendment, Annotation, Change, Draft, Message, Method, Summary, Tally, Voices};
 
-/// Clients that a summary names under one name, at most: of further ones it says how many there are.
-const MAX_LISTED: usize = 250;
+/// What a summary names of clients, in bytes of their ids: of further ones it says how many there are.
+const MAX_LISTED_LEN: usize = 16 * 1024;
 
 /// The longest type, and the longest name, in bytes.
-const MAX_NAME_LEN: usize = 512;
+const MAX_NAME_LEN: usize = 256;
 
 /// One annotation, and whether it is put or taken back.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl AblyAnnotation {
         let kind = self.kind.as_deref().unwrap_or_default();
         let is_short = |text: &str| text.len() <= MAX_NAME_LEN;
         if !is_short(kind) || !self.name.as_deref().is_none_or(is_short) {
-            return Err(invalid("its type or name is longer than 512 bytes"));
+            return Err(invalid("its type or name is longer than 256 bytes"));
         }
         let method = method(kind).ok_or_else(|| {
             invalid("its type must be NAMESPACE:METHOD.v1, with total, flag, distinct, unique or multiple as METHOD")
@@ -152,16 +152,17 @@ pub struct AblySummary(pub Arc<Summary>);
 impl Serialize for AblySummary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut kinds = serializer.serialize_map(Some(self.0.kinds().count()))?;
+        let mut room = MAX_LISTED_LEN;
         for (kind, tally) in self.0.kinds() {
             match tally {
                 Tally::Total(total) => kinds.serialize_entry(kind, &Total { total: *total })?,
-                Tally::Users(users) => kinds.serialize_entry(kind, &Clients::of(users))?,
+                Tally::Users(users) => kinds.serialize_entry(kind, &Clients::of(users, &mut room))?,
                 Tally::Names { names, .. } => {
-                    let names = names.iter().map(|(name, users)| (&**name, Clients::of(users)));
+                    let names = names.iter().map(|(name, users)| (&**name, Clients::of(users, &mut room)));
                     kinds.serialize_entry(kind, &names.collect::<BTreeMap<_, _>>())?;
                 }
                 Tally::Counts(names) => {
-                    let names = names.iter().map(|(name, voices)| (&**name, Counts::of(voices)));
+                    let names = names.iter().map(|(name, voices)| (&**name, Counts::of(voices, &mut room)));
                     kinds.serialize_entry(kind, &names.collect::<BTreeMap<_, _>>())?;
                 }
             }
@@ -184,10 +185,17 @@ struct Clients<'a> {
 }
 
 impl<'a> Clients<'a> {
-    fn of(users: &'a BTreeSet<Arc<str>>) -> Clients<'a> {
-        let client_ids = users.iter().take(MAX_LISTED).map(|user| &**user).collect();
-        Clients { total: users.len(), client_ids, clipped: users.len() > MAX_LISTED }
+    fn of(users: &'a BTreeSet<Arc<str>>, room: &mut usize) -> Clients<'a> {
+        let client_ids: Vec<&str> = users.iter().map(|user| &**user).take_while(|user| has_room(user, room)).collect();
+        Clients { total: users.len(), clipped: users.len() > client_ids.len(), client_ids }
     }
+}
+
+/// Whether one more client is named.
+fn has_room(user: &str, room: &mut usize) -> bool {
+    let left = room.checked_sub(user.len() + 3);
+    *room = left.unwrap_or(0);
+    left.is_some()
 }
 
 #[derive(Serialize)]
@@ -201,13 +209,15 @@ struct Counts<'a> {
 }
 
 impl<'a> Counts<'a> {
-    fn of(voices: &'a Voices) -> Counts<'a> {
+    fn of(voices: &'a Voices, room: &mut usize) -> Counts<'a> {
+        let listed = voices.users.iter().map(|(user, count)| (&**user, *count));
+        let client_ids: BTreeMap<&str, u64> = listed.take_while(|(user, _)| has_room(user, room)).collect();
         Counts {
             total: voices.total(),
-            client_ids: voices.users.iter().take(MAX_LISTED).map(|(user, count)| (&**user, *count)).collect(),
             total_unidentified: voices.unidentified,
             total_client_ids: voices.users.len(),
-            clipped: voices.users.len() > MAX_LISTED,
+            clipped: voices.users.len() > client_ids.len(),
+            client_ids,
         }
     }
 }
@@ -249,7 +259,7 @@ mod tests {
             assert_eq!(with("count", count.into()), Err(40003), "{count}");
         }
         assert_eq!(with("messageSerial", "x".into()), Err(40003));
-        assert_eq!(with("name", "n".repeat(513).into()), Err(40003));
+        assert_eq!(with("name", "n".repeat(257).into()), Err(40003));
         assert_eq!(with("extras", "x".into()), Err(40000));
         assert_eq!(with("data", 1.into()), Err(40013));
     }
@@ -258,12 +268,13 @@ mod tests {
     fn long_lists_are_clipped() {
         let mut summary = Summary::default();
         let annotation = Annotation { kind: "r:flag.v1".into(), method: Method::Flag, count: 1, removes: false };
-        for number in 0..MAX_LISTED + 1 {
-            summary.count(&annotation, None, Some(&number.to_string())).unwrap();
+        let user = |number: usize| format!("{number:05}{}", "u".repeat(92));
+        for number in 0..200 {
+            summary.count(&annotation, None, Some(&user(number))).unwrap();
         }
         let shown = serde_json::to_value(AblySummary(summary.into())).unwrap();
         let kind = &shown["r:flag.v1"];
-        assert_eq!((kind["total"].as_u64(), kind["clipped"].as_bool()), (Some(251), Some(true)));
-        assert_eq!(kind["clientIds"].as_array().map(Vec::len), Some(MAX_LISTED));
+        assert_eq!((kind["total"].as_u64(), kind["clipped"].as_bool()), (Some(200), Some(true)));
+        assert_eq!(kind["clientIds"].as_array().map(Vec::len), Some(MAX_LISTED_LEN / 100));
     }
 }

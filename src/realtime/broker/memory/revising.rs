@@ -35,6 +35,8 @@ pub struct Amending {
     pub unix_ms: u64,
     /// The longest that it may become, in bytes.
     pub most: usize,
+    /// Those who are told of it may not have heard what was before: they are told all of it.
+    pub tells_whole: bool,
 }
 
 impl StoredMessage {
@@ -65,7 +67,7 @@ impl Log {
         owner: Option<Owner>,
         now: Instant,
     ) -> Result<Arc<Message>, Refusal> {
-        let Amending { amendment, draft, origin, unix_ms, most } = amending;
+        let Amending { amendment, draft, origin, unix_ms, most, tells_whole } = amending;
         let index = self.original(amendment.target).ok_or(Refusal::Forgotten)?;
         let position = self.position(self.top + 1);
         let target = Arc::clone(&self.kept[index].message);
@@ -94,7 +96,7 @@ impl Log {
                 };
                 self.annotate(index, annotation, detached(message))?
             }
-            _ => self.revise(index, &amendment, draft, amended, most)?,
+            _ => self.revise(index, &amendment, draft, amended, (most, tells_whole))?,
         };
         self.top += 1;
         let kept = Arc::new(Message { summary: None, ..Message::clone(&told) });
@@ -130,7 +132,7 @@ impl Log {
         amendment: &Amendment,
         draft: Draft,
         amended: Amended,
-        most: usize,
+        (most, tells_whole): (usize, bool),
     ) -> Result<Arc<Message>, Refusal> {
         let kept = &self.kept[index];
         let before = kept.revision.as_ref().and_then(|revision| revision.version.as_ref());
@@ -148,7 +150,7 @@ impl Log {
             Box::new(if appends { Amended { change: Change::Update, ..amended.clone() } } else { amended.clone() });
         let whole = Message { position, draft: whole, amended: Some(now), ..Message::clone(before) };
         let version = detached(whole);
-        let told = if appends {
+        let told = if appends && !tells_whole {
             // Who has heard what was before needs no more than this.
             let draft = Draft { data: draft.data, ..version.draft.clone() };
             detached(Message { draft, summary, amended: Some(Box::new(amended)), ..Message::clone(&version) })

@@ -203,6 +203,7 @@ impl Edited {
             origin: Some(Origin { connection: ConnectionId(2), user: Some("bob".into()) }),
             unix_ms: 2,
             most: 20,
+            tells_whole: text == "whole",
         };
         self.log.amend(amending, self.keeps, self.room, None, Instant::now())
     }
@@ -280,6 +281,14 @@ fn who_comes_back_is_told_what_things_are_by_now() {
     let events = |next| edited.log.events(next).map(|message| shown(&message)).collect::<Vec<_>>();
     assert_eq!(events(3), all[2..]);
     assert_eq!(events(2), ["2 bcd update of 2 by 6", "4 - delete of 1 by 4"]);
+}
+
+#[test]
+fn who_may_lack_the_rest_is_told_all_of_it() {
+    let mut edited = Edited::new(9);
+    edited.say("ann", "a ");
+    assert_eq!(shown(&edited.amend(1, Change::Append, "whole", None).unwrap()), "2 a whole update of 1 by 2");
+    assert_eq!(edited.read(), ["1 a whole update of 1 by 2"]);
 }
 
 #[test]
