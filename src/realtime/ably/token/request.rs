@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{CLOCK_WINDOW_MS, DEFAULT_TTL_MS, MAX_TTL_MS, Nonces, TokenDetails, mint};
-use crate::realtime::ably::capability::Capability;
+use crate::realtime::ably::capability::{Capability, MAX_CAPABILITY_LEN};
 use crate::realtime::ably::config::KeySettings;
 use crate::realtime::ably::wire::error::AblyError;
 
@@ -99,6 +99,11 @@ impl TokenRequest {
         if granted.is_empty() {
             return Err(denied(40160, "The key allows nothing of this capability"));
         }
+        // Where patterns cross there are more of them than on either side.
+        let granted = granted.canonical();
+        if granted.len() > MAX_CAPABILITY_LEN {
+            return Err(bad(40000, "Invalid capability: what the key allows of it is longer than a capability may be"));
+        }
         let is_near = |timestamp: i64| u64::try_from(timestamp).is_ok_and(|at| at.abs_diff(now_ms) <= CLOCK_WINDOW_MS);
         match timestamp {
             Some(timestamp) if !is_near(timestamp) => return Err(denied(40104, "Timestamp not current")),
@@ -113,7 +118,7 @@ impl TokenRequest {
                 return Err(denied(40105, "Nonce value replayed"));
             }
         }
-        Ok(mint(&key.key, now_ms, ttl_ms, granted.canonical(), self.client_id))
+        Ok(mint(&key.key, now_ms, ttl_ms, granted, self.client_id))
     }
 }
 
@@ -205,6 +210,19 @@ mod tests {
         let mut changed = signed(json!({ "clientId": "ann" }));
         changed.client_id = Some("bob".into());
         assert_eq!(grant(changed), Err((40101, 401)));
+    }
+
+    #[test]
+    fn what_is_granted_is_no_longer_than_can_be_read() {
+        let many = |ends: bool| -> String {
+            let pattern = |number| if ends { format!("*:{number}") } else { format!("{number}:*") };
+            let lists: serde_json::Map<String, Value> =
+                (0..100).map(|number| (pattern(number), json!(["publish"]))).collect();
+            Value::Object(lists).to_string()
+        };
+        let request = signed(json!({ "capability": many(true) }));
+        let error = request.grant(&key(&many(false)), false, &Mutex::default(), NOW).unwrap_err();
+        assert_eq!((error.code, error.status), (40000, 400), "{}", error.message);
     }
 
     #[test]
