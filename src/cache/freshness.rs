@@ -89,14 +89,17 @@ impl Freshness {
         bounds: &Bounds,
     ) -> Freshness {
         let millis = |seconds: Option<u64>| seconds.unwrap_or(0).saturating_mul(1000);
-        let lifetime = if is_not_found { millis(Some(lifetime)).min(bounds.not_found) } else { millis(Some(lifetime)) };
+        let initial_age = initial_age(headers, exchanged);
+        // It counts from when the app said so last: a page that says it may be as old as the build.
+        let longest = if is_not_found { initial_age.saturating_add(bounds.not_found) } else { u64::MAX };
+        let lifetime = millis(Some(lifetime)).min(longest);
         let may_be_stale = !directives.must_revalidate && !is_not_found;
         // `s-maxage` alone is a `proxy-revalidate` too (RFC 9111 section 5.2.2.10): only leave that is given counts.
         let while_revalidate = if may_be_stale { millis(directives.stale_while_revalidate) } else { 0 };
         let if_error = if may_be_stale { millis(directives.stale_if_error) } else { 0 };
         Freshness {
             received: exchanged.received,
-            initial_age: initial_age(headers, exchanged),
+            initial_age,
             lifetime,
             while_revalidate: while_revalidate.min(bounds.stale),
             if_error: while_revalidate.max(if_error).min(bounds.stale_if_error),

@@ -135,8 +135,10 @@ fn allows(known: &Known, asking: &Asking, now: u64, events: &[(usize, Event)]) -
     let Some((fresh, stale)) = CONTROLS.iter().find(|(text, _)| *text == saying.control).unwrap().1 else {
         return false;
     };
-    let (fresh, stale) = if saying.status == 404 { (fresh.min(10), 0) } else { (fresh, stale) };
-    let age = saying.age * 1000 + (known.received - known.asked) + (now - known.received);
+    let initial_age = saying.age * 1000 + (known.received - known.asked);
+    let (fresh, stale) = (fresh * 1000, stale * 1000);
+    let (fresh, stale) = if saying.status == 404 { (fresh.min(initial_age + 10_000), 0) } else { (fresh, stale) };
+    let age = initial_age + (now - known.received);
     let is_same = Asking { language: 0, ..known.asking } == Asking { language: 0, ..*asking }
         && (!saying.varies || known.asking.language == asking.language);
     let is_spared = events.iter().filter(|(at, _)| *at > known.at_event).all(|(_, event)| match event {
@@ -148,7 +150,7 @@ fn allows(known: &Known, asking: &Asking, now: u64, events: &[(usize, Event)]) -
     let is_kept = matches!(saying.status, 200 | 404 | 307)
         && !saying.cookie
         && (saying.is_right_kind || (saying.status != 200 && asking.rsc));
-    is_same && is_spared && is_kept && age < (fresh + stale) * 1000
+    is_same && is_spared && is_kept && age < fresh + stale
 }
 
 fn asking() -> impl Strategy<Value = Asking> {
