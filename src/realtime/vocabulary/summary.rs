@@ -164,16 +164,14 @@ impl Summary {
             Method::Multiple if annotation.removes => drop((known()?, named()?)),
             Method::Multiple => drop(named()?),
         }
-        let kind = match self.kinds.get_key_value(&*annotation.kind) {
-            Some((kind, _)) => Arc::clone(kind),
+        let (kind, mut tally) = match self.kinds.remove_entry(&annotation.kind) {
+            Some(known) => known,
             None if annotation.removes => return Ok(()),
             None => {
                 self.enter_name(annotation.kind.len());
-                self.kinds.insert(Arc::clone(&annotation.kind), Tally::new(annotation.method));
-                Arc::clone(&annotation.kind)
+                (Arc::clone(&annotation.kind), Tally::new(annotation.method))
             }
         };
-        let Some(mut tally) = self.kinds.remove(&kind) else { return Ok(()) };
         self.tally(&mut tally, annotation, name, user);
         if tally.is_empty() {
             self.leave_name(kind.len());

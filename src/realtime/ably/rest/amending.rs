@@ -44,8 +44,7 @@ impl AblyDoor {
         name: &str,
         serial: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History).await?;
-        let message = self.kept(call, &channel, serial)?;
+        let (_, message) = self.kept(call, caller, name, serial).await?;
         Ok(call.answer(200, &AblyMessage::shown(&message, call.style.format)))
     }
 
@@ -56,9 +55,8 @@ impl AblyDoor {
         name: &str,
         serial: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History).await?;
-        let position = self.kept(call, &channel, serial)?.position;
-        let versions = self.hub.versions(&channel, position, call.now);
+        let (channel, message) = self.kept(call, caller, name, serial).await?;
+        let versions = self.hub.versions(&channel, message.position, call.now);
         let show = |message: &Arc<Message>| AblyMessage::shown(message, call.style.format);
         page(call, "versions", &versions, show)
     }
@@ -93,9 +91,8 @@ impl AblyDoor {
         name: &str,
         serial: &str,
     ) -> Result<Answer, AblyError> {
-        let channel = self.readable(call, caller, name, Operation::History).await?;
-        let position = self.kept(call, &channel, serial)?.position;
-        let annotations = self.hub.annotations(&channel, position, call.now);
+        let (channel, message) = self.kept(call, caller, name, serial).await?;
+        let annotations = self.hub.annotations(&channel, message.position, call.now);
         page(call, "annotations", &annotations, |message| AblyAnnotation::shown(message, call.style.format))
     }
 
@@ -135,10 +132,19 @@ impl AblyDoor {
         Ok(call.answer(201, &Annotated { channel: name.to_owned(), serials }))
     }
 
-    fn kept(&self, call: &Call<'_>, channel: &Channel, text: &str) -> Result<Arc<Message>, AblyError> {
+    /// The message that somebody asks for by its `serial`, and its channel, whose past it may read.
+    async fn kept(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+        serial: &str,
+    ) -> Result<(Channel, Arc<Message>), AblyError> {
+        let channel = self.readable(call, caller, name, Operation::History).await?;
         let none = || AblyError::new(40400, 404, "There is no such message, or it is no longer kept");
-        let position = serial::position(text).ok_or_else(none)?;
-        self.hub.message(channel, position, call.now).ok_or_else(none)
+        let position = serial::position(serial).ok_or_else(none)?;
+        let message = self.hub.message(&channel, position, call.now).ok_or_else(none)?;
+        Ok((channel, message))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::carried::Carried;
+use super::carried::{self, Carried};
 use super::data::{self, Data};
 use super::error::AblyError;
 use super::serial::{self, serial};
@@ -86,11 +86,7 @@ impl AblyAnnotation {
         if !(1.0..=1e9).contains(&count) || count.fract() != 0.0 {
             return Err(invalid("its count must be a whole number from 1 on"));
         }
-        let extras = match self.extras {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(extras)) => Some(extras),
-            Some(_) => return Err(AblyError::new(40000, 400, "An annotation's extras must be an object")),
-        };
+        let extras = carried::extras(self.extras, "An annotation's")?;
         let is_empty = self.data.is_none();
         let (payload, encoding) = data::payload(self.data, self.encoding)?;
         let id = self.id.filter(|id| !id.is_empty()).unwrap_or_else(id);

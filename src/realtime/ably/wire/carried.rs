@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::error::AblyError;
 use crate::realtime::vocabulary::Extras;
 
 /// The key of it.
@@ -35,6 +36,18 @@ pub struct Carried {
     pub description: Option<String>,
     #[serde(rename = "m", skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
+}
+
+/// The extras of what a client says, `whose` in words.
+///
+/// # Errors
+/// 40000: they are no object.
+pub fn extras(said: Option<Value>, whose: &str) -> Result<Option<Map<String, Value>>, AblyError> {
+    match said {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(extras)) => Ok(Some(extras)),
+        Some(_) => Err(AblyError::new(40000, 400, format!("{whose} extras must be an object"))),
+    }
 }
 
 /// What a change says; what it does not stays as it is.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::annotation::AblySummary;
-use super::carried::{Carried, CarriedChange};
+use super::carried::{self, Carried, CarriedChange};
 use super::data::{self, Data};
 use super::error::AblyError;
 use super::serial::{self, serial};
@@ -120,7 +120,7 @@ impl AblyMessage {
     pub fn amendment(self, change: Change, id: String, only_of: Option<Arc<str>>) -> Result<Draft, AblyError> {
         let target = self.serial.as_deref().and_then(serial::position);
         let target = target.ok_or_else(|| AblyError::new(40003, 400, "Invalid serial: it is no message's"))?;
-        let extras = object(self.extras)?;
+        let extras = carried::extras(self.extras, "A message's")?;
         let keeps_data = self.data.is_none();
         let (payload, encoding) = data::payload(self.data, self.encoding)?;
         if change == Change::Append && encoding.as_deref().is_some_and(|encoding| encoding.contains("cipher")) {
@@ -148,7 +148,7 @@ impl AblyMessage {
     /// # Errors
     /// 40013 for its data, 40000 for its extras.
     pub fn draft(self, id: impl FnOnce() -> String, connection: Option<&str>) -> Result<Draft, AblyError> {
-        let extras = object(self.extras)?;
+        let extras = carried::extras(self.extras, "A message's")?;
         let is_empty = self.data.is_none();
         let (payload, encoding) = data::payload(self.data, self.encoding)?;
         let id = self.id.filter(|id| !id.is_empty()).unwrap_or_else(id);
@@ -227,14 +227,6 @@ impl AblyMessage {
             annotations: Some(AblyAnnotations { summary: AblySummary(Arc::clone(summary)) }),
             ..AblyMessage::default()
         })
-    }
-}
-
-fn object(extras: Option<Value>) -> Result<Option<Map<String, Value>>, AblyError> {
-    match extras {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(extras)) => Ok(Some(extras)),
-        Some(_) => Err(AblyError::new(40000, 400, "A message's extras must be an object")),
     }
 }
 

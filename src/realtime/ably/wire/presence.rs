@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Format;
-use super::carried::Carried;
+use super::carried::{self, Carried};
 use super::data::{self, Data};
 use super::error::AblyError;
 use crate::realtime::vocabulary::{Member, Presence};
@@ -44,11 +44,7 @@ impl AblyPresence {
     /// # Errors
     /// 40013 for its data, 40000 for its extras.
     pub fn member(self, client: &str, connection: &str, id: impl FnOnce() -> String) -> Result<Member, AblyError> {
-        let extras = match self.extras {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(extras)) => Some(extras),
-            Some(_) => return Err(AblyError::new(40000, 400, "A member's extras must be an object")),
-        };
+        let extras = carried::extras(self.extras, "A member's")?;
         let is_empty = self.data.is_none();
         let (payload, encoding) = data::payload(self.data, self.encoding)?;
         let is_known = |id: &String| id.strip_prefix(connection).is_some_and(|rest| rest.starts_with(':'));

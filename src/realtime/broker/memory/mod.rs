@@ -255,7 +255,7 @@ impl Log {
     /// them, the last change of each.
     pub fn events(&self, next: u64) -> impl Iterator<Item = Arc<Message>> {
         let news = move |kept: &StoredMessage| match &kept.message.amended {
-            Some(amended) if amended.target.offset < next => self.retold(kept, kept.message.position.offset),
+            Some(amended) if amended.target.offset < next => self.retold(kept),
             _ => kept.by_now(),
         };
         self.kept.range(self.index(next)..).filter_map(news)
@@ -269,7 +269,7 @@ impl Log {
         let index = self.index(offset);
         let kept = self.kept.get(index)?;
         if kept.revision.is_some() || kept.message.amended.is_some() {
-            let Some(message) = self.retold(kept, offset) else {
+            let Some(message) = self.retold(kept) else {
                 return Some((Arc::clone(&kept.message), Encoded::Skip));
             };
             let form = encoding.encode(&Event::Message(Arc::clone(&message)));

@@ -25,6 +25,10 @@ impl Revision {
         let summary = self.summary.as_ref().map_or(0, |(_, summary)| summary.bytes() + size_of::<Summary>());
         size_of::<Revision>() + self.own + summary
     }
+
+    fn summary(&self) -> Option<Arc<Summary>> {
+        self.summary.as_ref().map(|(_, summary)| Arc::clone(summary))
+    }
 }
 
 /// A change of a message, as it came.
@@ -47,8 +51,8 @@ impl StoredMessage {
         }
         let Some(revision) = &self.revision else { return Some(Arc::clone(&self.message)) };
         let version = revision.version.as_ref().map_or(&self.message, |(_, version)| version);
-        let summary = revision.summary.as_ref().map(|(_, summary)| Arc::clone(summary));
-        Some(Arc::new(Message { position: self.message.position, summary, ..Message::clone(version) }))
+        let (position, summary) = (self.message.position, revision.summary());
+        Some(Arc::new(Message { position, summary, ..Message::clone(version) }))
     }
 }
 
@@ -135,10 +139,10 @@ impl Log {
         (most, tells_whole): (usize, bool),
     ) -> Result<Arc<Message>, Refusal> {
         let kept = &self.kept[index];
-        let before = kept.revision.as_ref().and_then(|revision| revision.version.as_ref());
+        let revision = kept.revision.as_ref();
+        let before = revision.and_then(|revision| revision.version.as_ref());
         let before = before.map_or(&kept.message, |(_, version)| version);
-        let summary = kept.revision.as_ref().and_then(|revision| revision.summary.as_ref());
-        let summary = summary.map(|(_, summary)| Arc::clone(summary));
+        let summary = revision.and_then(|revision| revision.summary());
         let whole = merged(&before.draft, &draft, amendment)?;
         if whole.len() > most {
             return Err(Refusal::TooBig { most });
@@ -161,8 +165,8 @@ impl Log {
         self.become_at(index, |revision| {
             revision.version = Some((offset, version));
             revision.own = own;
-        });
-        Ok(told)
+            Ok(told)
+        })
     }
 
     /// Counts an annotation of the message at `index`; what is told of it.
@@ -172,30 +176,45 @@ impl Log {
         annotation: &Annotation,
         message: Arc<Message>,
     ) -> Result<Arc<Message>, Refusal> {
-        let revision = self.kept[index].revision.as_ref();
-        let mut summary =
-            revision.and_then(|revision| revision.summary.as_ref().map(|(_, summary)| Arc::clone(summary)));
-        let counted = Arc::make_mut(summary.get_or_insert_default());
+        let name = message.draft.name.as_deref();
         let user = message.origin.as_ref().and_then(|origin| origin.user.as_deref());
-        counted.count(annotation, message.draft.name.as_deref(), user).map_err(Refusal::Malformed)?;
-        let offset = message.position.offset;
-        let kept = summary.clone().map(|summary| (offset, summary));
-        self.become_at(index, |revision| revision.summary = kept);
+        let summary = self.become_at(index, |revision| {
+            let mut summary = revision.summary.take();
+            // In place: nobody else has it, as a rule, and it may be long. What is refused changes nothing of it.
+            let (last, counted) = summary.get_or_insert_default();
+            let outcome = Arc::make_mut(counted).count(annotation, name, user);
+            if outcome.is_ok() {
+                *last = message.position.offset;
+            }
+            // One that came to be for what was refused is none.
+            revision.summary = summary.filter(|(last, _)| *last > 0);
+            outcome.map(|()| revision.summary()).map_err(Refusal::Malformed)
+        })?;
         Ok(Arc::new(Message { summary, ..Message::clone(&message) }))
     }
 
-    fn become_at(&mut self, index: usize, change: impl FnOnce(&mut Revision)) {
+    /// What `change` makes of the message at `index`; nothing has become of it where that is refused.
+    fn become_at<T>(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut Revision) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let kept = &mut self.kept[index];
         let before = kept.revision.as_ref().map_or(0, |revision| revision.size());
-        let revision = kept.revision.get_or_insert_default();
-        change(revision);
-        self.bytes = self.bytes + revision.size() - before;
-        kept.forms = Vec::new();
+        let mut revision = kept.revision.take().unwrap_or_default();
+        let outcome = change(&mut revision);
+        if outcome.is_ok() || before > 0 {
+            self.bytes = self.bytes + revision.size() - before;
+            kept.revision = Some(revision);
+            kept.forms = Vec::new();
+        }
+        outcome
     }
 
-    /// What is told of `kept`, the message at `offset`, to somebody who comes to it later: a message as it is by now; of
-    /// its changes the last, whole. Nothing of those before that.
-    pub(super) fn retold(&self, kept: &StoredMessage, offset: u64) -> Option<Arc<Message>> {
+    /// What is told of `kept` to somebody who comes to it later: a message as it is by now; of its changes the last, whole.
+    /// Nothing of those before that.
+    pub(super) fn retold(&self, kept: &StoredMessage) -> Option<Arc<Message>> {
+        let offset = kept.message.position.offset;
         let Some(amended) = &kept.message.amended else { return kept.by_now() };
         let revision = self.original(amended.target).and_then(|index| self.kept[index].revision.as_ref());
         // What it changed is gone: nothing is known but the change.
@@ -206,8 +225,7 @@ impl Log {
             return Some(Arc::new(Message { summary, ..Message::clone(&kept.message) }));
         }
         let (_, version) = revision.version.as_ref().filter(|(last, _)| *last == offset)?;
-        let summary = revision.summary.as_ref().map(|(_, summary)| Arc::clone(summary));
-        Some(Arc::new(Message { summary, ..Message::clone(version) }))
+        Some(Arc::new(Message { summary: revision.summary(), ..Message::clone(version) }))
     }
 
     /// The kept message that `position` means, as it is by now.
