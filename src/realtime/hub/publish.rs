@@ -276,7 +276,7 @@ impl Hub {
         if is_amendment {
             return self.amend(entry, state, sender, (draft, recipients), now);
         }
-        let message = |position| Message { channel, position, unix_ms, origin, draft, amended: None, summary: None };
+        let message = |position| Message::new(channel, position, unix_ms, origin, draft);
         if is_volatile || is_passing {
             let event = Event::Message(Arc::new(message(state.log.top())));
             means.fan_out(

@@ -70,6 +70,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// One that is said: nothing has become of it yet.
+    pub fn new(channel: Channel, position: Position, unix_ms: u64, origin: Option<Origin>, draft: Draft) -> Message {
+        Message { channel, position, unix_ms, origin, draft, amended: None, summary: None }
+    }
+
     /// Roughly what it holds in memory, in bytes.
     pub fn size(&self) -> usize {
         size_of::<Message>()

@@ -162,15 +162,7 @@ impl Talk {
             let channel = several.channel.clone();
             let told = match draft.amends.take() {
                 None => {
-                    let message = |position| Message {
-                        channel,
-                        position,
-                        unix_ms: 1,
-                        origin,
-                        draft,
-                        amended: None,
-                        summary: None,
-                    };
+                    let message = |position| Message::new(channel, position, 1, origin, draft);
                     self.log.append(message, KEEP, ROOM, None, now)
                 }
                 Some(amendment) => {

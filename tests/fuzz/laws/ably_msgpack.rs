@@ -52,15 +52,7 @@ fn message(mut message: AblyMessage) {
     }
     let Ok(draft) = message.draft(|| "conn:0:0".to_owned(), Some("conn")) else { return };
     let position = Position { epoch: Epoch(1), offset: 1 };
-    let said = Message {
-        channel: Channel::new("a").expect("a name"),
-        position,
-        unix_ms: 1,
-        origin: None,
-        draft,
-        amended: None,
-        summary: None,
-    };
+    let said = Message::new(Channel::new("a").expect("a name"), position, 1, None, draft);
     for format in [Format::Json, Format::Msgpack] {
         let shown = AblyMessage::shown(&said, format);
         assert_eq!(shown.connection_id.as_deref(), Some("conn"), "it is known as one of this protocol");

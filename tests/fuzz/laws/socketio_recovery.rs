@@ -266,15 +266,7 @@ impl World {
         let data = if volatile { "\"now\"".to_owned() } else { self.number.to_string() };
         let draft = Draft { name: Some("e".into()), volatile, ..Draft::new(Payload::Json(data.into())) };
         let position = Position { epoch: Epoch(1), offset: self.number };
-        let message = Message {
-            channel: channel.clone(),
-            position,
-            unix_ms: 0,
-            origin: None,
-            draft,
-            amended: None,
-            summary: None,
-        };
+        let message = Message::new(channel.clone(), position, 0, None, draft);
         let Encoded::Shared(encoded) = self.machine.encoding(&channel).encode(&Event::Message(Arc::new(message)))
         else {
             panic!("it is the same for all")

@@ -237,15 +237,13 @@ mod tests {
     use serde_json::json;
 
     fn said(draft: Draft) -> Message {
-        Message {
-            channel: Channel::new("c").unwrap(),
-            position: Position { epoch: Epoch(1), offset: 7 },
-            unix_ms: 5,
-            origin: Some(Origin { connection: ConnectionId(9), user: Some("ann".into()) }),
+        Message::new(
+            Channel::new("c").unwrap(),
+            Position { epoch: Epoch(1), offset: 7 },
+            5,
+            Some(Origin { connection: ConnectionId(9), user: Some("ann".into()) }),
             draft,
-            amended: None,
-            summary: None,
-        }
+        )
     }
 
     #[test]

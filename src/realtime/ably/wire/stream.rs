@@ -168,15 +168,13 @@ mod tests {
     use crate::realtime::vocabulary::{Channel, Draft, Epoch, Payload, Position};
 
     fn said(payload: Payload) -> Message {
-        Message {
-            channel: Channel::new("2:c").unwrap(),
-            position: Position { epoch: Epoch(1), offset: 7 },
-            unix_ms: 5,
-            origin: None,
-            draft: Draft::new(payload),
-            amended: None,
-            summary: None,
-        }
+        Message::new(
+            Channel::new("2:c").unwrap(),
+            Position { epoch: Epoch(1), offset: 7 },
+            5,
+            None,
+            Draft::new(payload),
+        )
     }
 
     fn heard(style: usize, payload: Payload) -> String {

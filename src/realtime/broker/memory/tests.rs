@@ -8,16 +8,12 @@ use crate::realtime::vocabulary::{
 const MINUTE: Duration = Duration::from_secs(60);
 const KEEP: Keeps = Keeps { policy: Keep { messages: 3, age: MINUTE }, wish: None };
 
+fn message(position: Position, unix_ms: u64, origin: Option<Origin>, text: &str) -> Message {
+    Message::new(Channel::new("c").unwrap(), position, unix_ms, origin, Draft::new(Payload::Text(text.into())))
+}
+
 fn say(log: &mut Log, text: &str, room: usize, now: Instant) -> Position {
-    let message = |position| Message {
-        channel: Channel::new("c").unwrap(),
-        position,
-        unix_ms: 0,
-        origin: None,
-        draft: Draft::new(Payload::Text(text.into())),
-        amended: None,
-        summary: None,
-    };
+    let message = |position| message(position, 0, None, text);
     log.append(message, KEEP, room, None, now).position
 }
 
@@ -78,15 +74,7 @@ fn an_owner_keeps_no_more_than_it_may_in_all_logs() {
     let (mut one, mut two) = (Log::new(Epoch(1)), Log::new(Epoch(2)));
     let held = Arc::new(AtomicUsize::new(0));
     let own = |log: &mut Log, most| {
-        let message = |position| Message {
-            channel: Channel::new("c").unwrap(),
-            position,
-            unix_ms: 0,
-            origin: None,
-            draft: Draft::new(Payload::Text("x".into())),
-            amended: None,
-            summary: None,
-        };
+        let message = |position| message(position, 0, None, "x");
         log.append(message, KEEP, usize::MAX, Some(Owner { held: Arc::clone(&held), most }), now);
         held.load(Ordering::Relaxed)
     };
@@ -107,15 +95,7 @@ fn what_either_wants_is_kept() {
     let wish = Some(Keep { messages: usize::MAX, age: 2 * MINUTE });
     let mut log = Log::new(Epoch(1));
     let mut say = |keeps, at| {
-        let message = |position| Message {
-            channel: Channel::new("c").unwrap(),
-            position,
-            unix_ms: 0,
-            origin: None,
-            draft: Draft::new(Payload::Text("x".into())),
-            amended: None,
-            summary: None,
-        };
+        let message = |position| message(position, 0, None, "x");
         log.append(message, keeps, usize::MAX, None, at);
         log.oldest()
     };
@@ -135,15 +115,7 @@ fn the_past_is_read_from_either_end() {
     let mut log = Log::new(Epoch(1));
     let keeps = Keeps::from(Keep { messages: 9, age: MINUTE });
     for unix_ms in 1..=6 {
-        let message = |position| Message {
-            channel: Channel::new("c").unwrap(),
-            position,
-            unix_ms,
-            origin: None,
-            draft: Draft::new(Payload::Text("x".into())),
-            amended: None,
-            summary: None,
-        };
+        let message = |position| message(position, unix_ms, None, "x");
         log.append(message, keeps, usize::MAX, None, now);
     }
     let at = |offset| Some(Position { epoch: Epoch(1), offset });
@@ -176,15 +148,8 @@ impl Edited {
     }
 
     fn say(&mut self, user: &str, text: &str) -> u64 {
-        let message = |position| Message {
-            channel: Channel::new("c").unwrap(),
-            position,
-            unix_ms: 1,
-            origin: Some(Origin { connection: ConnectionId(1), user: Some(user.into()) }),
-            draft: Draft::new(Payload::Text(text.into())),
-            amended: None,
-            summary: None,
-        };
+        let origin = Some(Origin { connection: ConnectionId(1), user: Some(user.into()) });
+        let message = |position| message(position, 1, origin, text);
         self.log.append(message, self.keeps, self.room, None, Instant::now()).position.offset
     }
 

@@ -50,15 +50,7 @@ fn told(machine: &mut Machine, event: &Event) -> Vec<String> {
 }
 
 fn message(data: Payload) -> Event {
-    Event::Message(Arc::new(Message {
-        channel: lobby(),
-        position: Position { epoch: Epoch(10), offset: 7 },
-        unix_ms: 5,
-        origin: None,
-        draft: Draft::new(data),
-        amended: None,
-        summary: None,
-    }))
+    Event::Message(Arc::new(Message::new(lobby(), Position { epoch: Epoch(10), offset: 7 }, 5, None, Draft::new(data))))
 }
 
 fn shared(machine: &Machine, event: &Event) -> EncodedFrames {

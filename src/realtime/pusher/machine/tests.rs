@@ -232,15 +232,7 @@ fn message(channel: &str, name: Option<&str>, data: Payload) -> Event {
     draft.name = name.map(Into::into);
     let position = Position { epoch: Epoch(1), offset: 1 };
     let channel = Channel::new(channel).unwrap();
-    Event::Message(Arc::new(Message {
-        channel,
-        position,
-        unix_ms: 0,
-        origin: None,
-        draft,
-        amended: None,
-        summary: None,
-    }))
+    Event::Message(Arc::new(Message::new(channel, position, 0, None, draft)))
 }
 
 #[test]
