@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, cache, callbacks, drain, files, http, listen, realtime, releases, telemetry, tls, upstream};
+use crate::{admin, cache, callbacks, documents, drain, files, http, listen, realtime, releases, telemetry, tls, upstream};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +18,7 @@ pub struct Config {
     pub files: files::Config,
     pub cache: cache::Config,
     pub realtime: realtime::Config,
+    pub documents: documents::Config,
     pub callbacks: callbacks::Config,
     pub api: realtime::api::Config,
     pub admin: admin::Config,
@@ -104,6 +105,7 @@ impl Config {
             keys.retain(|key| !["app.dir", "app.url", "app.build"].contains(key));
         }
         keys.extend(moved);
+        keys.extend(self.documents.needs_restart(&started.documents));
         keys.extend(self.callbacks.needs_restart(&started.callbacks));
         keys.extend(self.admin.needs_restart(&started.admin));
         keys.extend(self.log.needs_restart(&started.log));
@@ -129,6 +131,7 @@ impl Config {
             releases: releases::Config::read(&root.section("releases")),
             files: files::Config::read(&root.section("files")),
             cache: cache::Config::read(&root.section("cache")),
+            documents: documents::Config::read(&root.section("documents")),
             callbacks,
             realtime,
             api: realtime::api::Config::read(&root.section("api")),

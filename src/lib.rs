@@ -170,6 +170,7 @@ pub mod telemetry;
 pub mod drain;
 /// A file that is written whole or not at all.
 pub mod disk;
+pub mod documents;
 /// JSON as JavaScript writes it.
 pub mod json;
 /// How a room reads its section of `proxy.toml`.

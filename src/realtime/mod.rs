@@ -13,16 +13,19 @@ pub mod ably;
 pub mod api;
 pub mod broker;
 pub mod dialect;
+pub mod document;
 pub mod door;
 pub mod entrance;
 pub mod hub;
 pub mod link;
+pub mod liveblocks;
 pub mod msgpack;
 pub mod plain;
 pub mod pusher;
 pub mod session;
 pub mod socketio;
 pub mod vocabulary;
+pub mod yjs;
 
 mod app_authorizer;
 mod config;
@@ -42,11 +45,13 @@ use self::entrance::Entrance;
 use self::entrance::authorizer::Authorizer;
 use self::entrance::token::Tokens;
 use self::hub::Hub;
+use self::hub::documents::{DocumentMetrics, Documents};
 use self::protocols::Protocols;
 use self::session::Sessions;
 use self::token_authorizer::TokenAuthorizer;
 use self::vocabulary::Moment;
 use crate::callbacks::App;
+use crate::documents::{Store, StoreError};
 use crate::drain::Signal;
 use crate::http::Request;
 use crate::settings::Live;
@@ -64,9 +69,13 @@ pub struct Realtime {
 
 impl Realtime {
     /// Builds the hub and starts its upkeep; `app` judges what clients want, where it wants to.
-    pub fn new(config: &Config, app: Arc<App>, drain: Signal, registry: &mut Registry) -> Realtime {
+    pub fn new(config: &Config, app: Arc<App>, store: Store, drain: Signal, registry: &mut Registry) -> Realtime {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Arc::new(Hub::new(config.hub.clone(), shards, hub::Metrics::new(registry)));
+        let metrics = DocumentMetrics::new(registry);
+        let documents = Arc::new(Documents::new(store, config.hub.documents.clone(), metrics));
+        hub.keep_documents(Arc::clone(&documents));
+        tokio::spawn(sweeper::keep_documents(documents, drain.clone()));
         let restarts = Live::new(config.restarts);
         tokio::spawn(sweeper::sweep(Arc::clone(&hub), drain.clone()));
         tokio::spawn(drain::close_all(Arc::clone(&hub), restarts.clone(), drain.clone()));
@@ -97,6 +106,22 @@ impl Realtime {
     /// knowing the site's address.
     pub fn find_from_app(&self, request: &Request) -> Option<Found> {
         self.doors.find_from_app(request)
+    }
+
+    /// Forces documents to the disk: nobody edits any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn save(&self) -> Result<(), StoreError> {
+        self.hub.documents().map_or(Ok(()), |documents| documents.store().sync())
+    }
+
+    /// Whether documents can be read and written, as far as it was tried.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn documents_health(&self) -> Result<(), StoreError> {
+        self.hub.documents().map_or(Ok(()), |documents| documents.store().health())
     }
 
     /// Where the hub is.

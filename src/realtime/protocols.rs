@@ -46,6 +46,8 @@ protocols! {
     socketio: SocketIoDoor,
     pusher: PusherDoor,
     ably: AblyDoor,
+    liveblocks: LiveblocksDoor,
+    yjs: YjsDoor,
     // Every path below the hub's own may name a channel of the plain door: it comes last.
     plain: PlainDoor,
 }

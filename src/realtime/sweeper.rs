@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
 
 use super::hub::Hub;
+use super::hub::documents::Documents;
 use super::vocabulary::Moment;
 use crate::drain::Signal;
 
@@ -25,5 +28,27 @@ pub async fn sweep(hub: Arc<Hub>, mut drain: Signal) {
         for part in (step..hub.parts()).step_by(STEPS_PER_ROUND) {
             hub.sweep(part, Moment::now());
         }
+    }
+}
+
+/// How often what was written is forced to the disk, where each commit does it already: only rooms are looked at.
+const ROOMS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Forces documents to the disk, and lets go of those that nobody edits, until the end. It holds no guard: who stops the
+/// door does it once more.
+pub async fn keep_documents(documents: Arc<Documents>, mut drain: Signal) {
+    let mut ticks = interval(documents.store().sync_interval().unwrap_or(ROOMS_INTERVAL));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = drain.ended() => return,
+        }
+        let store = documents.store().clone();
+        // It waits for the disk: not on a thread that serves clients.
+        if let Ok(Err(error)) = spawn_blocking(move || store.sync()).await {
+            warn!(%error, "documents cannot be forced to the disk");
+        }
+        documents.sweep(Moment::now().instant);
     }
 }

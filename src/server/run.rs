@@ -266,6 +266,9 @@ impl Doorway {
             () = services.upstream.stop() => {}
             why = self.signals.stop() => return self.end_at_once(why),
         }
+        if let Err(error) = services.realtime.save() {
+            warn!(%error, "documents cannot be forced to the disk");
+        }
         info!(cut, "stopped");
     }
 

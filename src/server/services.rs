@@ -14,6 +14,7 @@ use crate::admin::{Kinds, Warnings};
 use crate::cache::{self, Cache};
 use crate::callbacks::{App, SECRET_VARIABLE};
 use crate::config::Config;
+use crate::documents::Store;
 use crate::drain::Signal;
 use crate::files::Files;
 use crate::http;
@@ -95,6 +96,7 @@ impl Services {
         let realtime = Arc::new(Realtime::new(
             &telling::with_policy(&config.realtime, &config.cache),
             Arc::clone(&app),
+            Store::new(&config.documents),
             drain.clone(),
             registry,
         ));

@@ -133,17 +133,7 @@ impl AblyDoor {
 
 /// What callbacks and logs may know of a request: neither its key nor its token.
 pub(super) fn without_secrets(request: &Parts) -> Parts {
-    let (mut clean, ()) = http::Request::new(()).into_parts();
-    clean.method = request.method.clone();
-    clean.version = request.version;
-    clean.headers = request.headers.clone();
-    clean.extensions = request.extensions.clone();
-    const SECRETS: [&str; 5] = ["key", "access_token", "accessToken", "resume", "recover"];
-    let is_open = |pair: &&str| !SECRETS.contains(&pair.split('=').next().unwrap_or_default());
-    let query: Vec<&str> = request.uri.query().unwrap_or_default().split('&').filter(is_open).collect();
-    let target = format!("{}?{}", request.uri.path(), query.join("&"));
-    clean.uri = target.parse().unwrap_or_default();
-    clean
+    entrance::without(request, &["key", "access_token", "accessToken", "resume", "recover"])
 }
 
 fn grace(query: Option<&str>) -> Option<Duration> {

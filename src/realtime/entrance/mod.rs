@@ -113,6 +113,20 @@ pub fn facts(request: &Parts) -> Result<Facts, Failure> {
     request.extensions.get::<Facts>().cloned().ok_or_else(missing)
 }
 
+/// The request without the parameters of these `names`: what the app and logs may know of it.
+pub fn without(request: &Parts, names: &[&str]) -> Parts {
+    let (mut clean, ()) = http::Request::new(()).into_parts();
+    clean.method = request.method.clone();
+    clean.version = request.version;
+    clean.headers = request.headers.clone();
+    clean.extensions = request.extensions.clone();
+    let is_open = |pair: &&str| !names.contains(&pair.split('=').next().unwrap_or_default());
+    let query: Vec<&str> = request.uri.query().unwrap_or_default().split('&').filter(is_open).collect();
+    let target = format!("{}?{}", request.uri.path(), query.join("&"));
+    clean.uri = target.parse().unwrap_or_default();
+    clean
+}
+
 /// Lets clients in. One for all doors.
 pub struct Entrance {
     config: Live<Config>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::documents::DocumentLimits;
 use super::outbox::OutboxLimits;
 use super::parts::Part;
 use super::policy::{Demand, Policy, Rule, is_unnamed, open, policy};
@@ -21,6 +22,8 @@ pub struct Config {
     /// whole file says. Default false.
     pub is_apps: bool,
     pub outbox: OutboxLimits,
+    /// What bounds the documents of channels.
+    pub documents: DocumentLimits,
     /// Channels at a time, at most; one client address opens no more of them than it leaves free. Default
     /// 100,000.
     pub max_channels: usize,
@@ -45,6 +48,7 @@ impl Default for Config {
             parts: Vec::new(),
             is_apps: false,
             outbox: OutboxLimits::default(),
+            documents: DocumentLimits::default(),
             max_channels: 100_000,
             max_subscriptions: 1_000,
             max_history: Size::mib(256),
@@ -79,6 +83,7 @@ impl Config {
             parts: Vec::new(),
             is_apps: default.is_apps,
             outbox: OutboxLimits::read(&section.section("outbox")),
+            documents: DocumentLimits::read(&section.section("documents")),
             max_channels: section.value("max_channels", default.max_channels),
             max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),
             max_history: section.value("max_history", default.max_history),

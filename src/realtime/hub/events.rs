@@ -14,6 +14,8 @@ pub enum HubEvent<'a> {
     Came { channel: &'a Channel, member: &'a Arc<Member> },
     /// A member has left it, and its grace is over.
     Went { channel: &'a Channel, member: &'a Arc<Member> },
+    /// A channel's documents were changed: its tree, or one of Yjs.
+    Edited { channel: &'a Channel, is_tree: bool },
 }
 
 /// Hears events. It is called under the channel's lock, so that it hears them in the order in which they happen: it must

@@ -16,6 +16,7 @@ mod channel;
 mod client;
 mod config;
 mod directory;
+pub mod documents;
 mod fanout;
 mod mailboxes;
 mod events;
@@ -57,6 +58,7 @@ pub use reading::{ChannelOverview, Past};
 
 use channel::{ChannelEntry, ChannelState};
 use directory::Directory;
+use documents::Documents;
 use fanout::{DeliveryKind, FanOut, Recipients};
 use mailboxes::{MailboxAddress, MailboxShard};
 use outbox::{Item, OutboxEntry, Pushed, Slow};
@@ -83,10 +85,7 @@ pub struct Hub {
     next_lane: AtomicUsize,
     crowded: Arc<AtomicUsize>,
     has_direct_writes: AtomicBool,
-    /// The connections of each user.
-    users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
-    /// The identities of connections that have one.
-    identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
+    known: Known,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
     /// Of what the histories keep.
@@ -94,6 +93,16 @@ pub struct Hub {
     questions: Questions,
     remedy: Remedy,
     metrics: Metrics,
+    documents: OnceLock<Arc<Documents>>,
+}
+
+/// Who is known by more than the number of its connection.
+#[derive(Default)]
+struct Known {
+    /// The connections of each user.
+    users: Mutex<HashMap<Arc<str>, Vec<ConnectionId>>>,
+    /// The identities of connections that have one.
+    identities: Mutex<HashMap<ConnectionId, Arc<Identity>>>,
 }
 
 impl Hub {
@@ -113,15 +122,25 @@ impl Hub {
             next_lane: AtomicUsize::new(0),
             crowded,
             has_direct_writes: AtomicBool::new(false),
-            users: Mutex::new(HashMap::new()),
-            identities: Mutex::new(HashMap::new()),
+            known: Known::default(),
             observers: OnceLock::new(),
             history: AtomicUsize::new(0),
             owners: Owners::default(),
             questions: Questions::default(),
             remedy: Remedy::default(),
             metrics,
+            documents: OnceLock::new(),
         }
+    }
+
+    /// Channels may own documents from now on. Only the first call counts.
+    pub fn keep_documents(&self, documents: Arc<Documents>) {
+        let _ = self.documents.set(documents);
+    }
+
+    /// The documents of its channels, if they may own any.
+    pub fn documents(&self) -> Option<&Arc<Documents>> {
+        self.documents.get()
     }
 
     fn config(&self) -> Arc<Config> {
@@ -141,6 +160,9 @@ impl Hub {
     /// Takes over another config: channels keep their subscribers, members and positions under their new policies.
     pub fn reload(&self, config: Config, now: Instant) {
         self.directory.limit(config.max_channels);
+        if let Some(documents) = self.documents() {
+            documents.reload(config.documents.clone());
+        }
         *self.config.write() = Arc::new(config);
         let config = self.config();
         for entry in self.directory.all() {
@@ -213,12 +235,12 @@ impl Hub {
 
     /// The connections of a user.
     pub fn connections_of(&self, user: &str) -> Vec<ConnectionId> {
-        self.users.lock().get(user).cloned().unwrap_or_default()
+        self.known.users.lock().get(user).cloned().unwrap_or_default()
     }
 
     /// The identity of a connection, if it has one.
     pub fn identity_of(&self, id: ConnectionId) -> Option<Arc<Identity>> {
-        self.identities.lock().get(&id).map(Arc::clone)
+        self.known.identities.lock().get(&id).map(Arc::clone)
     }
 
     /// Every connection.

@@ -56,7 +56,7 @@ impl Hub {
 
     /// The number of connections, and of the users behind those that have one.
     pub fn census(&self) -> (usize, usize) {
-        (self.shards.iter().map(|shard| shard.lock().len()).sum(), self.users.lock().len())
+        (self.shards.iter().map(|shard| shard.lock().len()).sum(), self.known.users.lock().len())
     }
 
     /// True if the connection exists.

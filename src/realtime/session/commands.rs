@@ -227,6 +227,19 @@ impl Session {
                     Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
                 })
             }
+            Command::Edit(edit) => match self.client.edit(*edit, authority, now) {
+                // What came of it waits in the mailbox, in its place among what others did.
+                Ok(()) => return,
+                Err(refusal) => Err(refusal),
+            },
+            Command::Fetch(fetch) => match self.client.fetch(*fetch, authority) {
+                Ok(()) => return,
+                Err(refusal) => Err(refusal),
+            },
+            Command::Signal(signal) => match self.client.signal(*signal, authority) {
+                Ok(()) => return,
+                Err(refusal) => Err(refusal),
+            },
             Command::Authorized(command) => {
                 let is_spoken = matches!(*command, Command::Publish(_));
                 let authority = if is_spoken { Authority::Signature } else { Authority::App };
@@ -279,6 +292,9 @@ fn ticket(command: &Command) -> Ref {
         Command::Subscribe(subscribe) => subscribe.ticket,
         Command::Publish(publish) => publish.ticket,
         Command::PublishSeveral(several) => several.ticket,
+        Command::Edit(edit) => edit.ticket,
+        Command::Fetch(fetch) => fetch.ticket,
+        Command::Signal(signal) => signal.ticket,
         Command::Authorized(command) => self::ticket(command),
         Command::Answer { .. } | Command::Ask(_) | Command::Left { .. } | Command::Kick { .. } | Command::Close(_) => 0,
         Command::Grant(_) | Command::SetGrace(_) => 0,
@@ -298,6 +314,9 @@ fn channel(command: &Command) -> Option<Channel> {
             _ => None,
         },
         Command::PublishSeveral(several) => Some(several.channel.clone()),
+        Command::Edit(edit) => Some(edit.channel.clone()),
+        Command::Fetch(fetch) => Some(fetch.channel.clone()),
+        Command::Signal(signal) => Some(signal.channel.clone()),
         Command::Authorized(command) => self::channel(command),
         _ => None,
     }

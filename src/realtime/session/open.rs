@@ -44,7 +44,13 @@ impl Sessions {
     }
 
     /// Says why on the socket of a client that is not let in, and closes it; within the time for a closing handshake.
-    pub fn refuse(&self, upgrade: Switching, agreed: Option<Agreed>, frames: [Frame; 2], config: websocket::Config) {
+    pub fn refuse<const N: usize>(
+        &self,
+        upgrade: Switching,
+        agreed: Option<Agreed>,
+        frames: [Frame; N],
+        config: websocket::Config,
+    ) {
         let guard = self.drain.guard();
         tokio::spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };

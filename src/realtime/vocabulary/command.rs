@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::rights::allows;
 use super::{
-    Audience, Channel, DisconnectReason, Extras, Identity, Inquiry, LeaveKind, Member, Payload, Publish,
-    PublishSeveral, Ref, Refusal, Rights, Rpc, Since, Subscribe, Text,
+    Audience, Channel, DisconnectReason, Edit, Extras, Fetch, Identity, Inquiry, LeaveKind, Member, Payload, Publish,
+    PublishSeveral, Ref, Refusal, Rights, Rpc, Signal, Since, Subscribe, Text,
 };
 
 /// A command of one client to the hub, in no dialect's words.
@@ -45,6 +45,13 @@ pub enum Command {
     Members { ticket: Ref, channel: Channel },
     /// What is kept? Comes back as `History` or `Refused`. At most `most` messages.
     History { ticket: Ref, channel: Channel, since: Since, most: usize },
+    /// Changes a channel's documents. What comes of it is in the channel's order: `Edited` to all who edit there, to the
+    /// author too; or `Refused`.
+    Edit(Box<Edit>),
+    /// Wants to know a document. Comes back as `Document`, in the channel's order, or `Refused`.
+    Fetch(Box<Fetch>),
+    /// Shows something of itself to others who edit in a channel. Nothing comes back but `Refused`.
+    Signal(Box<Signal>),
     /// An event for the app itself, in no channel. Comes back as `Answered` or `Refused`.
     Rpc(Box<Rpc>),
     /// The app's answer to a call, given in its turn among other commands; without data there will be none. Comes back as
@@ -85,6 +92,9 @@ impl Command {
                 Audience::Connection(_) | Audience::User(_) | Audience::Everyone => rights.publish.is_none(),
             },
             Command::PublishSeveral(several) => rights.may_say(&several.channel),
+            Command::Edit(edit) => rights.may_say(&edit.channel),
+            Command::Fetch(fetch) => rights.may_hear(&fetch.channel),
+            Command::Signal(signal) => rights.may_hear(&signal.channel),
             // Whoever is in a namespace hears it.
             Command::Connect { scope, .. } => scope.is_empty() || allows(&rights.subscribe, scope),
             _ => true,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Channel, ConnectionId, DisconnectReason, Draft, Extras, Identity, Member, Message, Occupancy, Payload, Position,
-    Ref, Refusal,
+    Channel, ConnectionId, DisconnectReason, DocumentState, Draft, Edited, Extras, Identity, Member, Message, Occupancy, Payload, Position,
+    Ref, Refusal, Signalled,
 };
 
 /// An event that a client is told of, in no dialect's words.
@@ -35,7 +35,15 @@ pub enum Event {
         occupancy: Occupancy,
     },
 
+    /// A channel's documents were changed. To whom it was who changed them it is the answer.
+    Edited(Arc<Edited>),
+
+    /// What somebody shows who edits there.
+    Signal(Arc<Signalled>),
+
     // To one client.
+    /// A document that was asked for.
+    Document(Box<DocumentState>),
     /// To this client only, in no channel.
     Direct(Arc<Draft>),
     Connected {

@@ -5,6 +5,7 @@ mod channel;
 mod closing;
 mod command;
 mod connection_id;
+mod editing;
 mod encoded_frames;
 mod encoding;
 mod event;
@@ -27,6 +28,10 @@ pub use channel::{BadName, Channel};
 pub use closing::{Breach, DisconnectReason, LeaveKind, Refusal, Violation};
 pub use command::Command;
 pub use connection_id::ConnectionId;
+pub use editing::{
+    DocumentChange, DocumentContent, DocumentQuery, DocumentState, Edit, EditOutcome, Edited, Fetch, Mark, Signal,
+    SignalBody, SignalKind, Signalled, SnapshotHashes, YName, YUpdate,
+};
 pub use encoded_frames::EncodedFrames;
 pub use encoding::{Encode, Encoded, Encoding};
 pub use event::{Event, Presence, Receipt, Recovery, Subscribed};

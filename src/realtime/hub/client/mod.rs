@@ -1,6 +1,7 @@
 //! One connection as the hub knows it: what it is in, what it may do. When it is dropped, however that happens, it has
 //! left everything it was in.
 
+mod editing;
 mod inbox;
 mod membership;
 mod publishing;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Hub;
 use super::channel::{ChannelEntry, Subscriber};
+use super::documents::RoomLease;
 use super::events::HubEvent;
 use super::mailboxes::{Delivery, MailboxAddress};
 use super::outbox::Backlog;
@@ -75,6 +77,8 @@ struct Rare {
     ends_by: Option<Instant>,
     /// See [`Client::hold`].
     held: Option<Held>,
+    /// The documents that it edits.
+    rooms: Vec<RoomLease>,
 }
 
 /// What is given back when it is dropped.
@@ -157,10 +161,10 @@ impl Client {
     /// The connection is now known as `identity`.
     pub fn identify(&mut self, identity: Identity) {
         self.forget_user();
-        self.hub.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
+        self.hub.known.users.lock().entry(Arc::clone(&identity.user)).or_default().push(self.id);
         self.hub.shard(self.address()).lock().identify(self.address().slot, &identity.user);
         let identity = Arc::new(identity);
-        self.hub.identities.lock().insert(self.id, Arc::clone(&identity));
+        self.hub.known.identities.lock().insert(self.id, Arc::clone(&identity));
         self.identity = Some(identity);
     }
 
@@ -193,8 +197,8 @@ impl Client {
 
     fn forget_user(&mut self) {
         let Some(identity) = self.identity.take() else { return };
-        self.hub.identities.lock().remove(&self.id);
-        let mut users = self.hub.users.lock();
+        self.hub.known.identities.lock().remove(&self.id);
+        let mut users = self.hub.known.users.lock();
         if let Some(connections) = users.get_mut(&identity.user) {
             connections.retain(|known| *known != self.id);
             if connections.is_empty() {
@@ -422,6 +426,7 @@ impl Client {
     }
 
     fn leave_all(&mut self, now: Moment) {
+        self.leave_rooms();
         for subscription in std::mem::take(&mut self.subscriptions) {
             self.leave_subscription(&subscription, now.instant);
         }

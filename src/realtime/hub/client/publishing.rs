@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// The policy of a channel that it may be in, and the channel's number where there is one.
-    fn policy_of(&self, channel: &Channel) -> (Arc<Policy>, u32) {
+    pub(super) fn policy_of(&self, channel: &Channel) -> (Arc<Policy>, u32) {
         match self.find(channel) {
             Ok(place) => {
                 let entry = &self.subscriptions[place].entry;
@@ -191,7 +191,7 @@ impl Client {
         }
     }
 
-    fn count(&mut self, policy: &Policy, (channel, messages): (u32, usize), now: Instant) -> Result<(), Refusal> {
+    pub(super) fn count(&mut self, policy: &Policy, (channel, messages): (u32, usize), now: Instant) -> Result<(), Refusal> {
         if policy.publish_rate == 0 {
             return Ok(());
         }

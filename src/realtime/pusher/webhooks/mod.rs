@@ -151,7 +151,10 @@ impl Observer for Recorder {
             HubEvent::Went { channel, member } if !channel.is_reserved() => {
                 self.put(|| Occurrence::Went(channel.clone(), Arc::clone(member.name())));
             }
-            HubEvent::Subscribers { .. } | HubEvent::Came { .. } | HubEvent::Went { .. } => {}
+            HubEvent::Subscribers { .. }
+            | HubEvent::Came { .. }
+            | HubEvent::Went { .. }
+            | HubEvent::Edited { .. } => {}
         }
     }
 }

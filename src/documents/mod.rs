@@ -1,0 +1,196 @@
+//! Documents on disk: rows of rooms in one embedded store, which is opened when the first is needed.
+//!
+//! What [`Store::commit`] has taken is in the store's log, and survives the end of this process however it comes. It is
+//! forced to the disk itself by the second, or with each commit ([`Sync`]).
+
+mod config;
+mod keys;
+mod opened;
+
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+pub use config::{Config, Sync};
+
+use opened::Opened;
+
+/// A row: its key, and what stands there from now on; `None` for a row that goes.
+pub type Row = (Vec<u8>, Option<Vec<u8>>);
+
+/// A store that failed is not tried again before.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Documents could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("documents have no folder: give one as [documents] dir (neither HOME nor a state folder is set)")]
+    NoFolder,
+    #[error("{0:?} is in use by another process: two doors cannot share a folder for documents")]
+    InUse(PathBuf),
+    #[error("documents in {folder:?}: {what}")]
+    Failed { folder: PathBuf, what: String },
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    folder: Option<PathBuf>,
+    sync: Sync,
+    state: Mutex<State>,
+    /// Something was written since all was forced to the disk.
+    is_dirty: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    opened: Option<Arc<Opened>>,
+    /// Since it could not be written or opened, and why.
+    failed: Option<(Instant, StoreError)>,
+}
+
+impl Store {
+    /// The store of this section. Nothing is opened yet.
+    pub fn new(config: &Config) -> Store {
+        Store(Arc::new(Inner { folder: config.folder(), sync: config.sync, state: Mutex::default(), is_dirty: AtomicBool::new(false) }))
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
+    }
+
+    /// All rows of a room.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load(&self, room: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.with(|opened| opened.load(room))
+    }
+
+    /// One row of a room.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn get(&self, room: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|opened| opened.get(room, key))
+    }
+
+    /// Writes rows of a room: all of them, or none. When it is back they survive the end of the process.
+    ///
+    /// # Errors
+    /// [`StoreError`]: whether they are there is not known before the store is read again.
+    pub fn commit(&self, room: &str, rows: &[Row]) -> Result<(), StoreError> {
+        self.0.is_dirty.store(true, Ordering::Release);
+        self.with(|opened| opened.commit(room, rows, self.0.sync == Sync::Always))
+    }
+
+    /// Takes away all rows of a room.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn delete(&self, room: &str) -> Result<(), StoreError> {
+        self.with(|opened| opened.delete(room))
+    }
+
+    /// The names of rooms behind `after`, in order, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rooms(&self, after: Option<&str>, most: usize) -> Result<Vec<String>, StoreError> {
+        self.with(|opened| opened.rooms(after, most))
+    }
+
+    /// Forces everything to the disk that is not there yet. Nothing where nothing was written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn sync(&self) -> Result<(), StoreError> {
+        if !self.0.is_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.with(Opened::sync)
+    }
+
+    /// How often that is due; `None` where each commit does it.
+    pub fn sync_interval(&self) -> Option<Duration> {
+        match self.0.sync {
+            Sync::Every(interval) => Some(interval),
+            Sync::Always => None,
+        }
+    }
+
+    /// Whether it can be read and written, as far as it was tried.
+    ///
+    /// # Errors
+    /// Why it could not, until it can.
+    pub fn health(&self) -> Result<(), StoreError> {
+        match &self.0.state.lock().failed {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Does something with the opened store. One that failed is closed, and opened anew after a while.
+    fn with<T>(&self, act: impl FnOnce(&Opened) -> Result<T, fjall::Error>) -> Result<T, StoreError> {
+        let opened = self.open()?;
+        let done = act(&opened);
+        let mut state = self.0.state.lock();
+        match done {
+            Ok(done) => {
+                state.failed = None;
+                Ok(done)
+            }
+            Err(error) => {
+                let error = self.failed(&error);
+                if state.opened.as_ref().is_some_and(|known| Arc::ptr_eq(known, &opened)) {
+                    state.opened = None;
+                }
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn open(&self) -> Result<Arc<Opened>, StoreError> {
+        let mut state = self.0.state.lock();
+        if let Some(opened) = &state.opened {
+            return Ok(Arc::clone(opened));
+        }
+        if let Some((since, error)) = &state.failed
+            && since.elapsed() < RETRY_AFTER
+        {
+            return Err(error.clone());
+        }
+        let folder = self.0.folder.as_deref().ok_or(StoreError::NoFolder)?;
+        match Opened::new(folder) {
+            Ok(opened) => {
+                let opened = Arc::new(opened);
+                state.opened = Some(Arc::clone(&opened));
+                Ok(opened)
+            }
+            Err(error) => {
+                let error = self.failed(&error);
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn failed(&self, error: &fjall::Error) -> StoreError {
+        let folder = self.0.folder.clone().unwrap_or_default();
+        let what = match error {
+            fjall::Error::Locked => return StoreError::InUse(folder),
+            fjall::Error::Io(error) => error.to_string(),
+            fjall::Error::Poisoned => "an earlier write failed".to_owned(),
+            other => format!("they cannot be read: {other}"),
+        };
+        StoreError::Failed { folder, what }
+    }
+}

@@ -1,0 +1,85 @@
+//! The opened store.
+
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::{Row, keys};
+
+/// Memory for blocks that were read, in bytes: rooms are in memory while somebody edits them.
+const CACHE: u64 = 4 * 1024 * 1024;
+
+/// Rows that are taken away in one batch.
+const DELETED_AT_ONCE: usize = 10_000;
+
+/// A store that is open. It is closed, and forced to the disk, when the last who has it lets it go.
+pub struct Opened {
+    database: Database,
+    rows: Keyspace,
+}
+
+impl Opened {
+    pub fn new(folder: &Path) -> Result<Opened, fjall::Error> {
+        std::fs::create_dir_all(folder)?;
+        let database = Database::builder(folder).cache_size(CACHE).worker_threads(1).open()?;
+        let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+        Ok(Opened { database, rows })
+    }
+
+    pub fn load(&self, room: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, fjall::Error> {
+        let prefix = keys::key(room, &[]);
+        let rows = self.rows.prefix(&prefix).map(|row| {
+            let (key, value) = row.into_inner()?;
+            Ok((key[prefix.len()..].to_vec(), value.to_vec()))
+        });
+        rows.collect()
+    }
+
+    pub fn get(&self, room: &str, key: &[u8]) -> Result<Option<Vec<u8>>, fjall::Error> {
+        Ok(self.rows.get(keys::key(room, key))?.map(|value| value.to_vec()))
+    }
+
+    pub fn commit(&self, room: &str, rows: &[Row], always: bool) -> Result<(), fjall::Error> {
+        let mode = if always { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = self.database.batch().durability(Some(mode));
+        for (key, value) in rows {
+            let key = keys::key(room, key);
+            match value {
+                Some(value) => batch.insert(&self.rows, key, value.as_slice()),
+                None => batch.remove(&self.rows, key),
+            }
+        }
+        batch.commit()
+    }
+
+    pub fn delete(&self, room: &str) -> Result<(), fjall::Error> {
+        let prefix = keys::key(room, &[]);
+        loop {
+            let found = self.rows.prefix(&prefix).take(DELETED_AT_ONCE).map(|row| row.key());
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+            found.into_iter().for_each(|key| batch.remove(&self.rows, key));
+            batch.commit()?;
+        }
+    }
+
+    pub fn rooms(&self, after: Option<&str>, most: usize) -> Result<Vec<String>, fjall::Error> {
+        let mut from = after.map(keys::behind).unwrap_or_default();
+        let mut rooms = Vec::new();
+        while rooms.len() < most {
+            let Some(row) = self.rows.range(from.clone()..).next() else { break };
+            let key = row.key()?;
+            let Some((room, _)) = keys::split(&key) else { break };
+            from = keys::behind(room);
+            rooms.push(room.to_owned());
+        }
+        Ok(rooms)
+    }
+
+    pub fn sync(&self) -> Result<(), fjall::Error> {
+        self.database.persist(PersistMode::SyncAll)
+    }
+}

@@ -1,0 +1,226 @@
+//! A document of Yjs, merged by `yrs`: updates in, in either coding, and what a client lacks out.
+//!
+//! It stands in the store as a base and the updates since; an untouched one costs its bytes alone.
+
+mod rows;
+mod snapshot;
+
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
+use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
+
+pub use rows::Damaged;
+use rows::Stored;
+
+/// How an update is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    V1,
+    V2,
+}
+
+/// What bounds a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct YLimits {
+    /// All of it, as an update.
+    pub bytes: usize,
+    /// Updates that wait for others on which they depend.
+    pub pending: usize,
+}
+
+/// An update that is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    #[error("not an update of Yjs: {0}")]
+    Malformed(String),
+    #[error("the document would be too large")]
+    TooBig,
+}
+
+/// A row of the store: its key, and what stands there from now on.
+pub type Row = (Vec<u8>, Option<Vec<u8>>);
+
+/// What an update did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Merged {
+    pub rows: Vec<Row>,
+    /// False where all of it was there already.
+    pub changed: bool,
+}
+
+/// One document.
+pub struct YDocument {
+    limits: YLimits,
+    /// Made of what is stored when it is first needed.
+    doc: Option<Doc>,
+    stored: Stored,
+    /// Of its snapshot, in each coding, while it does not change.
+    hashes: [Option<[u8; 32]>; 2],
+}
+
+impl YDocument {
+    /// An empty one.
+    pub fn new(limits: YLimits) -> YDocument {
+        YDocument { limits, doc: None, stored: Stored::default(), hashes: [None; 2] }
+    }
+
+    /// The one that these rows are.
+    ///
+    /// # Errors
+    /// [`Damaged`]: which row cannot be read.
+    pub fn load(limits: YLimits, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<YDocument, Damaged> {
+        let stored = Stored::load(rows)?;
+        Ok(YDocument { stored, ..YDocument::new(limits) })
+    }
+
+    /// Takes an update. What depends on others that have not come yet is kept for when they do.
+    ///
+    /// # Errors
+    /// [`UpdateError`]: nothing was done.
+    pub fn apply(&mut self, update: &[u8], coding: Coding) -> Result<Merged, UpdateError> {
+        let read = read(update, coding)?;
+        let as_v1 = match coding {
+            Coding::V1 => update.to_vec(),
+            Coding::V2 => read.encode_v1(),
+        };
+        if self.stored.bytes() + as_v1.len() > self.limits.bytes {
+            let whole = self.doc()?.transact().encode_state_as_update_v1(&StateVector::default());
+            if whole.len() + as_v1.len() > self.limits.bytes {
+                return Err(UpdateError::TooBig);
+            }
+        }
+        let pending = self.limits.pending;
+        let doc = self.doc()?;
+        let before = catch_unwind(AssertUnwindSafe(|| {
+            let mut txn = doc.transact_mut();
+            let (vector, waits) = (txn.state_vector(), waiting(&txn));
+            txn.apply_update(read).map_err(|error| UpdateError::Malformed(error.to_string()))?;
+            let is_new = !txn.delete_set().is_empty() || txn.state_vector() != vector || waiting(&txn) != waits;
+            let waits = txn.store().pending_update().map_or(0, |pending| pending.update.encode_v1().len());
+            Ok::<_, UpdateError>((is_new, waits))
+        }));
+        let outcome = match before {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(UpdateError::Malformed("it cannot be merged".to_owned())),
+        };
+        let is_too_much = |(_, waits): &(bool, usize)| *waits > pending;
+        let changed = match outcome {
+            Ok(outcome) if !is_too_much(&outcome) => outcome.0,
+            refused => {
+                // It may have been merged in part: the document is what is stored.
+                self.doc = None;
+                return Err(refused.err().unwrap_or(UpdateError::TooBig));
+            }
+        };
+        if !changed {
+            return Ok(Merged { rows: Vec::new(), changed });
+        }
+        self.hashes = [None; 2];
+        let mut rows = vec![self.stored.append(as_v1)];
+        if self.stored.is_long() {
+            let whole = self.doc()?.transact().encode_state_as_update_v1(&StateVector::default());
+            rows = self.stored.merge(whole);
+        }
+        Ok(Merged { rows, changed })
+    }
+
+    /// What a client lacks whose state is `vector`.
+    ///
+    /// # Errors
+    /// [`UpdateError::Malformed`]: it is no state vector.
+    pub fn diff(&mut self, vector: &[u8], coding: Coding) -> Result<Vec<u8>, UpdateError> {
+        let vector = match vector {
+            // What clients send that have nothing.
+            [] => StateVector::default(),
+            vector => guarded(|| StateVector::decode_v1(vector))?,
+        };
+        let doc = self.doc()?;
+        let txn = doc.transact();
+        Ok(match coding {
+            Coding::V1 => txn.encode_state_as_update_v1(&vector),
+            Coding::V2 => txn.encode_state_as_update_v2(&vector),
+        })
+    }
+
+    /// What it has.
+    pub fn state_vector(&mut self) -> Vec<u8> {
+        self.doc().map(|doc| doc.transact().state_vector().encode_v1()).unwrap_or_else(|_| vec![0])
+    }
+
+    /// SHA-256 over its snapshot in this coding, as Yjs itself encodes it.
+    pub fn snapshot_hash(&mut self, coding: Coding) -> [u8; 32] {
+        let place = usize::from(coding == Coding::V2);
+        if let Some(hash) = self.hashes[place] {
+            return hash;
+        }
+        let hash = self.doc().map(|doc| snapshot::hash(&doc.transact().snapshot(), coding)).unwrap_or_default();
+        self.hashes[place] = Some(hash);
+        hash
+    }
+
+    /// An update in the other coding.
+    ///
+    /// # Errors
+    /// [`UpdateError::Malformed`].
+    pub fn translate(update: &[u8], from: Coding, to: Coding) -> Result<Vec<u8>, UpdateError> {
+        let read = read(update, from)?;
+        Ok(match to {
+            Coding::V1 => read.encode_v1(),
+            Coding::V2 => read.encode_v2(),
+        })
+    }
+
+    /// The document itself, made of what is stored where it is not in memory.
+    fn doc(&mut self) -> Result<&Doc, UpdateError> {
+        if self.doc.is_none() {
+            let doc = empty();
+            let bytes = self.stored.updates();
+            guarded(|| {
+                let mut txn = doc.transact_mut();
+                for bytes in bytes {
+                    let update = Update::decode_v1(bytes).map_err(|error| error.to_string())?;
+                    txn.apply_update(update).map_err(|error| error.to_string())?;
+                }
+                Ok::<_, String>(())
+            })?;
+            self.doc = Some(doc);
+        }
+        Ok(self.doc.get_or_insert_with(empty))
+    }
+}
+
+fn empty() -> Doc {
+    let options = Options {
+        offset_kind: OffsetKind::Utf16,
+        // What nobody did must not become a change of the document's own: clients compare what they have.
+        cleanup_formatting: false,
+        ..Options::default()
+    };
+    Doc::with_options(options)
+}
+
+/// What waits for what has not come: from which clients, and from where on.
+fn waiting<T: ReadTxn>(txn: &T) -> (Option<Vec<u8>>, bool) {
+    let store = txn.store();
+    (store.pending_update().map(|pending| pending.missing.encode_v1()), store.pending_ds().is_some())
+}
+
+fn read(update: &[u8], coding: Coding) -> Result<Update, UpdateError> {
+    guarded(|| match coding {
+        Coding::V1 => Update::decode_v1(update),
+        Coding::V2 => Update::decode_v2(update),
+    })
+}
+
+/// What a library does that was never tried with hostile bytes: an error, whatever becomes of it.
+fn guarded<T, E: ToString>(act: impl FnOnce() -> Result<T, E>) -> Result<T, UpdateError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(UpdateError::Malformed(error.to_string())),
+        Err(_) => Err(UpdateError::Malformed("it cannot be read".to_owned())),
+    }
+}

@@ -1,0 +1,228 @@
+//! The documents of channels: in memory while somebody edits them, on disk always.
+//!
+//! All documents of one channel are a [`DocumentRoom`]. It is loaded when the first who edits comes ([`Documents::open`]),
+//! and let go a while after the last has left. Its lock is taken before that of its channel: whoever holds it puts changes
+//! on disk, then into mailboxes, so that all hear them in the order in which they were made.
+
+mod editing;
+mod limits;
+mod marks;
+mod metrics;
+mod rows;
+mod room;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::spawn_blocking;
+use tracing::{error, warn};
+
+pub use limits::DocumentLimits;
+pub use metrics::DocumentMetrics;
+pub use room::DocumentRoom;
+
+use super::sync::Mutex;
+use crate::documents::{Store, StoreError};
+use crate::realtime::vocabulary::Channel;
+use crate::settings::Live;
+
+/// Channels whose documents are read from disk at a time. Others wait for their turn.
+const LOADS_AT_ONCE: usize = 4;
+
+/// The documents of all channels.
+pub struct Documents {
+    store: Store,
+    limits: Live<DocumentLimits>,
+    rooms: Mutex<HashMap<Channel, Arc<RoomCell>>>,
+    loading: Semaphore,
+    metrics: DocumentMetrics,
+}
+
+/// A room that is there or on its way, and how many hold it.
+struct RoomCell {
+    room: OnceCell<Arc<DocumentRoom>>,
+    /// Counted up under the lock of the registry alone.
+    leases: AtomicUsize,
+    /// Since when nobody does, as far as the sweeper has seen.
+    idle_since: Mutex<Option<Instant>>,
+}
+
+/// Why the documents of a channel cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Too many are in memory, and each of them is in use.
+    #[error("the documents of {most} channels are open, which is the most there may be (realtime.documents.max_rooms)")]
+    Full { most: usize },
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// What is on disk is not what was written there.
+    #[error("the documents of {channel:?} on disk are damaged: {what}")]
+    Damaged { channel: Channel, what: String },
+}
+
+/// A hold on the documents of a channel: they stay in memory until it is dropped.
+pub struct RoomLease {
+    room: Arc<DocumentRoom>,
+    cell: Arc<RoomCell>,
+    /// The number under which its holder edits, once it has one.
+    editor: Option<u64>,
+}
+
+impl RoomLease {
+    /// The documents it holds.
+    pub fn room(&self) -> &Arc<DocumentRoom> {
+        &self.room
+    }
+
+    /// From now on its holder is this editor, until the lease is dropped.
+    pub fn edit_as(&mut self, editor: u64) {
+        self.editor = Some(editor);
+    }
+}
+
+impl Drop for RoomLease {
+    fn drop(&mut self) {
+        if let Some(editor) = self.editor {
+            self.room.leave(editor);
+        }
+        self.cell.leases.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Counts one who waits for a room while it is loaded.
+struct Waiting(Option<Arc<RoomCell>>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(cell) = &self.0 {
+            cell.leases.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+impl Documents {
+    pub fn new(store: Store, limits: DocumentLimits, metrics: DocumentMetrics) -> Documents {
+        Documents {
+            store,
+            limits: Live::new(limits),
+            rooms: Mutex::new(HashMap::new()),
+            loading: Semaphore::new(LOADS_AT_ONCE),
+            metrics,
+        }
+    }
+
+    /// Takes over other limits. Rooms that are open keep theirs.
+    pub fn reload(&self, limits: DocumentLimits) {
+        self.limits.set(limits);
+    }
+
+    /// Where they are on disk.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What bounds them now.
+    pub fn limits(&self) -> Arc<DocumentLimits> {
+        self.limits.get()
+    }
+
+    /// Reads the documents of `channel` from disk, unless they are in memory, and keeps them there for the lease.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, channel: &Channel) -> Result<RoomLease, OpenError> {
+        let mut waiting = Waiting(Some(self.cell(channel)?));
+        let Some(cell) = waiting.0.as_ref().map(Arc::clone) else { unreachable!("just put there") };
+        let loaded = cell.room.get_or_try_init(|| self.load(channel)).await;
+        let room = match loaded {
+            Ok(room) => Arc::clone(room),
+            Err(error) => {
+                error!(channel = channel.as_str(), %error, "the documents of a channel cannot be had");
+                return Err(error);
+            }
+        };
+        waiting.0 = None;
+        Ok(RoomLease { room, cell, editor: None })
+    }
+
+    /// The cell of `channel`, counted as held once more.
+    fn cell(&self, channel: &Channel) -> Result<Arc<RoomCell>, OpenError> {
+        let mut rooms = self.rooms.lock();
+        if !rooms.contains_key(channel) {
+            let most = self.limits.get().max_rooms;
+            if rooms.len() >= most {
+                let idle = rooms.iter().find(|(_, cell)| cell.is_idle()).map(|(channel, _)| channel.clone());
+                let idle = idle.ok_or(OpenError::Full { most })?;
+                rooms.remove(&idle);
+            }
+            let cell =
+                RoomCell { room: OnceCell::new(), leases: AtomicUsize::new(0), idle_since: Mutex::new(None) };
+            rooms.insert(channel.clone(), Arc::new(cell));
+            self.metrics.rooms.set(i64::try_from(rooms.len()).unwrap_or(i64::MAX));
+        }
+        let cell = Arc::clone(&rooms[channel]);
+        cell.leases.fetch_add(1, Ordering::Acquire);
+        *cell.idle_since.lock() = None;
+        Ok(cell)
+    }
+
+    async fn load(&self, channel: &Channel) -> Result<Arc<DocumentRoom>, OpenError> {
+        let _turn = self.loading.acquire().await;
+        let (store, limits, name) = (self.store.clone(), self.limits.get(), channel.clone());
+        let loading = spawn_blocking(move || {
+            let rows = store.load(name.as_str())?;
+            DocumentRoom::load(name.clone(), rows, &limits)
+                .map_err(|what| OpenError::Damaged { channel: name, what })
+        });
+        match loading.await {
+            Ok(room) => Ok(Arc::new(room?)),
+            Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
+        }
+    }
+
+    /// A room that could not be put on disk is nobody's any more: whoever comes next reads what is there.
+    fn set_aside(&self, room: &DocumentRoom) {
+        let mut rooms = self.rooms.lock();
+        let is_it = |cell: &Arc<RoomCell>| cell.room.get().is_some_and(|known| std::ptr::eq(&raw const **known, room));
+        if rooms.get(room.channel()).is_some_and(is_it) {
+            rooms.remove(room.channel());
+        }
+    }
+
+    /// Lets go of what nobody has held for a while.
+    pub fn sweep(&self, now: Instant) {
+        let unload_after = self.limits.get().unload_after;
+        let mut rooms = self.rooms.lock();
+        if rooms.is_empty() {
+            return;
+        }
+        rooms.retain(|_, cell| {
+            if !cell.is_idle() {
+                return true;
+            }
+            let since = *cell.idle_since.lock().get_or_insert(now);
+            now.saturating_duration_since(since) < unload_after
+        });
+        self.metrics.rooms.set(i64::try_from(rooms.len()).unwrap_or(i64::MAX));
+    }
+
+    /// What of `channel` is in memory, if anything is.
+    pub fn open_now(&self, channel: &Channel) -> Option<Arc<DocumentRoom>> {
+        self.rooms.lock().get(channel)?.room.get().map(Arc::clone)
+    }
+
+    /// A write has failed: said where a person looks.
+    fn failed(&self, room: &DocumentRoom, error: &StoreError) {
+        self.metrics.failures.inc();
+        warn!(channel = room.channel().as_str(), %error, "documents cannot be written; their editors are sent away");
+    }
+}
+
+impl RoomCell {
+    fn is_idle(&self) -> bool {
+        self.leases.load(Ordering::Acquire) == 0
+    }
+}

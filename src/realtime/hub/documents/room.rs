@@ -1,0 +1,163 @@
+//! The documents of one channel in memory, and who edits them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::limits::DocumentLimits;
+use super::marks::Marks;
+use super::rows::{self, RowOf};
+use crate::documents::{Row, Store, StoreError};
+use crate::realtime::document::tree::Tree;
+use crate::realtime::document::ydoc::{Coding, YDocument};
+use crate::realtime::hub::sync::Mutex;
+use crate::realtime::vocabulary::{Channel, ConnectionId, SnapshotHashes, YName};
+
+/// Numbers that are given away on disk at once: a crash loses what is left of them, and a join costs no write.
+const NUMBERS_AT_ONCE: u64 = 64;
+
+/// The documents of one channel.
+pub struct DocumentRoom {
+    channel: Channel,
+    pub(super) state: Mutex<RoomState>,
+}
+
+/// The documents themselves. Guarded by the room's lock.
+pub struct RoomState {
+    pub tree: Tree,
+    /// By their names; the channel's own has an empty one.
+    pub yjs: HashMap<Arc<str>, YDocument>,
+    pub limits: Arc<DocumentLimits>,
+    pub compared: Compared,
+    pub marks: Marks,
+    editors: Editors,
+    /// A change could not be put on disk: what is here is no longer what is there.
+    pub is_broken: bool,
+}
+
+/// The codings in which somebody compares snapshots: a hash costs as much as the document has editors and deletions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Compared {
+    v1: bool,
+    v2: bool,
+}
+
+impl Compared {
+    /// This one too, from now on.
+    pub fn also(&mut self, coding: Option<Coding>) {
+        self.v1 |= coding == Some(Coding::V1);
+        self.v2 |= coding == Some(Coding::V2);
+    }
+
+    /// The hashes of `document` that are compared.
+    pub fn hashes(self, document: &mut YDocument) -> SnapshotHashes {
+        SnapshotHashes {
+            v1: self.v1.then(|| document.snapshot_hash(Coding::V1)),
+            v2: self.v2.then(|| document.snapshot_hash(Coding::V2)),
+        }
+    }
+}
+
+/// Who edits. Numbers are never given twice, not even after a restart: what editors make is named by them.
+#[derive(Debug, Default)]
+struct Editors {
+    next: u64,
+    /// Up to here they are given away on disk.
+    reserved: u64,
+    here: HashMap<u64, ConnectionId>,
+}
+
+impl DocumentRoom {
+    /// The room as its rows have it.
+    ///
+    /// # Errors
+    /// What is wrong with the rows.
+    pub fn load(
+        channel: Channel,
+        rows: Vec<(Vec<u8>, Vec<u8>)>,
+        limits: &Arc<DocumentLimits>,
+    ) -> Result<DocumentRoom, String> {
+        let (mut tree, mut yjs) = (Vec::new(), HashMap::<Arc<str>, Vec<_>>::new());
+        let mut editors = Editors::default();
+        for (key, value) in rows {
+            match rows::row_of(&key) {
+                RowOf::Tree(key) => tree.push((key.to_vec(), value)),
+                RowOf::Yjs { name, key } => yjs.entry(name.into()).or_default().push((key.to_vec(), value)),
+                RowOf::Editors => {
+                    let number = value.try_into().map_err(|_| "the number of its editors has not eight bytes")?;
+                    editors.reserved = u64::from_be_bytes(number);
+                    editors.next = editors.reserved;
+                }
+                RowOf::Other => {}
+            }
+        }
+        let tree = Tree::load(limits.tree(), tree).map_err(|damaged| format!("its tree: {damaged}"))?;
+        let load = |(name, rows): (Arc<str>, Vec<_>)| match YDocument::load(limits.yjs(), rows) {
+            Ok(document) => Ok((name, document)),
+            Err(damaged) => Err(format!("its document of Yjs {name:?}: {damaged}")),
+        };
+        let yjs = yjs.into_iter().map(load).collect::<Result<_, _>>()?;
+        let (limits, compared, marks) = (Arc::clone(limits), Compared::default(), Marks::default());
+        let state = RoomState { tree, yjs, limits, compared, marks, editors, is_broken: false };
+        Ok(DocumentRoom { channel, state: Mutex::new(state) })
+    }
+
+    /// Whose documents they are.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// A new editor's number, never given before. `connection` is where it hears what is for it alone.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn enter(&self, connection: Option<ConnectionId>, store: &Store) -> Result<u64, StoreError> {
+        let mut state = self.state.lock();
+        let editors = &mut state.editors;
+        if editors.next >= editors.reserved {
+            let reserved = editors.next + NUMBERS_AT_ONCE;
+            let row: Row = (rows::editors_key(), Some(reserved.to_be_bytes().to_vec()));
+            store.commit(self.channel.as_str(), &[row])?;
+            editors.reserved = reserved;
+        }
+        let number = editors.next;
+        editors.next += 1;
+        if let Some(connection) = connection {
+            editors.here.insert(number, connection);
+        }
+        Ok(number)
+    }
+
+    /// This editor is gone.
+    pub fn leave(&self, editor: u64) {
+        self.state.lock().editors.here.remove(&editor);
+    }
+
+    /// The connection of an editor that is there.
+    pub fn connection_of(&self, editor: u64) -> Option<ConnectionId> {
+        self.state.lock().editors.here.get(&editor).copied()
+    }
+
+    /// Looks at the tree.
+    pub fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
+        look(&self.state.lock().tree)
+    }
+
+    /// Looks at a document of Yjs, where there is one of this name.
+    pub fn with_yjs<T>(&self, name: &YName, look: impl FnOnce(&mut YDocument) -> T) -> Option<T> {
+        self.state.lock().yjs.get_mut(name.as_deref().unwrap_or_default()).map(look)
+    }
+}
+
+impl RoomState {
+    /// The document of Yjs called `name`, made if need be; `None` where there are too many.
+    pub fn yjs_mut(&mut self, name: &YName) -> Option<&mut YDocument> {
+        let name = name.as_deref().unwrap_or_default();
+        if !self.yjs.contains_key(name) {
+            if self.yjs.len() >= self.limits.max_subdocuments {
+                return None;
+            }
+            self.yjs.insert(name.into(), YDocument::new(self.limits.yjs()));
+        }
+        self.yjs.get_mut(name)
+    }
+}

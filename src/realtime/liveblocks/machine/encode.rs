@@ -1,0 +1,50 @@
+//! What all clients of a room are told alike.
+
+use super::write;
+use crate::realtime::document::ydoc::Coding;
+use crate::realtime::vocabulary::{
+    DocumentContent, EditOutcome, Encode, Encoded, EncodedFrames, Event, Frame, Presence, SignalKind,
+};
+
+/// Under which a member, or who said a message, has its number in the room.
+pub const ACTOR: &str = "liveblocks.actor";
+/// Under which a member has what others are told of it.
+pub const USER: &str = "liveblocks.user";
+/// The mark on what clients show of themselves.
+pub const SIGNALS: SignalKind = SignalKind("liveblocks");
+
+/// The encoder of clients that compare documents of Yjs in this coding.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveblocksEncoder {
+    pub coding: Coding,
+}
+
+impl Encode for LiveblocksEncoder {
+    fn encode(&self, event: &Event) -> Encoded {
+        let text = match event {
+            Event::Message(message) if message.is_ordinary() => {
+                let actor = message.draft.extras.of(ACTOR).and_then(|actor| std::str::from_utf8(actor).ok());
+                Some(write::event(actor, &message.draft))
+            }
+            Event::Presence { change: Presence::Joined, member, .. } => write::joined(member),
+            Event::Presence { change: Presence::Left, member, .. } => write::left(member),
+            Event::Signal(signal) => write::signal(signal),
+            Event::Edited(edited) => match &edited.outcome {
+                EditOutcome::Tree { ops, is_answer: false } => Some(write::ops(ops, false)),
+                EditOutcome::Yjs(update) => Some(write::yjs(update, self.coding, None)),
+                // What one client alone is told, and what ends it.
+                EditOutcome::Tree { .. } | EditOutcome::Rejected { .. } | EditOutcome::Failed => {
+                    return Encoded::PerClient;
+                }
+            },
+            Event::Document(document) => match &document.content {
+                DocumentContent::Tree(nodes) => {
+                    return Encoded::Shared(EncodedFrames::several(write::storage(nodes)));
+                }
+                DocumentContent::Yjs { .. } => return Encoded::PerClient,
+            },
+            _ => None,
+        };
+        text.map_or(Encoded::Skip, |text| Encoded::Shared(Frame::text(text).into()))
+    }
+}

@@ -1,0 +1,75 @@
+//! Liveblocks: sockets at `/v8` and the REST API at `/v2/…`, at the root of the site.
+//!
+//! `route` says which of them a request is for, `access` who may do what in which room; `socket` lets clients in, and
+//! `machine` is how a client speaks. Rooms are channels, and what is edited in them are the channel's documents.
+//!
+#![doc = include_str!("README.md")]
+
+pub mod access;
+pub mod machine;
+pub mod scopes;
+pub mod token;
+
+mod config;
+mod route;
+mod socket;
+
+use std::sync::Arc;
+
+pub use config::Config;
+
+use self::access::Access;
+use self::machine::Encodings;
+use self::route::LiveblocksRoute;
+use super::door::{Door, Found, Ground};
+use super::entrance::Entrance;
+use super::hub::Hub;
+use super::session::Sessions;
+use crate::http::Request;
+use crate::settings::Live;
+
+const DIALECT: &str = "liveblocks";
+
+/// The doors of Liveblocks.
+pub struct LiveblocksDoor {
+    entrance: Arc<Entrance>,
+    sessions: Sessions,
+    hub: Arc<Hub>,
+    config: Live<Config>,
+    access: Access,
+    encodings: Arc<Encodings>,
+}
+
+impl Door for LiveblocksDoor {
+    type Config = Config;
+
+    fn new(config: &Config, ground: &mut Ground) -> LiveblocksDoor {
+        LiveblocksDoor {
+            entrance: Arc::clone(ground.entrance),
+            sessions: ground.sessions.clone(),
+            hub: Arc::clone(ground.hub),
+            config: Live::new(config.clone()),
+            access: Access::new(config),
+            encodings: Arc::default(),
+        }
+    }
+
+    fn find(self: &Arc<Self>, request: &Request) -> Option<Found> {
+        if !self.access.is_on() {
+            return None;
+        }
+        let route = LiveblocksRoute::find(request)?;
+        let config = self.entrance.config();
+        let door = Arc::clone(self);
+        Some(Found::new(move |request| async move {
+            match route {
+                LiveblocksRoute::Socket { room } => door.socket(&config, request, &room).await,
+            }
+        }))
+    }
+
+    fn reload(&self, config: &Config) {
+        self.access.reload(config);
+        self.config.set(config.clone());
+    }
+}
