@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
 use super::config::Config;
+use super::room::{ORGANIZATION, RoomRecord};
 use super::scopes::Scopes;
-use super::token::{self, Claims, TokenError};
+use super::token::{self, Claims, Grant, TokenError};
 use crate::realtime::vocabulary::{Channel, Moment, Resource, Rights, Text, Word};
 use crate::settings::{Live, Pattern};
 
@@ -26,6 +29,8 @@ pub struct Visitor {
     pub user: Option<Arc<str>>,
     pub info: Option<Text>,
     pub scopes: Scopes,
+    /// Whose rooms it comes for, where its token says so.
+    pub organization: Option<String>,
     /// Those of its token; nothing where it has the public key.
     pub rights: Option<Rights>,
 }
@@ -60,29 +65,77 @@ impl Access {
         config.public_key.is_some() || !config.secrets.is_empty()
     }
 
-    /// What who comes with these may in `room`.
+    /// A room's record as it counts: where it does not say what everybody may, the config does.
+    pub fn complete(&self, mut record: RoomRecord) -> RoomRecord {
+        let config = self.config.get();
+        let by_key = || config.public_key.as_ref().map(|_| Scopes::of_base(config.public_access.base()).list());
+        record.accesses.default_accesses = record.accesses.default_accesses.take().or_else(by_key);
+        record
+    }
+
+    /// Whether this is a secret key of the app's.
+    pub fn is_secret(&self, key: &str) -> bool {
+        let is_it = |known: &String| verify_slices_are_equal(known.as_bytes(), key.as_bytes()).is_ok();
+        self.config.get().secrets.iter().filter(|known| is_it(known)).count() > 0
+    }
+
+    /// Whether one of the secret keys has signed this, however long ago.
+    pub fn has_signed(&self, token: &str) -> bool {
+        !matches!(token::verify(&self.config.get().secrets, token, 0), Err(TokenError::Forged))
+    }
+
+    /// A token for a user. `None` where there is no secret key to sign it.
+    pub fn sign(
+        &self,
+        user: &str,
+        info: Option<String>,
+        grant: Grant,
+        organization: Option<String>,
+        now: Moment,
+    ) -> Option<String> {
+        let config = self.config.get();
+        let issued = now.unix_ms / 1000;
+        let expires = issued + config.token_life.as_secs().max(1);
+        let claims = Claims { user: user.into(), info, grant, organization, issued, expires };
+        config.secrets.first().map(|secret| token::sign(secret, &claims))
+    }
+
+    /// What who comes with these may in `room`, which has this record if it has one.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn admit(&self, credentials: Credentials<'_>, room: &Channel, now: Moment) -> Result<Visitor, Denied> {
+    pub fn admit(
+        &self,
+        credentials: Credentials<'_>,
+        room: &Channel,
+        record: Option<RoomRecord>,
+        now: Moment,
+    ) -> Result<Visitor, Denied> {
         let config = self.config.get();
+        let record = record.map(|record| self.complete(record));
         match credentials {
             Credentials::PublicKey(key) => {
                 if config.public_key.as_deref() != Some(key) {
                     return Err(Denied::WrongKey);
                 }
-                let scopes = Scopes::of_base(config.public_access.base());
-                Ok(Visitor { user: None, info: None, scopes, rights: None })
+                let scopes = match record {
+                    None => Some(Scopes::of_base(config.public_access.base())),
+                    Some(record) if record.organization_id != ORGANIZATION => None,
+                    Some(record) => record.accesses.of_anybody(),
+                };
+                let scopes = scopes.ok_or(Denied::NoAccess)?;
+                Ok(Visitor { user: None, info: None, scopes, organization: None, rights: None })
             }
             Credentials::Token(token) => {
                 let claims = token::verify(&config.secrets, token, now.unix_ms / 1000).map_err(|error| match error {
                     TokenError::Expired => Denied::Expired,
                     _ => Denied::WrongToken,
                 })?;
-                let scopes = claims.scopes_of(room.as_str()).filter(|scopes| !scopes.is_empty());
-                let scopes = scopes.ok_or(Denied::NoAccess)?;
+                let scopes = claims.scopes_in(room.as_str(), record.as_ref());
+                let scopes = scopes.filter(|scopes| !scopes.is_empty()).ok_or(Denied::NoAccess)?;
                 let rights = Some(rights(&claims, room, now));
-                Ok(Visitor { user: Some(claims.user), info: claims.info.map(Text::from), scopes, rights })
+                let Claims { user, info, organization, .. } = claims;
+                Ok(Visitor { user: Some(user), info: info.map(Text::from), scopes, organization, rights })
             }
         }
     }

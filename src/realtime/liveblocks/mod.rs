@@ -7,12 +7,16 @@
 
 pub mod access;
 pub mod machine;
+pub mod room;
+pub mod rooms;
 pub mod scopes;
 pub mod token;
 
 mod config;
+mod rest;
 mod route;
 mod socket;
+mod visitors;
 
 use std::sync::Arc;
 
@@ -20,6 +24,9 @@ pub use config::Config;
 
 use self::access::Access;
 use self::machine::Encodings;
+use self::rest::RestMetrics;
+use self::rooms::Rooms;
+use self::visitors::Visitors;
 use self::route::LiveblocksRoute;
 use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
@@ -37,7 +44,10 @@ pub struct LiveblocksDoor {
     hub: Arc<Hub>,
     config: Live<Config>,
     access: Access,
+    rooms: Arc<Rooms>,
+    visitors: Arc<Visitors>,
     encodings: Arc<Encodings>,
+    metrics: RestMetrics,
 }
 
 impl Door for LiveblocksDoor {
@@ -50,6 +60,9 @@ impl Door for LiveblocksDoor {
             hub: Arc::clone(ground.hub),
             config: Live::new(config.clone()),
             access: Access::new(config),
+            rooms: Arc::new(Rooms::new(ground.hub.documents().map(|documents| documents.store().clone()))),
+            visitors: Arc::new(Visitors::new(ground.drain.clone())),
+            metrics: RestMetrics::new(ground.registry),
             encodings: Arc::default(),
         }
     }
@@ -58,14 +71,25 @@ impl Door for LiveblocksDoor {
         if !self.access.is_on() {
             return None;
         }
-        let route = LiveblocksRoute::find(request)?;
+        let route = LiveblocksRoute::find(&self.access, request)?;
         let config = self.entrance.config();
         let door = Arc::clone(self);
         Some(Found::new(move |request| async move {
             match route {
                 LiveblocksRoute::Socket { room } => door.socket(&config, request, &room).await,
+                LiveblocksRoute::Rest => door.rest(&config, request).await,
             }
         }))
+    }
+
+    /// The REST API alone, with the secret key as anywhere.
+    fn find_from_app(self: &Arc<Self>, request: &Request) -> Option<Found> {
+        if !self.access.is_on() || LiveblocksRoute::find(&self.access, request)? != LiveblocksRoute::Rest {
+            return None;
+        }
+        let config = self.entrance.config();
+        let door = Arc::clone(self);
+        Some(Found::new(move |request| async move { door.rest(&config, request).await }))
     }
 
     fn reload(&self, config: &Config) {

@@ -175,6 +175,11 @@ impl Scopes {
         Said::by(scopes).come_to()
     }
 
+    /// The scopes that come to this.
+    pub fn list(&self) -> Vec<Scope> {
+        self.names().into_iter().filter_map(|name| Scope::parse(name).ok()).collect()
+    }
+
     /// Whether its holder has no business in the room.
     pub fn is_empty(&self) -> bool {
         self.base == Level::None
@@ -257,9 +262,9 @@ impl Permissions {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accesses {
-    /// Everybody.
-    #[serde(default)]
-    pub default_accesses: Vec<Scope>,
+    /// Everybody. `None` where nobody has said: then the config does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_accesses: Option<Vec<Scope>>,
     /// Who is in a group.
     #[serde(default)]
     pub groups_accesses: BTreeMap<String, Vec<Scope>>,
@@ -282,7 +287,7 @@ impl Accesses {
         }
         let by_user = self.users_accesses.get(user).map(|scopes| Said::by(scopes)).unwrap_or_default();
         let mut all = Said::default();
-        for said in [Said::by(&self.default_accesses), by_groups, by_user] {
+        for said in [Said::by(self.of_all()), by_groups, by_user] {
             all.base = said.base.or(all.base);
             for part in PARTS {
                 all.parts[part as usize] = said.of(part).or(all.parts[part as usize]);
@@ -293,7 +298,12 @@ impl Accesses {
 
     /// What those come to whom nobody knows.
     pub fn of_anybody(&self) -> Option<Scopes> {
-        Scopes::of(&self.default_accesses)
+        Scopes::of(self.of_all())
+    }
+
+    /// The scopes of everybody.
+    pub fn of_all(&self) -> &[Scope] {
+        self.default_accesses.as_deref().unwrap_or_default()
     }
 }
 
@@ -398,7 +408,7 @@ mod tests {
     #[test]
     fn a_user_stands_before_its_groups_and_those_before_all() {
         let accesses = |default: &[&str], groups: &[(&str, &[&str])], user: &[&str]| Accesses {
-            default_accesses: list(default),
+            default_accesses: Some(list(default)),
             groups_accesses: groups.iter().map(|(group, names)| ((*group).to_owned(), list(names))).collect(),
             users_accesses: [("ann".to_owned(), list(user))].into(),
         };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::access::{Credentials, Denied, Visitor};
 use super::machine::{EXPIRED, Editor, LiveblocksMachine, NO_ACCESS, close_frame};
@@ -74,9 +74,17 @@ impl LiveblocksDoor {
         let query = request.uri.query();
         let (token, key) = (parameter(query, "tok"), parameter(query, "pubkey"));
         let now = Moment::now();
+        let name = room.to_owned();
+        let record = match self.rooms.with(move |rooms| rooms.get(&name)).await {
+            Ok(record) => record,
+            Err(error) => {
+                error!(room, %error, "a client cannot be let into a room");
+                return Ok(Err(close_frame(&DisconnectReason::Failed)));
+            }
+        };
         let visitor = match (&token, &key) {
-            (Some(token), _) => self.access.admit(Credentials::Token(token), &channel, now),
-            (None, Some(key)) => self.access.admit(Credentials::PublicKey(key), &channel, now),
+            (Some(token), _) => self.access.admit(Credentials::Token(token), &channel, record, now),
+            (None, Some(key)) => self.access.admit(Credentials::PublicKey(key), &channel, record, now),
             (None, None) => Err(Denied::Nothing),
         };
         let visitor = match visitor {
@@ -89,6 +97,7 @@ impl LiveblocksDoor {
             Err(failure) if matches!(failure.status.as_u16(), 401 | 403) => return no_access(&failure.reason),
             Err(failure) => return Err(failure),
         };
+        let organization = visitor.organization.clone();
         let editor = match self.editor(&mut admitted, &channel, visitor).await {
             Ok(editor) => editor,
             Err(why) => {
@@ -96,12 +105,19 @@ impl LiveblocksDoor {
                 return Ok(Err(close_frame(&why)));
             }
         };
+        let name = room.to_owned();
+        let entered = self.rooms.with(move |rooms| rooms.entered(&name, organization, now.unix_ms)).await;
+        if let Err(error) = entered {
+            error!(room, %error, "the record of a room cannot be written");
+            admitted.leave();
+            return Ok(Err(close_frame(&DisconnectReason::Failed)));
+        }
         let connection = admitted.client.id();
         let machine = LiveblocksMachine::new(&self.encodings, channel, editor, connection, Moment::now());
         Ok(Ok((admitted, machine)))
     }
 
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         config: &entrance::Config,
         request: &Parts,

@@ -10,7 +10,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::scopes::{Accesses, Permissions, Scopes};
+use super::room::{ORGANIZATION, RoomRecord};
+use super::scopes::{Permissions, Scopes};
 use crate::json;
 
 /// The longest token that is looked at, in bytes: it travels in a query.
@@ -52,6 +53,8 @@ pub struct Claims {
     /// What others are told of the user, as JSON.
     pub info: Option<String>,
     pub grant: Grant,
+    /// Whose rooms it is for; `None` for those of no organization.
+    pub organization: Option<String>,
     /// Seconds since the Unix epoch.
     pub issued: u64,
     /// Seconds since the Unix epoch.
@@ -71,6 +74,8 @@ struct Written {
     perms: Option<Permissions>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gids: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oid: Option<String>,
     #[serde(default)]
     jti: String,
     iat: u64,
@@ -82,17 +87,17 @@ fn project() -> String {
 }
 
 impl Claims {
-    /// What its holder may do in `room`, whose record may give rights to users, groups and everybody. `None`: nothing.
-    pub fn scopes_in(&self, room: &str, accesses: Option<&Accesses>) -> Option<Scopes> {
+    /// What its holder may do in `room`, whose record may give rights to users, groups and everybody. `None`: nothing, and
+    /// nothing in the rooms of other organizations.
+    pub fn scopes_in(&self, room: &str, record: Option<&RoomRecord>) -> Option<Scopes> {
+        let own = self.organization.as_deref().unwrap_or(ORGANIZATION);
+        if record.is_some_and(|record| record.organization_id != own) {
+            return None;
+        }
         match &self.grant {
             Grant::Permissions(permissions) => permissions.in_room(room),
-            Grant::Groups(groups) => accesses?.of_user(&self.user, groups),
+            Grant::Groups(groups) => record?.accesses.of_user(&self.user, groups),
         }
-    }
-
-    /// The same of a room without a record.
-    pub fn scopes_of(&self, room: &str) -> Option<Scopes> {
-        self.scopes_in(room, None)
     }
 }
 
@@ -111,6 +116,7 @@ pub fn sign(secret: &str, claims: &Claims) -> String {
         ui: claims.info.clone().and_then(|info| RawValue::from_string(info).ok()),
         perms,
         gids,
+        oid: claims.organization.clone(),
         jti: URL_SAFE_NO_PAD.encode(id),
         iat: claims.issued,
         exp: claims.expires,
@@ -157,7 +163,8 @@ pub fn verify(secrets: &[String], token: &str, now: u64) -> Result<Claims, Token
         _ => return Err(malformed("it is neither an access token nor an ID token")),
     };
     let info = written.ui.map(|info| String::from(Box::<str>::from(info)));
-    Ok(Claims { user: written.uid.into(), info, grant, issued: written.iat, expires: written.exp })
+    let (issued, expires) = (written.iat, written.exp);
+    Ok(Claims { user: written.uid.into(), info, grant, organization: written.oid, issued, expires })
 }
 
 #[cfg(test)]
@@ -171,7 +178,8 @@ mod tests {
     fn claims() -> Claims {
         let permissions = serde_json::from_value(json!({ "a*": ["*:read"], "ab": ["storage:write"] })).unwrap();
         let info = Some(r#"{"name":"Ann","n":1.50}"#.to_owned());
-        Claims { user: "ann".into(), info, grant: Grant::Permissions(permissions), issued: NOW, expires: NOW + 60 }
+        let grant = Grant::Permissions(permissions);
+        Claims { user: "ann".into(), info, grant, organization: None, issued: NOW, expires: NOW + 60 }
     }
 
     fn signed(claims: &Value) -> String {
@@ -263,14 +271,21 @@ mod tests {
 
     #[test]
     fn an_access_token_speaks_for_itself_and_an_id_token_not() {
-        let accesses: Accesses = serde_json::from_value(json!({ "groupsAccesses": { "g": ["*:write"] } })).unwrap();
-        let names = |claims: &Claims, room: &str, accesses: Option<&Accesses>| {
-            claims.scopes_in(room, accesses).map(|scopes| scopes.names().join(" "))
+        let mut record = RoomRecord::new(0);
+        record.accesses = serde_json::from_value(json!({ "groupsAccesses": { "g": ["*:write"] } })).unwrap();
+        let names = |claims: &Claims, room: &str, record: Option<&RoomRecord>| {
+            claims.scopes_in(room, record).map(|scopes| scopes.names().join(" "))
         };
-        assert_eq!(names(&claims(), "ab", Some(&accesses)).as_deref(), Some("room:read storage:write"));
-        assert_eq!(names(&claims(), "b", Some(&accesses)), None);
+        assert_eq!(names(&claims(), "ab", Some(&record)).as_deref(), Some("room:read storage:write"));
+        assert_eq!(names(&claims(), "b", Some(&record)), None);
         let id = Claims { grant: Grant::Groups(vec!["g".into()]), ..claims() };
-        assert_eq!(names(&id, "ab", Some(&accesses)).as_deref(), Some("room:write"));
-        assert_eq!((names(&id, "ab", None), id.scopes_of("ab")), (None, None));
+        assert_eq!(names(&id, "ab", Some(&record)).as_deref(), Some("room:write"));
+        assert_eq!(names(&id, "ab", None), None);
+        // Rooms of another organization are not its.
+        let of = |organization: &str, claims| Claims { organization: Some(organization.to_owned()), ..claims };
+        assert_eq!(names(&of("acme", id), "ab", Some(&record)), None);
+        record.organization_id = "acme".to_owned();
+        assert_eq!(names(&claims(), "ab", Some(&record)), None);
+        assert_eq!(names(&of("acme", claims()), "ab", Some(&record)).as_deref(), Some("room:read storage:write"));
     }
 }

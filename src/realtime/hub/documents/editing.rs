@@ -51,7 +51,7 @@ impl Hub {
         }
     }
 
-    fn edit_tree(
+    pub(super) fn edit_tree(
         &self,
         documents: &Documents,
         room: &DocumentRoom,

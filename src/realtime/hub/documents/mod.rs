@@ -9,6 +9,7 @@ mod limits;
 mod marks;
 mod metrics;
 mod rows;
+mod whole;
 mod room;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use tracing::{error, warn};
 pub use limits::DocumentLimits;
 pub use metrics::DocumentMetrics;
 pub use room::DocumentRoom;
+pub use whole::MoveError;
 
 use super::sync::Mutex;
 use crate::documents::{Store, StoreError};

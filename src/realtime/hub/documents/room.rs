@@ -149,6 +149,11 @@ impl DocumentRoom {
 }
 
 impl RoomState {
+    /// The connections of those who edit.
+    pub fn editors(&self) -> Vec<ConnectionId> {
+        self.editors.here.values().copied().collect()
+    }
+
     /// The document of Yjs called `name`, made if need be; `None` where there are too many.
     pub fn yjs_mut(&mut self, name: &YName) -> Option<&mut YDocument> {
         let name = name.as_deref().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What all clients of a room are told alike.
 
-use super::write;
+use super::{member, write};
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::vocabulary::{
     DocumentContent, EditOutcome, Encode, Encoded, EncodedFrames, Event, Frame, Presence, SignalKind,
@@ -26,7 +26,17 @@ impl Encode for LiveblocksEncoder {
                 let actor = message.draft.extras.of(ACTOR).and_then(|actor| std::str::from_utf8(actor).ok());
                 Some(write::event(actor, &message.draft))
             }
-            Event::Presence { change: Presence::Joined, member, .. } => write::joined(member),
+            Event::Presence { change: Presence::Joined, member, .. } => {
+                let (joined, shown) = (write::joined(member), member::shown(member, None));
+                match (joined, shown) {
+                    (Some(joined), Some(shown)) => {
+                        let frames = [joined, shown].map(Frame::text).into();
+                        return Encoded::Shared(EncodedFrames::several(frames));
+                    }
+                    (joined, _) => joined,
+                }
+            }
+            Event::Presence { change: Presence::Updated, member, .. } => member::shown(member, None),
             Event::Presence { change: Presence::Left, member, .. } => write::left(member),
             Event::Signal(signal) => write::signal(signal),
             Event::Edited(edited) => match &edited.outcome {

@@ -1,6 +1,7 @@
 //! How a client of Liveblocks speaks: one room, arrays of messages, and the word `ping`.
 
 mod encode;
+mod member;
 mod message;
 mod write;
 
@@ -13,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 pub use encode::{ACTOR, LiveblocksEncoder, SIGNALS, USER};
+pub use member::{known, member};
 pub use message::{ClientMessage, read_messages};
 
 use super::scopes::Scopes;
@@ -21,7 +23,7 @@ use crate::realtime::document::tree::Op;
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::vocabulary::{
     Audience, Breach, Channel, CloseFrame, Command, ConnectionId, DisconnectReason, DocumentChange, DocumentContent,
-    DocumentQuery, Draft, Edit, EditOutcome, Event, Extras, Fetch, Frame, Member, Moment, Payload, Publish, Ref, Refusal,
+    DocumentQuery, Draft, Edit, EditOutcome, Event, Extras, Fetch, Frame, Moment, Payload, Publish, Ref, Refusal,
     Signal, SignalBody, Subscribe, Subscribed, Text, Violation,
 };
 
@@ -91,17 +93,7 @@ impl LiveblocksMachine {
     }
 
     fn subscribe(&self, step: &mut Step) {
-        let Editor { actor, user, info, .. } = &*self.editor;
-        let extras = Extras::new([
-            (ACTOR.into(), Bytes::from(actor.to_string())),
-            (USER.into(), Bytes::from(write::user(&self.editor))),
-        ]);
-        let member = Member {
-            user: user.clone(),
-            info: info.clone().map(Payload::Json),
-            extras,
-            ..Member::new(self.connection.to_string())
-        };
+        let member = member(&self.editor, self.connection.to_string(), None);
         step.command(Command::Subscribe(Subscribe {
             ticket: SUBSCRIBE,
             member: Some(member),
@@ -166,6 +158,9 @@ impl LiveblocksMachine {
         // Another time it was only for another encoding.
         if !std::mem::replace(&mut self.has_state, true) {
             step.send(Frame::text(write::room_state(&self.editor, &subscribed.members)));
+            // Others show themselves to a newcomer; those without a connection are shown to it.
+            let shown = subscribed.members.iter().filter_map(|member| member::shown(member, Some(self.editor.actor)));
+            shown.for_each(|text| step.send(Frame::text(text)));
         }
     }
 
@@ -198,6 +193,8 @@ const NOT_UNDERSTOOD: u16 = 4000;
 pub const NO_ACCESS: u16 = 4001;
 /// The room has no place left.
 pub const ROOM_FULL: u16 = 4005;
+/// The room goes by another name, which is the reason.
+pub const RENAMED: u16 = 4006;
 /// A token that is no longer good: the client asks for another at once.
 pub const EXPIRED: u16 = 4109;
 

@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Editor;
-use super::encode::{ACTOR, SIGNALS, USER};
+use super::encode::SIGNALS;
+use super::member::known;
 use crate::realtime::document::tree::{NodeRow, Op};
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::vocabulary::json_writer::quote;
@@ -51,12 +52,6 @@ pub fn room_state(editor: &Editor, members: &[Arc<Member>]) -> String {
     });
     json.json("meta", "{}");
     json.end()
-}
-
-/// A member that has a number in the room, and what is told of it.
-fn known(member: &Member) -> Option<(&str, &str)> {
-    let text = |key| std::str::from_utf8(member.extras.of(key)?).ok();
-    Some((text(ACTOR)?, text(USER)?))
 }
 
 /// USER_JOINED, of a member with a number.

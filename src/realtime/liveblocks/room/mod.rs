@@ -108,8 +108,8 @@ impl RoomRecord {
         let mut next = self.clone();
         match body.get("defaultAccesses") {
             None => {}
-            Some(Value::Null) => next.accesses.default_accesses.clear(),
-            Some(value) => next.accesses.default_accesses = scopes("defaultAccesses", value)?,
+            Some(Value::Null) => next.accesses.default_accesses = Some(Vec::new()),
+            Some(value) => next.accesses.default_accesses = Some(scopes("defaultAccesses", value)?),
         }
         for (field, all) in [
             ("groupsAccesses", &mut next.accesses.groups_accesses),
@@ -149,7 +149,7 @@ impl RoomRecord {
             "organizationId": self.organization_id,
             "createdAt": date(self.created_at),
             "metadata": self.metadata,
-            "defaultAccesses": self.accesses.default_accesses,
+            "defaultAccesses": self.accesses.of_all(),
             "groupsAccesses": self.accesses.groups_accesses,
             "usersAccesses": self.accesses.users_accesses,
         });

@@ -1,0 +1,129 @@
+//! What only the app does with a channel's documents: changes that are made from what is there, and all of them going, or
+//! going elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::spawn_blocking;
+
+use super::room::DocumentRoom;
+use super::{Documents, OpenError, RoomLease};
+use crate::documents::{Store, StoreError};
+use crate::realtime::document::tree::{Op, Tree};
+use crate::realtime::hub::Hub;
+use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, Refusal};
+
+/// Why documents cannot go elsewhere.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    #[error("{0:?} has documents already")]
+    Taken(Channel),
+    #[error("{0}")]
+    Open(#[from] OpenError),
+}
+
+impl Hub {
+    /// Changes a room's tree by what `make` makes of it as it is then.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it cannot be put on disk. Inside: what `make` says.
+    pub fn edit_tree_by<E>(
+        &self,
+        room: &DocumentRoom,
+        make: impl FnOnce(&Tree) -> Result<Vec<Op>, E>,
+    ) -> Result<Result<(), E>, Refusal> {
+        let documents = self.documents().ok_or(Refusal::Unknown)?;
+        let mut state = room.state.lock();
+        if state.is_broken {
+            return Err(Refusal::Unavailable);
+        }
+        match make(&state.tree) {
+            Ok(ops) => self.edit_tree(documents, room, &mut state, None, ops).map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Takes away all that a channel has on disk. Who edits there is sent away for the reason `why`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn delete_documents(&self, channel: &Channel, why: &DisconnectReason) -> Result<(), OpenError> {
+        let Some(documents) = self.documents() else { return Ok(()) };
+        let lease = match documents.open(channel).await {
+            Ok(lease) => Some(lease),
+            // It may be damaged because of what is on disk.
+            Err(OpenError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let name = channel.clone();
+        let editors = documents.close(channel, lease.as_ref(), move |store| store.delete(name.as_str())).await?;
+        self.send_away(editors, why);
+        Ok(())
+    }
+
+    /// Has another channel have all that this one has on disk. Who edits here is sent away for the reason `why`.
+    ///
+    /// # Errors
+    /// [`MoveError`].
+    pub async fn move_documents(&self, from: &Channel, to: &Channel, why: &DisconnectReason) -> Result<(), MoveError> {
+        let Some(documents) = self.documents() else { return Ok(()) };
+        let (old, new) = (documents.open(from).await?, documents.open(to).await?);
+        // Who has come to the new one before it is there comes back, and finds it.
+        let newcomers = documents.close(to, Some(&new), |_| Ok(())).await?;
+        self.send_away(newcomers, &DisconnectReason::Failed);
+        let (name, new_name) = (from.clone(), to.clone());
+        let is_carried = Arc::new(AtomicBool::new(false));
+        let carried = Arc::clone(&is_carried);
+        let act = move |store: &Store| {
+            carried.store(carry(store, &name, &new_name)?, Ordering::Release);
+            Ok(())
+        };
+        let editors = documents.close(from, Some(&old), act).await?;
+        self.send_away(editors, why);
+        if is_carried.load(Ordering::Acquire) { Ok(()) } else { Err(MoveError::Taken(to.clone())) }
+    }
+
+    fn send_away(&self, editors: Vec<ConnectionId>, why: &DisconnectReason) {
+        for editor in editors {
+            self.disconnect(editor, why.clone());
+        }
+    }
+}
+
+/// Says whether there was room for it.
+fn carry(store: &Store, from: &Channel, to: &Channel) -> Result<bool, StoreError> {
+    if !store.load(to.as_str())?.is_empty() {
+        return Ok(false);
+    }
+    let rows = store.load(from.as_str())?.into_iter().map(|(key, value)| (key, Some(value)));
+    store.commit(to.as_str(), &rows.collect::<Vec<_>>())?;
+    store.delete(from.as_str())?;
+    Ok(true)
+}
+
+impl Documents {
+    /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is on disk. Gives back
+    /// who edits there.
+    async fn close(
+        self: &Arc<Self>,
+        channel: &Channel,
+        lease: Option<&RoomLease>,
+        act: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Vec<ConnectionId>, OpenError> {
+        let (documents, room) = (Arc::clone(self), lease.map(|lease| Arc::clone(lease.room())));
+        let closing = spawn_blocking(move || {
+            let Some(room) = room else { return act(documents.store()).map(|()| Vec::new()) };
+            let mut state = room.state.lock();
+            act(documents.store())?;
+            state.is_broken = true;
+            let editors = state.editors();
+            drop(state);
+            documents.set_aside(&room);
+            Ok(editors)
+        });
+        match closing.await {
+            Ok(editors) => Ok(editors?),
+            Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The records of rooms, as they are on disk.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::room::{RoomFilter, RoomRecord};
+use crate::documents::{Store, StoreError};
+
+/// The row of a room that is its record.
+const RECORD: &[u8] = b"m";
+
+/// Names that are read from disk at a time.
+const NAMES_AT_ONCE: usize = 1_000;
+
+/// How long the order of rooms counts as known: others may bring rooms to the disk too.
+const ORDER_AGE: Duration = Duration::from_secs(60);
+
+/// When somebody was last in a room is known about so well.
+const LAST_CONNECTION_MS: u64 = 60_000;
+
+/// The records of all rooms.
+pub struct Rooms {
+    /// `None` where documents are not kept.
+    store: Option<Store>,
+    /// Held while a record is changed.
+    changing: Mutex<()>,
+    order: Mutex<Option<Order>>,
+}
+
+/// The names of all rooms, the newest first.
+struct Order {
+    rooms: BTreeSet<(Reverse<u64>, String)>,
+    since: Instant,
+}
+
+/// A page of a list of rooms.
+#[derive(Debug, Default)]
+pub struct RoomPage {
+    pub rooms: Vec<(String, RoomRecord)>,
+    /// Where the next begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// Records cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("the record of room {room:?} on disk is damaged: {what}")]
+    Damaged { room: String, what: String },
+    #[error("reading records has stopped: {0}")]
+    Stopped(String),
+}
+
+impl Rooms {
+    pub fn new(store: Option<Store>) -> Rooms {
+        Rooms { store, changing: Mutex::new(()), order: Mutex::new(None) }
+    }
+
+    fn store(&self) -> Result<&Store, StoreError> {
+        self.store.as_ref().ok_or(StoreError::NoFolder)
+    }
+
+    /// Does something with records where waiting for the disk keeps nobody waiting.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn with<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&Rooms) -> Result<T, RecordError> + Send + 'static,
+    ) -> Result<T, RecordError> {
+        let rooms = Arc::clone(self);
+        let done = spawn_blocking(move || act(&rooms)).await;
+        done.unwrap_or_else(|stopped| Err(RecordError::Stopped(stopped.to_string())))
+    }
+
+    /// The record of a room; `None` where there is no such room.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn get(&self, room: &str) -> Result<Option<RoomRecord>, RecordError> {
+        let row = self.store()?.get(room, RECORD)?;
+        let read = |row: Vec<u8>| {
+            let damaged = |error: serde_json::Error| RecordError::Damaged { room: room.to_owned(), what: error.to_string() };
+            RoomRecord::read(&row).map_err(damaged)
+        };
+        row.map(read).transpose()
+    }
+
+    /// Changes the record of a room, which nobody else does meanwhile. `change` gives what stands there from now on; `None`
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn change<T>(
+        &self,
+        room: &str,
+        change: impl FnOnce(Option<RoomRecord>) -> (Option<RoomRecord>, T),
+    ) -> Result<T, RecordError> {
+        let _turn = self.changing.lock();
+        let (next, outcome) = change(self.get(room)?);
+        if let Some(next) = next {
+            self.store()?.commit(room, &[(RECORD.to_vec(), Some(next.write()))])?;
+            self.known(room, &next);
+        }
+        Ok(outcome)
+    }
+
+    /// A room is there by this name from now on.
+    pub fn known(&self, room: &str, record: &RoomRecord) {
+        if let Some(order) = &mut *self.order.lock() {
+            order.rooms.insert((Reverse(record.created_at), room.to_owned()));
+        }
+    }
+
+    /// Somebody is in a room from now on. Its record is made where it has none.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn entered(&self, room: &str, organization: Option<String>, now_ms: u64) -> Result<(), RecordError> {
+        self.change(room, |record| {
+            let mut next = match record {
+                Some(record) if now_ms.saturating_sub(record.last_connection_at.unwrap_or(0)) < LAST_CONNECTION_MS => {
+                    return (None, ());
+                }
+                Some(record) => record,
+                None => {
+                    let mut record = RoomRecord::new(now_ms);
+                    record.organization_id = organization.unwrap_or(record.organization_id);
+                    record
+                }
+            };
+            next.last_connection_at = Some(now_ms);
+            (Some(next), ())
+        })
+    }
+
+    /// At most `most` rooms that `filter` finds, behind the page that ended at `after`.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn page(&self, filter: &RoomFilter, after: Option<&RoomCursor>, most: usize) -> Result<RoomPage, RecordError> {
+        let mut page = RoomPage::default();
+        let mut after = after.map(|RoomCursor { created_at, room }| (Reverse(*created_at), room.clone()));
+        loop {
+            let candidates = self.behind(after.as_ref())?;
+            let Some(last) = candidates.last().cloned() else { return Ok(page) };
+            for (Reverse(created_at), room) in candidates {
+                if !room.starts_with(filter.query.prefix()) {
+                    continue;
+                }
+                // It may be gone, or another by now.
+                let Some(record) = self.get(&room)?.filter(|record| record.created_at == created_at) else { continue };
+                if !filter.matches(&room, &record) {
+                    continue;
+                }
+                if page.rooms.len() == most {
+                    let last = page.rooms.last().map(|(room, record)| RoomCursor::write(room, record.created_at));
+                    page.next = last;
+                    return Ok(page);
+                }
+                page.rooms.push((room, record));
+            }
+            after = Some(last);
+        }
+    }
+
+    /// The next rooms in their order.
+    fn behind(&self, after: Option<&(Reverse<u64>, String)>) -> Result<Vec<(Reverse<u64>, String)>, RecordError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let mut order = self.order.lock();
+        let is_old = order.as_ref().is_none_or(|order| after.is_none() && order.since.elapsed() >= ORDER_AGE);
+        if is_old {
+            *order = Some(Order { rooms: self.all()?, since: Instant::now() });
+        }
+        let from = after.map_or(Unbounded, |after| Excluded(after.clone()));
+        let rooms = order.iter().flat_map(|order| order.rooms.range((from.clone(), Unbounded)));
+        Ok(rooms.take(NAMES_AT_ONCE).cloned().collect())
+    }
+
+    fn all(&self) -> Result<BTreeSet<(Reverse<u64>, String)>, RecordError> {
+        let mut all = BTreeSet::new();
+        let mut last: Option<String> = None;
+        loop {
+            let names = self.store()?.rooms(last.as_deref(), NAMES_AT_ONCE)?;
+            let Some(end) = names.last().cloned() else { return Ok(all) };
+            for room in names {
+                // One that is damaged is named where it is asked for.
+                if let Ok(Some(record)) = self.get(&room) {
+                    all.insert((Reverse(record.created_at), room));
+                }
+            }
+            last = Some(end);
+        }
+    }
+}
+
+/// Where a page of rooms has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomCursor {
+    created_at: u64,
+    room: String,
+}
+
+impl RoomCursor {
+    fn write(room: &str, created_at: u64) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{created_at} {room}"))
+    }
+
+    /// Reads one; `None` for what is none.
+    pub fn read(text: &str) -> Option<RoomCursor> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (created_at, room) = text.split_once(' ')?;
+        Some(RoomCursor { created_at: created_at.parse().ok()?, room: room.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::{Config, Sync};
+
+    fn rooms() -> (tempfile::TempDir, Rooms) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { dir: Some(folder.path().to_owned()), sync: Sync::Every(Duration::from_secs(1)) };
+        (folder, Rooms::new(Some(Store::new(&config))))
+    }
+
+    fn make(rooms: &Rooms, room: &str, now: u64) {
+        rooms.change(room, |record| (record.is_none().then(|| RoomRecord::new(now)), ())).unwrap();
+    }
+
+    fn names(page: &RoomPage) -> Vec<&str> {
+        page.rooms.iter().map(|(room, _)| room.as_str()).collect()
+    }
+
+    #[test]
+    fn pages_go_from_the_newest_to_the_oldest() {
+        let (_folder, rooms) = rooms();
+        for n in 0..5 {
+            make(&rooms, &format!("room {n}"), 100 + n / 2);
+        }
+        let filter = RoomFilter::default();
+        let first = rooms.page(&filter, None, 2).unwrap();
+        assert_eq!(names(&first), ["room 4", "room 2"]);
+        let after = RoomCursor::read(first.next.as_deref().unwrap()).unwrap();
+        // One that comes meanwhile is in no later page.
+        make(&rooms, "room 9", 200);
+        let second = rooms.page(&filter, Some(&after), 2).unwrap();
+        assert_eq!(names(&second), ["room 3", "room 0"]);
+        let after = RoomCursor::read(second.next.as_deref().unwrap()).unwrap();
+        let third = rooms.page(&filter, Some(&after), 2).unwrap();
+        assert_eq!((names(&third), third.next), (vec!["room 1"], None));
+        assert_eq!(names(&rooms.page(&filter, None, 1).unwrap()), ["room 9"]);
+        rooms.store().unwrap().delete("room 9").unwrap();
+        assert_eq!(names(&rooms.page(&filter, None, 1).unwrap()), ["room 4"]);
+    }
+
+    #[test]
+    fn who_enters_makes_the_record_and_keeps_what_is_there() {
+        let (_folder, rooms) = rooms();
+        assert_eq!(rooms.get("a").unwrap(), None);
+        rooms.entered("a", Some("acme".into()), 1_000).unwrap();
+        let made = rooms.get("a").unwrap().unwrap();
+        assert_eq!((made.created_at, made.last_connection_at), (1_000, Some(1_000)));
+        assert_eq!((made.organization_id.as_str(), made.accesses.default_accesses), ("acme", None));
+        rooms.entered("a", None, 2_000).unwrap();
+        assert_eq!(rooms.get("a").unwrap().unwrap().last_connection_at, Some(1_000), "so exact it is not");
+        rooms.entered("a", None, 1_000 + LAST_CONNECTION_MS).unwrap();
+        let now = rooms.get("a").unwrap().unwrap();
+        assert_eq!((now.created_at, now.last_connection_at), (1_000, Some(1_000 + LAST_CONNECTION_MS)));
+        assert_eq!(now.organization_id, "acme");
+    }
+
+    #[test]
+    fn a_damaged_record_is_named() {
+        let (_folder, rooms) = rooms();
+        rooms.store().unwrap().commit("a", &[(RECORD.to_vec(), Some(b"{".to_vec()))]).unwrap();
+        assert!(rooms.get("a").unwrap_err().to_string().starts_with("the record of room \"a\" on disk is damaged"));
+        make(&rooms, "b", 1);
+        assert_eq!(names(&rooms.page(&RoomFilter::default(), None, 9).unwrap()), ["b"]);
+        for bad in ["", "x", "ä", "Mg", "YSBi"] {
+            assert_eq!(RoomCursor::read(bad), None, "{bad}");
+        }
+    }
+}
