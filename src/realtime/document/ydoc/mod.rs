@@ -2,6 +2,7 @@
 //!
 //! It stands in the store as a base and the updates since; an untouched one costs its bytes alone.
 
+mod json;
 mod rows;
 mod snapshot;
 
@@ -12,6 +13,7 @@ use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
 
+pub use json::YKind;
 pub use rows::Damaged;
 use rows::Stored;
 
