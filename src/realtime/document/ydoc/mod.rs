@@ -5,7 +5,8 @@
 mod json;
 mod rows;
 mod snapshot;
-
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -100,9 +101,9 @@ impl YDocument {
             let mut txn = doc.transact_mut();
             let (vector, waits) = (txn.state_vector(), waiting(&txn));
             txn.apply_update(read).map_err(|error| UpdateError::Malformed(error.to_string()))?;
-            let is_new = !txn.delete_set().is_empty() || txn.state_vector() != vector || waiting(&txn) != waits;
-            let waits = txn.store().pending_update().map_or(0, |pending| pending.update.encode_v1().len());
-            Ok::<_, UpdateError>((is_new, waits))
+            let now = waiting(&txn);
+            let is_new = !txn.delete_set().is_empty() || txn.state_vector() != vector || now != waits;
+            Ok::<_, UpdateError>((is_new, now.0.map_or(0, |update| update.len())))
         }));
         let outcome = match before {
             Ok(Ok(outcome)) => Ok(outcome),
@@ -205,10 +206,10 @@ fn empty() -> Doc {
     Doc::with_options(options)
 }
 
-/// What waits for what has not come: from which clients, and from where on.
-fn waiting<T: ReadTxn>(txn: &T) -> (Option<Vec<u8>>, bool) {
+/// What waits for what has not come: changes, and deletions. All of it, as one that waits for the same as another is new too.
+fn waiting<T: ReadTxn>(txn: &T) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
     let store = txn.store();
-    (store.pending_update().map(|pending| pending.missing.encode_v1()), store.pending_ds().is_some())
+    (store.pending_update().map(|pending| pending.update.encode_v1()), store.pending_ds().map(Encode::encode_v1))
 }
 
 fn read(update: &[u8], coding: Coding) -> Result<Update, UpdateError> {
