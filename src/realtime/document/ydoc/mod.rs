@@ -2,6 +2,7 @@
 //!
 //! It stands in the store as a base and the updates since; an untouched one costs its bytes alone.
 
+mod bounded;
 mod json;
 mod rows;
 mod snapshot;
@@ -10,10 +11,12 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use yrs::updates::decoder::Decode;
+use yrs::encoding::read::Cursor;
+use yrs::updates::decoder::{Decode, DecoderV1, DecoderV2};
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
 
+use bounded::Bounded;
 pub use json::YKind;
 pub use rows::Damaged;
 use rows::Stored;
@@ -214,8 +217,8 @@ fn waiting<T: ReadTxn>(txn: &T) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
 
 fn read(update: &[u8], coding: Coding) -> Result<Update, UpdateError> {
     guarded(|| match coding {
-        Coding::V1 => Update::decode_v1(update),
-        Coding::V2 => Update::decode_v2(update),
+        Coding::V1 => Update::decode(&mut Bounded(DecoderV1::from(update), false)),
+        Coding::V2 => Update::decode(&mut Bounded(DecoderV2::new(Cursor::new(update))?, true)),
     })
 }
 

@@ -1,7 +1,8 @@
 //! What waits is kept, and bad bytes are refused.
 
+use yrs::types::ToJson;
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, GetString, Text, Transact, Update};
+use yrs::{Any, Doc, GetString, Map, Text, Transact, Update};
 
 use super::{Coding, YDocument, YLimits};
 
@@ -66,4 +67,51 @@ fn a_cut_update_is_refused_and_changes_nothing() {
         }
     }
     assert!(YDocument::new(LIMITS).apply(&update[..update.len() / 2], Coding::V1).is_err());
+}
+
+#[test]
+fn a_value_too_deep_is_refused() {
+    for depth in [100, 300, 100_000] {
+        let mut update = vec![1, 1, 7, 0, 8, 1, 1, b'a', 1];
+        update.extend([117, 1].repeat(depth));
+        update.extend([126, 0]);
+        assert_eq!(YDocument::new(LIMITS).apply(&update, Coding::V1).is_ok(), depth == 100);
+    }
+}
+
+#[test]
+fn text_of_json_too_deep_is_refused() {
+    let json = [&b"["[..], &b"]"[..]].map(|half| half.repeat(100_000)).concat();
+    let mut update = vec![1, 1, 7, 0, 5, 1, 1, b'a'];
+    // Its length, as a number of seven bits a byte.
+    update.extend([json.len() as u8 | 0x80, (json.len() >> 7) as u8 | 0x80, (json.len() >> 14) as u8]);
+    update.extend(json);
+    update.push(0);
+    assert!(YDocument::new(LIMITS).apply(&update, Coding::V1).is_err());
+}
+
+#[test]
+fn values_of_all_kinds_come_through_both_codings() {
+    let doc = Doc::with_client_id(7);
+    let map = doc.get_or_insert_map("map");
+    let text = doc.get_or_insert_text("text");
+    let mut txn = doc.transact_mut();
+    let values = r#"{"a":[1,-2,1.5,1e300,true,false,null,"𝒳",{"b":{}}],"c":9007199254740991}"#;
+    map.insert(&mut txn, "value", Any::from_json(values).unwrap());
+    text.insert_embed(&mut txn, 0, Any::from_json(values).unwrap());
+    let (first, second) = (txn.encode_update_v1(), txn.encode_update_v2());
+    for (update, coding) in [(first, Coding::V1), (second, Coding::V2)] {
+        let mut document = YDocument::new(LIMITS);
+        document.apply(&update, coding).unwrap();
+        let read = Doc::new();
+        let map = read.get_or_insert_map("map");
+        let whole = Update::decode_v1(&document.diff(&[], Coding::V1).unwrap()).unwrap();
+        read.transact_mut().apply_update(whole).unwrap();
+        assert_eq!(map.to_json(&read.transact()), doc_json(values));
+    }
+}
+
+fn doc_json(values: &str) -> Any {
+    let map = std::collections::HashMap::from([("value".to_owned(), Any::from_json(values).unwrap())]);
+    Any::Map(std::sync::Arc::new(map))
 }
