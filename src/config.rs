@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::settings::{self, Problems, Section};
-use crate::{admin, cache, callbacks, documents, drain, files, http, listen, realtime, releases, telemetry, tls, upstream};
+use crate::{
+    admin, cache, callbacks, documents, drain, files, http, listen, realtime, releases, telemetry, tls, upstream,
+};
 
 /// The whole of `proxy.toml`; every field has its default.
 #[derive(Debug, Clone, Default, PartialEq)]

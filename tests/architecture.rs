@@ -28,6 +28,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "telemetry",
             "drain",
             "disk",
+            "documents",
             "json",
             "settings",
         ],
@@ -37,7 +38,7 @@ const ORDER: &[(&str, &[&str])] = &[
         &[
             "config drain sweeper api token_authorizer",
             "app_authorizer protocols",
-            "plain socketio pusher ably",
+            "plain socketio pusher ably liveblocks yjs",
             "door",
             "session",
             "entrance",
@@ -46,6 +47,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "hub",
             "broker",
             "vocabulary msgpack",
+            "document",
         ],
     ),
     (
@@ -122,19 +124,19 @@ const ORDER: &[(&str, &[&str])] = &[
         "realtime::hub",
         &[
             "client questions",
-            "directory publish",
+            "directory documents publish",
             "fanout reading resting",
             "channel",
             "headcount presence_log retention",
             "config flusher mailboxes",
-            "direct_writer metrics policy",
+            "direct_writer document_limits metrics policy",
             "events outbox parts presence remedy sync",
         ],
     ),
 ];
 
 /// The folders of the protocols. Only the list `realtime/protocols.rs` knows them.
-const PROTOCOLS: &[&str] = &["plain", "socketio", "pusher", "ably"];
+const PROTOCOLS: &[&str] = &["plain", "socketio", "pusher", "ably", "liveblocks", "yjs"];
 
 /// What of a protocol others may know: how the app writes its events, by those who speak with the app.
 const SHARED: &[(&str, &[&str])] =
@@ -147,6 +149,9 @@ const PURE: &[&str] = &[
     "src/realtime/pusher/machine",
     "src/realtime/ably/machine",
     "src/realtime/ably/wire",
+    "src/realtime/liveblocks/machine",
+    "src/realtime/yjs/machine",
+    "src/realtime/document",
     "src/realtime/vocabulary",
     "src/realtime/msgpack",
     "src/http/connection/http1/request_validator.rs",

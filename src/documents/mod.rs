@@ -7,10 +7,9 @@ mod config;
 mod keys;
 mod opened;
 
-
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -51,14 +50,21 @@ struct Inner {
 #[derive(Default)]
 struct State {
     opened: Option<Arc<Opened>>,
-    /// Since it could not be written or opened, and why.
+    /// The last that failed.
+    closing: Weak<Opened>,
+    /// When it could last not be used, and why; until it is written again.
     failed: Option<(Instant, StoreError)>,
 }
 
 impl Store {
     /// The store of this section. Nothing is opened yet.
     pub fn new(config: &Config) -> Store {
-        Store(Arc::new(Inner { folder: config.folder(), sync: config.sync, state: Mutex::default(), is_dirty: AtomicBool::new(false) }))
+        Store(Arc::new(Inner {
+            folder: config.folder(),
+            sync: config.sync,
+            state: Mutex::default(),
+            is_dirty: AtomicBool::new(false),
+        }))
     }
 
     /// Where it is.
@@ -87,8 +93,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: whether they are there is not known before the store is read again.
     pub fn commit(&self, room: &str, rows: &[Row]) -> Result<(), StoreError> {
-        self.0.is_dirty.store(true, Ordering::Release);
-        self.with(|opened| opened.commit(room, rows, self.0.sync == Sync::Always))
+        self.write(|opened| opened.commit(room, rows, self.0.sync == Sync::Always))
     }
 
     /// Takes away all rows of a room.
@@ -96,7 +101,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn delete(&self, room: &str) -> Result<(), StoreError> {
-        self.with(|opened| opened.delete(room))
+        self.write(|opened| opened.delete(room))?;
+        if self.0.sync == Sync::Always { self.sync() } else { Ok(()) }
+    }
+
+    /// Tries to write, where that has failed: it heals by that.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it still fails.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        if self.health().is_ok() {
+            return Ok(());
+        }
+        // No room has an empty name.
+        self.write(|opened| opened.commit("", &[(b"probe".to_vec(), Some(Vec::new()))], false))
     }
 
     /// The names of rooms behind `after`, in order, at most `most`.
@@ -115,7 +133,11 @@ impl Store {
         if !self.0.is_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.with(Opened::sync)
+        let synced = self.with(Opened::sync);
+        if synced.is_err() {
+            self.0.is_dirty.store(true, Ordering::Release);
+        }
+        synced
     }
 
     /// How often that is due; `None` where each commit does it.
@@ -137,20 +159,25 @@ impl Store {
         }
     }
 
+    /// Writes: until it is forced to the disk something is to be done, and it heals what failed before.
+    fn write(&self, act: impl FnOnce(&Opened) -> Result<(), fjall::Error>) -> Result<(), StoreError> {
+        self.with(act)?;
+        self.0.is_dirty.store(true, Ordering::Release);
+        self.0.state.lock().failed = None;
+        Ok(())
+    }
+
     /// Does something with the opened store. One that failed is closed, and opened anew after a while.
     fn with<T>(&self, act: impl FnOnce(&Opened) -> Result<T, fjall::Error>) -> Result<T, StoreError> {
         let opened = self.open()?;
         let done = act(&opened);
-        let mut state = self.0.state.lock();
         match done {
-            Ok(done) => {
-                state.failed = None;
-                Ok(done)
-            }
+            Ok(done) => Ok(done),
             Err(error) => {
+                let mut state = self.0.state.lock();
                 let error = self.failed(&error);
                 if state.opened.as_ref().is_some_and(|known| Arc::ptr_eq(known, &opened)) {
-                    state.opened = None;
+                    state.closing = state.opened.take().as_ref().map(Arc::downgrade).unwrap_or_default();
                 }
                 state.failed = Some((Instant::now(), error.clone()));
                 Err(error)
@@ -169,9 +196,14 @@ impl Store {
             return Err(error.clone());
         }
         let folder = self.0.folder.as_deref().ok_or(StoreError::NoFolder)?;
+        // Others may be at it yet, with the one that failed: it is closed when the last of them lets it go.
+        if state.closing.upgrade().is_some() {
+            return Err(StoreError::Failed { folder: folder.to_owned(), what: "an earlier write failed".to_owned() });
+        }
         match Opened::new(folder) {
             Ok(opened) => {
                 let opened = Arc::new(opened);
+                state.failed = state.failed.take().filter(|(_, error)| !matches!(error, StoreError::InUse(_)));
                 state.opened = Some(Arc::clone(&opened));
                 Ok(opened)
             }

@@ -67,7 +67,7 @@ impl Opened {
     }
 
     pub fn rooms(&self, after: Option<&str>, most: usize) -> Result<Vec<String>, fjall::Error> {
-        let mut from = after.map(keys::behind).unwrap_or_default();
+        let mut from = keys::behind(after.unwrap_or_default());
         let mut rooms = Vec::new();
         while rooms.len() < most {
             let Some(row) = self.rows.range(from.clone()..).next() else { break };

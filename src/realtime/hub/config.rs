@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::documents::DocumentLimits;
+use super::document_limits::DocumentLimits;
 use super::outbox::OutboxLimits;
 use super::parts::Part;
 use super::policy::{Demand, Policy, Rule, is_unnamed, open, policy};

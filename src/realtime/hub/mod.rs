@@ -16,6 +16,7 @@ mod channel;
 mod client;
 mod config;
 mod directory;
+mod document_limits;
 pub mod documents;
 mod fanout;
 mod mailboxes;

@@ -7,7 +7,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use super::config::Config;
 use super::room::{ORGANIZATION, RoomRecord};
 use super::scopes::Scopes;
-use super::token::{self, Claims, Grant, TokenError};
+use super::token::{self, RoomClaims, RoomGrant, RoomTokenError};
 use crate::realtime::vocabulary::{Channel, Moment, Resource, Rights, Text, Word};
 use crate::settings::{Live, Pattern};
 
@@ -18,7 +18,7 @@ pub struct Access {
 
 /// What a client comes with.
 #[derive(Debug, Clone, Copy)]
-pub enum Credentials<'a> {
+pub enum RoomCredentials<'a> {
     PublicKey(&'a str),
     Token(&'a str),
 }
@@ -37,7 +37,7 @@ pub struct Visitor {
 
 /// Why a client may not be in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub enum AccessDenied {
     #[error("the token has expired")]
     Expired,
     #[error("no token and no public key is given")]
@@ -81,7 +81,7 @@ impl Access {
 
     /// Whether one of the secret keys has signed this, however long ago.
     pub fn has_signed(&self, token: &str) -> bool {
-        !matches!(token::verify(&self.config.get().secrets, token, 0), Err(TokenError::Forged))
+        !matches!(token::verify(&self.config.get().secrets, token, 0), Err(RoomTokenError::Forged))
     }
 
     /// A token for a user. `None` where there is no secret key to sign it.
@@ -89,52 +89,53 @@ impl Access {
         &self,
         user: &str,
         info: Option<String>,
-        grant: Grant,
+        grant: RoomGrant,
         organization: Option<String>,
         now: Moment,
     ) -> Option<String> {
         let config = self.config.get();
         let issued = now.unix_ms / 1000;
         let expires = issued + config.token_life.as_secs().max(1);
-        let claims = Claims { user: user.into(), info, grant, organization, issued, expires };
+        let claims = RoomClaims { user: user.into(), info, grant, organization, issued, expires };
         config.secrets.first().map(|secret| token::sign(secret, &claims))
     }
 
     /// What who comes with these may in `room`, which has this record if it has one.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`AccessDenied`].
     pub fn admit(
         &self,
-        credentials: Credentials<'_>,
+        credentials: RoomCredentials<'_>,
         room: &Channel,
         record: Option<RoomRecord>,
         now: Moment,
-    ) -> Result<Visitor, Denied> {
+    ) -> Result<Visitor, AccessDenied> {
         let config = self.config.get();
         let record = record.map(|record| self.complete(record));
         match credentials {
-            Credentials::PublicKey(key) => {
+            RoomCredentials::PublicKey(key) => {
                 if config.public_key.as_deref() != Some(key) {
-                    return Err(Denied::WrongKey);
+                    return Err(AccessDenied::WrongKey);
                 }
                 let scopes = match record {
                     None => Some(Scopes::of_base(config.public_access.base())),
                     Some(record) if record.organization_id != ORGANIZATION => None,
                     Some(record) => record.accesses.of_anybody(),
                 };
-                let scopes = scopes.ok_or(Denied::NoAccess)?;
+                let scopes = scopes.ok_or(AccessDenied::NoAccess)?;
                 Ok(Visitor { user: None, info: None, scopes, organization: None, rights: None })
             }
-            Credentials::Token(token) => {
-                let claims = token::verify(&config.secrets, token, now.unix_ms / 1000).map_err(|error| match error {
-                    TokenError::Expired => Denied::Expired,
-                    _ => Denied::WrongToken,
-                })?;
+            RoomCredentials::Token(token) => {
+                let claims =
+                    token::verify(&config.secrets, token, now.unix_ms / 1000).map_err(|error| match error {
+                        RoomTokenError::Expired => AccessDenied::Expired,
+                        _ => AccessDenied::WrongToken,
+                    })?;
                 let scopes = claims.scopes_in(room.as_str(), record.as_ref());
-                let scopes = scopes.filter(|scopes| !scopes.is_empty()).ok_or(Denied::NoAccess)?;
+                let scopes = scopes.filter(|scopes| !scopes.is_empty()).ok_or(AccessDenied::NoAccess)?;
                 let rights = Some(rights(&claims, room, now));
-                let Claims { user, info, organization, .. } = claims;
+                let RoomClaims { user, info, organization, .. } = claims;
                 Ok(Visitor { user: Some(user), info: info.map(Text::from), scopes, organization, rights })
             }
         }
@@ -142,7 +143,7 @@ impl Access {
 }
 
 /// What a token gives in the hub: the room, until it is over.
-fn rights(claims: &Claims, room: &Channel, now: Moment) -> Rights {
+fn rights(claims: &RoomClaims, room: &Channel, now: Moment) -> Rights {
     let room = Some(Arc::new(vec![Resource::Glob(Pattern::new(room.as_str()))]));
     let left = (claims.expires * 1000).saturating_sub(now.unix_ms);
     Rights {

@@ -23,11 +23,11 @@ use std::sync::Arc;
 pub use config::Config;
 
 use self::access::Access;
-use self::machine::Encodings;
+use self::machine::LiveblocksEncodings;
 use self::rest::RestMetrics;
 use self::rooms::Rooms;
-use self::visitors::Visitors;
 use self::route::LiveblocksRoute;
+use self::visitors::Visitors;
 use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
 use super::hub::Hub;
@@ -46,7 +46,7 @@ pub struct LiveblocksDoor {
     access: Access,
     rooms: Arc<Rooms>,
     visitors: Arc<Visitors>,
-    encodings: Arc<Encodings>,
+    encodings: Arc<LiveblocksEncodings>,
     metrics: RestMetrics,
 }
 

@@ -88,7 +88,8 @@ impl Rooms {
     pub fn get(&self, room: &str) -> Result<Option<RoomRecord>, RecordError> {
         let row = self.store()?.get(room, RECORD)?;
         let read = |row: Vec<u8>| {
-            let damaged = |error: serde_json::Error| RecordError::Damaged { room: room.to_owned(), what: error.to_string() };
+            let damaged =
+                |error: serde_json::Error| RecordError::Damaged { room: room.to_owned(), what: error.to_string() };
             RoomRecord::read(&row).map_err(damaged)
         };
         row.map(read).transpose()

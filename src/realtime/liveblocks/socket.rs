@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use tracing::{debug, error};
 
-use super::access::{Credentials, Denied, Visitor};
+use super::access::{AccessDenied, RoomCredentials, Visitor};
 use super::machine::{EXPIRED, Editor, LiveblocksMachine, NO_ACCESS, close_frame};
 use super::{DIALECT, LiveblocksDoor};
 use crate::http::connection::switch;
@@ -83,13 +83,13 @@ impl LiveblocksDoor {
             }
         };
         let visitor = match (&token, &key) {
-            (Some(token), _) => self.access.admit(Credentials::Token(token), &channel, record, now),
-            (None, Some(key)) => self.access.admit(Credentials::PublicKey(key), &channel, record, now),
-            (None, None) => Err(Denied::Nothing),
+            (Some(token), _) => self.access.admit(RoomCredentials::Token(token), &channel, record, now),
+            (None, Some(key)) => self.access.admit(RoomCredentials::PublicKey(key), &channel, record, now),
+            (None, None) => Err(AccessDenied::Nothing),
         };
         let visitor = match visitor {
             Ok(visitor) => visitor,
-            Err(Denied::Expired) => return Ok(Err(CloseFrame::new(EXPIRED, Denied::Expired.to_string()))),
+            Err(AccessDenied::Expired) => return Ok(Err(CloseFrame::new(EXPIRED, AccessDenied::Expired.to_string()))),
             Err(denied) => return no_access(&denied.to_string()),
         };
         let mut admitted = match self.admit(config, request, facts, &visitor).await {

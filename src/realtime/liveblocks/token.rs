@@ -25,7 +25,7 @@ const CLOCK_WINDOW_S: u64 = 300;
 
 /// Why a token counts for nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub enum RoomTokenError {
     /// It was good; a new one is to be asked for.
     #[error("the token has expired")]
     Expired,
@@ -39,7 +39,7 @@ pub enum TokenError {
 
 /// What of a room its holder may do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Grant {
+pub enum RoomGrant {
     /// It says so itself (an access token).
     Permissions(Permissions),
     /// The records of rooms say so, to the user or to groups (an ID token).
@@ -48,11 +48,11 @@ pub enum Grant {
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Claims {
+pub struct RoomClaims {
     pub user: Arc<str>,
     /// What others are told of the user, as JSON.
     pub info: Option<String>,
-    pub grant: Grant,
+    pub grant: RoomGrant,
     /// Whose rooms it is for; `None` for those of no organization.
     pub organization: Option<String>,
     /// Seconds since the Unix epoch.
@@ -86,7 +86,7 @@ fn project() -> String {
     PROJECT.to_owned()
 }
 
-impl Claims {
+impl RoomClaims {
     /// What its holder may do in `room`, whose record may give rights to users, groups and everybody. `None`: nothing, and
     /// nothing in the rooms of other organizations.
     pub fn scopes_in(&self, room: &str, record: Option<&RoomRecord>) -> Option<Scopes> {
@@ -95,19 +95,19 @@ impl Claims {
             return None;
         }
         match &self.grant {
-            Grant::Permissions(permissions) => permissions.in_room(room),
-            Grant::Groups(groups) => record?.accesses.of_user(&self.user, groups),
+            RoomGrant::Permissions(permissions) => permissions.in_room(room),
+            RoomGrant::Groups(groups) => record?.accesses.of_user(&self.user, groups),
         }
     }
 }
 
 /// A token that says this, signed by `secret`. No two are equal.
-pub fn sign(secret: &str, claims: &Claims) -> String {
+pub fn sign(secret: &str, claims: &RoomClaims) -> String {
     let mut id = [0; 12];
     SystemRandom::new().fill(&mut id).expect("the system gives random bytes");
     let (k, perms, gids) = match &claims.grant {
-        Grant::Permissions(permissions) => ("acc", Some(permissions.clone()), None),
-        Grant::Groups(groups) => ("id", None, Some(groups.clone())),
+        RoomGrant::Permissions(permissions) => ("acc", Some(permissions.clone()), None),
+        RoomGrant::Groups(groups) => ("id", None, Some(groups.clone())),
     };
     let written = Written {
         k: k.to_owned(),
@@ -129,10 +129,10 @@ pub fn sign(secret: &str, claims: &Claims) -> String {
 /// What a token says that one of these secrets has signed, at `now` in seconds since the Unix epoch.
 ///
 /// # Errors
-/// [`TokenError`].
-pub fn verify(secrets: &[String], token: &str, now: u64) -> Result<Claims, TokenError> {
+/// [`RoomTokenError`].
+pub fn verify(secrets: &[String], token: &str, now: u64) -> Result<RoomClaims, RoomTokenError> {
     if token.len() > MAX_TOKEN_LEN {
-        return Err(TokenError::Forged);
+        return Err(RoomTokenError::Forged);
     }
     let mut validation = Validation::new(Algorithm::HS256);
     // Times are checked here, by the caller's clock.
@@ -143,12 +143,12 @@ pub fn verify(secrets: &[String], token: &str, now: u64) -> Result<Claims, Token
         let key = DecodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::decode::<Box<RawValue>>(token, &key, &validation).ok()
     };
-    let decoded = secrets.iter().find_map(by).ok_or(TokenError::Forged)?;
-    let malformed = |what: &str| TokenError::Malformed(what.to_owned());
+    let decoded = secrets.iter().find_map(by).ok_or(RoomTokenError::Forged)?;
+    let malformed = |what: &str| RoomTokenError::Malformed(what.to_owned());
     let written: Written = json::from_str(decoded.claims.get())
         .map_err(|error| malformed(&format!("its claims are not ours ({error})")))?;
     if written.exp <= now {
-        return Err(TokenError::Expired);
+        return Err(RoomTokenError::Expired);
     }
     if written.iat > now.saturating_add(CLOCK_WINDOW_S) {
         return Err(malformed("it is of the future"));
@@ -157,14 +157,14 @@ pub fn verify(secrets: &[String], token: &str, now: u64) -> Result<Claims, Token
         return Err(malformed("it says nothing of a user"));
     }
     let grant = match (written.k.as_str(), written.perms) {
-        ("acc", Some(permissions)) => Grant::Permissions(permissions),
+        ("acc", Some(permissions)) => RoomGrant::Permissions(permissions),
         ("acc", None) => return Err(malformed("it is an access token without permissions")),
-        ("id", _) => Grant::Groups(written.gids.unwrap_or_default()),
+        ("id", _) => RoomGrant::Groups(written.gids.unwrap_or_default()),
         _ => return Err(malformed("it is neither an access token nor an ID token")),
     };
     let info = written.ui.map(|info| String::from(Box::<str>::from(info)));
     let (issued, expires) = (written.iat, written.exp);
-    Ok(Claims { user: written.uid.into(), info, grant, organization: written.oid, issued, expires })
+    Ok(RoomClaims { user: written.uid.into(), info, grant, organization: written.oid, issued, expires })
 }
 
 #[cfg(test)]
@@ -175,11 +175,11 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
     const SECRET: &str = "sk_one_0123456789abcd";
 
-    fn claims() -> Claims {
+    fn claims() -> RoomClaims {
         let permissions = serde_json::from_value(json!({ "a*": ["*:read"], "ab": ["storage:write"] })).unwrap();
         let info = Some(r#"{"name":"Ann","n":1.50}"#.to_owned());
-        let grant = Grant::Permissions(permissions);
-        Claims { user: "ann".into(), info, grant, organization: None, issued: NOW, expires: NOW + 60 }
+        let grant = RoomGrant::Permissions(permissions);
+        RoomClaims { user: "ann".into(), info, grant, organization: None, issued: NOW, expires: NOW + 60 }
     }
 
     fn signed(claims: &Value) -> String {
@@ -195,9 +195,9 @@ mod tests {
         let token = sign(SECRET, &claims());
         assert_eq!(verify(&secrets(), &token, NOW), Ok(claims()));
         assert_eq!(verify(&secrets(), &token, NOW + 59), Ok(claims()));
-        assert_eq!(verify(&secrets(), &token, NOW + 60), Err(TokenError::Expired));
+        assert_eq!(verify(&secrets(), &token, NOW + 60), Err(RoomTokenError::Expired));
         assert_ne!(token, sign(SECRET, &claims()), "clients stop at a token that they have seen before");
-        let id = Claims { grant: Grant::Groups(vec!["g".into()]), info: None, ..claims() };
+        let id = RoomClaims { grant: RoomGrant::Groups(vec!["g".into()]), info: None, ..claims() };
         assert_eq!(verify(&secrets(), &sign(SECRET, &id), NOW), Ok(id));
     }
 
@@ -237,9 +237,9 @@ mod tests {
             sign("sk_three_0123456789abcd", &claims()),
             token.repeat(200),
         ] {
-            assert_eq!(verify(&secrets(), &token, NOW), Err(TokenError::Forged), "{token:.60}");
+            assert_eq!(verify(&secrets(), &token, NOW), Err(RoomTokenError::Forged), "{token:.60}");
         }
-        assert_eq!(verify(&[], &token, NOW), Err(TokenError::Forged));
+        assert_eq!(verify(&[], &token, NOW), Err(RoomTokenError::Forged));
     }
 
     #[test]
@@ -264,25 +264,25 @@ mod tests {
             with("exp", json!(-1)),
             with("exp", Value::Null),
         ] {
-            assert!(matches!(verify(&secrets(), &token, NOW), Err(TokenError::Malformed(_))), "{token}");
+            assert!(matches!(verify(&secrets(), &token, NOW), Err(RoomTokenError::Malformed(_))), "{token}");
         }
-        assert_eq!(verify(&secrets(), &with("exp", json!(NOW)), NOW), Err(TokenError::Expired));
+        assert_eq!(verify(&secrets(), &with("exp", json!(NOW)), NOW), Err(RoomTokenError::Expired));
     }
 
     #[test]
     fn an_access_token_speaks_for_itself_and_an_id_token_not() {
         let mut record = RoomRecord::new(0);
         record.accesses = serde_json::from_value(json!({ "groupsAccesses": { "g": ["*:write"] } })).unwrap();
-        let names = |claims: &Claims, room: &str, record: Option<&RoomRecord>| {
+        let names = |claims: &RoomClaims, room: &str, record: Option<&RoomRecord>| {
             claims.scopes_in(room, record).map(|scopes| scopes.names().join(" "))
         };
         assert_eq!(names(&claims(), "ab", Some(&record)).as_deref(), Some("room:read storage:write"));
         assert_eq!(names(&claims(), "b", Some(&record)), None);
-        let id = Claims { grant: Grant::Groups(vec!["g".into()]), ..claims() };
+        let id = RoomClaims { grant: RoomGrant::Groups(vec!["g".into()]), ..claims() };
         assert_eq!(names(&id, "ab", Some(&record)).as_deref(), Some("room:write"));
         assert_eq!(names(&id, "ab", None), None);
         // Rooms of another organization are not its.
-        let of = |organization: &str, claims| Claims { organization: Some(organization.to_owned()), ..claims };
+        let of = |organization: &str, claims| RoomClaims { organization: Some(organization.to_owned()), ..claims };
         assert_eq!(names(&of("acme", id), "ab", Some(&record)), None);
         record.organization_id = "acme".to_owned();
         assert_eq!(names(&claims(), "ab", Some(&record)), None);

@@ -87,7 +87,8 @@ impl Visitors {
     async fn leave_in_time(self: Arc<Self>, key: Key, number: u64, changed: Arc<Notify>) {
         let mut drain = self.drain.clone();
         loop {
-            let Some(until) = self.here.lock().get(&key).filter(|known| known.number == number).map(|known| known.until)
+            let Some(until) =
+                self.here.lock().get(&key).filter(|known| known.number == number).map(|known| known.until)
             else {
                 return;
             };

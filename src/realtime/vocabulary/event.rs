@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Channel, ConnectionId, DisconnectReason, DocumentState, Draft, Edited, Extras, Identity, Member, Message, Occupancy, Payload, Position,
-    Ref, Refusal, Signalled,
+    Channel, ConnectionId, DisconnectReason, DocumentState, Draft, Edited, Extras, Identity, Member, Message,
+    Occupancy, Payload, Position, Ref, Refusal, Signalled,
 };
 
 /// An event that a client is told of, in no dialect's words.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::op::{Content, Id, Op, Place, Values, What, size_of_values};
-use super::text::{Text, TextOp, TextOutcome};
+use super::op::{Content, Id, Op, Place, What};
+use super::text::{TextNode, TextOp, TextOutcome};
+use super::values::{self, Values};
 use super::{Kind, Node, ROOT, Row, Tree, position, rows};
 
 /// What came of operations.
@@ -108,7 +109,7 @@ impl Tree {
         let Some(Node { kind: Kind::Object(known), .. }) = self.nodes.get(&id) else { return Outcome::Ignored };
         let replaced = values.iter().filter_map(|(key, _)| known.get(key).map(|value| key.len() + value.len()));
         let (before, replaced) = (size_of_pairs(known), replaced.sum::<usize>());
-        let after = before - replaced + size_of_values(&values);
+        let after = before - replaced + values::size(&values);
         if after > self.limits.value && after > before || self.is_full(after.saturating_sub(before)) {
             return Outcome::Refused;
         }
@@ -217,7 +218,7 @@ impl Tree {
             Content::List => Kind::List,
             Content::Map => Kind::Map,
             Content::Register(value) => Kind::Register(value.clone()),
-            Content::Text { segments, version } => Kind::Text(Box::new(Text::new(segments.clone(), *version))),
+            Content::Text { segments, version } => Kind::Text(Box::new(TextNode::new(segments.clone(), *version))),
             Content::File(_) => return Outcome::Refused,
         };
         let node = Node::new(Some((Arc::clone(&parent), Arc::clone(&key))), kind);
@@ -286,7 +287,8 @@ impl Tree {
                 Outcome::Done(What::UpdateText { id, base: version, ops: Vec::new(), version: Some(version) })
             }
             TextOutcome::Nothing => Outcome::Ignored,
-            TextOutcome::TooLong => Outcome::Refused,
+            // Acknowledged it would leave its author a version ahead; refused, it reads the text anew.
+            TextOutcome::TooLong => Outcome::Rejected("the text would be too long"),
             TextOutcome::Rejected(why) => Outcome::Rejected(why),
         }
     }

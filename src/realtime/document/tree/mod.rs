@@ -10,6 +10,7 @@ mod patch;
 mod position;
 mod rows;
 mod text;
+mod values;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,11 +18,12 @@ use std::sync::Arc;
 
 pub use apply::Applied;
 pub use json::NotTyped;
-pub use op::{Content, Id, Malformed, Op, Place, Values, What};
+pub use op::{Content, Id, MalformedOp, Op, Place, What};
 pub use patch::{PatchError, PatchOp};
-pub use rows::{Damaged, NodeRow};
+pub use rows::{DamagedTree, NodeRow};
+pub use values::Values;
 
-use text::Text;
+use text::TextNode;
 
 /// The node that is always there.
 pub const ROOT: &str = "root";
@@ -65,7 +67,7 @@ enum Kind {
     List,
     Map,
     Register(Box<str>),
-    Text(Box<Text>),
+    Text(Box<TextNode>),
 }
 
 /// A row of the store: its key, and what stands there from now on.

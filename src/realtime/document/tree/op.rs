@@ -5,14 +5,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::text::{self, Attributes, Segment, TextOp};
+use super::text::{self, Segment, TextOp};
+use super::values::{self, Values};
 use super::write::{put_number, put_raw, put_text};
 
 /// The name of a node, chosen by who made it.
 pub type Id = Arc<str>;
-
-/// Values by their keys, each as JSON.
-pub type Values = Vec<(Arc<str>, Box<str>)>;
 
 /// An operation on a tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +68,7 @@ pub enum Place {
 /// An operation that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(String);
+pub struct MalformedOp(String);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,7 +81,7 @@ struct Read<'a> {
     key: Option<Arc<str>>,
     intent: Option<String>,
     deleted_id: Option<Arc<str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "values::present")]
     data: Option<&'a RawValue>,
     version: Option<u64>,
     base_version: Option<u64>,
@@ -94,23 +92,14 @@ struct Read<'a> {
 /// The latest version that a new text may have: clients count in doubles.
 const LATEST: u64 = 1 << 52;
 
-/// JSON that is there, and may be `null`: that is a value as any other.
-pub(super) fn present<'de, D, J>(deserializer: D) -> Result<Option<J>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    J: Deserialize<'de>,
-{
-    J::deserialize(deserializer).map(Some)
-}
-
 impl Op {
     /// Reads one of JSON.
     ///
     /// # Errors
-    /// [`Malformed`]: what is wrong.
-    pub fn read(json: &str) -> Result<Op, Malformed> {
-        let bad = |what: &str| Malformed(what.to_owned());
-        let read: Read<'_> = serde_json::from_str(json).map_err(|error| Malformed(error.to_string()))?;
+    /// [`MalformedOp`]: what is wrong.
+    pub fn read(json: &str) -> Result<Op, MalformedOp> {
+        let bad = |what: &str| MalformedOp(what.to_owned());
+        let read: Read<'_> = serde_json::from_str(json).map_err(|error| MalformedOp(error.to_string()))?;
         let Read { id, op_id, .. } = read;
         let place = match (read.intent.as_deref(), read.deleted_id) {
             (None, _) => Place::Insert,
@@ -121,11 +110,11 @@ impl Op {
         let data = read.data.map(RawValue::get);
         let content = match read.r#type {
             2 => Some(Content::List),
-            4 => Some(Content::Object(values(data.ok_or_else(|| bad("an object has no data"))?)?)),
+            4 => Some(Content::Object(read_values(data.ok_or_else(|| bad("an object has no data"))?)?)),
             7 => Some(Content::Map),
             8 => Some(Content::Register(data.ok_or_else(|| bad("a register has no data"))?.into())),
             9 => {
-                let segments = text::read_segments(data.unwrap_or("[]")).map_err(Malformed)?;
+                let segments = text::read_segments(data.unwrap_or("[]")).map_err(MalformedOp)?;
                 let version = read.version.unwrap_or(0);
                 if version > LATEST {
                     return Err(bad("version is too large"));
@@ -144,16 +133,16 @@ impl Op {
                 place,
             },
             (1, None) => What::Move { id, key: read.parent_key.ok_or_else(|| bad("parentKey is missing"))? },
-            (3, None) => What::Update { id, values: values(data.ok_or_else(|| bad("data is missing"))?)? },
+            (3, None) => What::Update { id, values: read_values(data.ok_or_else(|| bad("data is missing"))?)? },
             (5, None) => What::Delete { id },
             (6, None) => What::DeleteKey { id, key: read.key.ok_or_else(|| bad("key is missing"))? },
             (10, None) => {
                 let ops = read.ops.map_or("[]", RawValue::get);
-                let ops = text::read_ops(ops).map_err(Malformed)?;
+                let ops = text::read_ops(ops).map_err(MalformedOp)?;
                 let base = read.base_version.ok_or_else(|| bad("baseVersion is missing"))?;
                 What::UpdateText { id, base, ops, version: None }
             }
-            (other, None) => return Err(Malformed(format!("there is no operation {other}"))),
+            (other, None) => return Err(MalformedOp(format!("there is no operation {other}"))),
         };
         Ok(Op { op_id, what })
     }
@@ -213,7 +202,7 @@ impl Op {
             }
             What::Update { id, values } => {
                 put_text(out, "id", id);
-                put_raw(out, "data", &object(values));
+                put_raw(out, "data", &values::object(values));
             }
             What::Delete { id } => put_text(out, "id", id),
             What::DeleteKey { id, key } => {
@@ -233,11 +222,15 @@ impl Op {
     }
 }
 
+fn read_values(json: &str) -> Result<Values, MalformedOp> {
+    values::read(json).map_err(MalformedOp)
+}
+
 impl Content {
     /// What of it is data, if anything.
     pub(super) fn write(&self, out: &mut String) {
         match self {
-            Content::Object(values) => put_raw(out, "data", &object(values)),
+            Content::Object(values) => put_raw(out, "data", &values::object(values)),
             Content::List | Content::Map => {}
             Content::Register(value) | Content::File(value) => put_raw(out, "data", value),
             Content::Text { segments, version } => {
@@ -250,59 +243,10 @@ impl Content {
     /// About how many bytes it holds.
     pub(super) fn size(&self) -> usize {
         match self {
-            Content::Object(values) => size_of_values(values),
+            Content::Object(values) => values::size(values),
             Content::List | Content::Map => 0,
             Content::Register(value) | Content::File(value) => value.len(),
             Content::Text { segments, .. } => segments.iter().map(Segment::size).sum(),
         }
     }
-}
-
-/// About how many bytes these hold.
-pub(super) fn size_of_values(values: &Values) -> usize {
-    values.iter().map(|(key, value)| key.len() + value.len()).sum()
-}
-
-/// The values of a JSON object. A key that comes twice counts as it comes last.
-pub(super) fn values(json: &str) -> Result<Values, Malformed> {
-    let all: Pairs = serde_json::from_str(json).map_err(|error| Malformed(format!("data: {error}")))?;
-    Ok(all.0)
-}
-
-/// The same as JSON.
-pub(super) fn object(values: &Values) -> String {
-    let mut out = String::from("{");
-    for (key, value) in values {
-        put_raw(&mut out, key, value);
-    }
-    out.push('}');
-    out
-}
-
-struct Pairs(Values);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Pairs;
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut values: std::collections::BTreeMap<Arc<str>, Box<str>> = std::collections::BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<Arc<str>, Box<RawValue>>()? {
-                    values.insert(key, value.get().into());
-                }
-                Ok(Pairs(values.into_iter().collect()))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
-/// The attributes of a text as JSON.
-pub(super) fn attributes(json: &str) -> Result<Attributes, String> {
-    let all = values(json).map_err(|malformed| malformed.to_string())?;
-    Ok(all.into_iter().collect())
 }

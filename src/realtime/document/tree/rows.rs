@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::op::{self, Id};
-use super::text::{self, Accepted, Text};
+use super::op::Id;
+use super::text::{self, Accepted, TextNode};
+use super::values;
 use super::write::{put_number, put_raw, put_text, quote};
 use super::{Kind, Node, ROOT, Row, Tree, TreeLimits};
 
@@ -25,7 +26,7 @@ const TEXT: u8 = 4;
 /// Rows that are not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("row {row:?}: {what}")]
-pub struct Damaged {
+pub struct DamagedTree {
     row: String,
     what: String,
 }
@@ -37,7 +38,7 @@ struct Stored {
     p: Option<Arc<str>>,
     k: Option<Arc<str>>,
     /// Its data.
-    #[serde(default, deserialize_with = "op::present")]
+    #[serde(default, deserialize_with = "values::present")]
     d: Option<Box<RawValue>>,
     v: Option<u64>,
 }
@@ -77,7 +78,7 @@ pub(super) fn without(id: &str, node: &Node, rows: &mut Vec<Row>) {
 }
 
 /// The row of a text's latest operation; and the one that is `forgotten` for it goes.
-pub(super) fn with_history(id: &str, text: &Text, forgotten: &[u64], rows: &mut Vec<Row>) {
+pub(super) fn with_history(id: &str, text: &TextNode, forgotten: &[u64], rows: &mut Vec<Row>) {
     if let Some(accepted) = text.history.back() {
         let mut json = String::from("{");
         if let Some(op_id) = &accepted.op_id {
@@ -120,12 +121,12 @@ impl Tree {
     /// The tree that these rows are. What belongs to nobody any more is left out.
     ///
     /// # Errors
-    /// [`Damaged`]: which row cannot be read.
-    pub fn load(limits: TreeLimits, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Tree, Damaged> {
+    /// [`DamagedTree`]: which row cannot be read.
+    pub fn load(limits: TreeLimits, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Tree, DamagedTree> {
         let mut nodes: HashMap<Id, Node> = HashMap::new();
         let mut histories: HashMap<Id, BTreeMap<u64, Accepted>> = HashMap::new();
         for (key, value) in rows {
-            let damaged = |what: String| Damaged { row: String::from_utf8_lossy(&key).into_owned(), what };
+            let damaged = |what: String| DamagedTree { row: String::from_utf8_lossy(&key).into_owned(), what };
             let value = std::str::from_utf8(&value).map_err(|error| damaged(error.to_string()))?;
             match key.split_first() {
                 Some((&NODE, id)) => {
@@ -191,7 +192,7 @@ fn node(json: &str) -> Result<Node, String> {
     let data = || stored.d.as_ref().map(|data| data.get()).ok_or("it has no data");
     let kind = match stored.t {
         OBJECT => {
-            let values = op::values(data()?).map_err(|error| error.to_string())?;
+            let values = values::read(data()?)?;
             Kind::Object(values.into_iter().collect())
         }
         LIST => Kind::List,
@@ -199,7 +200,7 @@ fn node(json: &str) -> Result<Node, String> {
         REGISTER => Kind::Register(data()?.into()),
         TEXT => {
             let segments = text::read_segments(data()?)?;
-            Kind::Text(Box::new(Text::new(segments, stored.v.unwrap_or_default())))
+            Kind::Text(Box::new(TextNode::new(segments, stored.v.unwrap_or_default())))
         }
         other => return Err(format!("there is no kind {other}")),
     };

@@ -18,7 +18,7 @@ use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
 
 use bounded::Bounded;
 pub use json::YKind;
-pub use rows::Damaged;
+pub use rows::DamagedYjs;
 use rows::Stored;
 
 /// How an update is written.
@@ -76,8 +76,8 @@ impl YDocument {
     /// The one that these rows are.
     ///
     /// # Errors
-    /// [`Damaged`]: which row cannot be read.
-    pub fn load(limits: YLimits, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<YDocument, Damaged> {
+    /// [`DamagedYjs`]: which row cannot be read.
+    pub fn load(limits: YLimits, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<YDocument, DamagedYjs> {
         let stored = Stored::load(rows)?;
         Ok(YDocument { stored, ..YDocument::new(limits) })
     }

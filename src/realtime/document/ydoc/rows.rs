@@ -13,7 +13,7 @@ const TAIL: u8 = b'u';
 /// Rows that are not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such row: {0:?}")]
-pub struct Damaged(Vec<u8>);
+pub struct DamagedYjs(Vec<u8>);
 
 /// What is stored, in memory too: it is what a document is made of again.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    pub fn load(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Stored, Damaged> {
+    pub fn load(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Stored, DamagedYjs> {
         let mut stored = Stored::default();
         for (key, value) in rows {
             match (key.split_first(), key.split_last_chunk::<8>()) {
@@ -34,7 +34,7 @@ impl Stored {
                     stored.tail_bytes += value.len();
                     stored.tail.push((u64::from_be_bytes(*number), value));
                 }
-                _ => return Err(Damaged(key)),
+                _ => return Err(DamagedYjs(key)),
             }
         }
         stored.tail.sort_by_key(|(number, _)| *number);

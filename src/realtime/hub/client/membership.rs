@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Authority, Client, Memberships, NO_GRACE};
+use super::{Authority, Client, Held, Memberships, NO_GRACE};
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
 
 impl Client {
+    /// Gives away what it holds.
+    pub fn take_held(&mut self) -> Option<Held> {
+        self.rare.as_mut()?.held.take()
+    }
+
     /// Namespaces are named by its dialect, which lets clients into them.
     pub fn set_namespaces(&mut self, has_namespaces: bool) {
         self.has_namespaces = has_namespaces;

@@ -190,11 +190,6 @@ impl Client {
         }
     }
 
-    /// Gives away what it holds.
-    pub fn take_held(&mut self) -> Option<Held> {
-        self.rare.as_mut()?.held.take()
-    }
-
     fn forget_user(&mut self) {
         let Some(identity) = self.identity.take() else { return };
         self.hub.known.identities.lock().remove(&self.id);

@@ -191,7 +191,12 @@ impl Client {
         }
     }
 
-    pub(super) fn count(&mut self, policy: &Policy, (channel, messages): (u32, usize), now: Instant) -> Result<(), Refusal> {
+    pub(super) fn count(
+        &mut self,
+        policy: &Policy,
+        (channel, messages): (u32, usize),
+        now: Instant,
+    ) -> Result<(), Refusal> {
         if policy.publish_rate == 0 {
             return Ok(());
         }

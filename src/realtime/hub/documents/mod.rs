@@ -5,7 +5,6 @@
 //! on disk, then into mailboxes, so that all hear them in the order in which they were made.
 
 mod editing;
-mod limits;
 mod marks;
 mod metrics;
 mod rows;
@@ -21,11 +20,11 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
-pub use limits::DocumentLimits;
 pub use metrics::DocumentMetrics;
 pub use room::DocumentRoom;
 pub use whole::MoveError;
 
+use super::document_limits::DocumentLimits;
 use super::sync::Mutex;
 use crate::documents::{Store, StoreError};
 use crate::realtime::vocabulary::Channel;
@@ -160,8 +159,7 @@ impl Documents {
                 let idle = idle.ok_or(OpenError::Full { most })?;
                 rooms.remove(&idle);
             }
-            let cell =
-                RoomCell { room: OnceCell::new(), leases: AtomicUsize::new(0), idle_since: Mutex::new(None) };
+            let cell = RoomCell { room: OnceCell::new(), leases: AtomicUsize::new(0), idle_since: Mutex::new(None) };
             rooms.insert(channel.clone(), Arc::new(cell));
             self.metrics.rooms.set(i64::try_from(rooms.len()).unwrap_or(i64::MAX));
         }
@@ -176,8 +174,7 @@ impl Documents {
         let (store, limits, name) = (self.store.clone(), self.limits.get(), channel.clone());
         let loading = spawn_blocking(move || {
             let rows = store.load(name.as_str())?;
-            DocumentRoom::load(name.clone(), rows, &limits)
-                .map_err(|what| OpenError::Damaged { channel: name, what })
+            DocumentRoom::load(name.clone(), rows, &limits).map_err(|what| OpenError::Damaged { channel: name, what })
         });
         match loading.await {
             Ok(room) => Ok(Arc::new(room?)),

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::limits::DocumentLimits;
 use super::marks::Marks;
 use super::rows::{self, RowOf};
 use crate::documents::{Row, Store, StoreError};
 use crate::realtime::document::tree::Tree;
 use crate::realtime::document::ydoc::{Coding, YDocument};
+use crate::realtime::hub::document_limits::DocumentLimits;
 use crate::realtime::hub::sync::Mutex;
 use crate::realtime::vocabulary::{Channel, ConnectionId, SnapshotHashes, YName};
 

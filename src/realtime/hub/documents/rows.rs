@@ -13,7 +13,10 @@ const EDITORS: u8 = b'e';
 #[derive(Debug, PartialEq, Eq)]
 pub enum RowOf<'a> {
     Tree(&'a [u8]),
-    Yjs { name: &'a str, key: &'a [u8] },
+    Yjs {
+        name: &'a str,
+        key: &'a [u8],
+    },
     Editors,
     /// A protocol's own, which it reads itself.
     Other,

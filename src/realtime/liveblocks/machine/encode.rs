@@ -1,17 +1,11 @@
 //! What all clients of a room are told alike.
 
-use super::{member, write};
+use super::member::ACTOR;
+use super::write;
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::vocabulary::{
-    DocumentContent, EditOutcome, Encode, Encoded, EncodedFrames, Event, Frame, Presence, SignalKind,
+    DocumentContent, EditOutcome, Encode, Encoded, EncodedFrames, Event, Frame, Presence,
 };
-
-/// Under which a member, or who said a message, has its number in the room.
-pub const ACTOR: &str = "liveblocks.actor";
-/// Under which a member has what others are told of it.
-pub const USER: &str = "liveblocks.user";
-/// The mark on what clients show of themselves.
-pub const SIGNALS: SignalKind = SignalKind("liveblocks");
 
 /// The encoder of clients that compare documents of Yjs in this coding.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +21,7 @@ impl Encode for LiveblocksEncoder {
                 Some(write::event(actor, &message.draft))
             }
             Event::Presence { change: Presence::Joined, member, .. } => {
-                let (joined, shown) = (write::joined(member), member::shown(member, None));
+                let (joined, shown) = (write::joined(member), write::shown(member, None));
                 match (joined, shown) {
                     (Some(joined), Some(shown)) => {
                         let frames = [joined, shown].map(Frame::text).into();
@@ -36,7 +30,7 @@ impl Encode for LiveblocksEncoder {
                     (joined, _) => joined,
                 }
             }
-            Event::Presence { change: Presence::Updated, member, .. } => member::shown(member, None),
+            Event::Presence { change: Presence::Updated, member, .. } => write::shown(member, None),
             Event::Presence { change: Presence::Left, member, .. } => write::left(member),
             Event::Signal(signal) => write::signal(signal),
             Event::Edited(edited) => match &edited.outcome {

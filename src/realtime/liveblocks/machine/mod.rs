@@ -5,7 +5,6 @@ mod member;
 mod message;
 mod write;
 
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-pub use encode::{ACTOR, LiveblocksEncoder, SIGNALS, USER};
-pub use member::{known, member};
+pub use encode::LiveblocksEncoder;
+pub use member::{ACTOR, known, member};
 pub use message::{ClientMessage, read_messages};
+pub use write::SIGNALS;
 
 use super::scopes::Scopes;
 use crate::realtime::dialect::{Dialect, Encoding, Step};
@@ -35,14 +35,14 @@ const FETCH: Ref = 3;
 const IDLE_AFTER: Duration = Duration::from_secs(100);
 
 /// The encodings that all clients of the protocol share, by what they compare documents of Yjs in.
-pub struct Encodings {
+pub struct LiveblocksEncodings {
     v1: Encoding,
     v2: Encoding,
 }
 
-impl Default for Encodings {
+impl Default for LiveblocksEncodings {
     fn default() -> Self {
-        Encodings {
+        LiveblocksEncodings {
             v1: Encoding::new(LiveblocksEncoder { coding: Coding::V1 }),
             v2: Encoding::new(LiveblocksEncoder { coding: Coding::V2 }),
         }
@@ -62,7 +62,7 @@ pub struct Editor {
 
 /// One client.
 pub struct LiveblocksMachine {
-    encodings: Arc<Encodings>,
+    encodings: Arc<LiveblocksEncodings>,
     channel: Channel,
     editor: Box<Editor>,
     /// How it compares documents of Yjs.
@@ -75,7 +75,7 @@ pub struct LiveblocksMachine {
 
 impl LiveblocksMachine {
     pub fn new(
-        encodings: &Arc<Encodings>,
+        encodings: &Arc<LiveblocksEncodings>,
         channel: Channel,
         editor: Editor,
         connection: ConnectionId,
@@ -159,7 +159,7 @@ impl LiveblocksMachine {
         if !std::mem::replace(&mut self.has_state, true) {
             step.send(Frame::text(write::room_state(&self.editor, &subscribed.members)));
             // Others show themselves to a newcomer; those without a connection are shown to it.
-            let shown = subscribed.members.iter().filter_map(|member| member::shown(member, Some(self.editor.actor)));
+            let shown = subscribed.members.iter().filter_map(|member| write::shown(member, Some(self.editor.actor)));
             shown.for_each(|text| step.send(Frame::text(text)));
         }
     }

@@ -7,32 +7,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Editor;
-use super::encode::SIGNALS;
-use super::member::known;
+use super::member::{SHOWN, known, put_scopes};
 use crate::realtime::document::tree::{NodeRow, Op};
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::vocabulary::json_writer::quote;
-use crate::realtime::vocabulary::{Draft, Frame, JsonWriter, Member, Payload, SignalBody, Signalled, YUpdate};
+use crate::realtime::vocabulary::{
+    Draft, Frame, JsonWriter, Member, Payload, SignalBody, SignalKind, Signalled, YUpdate,
+};
+
+/// The mark on what clients show of themselves.
+pub const SIGNALS: SignalKind = SignalKind("liveblocks");
 
 /// About how long a piece of a room's storage is.
 const CHUNK: usize = 64 * 1024;
-
-/// What others are told of who a client is: `{"id"?,"info"?,"scopes"}`.
-pub fn user(editor: &Editor) -> String {
-    let mut json = JsonWriter::object(64);
-    if let Some(user) = &editor.user {
-        json.text("id", user);
-    }
-    if let Some(info) = &editor.info {
-        json.json("info", info);
-    }
-    scopes(&mut json, editor);
-    json.end()
-}
-
-fn scopes(json: &mut JsonWriter, editor: &Editor) {
-    json.list("scopes", editor.scopes.names(), |json, name| json.text_item(name));
-}
 
 /// ROOM_STATE: the first word.
 pub fn room_state(editor: &Editor, members: &[Arc<Member>]) -> String {
@@ -40,7 +27,7 @@ pub fn room_state(editor: &Editor, members: &[Arc<Member>]) -> String {
     json.raw("type", 104);
     json.raw("actor", editor.actor);
     json.plain_text("nonce", uuid::Uuid::now_v7().simple());
-    scopes(&mut json, editor);
+    put_scopes(&mut json, editor);
     json.nested("users", |json| {
         for member in members {
             let Some((actor, user)) = known(member) else { continue };
@@ -84,6 +71,15 @@ pub fn signal(signal: &Signalled) -> Option<String> {
         SignalBody::Words { data, .. } if signal.kind == SIGNALS => String::from_utf8(data.to_vec()).ok(),
         _ => None,
     }
+}
+
+/// What the server shows of a member, to one newcomer or to all.
+pub fn shown(member: &Member, to: Option<u64>) -> Option<String> {
+    let shown = std::str::from_utf8(member.extras.of(SHOWN)?).ok()?;
+    let actor = known(member)?.0.parse().ok()?;
+    // All of it, whoever hears it.
+    let target = to.map_or(-1, |actor| i64::try_from(actor).unwrap_or(i64::MAX));
+    Some(presence(actor, Some(target), shown))
 }
 
 /// An event: of an editor, or of anybody else.

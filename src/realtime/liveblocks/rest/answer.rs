@@ -21,40 +21,40 @@ const WARNING: HeaderName = HeaderName::from_static("x-lb-warn");
 
 /// What a caller is answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct RestAnswer {
     status: StatusCode,
     kind: &'static str,
     body: Bytes,
 }
 
-impl Answer {
+impl RestAnswer {
     /// A value.
-    pub fn json(value: &Value) -> Answer {
-        Answer::text(value.to_string())
+    pub fn json(value: &Value) -> RestAnswer {
+        RestAnswer::text(value.to_string())
     }
 
     /// JSON that is written already.
-    pub fn text(json: String) -> Answer {
-        Answer { status: StatusCode::OK, kind: JSON, body: json.into() }
+    pub fn text(json: String) -> RestAnswer {
+        RestAnswer { status: StatusCode::OK, kind: JSON, body: json.into() }
     }
 
     /// A JSON value a line.
-    pub fn lines(lines: String) -> Answer {
-        Answer { status: StatusCode::OK, kind: LINES, body: lines.into() }
+    pub fn lines(lines: String) -> RestAnswer {
+        RestAnswer { status: StatusCode::OK, kind: LINES, body: lines.into() }
     }
 
-    pub fn bytes(bytes: Vec<u8>) -> Answer {
-        Answer { status: StatusCode::OK, kind: BYTES, body: bytes.into() }
+    pub fn bytes(bytes: Vec<u8>) -> RestAnswer {
+        RestAnswer { status: StatusCode::OK, kind: BYTES, body: bytes.into() }
     }
 
     /// It is done, and there is nothing to say.
-    pub fn done() -> Answer {
-        Answer::json(&json!({}))
+    pub fn done() -> RestAnswer {
+        RestAnswer::json(&json!({}))
     }
 
     /// It is gone.
-    pub fn gone() -> Answer {
-        Answer { status: StatusCode::NO_CONTENT, kind: JSON, body: Bytes::new() }
+    pub fn gone() -> RestAnswer {
+        RestAnswer { status: StatusCode::NO_CONTENT, kind: JSON, body: Bytes::new() }
     }
 
     pub fn status(&self) -> u16 {
@@ -133,7 +133,7 @@ impl RestError {
         if self.status == StatusCode::UNPROCESSABLE_ENTITY {
             body["reason"] = self.words.as_str().into();
         }
-        let answer = Answer { status: self.status, kind: JSON, body: body.to_string().into() };
+        let answer = RestAnswer { status: self.status, kind: JSON, body: body.to_string().into() };
         let mut response = answer.into_response();
         if self.code == "NOT_AVAILABLE" {
             let plain: String = self.words.chars().filter(|c| matches!(c, ' '..='~')).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, RestError};
+use super::answer::{RestAnswer, RestError};
 use super::{users, value};
 use crate::json;
 use crate::realtime::liveblocks::LiveblocksDoor;
@@ -23,7 +23,7 @@ const LONGEST_TTL: u64 = 3_599;
 const LONGEST_PRESENCE: usize = 64 * 1024;
 
 impl LiveblocksDoor {
-    pub(super) async fn active_users(&self, room: &str, channel: &Channel) -> Result<Answer, RestError> {
+    pub(super) async fn active_users(&self, room: &str, channel: &Channel) -> Result<RestAnswer, RestError> {
         self.existing(room).await?;
         let members = self.hub.members(channel);
         let told = members.iter().filter_map(|member| {
@@ -35,16 +35,16 @@ impl LiveblocksDoor {
             user.insert("connectionId".to_owned(), actor.parse::<u64>().ok()?.into());
             Some(Value::Object(user))
         });
-        Ok(Answer::json(&json!({ "data": told.collect::<Vec<_>>() })))
+        Ok(RestAnswer::json(&json!({ "data": told.collect::<Vec<_>>() })))
     }
 
     /// Says something to all who are in a room, as nobody of them.
-    pub(super) fn broadcast(&self, channel: &Channel, body: &Bytes, now: Moment) -> Result<Answer, RestError> {
+    pub(super) fn broadcast(&self, channel: &Channel, body: &Bytes, now: Moment) -> Result<RestAnswer, RestError> {
         let event = value(body)?;
         let draft = Draft::new(Payload::Json(event.to_string().into()));
         let audience = Audience::Channel(channel.clone());
         self.hub.publish(Publish { ticket: 0, audience, draft, echo: true }, now)?;
-        Ok(Answer::done())
+        Ok(RestAnswer::done())
     }
 
     /// Shows a user in a room for a while.
@@ -52,7 +52,7 @@ impl LiveblocksDoor {
         self: &Arc<Self>,
         channel: &Channel,
         body: &Map<String, Value>,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let user: Arc<str> = users::user(body)?.into();
         let info = users::info(body)?.map(Text::from);
         let data = match body.get("data") {
@@ -75,7 +75,7 @@ impl LiveblocksDoor {
         let scopes = Scopes::of_base(BaseAccess::Write);
         let editor = Editor { actor, user: Some(user), info, scopes };
         self.visitors.show(&self.hub, channel, (editor, data.into()), Duration::from_secs(ttl))?;
-        Ok(Answer::done())
+        Ok(RestAnswer::done())
     }
 
     /// A number in a room that nobody has had.

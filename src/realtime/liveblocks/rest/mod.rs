@@ -22,7 +22,7 @@ use prometheus_client::metrics::family::Family;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use self::answer::{Answer, RestError};
+use self::answer::{RestAnswer, RestError};
 use super::LiveblocksDoor;
 use super::room::{Invalid, RoomRecord, name};
 use super::route;
@@ -113,9 +113,9 @@ impl LiveblocksDoor {
         }
         let call = Call { head: &head, facts: &facts, config, now: Moment::now() };
         let answer = self.rest_answer(&call, body).await;
-        let status = answer.as_ref().map_or_else(RestError::status, Answer::status);
+        let status = answer.as_ref().map_or_else(RestError::status, RestAnswer::status);
         self.metrics.requests.get_or_create(&Status { status }).inc();
-        let mut response = answer.map_or_else(RestError::into_response, Answer::into_response);
+        let mut response = answer.map_or_else(RestError::into_response, RestAnswer::into_response);
         CORS.share(response.headers_mut(), &from);
         if matches!(from, From::Elsewhere(_)) {
             response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
@@ -123,7 +123,7 @@ impl LiveblocksDoor {
         Ok(response)
     }
 
-    async fn rest_answer(self: &Arc<Self>, call: &Call<'_>, body: Body) -> Result<Answer, RestError> {
+    async fn rest_answer(self: &Arc<Self>, call: &Call<'_>, body: Body) -> Result<RestAnswer, RestError> {
         let bearer = route::bearer(&call.head.headers).unwrap_or_default();
         let path = call.head.uri.path();
         let decoded = |segment: &str| percent_decode_str(segment).decode_utf8().map(String::from);
@@ -158,7 +158,7 @@ impl LiveblocksDoor {
         room: &str,
         rest: &[&str],
         body: Body,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let channel = room_name(room)?;
         let method = &call.head.method;
         match (method, rest) {
@@ -171,7 +171,7 @@ impl LiveblocksDoor {
             }
             (&Method::GET, ["prewarm"]) => {
                 self.open_room(room, &channel).await?;
-                Ok(Answer::done())
+                Ok(RestAnswer::done())
             }
             (&Method::GET, ["active-users" | "active_users"]) => self.active_users(room, &channel).await,
             (&Method::POST, ["broadcast-event" | "broadcast_event"]) => {
@@ -196,7 +196,7 @@ impl LiveblocksDoor {
         (room, channel): (&str, &Channel),
         rest: &[&str],
         body: Body,
-    ) -> Option<Result<Answer, RestError>> {
+    ) -> Option<Result<RestAnswer, RestError>> {
         let method = &call.head.method;
         let is_known = matches!(
             (method, rest),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, RestError};
+use super::answer::{RestAnswer, RestError};
 use super::{Call, room_name};
 use crate::realtime::liveblocks::LiveblocksDoor;
 use crate::realtime::liveblocks::machine::{NO_ACCESS, RENAMED};
@@ -17,16 +17,16 @@ const PAGE: usize = 20;
 const LONGEST_PAGE: usize = 100;
 
 impl LiveblocksDoor {
-    pub(super) async fn get_room(&self, room: &str) -> Result<Answer, RestError> {
+    pub(super) async fn get_room(&self, room: &str) -> Result<RestAnswer, RestError> {
         let record = self.existing(room).await?;
         Ok(self.described(room, record))
     }
 
-    fn described(&self, room: &str, record: RoomRecord) -> Answer {
-        Answer::json(&self.access.complete(record).describe(room))
+    fn described(&self, room: &str, record: RoomRecord) -> RestAnswer {
+        RestAnswer::json(&self.access.complete(record).describe(room))
     }
 
-    pub(super) async fn list_rooms(&self, call: &Call<'_>) -> Result<Answer, RestError> {
+    pub(super) async fn list_rooms(&self, call: &Call<'_>) -> Result<RestAnswer, RestError> {
         let most = match call.said("limit").map(|limit| limit.parse::<usize>()) {
             None => PAGE,
             Some(Ok(most)) if (1..=LONGEST_PAGE).contains(&most) => most,
@@ -35,7 +35,9 @@ impl LiveblocksDoor {
         let after = match call.said("startingAfter").map(|cursor| RoomCursor::read(&cursor)) {
             None => None,
             Some(Some(cursor)) => Some(cursor),
-            Some(None) => return Err(Invalid::new("startingAfter", "this is no nextCursor of an earlier answer").into()),
+            Some(None) => {
+                return Err(Invalid::new("startingAfter", "this is no nextCursor of an earlier answer").into());
+            }
         };
         let groups = call.said("groupIds").unwrap_or_default();
         let filter = RoomFilter {
@@ -47,10 +49,10 @@ impl LiveblocksDoor {
         let page = self.rooms.with(move |rooms| rooms.page(&filter, after.as_ref(), most)).await?;
         let describe = |(room, record): (String, RoomRecord)| self.access.complete(record).describe(&room);
         let data: Vec<Value> = page.rooms.into_iter().map(describe).collect();
-        Ok(Answer::json(&json!({ "nextCursor": page.next, "data": data })))
+        Ok(RestAnswer::json(&json!({ "nextCursor": page.next, "data": data })))
     }
 
-    pub(super) async fn create_room(&self, call: &Call<'_>, body: Map<String, Value>) -> Result<Answer, RestError> {
+    pub(super) async fn create_room(&self, call: &Call<'_>, body: Map<String, Value>) -> Result<RestAnswer, RestError> {
         let room = text(&body, "id")?.ok_or_else(|| Invalid::new("id", "a string is needed"))?.to_owned();
         room_name(&room)?;
         let made = RoomRecord::create(&body, call.now.unix_ms)?;
@@ -65,7 +67,7 @@ impl LiveblocksDoor {
         Ok(self.described(&room, made.map_err(|()| RestError::room_exists(&room))?))
     }
 
-    pub(super) async fn update_room(&self, room: &str, body: Map<String, Value>) -> Result<Answer, RestError> {
+    pub(super) async fn update_room(&self, room: &str, body: Map<String, Value>) -> Result<RestAnswer, RestError> {
         let change = move |known: Option<RoomRecord>| {
             let Some(mut record) = known else { return (None, Ok(None)) };
             match record.update(&body) {
@@ -84,7 +86,7 @@ impl LiveblocksDoor {
         call: &Call<'_>,
         room: &str,
         body: Map<String, Value>,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let part = |field: &str| match body.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Object(part)) => Ok(Some(part.clone())),
@@ -116,11 +118,11 @@ impl LiveblocksDoor {
     }
 
     /// Takes a room away, and all that is in it. Who is there gives up.
-    pub(super) async fn delete_room(&self, channel: &Channel) -> Result<Answer, RestError> {
+    pub(super) async fn delete_room(&self, channel: &Channel) -> Result<RestAnswer, RestError> {
         self.visitors.leave(channel);
         let reason = Text::from_static("the room was deleted");
         self.hub.delete_documents(channel, &DisconnectReason::Kicked { code: Some(NO_ACCESS), reason }).await?;
-        Ok(Answer::gone())
+        Ok(RestAnswer::gone())
     }
 
     /// Has a room go by another name. Who is there is told the name.
@@ -128,7 +130,7 @@ impl LiveblocksDoor {
         self: &Arc<Self>,
         channel: &Channel,
         body: &Map<String, Value>,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let new = text(body, "newRoomId")?.ok_or_else(|| Invalid::new("newRoomId", "a string is needed"))?;
         let new_channel = room_name(new)?;
         let record = self.existing(channel.as_str()).await?;

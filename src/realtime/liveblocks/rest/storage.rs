@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::answer::{Answer, RestError};
+use super::answer::{RestAnswer, RestError};
 use super::{Call, room_name, value};
 use crate::json;
 use crate::realtime::document::tree::{PatchOp, Tree};
@@ -13,7 +13,7 @@ use crate::realtime::entrance::Admitted;
 use crate::realtime::hub::Authority;
 use crate::realtime::hub::documents::DocumentRoom;
 use crate::realtime::liveblocks::LiveblocksDoor;
-use crate::realtime::liveblocks::access::Credentials;
+use crate::realtime::liveblocks::access::RoomCredentials;
 use crate::realtime::liveblocks::machine::{ClientMessage, read_messages};
 use crate::realtime::liveblocks::room::Invalid;
 use crate::realtime::vocabulary::{Channel, Command, DocumentChange, Moment, Subscribe};
@@ -25,16 +25,16 @@ const TAG: &str = "liveblocksType";
 const MOST_PATCHES: usize = 10_000;
 
 impl LiveblocksDoor {
-    pub(super) fn read_storage(call: &Call, documents: &DocumentRoom) -> Result<Answer, RestError> {
+    pub(super) fn read_storage(call: &Call, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
         match call.said("format").as_deref() {
-            None | Some("plain-lson") => Ok(Answer::text(documents.with_tree(|tree| tree.to_typed_json(TAG)))),
-            Some("json") => Ok(Answer::text(documents.with_tree(Tree::to_json))),
+            None | Some("plain-lson") => Ok(RestAnswer::text(documents.with_tree(|tree| tree.to_typed_json(TAG)))),
+            Some("json") => Ok(RestAnswer::text(documents.with_tree(Tree::to_json))),
             Some(_) => Err(Invalid::new("format", "plain-lson and json are known").into()),
         }
     }
 
     /// Fills an empty storage.
-    pub(super) fn make_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<Answer, RestError> {
+    pub(super) fn make_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
         let value = value(body)?;
         let mut ids = self.ids(documents)?;
         let limits = self.hub.documents().map(|documents| documents.limits());
@@ -50,10 +50,10 @@ impl LiveblocksDoor {
             Ok(ops)
         })?;
         made?;
-        Ok(Answer::text(documents.with_tree(|tree| tree.to_typed_json(TAG))))
+        Ok(RestAnswer::text(documents.with_tree(|tree| tree.to_typed_json(TAG))))
     }
 
-    pub(super) fn patch_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<Answer, RestError> {
+    pub(super) fn patch_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
         let patch: Vec<PatchOp> =
             json::from_slice(body).map_err(|error| RestError::invalid(format!("This is no JSON Patch: {error}")))?;
         if patch.len() > MOST_PATCHES {
@@ -64,16 +64,16 @@ impl LiveblocksDoor {
             tree.patch(&patch, &mut ids).map_err(|error| RestError::invalid(format!("The patch fails: {error}")))
         })?;
         patched?;
-        Ok(Answer::done())
+        Ok(RestAnswer::done())
     }
 
-    pub(super) fn delete_storage(&self, documents: &DocumentRoom) -> Result<Answer, RestError> {
+    pub(super) fn delete_storage(&self, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
         self.hub.clear_tree(documents)?;
-        Ok(Answer::gone())
+        Ok(RestAnswer::gone())
     }
 
     /// All nodes, and a number under which whoever asks may make others.
-    pub(super) fn request_mutation(&self, documents: &DocumentRoom) -> Result<Answer, RestError> {
+    pub(super) fn request_mutation(&self, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
         let mut lines = json!({ "actor": self.actor(documents)? }).to_string();
         lines.push('\n');
         documents.with_tree(|tree| {
@@ -82,7 +82,7 @@ impl LiveblocksDoor {
                 lines.push('\n');
             }
         });
-        Ok(Answer::lines(lines))
+        Ok(RestAnswer::lines(lines))
     }
 
     /// Takes what a client says on its socket, but for what only somebody who is there can say.
@@ -91,7 +91,7 @@ impl LiveblocksDoor {
         documents: &DocumentRoom,
         body: &Bytes,
         now: Moment,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let body = value(body)?;
         let messages = body.get("messages").filter(|messages| messages.is_array());
         let messages = messages.ok_or_else(|| Invalid::new("messages", "a list is needed"))?.to_string();
@@ -106,9 +106,7 @@ impl LiveblocksDoor {
         for message in messages {
             let change = match message {
                 ClientMessage::UpdateStorage { ops } => DocumentChange::Tree(ops),
-                ClientMessage::UpdateYjs { update, guid, coding } => {
-                    DocumentChange::Yjs { name: guid, update, coding }
-                }
+                ClientMessage::UpdateYjs { update, guid, coding } => DocumentChange::Yjs { name: guid, update, coding },
                 ClientMessage::Event { event } => {
                     self.broadcast(documents.channel(), &event.into_bytes(), now)?;
                     continue;
@@ -117,7 +115,7 @@ impl LiveblocksDoor {
             };
             self.hub.edit_document(documents, None, (change, false))?;
         }
-        Ok(Answer::done())
+        Ok(RestAnswer::done())
     }
 
     /// A number in the room that nobody has had.
@@ -143,10 +141,10 @@ impl LiveblocksDoor {
         call: &Call<'_>,
         bearer: &str,
         room: &str,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let channel = room_name(room)?;
         let credentials =
-            if bearer.starts_with("pk_") { Credentials::PublicKey(bearer) } else { Credentials::Token(bearer) };
+            if bearer.starts_with("pk_") { RoomCredentials::PublicKey(bearer) } else { RoomCredentials::Token(bearer) };
         let name = room.to_owned();
         let record = self.rooms.with(move |rooms| rooms.get(&name)).await?;
         let visitor = self.access.admit(credentials, &channel, record, call.now);
@@ -169,12 +167,13 @@ impl LiveblocksDoor {
         admitted: &mut Admitted,
         room: &str,
         channel: &Channel,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let mut authority = Authority::Client;
         let wish = Command::Subscribe(Subscribe::to(channel.clone()));
-        let asking = admitted.authorizer.as_ref().and_then(|(authorizer, connection)| {
-            authorizer.authorize(connection, admitted.client.identity(), &wish)
-        });
+        let asking = admitted
+            .authorizer
+            .as_ref()
+            .and_then(|(authorizer, connection)| authorizer.authorize(connection, admitted.client.identity(), &wish));
         if let Some(asking) = asking {
             asking.await.outcome?;
             authority = Authority::Consent;
@@ -191,6 +190,6 @@ impl LiveblocksDoor {
             }
         });
         nodes.push(']');
-        Ok(Answer::text(nodes))
+        Ok(RestAnswer::text(nodes))
     }
 }

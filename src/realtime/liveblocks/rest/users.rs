@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, RestError};
 use super::Call;
+use super::answer::{RestAnswer, RestError};
 use crate::realtime::liveblocks::LiveblocksDoor;
 use crate::realtime::liveblocks::room::{Invalid, LONGEST_NAME, name, scopes, text};
 use crate::realtime::liveblocks::scopes::Permissions;
-use crate::realtime::liveblocks::token::Grant;
+use crate::realtime::liveblocks::token::RoomGrant;
 
 /// The most patterns of one token.
 const MOST_PATTERNS: usize = 10;
@@ -18,7 +18,7 @@ const MOST_GROUPS: usize = 1_000;
 
 impl LiveblocksDoor {
     /// A token that says itself what a user may do.
-    pub(super) fn authorize_user(&self, call: &Call, body: &Map<String, Value>) -> Result<Answer, RestError> {
+    pub(super) fn authorize_user(&self, call: &Call, body: &Map<String, Value>) -> Result<RestAnswer, RestError> {
         let permissions = match body.get("permissions") {
             Some(Value::Object(permissions)) => permissions,
             _ => return Err(Invalid::new("permissions", "an object is needed, as {\"room:*\": [\"*:write\"]}").into()),
@@ -40,11 +40,11 @@ impl LiveblocksDoor {
             }
             granted.0.insert(pattern.clone(), list);
         }
-        self.token(call, body, Grant::Permissions(granted))
+        self.token(call, body, RoomGrant::Permissions(granted))
     }
 
     /// A token of a user whose rights the records of rooms say.
-    pub(super) fn identify_user(&self, call: &Call, body: &Map<String, Value>) -> Result<Answer, RestError> {
+    pub(super) fn identify_user(&self, call: &Call, body: &Map<String, Value>) -> Result<RestAnswer, RestError> {
         let groups = match body.get("groupIds") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(groups)) if groups.len() <= MOST_GROUPS => {
@@ -55,13 +55,15 @@ impl LiveblocksDoor {
                 groups.iter().map(group).collect::<Result<_, _>>()?
             }
             Some(_) => {
-                return Err(Invalid::new("groupIds", format!("a list of at most {MOST_GROUPS} groups is needed")).into());
+                return Err(
+                    Invalid::new("groupIds", format!("a list of at most {MOST_GROUPS} groups is needed")).into()
+                );
             }
         };
-        self.token(call, body, Grant::Groups(groups))
+        self.token(call, body, RoomGrant::Groups(groups))
     }
 
-    fn token(&self, call: &Call, body: &Map<String, Value>, grant: Grant) -> Result<Answer, RestError> {
+    fn token(&self, call: &Call, body: &Map<String, Value>, grant: RoomGrant) -> Result<RestAnswer, RestError> {
         let user = user(body)?;
         let info = info(body)?;
         let organization = match text(body, "organizationId")? {
@@ -70,7 +72,7 @@ impl LiveblocksDoor {
         };
         let token = self.access.sign(user, info, grant, organization, call.now);
         let token = token.ok_or_else(|| RestError::forbidden("There is no secret key to sign tokens by"))?;
-        Ok(Answer::json(&json!({ "token": token })))
+        Ok(RestAnswer::json(&json!({ "token": token })))
     }
 }
 

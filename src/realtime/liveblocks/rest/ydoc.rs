@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Call;
-use super::answer::{Answer, RestError};
+use super::answer::{RestAnswer, RestError};
 use crate::realtime::document::ydoc::{Coding, YDocument, YKind};
 use crate::realtime::hub::documents::DocumentRoom;
 use crate::realtime::liveblocks::LiveblocksDoor;
@@ -19,7 +19,7 @@ const EMPTY: [u8; 2] = [0, 0];
 
 impl LiveblocksDoor {
     /// The types at the root of a document, or one of them.
-    pub(super) fn read_ydoc(call: &Call, documents: &DocumentRoom) -> Result<Answer, RestError> {
+    pub(super) fn read_ydoc(call: &Call, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
         let formatted = call.parameter("formatting").is_some_and(|value| value != "false");
         let kind = call.said("type").map(|name| kind(&name)).transpose()?;
         let name = guid(call)?;
@@ -31,7 +31,7 @@ impl LiveblocksDoor {
                 value.map(|value| value.unwrap_or_else(|| empty(kind)))
             }
         };
-        Ok(Answer::json(&read.map_err(|error| RestError::invalid(format!("The document: {error}")))?))
+        Ok(RestAnswer::json(&read.map_err(|error| RestError::invalid(format!("The document: {error}")))?))
     }
 
     /// Takes an update.
@@ -40,18 +40,18 @@ impl LiveblocksDoor {
         call: &Call,
         documents: &DocumentRoom,
         update: Bytes,
-    ) -> Result<Answer, RestError> {
+    ) -> Result<RestAnswer, RestError> {
         let name = guid(call)?;
         let change = DocumentChange::Yjs { name, update, coding: Coding::V1 };
         self.hub.edit_document(documents, None, (change, false))?;
-        Ok(Answer::json(&json!({ "success": true })))
+        Ok(RestAnswer::json(&json!({ "success": true })))
     }
 
     /// All of a document as one update.
-    pub(super) fn read_ydoc_binary(call: &Call, documents: &DocumentRoom) -> Result<Answer, RestError> {
+    pub(super) fn read_ydoc_binary(call: &Call, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
         let update = documents.with_yjs(&guid(call)?, |document| document.diff(&NOTHING, Coding::V1));
         let update = update.unwrap_or_else(|| Ok(EMPTY.to_vec()));
-        Ok(Answer::bytes(update.map_err(|error| RestError::unavailable(error.to_string()))?))
+        Ok(RestAnswer::bytes(update.map_err(|error| RestError::unavailable(error.to_string()))?))
     }
 }
 

@@ -151,10 +151,7 @@ impl Observer for Recorder {
             HubEvent::Went { channel, member } if !channel.is_reserved() => {
                 self.put(|| Occurrence::Went(channel.clone(), Arc::clone(member.name())));
             }
-            HubEvent::Subscribers { .. }
-            | HubEvent::Came { .. }
-            | HubEvent::Went { .. }
-            | HubEvent::Edited { .. } => {}
+            HubEvent::Subscribers { .. } | HubEvent::Came { .. } | HubEvent::Went { .. } | HubEvent::Edited { .. } => {}
         }
     }
 }

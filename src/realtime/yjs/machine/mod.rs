@@ -3,7 +3,6 @@
 mod encode;
 mod protocol;
 
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -94,9 +93,7 @@ impl YjsMachine {
             }
             (EDIT, Refusal::TooBig { .. }) => DisconnectReason::Violation(Violation::new(Breach::TooBig, reason)),
             (_, Refusal::Unavailable | Refusal::TooMany { .. }) => DisconnectReason::Overloaded,
-            (SUBSCRIBE | EDIT | FETCH, _) => {
-                DisconnectReason::Kicked { code: Some(FORBIDDEN), reason: reason.into() }
-            }
+            (SUBSCRIBE | EDIT | FETCH, _) => DisconnectReason::Kicked { code: Some(FORBIDDEN), reason: reason.into() },
             _ => return,
         });
     }

@@ -161,5 +161,4 @@ mod tests {
             assert!(YFrame::read(Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
         }
     }
-
 }

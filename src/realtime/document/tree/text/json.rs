@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::op;
+use super::super::values;
 use super::super::write::{put_number, put_raw, quote};
 use super::{Attributes, Segment, TextOp};
 
@@ -22,7 +22,7 @@ pub fn read_segments(json: &str) -> Result<Vec<Segment>, String> {
         };
         let attributes = match parts.get(1).map(|part| part.get()) {
             None | Some("null") => Attributes::new(),
-            Some(json) => op::attributes(json)?,
+            Some(json) => values::read(json)?.into_iter().collect(),
         };
         Ok(Segment { text, attributes })
     };
@@ -108,7 +108,7 @@ pub fn read_ops(json: &str) -> Result<Vec<TextOp>, String> {
     let read = |read: Read<'_>| {
         let attributes = match read.attributes.map(RawValue::get) {
             None | Some("null") => Attributes::new(),
-            Some(json) => op::attributes(json)?,
+            Some(json) => values::read(json)?.into_iter().collect(),
         };
         let index = read.index.min(FARTHEST);
         let length = read.length.map(|length| length.min(FARTHEST)).ok_or("a length is missing");

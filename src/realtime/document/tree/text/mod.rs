@@ -50,7 +50,7 @@ pub enum TextOp {
 
 /// A text, and what became of it lately.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text {
+pub struct TextNode {
     pub segments: Vec<Segment>,
     pub version: u64,
     /// The latest, in order; the last made the text what it is.
@@ -102,9 +102,9 @@ pub enum TextOutcome {
     TooLong,
 }
 
-impl Text {
-    pub fn new(segments: Vec<Segment>, version: u64) -> Text {
-        Text { segments: apply::normalized(segments), version, history: VecDeque::new() }
+impl TextNode {
+    pub fn new(segments: Vec<Segment>, version: u64) -> TextNode {
+        TextNode { segments: apply::normalized(segments), version, history: VecDeque::new() }
     }
 
     /// Changes it by `ops`, whose author knew it as it was in `base`. It may be of `most` bytes then,
