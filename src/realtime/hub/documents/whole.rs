@@ -2,7 +2,6 @@
 //! going elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::spawn_blocking;
 
@@ -56,8 +55,9 @@ impl Hub {
             Err(error) => return Err(error),
         };
         let name = channel.clone();
-        let editors = documents.close(channel, lease.as_ref(), move |store| store.delete(name.as_str())).await?;
-        self.send_away(editors, why);
+        let act = move |store: &Store| store.delete(name.as_str()).map(|()| true);
+        let editors = documents.close(channel, lease.as_ref(), act).await?;
+        self.send_away(editors.unwrap_or_default(), why);
         Ok(())
     }
 
@@ -68,19 +68,21 @@ impl Hub {
     pub async fn move_documents(&self, from: &Channel, to: &Channel, why: &DisconnectReason) -> Result<(), MoveError> {
         let Some(documents) = self.documents() else { return Ok(()) };
         let (old, new) = (documents.open(from).await?, documents.open(to).await?);
-        // Who has come to the new one before it is there comes back, and finds it.
-        let newcomers = documents.close(to, Some(&new), |_| Ok(())).await?;
-        self.send_away(newcomers, &DisconnectReason::Failed);
         let (name, new_name) = (from.clone(), to.clone());
-        let is_carried = Arc::new(AtomicBool::new(false));
-        let carried = Arc::clone(&is_carried);
-        let act = move |store: &Store| {
-            carried.store(carry(store, &name, &new_name)?, Ordering::Release);
-            Ok(())
-        };
-        let editors = documents.close(from, Some(&old), act).await?;
-        self.send_away(editors, why);
-        if is_carried.load(Ordering::Acquire) { Ok(()) } else { Err(MoveError::Taken(to.clone())) }
+        let is_free = move |store: &Store| Ok(store.load(new_name.as_str())?.is_empty());
+        let newcomers = documents.close(to, Some(&new), is_free).await?;
+        // Who has come to the new one before it is there comes back, and finds it.
+        let newcomers = newcomers.ok_or_else(|| MoveError::Taken(to.clone()))?;
+        self.send_away(newcomers, &DisconnectReason::Failed);
+        let new_name = to.clone();
+        let act = move |store: &Store| carry(store, &name, &new_name);
+        match documents.close(from, Some(&old), act).await? {
+            Some(editors) => {
+                self.send_away(editors, why);
+                Ok(())
+            }
+            None => Err(MoveError::Taken(to.clone())),
+        }
     }
 
     fn send_away(&self, editors: Vec<ConnectionId>, why: &DisconnectReason) {
@@ -103,23 +105,25 @@ fn carry(store: &Store, from: &Channel, to: &Channel) -> Result<bool, StoreError
 
 impl Documents {
     /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is on disk. Gives back
-    /// who edits there.
+    /// who edits there; `None` where `act` says that it has changed nothing.
     async fn close(
         self: &Arc<Self>,
         channel: &Channel,
         lease: Option<&RoomLease>,
-        act: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<Vec<ConnectionId>, OpenError> {
+        act: impl FnOnce(&Store) -> Result<bool, StoreError> + Send + 'static,
+    ) -> Result<Option<Vec<ConnectionId>>, OpenError> {
         let (documents, room) = (Arc::clone(self), lease.map(|lease| Arc::clone(lease.room())));
         let closing = spawn_blocking(move || {
-            let Some(room) = room else { return act(documents.store()).map(|()| Vec::new()) };
+            let Some(room) = room else { return act(documents.store()).map(|_| Some(Vec::new())) };
             let mut state = room.state.lock();
-            act(documents.store())?;
+            if !act(documents.store())? {
+                return Ok(None);
+            }
             state.is_broken = true;
             let editors = state.editors();
             drop(state);
             documents.set_aside(&room);
-            Ok(editors)
+            Ok(Some(editors))
         });
         match closing.await {
             Ok(editors) => Ok(editors?),
