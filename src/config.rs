@@ -193,6 +193,9 @@ impl Config {
                 "[tls] has a certificate, but nothing listens for https: give [listen] https an address".to_owned(),
             );
         }
+        if self.realtime.protocols.liveblocks.lets_nobody_in() {
+            odd.push("[realtime.liveblocks] lets nobody in: give secret_env, secret_file or public_key".to_owned());
+        }
         if self.tls.domains.is_empty() && self.tls.acme != tls::AcmeConfig::default() {
             odd.push("[tls.acme] orders nothing: give [tls] domains".to_owned());
         }

@@ -77,6 +77,10 @@
 //! | `[[realtime.socketio]]` | [`realtime::socketio`] |
 //! | `[[realtime.pusher]]` | [`realtime::pusher`] |
 //! | `[[realtime.ably]]` | [`realtime::ably`] |
+//! | `[realtime.liveblocks]` | [`realtime::liveblocks`] |
+//! | `[realtime.yjs]` | [`realtime::yjs`] |
+//! | `[realtime.documents]` | [`realtime::hub`] |
+//! | `[documents]` | [`documents`] |
 //! | `[callbacks]` | [`callbacks`] |
 //! | `[api]` | [`realtime::api`] |
 //! | `[admin]` | [`admin`] |

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::drain::Signal;
+use crate::realtime::Realtime;
 use crate::upstream::Upstream;
 
 /// Asks those who know, each time.
@@ -10,11 +11,17 @@ use crate::upstream::Upstream;
 pub struct Health {
     drain: Signal,
     upstream: Arc<OnceLock<Arc<Upstream>>>,
+    realtime: Arc<OnceLock<Arc<Realtime>>>,
 }
 
 impl Health {
     pub fn new(drain: Signal) -> Health {
-        Health { drain, upstream: Arc::default() }
+        Health { drain, upstream: Arc::default(), realtime: Arc::default() }
+    }
+
+    /// Documents that cannot be written count from now on.
+    pub fn keeps_documents(&self, realtime: Arc<Realtime>) {
+        let _ = self.realtime.set(realtime);
     }
 
     /// From now on the door is open, and the app decides.
@@ -32,6 +39,9 @@ impl Health {
             None => reasons.push("starting"),
             Some(upstream) if !upstream.is_ready() => reasons.push("the app does not answer"),
             Some(_) => {}
+        }
+        if self.realtime.get().is_some_and(|realtime| realtime.documents_health().is_err()) {
+            reasons.push("documents cannot be written");
         }
         reasons
     }

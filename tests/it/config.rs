@@ -142,6 +142,9 @@ const OTHERS: &[&str] = &[
     "\"a token of at least thirty-two characters\"",
     "\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
     "\"text/html\"",
+    "\"pk_other\"",
+    "\"sk_another_of_enough_bytes\"",
+    "\"read\"",
 ];
 
 #[test]
@@ -178,6 +181,9 @@ const UNTRIED: &[&str] = &[
     "callbacks.url",
     "realtime.ably",
     "realtime.channel",
+    "realtime.liveblocks.more_secrets",
+    "realtime.liveblocks.secret_env",
+    "realtime.liveblocks.secret_file",
     "realtime.pusher",
     "realtime.socketio",
     "realtime.tokens.jwks",
@@ -230,7 +236,13 @@ fn documented_file_begins_with_its_sections() {
         let line = line.strip_prefix("# ").unwrap_or(line);
         line.starts_with('[') && line.split('#').next().is_some_and(|line| line.trim_end().ends_with(']'))
     };
-    let inner = ["tls.certificates", "tls.acme", "realtime.pusher.webhooks", "realtime.pusher.more_keys"];
+    let inner = [
+        "tls.certificates",
+        "tls.acme",
+        "realtime.pusher.webhooks",
+        "realtime.pusher.more_keys",
+        "realtime.liveblocks.more_secrets",
+    ];
     let headers = rest.lines().filter(is_header).map(|line| line.strip_prefix("# ").unwrap_or(line));
     let there: Vec<String> = headers
         .flat_map(|line| named(line.split('#').next().unwrap()))

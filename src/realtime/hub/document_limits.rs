@@ -19,7 +19,7 @@ pub struct DocumentLimits {
     pub max_tree: Size,
     /// One value: what an object has beside its nodes, a list's or a map's value, a text. Default 2 MiB.
     pub max_value: Size,
-    /// How deep a tree may be. Default 100.
+    /// How deep a tree may be, at most 500. Default 100.
     pub max_depth: usize,
     /// One document of Yjs. Default 32 MiB.
     pub max_yjs: Size,
@@ -51,7 +51,7 @@ impl DocumentLimits {
             max_nodes: section.value("max_nodes", default.max_nodes),
             max_tree: section.value("max_tree", default.max_tree),
             max_value: section.value("max_value", default.max_value),
-            max_depth: section.value("max_depth", default.max_depth),
+            max_depth: depth(section, default.max_depth),
             max_yjs: section.value("max_yjs", default.max_yjs),
             max_subdocuments: section.value("max_subdocuments", default.max_subdocuments),
         }
@@ -72,4 +72,16 @@ impl DocumentLimits {
     pub fn yjs(&self) -> YLimits {
         YLimits { bytes: self.max_yjs.bytes(), pending: self.max_yjs.bytes() / 4 }
     }
+}
+
+/// Trees are written by one call a level.
+const DEEPEST: usize = 500;
+
+fn depth(section: &Section, default: usize) -> usize {
+    let depth = section.value("max_depth", default);
+    if depth == 0 || depth > DEEPEST {
+        section.problem("max_depth", format!("a tree is between 1 and {DEEPEST} nodes deep"), None);
+        return default;
+    }
+    depth
 }
