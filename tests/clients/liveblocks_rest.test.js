@@ -205,6 +205,7 @@ describe("rooms", () => {
     assert.deepEqual(await site.node.getStorageDocument(other, "json"), { n: 1 });
     const next = await site.stored(other);
     assert.deepEqual(next.json, { n: 1 });
+    await eventually("itself", () => next.room.getSelf() !== null);
     assert.ok(next.room.getSelf().connectionId > 0, "no number is given twice");
     const page = await site.node.getRooms({ query: { roomId: other } });
     assert.deepEqual(page.data.map((room) => room.id), [other]);
@@ -223,6 +224,7 @@ describe("who is there", () => {
   test("is told, with numbers", async () => {
     const id = name();
     const editor = await site.editor(id).connected();
+    await eventually("itself", () => editor.room.getSelf() !== null);
     const { data } = await site.node.getActiveUsers(id);
     assert.deepEqual(data, [{ type: "user", connectionId: editor.room.getSelf().connectionId, id: null }]);
     assert.deepEqual(await (await ask(`/v2/rooms/${id}/active_users`)).json(), { data });
