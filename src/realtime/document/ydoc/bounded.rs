@@ -13,25 +13,30 @@ const MAX_DEPTH: usize = 200;
 
 /// A decoder whose values are bounded, and whether what it calls JSON is such a value too, as in the second coding. In the
 /// first it is text, read by a parser with bounds of its own.
-pub struct Bounded<D>(pub D, pub bool);
+pub struct Bounded<D> {
+    pub inner: D,
+    pub json_is_any: bool,
+    /// The types that it has read: maps, arrays, texts, elements.
+    pub types: usize,
+}
 
 impl<D: Decoder> Bounded<D> {
     fn any(&mut self, depth: usize) -> Result<Any, Error> {
         if depth > MAX_DEPTH {
             return Err(Error::UnexpectedValue);
         }
-        Ok(match self.0.read_u8()? {
+        Ok(match self.inner.read_u8()? {
             127 => Any::Undefined,
             126 => Any::Null,
-            125 => Any::Number(Number::Int(self.0.read_var::<i64>()?)),
-            124 => Any::Number(Number::Float(f64::from(self.0.read_f32()?))),
-            123 => Any::Number(Number::Float(self.0.read_f64()?)),
-            122 => Any::Number(Number::Int(self.0.read_i64()?)),
+            125 => Any::Number(Number::Int(self.inner.read_var::<i64>()?)),
+            124 => Any::Number(Number::Float(f64::from(self.inner.read_f32()?))),
+            123 => Any::Number(Number::Float(self.inner.read_f64()?)),
+            122 => Any::Number(Number::Int(self.inner.read_i64()?)),
             121 => Any::Bool(false),
             120 => Any::Bool(true),
             119 => Any::String(Arc::from(self.text()?)),
             118 => {
-                let length: u32 = self.0.read_var()?;
+                let length: u32 = self.inner.read_var()?;
                 // Grows as it is read: nobody is believed how long it will be.
                 let mut map = HashMap::new();
                 for _ in 0..length {
@@ -41,77 +46,78 @@ impl<D: Decoder> Bounded<D> {
                 Any::Map(Arc::new(map))
             }
             117 => {
-                let length: u32 = self.0.read_var()?;
+                let length: u32 = self.inner.read_var()?;
                 let mut array = Vec::new();
                 for _ in 0..length {
                     array.push(self.any(depth + 1)?);
                 }
                 Any::Array(Arc::from(array))
             }
-            116 => Any::Buffer(Arc::from(self.0.read_buf()?)),
+            116 => Any::Buffer(Arc::from(self.inner.read_buf()?)),
             _ => return Err(Error::UnexpectedValue),
         })
     }
 
     /// Not `read_string`, which in the second coding reads elsewhere.
     fn text(&mut self) -> Result<String, Error> {
-        std::str::from_utf8(self.0.read_buf()?).map(str::to_owned).map_err(|_| Error::UnexpectedValue)
+        std::str::from_utf8(self.inner.read_buf()?).map(str::to_owned).map_err(|_| Error::UnexpectedValue)
     }
 }
 
 impl<D: Decoder> Read for Bounded<D> {
     fn read_exact(&mut self, len: usize) -> Result<&[u8], Error> {
-        self.0.read_exact(len)
+        self.inner.read_exact(len)
     }
 
     fn read_u8(&mut self) -> Result<u8, Error> {
-        self.0.read_u8()
+        self.inner.read_u8()
     }
 
     fn read_string(&mut self) -> Result<&str, Error> {
-        self.0.read_string()
+        self.inner.read_string()
     }
 }
 
 impl<D: Decoder> Decoder for Bounded<D> {
     fn reset_ds_cur_val(&mut self) {
-        self.0.reset_ds_cur_val();
+        self.inner.reset_ds_cur_val();
     }
 
     fn read_ds_clock(&mut self) -> Result<u32, Error> {
-        self.0.read_ds_clock()
+        self.inner.read_ds_clock()
     }
 
     fn read_ds_len(&mut self) -> Result<u32, Error> {
-        self.0.read_ds_len()
+        self.inner.read_ds_len()
     }
 
     fn read_left_id(&mut self) -> Result<ID, Error> {
-        self.0.read_left_id()
+        self.inner.read_left_id()
     }
 
     fn read_right_id(&mut self) -> Result<ID, Error> {
-        self.0.read_right_id()
+        self.inner.read_right_id()
     }
 
     fn read_client(&mut self) -> Result<ClientID, Error> {
-        self.0.read_client()
+        self.inner.read_client()
     }
 
     fn read_info(&mut self) -> Result<u8, Error> {
-        self.0.read_info()
+        self.inner.read_info()
     }
 
     fn read_parent_info(&mut self) -> Result<bool, Error> {
-        self.0.read_parent_info()
+        self.inner.read_parent_info()
     }
 
     fn read_type_ref(&mut self) -> Result<u8, Error> {
-        self.0.read_type_ref()
+        self.types += 1;
+        self.inner.read_type_ref()
     }
 
     fn read_len(&mut self) -> Result<u32, Error> {
-        self.0.read_len()
+        self.inner.read_len()
     }
 
     fn read_any(&mut self) -> Result<Any, Error> {
@@ -119,14 +125,14 @@ impl<D: Decoder> Decoder for Bounded<D> {
     }
 
     fn read_json(&mut self) -> Result<Any, Error> {
-        if self.1 { self.any(0) } else { self.0.read_json() }
+        if self.json_is_any { self.any(0) } else { self.inner.read_json() }
     }
 
     fn read_key(&mut self) -> Result<Arc<str>, Error> {
-        self.0.read_key()
+        self.inner.read_key()
     }
 
     fn read_to_end(&mut self) -> Result<&[u8], Error> {
-        self.0.read_to_end()
+        self.inner.read_to_end()
     }
 }

@@ -6,13 +6,14 @@ mod bounded;
 mod json;
 mod rows;
 mod snapshot;
+mod stack;
 #[cfg(test)]
 mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use yrs::encoding::read::Cursor;
-use yrs::updates::decoder::{Decode, DecoderV1, DecoderV2};
+use yrs::encoding::read::{Cursor, Error};
+use yrs::updates::decoder::{Decode, Decoder, DecoderV1, DecoderV2};
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
 
@@ -63,6 +64,8 @@ pub struct YDocument {
     /// Made of what is stored when it is first needed.
     doc: Option<Doc>,
     stored: Stored,
+    /// Its types, at most: how deep it may be.
+    types: usize,
     /// Of its snapshot, in each coding, while it does not change.
     hashes: [Option<[u8; 32]>; 2],
 }
@@ -70,7 +73,7 @@ pub struct YDocument {
 impl YDocument {
     /// An empty one.
     pub fn new(limits: YLimits) -> YDocument {
-        YDocument { limits, doc: None, stored: Stored::default(), hashes: [None; 2] }
+        YDocument { limits, doc: None, stored: Stored::default(), types: 0, hashes: [None; 2] }
     }
 
     /// The one that these rows are.
@@ -87,7 +90,7 @@ impl YDocument {
     /// # Errors
     /// [`UpdateError`]: nothing was done.
     pub fn apply(&mut self, update: &[u8], coding: Coding) -> Result<Merged, UpdateError> {
-        let read = read(update, coding)?;
+        let (read, types) = read(update, coding)?;
         let as_v1 = match coding {
             Coding::V1 => update.to_vec(),
             Coding::V2 => read.encode_v1(),
@@ -99,19 +102,26 @@ impl YDocument {
             }
         }
         let pending = self.limits.pending;
+        self.doc()?;
+        let types = self.types_with(types)?;
         let doc = self.doc()?;
-        let before = catch_unwind(AssertUnwindSafe(|| {
-            let mut txn = doc.transact_mut();
-            let (vector, waits) = (txn.state_vector(), waiting(&txn));
-            txn.apply_update(read).map_err(|error| UpdateError::Malformed(error.to_string()))?;
-            let now = waiting(&txn);
-            let is_new = !txn.delete_set().is_empty() || txn.state_vector() != vector || now != waits;
-            Ok::<_, UpdateError>((is_new, now.0.map_or(0, |update| update.len())))
-        }));
-        let outcome = match before {
-            Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(UpdateError::Malformed("it cannot be merged".to_owned())),
+        // It is read again where it is merged on a thread of its own, which it cannot be handed.
+        drop(read);
+        let merged = stack::with_room(types, || {
+            catch_unwind(AssertUnwindSafe(|| {
+                let (read, _) = self::read(update, coding)?;
+                let mut txn = doc.transact_mut();
+                let (vector, waits) = (txn.state_vector(), waiting(&txn));
+                txn.apply_update(read).map_err(|error| UpdateError::Malformed(error.to_string()))?;
+                let now = waiting(&txn);
+                let is_new = !txn.delete_set().is_empty() || txn.state_vector() != vector || now != waits;
+                Ok::<_, UpdateError>((is_new, now.0.map_or(0, |update| update.len())))
+            }))
+        });
+        let outcome = match merged {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(UpdateError::Malformed("it cannot be merged".to_owned())),
+            Err(error) => Err(error),
         };
         let is_too_much = |(_, waits): &(bool, usize)| *waits > pending;
         let changed = match outcome {
@@ -173,26 +183,47 @@ impl YDocument {
     /// # Errors
     /// [`UpdateError::Malformed`].
     pub fn translate(update: &[u8], from: Coding, to: Coding) -> Result<Vec<u8>, UpdateError> {
-        let read = read(update, from)?;
+        let (read, _) = read(update, from)?;
         Ok(match to {
             Coding::V1 => read.encode_v1(),
             Coding::V2 => read.encode_v2(),
         })
     }
 
+    /// How many types there are at most, with so many more. Counted anew where they seem too many: what came twice, and what
+    /// is gone, counts until then.
+    fn types_with(&mut self, more: usize) -> Result<usize, UpdateError> {
+        if self.types + more > stack::MAX_TYPES {
+            let whole = self.doc()?.transact().encode_state_as_update_v1(&StateVector::default());
+            self.types = read(&whole, Coding::V1)?.1;
+        }
+        let types = self.types + more;
+        if types > stack::MAX_TYPES {
+            return Err(UpdateError::TooBig);
+        }
+        self.types = types;
+        Ok(types)
+    }
+
     /// The document itself, made of what is stored where it is not in memory.
     fn doc(&mut self) -> Result<&Doc, UpdateError> {
         if self.doc.is_none() {
-            let doc = empty();
-            let bytes = self.stored.updates();
-            guarded(|| {
-                let mut txn = doc.transact_mut();
-                for bytes in bytes {
-                    let update = Update::decode_v1(bytes).map_err(|error| error.to_string())?;
-                    txn.apply_update(update).map_err(|error| error.to_string())?;
-                }
-                Ok::<_, String>(())
-            })?;
+            let mut types = 0;
+            for update in self.stored.updates() {
+                types += read(update, Coding::V1)?.1;
+            }
+            let (doc, stored) = (empty(), &self.stored);
+            stack::with_room(types, || {
+                guarded(|| {
+                    let mut txn = doc.transact_mut();
+                    for update in stored.updates() {
+                        let (update, _) = read(update, Coding::V1).map_err(|error| error.to_string())?;
+                        txn.apply_update(update).map_err(|error| error.to_string())?;
+                    }
+                    Ok::<_, String>(())
+                })
+            })??;
+            self.types = types;
             self.doc = Some(doc);
         }
         Ok(self.doc.get_or_insert_with(empty))
@@ -215,10 +246,15 @@ fn waiting<T: ReadTxn>(txn: &T) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
     (store.pending_update().map(|pending| pending.update.encode_v1()), store.pending_ds().map(Encode::encode_v1))
 }
 
-fn read(update: &[u8], coding: Coding) -> Result<Update, UpdateError> {
+/// An update, and how many types it has.
+fn read(update: &[u8], coding: Coding) -> Result<(Update, usize), UpdateError> {
+    fn decoded<D: Decoder>(inner: D, json_is_any: bool) -> Result<(Update, usize), Error> {
+        let mut decoder = Bounded { inner, json_is_any, types: 0 };
+        Ok((Update::decode(&mut decoder)?, decoder.types))
+    }
     guarded(|| match coding {
-        Coding::V1 => Update::decode(&mut Bounded(DecoderV1::from(update), false)),
-        Coding::V2 => Update::decode(&mut Bounded(DecoderV2::new(Cursor::new(update))?, true)),
+        Coding::V1 => decoded(DecoderV1::from(update), false),
+        Coding::V2 => decoded(DecoderV2::new(Cursor::new(update))?, true),
     })
 }
 

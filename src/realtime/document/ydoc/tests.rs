@@ -115,3 +115,35 @@ fn doc_json(values: &str) -> Any {
     let map = std::collections::HashMap::from([("value".to_owned(), Any::from_json(values).unwrap())]);
     Any::Map(std::sync::Arc::new(map))
 }
+
+/// An update with so many maps, each within the one before, and one that takes all of them away.
+fn nested(levels: usize) -> [Vec<u8>; 2] {
+    use yrs::{Map, MapPrelim, WriteTxn};
+    let doc = Doc::new();
+    let mut at = doc.transact_mut().get_or_insert_map("m").insert(&mut doc.transact_mut(), "k", MapPrelim::default());
+    for _ in 1..levels {
+        at = at.insert(&mut doc.transact_mut(), "k", MapPrelim::default());
+    }
+    let deep = doc.transact().encode_state_as_update_v1(&StateVector::default());
+    let without = {
+        let other = Doc::new();
+        other.transact_mut().get_or_insert_map("m").insert(&mut other.transact_mut(), "k", 1);
+        other.transact().encode_state_as_update_v1(&StateVector::default())
+    };
+    [deep, without]
+}
+
+#[test]
+fn types_within_each_other_end_no_process() {
+    for order in [[0, 1], [1, 0]] {
+        let updates = nested(20_000);
+        let mut document = YDocument::new(LIMITS);
+        for place in order {
+            document.apply(&updates[place], Coding::V1).unwrap();
+        }
+        let mut again = YDocument::new(LIMITS);
+        let whole = document.diff(&[0], Coding::V1).unwrap();
+        again.apply(&whole, Coding::V1).unwrap();
+        assert_eq!(again.state_vector(), document.state_vector());
+    }
+}
