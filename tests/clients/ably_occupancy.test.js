@@ -17,7 +17,7 @@ const metrics = (given) => ({
 });
 
 for (const [format, own] of FORMATS) {
-  describe(format, () => {
+  describe(format, { timeout: 120_000 }, () => {
     let site;
     before(async () => {
       site = await Site.start({
