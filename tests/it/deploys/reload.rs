@@ -164,6 +164,48 @@ async fn doorway_reload_tells_what_became_of_it() {
     assert_eq!(pid(&door).await, second);
 }
 
+/// What `POST /reload` says, and whether its status is that of a success.
+async fn told(door: &Door) -> (bool, Value) {
+    let answer = client::ask(door.admin(), "POST", "/reload", &[("host", "localhost")], "").await;
+    let is_ok = match answer.status {
+        200 => true,
+        409 => false,
+        other => panic!("{other}"),
+    };
+    (is_ok, serde_json::from_slice(&answer.bytes().await).unwrap())
+}
+
+#[tokio::test]
+async fn who_asks_for_a_reload_is_told_what_needs_a_restart() {
+    let project = Stub::new();
+    build(&project, "one");
+    let door = door().config(project.config()).start();
+    let first = pid(&door).await;
+    door.rewrite(&format!("{}[log]\nformat = \"human\"\n[listen]\nbacklog = 77\n", project.config()));
+    let (is_ok, report) = told(&door).await;
+    assert!(!is_ok && report["ok"] == false && report["config"] == "taken" && report["app"] == "unchanged", "{report}");
+    assert_eq!(report["needs_restart"], serde_json::json!(["listen.backlog", "log.format"]));
+    assert_eq!(report["reason"], "all but listen.backlog, log.format, which needs a restart");
+    assert_eq!(doorway_reload(&door).await.0, Some(1));
+
+    // What became of the app is what matters more.
+    project.write("crash", "");
+    build(&project, "two");
+    let (is_ok, report) = told(&door).await;
+    assert!(!is_ok && report["app"] == "failed", "{report}");
+    assert!(report["reason"].as_str().unwrap().contains("ended before it answered"), "{report}");
+    assert_eq!(report["needs_restart"], serde_json::json!(["listen.backlog", "log.format"]));
+    assert_eq!(pid(&door).await, first);
+
+    project.remove("crash");
+    door.rewrite(&project.config());
+    let (is_ok, report) = told(&door).await;
+    assert!(
+        is_ok && report["ok"] == true && report["needs_restart"].is_null() && report["reason"].is_null(),
+        "{report}"
+    );
+}
+
 #[tokio::test]
 async fn who_asks_for_a_reload_must_be_no_web_page_and_use_post() {
     let door = door().start();

@@ -141,6 +141,25 @@ async fn an_app_that_was_kept_and_ended_is_not_missed() {
 }
 
 #[tokio::test]
+async fn an_answer_of_the_app_of_before_is_no_sign_of_the_new_one() {
+    let (one, two) = (release("one"), release("two"));
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "wait_timeout = \"1s\"");
+    let first = pid(&door, "/", "").await;
+    deploy(&door, &releases, &two).await;
+    two.write("crash", "");
+    client::ask(door.http(), "POST", "/exit", &[], "").await;
+    door.wait_for_metric("upstream_ready", 0.0).await;
+    assert_eq!(pid(&door, "/", "one").await, first);
+    assert_eq!(door.metric("upstream_ready").await, 0.0);
+    assert_eq!(client::get(door.http(), "/", &[]).await.status, 503);
+    two.remove("crash");
+    door.wait_for_metric("upstream_ready", 1.0).await;
+    assert_ne!(pid(&door, "/", "").await, first);
+    assert_eq!(pid(&door, "/", "one").await, first);
+}
+
+#[tokio::test]
 async fn who_has_no_folder_of_his_own_or_no_name_is_not_kept() {
     let (one, two, nameless) = (release("one"), release("two"), release(""));
     for (before, after, more) in

@@ -139,6 +139,18 @@ async fn targets_hosts_and_schemes_are_strict() {
 }
 
 #[tokio::test]
+async fn the_door_answers_for_itself_about_itself() {
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[(1, 0)]).await;
+    connection.request(1, &with(&[(":method", "OPTIONS"), (":path", "*")], &[])).await;
+    assert_eq!(connection.outcome(1).await, Outcome::Status(204));
+    // About a site that is none of the door's there is nothing to say.
+    connection.request(3, &with(&[(":method", "OPTIONS"), (":path", "*"), (":authority", "other.test")], &[])).await;
+    assert_eq!(connection.outcome(3).await, Outcome::Status(421));
+    assert_eq!(bench.app.requests(), 0);
+}
+
+#[tokio::test]
 async fn what_has_no_place_in_a_target_is_encoded() {
     let bench = bench("").await;
     let mut connection = bench.site.connect(&[(1, 0)]).await;

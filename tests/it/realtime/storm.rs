@@ -1,10 +1,11 @@
 //! Promise: ten thousand open sockets cost little, and a storm of messages leaves memory bounded.
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::harness::crowd::{self, Crowd};
-use crate::harness::door;
-use crate::harness::socket::connect;
+use crate::harness::socket::{connect, connect_to};
+use crate::harness::{door, eventually};
 
 /// What an open socket that says nothing may cost: twice what it was found to (2.4 KB in a debug build: the session and
 /// its task, its place in the hub and in its channel, a waker), because the allocator rounds up.
@@ -97,4 +98,41 @@ async fn channels_are_limited() {
     let mut third = connect(&door, "/api/ws/3").await;
     assert_eq!(third.closed().await.0, 1013);
     connect(&door, "/api/ws/1").await.is_quiet().await;
+}
+
+/// Comes, says something, and is gone without a word: a plain client to a channel of its own, or one of Socket.IO.
+async fn passes_by(address: std::net::SocketAddr, number: usize, text: &str) {
+    let path = format!("/api/ws/room-{number}");
+    let mut plain = connect_to(address, &path, &[]).await.expect("a socket");
+    plain.say(text).await;
+    let mut other = connect_to(address, "/socket.io/?EIO=4&transport=websocket", &[]).await.expect("a socket");
+    other.hear().await;
+    other.say("40").await;
+    while !other.hear().await.starts_with("40") {}
+    other.say(&format!("42[\"said\",\"{number}\"]")).await;
+    // Until the door has heard it.
+    while !plain.hear().await.contains(text) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_of_who_passes_by_is_given_back() {
+    let config = "[realtime]\nforget_after = \"0s\"\n[[realtime.channel]]\nmatch = \"*\"\nhistory = 10\n\
+                  history_age = \"200ms\"\npresence = \"all\"\npresence_grace = \"200ms\"\n\
+                  [[realtime.socketio]]\nrecovery = \"200ms\"\n";
+    let door = door().config(config).start();
+    let text = "x".repeat(16 * 1024);
+    let mut resident = None;
+    for _ in 0..4 {
+        for tens in 0..40 {
+            let passing = (0..10).map(|one| passes_by(door.http(), 10 * tens + one, &text));
+            join_all(passing).await;
+        }
+        for metric in ["hub_connections", "hub_channels", "hub_history_bytes", "realtime_socketio_recovery_bytes"] {
+            door.wait_for_metric(metric, 0.0).await;
+        }
+        resident.get_or_insert_with(|| door.resident());
+    }
+    // As much again as is held of one round at most; what the allocator gives back, it gives back in its own time.
+    let most = resident.expect("a first round") + 4 * 1024 * 1024;
+    eventually(&format!("no more than {most} bytes"), async || door.resident() <= most).await;
 }

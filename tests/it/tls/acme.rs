@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::pebble::{Advice, Adviser, Doorstep, Pebble};
+use crate::harness::raw::eventually;
 use crate::harness::secure::{self, Client};
 use crate::harness::{App, Door, DoorBuilder, client, door, wire};
 
@@ -240,9 +241,10 @@ async fn renewal_is_when_the_authority_says_and_names_the_old_one() {
     in_use(&running, "one.test");
     let second = secure::shown(&client.connect(doorstep.https_address(), "one.test").await);
     assert_ne!(first, second);
+    let counted = || adviser.advice.lock().orders == 2;
+    eventually(&format!("a second order\n{}", running.output()), counted).await;
     let advice = adviser.advice.lock();
     assert_eq!(advice.replaced, [advice.asked[0].clone()], "it was named once, and then ordered without");
-    assert_eq!(advice.orders, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
