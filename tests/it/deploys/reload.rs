@@ -179,13 +179,15 @@ async fn told(door: &Door) -> (bool, Value) {
 async fn who_asks_for_a_reload_is_told_what_needs_a_restart() {
     let project = Stub::new();
     build(&project, "one");
-    let door = door().config(project.config()).start();
+    let guarded = project.config() + "[[realtime.channel]]\nmatch = \"news\"\npublish = \"app\"\n";
+    let door = door().config(guarded).start();
     let first = pid(&door).await;
     door.rewrite(&format!("{}[log]\nformat = \"human\"\n[listen]\nbacklog = 77\n", project.config()));
     let (is_ok, report) = told(&door).await;
     assert!(!is_ok && report["ok"] == false && report["config"] == "taken" && report["app"] == "unchanged", "{report}");
     assert_eq!(report["needs_restart"], serde_json::json!(["listen.backlog", "log.format"]));
     assert_eq!(report["reason"], "all but listen.backlog, log.format, which needs a restart");
+    assert_eq!(report["opened"], serde_json::json!(["realtime.channel"]));
     assert_eq!(doorway_reload(&door).await.0, Some(1));
 
     // What became of the app is what matters more.
@@ -194,6 +196,7 @@ async fn who_asks_for_a_reload_is_told_what_needs_a_restart() {
     let (is_ok, report) = told(&door).await;
     assert!(!is_ok && report["app"] == "failed", "{report}");
     assert!(report["reason"].as_str().unwrap().contains("ended before it answered"), "{report}");
+    assert!(report["opened"].is_null(), "that was said: {report}");
     assert_eq!(report["needs_restart"], serde_json::json!(["listen.backlog", "log.format"]));
     assert_eq!(pid(&door).await, first);
 
