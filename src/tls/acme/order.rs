@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::crypto::CryptoProvider;
@@ -26,6 +26,9 @@ use crate::tls::identity::{Identity, Pair};
 /// How long an authority may take to look, and then to issue.
 const POLLING: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_secs(90));
+
+/// Tries in a row after which an order that the authority does not show is given up: some four hours.
+const MAX_RESUMES: u32 = 5;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,12 @@ impl From<Error> for OrderError {
             _ => OrderError::Failed(error.to_string()),
         }
     }
+}
+
+/// Does it say nothing of what was asked for: only that it cannot, or does not want to, just now?
+fn is_for_now(problem: &Problem) -> bool {
+    let kind = problem.r#type.as_deref().and_then(|kind| kind.rsplit(':').next());
+    matches!(kind, Some("serverInternal" | "rateLimited")) || problem.status.is_some_and(|status| status >= 500)
 }
 
 /// Which listeners an authority can come to.
@@ -99,7 +108,7 @@ impl Ordering<'_> {
         replaces: Option<CertificateIdentifier<'_>>,
         state: &mut State,
     ) -> Result<(), OrderError> {
-        let (mut order, generation) = match self.resume(state).await {
+        let (mut order, generation) = match self.resume(state).await? {
             Some(resumed) => resumed,
             None => self.begin(replaces, state).await?,
         };
@@ -140,18 +149,27 @@ impl Ordering<'_> {
     }
 
     /// The order that an earlier try began, if it can still come to something.
-    async fn resume(&self, state: &mut State) -> Option<(Order, u64)> {
-        let OrderInHand { url, generation } = state.order.take()?;
+    ///
+    /// # Errors
+    /// [`OrderError`]: the authority is not to be asked for it now. Another order would be one too many.
+    async fn resume(&self, state: &mut State) -> Result<Option<(Order, u64)>, OrderError> {
+        let Some(OrderInHand { url, generation }) = state.order.take() else { return Ok(None) };
         if self.store.is_live(generation) || self.store.key(generation).is_none() {
-            return None;
+            return Ok(None);
         }
-        let mut order = self.account.order(url.clone()).await.ok()?;
+        let begun = match self.account.order(url.clone()).await {
+            Err(Error::Api(problem)) if !is_for_now(&problem) => return Ok(None),
+            Err(_) if state.failures > MAX_RESUMES => return Ok(None),
+            begun => begun,
+        };
+        state.order = Some(OrderInHand { url: url.clone(), generation });
+        let mut order = begun?;
         if order.state().status == OrderStatus::Invalid {
-            return None;
+            state.order = None;
+            return Ok(None);
         }
         info!(name = self.domain, order = url, "going on with an order that was begun before");
-        state.order = Some(OrderInHand { url, generation });
-        Some((order, generation))
+        Ok(Some((order, generation)))
     }
 
     async fn begin(

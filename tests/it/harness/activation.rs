@@ -7,10 +7,11 @@ use std::process::Command;
 
 use rustix::io::{dup2, fcntl_dupfd_cloexec};
 
-/// The binary, with descriptors 3 and up and limits as `bash` would set them. `bash` becomes the binary, and so knows its process id.
-pub fn command(sockets: Vec<(String, TcpListener)>, limits: &str) -> Command {
+/// The binary, with descriptors 3 and up and limits as `bash` would set them. `bash` becomes the binary, and so knows its process id,
+/// or the `wrapper`, which does the same.
+pub fn command(sockets: Vec<(String, TcpListener)>, limits: &str, wrapper: &str) -> Command {
     let binary = env!("CARGO_BIN_EXE_doorway");
-    if sockets.is_empty() && limits.is_empty() {
+    if sockets.is_empty() && limits.is_empty() && wrapper.is_empty() {
         return Command::new(binary);
     }
     let mut script = limits.to_owned();
@@ -18,7 +19,7 @@ pub fn command(sockets: Vec<(String, TcpListener)>, limits: &str) -> Command {
     if !names.is_empty() {
         script.push_str("export LISTEN_PID=$$; ");
     }
-    script.push_str(&format!("exec {binary} \"$@\""));
+    script.push_str(&format!("exec {wrapper} {binary} \"$@\""));
     let mut command = Command::new("bash");
     command.args(["-c", &script, "doorway"]);
     if names.is_empty() {

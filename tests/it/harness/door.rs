@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -33,6 +34,7 @@ pub struct Builder {
     config: String,
     sockets: Vec<(String, TcpListener)>,
     limits: String,
+    wrapper: String,
     environment: Vec<(String, String)>,
     arguments: Option<Vec<String>>,
     folder: TempDir,
@@ -44,6 +46,7 @@ pub fn door() -> Builder {
         config: String::new(),
         sockets: Vec::new(),
         limits: String::new(),
+        wrapper: String::new(),
         environment: Vec::new(),
         arguments: None,
         folder: tempfile::tempdir().expect("a temporary folder"),
@@ -86,6 +89,14 @@ impl Builder {
         self
     }
 
+    /// Sees `folder` as on a disk that is mounted read-only. None where a test may not mount.
+    pub fn read_only(mut self, folder: &Path) -> Option<Self> {
+        let script = format!("mount --bind {0:?} {0:?} && mount -o remount,ro,bind {0:?}", folder);
+        let tried = Command::new("unshare").args(["-Urm", "sh", "-c", &script]).output().ok()?;
+        self.wrapper = format!("unshare -Urm sh -c '{script} && exec \"$0\" \"$@\"'");
+        tried.status.success().then_some(self)
+    }
+
     /// Where the config lies; a test may put certificates beside it before it starts.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -97,7 +108,7 @@ impl Builder {
         std::fs::write(&file, complete(&self.config)).expect("a config file");
         let arguments =
             self.arguments.unwrap_or_else(|| vec!["--config".to_owned(), file.to_string_lossy().into_owned()]);
-        let mut command = activation::command(self.sockets, &self.limits);
+        let mut command = activation::command(self.sockets, &self.limits, &self.wrapper);
         let mut child = command
             .args(arguments)
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
@@ -232,6 +243,13 @@ impl Door {
         assert!(status.expect("kill runs").success());
     }
 
+    /// Lets no file grow beyond so many bytes from now on. For one that was started with `full_disk`.
+    pub fn fill_disk(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        prlimit(pid, Resource::Fsize, limit).expect("a limit of ours");
+    }
+
     /// Waits until the process has ended, and its log with it.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
@@ -250,8 +268,17 @@ impl Door {
 
     /// Resident memory now, in bytes.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The part of it that is no file's: the program's own pages are not in it.
+    pub fn allocated(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with(kind)).expect(kind);
         let kib: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
         kib * 1024
     }

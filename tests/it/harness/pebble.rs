@@ -235,8 +235,10 @@ pub struct Advice {
     pub orders: usize,
     /// Hang up on whoever comes.
     pub is_down: bool,
-    /// Never hand out a certificate.
+    /// Hand out no certificate for as long as this stands.
     pub holds_certificates: bool,
+    /// Hang up on whoever asks for an order that is there.
+    pub loses_orders: bool,
     /// How often one was asked for in vain.
     pub held: usize,
 }
@@ -270,10 +272,11 @@ impl Adviser {
                     }
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let request = read_request(&mut stream).await;
-                    if path(&request).starts_with("/certZ/") && advice.lock().holds_certificates {
-                        advice.lock().held += 1;
-                        // Until the door is gone.
-                        let _ = stream.read(&mut [0]).await;
+                    let path = path(&request);
+                    if path.starts_with("/my-order/") && advice.lock().loses_orders {
+                        return;
+                    }
+                    if path.starts_with("/certZ/") && !is_handed_out(&mut stream, &advice).await {
                         return;
                     }
                     let answer = match answer(&request, &advice) {
@@ -299,6 +302,24 @@ impl Adviser {
             assert!(Instant::now() < deadline, "no certificate was asked for");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// Waits while certificates are held, and says whether who asked is still there then.
+async fn is_handed_out(stream: &mut (impl AsyncRead + Unpin), advice: &Mutex<Advice>) -> bool {
+    if !advice.lock().holds_certificates {
+        return true;
+    }
+    advice.lock().held += 1;
+    let released = async {
+        while advice.lock().holds_certificates {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut nothing = [0];
+    tokio::select! {
+        _ = stream.read(&mut nothing) => false,
+        () = released => true,
     }
 }
 

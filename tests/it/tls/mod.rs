@@ -2,6 +2,7 @@
 //!
 //! - `acme`: certificates come by themselves, are renewed when the authority says, and a fault ends in a sentence and a
 //!   state that goes on.
+//! - `amid_order`: whatever happens in the midst of an order, it comes to one certificate.
 //! - `certificates`: the certificate fits the name; keys of every kind are read; what is wrong is said with the
 //!   file's name.
 //! - `fallback`: where an authority gives no certificate for long another is asked, until the next renewal.
@@ -15,6 +16,7 @@
 //! - `self_signed`: on request there is a certificate of the door's own making, for development.
 
 mod acme;
+mod amid_order;
 mod certificates;
 mod fallback;
 mod faults;
