@@ -185,13 +185,16 @@ impl Switch {
         tell(teller, format!("requests go to it: watching it for {}", humantime::format_duration(span)));
         let Err(why) = self.upstream.watch(span).await else { return Ok(()) };
         error!(why, to = %before, "the release is not well: going back");
+        failpoint("going back");
         tell(teller, format!("{why}: going back to {before}"));
         let back = async {
             let (shelf, old) = (self.shelf.clone(), before.clone());
             let commit = move || shelf.make_live(&old).map_err(io::Error::other);
             self.take(self.directory(before)?, Vec::new(), teller, Box::new(commit)).await
         };
-        let error = match back.await {
+        let back = back.await;
+        failpoint("gone back");
+        let error = match back {
             Ok(()) => TakeError { why, said: Vec::new() },
             Err(TakeError { why: other, said }) => {
                 TakeError { why: format!("{why}; and {before} is not back: {other}"), said }

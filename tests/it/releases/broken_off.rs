@@ -2,6 +2,7 @@
 //! what was left.
 
 use super::site::{Site, build, ended};
+use crate::harness::{client, eventually};
 
 #[tokio::test]
 async fn a_deploy_killed_at_any_step_leaves_the_old_app() {
@@ -44,6 +45,32 @@ async fn a_door_killed_at_any_step_starts_again() {
 }
 
 #[tokio::test]
+async fn a_door_killed_while_it_watches_starts_again() {
+    let site = Site::new();
+    let mut door = site.door("").start();
+    site.deploy("old").await.well();
+    // The last one is killed while all is well.
+    for (step, runs) in [("going back", "new"), ("gone back", "old"), ("", "new")] {
+        drop(door);
+        let watching = site.door("watch = \"5m\"").env("DOORWAY_FAILPOINT", step).start();
+        assert_eq!(build(&watching).await, "old", "{step}");
+        site.app.write("source", "new");
+        let deploying = tokio::spawn(ended(site.command(&["deploy"])));
+        eventually("it is live", || async { build(&watching).await == "new" }).await;
+        if !step.is_empty() {
+            drop(client::ask(watching.http(), "POST", "/exit", &[], "").await);
+            deploying.await.unwrap().badly(&["the door ended before it was done"]);
+        }
+        drop(watching);
+        door = site.door("").start();
+        assert_eq!(build(&door).await, runs, "{step}");
+        site.deploy("old").await.well();
+        assert_eq!(build(&door).await, "old", "{step}");
+        assert!(site.on_disk().iter().all(|name| !name.ends_with(".partial")), "{step}: {:?}", site.on_disk());
+    }
+}
+
+#[tokio::test]
 async fn who_gives_up_while_the_new_app_starts_keeps_the_old() {
     let site = Site::new();
     let door = site.door("hook = \"touch ../../hooked; while [ -e ../../hold ]; do sleep 0.05; done\"").start();
@@ -53,7 +80,7 @@ async fn who_gives_up_while_the_new_app_starts_keeps_the_old() {
     std::fs::write(&hold, "").unwrap();
     site.app.write("source", "new");
     let mut deploy = site.command(&["deploy"]).spawn().unwrap();
-    crate::harness::eventually("the hook runs", || async { hooked.exists() }).await;
+    eventually("the hook runs", || async { hooked.exists() }).await;
     deploy.kill().unwrap();
     deploy.wait().unwrap();
     let seen = door.log().len();
