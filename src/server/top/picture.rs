@@ -20,7 +20,8 @@ pub fn draw(title: &Title, before: &Reading, now: &Reading, width: usize) -> Vec
     let seconds = now.at.duration_since(before.at).as_secs_f64().max(0.001);
     let rate = |before: f64, now: f64| short((now - before).max(0.0) / seconds);
     let of = |map: &BTreeMap<String, f64>, key: &str| map.get(key).copied().unwrap_or_default();
-    let sum = |map: &BTreeMap<String, f64>| map.values().sum::<f64>();
+    // From 0.0: what std has for the sum of nothing is -0.0.
+    let sum = |map: &BTreeMap<String, f64>| map.values().fold(0.0, |sum, value| sum + value);
     let count = |name| short(now.total(name));
     let mut lines = Vec::new();
     let mut row = |name: &str, items: Vec<String>| wrap(name, &items, width, &mut lines);

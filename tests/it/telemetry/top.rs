@@ -48,6 +48,15 @@ async fn without_a_terminal_it_is_said_once() {
     assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
 }
 
+#[tokio::test]
+async fn what_has_not_happened_is_nothing() {
+    let (_app, door) = running().await;
+    let top = Command::new(env!("CARGO_BIN_EXE_doorway")).args(arguments(&door)).output().unwrap();
+    let said = String::from_utf8(top.stdout).unwrap();
+    let sockets = said.lines().find(|line| line.starts_with("sockets")).unwrap();
+    assert_eq!(sockets.split_whitespace().nth(1), Some("0"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_it_goes_on_until_ctrl_c() {
     let (_app, door) = running().await;
