@@ -21,6 +21,7 @@ mod files;
 mod first_process;
 mod http;
 mod http2;
+mod idle;
 mod init;
 mod install;
 mod listen;
