@@ -1,6 +1,5 @@
 // A certificate that the door ordered by itself, in Chromium: the padlock, a page and a socket; and what is there before.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:https";
@@ -9,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { visiting } from "./harness/browser.js";
+import { makeServerCertificate } from "./harness/certificate.js";
 import { Child } from "./harness/child.js";
 import { config, Doorway } from "./harness/doorway.js";
 import { eventually } from "./harness/eventually.js";
@@ -18,16 +18,8 @@ const NAME = "site.test";
 
 let browser, door, names, authority;
 const directory = scratch();
-const own = { certificate: join(directory, "pebble.crt"), key: join(directory, "pebble.key") };
-
-/** For pebble itself: no authority's, as openssl makes them by default and clients refuse for a server. */
-function makeServerCertificate() {
-  const settings = join(directory, "openssl.cnf");
-  writeFileSync(settings, "[req]\ndistinguished_name = dn\n[dn]\n");
-  const ask = ["req", "-x509", "-config", settings, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"];
-  const name = ["-subj", "/CN=pebble", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
-  execFileSync("openssl", [...ask, ...name, "-keyout", own.key, "-out", own.certificate], { stdio: "pipe" });
-}
+/** For pebble itself. */
+const own = makeServerCertificate();
 
 /** A port that was free just now. */
 const free = () =>
@@ -50,7 +42,6 @@ const ask = (port, path) =>
   });
 
 before(async () => {
-  makeServerCertificate();
   const [listens, management, dns, records] = await Promise.all([free(), free(), free(), free()]);
   const acme = { directory: `https://127.0.0.1:${listens}/dir`, ca_file: own.certificate, storage: join(directory, "acme") };
   const sections = config({ tls: { domains: [NAME] }, "tls.acme": { ...acme, directory: "https://127.0.0.1:9/dir" } });

@@ -17,6 +17,7 @@ import { makeProject } from "../harness/project.js";
 const [CI, FRESH, LONG, RELEASES] = ["what .ci/run does", "it asks the network for the newest: tests/generators/run", "takes many minutes", "tests/it/releases runs it"];
 const CACHE = "tests/it/command_line.rs runs it";
 const MACHINE = "it changes the machine: tests/it/install.rs does it in a folder";
+const EVENING = "tests/clients/guides/evening.test.js runs it on a machine of its own";
 /** What is not run here, and why. What it names is there all the same. */
 const ELSEWHERE = {
   "cargo run --release -- tests/app": CI,
@@ -36,6 +37,7 @@ const ELSEWHERE = {
   "cargo test --package ways": CI,
   "tests/generators/run": FRESH,
   ".github/release": LONG,
+  "(cd target/dist && sha256sum --check --ignore-missing ../../SHA256SUMS)": LONG,
   "cargo install cargo-fuzz": LONG,
   "RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz websocket_frames -- -max_total_time=60": LONG,
   "cargo run --manifest-path tests/ways/Cargo.toml --target-dir target/ways -- delay=75ms rate=100M": LONG,
@@ -56,16 +58,16 @@ const ELSEWHERE = {
   '[ "$ref" != refs/heads/main ] || doorway deploy "$new" || exit 1': RELEASES,
   done: RELEASES,
   "sudo doorway install [DIR --domain example.com]": MACHINE,
-  "sudo doorway install /srv/app --domain example.com": MACHINE,
-  "sudo doorway install /srv/app --domain example.com --dry-run": MACHINE,
-  "sudo adduser --system --group --shell /bin/bash --home /srv/app app": MACHINE,
-  "sudo -u app mkdir /srv/app/releases /srv/app/shared": MACHINE,
-  "doorway check --online": "tests/it/tls/acme.rs does it",
-  "npx next build": CI,
+  "sudo doorway install /srv/app --domain example.com": EVENING,
+  "sudo doorway install /srv/app --domain example.com --dry-run": EVENING,
+  "sudo adduser --system --group --shell /bin/bash --home /srv/app app": EVENING,
+  "sudo -u app mkdir /srv/app/releases /srv/app/shared": EVENING,
+  "doorway check --online": EVENING,
+  "npx next build": EVENING,
   "doorway cache": CACHE,
   "doorway cache --purge /blog/hello": CACHE,
   "doorway cache --why /account": CACHE,
-  "doorway deploy --no-build --host app@box": RELEASES,
+  "doorway deploy --no-build --host app@box": EVENING,
 };
 
 const lines = guides.flatMap((guide) => blocks(guide).filter(({ language }) => language === "sh")).flatMap(({ code }) => code.split("\n"));
