@@ -3,9 +3,12 @@
 //! What [`Store::commit`] has taken is in the store's log, and survives the end of this process however it comes. It is
 //! forced to the disk itself by the second, or with each commit ([`Sync`]).
 
+mod backup;
 mod config;
+mod damage;
 mod keys;
 mod opened;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +17,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+pub use backup::Backup;
 pub use config::{Config, Sync};
+pub use damage::{SetAsideError, set_aside};
+pub use whole::{RoomSize, StoredRow};
 
 use opened::Opened;
 
@@ -31,6 +37,11 @@ pub enum StoreError {
     NoFolder,
     #[error("{0:?} is in use by another process: two doors cannot share a folder for documents")]
     InUse(PathBuf),
+    #[error(
+        "documents in {folder:?} are damaged ({what}): put a backup in the place of that folder, or have \
+         `doorway documents set-aside` rename it and begin with none"
+    )]
+    Damaged { folder: PathBuf, what: String },
     #[error("documents in {folder:?}: {what}")]
     Failed { folder: PathBuf, what: String },
 }
@@ -216,13 +227,27 @@ impl Store {
     }
 
     fn failed(&self, error: &fjall::Error) -> StoreError {
-        let folder = self.0.folder.clone().unwrap_or_default();
-        let what = match error {
-            fjall::Error::Locked => return StoreError::InUse(folder),
-            fjall::Error::Io(error) => error.to_string(),
-            fjall::Error::Poisoned => "an earlier write failed".to_owned(),
-            other => format!("they cannot be read: {other}"),
-        };
-        StoreError::Failed { folder, what }
+        failed(self.folder().unwrap_or(Path::new("")), error)
     }
 }
+
+fn failed(folder: &Path, error: &fjall::Error) -> StoreError {
+    let folder = folder.to_owned();
+    match error {
+        fjall::Error::Locked => StoreError::InUse(folder),
+        error if damage::is_damage(error) => StoreError::Damaged { folder, what: words(error) },
+        error => StoreError::Failed { folder, what: words(error) },
+    }
+}
+
+fn words(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        fjall::Error::Poisoned => "an earlier write failed".to_owned(),
+        fjall::Error::Storage(error) => format!("they cannot be read: {error}"),
+        other => format!("they cannot be read: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

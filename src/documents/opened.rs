@@ -1,10 +1,11 @@
 //! The opened store.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Row, keys};
+use super::{RoomSize, Row, StoredRow, keys};
 
 /// Memory for blocks that were read, in bytes: rooms are in memory while somebody edits them.
 const CACHE: u64 = 4 * 1024 * 1024;
@@ -77,6 +78,65 @@ impl Opened {
             rooms.push(room.to_owned());
         }
         Ok(rooms)
+    }
+
+    pub fn has(&self, room: &str) -> Result<bool, fjall::Error> {
+        self.rows.prefix(keys::key(room, &[])).next().map_or(Ok(false), |row| row.key().map(|_| true))
+    }
+
+    pub fn replace(&self, room: &str, rows: &[StoredRow], always: bool) -> Result<(), fjall::Error> {
+        let mode = if always { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = self.database.batch().durability(Some(mode));
+        let new: HashSet<Vec<u8>> = rows.iter().map(|(key, _)| keys::key(room, key)).collect();
+        // All of a batch is of one moment: what is written anew must not be taken away in it, too.
+        for row in self.rows.prefix(keys::key(room, &[])) {
+            let key = row.key()?;
+            if !new.contains(&*key) {
+                batch.remove(&self.rows, key);
+            }
+        }
+        for (key, value) in rows {
+            batch.insert(&self.rows, keys::key(room, key), value.as_slice());
+        }
+        batch.commit()
+    }
+
+    pub fn sizes(&self, prefix: &str, after: Option<&str>, most: usize) -> Result<Vec<RoomSize>, fjall::Error> {
+        let from = after.map(keys::behind).unwrap_or_default().max(prefix.as_bytes().to_vec());
+        let mut sizes: Vec<RoomSize> = Vec::new();
+        for row in self.rows.range(from..) {
+            let (key, value) = row.into_inner()?;
+            let Some((room, _)) = keys::split(&key).filter(|(room, _)| room.starts_with(prefix)) else { break };
+            let bytes = (key.len() + value.len()) as u64;
+            if let Some(last) = sizes.last_mut().filter(|last| last.room == room) {
+                last.rows += 1;
+                last.bytes += bytes;
+                continue;
+            }
+            if sizes.len() == most {
+                break;
+            }
+            sizes.push(RoomSize { room: room.to_owned(), rows: 1, bytes });
+        }
+        Ok(sizes)
+    }
+
+    /// Every row of this moment, until `take` says no.
+    pub fn copy(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, fjall::Error> {
+        for row in self.rows.iter() {
+            let (key, value) = row.into_inner()?;
+            if !take(&key, &value) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows by the store's own keys.
+    pub fn put(&self, rows: Vec<StoredRow>) -> Result<(), fjall::Error> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        rows.into_iter().for_each(|(key, value)| batch.insert(&self.rows, key, value));
+        batch.commit()
     }
 
     pub fn sync(&self) -> Result<(), fjall::Error> {
