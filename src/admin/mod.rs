@@ -4,6 +4,7 @@
 mod answer;
 mod cached;
 mod config;
+mod documents;
 mod health;
 mod host;
 mod connections;
@@ -19,6 +20,7 @@ use tracing::warn;
 
 pub use config::{AdminListen, Config};
 pub use control::DEPLOY;
+pub use documents::{BACKUP, END, LIST, ROOM};
 
 use serve::Served;
 

@@ -15,6 +15,7 @@ use super::answer::{answer, nothing, starting, told};
 use super::cached;
 use super::connections::{Accept, AdminConnections};
 use super::control;
+use super::documents;
 use super::host;
 use crate::http::{Body, Request, Response};
 use crate::realtime::api::Listener;
@@ -82,6 +83,9 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
     };
     if served == Served::Owner && request.uri().path() == control::DEPLOY {
         return control::deploy(admin, request).await;
+    }
+    if served == Served::Owner && documents::concerns(request.uri().path()) {
+        return documents::answer(admin, request).await;
     }
     if let Some(realtime) = admin.realtime.get()
         && let Some(found) = realtime.find_from_app(&request)

@@ -37,6 +37,38 @@ pub struct Which {
     config: Option<PathBuf>,
 }
 
+impl Which {
+    /// The door of this config file, or the only one.
+    pub fn config(file: Option<&Path>) -> Which {
+        Which { dir: None, config: file.map(Path::to_owned) }
+    }
+
+    /// What its config says.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn load(&self) -> Result<Config, String> {
+        let here = PathBuf::from(DEFAULT_FILE);
+        let file = self.config.clone().or_else(|| (self.dir.is_none() && here.exists()).then_some(here));
+        let said = Overrides { dir: self.dir.clone(), ..Overrides::default() };
+        Source::new(file, said).load().map_err(|error| error.to_string())
+    }
+}
+
+/// The socket of the door that is meant, which only who runs it may open; where none runs, its config.
+///
+/// # Errors
+/// A sentence: several may be meant, or the config is wrong.
+pub fn owners_door(which: &Which) -> Result<Result<PathBuf, Box<Config>>, String> {
+    match find(which)?.note {
+        Some(note) => {
+            let nowhere = || format!("the door of process {} has no socket to be asked by: its log says why", note.pid);
+            Ok(Ok(note.socket.clone().ok_or_else(nowhere)?))
+        }
+        None => Ok(Err(Box::new(which.load()?))),
+    }
+}
+
 /// A door, and what is known of it.
 struct Found {
     /// Where it can be asked; nowhere where `[admin] listen` is "off" and its socket is not known.

@@ -12,6 +12,7 @@ use super::ask::{self, Which};
 use super::cached::{self, CacheOptions};
 use super::defaults;
 use super::deploy::{self, Deploying, Whose};
+use super::documents::{self, DocumentsOptions};
 use super::first_process;
 use super::init;
 use super::install::{self, Installation, Removal};
@@ -108,6 +109,11 @@ enum Command {
         #[command(flatten)]
         options: CacheOptions,
     },
+    /// List, export, import, delete or copy the documents that are edited through the door, while it runs or not
+    Documents {
+        #[command(flatten)]
+        options: DocumentsOptions,
+    },
     /// Ask the running door to read its config and take over the app's build, and wait; exit 1 with the reason if not
     Reload {
         #[command(flatten)]
@@ -150,7 +156,7 @@ struct Serve {
 }
 
 /// What may be mistyped, and is then taken for a folder.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "init",
     "install",
     "uninstall",
@@ -159,6 +165,7 @@ const COMMANDS: [&str; 13] = [
     "reload",
     "status",
     "cache",
+    "documents",
     "top",
     "deploy",
     "rollback",
@@ -184,6 +191,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Uninstall(told)) => install::uninstall(&told),
         Some(Command::Status { which }) => ask::status(&which),
         Some(Command::Cache { options }) => cached::cache(&options),
+        Some(Command::Documents { options }) => documents::documents(&options),
         Some(Command::Top { options }) => top::top(&options),
         Some(Command::Reload { which }) => ask::reload(&which),
         Some(Command::Deploy { deploying, whose }) => deploy::deploy(&deploying, &whose),

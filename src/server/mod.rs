@@ -11,6 +11,7 @@ mod changes;
 mod config_keys;
 mod defaults;
 mod deploy;
+mod documents;
 mod dispatch;
 mod first_process;
 mod exporter;

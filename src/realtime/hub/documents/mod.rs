@@ -4,6 +4,7 @@
 //! and let go a while after the last has left. Its lock is taken before that of its channel: whoever holds it puts changes
 //! on disk, then into mailboxes, so that all hear them in the order in which they were made.
 
+mod archive;
 mod editing;
 mod marks;
 mod metrics;
@@ -20,6 +21,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
+pub use archive::{ArchiveError, ArchiveForm};
 pub use metrics::DocumentMetrics;
 pub use room::DocumentRoom;
 pub use whole::MoveError;

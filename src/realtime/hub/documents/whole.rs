@@ -85,7 +85,7 @@ impl Hub {
         }
     }
 
-    fn send_away(&self, editors: Vec<ConnectionId>, why: &DisconnectReason) {
+    pub(super) fn send_away(&self, editors: Vec<ConnectionId>, why: &DisconnectReason) {
         for editor in editors {
             self.disconnect(editor, why.clone());
         }
@@ -106,7 +106,7 @@ fn carry(store: &Store, from: &Channel, to: &Channel) -> Result<bool, StoreError
 impl Documents {
     /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is on disk. Gives back
     /// who edits there; `None` where `act` says that it has changed nothing.
-    async fn close(
+    pub(super) async fn close(
         self: &Arc<Self>,
         channel: &Channel,
         lease: Option<&RoomLease>,
@@ -114,7 +114,7 @@ impl Documents {
     ) -> Result<Option<Vec<ConnectionId>>, OpenError> {
         let (documents, room) = (Arc::clone(self), lease.map(|lease| Arc::clone(lease.room())));
         let closing = spawn_blocking(move || {
-            let Some(room) = room else { return act(documents.store()).map(|_| Some(Vec::new())) };
+            let Some(room) = room else { return act(documents.store()).map(|done| done.then(Vec::new)) };
             let mut state = room.state.lock();
             if !act(documents.store())? {
                 return Ok(None);
