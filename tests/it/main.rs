@@ -16,6 +16,7 @@ mod command_line;
 mod compress;
 mod config;
 mod deploys;
+mod documents;
 mod drain;
 mod files;
 mod first_process;
