@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::ably::{Format, Who};
 use crate::contender::{Contender, Role, Site};
+use crate::documents::{self, Documents};
 use crate::http::{self, Ask, WARM_UP, Wire};
 use crate::report::{Caption, Sample};
 use crate::rest::{Api, Rest};
@@ -55,6 +56,7 @@ enum Work {
     SocketIo(SocketIo),
     Pusher(Pusher),
     Ably(Ably),
+    Documents(Documents),
     /// A page that Next.js makes anew for each request.
     Page,
     /// A page that Next.js has made, and keeps.
@@ -98,6 +100,7 @@ enum Ably {
 
 use Contender::{
     Bare, Bun, Caddy, Doorway, Envoy, Express, Haproxy, Next, Nginx, SocketIo as SocketIoServer, Sockudo, Ws,
+    YWebsocket,
 };
 
 const PROXIES: &[Contender] = &[Doorway, Nginx, Haproxy, Caddy, Envoy];
@@ -106,6 +109,8 @@ const LIMITED: &[Contender] = &[Doorway, Ws, Bun, Bare];
 const SOCKET_IO: &[Contender] = &[Doorway, SocketIoServer];
 const PUSHER: &[Contender] = &[Doorway, Sockudo];
 const ABLY: &[Contender] = &[Doorway];
+const YJS: &[Contender] = &[Doorway, YWebsocket];
+const LIVEBLOCKS: &[Contender] = &[Doorway];
 /// Clients of Socket.IO, Pusher or Ably that are let in, or idle.
 const MANY: usize = 5_000;
 /// Clients that resume all at once, and how often in a round.
@@ -120,7 +125,11 @@ const fn case(
 ) -> CaseOf {
     let less_is_better = matches!(
         work,
-        Work::Idle { .. } | Work::SocketIo(SocketIo::Idle) | Work::Pusher(Pusher::Idle) | Work::Ably(Ably::Idle { .. })
+        Work::Idle { .. }
+            | Work::SocketIo(SocketIo::Idle)
+            | Work::Pusher(Pusher::Idle)
+            | Work::Ably(Ably::Idle { .. })
+            | Work::Documents(Documents::Cursors | Documents::Open | Documents::Rooms)
     );
     CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
 }
@@ -245,6 +254,49 @@ pub const CASES: &[CaseOf] = &[
         Work::Ably(Ably::Idle { users: true }),
     ),
     case("ably-resume", "Ably, 2,000 that resume at once", "resumes per CPU-second", ABLY, Work::Ably(Ably::Resume)),
+    case(
+        "yjs-updates",
+        "Yjs, eight write, one reads",
+        "updates per CPU-second",
+        YJS,
+        Work::Documents(Documents::Yjs { writers: 8, readers: 1 }),
+    ),
+    case(
+        "yjs-readers",
+        "Yjs, eight write, 100 read",
+        "deliveries per CPU-second",
+        YJS,
+        Work::Documents(Documents::Yjs { writers: 8, readers: 100 }),
+    ),
+    case(
+        "documents-list",
+        "Liveblocks, two edit a list",
+        "changes per CPU-second",
+        LIVEBLOCKS,
+        Work::Documents(Documents::List),
+    ),
+    case(
+        "documents-cursors",
+        "Liveblocks, 100 cursors ten times a second",
+        "percent of a processor",
+        LIVEBLOCKS,
+        Work::Documents(Documents::Cursors),
+    ),
+    case("documents-load", "Liveblocks, a document of 5 MB", BYTES, LIVEBLOCKS, Work::Documents(Documents::Load)),
+    case(
+        "documents-open",
+        "The same from the disk",
+        "milliseconds of CPU",
+        LIVEBLOCKS,
+        Work::Documents(Documents::Open),
+    ),
+    case(
+        "documents-rooms",
+        "900 rooms, each with a client and a list",
+        "bytes per room",
+        LIVEBLOCKS,
+        Work::Documents(Documents::Rooms),
+    ),
 ];
 
 /// One contender, one round.
@@ -273,11 +325,17 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::SocketIo(_) => Role::SocketIo,
         Work::Pusher(_) => Role::Pusher,
         Work::Ably(_) => Role::Ably,
+        Work::Documents(_) => Role::Documents { anew: true },
         Work::Echo => Role::Echo,
         Work::FanOut { .. } | Work::Rooms => Role::Broadcast { tls: false },
         Work::Idle { tls } | Work::Admit { tls } => Role::Broadcast { tls },
     };
     let running = contender.start(&role, site)?;
+    if let Work::Documents(documents) = case.work {
+        let measured = documents::measure(documents, contender, running, span, site).await?;
+        let sample = sample(case, contender, round, measured.used, &measured.tally);
+        return Ok(Sample { figure: measured.figure.unwrap_or(sample.figure), ..sample });
+    }
     let address = running.address;
     let door_before = Cell::new(0.0);
     let usage = || {
@@ -285,17 +343,8 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         running.usage()
     };
     let of = |used: process::Usage, tally: Tally, door: Option<f64>| Sample {
-        case: case.caption.name,
-        contender,
-        round,
-        work: tally.work,
-        user: used.user,
-        system: used.system,
         door_share: door.map(|door| door / used.cpu().max(0.01)),
-        figure: tally.work as f64 / used.cpu().max(0.01),
-        p50_ms: tally.quantile(0.5),
-        p99_ms: tally.quantile(0.99),
-        resident: used.resident,
+        ..sample(case, contender, round, used, &tally)
     };
     let timed = |before: process::Usage, tally: Tally| {
         let used = running.usage().since(before);
@@ -445,9 +494,31 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
             let sockets = websocket::open_many(address, count, tls, |_| visit.clone()).await?;
             Ok(timed(before, Tally::of(sockets.len() as u64)))
         }
-        Work::Proxy { .. } | Work::Static { .. } | Work::Cached { .. } | Work::Page | Work::KeptPage => {
+        Work::Proxy { .. }
+        | Work::Static { .. }
+        | Work::Cached { .. }
+        | Work::Page
+        | Work::KeptPage
+        | Work::Documents(_) => {
             unreachable!("asked above")
         }
+    }
+}
+
+/// What is compared is work per CPU-second.
+fn sample(case: &CaseOf, contender: Contender, round: usize, used: process::Usage, tally: &Tally) -> Sample {
+    Sample {
+        case: case.caption.name,
+        contender,
+        round,
+        work: tally.work,
+        user: used.user,
+        system: used.system,
+        door_share: None,
+        figure: tally.work as f64 / used.cpu().max(0.01),
+        p50_ms: tally.quantile(0.5),
+        p99_ms: tally.quantile(0.99),
+        resident: used.resident,
     }
 }
 

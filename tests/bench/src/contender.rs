@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::process::{Process, Usage};
-use crate::{ably, pusher};
+use crate::{ably, liveblocks, pusher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -23,6 +23,8 @@ pub enum Contender {
     SocketIo,
     /// A server of Pusher Channels in Rust.
     Sockudo,
+    /// The server of `y-websocket`, as its package starts it: documents in memory alone.
+    YWebsocket,
     /// The usual `server.js`: the app inside an Express server.
     Express,
     /// `next start` with nothing before it.
@@ -50,6 +52,8 @@ pub enum Role {
     Pusher,
     /// An app of Ably.
     Ably,
+    /// Documents of Yjs and of Liveblocks, in a folder that is new, or the one of before.
+    Documents { anew: bool },
     /// In front of a Next.js app, the one of `project`.
     Page { project: PathBuf },
     /// The same, and pages that are everybody's are kept: by the door's own defaults, where it starts the app.
@@ -96,6 +100,7 @@ impl Contender {
             Contender::Bun => "Bun",
             Contender::SocketIo => "Socket.IO",
             Contender::Sockudo => "Sockudo",
+            Contender::YWebsocket => "y-websocket",
             Contender::Express => "Express",
             Contender::Next => "next start",
             Contender::Bare => "bare send()",
@@ -119,6 +124,7 @@ impl Contender {
             Contender::Bun => in_path("bun"),
             Contender::SocketIo => in_path("node").filter(|_| site.peers.join("node_modules/socket.io").is_dir()),
             Contender::Sockudo => std::env::var_os("SOCKUDO").map(PathBuf::from).or_else(|| in_path("sockudo")),
+            Contender::YWebsocket => in_path("y-websocket-server"),
             Contender::Express => in_path("node").filter(|_| site.peers.join("node_modules/express").is_dir()),
             Contender::Next => in_path("node"),
             Contender::Bare => std::env::current_exe().ok(),
@@ -181,11 +187,21 @@ impl Contender {
                     pusher::SECRET
                 );
                 let ably = format!("[[realtime.ably]]\nkey = \"{}\"", ably::KEY);
+                let documents = site.folder.join("documents");
+                if matches!(role, Role::Documents { anew: true }) && documents.is_dir() {
+                    fs::remove_dir_all(&documents)?;
+                }
+                let documents = format!(
+                    "[documents]\ndir = \"{}\"\n[realtime.yjs]\nrooms = [\"*\"]\n[realtime.liveblocks]\npublic_key = \"{}\"",
+                    documents.display(),
+                    liveblocks::KEY
+                );
                 let hub = match role {
                     Role::Echo => "[realtime.plain]\nbroadcast = \"off\"",
                     Role::SocketIo => "[[realtime.socketio]]\nnamespaces = [\"/\", \"/room-*\"]",
                     Role::Pusher => &pusher,
                     Role::Ably => &ably,
+                    Role::Documents { .. } => &documents,
                     _ => "[realtime.plain]\necho = false",
                 };
                 let text = format!("[listen]\n{listen}\n{app}\n{hub}\n[admin]\nlisten = \"off\"\n");
@@ -321,6 +337,11 @@ impl Contender {
                     ("SOCKUDO_DEFAULT_APP_KEY", pusher::KEY.to_owned()),
                     ("SOCKUDO_DEFAULT_APP_SECRET", pusher::SECRET.to_owned()),
                 ]);
+                vec![program]
+            }
+            Contender::YWebsocket => {
+                environment.push(("HOST", "127.0.0.1".to_owned()));
+                environment.push(("PORT", port.to_string()));
                 vec![program]
             }
             Contender::Express => {

@@ -7,7 +7,9 @@ mod ably;
 mod bare;
 mod cases;
 mod contender;
+mod documents;
 mod http;
+mod liveblocks;
 mod process;
 mod pusher;
 mod report;
@@ -17,6 +19,7 @@ mod tally;
 mod upstream;
 mod ways;
 mod websocket;
+mod yjs;
 
 use std::fs;
 use std::path::{Path, PathBuf};

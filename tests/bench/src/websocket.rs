@@ -147,7 +147,7 @@ async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Reads one short frame.
+/// Reads one frame.
 pub async fn read(socket: &mut Socket) -> Result<Vec<u8>> {
     let mut head = [0; 2];
     socket.read_exact(&mut head).await?;
@@ -156,6 +156,8 @@ pub async fn read(socket: &mut Socket) -> Result<Vec<u8>> {
         let mut long = [0; 2];
         socket.read_exact(&mut long).await?;
         length = usize::from(u16::from_be_bytes(long));
+    } else if length == 127 {
+        length = usize::try_from(socket.read_u64().await?)?;
     }
     let mut payload = vec![0; length];
     socket.read_exact(&mut payload).await?;
@@ -187,8 +189,14 @@ pub async fn open_many(
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 
-fn frame(text: &str) -> Vec<u8> {
+/// A client's frame of text.
+pub fn frame(text: &str) -> Vec<u8> {
     frame_of(TEXT, text.as_bytes())
+}
+
+/// A client's frame of bytes.
+pub fn binary(payload: &[u8]) -> Vec<u8> {
+    frame_of(BINARY, payload)
 }
 
 /// A client's frame; its mask is zero, which is as good as any other.
@@ -284,7 +292,7 @@ pub async fn echo(
 }
 
 /// Everybody who hears, and how much all of them have heard.
-struct Hearing {
+pub struct Hearing {
     delivered: Rc<Cell<u64>>,
     wanted: Rc<Cell<u64>>,
     arrived: Rc<Notify>,
@@ -292,7 +300,7 @@ struct Hearing {
 }
 
 impl Hearing {
-    fn of(sockets: Vec<Socket>) -> (Hearing, Vec<tokio::io::WriteHalf<Socket>>) {
+    pub fn of(sockets: Vec<Socket>) -> (Hearing, Vec<tokio::io::WriteHalf<Socket>>) {
         let mut hearing = Hearing {
             delivered: Rc::default(),
             wanted: Rc::new(Cell::new(u64::MAX)),
@@ -319,7 +327,7 @@ impl Hearing {
     }
 
     /// Waits until so much has been heard since the beginning.
-    async fn all(&self, expected: u64) -> Result<()> {
+    pub async fn all(&self, expected: u64) -> Result<()> {
         self.wanted.set(expected);
         while self.delivered.get() < expected {
             tokio::time::timeout(PATIENCE, self.arrived.notified())
