@@ -161,6 +161,11 @@ pub async fn read(socket: &mut Socket) -> Result<Vec<u8>> {
     }
     let mut payload = vec![0; length];
     socket.read_exact(&mut payload).await?;
+    if head[0] & 0x0f == CLOSE {
+        let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+        let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
+        bail!("closed with {}: {reason}", code.unwrap_or(1005));
+    }
     Ok(payload)
 }
 
@@ -188,6 +193,7 @@ pub async fn open_many(
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
 
 /// A client's frame of text.
 pub fn frame(text: &str) -> Vec<u8> {
