@@ -2,7 +2,7 @@
 
 use yrs::types::ToJson;
 use yrs::updates::decoder::Decode;
-use yrs::{Any, Doc, GetString, Map, Text, Transact, Update};
+use yrs::{Any, Doc, GetString, Map, ReadTxn, StateVector, Text, Transact, Update};
 
 use super::{Coding, YDocument, YLimits};
 
@@ -118,7 +118,7 @@ fn doc_json(values: &str) -> Any {
 
 /// An update with so many maps, each within the one before, and one that takes all of them away.
 fn nested(levels: usize) -> [Vec<u8>; 2] {
-    use yrs::{Map, MapPrelim, WriteTxn};
+    use yrs::{MapPrelim, WriteTxn};
     let doc = Doc::new();
     let mut at = doc.transact_mut().get_or_insert_map("m").insert(&mut doc.transact_mut(), "k", MapPrelim::default());
     for _ in 1..levels {
