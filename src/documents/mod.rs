@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 pub use backup::Backup;
 pub use config::{Config, Sync};
 pub use damage::{SetAsideError, set_aside};
-pub use whole::{RoomSize, StoredRow};
+pub use opened::{RoomSize, StoredRow};
 
 use opened::Opened;
 

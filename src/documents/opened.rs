@@ -5,7 +5,19 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{RoomSize, Row, StoredRow, keys};
+use super::{Row, keys};
+
+/// A row that is there: its key, and what it holds.
+pub type StoredRow = (Vec<u8>, Vec<u8>);
+
+/// What a room holds on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSize {
+    pub room: String,
+    pub rows: u64,
+    /// Of keys and values, before they are packed.
+    pub bytes: u64,
+}
 
 /// Memory for blocks that were read, in bytes: rooms are in memory while somebody edits them.
 const CACHE: u64 = 4 * 1024 * 1024;

@@ -1,19 +1,7 @@
 //! All that a store has: how much each room holds, every row of one moment, and all rows of a room at once.
 
-use super::opened::Opened;
+use super::opened::{Opened, RoomSize, StoredRow};
 use super::{Store, StoreError, Sync};
-
-/// A row that is there: its key, and what it holds.
-pub type StoredRow = (Vec<u8>, Vec<u8>);
-
-/// What a room holds on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomSize {
-    pub room: String,
-    pub rows: u64,
-    /// Of keys and values, before they are packed.
-    pub bytes: u64,
-}
 
 impl Store {
     /// Whether a room has any row.

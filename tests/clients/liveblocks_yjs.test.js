@@ -34,6 +34,7 @@ function socket(room, doc = new Y.Doc(), options = {}) {
 async function hosted(room, options = {}) {
   const editor = await site.editor(room).connected();
   const provider = getYjsProviderForRoom(editor.room, options);
+  open.push(provider);
   const doc = provider.getYDoc();
   return { editor, doc, provider, text: doc.getText("t") };
 }

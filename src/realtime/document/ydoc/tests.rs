@@ -119,17 +119,18 @@ fn doc_json(values: &str) -> Any {
 /// An update with so many maps, each within the one before, and one that takes all of them away.
 fn nested(levels: usize) -> [Vec<u8>; 2] {
     use yrs::{MapPrelim, WriteTxn};
-    let doc = Doc::new();
-    let mut at = doc.transact_mut().get_or_insert_map("m").insert(&mut doc.transact_mut(), "k", MapPrelim::default());
-    for _ in 1..levels {
-        at = at.insert(&mut doc.transact_mut(), "k", MapPrelim::default());
+    let (doc, other) = (Doc::new(), Doc::new());
+    {
+        let mut txn = doc.transact_mut();
+        let mut at = txn.get_or_insert_map("m").insert(&mut txn, "k", MapPrelim::default());
+        for _ in 1..levels {
+            at = at.insert(&mut txn, "k", MapPrelim::default());
+        }
+        let mut txn = other.transact_mut();
+        txn.get_or_insert_map("m").insert(&mut txn, "k", 1);
     }
-    let deep = doc.transact().encode_state_as_update_v1(&StateVector::default());
-    let without = {
-        let other = Doc::new();
-        other.transact_mut().get_or_insert_map("m").insert(&mut other.transact_mut(), "k", 1);
-        other.transact().encode_state_as_update_v1(&StateVector::default())
-    };
+    let whole = |doc: &Doc| doc.transact().encode_state_as_update_v1(&StateVector::default());
+    let (deep, without) = (whole(&doc), whole(&other));
     [deep, without]
 }
 
