@@ -1,7 +1,5 @@
 //! What only who runs the door may ask of documents: which there are, to take one out, put one in, take one away, and a copy
 //! of all.
-#![expect(clippy::disallowed_methods, reason = "the operator is answered until the very end: no drain waits for that")]
-
 use std::convert::Infallible;
 use std::mem;
 

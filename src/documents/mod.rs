@@ -87,7 +87,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn load(&self, room: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn load(&self, room: &str) -> Result<Vec<StoredRow>, StoreError> {
         self.with(|opened| opened.load(room))
     }
 

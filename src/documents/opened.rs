@@ -39,7 +39,7 @@ impl Opened {
         Ok(Opened { database, rows })
     }
 
-    pub fn load(&self, room: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, fjall::Error> {
+    pub fn load(&self, room: &str) -> Result<Vec<StoredRow>, fjall::Error> {
         let prefix = keys::key(room, &[]);
         let rows = self.rows.prefix(&prefix).map(|row| {
             let (key, value) = row.into_inner()?;

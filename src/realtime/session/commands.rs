@@ -227,19 +227,13 @@ impl Session {
                     Ok(Event::History { ticket, channel, messages: past.messages, top: past.top })
                 })
             }
-            Command::Edit(edit) => match self.client.edit(*edit, authority, now) {
-                // What came of it waits in the mailbox, in its place among what others did.
-                Ok(()) => return,
-                Err(refusal) => Err(refusal),
-            },
-            Command::Fetch(fetch) => match self.client.fetch(*fetch, authority) {
-                Ok(()) => return,
-                Err(refusal) => Err(refusal),
-            },
-            Command::Signal(signal) => match self.client.signal(*signal, authority) {
-                Ok(()) => return,
-                Err(refusal) => Err(refusal),
-            },
+            command @ (Command::Edit(_) | Command::Fetch(_) | Command::Signal(_)) => {
+                match self.on_documents(command, authority, now) {
+                    // What came of it waits in the mailbox, in its place among what others did.
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
             Command::Authorized(command) => {
                 let is_spoken = matches!(*command, Command::Publish(_));
                 let authority = if is_spoken { Authority::Signature } else { Authority::App };
@@ -253,18 +247,7 @@ impl Session {
                 let given = data.map(|data| AckReply { alias, data, extras });
                 return self.client.hub().answer(asks, self.client.id(), given);
             }
-            Command::Left { scope, alias, reason, kind } => {
-                if let Some((authorizer, connection)) = &self.authorizer {
-                    authorizer.disconnected(connection, self.client.identity(), Left { scope, alias, reason, kind });
-                }
-                return;
-            }
-            Command::Ask(inquiry) => {
-                if let Some((authorizer, connection)) = &self.authorizer {
-                    authorizer.ask_clients(connection, self.client.identity(), *inquiry);
-                }
-                return;
-            }
+            command @ (Command::Left { .. } | Command::Ask(_)) => return self.tell_authorizer(command),
             Command::Acknowledge { ticket, data, extras } => Ok(Event::Answered { ticket, data, extras }),
             Command::Kick { scope } => Ok(Event::Kicked { scope }),
             // Behind what was published before it, some of which is for this client and waits in its mailbox.
@@ -273,6 +256,27 @@ impl Session {
         match outcome {
             Ok(event) => self.deliver(&event, now),
             Err(refusal) => self.refused(ticket, about, refusal, now),
+        }
+    }
+
+    fn on_documents(&mut self, command: Command, authority: Authority, now: Moment) -> Result<(), Refusal> {
+        match command {
+            Command::Edit(edit) => self.client.edit(*edit, authority, now),
+            Command::Fetch(fetch) => self.client.fetch(*fetch, authority),
+            Command::Signal(signal) => self.client.signal(*signal, authority),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the app is told of, and nothing comes back.
+    fn tell_authorizer(&mut self, command: Command) {
+        let Some((authorizer, connection)) = &self.authorizer else { return };
+        match command {
+            Command::Left { scope, alias, reason, kind } => {
+                authorizer.disconnected(connection, self.client.identity(), Left { scope, alias, reason, kind });
+            }
+            Command::Ask(inquiry) => authorizer.ask_clients(connection, self.client.identity(), *inquiry),
+            _ => {}
         }
     }
 }

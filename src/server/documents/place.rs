@@ -116,7 +116,7 @@ impl Place {
                 put.is_ok()
             })
         });
-        copied.transpose().and_then(|_| put).map_err(|error| error.to_string())
+        copied.transpose().and(put).map_err(|error| error.to_string())
     }
 }
 

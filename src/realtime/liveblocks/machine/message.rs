@@ -38,7 +38,6 @@ pub enum ClientMessage {
 /// [`Violation`]: what is wrong, and with which of them.
 pub fn read_messages(text: &str) -> Result<Vec<ClientMessage>, Violation> {
     let bad = |what: String| Violation::new(Breach::Protocol, what);
-    let messages: Vec<Option<&RawValue>>;
     let tamed;
     let text = match crate::json::tame(text) {
         Some(tame) => {
@@ -50,7 +49,8 @@ pub fn read_messages(text: &str) -> Result<Vec<ClientMessage>, Violation> {
     if text.trim_start().starts_with('"') {
         return Ok(Vec::new());
     }
-    messages = serde_json::from_str(text).map_err(|_| bad("a frame is an array of messages, in JSON".into()))?;
+    let messages: Vec<Option<&RawValue>> =
+        serde_json::from_str(text).map_err(|_| bad("a frame is an array of messages, in JSON".into()))?;
     let read = |(place, message): (usize, Option<&RawValue>)| {
         let message = message.map_or("null", RawValue::get);
         read(message).map_err(|what| bad(format!("message {place}: {what}")))
