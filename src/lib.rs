@@ -172,7 +172,6 @@ pub mod build;
 pub mod telemetry;
 /// Stopping as a value.
 pub mod drain;
-/// Documents on disk: rows of rooms in one embedded store.
 pub mod documents;
 /// A file that is written whole or not at all.
 pub mod disk;

@@ -108,6 +108,8 @@ async fn editor(door: &Door, room: &str) -> Socket {
             && frame.starts_with(&[0, 1])
         {
             assert!(frame.windows(2).any(|pair| pair == b"hi"), "{frame:?}");
+            // And what the room has, for the case that the client has more.
+            assert!(matches!(socket.message().await, Message::Binary(vector) if vector.starts_with(&[0, 0])));
             return socket;
         }
     }
