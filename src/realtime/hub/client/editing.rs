@@ -8,6 +8,7 @@ use crate::realtime::vocabulary::{Channel, Edit, Fetch, Moment, Refusal, Signal,
 impl Client {
     /// It edits the documents of this lease's channel from now on, until it is gone.
     pub fn edits(&mut self, lease: RoomLease) {
+        lease.room().comes(self.id);
         self.rare.get_or_insert_default().rooms.push(lease);
     }
 

@@ -193,6 +193,7 @@ impl Hub {
     /// This connection edits no more: what it showed is shown no longer.
     pub(in crate::realtime::hub) fn editor_left(&self, room: &DocumentRoom, connection: ConnectionId) {
         let mut state = room.state.lock();
+        state.goes(connection);
         for (kind, marks) in state.marks.forget(connection) {
             let (channel, body) = (room.channel().clone(), SignalBody::Marks(marks));
             self.tell_room(room, &Event::Signal(Arc::new(Signalled { channel, kind, body })), Some(connection));

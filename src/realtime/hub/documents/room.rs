@@ -1,6 +1,6 @@
 //! The documents of one channel in memory, and who edits them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::marks::Marks;
@@ -64,6 +64,8 @@ struct Editors {
     /// Up to here they are given away on disk.
     reserved: u64,
     here: HashMap<u64, ConnectionId>,
+    /// Everyone, those without a number too.
+    connections: HashSet<ConnectionId>,
 }
 
 impl DocumentRoom {
@@ -127,6 +129,11 @@ impl DocumentRoom {
         Ok(number)
     }
 
+    /// Somebody edits by this connection, until it says that it does no more.
+    pub fn comes(&self, connection: ConnectionId) {
+        self.state.lock().editors.connections.insert(connection);
+    }
+
     /// This editor is gone.
     pub fn leave(&self, editor: u64) {
         self.state.lock().editors.here.remove(&editor);
@@ -149,9 +156,14 @@ impl DocumentRoom {
 }
 
 impl RoomState {
+    /// Nobody edits by this connection any more.
+    pub fn goes(&mut self, connection: ConnectionId) {
+        self.editors.connections.remove(&connection);
+    }
+
     /// The connections of those who edit.
     pub fn editors(&self) -> Vec<ConnectionId> {
-        self.editors.here.values().copied().collect()
+        self.editors.connections.iter().copied().collect()
     }
 
     /// The document of Yjs called `name`, made if need be; `None` where there are too many.
