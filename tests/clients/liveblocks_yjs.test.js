@@ -16,6 +16,8 @@ before(async () => (site = await Site.start({ "realtime.yjs": { rooms: ["doc-*"]
 after(async () => {
   open.forEach((provider) => provider.destroy());
   await site.stop();
+  // The libraries leave timers behind that would keep this process: it ends when all is said.
+  setTimeout(() => process.exit(), 3_000).unref();
 });
 
 /** A document by `y-websocket`. */
