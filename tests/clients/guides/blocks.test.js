@@ -68,7 +68,7 @@ test("every config is one that `doorway check` agrees to", () => {
     // The same text with files that are there.
     const here = code.replace(/"\/etc\/\S*fullchain\.pem"/, JSON.stringify(certificate)).replace(/"\/etc\/\S*privkey\.pem"/, JSON.stringify(key));
     writeFileSync(config, here.replace('"/etc/doorway/jwt-secret"', JSON.stringify(secret)));
-    const env = { ...process.env, PUSHER_SECRET: "not-a-secret" };
+    const env = { ...process.env, PUSHER_SECRET: "not-a-secret", LIVEBLOCKS_SECRET_KEY: "sk_not_a_secret_at_all" };
     const { status, stdout, stderr } = spawnSync(paths.doorway, ["check", config], { env, encoding: "utf8" });
     assert.equal(status, 0, `${file}\n${code}\n${stdout}${stderr}`);
     assert.doesNotMatch(stdout + stderr, /warning/i, `${file}\n${code}`);
@@ -81,6 +81,7 @@ test("every key, section, flag and metric that a guide's sentences name is there
   const keys = new Set([...documented.matchAll(/\b([a-z][a-z0-9_]*) = /g)].map(([, key]) => key));
   const sections = new Set([...documented.matchAll(/^#? ?(\[\[?[a-z._]+\]\]?)/gm)].map(([, name]) => name));
   const help = ["--help", "check --help", "config --help", "reload --help", "status --help", "install --help", "deploy --help", "top --help", "cache --help"];
+  help.push("documents --help", "documents list --help", "documents export --help", "documents import --help");
   const flags = new Set(help.flatMap((words) => [...execFileSync(paths.doorway, words.split(" "), { encoding: "utf8" }).matchAll(/--[a-z-]+/g)].map(String)));
   const metrics = read("src/telemetry/metrics.md");
   const wrong = [];
