@@ -69,7 +69,7 @@ pub enum OpenError {
 /// A hold on the documents of a channel: they stay in memory until it is dropped.
 pub struct RoomLease {
     room: Arc<DocumentRoom>,
-    cell: Arc<RoomCell>,
+    _hold: Hold,
     /// The number under which its holder edits, once it has one.
     editor: Option<u64>,
 }
@@ -91,18 +91,15 @@ impl Drop for RoomLease {
         if let Some(editor) = self.editor {
             self.room.leave(editor);
         }
-        self.cell.leases.fetch_sub(1, Ordering::Release);
     }
 }
 
-/// Counts one who waits for a room while it is loaded.
-struct Waiting(Option<Arc<RoomCell>>);
+/// Counts one who has a room, or waits for it while it is loaded.
+struct Hold(Arc<RoomCell>);
 
-impl Drop for Waiting {
+impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(cell) = &self.0 {
-            cell.leases.fetch_sub(1, Ordering::Release);
-        }
+        self.0.leases.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -137,9 +134,8 @@ impl Documents {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(&self, channel: &Channel) -> Result<RoomLease, OpenError> {
-        let mut waiting = Waiting(Some(self.cell(channel)?));
-        let Some(cell) = waiting.0.as_ref().map(Arc::clone) else { unreachable!("just put there") };
-        let loaded = cell.room.get_or_try_init(|| self.load(channel)).await;
+        let hold = Hold(self.cell(channel)?);
+        let loaded = hold.0.room.get_or_try_init(|| self.load(channel)).await;
         let room = match loaded {
             Ok(room) => Arc::clone(room),
             Err(error) => {
@@ -147,8 +143,7 @@ impl Documents {
                 return Err(error);
             }
         };
-        waiting.0 = None;
-        Ok(RoomLease { room, cell, editor: None })
+        Ok(RoomLease { room, _hold: hold, editor: None })
     }
 
     /// The cell of `channel`, counted as held once more.
