@@ -39,7 +39,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "config drain sweeper api token_authorizer",
             "app_authorizer protocols",
             "plain socketio pusher ably liveblocks yjs",
-            "door",
+            "door webhooks",
             "session",
             "entrance",
             "dialect",
@@ -103,7 +103,10 @@ const ORDER: &[(&str, &[&str])] = &[
             "announcements bypass config directives key purges variants",
         ],
     ),
-    ("callbacks", &["report", "metrics", "answer config receiver", "breaker callback remote", "sent signature span"]),
+    (
+        "callbacks",
+        &["report", "metrics", "answer config webhook", "breaker callback receiver", "remote", "sent signature span"],
+    ),
     (
         "tls",
         &[

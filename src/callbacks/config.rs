@@ -1,6 +1,5 @@
 //! The section `[callbacks]`.
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use http::HeaderName;
 use super::callback::EventKind;
 use super::remote::Remote;
 use super::signature::Secret;
-use crate::settings::{self, Pattern, Section, Size};
+use crate::settings::{self, GivenSecret, Pattern, Section, Size};
 
 /// The section `[callbacks]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,17 +136,7 @@ impl Config {
     }
 
     fn read_secret(section: &Section) -> Option<Secret> {
-        let inline: Option<String> = section.optional("secret");
-        let file: Option<PathBuf> = section.optional("secret_file");
-        let (key, text) = match (inline, file) {
-            (Some(text), None) => ("secret", text),
-            (None, Some(file)) => ("secret_file", section.text_of("secret_file", &file)?),
-            (None, None) => return None,
-            (Some(_), Some(_)) => {
-                section.problem("secret_file", "callbacks.secret and callbacks.secret_file exclude each other", None);
-                return None;
-            }
-        };
+        let GivenSecret { key, text } = section.secret().ok()??;
         let secret = Secret::parse(&text);
         if let Err(error) = &secret {
             section.problem(key, error.to_string(), Some("make one with: echo whsec_$(openssl rand -base64 32)"));

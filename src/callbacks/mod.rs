@@ -16,6 +16,7 @@ mod report;
 mod sent;
 mod signature;
 mod span;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,10 +46,9 @@ use crate::telemetry::{LogThrottle, Registry};
 use crate::upstream::{self, FromTheDoor, Upstream};
 use breaker::Breaker;
 use metrics::Metrics;
-use receiver::ReceiverPlace as Where;
 use remote::{Away, Remote, RemoteError};
 use sent::Sent;
-use span::{CallbackSpan, WEBHOOK};
+use span::CallbackSpan;
 
 /// Asks the app; shared by every session.
 pub struct App {
@@ -175,42 +175,6 @@ impl App {
             if self.said_lost.may() {
                 warn!("a report to the app is dropped: too many wait, of all or of its client's address");
             }
-        }
-    }
-
-    /// Posts `body` to `receiver`, once, on behalf of nobody. Says with which status it was answered.
-    ///
-    /// # Errors
-    /// Why there was no answer.
-    pub async fn deliver(&self, receiver: &Receiver, headers: HeaderMap, body: Bytes) -> Result<StatusCode, String> {
-        let mut request = http::Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.headers_mut() = headers;
-        let mut span = CallbackSpan::begin(self.tracer.get().begin().as_ref());
-        let told = self.tell(receiver, request, &span).await;
-        span.status = told.as_ref().ok().copied();
-        span.end(WEBHOOK, || receiver.to_string());
-        told
-    }
-
-    async fn tell(
-        &self,
-        receiver: &Receiver,
-        mut request: http::Request<Bytes>,
-        span: &CallbackSpan,
-    ) -> Result<StatusCode, String> {
-        let route = match &receiver.0 {
-            Where::Route(route) => route,
-            Where::Elsewhere(remote) => {
-                span.tell(request.headers_mut());
-                return self.away.tell(remote, request.map(Body::from)).await;
-            }
-        };
-        *request.uri_mut() = Uri::from(route.clone());
-        request.extensions_mut().insert(span.own_facts());
-        match self.upstream.send(request.map(Body::from)).await {
-            Ok(response) => Ok(response.status()),
-            Err(failure) => Err(failure.detail.unwrap_or_else(|| failure.reason.into_owned())),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::door::ProtocolConfig;
 use super::protocols::Protocols;
+use super::webhooks::documents as document_webhooks;
 use super::{entrance, hub};
 use crate::settings::Section;
 
@@ -13,13 +14,15 @@ pub struct Config {
     pub restarts: bool,
     pub entrance: entrance::Config,
     pub hub: hub::Config,
+    pub document_webhooks: document_webhooks::Config,
     pub protocols: Protocols,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let entrance = entrance::Config::default();
-        Config { restarts: false, hub: hub::Config::default(), protocols: Protocols::at(&entrance.path), entrance }
+        let (hub, document_webhooks) = Default::default();
+        Config { restarts: false, hub, document_webhooks, protocols: Protocols::at(&entrance.path), entrance }
     }
 }
 
@@ -27,9 +30,15 @@ impl Config {
     pub fn read(section: &Section) -> Config {
         let entrance = entrance::Config::read(section);
         let protocols = Protocols::read(section, &entrance.path);
+        let documents = section.section("documents");
         Config {
             restarts: section.value("restarts", false),
-            hub: hub::Config { demands: protocols.demands(), parts: protocols.parts(), ..hub::Config::read(section) },
+            document_webhooks: document_webhooks::Config::read(&documents),
+            hub: hub::Config {
+                demands: protocols.demands(),
+                parts: protocols.parts(),
+                ..hub::Config::read(section, &documents)
+            },
             protocols,
             entrance,
         }

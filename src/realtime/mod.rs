@@ -33,6 +33,7 @@ mod drain;
 mod protocols;
 mod sweeper;
 mod token_authorizer;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use self::protocols::Protocols;
 use self::session::Sessions;
 use self::token_authorizer::TokenAuthorizer;
 use self::vocabulary::Moment;
+use self::webhooks::documents::DocumentWebhooks;
 use crate::callbacks::App;
 use crate::documents::{Store, StoreError};
 use crate::drain::Signal;
@@ -63,6 +65,7 @@ pub struct Realtime {
     entrance: Arc<Entrance>,
     sessions: Sessions,
     doors: Doors<Protocols>,
+    webhooks: DocumentWebhooks,
     /// Whether clients are told at a drain that this is a restart.
     restarts: Live<bool>,
 }
@@ -86,10 +89,11 @@ impl Realtime {
         let judges = (authorizer as Arc<dyn Authorizer>, tokens);
         let entrance = Arc::new(Entrance::new(&config.entrance, &hub, &app, judges, &drain, registry));
         let sessions = Sessions::new(&hub, &drain, registry);
+        let webhooks = DocumentWebhooks::start(&config.document_webhooks, &hub, &app, &drain, registry);
         let ground =
             &mut Ground { hub: &hub, entrance: &entrance, sessions: &sessions, app: &app, drain: &drain, registry };
         let doors = config.protocols.doors(ground);
-        Realtime { hub, entrance, sessions, doors, restarts }
+        Realtime { hub, entrance, sessions, doors, webhooks, restarts }
     }
 
     /// The hub, for the doors of the app and the operator.
@@ -140,6 +144,7 @@ impl Realtime {
         self.hub.reload(config.hub.clone(), Moment::now().instant);
         self.entrance.reload(&config.entrance);
         self.doors.reload(&config.protocols);
+        self.webhooks.reload(&config.document_webhooks);
         self.restarts.set(config.restarts);
     }
 }

@@ -6,6 +6,7 @@
 mod live;
 mod pattern;
 mod report;
+mod secret;
 mod state;
 mod text_file;
 mod value;
@@ -20,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 pub use live::Live;
 pub use pattern::Pattern;
 pub use report::Problems;
+pub use secret::{BadlyGiven, GivenSecret};
 pub use state::{app_folder_name, plain_name, state_folder};
 pub use text_file::read_text;
 pub use value::{Expected, Setting, Size, closest, keyword, keywords, nearest};

@@ -154,7 +154,15 @@ impl Api {
         config: &Config,
     ) -> Result<Completed, ApiProblem> {
         if head.method != Method::POST {
-            let body = self.look(route, head.uri.query(), config)?;
+            let query = head.uri.query();
+            let body = match route {
+                ApiRoute::Tree(channel) => json::tree(&channel, &operation::tree(&self.hub, &channel).await?),
+                ApiRoute::Yjs(channel) => {
+                    let name = parameter(query, "document").map(|name| json::document_name(&name)).transpose()?;
+                    json::yjs(&channel, &name, &operation::yjs(&self.hub, &channel, &name).await?)
+                }
+                route => self.look(route, query, config)?,
+            };
             return Ok(Completed::new(body));
         }
         let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
@@ -221,6 +229,18 @@ impl Api {
                 let purged = json::purge(body)?.perform(&self.cache);
                 info!(paths = purged.paths, tags = purged.tags, all = purged.all, "purged by the API");
                 json!({ "paths": purged.paths, "tags": purged.tags, "all": purged.all })
+            }
+            ApiRoute::PatchTree => {
+                let patch = json::tree_patch(body)?;
+                self.take(1, config)?;
+                patch.perform(&self.hub).await?;
+                json!({})
+            }
+            ApiRoute::UpdateYjs => {
+                let update = json::yjs_update(body)?;
+                self.take(1, config)?;
+                update.perform(&self.hub).await?;
+                json!({})
             }
             _ => return Err(ApiProblem::not_found("there is no such operation")),
         };
@@ -317,9 +337,8 @@ impl Api {
                 description["info"]["version"] = env!("CARGO_PKG_VERSION").into();
                 description
             }
-            ApiRoute::Publish | ApiRoute::Batch | ApiRoute::Emit | ApiRoute::Disconnect | ApiRoute::Purge => {
-                return Err(ApiProblem::method("POST"));
-            }
+            // What is read elsewhere, and what changes something.
+            _ => return Err(ApiProblem::method("POST")),
         };
         Ok(json.to_string() + "\n")
     }

@@ -8,7 +8,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::operation::DocumentError;
+use crate::documents::StoreError;
 use crate::http::{Body, Response};
+use crate::realtime::hub::documents::OpenError;
 use crate::realtime::vocabulary::Refusal;
 
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -143,6 +146,30 @@ impl ApiProblem {
             response.headers_mut().append(name, value);
         }
         response
+    }
+}
+
+impl From<DocumentError> for ApiProblem {
+    fn from(error: DocumentError) -> ApiProblem {
+        match error {
+            DocumentError::Absent => ApiProblem::not_found(error.to_string()),
+            DocumentError::Patch(error) => ApiProblem::bad(format!("the patch fails at {error}")),
+            DocumentError::Refused(Refusal::Unavailable) => ApiProblem::unavailable("documents cannot be written now"),
+            DocumentError::Refused(Refusal::TooMany { .. }) => {
+                ApiProblem::bad("the channel has as many documents as realtime.documents.max_subdocuments allows")
+            }
+            DocumentError::Refused(refusal) => refusal.into(),
+            DocumentError::Open(OpenError::Full { .. }) => {
+                ApiProblem::unavailable("as many channels have documents open as realtime.documents.max_rooms allows")
+            }
+            DocumentError::Open(OpenError::Store(StoreError::NoFolder)) => {
+                ApiProblem::not_found("documents are not kept here: documents.dir is not set")
+            }
+            DocumentError::Open(_) => {
+                ApiProblem::unavailable("the channel's documents cannot be read: the log says why")
+            }
+            DocumentError::Unwritable(_) => ApiProblem::bad(error.to_string()),
+        }
     }
 }
 

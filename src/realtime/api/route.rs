@@ -16,10 +16,14 @@ pub enum ApiRoute {
     Emit,
     Disconnect,
     Purge,
+    PatchTree,
+    UpdateYjs,
     Channels,
     Channel(Channel),
     Members(Channel),
     History(Channel),
+    Tree(Channel),
+    Yjs(Channel),
     Connections,
     Connection(ConnectionId),
     User(String),
@@ -39,10 +43,14 @@ impl ApiRoute {
             ["emit"] => (ApiRoute::Emit, true),
             ["disconnect"] => (ApiRoute::Disconnect, true),
             ["purge"] => (ApiRoute::Purge, true),
+            ["tree"] => (ApiRoute::PatchTree, true),
+            ["yjs"] => (ApiRoute::UpdateYjs, true),
             ["channels"] => (ApiRoute::Channels, false),
             ["channels", name] => (ApiRoute::Channel(channel(name)?), false),
             ["channels", name, "members"] => (ApiRoute::Members(channel(name)?), false),
             ["channels", name, "history"] => (ApiRoute::History(channel(name)?), false),
+            ["channels", name, "tree"] => (ApiRoute::Tree(channel(name)?), false),
+            ["channels", name, "yjs"] => (ApiRoute::Yjs(channel(name)?), false),
             ["connections"] => (ApiRoute::Connections, false),
             ["connections", id] => (ApiRoute::Connection(connection(id)?), false),
             ["users", user] if !user.is_empty() => (ApiRoute::User(decoded(user)?), false),
@@ -64,10 +72,14 @@ impl ApiRoute {
             ApiRoute::Emit => "emit",
             ApiRoute::Disconnect => "disconnect",
             ApiRoute::Purge => "purge",
+            ApiRoute::PatchTree => "patchTree",
+            ApiRoute::UpdateYjs => "updateYjs",
             ApiRoute::Channels => "channels",
             ApiRoute::Channel(_) => "channel",
             ApiRoute::Members(_) => "members",
             ApiRoute::History(_) => "history",
+            ApiRoute::Tree(_) => "tree",
+            ApiRoute::Yjs(_) => "yjs",
             ApiRoute::Connections => "connections",
             ApiRoute::Connection(_) => "connection",
             ApiRoute::User(_) => "user",
@@ -112,7 +124,7 @@ mod tests {
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 13, "one for each variant: {names:?}");
+        assert_eq!(names.len(), 17, "one for each variant: {names:?}");
     }
 
     #[test]

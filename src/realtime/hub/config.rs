@@ -75,7 +75,8 @@ impl Config {
         self.is_apps && is_unnamed(&self.channels, channel)
     }
 
-    pub fn read(section: &Section) -> Config {
+    /// Reads `[realtime]`, and of it the section `documents`.
+    pub fn read(section: &Section, documents: &Section) -> Config {
         let default = Config::default();
         Config {
             channels: section.sections("channel").iter().map(Rule::read).collect(),
@@ -83,7 +84,7 @@ impl Config {
             parts: Vec::new(),
             is_apps: default.is_apps,
             outbox: OutboxLimits::read(&section.section("outbox")),
-            documents: DocumentLimits::read(&section.section("documents")),
+            documents: DocumentLimits::read(documents),
             max_channels: section.value("max_channels", default.max_channels),
             max_subscriptions: section.value("max_subscriptions", default.max_subscriptions),
             max_history: section.value("max_history", default.max_history),

@@ -10,12 +10,14 @@ use crate::realtime::vocabulary::{Channel, Member};
 pub enum HubEvent<'a> {
     /// So many subscribe to the channel now.
     Subscribers { channel: &'a Channel, subscribers: usize },
-    /// A member has come into a channel's presence.
-    Came { channel: &'a Channel, member: &'a Arc<Member> },
-    /// A member has left it, and its grace is over.
-    Went { channel: &'a Channel, member: &'a Arc<Member> },
+    /// A member has come into a channel's presence; another of its user may be there already.
+    Came { channel: &'a Channel, member: &'a Arc<Member>, user_stays: bool },
+    /// A member has left it, and its grace is over; another of its user may stay.
+    Went { channel: &'a Channel, member: &'a Arc<Member>, user_stays: bool },
     /// A channel's documents were changed: its tree, or one of Yjs.
     Edited { channel: &'a Channel, is_tree: bool },
+    /// All documents of a channel were taken away.
+    Deleted { channel: &'a Channel },
 }
 
 /// Hears events. It is called under the channel's lock, so that it hears them in the order in which they happen: it must
@@ -25,13 +27,13 @@ pub trait Observer: Send + Sync {
 }
 
 impl Hub {
-    /// Has `observers` hear all events from now on. Only the first call counts.
-    pub fn observe(&self, observers: Vec<Arc<dyn Observer>>) {
-        let _ = self.observers.set(observers);
+    /// Has `observer` hear all events from now on.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.observers.write().push(observer);
     }
 
     pub(super) fn emit(&self, event: &HubEvent<'_>) {
-        for observer in self.observers.get().into_iter().flatten() {
+        for observer in &*self.observers.read() {
             observer.on_event(event);
         }
     }

@@ -87,7 +87,7 @@ pub struct Hub {
     crowded: Arc<AtomicUsize>,
     has_direct_writes: AtomicBool,
     known: Known,
-    observers: OnceLock<Vec<Arc<dyn Observer>>>,
+    observers: RwLock<Vec<Arc<dyn Observer>>>,
     history: AtomicUsize,
     /// Of what the histories keep.
     owners: Owners,
@@ -124,7 +124,7 @@ impl Hub {
             crowded,
             has_direct_writes: AtomicBool::new(false),
             known: Known::default(),
-            observers: OnceLock::new(),
+            observers: RwLock::default(),
             history: AtomicUsize::new(0),
             owners: Owners::default(),
             questions: Questions::default(),
@@ -358,9 +358,9 @@ impl Hub {
     ) {
         let user_stays = state.members.has_other(member);
         match change {
-            Presence::Joined if !user_stays => self.emit(&HubEvent::Came { channel: &entry.name, member }),
-            Presence::Left if !user_stays => self.emit(&HubEvent::Went { channel: &entry.name, member }),
-            _ => {}
+            Presence::Joined => self.emit(&HubEvent::Came { channel: &entry.name, member, user_stays }),
+            Presence::Left => self.emit(&HubEvent::Went { channel: &entry.name, member, user_stays }),
+            Presence::Updated => {}
         }
         if state.keeps(now.instant).wish.is_some() {
             let before = state.presence_log.bytes();

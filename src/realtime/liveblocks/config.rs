@@ -1,11 +1,11 @@
 //! The section `[realtime.liveblocks]`: the keys that clients and the app's server come with.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::hook::RoomHook;
 use super::scopes::BaseAccess;
 use crate::realtime::door::ProtocolConfig;
-use crate::settings::{self, Section, Size, keywords};
+use crate::settings::{GivenSecret, Section, Size, keywords};
 
 /// What clients and the app's server come with, and what bounds them.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,12 @@ pub struct Config {
     pub token_life: Duration,
     /// The longest frame of a client. Default 16 MiB.
     pub max_frame: Size,
+    /// Who is told of what happens in rooms. Default nobody.
+    pub webhooks: Vec<RoomHook>,
+    /// How often at most it is told that a room's storage was changed, or its documents of Yjs. Default 60 s.
+    pub webhook_throttle: Duration,
+    /// How long it is tried to deliver an event. Default 1 hour.
+    pub webhook_deadline: Duration,
 }
 
 /// What clients with the public key may do.
@@ -52,6 +58,9 @@ impl Default for Config {
             secrets: Vec::new(),
             token_life: Duration::from_secs(3600),
             max_frame: Size::mib(16),
+            webhooks: Vec::new(),
+            webhook_throttle: Duration::from_secs(60),
+            webhook_deadline: Duration::from_secs(3600),
         }
     }
 }
@@ -85,6 +94,9 @@ impl ProtocolConfig for Config {
             secrets,
             token_life: section.value("token_life", default.token_life),
             max_frame: section.value("max_frame", default.max_frame),
+            webhooks: section.sections("webhooks").iter().filter_map(RoomHook::read).collect(),
+            webhook_throttle: section.value("webhook_throttle", default.webhook_throttle),
+            webhook_deadline: section.value("webhook_deadline", default.webhook_deadline),
         }
     }
 }
@@ -100,29 +112,10 @@ fn is_key(key: &str, prefix: &str) -> bool {
 
 /// The secret key that `section` gives in one of three ways, if it gives one.
 fn read_secret(section: &Section) -> Option<String> {
-    let inline: Option<String> = section.optional("secret");
-    let file: Option<PathBuf> = section.optional("secret_file");
-    let variable: Option<String> = section.optional("secret_env");
-    let (place, secret) = match (inline, file, variable) {
-        (None, None, None) => return None,
-        (Some(secret), None, None) => ("secret", secret),
-        (None, Some(file), None) => ("secret_file", section.text_of("secret_file", &file)?.trim_end().to_owned()),
-        (None, None, Some(name)) => match settings::variable(&name) {
-            Some(secret) => ("secret_env", secret),
-            None => {
-                let what = format!("neither the environment nor the project's .env files have {name}");
-                section.problem("secret_env", what, None);
-                return None;
-            }
-        },
-        _ => {
-            section.problem("secret", "a secret is given once", Some("give one of secret, secret_file and secret_env"));
-            return None;
-        }
-    };
+    let GivenSecret { key, text: secret } = section.secret().ok()??;
     if !is_key(&secret, "sk_") || secret.len() < SHORTEST_SECRET {
         let what = "a secret key is sk_ and at least 16 letters, digits, - and _: it signs tokens";
-        section.problem(place, what, Some("as in secret_env = \"LIVEBLOCKS_SECRET_KEY\""));
+        section.problem(key, what, Some("as in secret_env = \"LIVEBLOCKS_SECRET_KEY\""));
         return None;
     }
     Some(secret)

@@ -13,10 +13,12 @@ pub mod scopes;
 pub mod token;
 
 mod config;
+mod hook;
 mod rest;
 mod route;
 mod socket;
 mod visitors;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use self::rest::RestMetrics;
 use self::rooms::Rooms;
 use self::route::LiveblocksRoute;
 use self::visitors::Visitors;
+use self::webhooks::{RoomRecorder, RoomWebhooks};
 use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
 use super::hub::Hub;
@@ -47,6 +50,7 @@ pub struct LiveblocksDoor {
     rooms: Arc<Rooms>,
     visitors: Arc<Visitors>,
     encodings: Arc<LiveblocksEncodings>,
+    webhooks: RoomWebhooks,
     metrics: RestMetrics,
 }
 
@@ -54,14 +58,22 @@ impl Door for LiveblocksDoor {
     type Config = Config;
 
     fn new(config: &Config, ground: &mut Ground) -> LiveblocksDoor {
+        let live = Live::new(config.clone());
+        let visitors = Arc::new(Visitors::new(ground.drain.clone()));
+        let (recorder, news) = RoomRecorder::new(ground.registry);
+        let store = ground.hub.documents().map(|documents| documents.store().clone());
+        let rooms = Arc::new(Rooms::new(store, Arc::clone(&recorder)));
+        let (app, drain) = (Arc::clone(ground.app), ground.drain.clone());
+        let webhooks = RoomWebhooks::start((recorder, news), (ground.hub, &visitors), &live, app, drain);
         LiveblocksDoor {
             entrance: Arc::clone(ground.entrance),
             sessions: ground.sessions.clone(),
             hub: Arc::clone(ground.hub),
-            config: Live::new(config.clone()),
+            config: live,
             access: Access::new(config),
-            rooms: Arc::new(Rooms::new(ground.hub.documents().map(|documents| documents.store().clone()))),
-            visitors: Arc::new(Visitors::new(ground.drain.clone())),
+            rooms,
+            visitors,
+            webhooks,
             metrics: RestMetrics::new(ground.registry),
             encodings: Arc::default(),
         }
@@ -95,5 +107,6 @@ impl Door for LiveblocksDoor {
     fn reload(&self, config: &Config) {
         self.access.reload(config);
         self.config.set(config.clone());
+        self.webhooks.reload(config);
     }
 }

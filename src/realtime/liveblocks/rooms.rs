@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::room::{RoomFilter, RoomRecord};
+use super::webhooks::RoomRecorder;
 use crate::documents::{Store, StoreError};
 
 /// The row of a room that is its record.
@@ -29,6 +30,7 @@ const LAST_CONNECTION_MS: u64 = 60_000;
 pub struct Rooms {
     /// `None` where documents are not kept.
     store: Option<Store>,
+    recorder: Arc<RoomRecorder>,
     /// Held while a record is changed.
     changing: Mutex<()>,
     order: Mutex<Option<Order>>,
@@ -60,8 +62,9 @@ pub enum RecordError {
 }
 
 impl Rooms {
-    pub fn new(store: Option<Store>) -> Rooms {
-        Rooms { store, changing: Mutex::new(()), order: Mutex::new(None) }
+    /// Those of `store`; `recorder` is told of rooms that are new.
+    pub fn new(store: Option<Store>, recorder: Arc<RoomRecorder>) -> Rooms {
+        Rooms { store, recorder, changing: Mutex::new(()), order: Mutex::new(None) }
     }
 
     fn store(&self) -> Result<&Store, StoreError> {
@@ -106,10 +109,15 @@ impl Rooms {
         change: impl FnOnce(Option<RoomRecord>) -> (Option<RoomRecord>, T),
     ) -> Result<T, RecordError> {
         let _turn = self.changing.lock();
-        let (next, outcome) = change(self.get(room)?);
+        let record = self.get(room)?;
+        let is_new = record.is_none();
+        let (next, outcome) = change(record);
         if let Some(next) = next {
             self.store()?.commit(room, &[(RECORD.to_vec(), Some(next.write()))])?;
             self.known(room, &next);
+            if is_new {
+                self.recorder.created(room);
+            }
         }
         Ok(outcome)
     }
@@ -227,11 +235,13 @@ impl RoomCursor {
 mod tests {
     use super::*;
     use crate::documents::{Config, Sync};
+    use crate::telemetry::Registry;
 
     fn rooms() -> (tempfile::TempDir, Rooms) {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { dir: Some(folder.path().to_owned()), sync: Sync::Every(Duration::from_secs(1)) };
-        (folder, Rooms::new(Some(Store::new(&config))))
+        let (recorder, _) = RoomRecorder::new(&mut Registry::default());
+        (folder, Rooms::new(Some(Store::new(&config)), recorder))
     }
 
     fn make(rooms: &Rooms, room: &str, now: u64) {

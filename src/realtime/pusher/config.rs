@@ -1,7 +1,6 @@
 //! The sections `[[realtime.pusher]]`: one app each.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::hook::Hook;
@@ -10,7 +9,7 @@ use super::name;
 use crate::realtime::door::ProtocolConfig;
 use crate::realtime::hub::parts::Part;
 use crate::realtime::hub::policy::{Allowed, Demand};
-use crate::settings::{self, Pattern, Section, Size, keywords};
+use crate::settings::{GivenSecret, Pattern, Section, Size, keywords};
 
 /// All apps of Pusher Channels, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -205,29 +204,10 @@ fn read_key(section: &Section) -> Option<AppKey> {
     if id.is_empty() || !id.bytes().all(name::is_plain) {
         section.problem("key", "an app needs a key of letters, digits, - and _", None);
     }
-    let inline: Option<String> = section.optional("secret");
-    let file: Option<PathBuf> = section.optional("secret_file");
-    let variable: Option<String> = section.optional("secret_env");
-    let given = [inline.is_some(), file.is_some(), variable.is_some()].iter().filter(|given| **given).count();
-    if given != 1 {
+    let Some(GivenSecret { text: secret, .. }) = section.secret().ok()? else {
         let help = Some("give one of secret, secret_file and secret_env");
         section.problem("secret", "a key needs one secret", help);
         return None;
-    }
-    let secret = match (inline, file, variable) {
-        (Some(secret), _, _) => secret,
-        (_, Some(file), _) => section.text_of("secret_file", &file)?.trim_end().to_owned(),
-        (_, _, variable) => {
-            let variable = variable.unwrap_or_default();
-            match settings::variable(&variable) {
-                Some(secret) => secret,
-                None => {
-                    let what = format!("neither the environment nor the project's .env files have {variable}");
-                    section.problem("secret_env", what, None);
-                    return None;
-                }
-            }
-        }
     };
     if secret.is_empty() {
         section.problem("secret", "a secret is not empty", None);

@@ -202,7 +202,7 @@ fn is_one_channel(to: &To) -> bool {
     matches!(to, To::Channels { channels, except } if channels.len() == 1 && except.is_empty())
 }
 
-fn channel(object: &Object, key: &'static str) -> Option<Channel> {
+pub fn channel(object: &Object, key: &'static str) -> Option<Channel> {
     let name = object.text(key)?;
     Channel::new(&name).map_err(|error| object.wrong(key, error.to_string())).ok()
 }

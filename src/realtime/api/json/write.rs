@@ -154,6 +154,6 @@ pub fn past(past: Option<&Past>) -> String {
     text(&List { messages: messages.unwrap_or_default(), position, more: past.is_some_and(|past| past.more) })
 }
 
-fn text(value: &impl Serialize) -> String {
+pub fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and JSON become JSON")
 }

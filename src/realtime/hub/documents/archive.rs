@@ -16,15 +16,13 @@ use super::{DocumentMetrics, Documents, OpenError};
 use crate::documents::{RoomSize, Store, StoreError, StoredRow};
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::hub::document_limits::DocumentLimits;
-use crate::realtime::hub::{Config, Hub, Metrics};
+use crate::realtime::hub::{Config, Hub, HubEvent, Metrics};
 use crate::realtime::vocabulary::{Channel, DisconnectReason};
 
 /// The form of the file.
 const VERSION: u32 = 1;
 /// Under which the tree says what a node is.
 const TAG: &str = "$type";
-/// The state vector of one who has nothing.
-const NOTHING: [u8; 1] = [0];
 
 /// Why documents cannot become a file, or a file documents.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +138,7 @@ impl Hub {
         };
         let editors = documents.close(channel, lease.as_ref(), act).await?;
         let editors = editors.ok_or_else(|| ArchiveError::Taken(channel.clone()))?;
+        [true, false].into_iter().for_each(|is_tree| self.emit(&HubEvent::Edited { channel, is_tree }));
         self.send_away(editors, &DisconnectReason::Failed);
         Ok(count)
     }
@@ -202,7 +201,7 @@ fn write(
     let tree = RawValue::from_string(state.tree.to_typed_json(TAG)).map_err(|error| format!("its tree: {error}"))?;
     let mut yjs = BTreeMap::new();
     for (name, document) in &mut state.yjs {
-        let whole = document.diff(&NOTHING, Coding::V1);
+        let whole = document.diff(&[], Coding::V1);
         let whole = whole.map_err(|error| format!("its document of Yjs {name:?}: {error}"))?;
         yjs.insert(name.to_string(), STANDARD.encode(whole));
     }

@@ -61,6 +61,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let applied = state.tree.apply(ops);
         self.put_on_disk(documents, room, state, &rows::of_tree(applied.rows))?;
+        let is_rejected = !applied.rejected.is_empty();
         if let Some(author) = author {
             for (ops, reason) in applied.rejected {
                 self.tell_editor(author, room, EditOutcome::Rejected { ops, reason: reason.into() });
@@ -71,7 +72,14 @@ impl Hub {
             self.tell_editors(room, outcome, author);
             self.emit(&HubEvent::Edited { channel: room.channel(), is_tree: true });
         }
-        let Some(author) = author else { return Ok(()) };
+        let Some(author) = author else {
+            // Nobody is there to be told what was not done.
+            return match state.limits.max_tree.bytes() {
+                most if applied.heals => Err(Refusal::TooBig { most }),
+                _ if is_rejected => Err(Refusal::Malformed("some of the operations cannot be understood here".into())),
+                _ => Ok(()),
+            };
+        };
         if !applied.author.is_empty() {
             self.tell_editor(author, room, EditOutcome::Tree { ops: applied.author, is_answer: true });
         }

@@ -24,7 +24,7 @@ use tracing::{error, warn};
 pub use archive::{ArchiveError, ArchiveForm};
 pub use metrics::DocumentMetrics;
 pub use room::DocumentRoom;
-pub use whole::MoveError;
+pub use whole::{MoveError, TreePatchError};
 
 use super::document_limits::DocumentLimits;
 use super::sync::Mutex;
@@ -203,6 +203,18 @@ impl Documents {
             now.saturating_duration_since(since) < unload_after
         });
         self.metrics.rooms.set(i64::try_from(rooms.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Whether anything of `channel` is on disk.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn has(&self, channel: &Channel) -> Result<bool, OpenError> {
+        let (store, name) = (self.store.clone(), channel.clone());
+        match spawn_blocking(move || store.has(name.as_str())).await {
+            Ok(has) => Ok(has?),
+            Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
+        }
     }
 
     /// What of `channel` is in memory, if anything is.

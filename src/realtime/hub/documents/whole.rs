@@ -2,14 +2,15 @@
 //! going elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::spawn_blocking;
 
 use super::room::DocumentRoom;
 use super::{Documents, OpenError, RoomLease};
 use crate::documents::{Store, StoreError};
-use crate::realtime::document::tree::{Op, Tree};
-use crate::realtime::hub::Hub;
+use crate::realtime::document::tree::{Op, PatchError, PatchOp, Tree};
+use crate::realtime::hub::{Hub, HubEvent};
 use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, Refusal};
 
 /// Why documents cannot go elsewhere.
@@ -21,7 +22,42 @@ pub enum MoveError {
     Open(#[from] OpenError),
 }
 
+/// Why a patch does not become a tree's change.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TreePatchError {
+    #[error("{0}")]
+    Patch(#[from] PatchError),
+    /// It cannot be put on disk.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
 impl Hub {
+    /// Changes a room's tree by a patch: all of it, or nothing.
+    ///
+    /// # Errors
+    /// [`TreePatchError`].
+    pub fn patch_tree(&self, room: &DocumentRoom, patch: &[PatchOp]) -> Result<(), TreePatchError> {
+        let mut names = self.names_of_nodes(room).map_err(TreePatchError::Refused)?;
+        let patched = self.edit_tree_by(room, |tree| tree.patch(patch, &mut names));
+        Ok(patched.map_err(TreePatchError::Refused)??)
+    }
+
+    /// Names of nodes that nobody else gives: those of somebody with a number of its own.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: the number cannot be put on disk.
+    pub fn names_of_nodes(&self, room: &DocumentRoom) -> Result<impl FnMut() -> Arc<str> + use<>, Refusal> {
+        let documents = self.documents().ok_or(Refusal::Unknown)?;
+        let number = room.enter(None, documents.store()).map_err(|_| Refusal::Unavailable)?;
+        let mut next = 0_u64;
+        Ok(move || {
+            let name = format!("{number}:{next}").into();
+            next += 1;
+            name
+        })
+    }
+
     /// Changes a room's tree by what `make` makes of it as it is then.
     ///
     /// # Errors
@@ -54,9 +90,16 @@ impl Hub {
             Err(OpenError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };
-        let name = channel.clone();
-        let act = move |store: &Store| store.delete(name.as_str()).map(|()| true);
+        let (name, had) = (channel.clone(), Arc::new(AtomicBool::new(false)));
+        let has = Arc::clone(&had);
+        let act = move |store: &Store| {
+            has.store(store.has(name.as_str())?, Ordering::Relaxed);
+            store.delete(name.as_str()).map(|()| true)
+        };
         let editors = documents.close(channel, lease.as_ref(), act).await?;
+        if had.load(Ordering::Relaxed) {
+            self.emit(&HubEvent::Deleted { channel });
+        }
         self.send_away(editors.unwrap_or_default(), why);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::json;
 use crate::realtime::document::tree::{PatchOp, Tree};
 use crate::realtime::entrance::Admitted;
 use crate::realtime::hub::Authority;
-use crate::realtime::hub::documents::DocumentRoom;
+use crate::realtime::hub::documents::{DocumentRoom, TreePatchError};
 use crate::realtime::liveblocks::LiveblocksDoor;
 use crate::realtime::liveblocks::access::RoomCredentials;
 use crate::realtime::liveblocks::machine::{ClientMessage, read_messages};
@@ -36,7 +36,7 @@ impl LiveblocksDoor {
     /// Fills an empty storage.
     pub(super) fn make_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
         let value = value(body)?;
-        let mut ids = self.ids(documents)?;
+        let mut ids = self.hub.names_of_nodes(documents)?;
         let limits = self.hub.documents().map(|documents| documents.limits());
         let made = self.hub.edit_tree_by(documents, |tree| {
             if !tree.is_empty() {
@@ -59,11 +59,10 @@ impl LiveblocksDoor {
         if patch.len() > MOST_PATCHES {
             return Err(RestError::invalid(format!("A patch has at most {MOST_PATCHES} operations")));
         }
-        let mut ids = self.ids(documents)?;
-        let patched = self.hub.edit_tree_by(documents, |tree| {
-            tree.patch(&patch, &mut ids).map_err(|error| RestError::invalid(format!("The patch fails: {error}")))
+        self.hub.patch_tree(documents, &patch).map_err(|error| match error {
+            TreePatchError::Patch(error) => RestError::invalid(format!("The patch fails: {error}")),
+            TreePatchError::Refused(refusal) => refusal.into(),
         })?;
-        patched?;
         Ok(RestAnswer::done())
     }
 
@@ -122,17 +121,6 @@ impl LiveblocksDoor {
     fn actor(&self, documents: &DocumentRoom) -> Result<u64, RestError> {
         let all = self.hub.documents().ok_or_else(|| RestError::unavailable("There are no documents here"))?;
         documents.enter(None, all.store()).map_err(|error| RestError::unavailable(error.to_string()))
-    }
-
-    /// Names of nodes that nobody else gives: those of somebody with a number of its own.
-    fn ids(&self, documents: &DocumentRoom) -> Result<impl FnMut() -> Arc<str>, RestError> {
-        let actor = self.actor(documents)?;
-        let mut next = 0_u64;
-        Ok(move || {
-            let id = format!("{actor}:{next}").into();
-            next += 1;
-            id
-        })
     }
 
     /// All nodes, for a client that may see them.

@@ -12,8 +12,6 @@ use crate::realtime::liveblocks::LiveblocksDoor;
 use crate::realtime::liveblocks::room::Invalid;
 use crate::realtime::vocabulary::{DocumentChange, YName};
 
-/// The state vector of an empty document.
-const NOTHING: [u8; 1] = [0];
 /// An update that changes nothing.
 const EMPTY: [u8; 2] = [0, 0];
 
@@ -49,7 +47,7 @@ impl LiveblocksDoor {
 
     /// All of a document as one update.
     pub(super) fn read_ydoc_binary(call: &Call, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
-        let update = documents.with_yjs(&guid(call)?, |document| document.diff(&NOTHING, Coding::V1));
+        let update = documents.with_yjs(&guid(call)?, |document| document.diff(&[], Coding::V1));
         let update = update.unwrap_or_else(|| Ok(EMPTY.to_vec()));
         Ok(RestAnswer::bytes(update.map_err(|error| RestError::unavailable(error.to_string()))?))
     }

@@ -5,15 +5,14 @@
 //! ```
 #![expect(clippy::disallowed_methods, reason = "what is put down is bounded, and ends with the drain's signal")]
 
+mod envelope;
 mod ledger;
-mod delivery;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
 use super::Apps;
@@ -22,8 +21,9 @@ use crate::drain::Signal;
 use crate::realtime::hub::{Hub, HubEvent, Observer};
 use crate::realtime::pusher::machine::{PusherEvent, PusherListener, form_of};
 use crate::realtime::vocabulary::Channel;
-use crate::telemetry::{Registry, labelled};
-use delivery::DeliveryQueue;
+use crate::realtime::webhooks::{DeliveryQueue, WebhookMetrics};
+use crate::telemetry::Registry;
+use envelope::AppEnvelope;
 
 /// Occurrences that may wait for the ledger; more are dropped and counted, and the ledger then looks at the hub itself.
 const MAX_OCCURRENCES: usize = 65_536;
@@ -34,7 +34,7 @@ pub struct Recorder {
     /// Some app has a webhook, or tells its clients how many they are.
     is_wanted: AtomicBool,
     has_lost: AtomicBool,
-    metrics: Metrics,
+    metrics: WebhookMetrics,
 }
 
 /// HubEvent that is kept.
@@ -51,25 +51,6 @@ impl Occurrence {
     /// Somebody has gone.
     fn is_farewell(&self) -> bool {
         matches!(self, Occurrence::Went(..) | Occurrence::Subscribers(_, 0))
-    }
-}
-
-/// What all webhooks count.
-#[derive(Debug, Clone, Default)]
-struct Metrics {
-    delivered: Counter,
-    failed: Counter,
-    dropped: Counter,
-}
-
-impl Metrics {
-    fn new(registry: &mut Registry) -> Metrics {
-        let registry = registry.sub_registry_with_prefix("pusher_webhooks");
-        let help = "Events for receivers: accepted by them, or never delivered";
-        let [delivered, dropped] = labelled(registry, "events", help, "outcome", ["delivered", "dropped"]);
-        let metrics = Metrics { delivered, dropped, ..Metrics::default() };
-        registry.register("attempts_failed", "Deliveries that will be tried again", metrics.failed.clone());
-        metrics
     }
 }
 
@@ -95,10 +76,10 @@ impl Webhooks {
         registry: &mut Registry,
     ) -> Webhooks {
         let (news, queue) = mpsc::channel(MAX_OCCURRENCES);
-        let metrics = Metrics::new(registry);
+        let metrics = WebhookMetrics::new(registry, "pusher_webhooks");
         let recorder = Recorder { news, is_wanted: AtomicBool::new(false), has_lost: AtomicBool::new(false), metrics };
         let recorder = Arc::new(recorder);
-        hub.observe(vec![Arc::clone(&recorder) as Arc<dyn Observer>]);
+        hub.observe(Arc::clone(&recorder) as Arc<dyn Observer>);
         apps.listen(Arc::clone(&recorder) as Arc<dyn PusherListener>);
         let queues = Arc::new(RwLock::new(DeliveryQueues::new()));
         let ledger = ledger::Ledger::new(Arc::clone(&apps), Arc::clone(hub), Arc::clone(&queues));
@@ -120,7 +101,12 @@ impl Webhooks {
                 let id = (app.id().to_owned(), hook.receiver.clone());
                 let queue = queues.remove(&id).unwrap_or_else(|| {
                     let way = (Arc::clone(&self.app), self.drain.clone());
-                    DeliveryQueue::start(Arc::clone(&app), hook.receiver.clone(), way, self.recorder.metrics.clone())
+                    DeliveryQueue::start(
+                        AppEnvelope(Arc::clone(&app)),
+                        hook.receiver.clone(),
+                        way,
+                        self.recorder.metrics.clone(),
+                    )
                 });
                 kept.insert(id, queue);
             }
@@ -145,13 +131,17 @@ impl Observer for Recorder {
             HubEvent::Subscribers { channel, subscribers } if !channel.is_reserved() => {
                 self.put(|| Occurrence::Subscribers(channel.clone(), subscribers));
             }
-            HubEvent::Came { channel, member } if !channel.is_reserved() => {
+            HubEvent::Came { channel, member, user_stays: false } if !channel.is_reserved() => {
                 self.put(|| Occurrence::Came(channel.clone(), Arc::clone(member.name())));
             }
-            HubEvent::Went { channel, member } if !channel.is_reserved() => {
+            HubEvent::Went { channel, member, user_stays: false } if !channel.is_reserved() => {
                 self.put(|| Occurrence::Went(channel.clone(), Arc::clone(member.name())));
             }
-            HubEvent::Subscribers { .. } | HubEvent::Came { .. } | HubEvent::Went { .. } | HubEvent::Edited { .. } => {}
+            HubEvent::Subscribers { .. }
+            | HubEvent::Came { .. }
+            | HubEvent::Went { .. }
+            | HubEvent::Edited { .. }
+            | HubEvent::Deleted { .. } => {}
         }
     }
 }

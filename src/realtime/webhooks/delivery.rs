@@ -10,24 +10,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::Metrics;
+use super::WebhookMetrics;
 use crate::callbacks::{App as NextApp, Receiver};
 use crate::drain::Signal;
-use crate::realtime::pusher::machine::PusherApp;
 
 /// Events that may wait for one receiver; one more is dropped, counted and logged.
 const MAX_WAITING: usize = 10_000;
-/// Events in one request.
-const MAX_BATCH: usize = 100;
-/// How long the first of a batch waits for others.
-const GATHER_INTERVAL: Duration = Duration::from_millis(50);
 /// For one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the first attempt and the second; twice as long each time after, up to the last.
@@ -37,24 +32,50 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause once the door stops: it is the last chance.
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How a protocol writes what it tells.
+pub trait WebhookEnvelope: Send + Sync + 'static {
+    /// How many events are told in one request at most. At least one.
+    fn most(&self) -> usize;
+
+    /// How long the first of them waits for others.
+    fn gathers(&self) -> Duration;
+
+    /// How long it is tried to deliver a request.
+    fn deadline(&self) -> Duration;
+
+    /// What is told, at this time. It is the same in all attempts.
+    fn body(&self, events: &[Value], unix_ms: u64) -> Bytes;
+
+    /// Headers of one attempt, besides the type of the content and the id.
+    ///
+    /// # Errors
+    /// Why there are none: the attempt counts as failed.
+    fn headers(&self, id: &str, body: &Bytes) -> Result<HeaderMap, String>;
+}
+
 /// The queue of one receiver.
 pub struct DeliveryQueue {
     queue: mpsc::Sender<Value>,
-    metrics: Metrics,
+    metrics: WebhookMetrics,
     receiver: Receiver,
 }
 
 impl DeliveryQueue {
     /// Begins to deliver to `receiver` what is [`put`](DeliveryQueue::put); ends when it is dropped and all is delivered.
     pub fn start(
-        app: Arc<PusherApp>,
+        envelope: impl WebhookEnvelope,
         receiver: Receiver,
         way: (Arc<NextApp>, Signal),
-        metrics: Metrics,
+        metrics: WebhookMetrics,
     ) -> Arc<DeliveryQueue> {
         let (queue, events) = mpsc::channel(MAX_WAITING);
-        let worker =
-            DeliveryWorker { app, receiver: receiver.clone(), next: way.0, drain: way.1, metrics: metrics.clone() };
+        let worker = DeliveryWorker {
+            envelope,
+            receiver: receiver.clone(),
+            next: way.0,
+            drain: way.1,
+            metrics: metrics.clone(),
+        };
         tokio::spawn(worker.run(events));
         Arc::new(DeliveryQueue { queue, metrics, receiver })
     }
@@ -71,21 +92,21 @@ impl DeliveryQueue {
     }
 }
 
-struct DeliveryWorker {
-    app: Arc<PusherApp>,
+struct DeliveryWorker<E> {
+    envelope: E,
     receiver: Receiver,
     next: Arc<NextApp>,
     drain: Signal,
-    metrics: Metrics,
+    metrics: WebhookMetrics,
 }
 
-impl DeliveryWorker {
+impl<E: WebhookEnvelope> DeliveryWorker<E> {
     async fn run(self, mut events: mpsc::Receiver<Value>) {
         // The drain waits for it (until its deadline): it ends when the ledger has put what it knows and let go.
         let _late_guard = self.drain.late_guard();
         let mut end = self.drain.clone();
         let mut batch = Vec::new();
-        while events.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        while events.recv_many(&mut batch, self.envelope.most()).await > 0 {
             tokio::select! {
                 () = self.gather(&mut batch, &mut events) => {}
                 () = end.ended() => return self.give_up(batch.len(), events).await,
@@ -99,15 +120,15 @@ impl DeliveryWorker {
 
     /// Waits for a moment until the batch is full; not when the door stops.
     async fn gather(&self, batch: &mut Vec<Value>, events: &mut mpsc::Receiver<Value>) {
-        if batch.len() == MAX_BATCH {
+        if batch.len() == self.envelope.most() {
             return;
         }
         let mut drain = self.drain.clone();
         tokio::select! {
-            () = sleep(GATHER_INTERVAL) => {}
+            () = sleep(self.envelope.gathers()) => {}
             _ = drain.draining() => {}
         }
-        while batch.len() < MAX_BATCH
+        while batch.len() < self.envelope.most()
             && let Ok(event) = events.try_recv()
         {
             batch.push(event);
@@ -128,10 +149,9 @@ impl DeliveryWorker {
     async fn deliver(&self, events: &[Value]) {
         let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let count = events.len() as u64;
-        let body =
-            Bytes::from(json!({ "time_ms": u64::try_from(ms).unwrap_or(u64::MAX), "events": events }).to_string());
+        let body = self.envelope.body(events, u64::try_from(ms).unwrap_or(u64::MAX));
         let id = format!("msg_{}", Uuid::now_v7().simple());
-        let deadline = Instant::now() + self.app.settings().webhook_deadline;
+        let deadline = Instant::now() + self.envelope.deadline();
         let mut pause = FIRST_PAUSE;
         loop {
             let outcome = timeout(ATTEMPT_TIMEOUT, self.send(&id, &body)).await;
@@ -168,16 +188,10 @@ impl DeliveryWorker {
     }
 
     async fn send(&self, id: &str, body: &Bytes) -> Result<StatusCode, String> {
-        let settings = self.app.settings();
-        let key = settings.keys.first().ok_or("the app has no key")?;
-        let mut headers = HeaderMap::new();
+        let mut headers = self.envelope.headers(id, body)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in
-            [("x-pusher-key", key.id()), ("x-pusher-signature", &key.sign(&[&**body])), ("webhook-id", id)]
-        {
-            let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        let id = HeaderValue::from_str(id).map_err(|error| error.to_string())?;
+        headers.insert(HeaderName::from_static("webhook-id"), id);
         self.next.deliver(&self.receiver, headers, body.clone()).await
     }
 }
