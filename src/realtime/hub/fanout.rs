@@ -43,7 +43,12 @@ pub enum DeliveryKind {
     Volatile,
     /// Something about the channel.
     Notice,
+    /// What the next of its kind makes old: where many hear it, it is written with what comes soon after.
+    Passing,
 }
+
+/// From so many subscribers on, what passes lingers: before, each write is for few.
+const CROWD: usize = 16;
 
 impl FanOut<'_> {
     /// Puts `event` into the outboxes of the channel's subscribers. The channel's lock gives all of them one order.
@@ -63,6 +68,7 @@ impl FanOut<'_> {
         // Where there is history nothing need be dropped: who is too slow goes on in the history.
         let recovers = slow == Slow::DropOldest && has_history && matches!(kind, DeliveryKind::Numbered(_));
         let offset = if let DeliveryKind::Numbered(offset) = kind { offset } else { 0 };
+        let lingers = kind == DeliveryKind::Passing && state.subscribers() >= CROWD;
         let mut individual = None;
         let mut delivered = 0;
         for group in state.groups() {
@@ -75,7 +81,7 @@ impl FanOut<'_> {
                 let mut mailboxes = shard.lock();
                 for (_, subscriber) in subscribers.iter_mut() {
                     let address = MailboxAddress { slot: subscriber.slot, ..shard.address() };
-                    if subscriber.behind && kind != DeliveryKind::Notice
+                    if subscriber.behind && !matches!(kind, DeliveryKind::Notice | DeliveryKind::Passing)
                         || recipients.messages && !subscriber.wants.messages
                         || recipients.notices && !subscriber.wants.notices
                         || recipients.occupancy && !subscriber.wants.occupancy
@@ -87,6 +93,7 @@ impl FanOut<'_> {
                     let entry = OutboxEntry { item: item.share(), channel: channel.number, bytes, offset };
                     let pushed = match kind {
                         DeliveryKind::Volatile => mailboxes.push_volatile(subscriber.slot, entry, self.limits),
+                        _ if lingers => mailboxes.push_lingering(subscriber.slot, entry, slow, self.limits),
                         _ if recovers => mailboxes.push(subscriber.slot, entry, Slow::Disconnect, self.limits),
                         _ => mailboxes.push(subscriber.slot, entry, slow, self.limits),
                     };

@@ -35,6 +35,16 @@ impl Hub {
         self.has_direct_writes.load(Ordering::Relaxed)
     }
 
+    /// Something lingers in a shard, and has a pause before [`Hub::hurry`].
+    pub fn lingers(&self, shard: usize) -> bool {
+        self.shards[shard].lingers()
+    }
+
+    /// What lingers in a shard waits for its flusher, as all else.
+    pub fn hurry(&self, shard: usize) {
+        self.shards[shard].hurry();
+    }
+
     /// Writes what waits in a shard, for some clients at a time. Pending when nothing waits; then its flusher is woken
     /// when something comes.
     pub fn poll_flush(&self, shard: usize, batch: &mut FlushBatch, context: &Context<'_>) -> Poll<Written> {

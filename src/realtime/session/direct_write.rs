@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use super::link_state::LinkState;
 use super::{Metrics, Session};
@@ -74,16 +76,27 @@ impl Session {
     }
 }
 
+/// How long what passes lingers at most: about a frame of a screen.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Starts a flusher for each shard of the hub. They hold no guard: they end with the runtime, after all sessions.
 pub fn start_flushers(hub: &Arc<Hub>, metrics: &Arc<Metrics>) {
     for shard in 0..hub.shards() {
         let (hub, metrics) = (Arc::clone(hub), Arc::clone(metrics));
         let mut round = FlushBatch::default();
+        let mut pause = None;
         // What one round writes is bounded by the hub, so that a runtime's own bound would only be taken for a slow client.
         tokio::spawn(tokio::task::unconstrained(std::future::poll_fn(move |context| -> Poll<()> {
             if let Poll::Ready(written) = hub.poll_flush(shard, &mut round, context) {
                 metrics.written(written);
                 context.waker().wake_by_ref();
+            } else if hub.lingers(shard) {
+                let paused = pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
+                if paused.as_mut().poll(context).is_ready() {
+                    pause = None;
+                    hub.hurry(shard);
+                    context.waker().wake_by_ref();
+                }
             }
             Poll::Pending
         })));

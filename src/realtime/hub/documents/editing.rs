@@ -183,7 +183,7 @@ impl Hub {
                 }
             }
             SignalBody::Words { .. } => {
-                self.tell_room(room, &Event::Signal(Arc::new(Signalled { channel, kind, body })), Some(from));
+                self.show_room(room, Signalled { channel, kind, body }, from);
             }
             SignalBody::Marks(marks) => {
                 let mut state = room.state.lock();
@@ -191,7 +191,7 @@ impl Hub {
                 let news = state.marks.show(kind, from, marks).ok_or(TOO_MANY)?;
                 if !news.is_empty() {
                     let body = SignalBody::Marks(news);
-                    self.tell_room(room, &Event::Signal(Arc::new(Signalled { channel, kind, body })), Some(from));
+                    self.show_room(room, Signalled { channel, kind, body }, from);
                 }
             }
         }
@@ -204,7 +204,7 @@ impl Hub {
         state.goes(connection);
         for (kind, marks) in state.marks.forget(connection) {
             let (channel, body) = (room.channel().clone(), SignalBody::Marks(marks));
-            self.tell_room(room, &Event::Signal(Arc::new(Signalled { channel, kind, body })), Some(connection));
+            self.show_room(room, Signalled { channel, kind, body }, connection);
         }
     }
 
@@ -253,11 +253,19 @@ impl Hub {
     }
 
     fn tell_room(&self, room: &DocumentRoom, event: &Event, but: Option<ConnectionId>) {
+        self.tell(room, event, but, DeliveryKind::Notice);
+    }
+
+    fn show_room(&self, room: &DocumentRoom, signalled: Signalled, but: ConnectionId) {
+        self.tell(room, &Event::Signal(Arc::new(signalled)), Some(but), DeliveryKind::Passing);
+    }
+
+    fn tell(&self, room: &DocumentRoom, event: &Event, but: Option<ConnectionId>, kind: DeliveryKind) {
         self.with_channel(room.channel(), |entry: &Arc<ChannelEntry>, mut state| {
             let state: &mut ChannelState = &mut state;
             let config = self.config();
             let recipients = Recipients { but: but.map(MailboxAddress::of), ..Recipients::default() };
-            self.fan_out_with(&config.outbox).fan_out(entry, state, event, DeliveryKind::Notice, recipients);
+            self.fan_out_with(&config.outbox).fan_out(entry, state, event, kind, recipients);
         });
     }
 }

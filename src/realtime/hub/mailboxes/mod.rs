@@ -1,5 +1,7 @@
 //! Mailboxes, a shard of them under one lock: fan-out takes the lock once a shard, not once a client.
 
+mod lingering;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,6 +57,8 @@ pub struct Mailboxes {
     crowded: Arc<AtomicUsize>,
     /// Whose delivery is to be written, each once: bounded by the mailboxes.
     due: VecDeque<u32>,
+    /// In whose outbox something lingers until the flusher has had its pause, each once: bounded as `due` is.
+    lingering: VecDeque<u32>,
     flusher: Option<Waker>,
 }
 
@@ -68,6 +72,7 @@ struct Mailbox {
     writer: Option<Arc<dyn DirectWriter>>,
     turn: SessionTurn,
     is_due: bool,
+    lingers: bool,
     crowded: bool,
     closing: Option<Box<Ordered>>,
     /// A close was ordered: after what waits already, nothing more is taken.
@@ -121,6 +126,7 @@ impl MailboxShard {
             generation,
             crowded: Arc::clone(&crowded),
             due: VecDeque::new(),
+            lingering: VecDeque::new(),
             flusher: None,
         });
         MailboxShard { number, inner, crowded }
@@ -154,6 +160,7 @@ impl MailboxShard {
             writer: None,
             turn: SessionTurn::Busy,
             is_due: false,
+            lingers: false,
             crowded: false,
             closing: None,
             is_ended: false,
@@ -324,10 +331,12 @@ impl Mailboxes {
         true
     }
 
-    /// Like [`Mailboxes::push`], but only where nothing waits.
+    /// Like [`Mailboxes::push`], but only where nothing waits but what lingers.
     pub fn push_volatile(&mut self, slot: u32, entry: OutboxEntry, limits: &OutboxLimits) -> Pushed {
         match self.slots.get(slot as usize) {
-            Some(mailbox) if mailbox.outbox.is_empty() => self.push(slot, entry, Slow::Disconnect, limits),
+            Some(mailbox) if mailbox.outbox.is_empty() || mailbox.lingers && mailbox.turn == SessionTurn::Asleep => {
+                self.push(slot, entry, Slow::Disconnect, limits)
+            }
             _ => Pushed::Dropped(1),
         }
     }
