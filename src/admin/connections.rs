@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,22 +47,24 @@ pub struct ConnectionGuard {
 pub trait Accept: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    fn accept_one(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// A connection, and whose it is.
+    fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>> + Send;
 }
 
 impl Accept for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept_one(&self) -> io::Result<TcpStream> {
-        Ok(self.accept().await?.0)
+    async fn accept_one(&self) -> io::Result<(TcpStream, IpAddr)> {
+        let (stream, client) = self.accept().await?;
+        Ok((stream, client.ip()))
     }
 }
 
 impl Accept for UnixListener {
     type Stream = UnixStream;
 
-    async fn accept_one(&self) -> io::Result<UnixStream> {
-        Ok(self.accept().await?.0)
+    async fn accept_one(&self) -> io::Result<(UnixStream, IpAddr)> {
+        Ok((self.accept().await?.0, Ipv4Addr::LOCALHOST.into()))
     }
 }
 
@@ -76,12 +79,12 @@ impl AdminConnections {
         Arc::new(connections)
     }
 
-    /// The next connection, and its place.
+    /// The next connection, whose it is, and its place.
     ///
     /// # Errors
     /// The system's, when it cannot accept.
-    pub async fn accept<S: Accept>(self: &Arc<Self>, socket: &S) -> io::Result<(S::Stream, ConnectionGuard)> {
-        let stream = match socket.accept_one().await {
+    pub async fn accept<S: Accept>(self: &Arc<Self>, socket: &S) -> io::Result<(S::Stream, IpAddr, ConnectionGuard)> {
+        let (stream, client) = match socket.accept_one().await {
             Err(error) if is_out_of_descriptors(&error) && self.spare.lock().pop().is_some() => {
                 socket.accept_one().await?
             }
@@ -96,7 +99,7 @@ impl AdminConnections {
         };
         let state = Arc::<ConnectionState>::default();
         self.taken.lock().push_back(Arc::clone(&state));
-        Ok((stream, ConnectionGuard { connections: Arc::clone(self), state, _permit: permit }))
+        Ok((stream, client, ConnectionGuard { connections: Arc::clone(self), state, _permit: permit }))
     }
 
     fn give_up_one(&self) {
@@ -158,7 +161,7 @@ mod tests {
 
     async fn one_more(connections: &Arc<AdminConnections>, listener: &TcpListener) -> (TcpStream, ConnectionGuard) {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (_, guard) = connections.accept(listener).await.unwrap();
+        let (_, _, guard) = connections.accept(listener).await.unwrap();
         (client, guard)
     }
 

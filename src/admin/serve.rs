@@ -2,9 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "the operator is answered until the very end: no drain waits for that")]
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+use http::header::HOST;
+use http::uri::{Authority, Scheme};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,7 +21,8 @@ use super::connections::{Accept, AdminConnections};
 use super::control;
 use super::documents;
 use super::host;
-use crate::http::{Body, Request, Response};
+use crate::http::facts::RequestId;
+use crate::http::{Body, Facts, Request, Response, authority};
 use crate::realtime::api::Listener;
 
 /// For a request's head, and between requests of a kept connection; longer than a scrape interval.
@@ -25,6 +30,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Bytes of a request's head.
 const HEAD_SIZE: usize = 8 << 10;
+
+/// Stands in for a name that a request does not have.
+const NO_NAME: &str = "invalid";
 
 /// What is answered on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +48,7 @@ pub(super) enum Served {
 pub(super) async fn serve(socket: impl Accept, admin: Arc<Inner>, served: Served) {
     let connections = AdminConnections::new();
     loop {
-        let (stream, guard) = match connections.accept(&socket).await {
+        let (stream, client, guard) = match connections.accept(&socket).await {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot accept on the admin listener");
@@ -55,7 +63,7 @@ pub(super) async fn serve(socket: impl Accept, admin: Arc<Inner>, served: Served
                 let (admin, place) = (Arc::clone(&admin), Arc::clone(&place));
                 async move {
                     place.set_answering(true);
-                    let response = choose(&admin, request.map(Body::Incoming), served).await;
+                    let response = choose(&admin, request.map(Body::Incoming), client, served).await;
                     place.set_answering(false);
                     Ok::<_, Infallible>(response)
                 }
@@ -75,7 +83,7 @@ pub(super) async fn serve(socket: impl Accept, admin: Arc<Inner>, served: Served
     }
 }
 
-async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
+async fn choose(admin: &Inner, mut request: Request, client: IpAddr, served: Served) -> Response {
     let door = match served {
         Served::Everything(door) => door,
         Served::Owner => Listener::Admin,
@@ -91,6 +99,8 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
         && let Some(found) = realtime.find_from_app(&request)
     {
         let headers = request.headers().clone();
+        let facts = facts(&request, client);
+        request.extensions_mut().insert(facts);
         return found.answer(request).await.unwrap_or_else(|failure| told(failure, &headers));
     }
     let path = request.uri().path();
@@ -103,6 +113,21 @@ async fn choose(admin: &Inner, request: Request, served: Served) -> Response {
             Ok(()) => operator(admin, request).await,
             Err(failure) => told(failure, request.headers()),
         },
+    }
+}
+
+/// What the door's other rooms want to know of a request. No proxy is believed here.
+fn facts(request: &Request, client: IpAddr) -> Facts {
+    let scheme = Scheme::HTTP;
+    let name = request.headers().get(HOST).and_then(|host| authority::parse(host.as_bytes(), &scheme).ok());
+    Facts {
+        client,
+        authority: name.unwrap_or_else(|| Authority::from_static(NO_NAME)),
+        scheme,
+        forwarded_for: HeaderValue::from_str(&client.to_string()).expect("an address is visible ASCII"),
+        request_id: RequestId::new(),
+        trace: None,
+        received: Instant::now(),
     }
 }
 

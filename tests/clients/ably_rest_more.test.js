@@ -173,6 +173,17 @@ describe("by hand", () => {
     assert.equal(body.error.code, 40013);
   });
 
+  test("the app's server finds it at Doorway's own listener too, with a key all the same", async () => {
+    const listener = await site.connected();
+    const told = await heard(listener.channels.get("inside"));
+    const port = site.door.port("admin");
+    await site.rest({ port }).channels.get("inside").publish("said", "hello");
+    await eventually("it", () => told.length);
+    assert.deepEqual(told.map(({ name, data }) => [name, data]), [["said", "hello"]]);
+    const other = site.rest({ port, key: "app.key:another-secret-of-enough-bytes" });
+    assert.deepEqual(await refused(other.channels.get("inside").publish("said", "no")), [40101, 401]);
+  });
+
   test("no key is in the log", async () => {
     await ask(site, `/channels/x/messages?key=${KEY}`, { key: null });
     const secret = KEY.split(":")[1];

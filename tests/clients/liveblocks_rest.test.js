@@ -339,6 +339,18 @@ describe("keys and what is not there", () => {
     }
   });
 
+  test("the app's server finds it at Doorway's own listener too, with the key all the same", async () => {
+    const { id } = await made();
+    const inside = `http://${site.door.addresses.admin}/_doorway/api/v1`;
+    const node = new Liveblocks({ secret: SECRET, baseUrl: inside });
+    const { status, body } = await node.prepareSession("ann").allow(id, ["*:write"]).authorize();
+    assert.deepEqual([status, Object.keys(JSON.parse(body))], [200, ["token"]]);
+    assert.equal((await node.getRoom(id)).id, id);
+    await node.mutateStorage(id, ({ root }) => root.set("x", 1));
+    await has(id, { x: 1 });
+    await fails(new Liveblocks({ secret: "sk_another_secret_of_enough", baseUrl: inside }).getRoom(id), 403, /not the secret key/);
+  });
+
   test("requests are counted by the status of their answers", async () => {
     await site.node.getRooms();
     const metrics = await (await site.door.admin("/metrics")).text();
