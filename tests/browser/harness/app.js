@@ -14,6 +14,7 @@ export function cloneApp(app = paths.app) {
   const copy = join(scratch(join(paths.root, "target")), "app");
   cpSync(app, copy, {
     recursive: true,
+    preserveTimestamps: true, // else its lock file is newer than its packages, and they are installed again
     // Packages at the top only: the server of a build may have some of its own.
     filter: (path) => path !== join(app, "node_modules") && basename(path) !== ".doorway" && !basename(path).startsWith(".next"),
   });
