@@ -8,7 +8,7 @@ export const metadata: Metadata = {
   description: "A stock Next.js app, for trying the door in front of it",
 };
 
-const pages = ["chat", "rooms/lobby", "socket-io", "presence", "ably", "stream", "action", "isr", "image", "cookies", "events", "upload", "large"];
+const pages = ["chat", "rooms/lobby", "socket-io", "presence", "ably", "liveblocks", "stream", "action", "isr", "image", "cookies", "events", "upload", "large"];
 
 export default function Layout({ children }: { children: ReactNode }) {
   return (
