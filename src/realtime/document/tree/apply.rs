@@ -73,7 +73,7 @@ impl Tree {
                     continue;
                 }
             };
-            // Of a text's change that was made before, nobody else need hear.
+            // Of a text's change that was made before, or of which nothing is left, nobody else need hear.
             if !matches!(&done, What::UpdateText { ops, .. } if ops.is_empty()) {
                 applied.others.push(Op { op_id: None, what: done.clone() });
             }
@@ -283,10 +283,10 @@ impl Tree {
                 touched.nodes.insert(Arc::clone(&id));
                 Outcome::Done(What::UpdateText { id, base: version - 1, ops, version: Some(version) })
             }
-            TextOutcome::Repeated { version } => {
+            // Answered as a text's change all the same: its author has typed on behind it, and waits for that.
+            TextOutcome::Nothing { version } => {
                 Outcome::Done(What::UpdateText { id, base: version, ops: Vec::new(), version: Some(version) })
             }
-            TextOutcome::Nothing => Outcome::Ignored,
             // Acknowledged it would leave its author a version ahead; refused, it reads the text anew.
             TextOutcome::TooLong => Outcome::Rejected("the text would be too long"),
             TextOutcome::Rejected(why) => Outcome::Rejected(why),

@@ -92,10 +92,8 @@ impl TextOp {
 pub enum TextOutcome {
     /// Made so, with the text in this version now.
     Accepted { ops: Vec<TextOp>, version: u64, forgotten: Vec<u64> },
-    /// Nothing is left of it.
-    Nothing,
-    /// It was accepted before.
-    Repeated { version: u64 },
+    /// Nothing is left of it, or it was accepted before. The text stays in this version.
+    Nothing { version: u64 },
     /// It cannot be understood.
     Rejected(&'static str),
     /// The text would be too long.
@@ -120,7 +118,7 @@ impl TextNode {
             return TextOutcome::Rejected("the base version is not there yet");
         }
         if op_id.is_some() && self.history.iter().any(|accepted| accepted.op_id.as_ref() == op_id) {
-            return TextOutcome::Repeated { version: self.version };
+            return TextOutcome::Nothing { version: self.version };
         }
         if ops.len() > MAX_OPS {
             return TextOutcome::Rejected("too many changes at once");
@@ -138,7 +136,7 @@ impl TextNode {
         }
         let (segments, ops) = apply(&self.segments, ops);
         if ops.is_empty() {
-            return TextOutcome::Nothing;
+            return TextOutcome::Nothing { version: self.version };
         }
         let size = |segments: &[Segment]| segments.iter().map(Segment::size).sum::<usize>();
         let after = size(&segments);

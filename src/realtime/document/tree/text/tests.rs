@@ -77,3 +77,15 @@ fn halves_of_pairs_are_read_as_they_are_written() {
         assert_eq!(write_segments(&read_segments(json).unwrap()), json);
     }
 }
+
+#[test]
+fn who_changes_what_is_gone_is_told_the_version() {
+    let hello = Segment { text: units("Hello"), attributes: Attributes::new() };
+    let mut text = TextNode::new(vec![hello], 0);
+    let all = [TextOp::Delete { index: 0, length: 5 }];
+    let limits = (1 << 10, 1 << 10);
+    let first = text.update(Some(&"a".into()), 0, &all, limits);
+    assert!(matches!(first, TextOutcome::Accepted { version: 1, .. }));
+    // Its author has typed on behind it, and sends that once this is answered.
+    assert_eq!(text.update(Some(&"b".into()), 0, &all, limits), TextOutcome::Nothing { version: 1 });
+}
