@@ -1,5 +1,6 @@
 // A door with Liveblocks, stock clients on lines that can be held and cut, and the node library.
-import { createClient, LiveList, LiveMap, LiveObject } from "@liveblocks/client";
+import "./quiet.js"; // before the library, which keeps what it finds
+import { createClient, LiveList, LiveMap, LiveObject, LiveText } from "@liveblocks/client";
 import { Liveblocks } from "@liveblocks/node";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -9,25 +10,43 @@ import WebSocket from "ws";
 import { config, Doorway } from "../../browser/harness/doorway.js";
 import { eventually } from "../../browser/harness/eventually.js";
 
-export { eventually, LiveList, LiveMap, LiveObject };
+export { eventually, LiveList, LiveMap, LiveObject, LiveText };
 
 export const PUBLIC = "pk_mine";
 export const SECRET = "sk_a_secret_of_enough_bytes";
 
-/** A WebSocket of one client whose frames can be held back, and which can be cut. */
+/** A WebSocket of one client whose frames can be held back both ways, and which can be cut. */
 function line(own) {
   return class Line extends WebSocket {
     constructor(...args) {
       super(...args);
       own.sockets.push(this);
       this.on("open", () => own.opened++);
-      this.on("close", (code, reason) => own.closes.push([code, String(reason)]));
+      this.on("close", (code, reason) => {
+        own.closes.push([code, String(reason)]);
+        own.wire.push(`closed: ${code} ${reason}`);
+      });
     }
 
     send(data) {
       const send = () => this.readyState === WebSocket.OPEN && super.send(data);
+      own.sent++;
+      own.wire.push(`> ${data}`);
       if (own.isHeld && data !== "ping") own.held.push(send);
       else send();
+    }
+
+    emit(event, ...args) {
+      if (event !== "message") return super.emit(event, ...args);
+      if (own.isDeaf) return own.unheard.push(() => super.emit(event, ...args));
+      own.heard++;
+      own.wire.push(`< ${args[0]}`);
+      try {
+        return super.emit(event, ...args);
+      } catch (error) {
+        own.thrown.push(error); // the library's own: it hears no more
+        return true;
+      }
     }
   };
 }
@@ -36,9 +55,16 @@ function line(own) {
 export class Editor {
   sockets = [];
   held = [];
+  unheard = [];
+  thrown = [];
+  /** All that was said on its lines, as far as it left it and reached it. */
+  wire = [];
   closes = [];
   opened = 0;
+  sent = 0;
+  heard = 0;
   isHeld = false;
+  isDeaf = false;
 
   constructor(site, options = {}) {
     const { auth, ...rest } = options;
@@ -83,13 +109,32 @@ export class Editor {
     this.held.splice(0).forEach((send) => send());
   }
 
-  cut() {
-    this.sockets.at(-1).terminate();
+  /** From now on it hears nothing, though it is told. */
+  deafen() {
+    this.isDeaf = true;
   }
 
-  /** Once the server has everything. */
-  async synced() {
-    await eventually("synchronized", () => this.room.getStorageStatus() === "synchronized");
+  /** It hears all that it was told meanwhile. */
+  listen() {
+    this.isDeaf = false;
+    this.unheard.splice(0).forEach((hear) => hear());
+  }
+
+  /** Its line is gone, and with it what was under way on it. */
+  cut() {
+    this.held.splice(0);
+    this.unheard.splice(0);
+    this.sockets.at(-1)?.terminate();
+  }
+
+  /** Once the server has everything: what was changed a moment ago is sent a moment later. */
+  async synced(within) {
+    let sent = -1;
+    await eventually("synchronized", () => {
+      const isQuiet = sent === this.sent;
+      sent = this.sent;
+      return isQuiet && this.room.getStorageStatus() === "synchronized";
+    }, within);
   }
 
   get json() {
