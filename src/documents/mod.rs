@@ -6,6 +6,7 @@
 mod backup;
 mod config;
 mod damage;
+mod journal;
 mod keys;
 mod opened;
 mod whole;

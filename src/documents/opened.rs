@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Row, keys};
+use super::{Row, journal, keys};
 
 /// A row that is there: its key, and what it holds.
 pub type StoredRow = (Vec<u8>, Vec<u8>);
@@ -34,6 +34,7 @@ pub struct Opened {
 impl Opened {
     pub fn new(folder: &Path) -> Result<Opened, fjall::Error> {
         std::fs::create_dir_all(folder)?;
+        journal::check(folder)?;
         let database = Database::builder(folder).cache_size(CACHE).worker_threads(1).open()?;
         let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
         Ok(Opened { database, rows })

@@ -146,6 +146,37 @@ fn a_torn_last_write_takes_nothing_that_was_before_it() {
     }
 }
 
+#[test]
+fn a_log_broken_in_the_middle_keeps_what_is_behind() {
+    let large = "x".repeat(3000);
+    let rows: Vec<_> = (0..20).map(|number| (format!("{number:02}"), format!("{large}{number}"))).collect();
+    // Wherever it is broken, and whatever by: in the first batches, in the last, in a length, in a value.
+    for (place, bytes) in [(0, 1), (20, 8), (700, 300), (1500, 64), (9000, 4), (1, 2000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let first = store(folder.path());
+        for (key, value) in &rows {
+            // Some of it is packed.
+            first.commit("a", &[row(key, value), row("other", key)]).unwrap();
+        }
+        drop(first);
+        let log =
+            files(folder.path()).into_iter().find(|file| file.extension().is_some_and(|end| end == "jnl")).unwrap();
+        assert!(journal::check(folder.path()).is_ok());
+        let sound = fs::read(&log).unwrap();
+        let mut spoilt = sound.clone();
+        let end = usize::try_from(written(&log)).unwrap();
+        let place = if place == 1 { end - 60 } else { place };
+        let to = (place + bytes).min(end - 20);
+        spoilt[place.min(to - 1)..to].fill(0xA5);
+        fs::write(&log, &spoilt).unwrap();
+        let error = store(folder.path()).load("a").unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{place}: {error:?}");
+        assert!(fs::read(&log).unwrap() == spoilt, "{place}: nothing was taken away");
+        fs::write(&log, &sound).unwrap();
+        assert_eq!(store(folder.path()).load("a").unwrap().len(), 21, "{place}");
+    }
+}
+
 /// Where the last byte is that is not zero.
 fn written(file: &Path) -> u64 {
     let mut bytes = Vec::new();
