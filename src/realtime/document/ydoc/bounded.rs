@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use yrs::any::Number;
-use yrs::encoding::read::{Error, Read};
+use yrs::encoding::read::{Cursor, Error, Read};
+use yrs::encoding::varint::VarInt;
 use yrs::updates::decoder::Decoder;
 use yrs::{Any, ClientID, ID};
 
@@ -14,13 +15,35 @@ const MAX_DEPTH: usize = 200;
 /// A decoder whose values are bounded, and whether what it calls JSON is such a value too, as in the second coding. In the
 /// first it is text, read by a parser with bounds of its own.
 pub struct Bounded<D> {
-    pub inner: D,
-    pub json_is_any: bool,
+    inner: D,
+    json_is_any: bool,
     /// The types that it has read: maps, arrays, texts, elements.
     pub types: usize,
+    /// How many editors it may say it has: no more than it has bytes. Room is made for as many as it says, at once.
+    editors: Option<u64>,
+    /// What comes next is where an editor's changes begin.
+    is_clock: bool,
+    /// How long all of them are together.
+    long: u32,
+    /// Where the last deletion begins.
+    deleted: u32,
+}
+
+/// Where an editor's changes begin, and how long all of them are, at most: added up they stay numbers.
+const FARTHEST: u32 = 1 << 30;
+
+/// Whether a state vector says of no more editors than it has bytes.
+pub fn is_counted(vector: &[u8]) -> bool {
+    Cursor::new(vector).read_var::<u32>().is_ok_and(|editors| editors as usize <= vector.len())
 }
 
 impl<D: Decoder> Bounded<D> {
+    /// Reads an update of so many bytes.
+    pub fn new(inner: D, json_is_any: bool, bytes: usize) -> Bounded<D> {
+        let editors = Some(bytes as u64);
+        Bounded { inner, json_is_any, types: 0, editors, is_clock: false, long: 0, deleted: 0 }
+    }
+
     fn any(&mut self, depth: usize) -> Result<Any, Error> {
         if depth > MAX_DEPTH {
             return Err(Error::UnexpectedValue);
@@ -76,6 +99,20 @@ impl<D: Decoder> Read for Bounded<D> {
     fn read_string(&mut self) -> Result<&str, Error> {
         self.inner.read_string()
     }
+
+    /// The first that is read of an update is how many editors it has, and behind each of them is where its changes begin.
+    fn read_var<T: VarInt>(&mut self) -> Result<T, Error> {
+        let number: T = self.inner.read_var()?;
+        let clock = std::mem::take(&mut self.is_clock).then_some(u64::from(FARTHEST));
+        if let Some(most) = self.editors.take().or(clock) {
+            let mut written = Vec::new();
+            number.write(&mut written);
+            if Cursor::new(&written).read_var::<u64>()? > most {
+                return Err(Error::UnexpectedValue);
+            }
+        }
+        Ok(number)
+    }
 }
 
 impl<D: Decoder> Decoder for Bounded<D> {
@@ -84,11 +121,14 @@ impl<D: Decoder> Decoder for Bounded<D> {
     }
 
     fn read_ds_clock(&mut self) -> Result<u32, Error> {
-        self.inner.read_ds_clock()
+        self.deleted = self.inner.read_ds_clock()?;
+        Ok(self.deleted)
     }
 
     fn read_ds_len(&mut self) -> Result<u32, Error> {
-        self.inner.read_ds_len()
+        let long = self.inner.read_ds_len()?;
+        self.deleted.checked_add(long).ok_or(Error::UnexpectedValue)?;
+        Ok(long)
     }
 
     fn read_left_id(&mut self) -> Result<ID, Error> {
@@ -100,6 +140,7 @@ impl<D: Decoder> Decoder for Bounded<D> {
     }
 
     fn read_client(&mut self) -> Result<ClientID, Error> {
+        self.is_clock = true;
         self.inner.read_client()
     }
 
@@ -117,7 +158,9 @@ impl<D: Decoder> Decoder for Bounded<D> {
     }
 
     fn read_len(&mut self) -> Result<u32, Error> {
-        self.inner.read_len()
+        let long = self.inner.read_len()?;
+        self.long = self.long.saturating_add(long);
+        if self.long > FARTHEST { Err(Error::UnexpectedValue) } else { Ok(long) }
     }
 
     fn read_any(&mut self) -> Result<Any, Error> {

@@ -152,6 +152,9 @@ impl YDocument {
         let vector = match vector {
             // What clients send that have nothing.
             [] => StateVector::default(),
+            vector if !bounded::is_counted(vector) => {
+                return Err(UpdateError::Malformed("it has more editors than bytes".to_owned()));
+            }
             vector => guarded(|| StateVector::decode_v1(vector))?,
         };
         let doc = self.doc()?;
@@ -248,13 +251,13 @@ fn waiting<T: ReadTxn>(txn: &T) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
 
 /// An update, and how many types it has.
 fn read(update: &[u8], coding: Coding) -> Result<(Update, usize), UpdateError> {
-    fn decoded<D: Decoder>(inner: D, json_is_any: bool) -> Result<(Update, usize), Error> {
-        let mut decoder = Bounded { inner, json_is_any, types: 0 };
+    fn decoded<D: Decoder>(inner: D, json_is_any: bool, bytes: usize) -> Result<(Update, usize), Error> {
+        let mut decoder = Bounded::new(inner, json_is_any, bytes);
         Ok((Update::decode(&mut decoder)?, decoder.types))
     }
     guarded(|| match coding {
-        Coding::V1 => decoded(DecoderV1::from(update), false),
-        Coding::V2 => decoded(DecoderV2::new(Cursor::new(update))?, true),
+        Coding::V1 => decoded(DecoderV1::from(update), false, update.len()),
+        Coding::V2 => decoded(DecoderV2::new(Cursor::new(update))?, true, update.len()),
     })
 }
 

@@ -4,7 +4,7 @@ use yrs::types::ToJson;
 use yrs::updates::decoder::Decode;
 use yrs::{Any, Doc, GetString, Map, ReadTxn, StateVector, Text, Transact, Update};
 
-use super::{Coding, YDocument, YLimits};
+use super::{Coding, UpdateError, YDocument, YLimits};
 
 const LIMITS: YLimits = YLimits { bytes: 1 << 20, pending: 1 << 16 };
 
@@ -147,4 +147,18 @@ fn types_within_each_other_end_no_process() {
         again.apply(&whole, Coding::V1).unwrap();
         assert_eq!(again.state_vector(), document.state_vector());
     }
+}
+
+#[test]
+fn numbers_that_no_document_has_are_refused() {
+    let most = [0xff, 0xff, 0xff, 0xff, 0x0f];
+    let with = |before: &[u8], behind: &[u8]| [before, &most[..], behind].concat();
+    let mut document = YDocument::new(LIMITS);
+    // Very many editors, for whom room would be made; changes and deletions behind the largest place there is.
+    for update in [with(&[], &[1, 1, 0]), with(&[1, 1, 1], &[10, 5, 0]), with(&[0, 1, 1, 1], &most)] {
+        let refused = document.apply(&update, Coding::V1);
+        assert!(matches!(refused, Err(UpdateError::Malformed(_))), "{update:?}: {refused:?}");
+    }
+    assert!(matches!(document.apply(&with(&[0; 9], &[0]), Coding::V2), Err(UpdateError::Malformed(_))));
+    assert!(matches!(document.diff(&most, Coding::V1), Err(UpdateError::Malformed(_))));
 }
