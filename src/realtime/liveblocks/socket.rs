@@ -34,6 +34,7 @@ impl LiveblocksDoor {
     ) -> Result<Response, Failure> {
         let mut limits = config.websocket;
         limits.max_message = self.config.get().max_frame;
+        limits.max_frame = limits.max_message;
         let offer = Offer::read(&request, &limits)?;
         let upgrade = switch::on(&mut request);
         let (request, _) = request.into_parts();

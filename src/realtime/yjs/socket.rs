@@ -29,6 +29,7 @@ impl YjsDoor {
     ) -> Result<Response, Failure> {
         let mut limits = entrance.websocket;
         limits.max_message = config.max_frame;
+        limits.max_frame = limits.max_message;
         let offer = Offer::read(&request, &limits)?;
         let upgrade = switch::on(&mut request);
         let (request, _) = request.into_parts();
