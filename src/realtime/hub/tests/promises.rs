@@ -462,3 +462,18 @@ fn a_client_can_be_closed_from_outside_after_what_it_was_sent() {
     assert!(world.hub.disconnect(id, DisconnectReason::GoingAway) && world.hub.disconnect(id, DisconnectReason::Done));
     assert_eq!(reader.read(&world), ["1:a", "closing going_away"]);
 }
+
+#[test]
+fn an_end_that_was_taken_is_kept_until_it_is_asked_for() {
+    let world = World::new(|_| {});
+    let mut reader = world.reader();
+    reader.subscribe(&world, &to("room")).unwrap();
+    let (client, now) = (reader.client(), world.now);
+    world.hub.disconnect(client.id(), DisconnectReason::Done);
+    let context = &mut Context::from_waker(Waker::noop());
+    for _ in 0..2 {
+        assert!(client.poll_fill(now, context).is_ready(), "whoever looks again loses nothing");
+    }
+    assert!(client.next_entry().is_none());
+    assert_eq!(client.closing(), Some(DisconnectReason::Done));
+}
