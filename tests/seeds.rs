@@ -30,8 +30,14 @@ mod pusher_message;
 mod socketio_packets;
 #[path = "fuzz/laws/socketio_recovery.rs"]
 mod socketio_recovery;
+#[path = "fuzz/laws/tree_ops.rs"]
+mod tree_ops;
 #[path = "fuzz/laws/upstream_answer.rs"]
 mod upstream_answer;
+#[path = "fuzz/laws/yjs_frames.rs"]
+mod yjs_frames;
+#[path = "fuzz/laws/yjs_updates.rs"]
+mod yjs_updates;
 
 fn hold(target: &str, holds: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);
@@ -114,4 +120,19 @@ fn frames_of_pusher() {
 #[test]
 fn clients_that_come_back() {
     hold("socketio_recovery", socketio_recovery::holds);
+}
+
+#[test]
+fn operations_on_a_tree() {
+    hold("tree_ops", tree_ops::holds);
+}
+
+#[test]
+fn updates_of_yjs() {
+    hold("yjs_updates", yjs_updates::holds);
+}
+
+#[test]
+fn frames_of_yjs() {
+    hold("yjs_frames", yjs_frames::holds);
 }
