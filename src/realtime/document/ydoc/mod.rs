@@ -34,7 +34,7 @@ pub enum Coding {
 pub struct YLimits {
     /// All of it, as an update.
     pub bytes: usize,
-    /// Updates that wait for others on which they depend.
+    /// Updates and deletions that wait for others on which they depend, in bytes.
     pub pending: usize,
 }
 
@@ -82,6 +82,14 @@ impl YDocument {
     /// [`DamagedYjs`]: which row cannot be read.
     pub fn load(limits: YLimits, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<YDocument, DamagedYjs> {
         let stored = Stored::load(rows)?;
+        // Now, and not when it is first needed: a document that cannot be read would seem to be an empty one.
+        for (number, update) in stored.updates().enumerate() {
+            read(update, Coding::V1).map_err(|error| DamagedYjs::Unreadable {
+                number,
+                bytes: update.len(),
+                what: error.to_string(),
+            })?;
+        }
         Ok(YDocument { stored, ..YDocument::new(limits) })
     }
 
@@ -115,7 +123,8 @@ impl YDocument {
                 txn.apply_update(read).map_err(|error| UpdateError::Malformed(error.to_string()))?;
                 let now = waiting(&txn);
                 let is_new = !txn.delete_set().is_empty() || txn.state_vector() != vector || now != waits;
-                Ok::<_, UpdateError>((is_new, now.0.map_or(0, |update| update.len())))
+                let waiting = [now.0, now.1].into_iter().flatten().map(|waiting| waiting.len()).sum::<usize>();
+                Ok::<_, UpdateError>((is_new, waiting))
             }))
         });
         let outcome = match merged {

@@ -12,8 +12,13 @@ const TAIL: u8 = b'u';
 
 /// Rows that are not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such row: {0:?}")]
-pub struct DamagedYjs(Vec<u8>);
+pub enum DamagedYjs {
+    #[error("there is no such row: {0:?}")]
+    NoSuchRow(Vec<u8>),
+    /// The store has it whole, and it is no update of Yjs.
+    #[error("update {number} of {bytes} bytes: {what}")]
+    Unreadable { number: usize, bytes: usize, what: String },
+}
 
 /// What is stored, in memory too: it is what a document is made of again.
 #[derive(Debug, Default)]
@@ -34,7 +39,7 @@ impl Stored {
                     stored.tail_bytes += value.len();
                     stored.tail.push((u64::from_be_bytes(*number), value));
                 }
-                _ => return Err(DamagedYjs(key)),
+                _ => return Err(DamagedYjs::NoSuchRow(key)),
             }
         }
         stored.tail.sort_by_key(|(number, _)| *number);
