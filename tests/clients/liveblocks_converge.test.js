@@ -226,7 +226,7 @@ describe("who comes back", () => {
     await eventually("all to be as wanted", async () => {
       are = [...everyone.map(seen), await site.node.getStorageDocument(room, "json")];
       return are.every((one) => isDeepStrictEqual(one, wanted));
-    }, 5_000).catch(() => assert.deepEqual(are, are.map(() => wanted)));
+    }).catch(() => assert.deepEqual(are, are.map(() => wanted)));
     everyone.forEach((editor) => editor.leave());
   }
 

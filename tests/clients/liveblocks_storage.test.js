@@ -84,7 +84,7 @@ describe("two who edit at once", () => {
         await eventually(`${who}: ${JSON.stringify(seen(editor))}, not ${JSON.stringify(wanted)}`, () => {
           assert.deepEqual(seen(editor), wanted);
           return true;
-        }, 5_000);
+        });
       }
       for (const editor of [a, b, newcomer]) editor.leave();
     });
