@@ -35,26 +35,30 @@ const seen = (editor) => JSON.parse(JSON.stringify(editor.json));
  * library itself cannot carry through a lost line, whatever the server says:
  * - undo of map entries that two change blindly: a run has changes of maps, or undo;
  * - a plain value where another has a structure under way at that key: it takes its own for orphaned;
- * - an item that is set and then moved, whose answers are lost: it throws. A run has items set, or moved.
+ * - a structure where another has one under way at that key, or undoes it, and whose answer is lost: what it hears of while its own
+ *   waits it knows from then on, and does not show when it comes again. Each client sets structures at keys of its own;
+ * - an item that is set, whose answer is lost: where it is moved then the library throws, and what it hides it shows no more when
+ *   it comes again. Items are moved here; that they are set is in the tests of single changes.
  */
-function edit(chance, { root }, mark, { maps, moves }) {
+function edit(chance, { root }, mark, { maps }) {
   const [o, l, n, m, t] = ["o", "l", "n", "m", "t"].map((key) => root.get(key));
   const at = (list) => chance.below(list.length);
+  const own = (key) => `${key}${mark.split(".")[0]}`;
   const key = () => chance.of(["k", "q", "r"]);
   const lists = {
     push: (list) => list.push(mark),
     insert: (list) => list.insert(mark, chance.below(list.length + 1)),
-    change: (list) => list.length && (moves ? list.move(at(list), at(list)) : list.set(at(list), mark)),
+    change: (list) => list.length && list.move(at(list), at(list)),
     delete: (list) => list.length && list.delete(at(list)),
     clear: (list) => chance.once(4) && list.clear(),
   };
   const change = (list) => chance.of([...Object.values(lists), lists.push, lists.insert, lists.change])(list);
   const nested = () => {
     const child = n.length ? n.get(at(n)) : undefined;
-    if (child instanceof LiveObject) return chance.once(4) ? child.set("in", new LiveList([mark])) : child.set("v", mark);
+    if (child instanceof LiveObject) return chance.once(4) ? child.set(own("in"), new LiveList([mark])) : child.set("v", mark);
     if (child instanceof LiveList) return change(child);
     if (chance.once(2)) return n.push(new LiveObject({ v: mark, list: new LiveList([mark]) }));
-    return n.length && !moves ? n.set(at(n), new LiveObject({ v: mark })) : n.insert(new LiveList([mark]), 0);
+    return n.insert(new LiveList([mark]), 0);
   };
   const object = () => {
     const c = o.get("c");
@@ -63,8 +67,8 @@ function edit(chance, { root }, mark, { maps, moves }) {
       () => o.set("y", { plain: [mark] }),
       () => o.delete("x"),
       () => o.delete("c"),
-      () => o.set("c", new LiveObject({ v: mark, l: new LiveList([mark]) })),
-      () => (c instanceof LiveObject ? c.set("v", mark) : o.set("c", new LiveObject({ v: mark }))),
+      () => o.set(own("c"), new LiveObject({ v: mark, l: new LiveList([mark]) })),
+      () => (c instanceof LiveObject ? c.set("v", mark) : o.set(own("c"), new LiveObject({ v: mark }))),
       () => (c instanceof LiveObject ? c.delete("v") : o.set("x", mark)),
     ])();
   };
@@ -82,8 +86,8 @@ function edit(chance, { root }, mark, { maps, moves }) {
     chance.of([
       () => m.set(key(), mark),
       () => m.delete(key()),
-      () => m.set(key(), new LiveObject({ v: mark })),
-      () => m.set(key(), new LiveList([mark])),
+      () => m.set(own("s"), new LiveObject({ v: mark })),
+      () => m.set(own("s"), new LiveList([mark])),
     ])();
   const kinds = [() => change(l), () => change(l), nested, nested, object, object, text, text];
   return chance.of(maps ? [...kinds, map, map] : kinds)();
@@ -104,7 +108,7 @@ const LINE = {
 async function run(site, seed, door) {
   const chance = new Chance(seed);
   const room = `converge-${seed}`;
-  const kinds = { maps: chance.once(2), moves: chance.once(2) };
+  const kinds = { maps: chance.once(2) };
   const log = [];
   const editors = [await site.stored(room, storage())];
   await editors[0].synced();
