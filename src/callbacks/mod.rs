@@ -339,20 +339,17 @@ impl App {
         span: &CallbackSpan,
     ) -> Result<http::Request<Bytes>, String> {
         let body = callback.body();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let signature = config.secret().sign(id, now, body.as_bytes());
         let client = callback.client();
         let mut headers = client.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.extend(self.signed(Some(config.secret()), id, body.as_bytes())?);
         let mut put = |name: &'static str, value: &str| -> Result<(), String> {
             let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
             headers.insert(HeaderName::from_static(name), value);
             Ok(())
         };
         put("webhook-id", id)?;
-        put("webhook-timestamp", &now.to_string())?;
-        put("webhook-signature", &signature)?;
         put(upstream::CALLBACK, &config.secret().badge())?;
         if config.url.is_some() {
             span.tell(&mut headers);

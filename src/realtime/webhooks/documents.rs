@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Changes, DeliveryQueue, SignedReceiver, WebhookMetrics};
+use super::{Changes, HookQueues, SignedReceiver, WebhookMetrics};
 use crate::callbacks::App;
 use crate::drain::Signal;
 use crate::realtime::hub::{Hub, HubEvent, Observer};
@@ -90,14 +89,11 @@ struct Recorder {
 /// The webhooks of documents.
 pub struct DocumentWebhooks {
     recorder: Arc<Recorder>,
-    queues: Arc<RwLock<Queues>>,
+    queues: Arc<HookQueues<DocumentHook>>,
     config: Live<Config>,
     app: Arc<App>,
     drain: Signal,
 }
-
-/// A queue for each hook there is.
-type Queues = Vec<(DocumentHook, Arc<DeliveryQueue>)>;
 
 impl DocumentWebhooks {
     /// Watches `hub` from now on.
@@ -112,7 +108,7 @@ impl DocumentWebhooks {
         let metrics = WebhookMetrics::new(registry, "document_webhooks");
         let recorder = Arc::new(Recorder { news, is_wanted: AtomicBool::new(false), metrics });
         hub.observe(Arc::clone(&recorder) as Arc<dyn Observer>);
-        let (queues, config) = (Arc::<RwLock<Queues>>::default(), Live::new(config.clone()));
+        let (queues, config) = (Arc::<HookQueues<_>>::default(), Live::new(config.clone()));
         let teller = Teller { queues: Arc::clone(&queues), config: config.clone(), changes: Changes::default() };
         tokio::spawn(teller.keep(queue, drain.clone()));
         let webhooks = DocumentWebhooks { recorder, queues, config, app: Arc::clone(app), drain: drain.clone() };
@@ -123,15 +119,10 @@ impl DocumentWebhooks {
     /// After the section was read again: hooks that are new get a queue, those that are gone lose theirs.
     pub fn reload(&self, config: &Config) {
         self.config.set(config.clone());
-        let mut queues = self.queues.write();
-        let mut before = std::mem::take(&mut *queues);
-        for hook in &config.webhooks {
-            let known = before.iter().position(|(known, _)| known == hook);
-            let queue = known.map(|place| before.swap_remove(place).1);
-            let begin = || hook.to.queue(&self.app, config.deadline, &self.drain, &self.recorder.metrics);
-            queues.push((hook.clone(), queue.unwrap_or_else(begin)));
-        }
-        self.recorder.is_wanted.store(!queues.is_empty(), Ordering::Relaxed);
+        let begin =
+            |hook: &DocumentHook| hook.to.queue(&self.app, config.deadline, &self.drain, &self.recorder.metrics);
+        self.queues.reload(&config.webhooks, begin);
+        self.recorder.is_wanted.store(!config.webhooks.is_empty(), Ordering::Relaxed);
     }
 }
 
@@ -155,7 +146,7 @@ impl Observer for Recorder {
 
 /// Says what there is to say, when its time has come.
 struct Teller {
-    queues: Arc<RwLock<Queues>>,
+    queues: Arc<HookQueues<DocumentHook>>,
     config: Live<Config>,
     changes: Changes<Document>,
 }
@@ -184,8 +175,7 @@ impl Teller {
             }
         }
         self.changes.rest().into_iter().for_each(|(document, at)| self.changed(&document, at));
-        // Without their senders the workers end, when all is delivered.
-        self.queues.write().clear();
+        self.queues.close();
     }
 
     fn hear(&mut self, told: Occurrence, at: u64) {
@@ -212,8 +202,6 @@ impl Teller {
     fn tell(&self, what: &str, channel: &Channel, at: u64, data: Value) {
         let wanting = |hook: &DocumentHook| hook.channels.iter().any(|pattern| pattern.fits(channel.as_str()));
         let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(at)).to_string();
-        for (_, queue) in self.queues.read().iter().filter(|(hook, _)| wanting(hook)) {
-            queue.put(json!({ "type": what, "timestamp": time, "data": data }));
-        }
+        self.queues.put(wanting, || json!({ "type": what, "timestamp": time, "data": data }));
     }
 }

@@ -5,12 +5,14 @@
 mod changes;
 mod delivery;
 pub mod documents;
+mod queues;
 mod signed;
 
 use prometheus_client::metrics::counter::Counter;
 
 pub use changes::Changes;
 pub use delivery::{DeliveryQueue, WebhookEnvelope};
+pub use queues::HookQueues;
 pub use signed::SignedReceiver;
 
 use crate::telemetry::{Registry, labelled};

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Occurrence, Queues, RoomNews, RoomRecorder, actor};
+use super::{Occurrence, RoomNews, RoomRecorder, actor};
 use crate::drain::Signal;
 use crate::realtime::hub::Hub;
 use crate::realtime::liveblocks::Config;
-use crate::realtime::liveblocks::hook::RoomEvent;
+use crate::realtime::liveblocks::hook::{RoomEvent, RoomHook};
 use crate::realtime::liveblocks::room::date;
 use crate::realtime::liveblocks::token::PROJECT;
 use crate::realtime::liveblocks::visitors::Visitors;
 use crate::realtime::vocabulary::{Channel, Member, Moment, Payload};
-use crate::realtime::webhooks::Changes;
+use crate::realtime::webhooks::{Changes, HookQueues};
 use crate::settings::Live;
 
 /// How often what waits is looked at.
@@ -30,7 +29,7 @@ const MAX_BATCH: usize = 256;
 pub struct RoomLedger {
     hub: Arc<Hub>,
     visitors: Arc<Visitors>,
-    queues: Arc<RwLock<Queues>>,
+    queues: Arc<HookQueues<RoomHook>>,
     config: Live<Config>,
     /// Who is there, by their numbers.
     here: HashMap<Channel, BTreeMap<u64, Arc<Member>>>,
@@ -42,7 +41,7 @@ impl RoomLedger {
     pub fn new(
         hub: Arc<Hub>,
         visitors: Arc<Visitors>,
-        queues: Arc<RwLock<Queues>>,
+        queues: Arc<HookQueues<RoomHook>>,
         config: Live<Config>,
     ) -> RoomLedger {
         RoomLedger { hub, visitors, queues, config, here: HashMap::new(), edited: Changes::default() }
@@ -89,8 +88,7 @@ impl RoomLedger {
             }
         }
         self.edited.rest().into_iter().for_each(|((room, is_tree), at)| self.updated(&room, is_tree, at));
-        // Without their senders the workers end, when all is delivered.
-        self.queues.write().clear();
+        self.queues.close();
     }
 
     fn enter(&mut self, told: Occurrence, at: u64) {
@@ -171,13 +169,13 @@ impl RoomLedger {
     }
 
     fn tell<const N: usize>(&self, event: RoomEvent, room: &Channel, said: [(&str, Value); N]) {
-        let queues = self.queues.read();
-        for (_, queue) in queues.iter().filter(|(hook, _)| hook.events.contains(&event)) {
+        let event_of = || {
             let mut data = Map::new();
             data.insert("projectId".to_owned(), PROJECT.into());
             data.insert("roomId".to_owned(), room.as_str().into());
             data.extend(said.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-            queue.put(json!({ "type": event.label(), "data": data }));
-        }
+            json!({ "type": event.label(), "data": data })
+        };
+        self.queues.put(|hook| hook.events.contains(&event), event_of);
     }
 }

@@ -10,7 +10,6 @@ mod ledger;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use self::ledger::RoomLedger;
@@ -22,7 +21,7 @@ use crate::callbacks::App;
 use crate::drain::Signal;
 use crate::realtime::hub::{Hub, HubEvent, Observer};
 use crate::realtime::vocabulary::{Channel, Member, Moment};
-use crate::realtime::webhooks::{DeliveryQueue, WebhookMetrics};
+use crate::realtime::webhooks::{HookQueues, WebhookMetrics};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 
@@ -51,13 +50,10 @@ enum Occurrence {
 /// The webhooks of all rooms.
 pub struct RoomWebhooks {
     recorder: Arc<RoomRecorder>,
-    queues: Arc<RwLock<Queues>>,
+    queues: Arc<HookQueues<RoomHook>>,
     app: Arc<App>,
     drain: Signal,
 }
-
-/// A queue for each hook there is.
-type Queues = Vec<(RoomHook, Arc<DeliveryQueue>)>;
 
 impl RoomRecorder {
     /// One, and what it hands on.
@@ -103,7 +99,7 @@ impl RoomWebhooks {
         drain: Signal,
     ) -> RoomWebhooks {
         hub.observe(Arc::clone(&recorder) as Arc<dyn Observer>);
-        let queues = Arc::<RwLock<Queues>>::default();
+        let queues = Arc::<HookQueues<_>>::default();
         let ledger = RoomLedger::new(Arc::clone(hub), Arc::clone(visitors), Arc::clone(&queues), config.clone());
         tokio::spawn(ledger.keep(news, Arc::clone(&recorder), drain.clone()));
         let webhooks = RoomWebhooks { recorder, queues, app, drain };
@@ -113,15 +109,10 @@ impl RoomWebhooks {
 
     /// After the section was read again: hooks that are new get a queue, those that are gone lose theirs.
     pub fn reload(&self, config: &Config) {
-        let mut queues = self.queues.write();
-        let mut before = std::mem::take(&mut *queues);
-        for hook in &config.webhooks {
-            let known = before.iter().position(|(known, _)| known == hook);
-            let queue = known.map(|place| before.swap_remove(place).1);
-            let begin = || hook.to.queue(&self.app, config.webhook_deadline, &self.drain, &self.recorder.metrics);
-            queues.push((hook.clone(), queue.unwrap_or_else(begin)));
-        }
-        let was_wanted = self.recorder.is_wanted.swap(!queues.is_empty(), Ordering::Relaxed);
+        let deadline = config.webhook_deadline;
+        let begin = |hook: &RoomHook| hook.to.queue(&self.app, deadline, &self.drain, &self.recorder.metrics);
+        self.queues.reload(&config.webhooks, begin);
+        let was_wanted = self.recorder.is_wanted.swap(!config.webhooks.is_empty(), Ordering::Relaxed);
         // Who was there before is told of with the next that happens.
         self.recorder.has_lost.fetch_or(!was_wanted, Ordering::Relaxed);
     }
