@@ -1,8 +1,10 @@
 // npm `@liveblocks/node` as it is: rooms, who is in them, events, and visitors without a connection.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { Liveblocks } from "@liveblocks/node";
+import WebSocket from "ws";
 import { eventually, PUBLIC, SECRET, Site } from "./harness/liveblocks.js";
 
 const name = ((number) => (kind = "room") => `${kind}-${number++}`)(1);
@@ -190,6 +192,19 @@ describe("rooms", () => {
     await made(id);
     assert.deepEqual(await site.node.getStorageDocument(id, "json"), {});
     assert.equal(editor.closes.length, 1);
+  });
+
+  test("who is slow to close is in a room no longer that was deleted", async () => {
+    const id = name();
+    const socket = new WebSocket(`ws://127.0.0.1:${site.port}/v8?roomId=${id}&pubkey=${PUBLIC}&version=3.24.2`);
+    await once(socket, "open");
+    await eventually("there", async () => (await site.node.getActiveUsers(id)).data.length === 1);
+    // It hears nothing more, so it does not answer that it is closed.
+    socket.pause();
+    await site.node.deleteRoom(id);
+    await made(id);
+    assert.deepEqual((await site.node.getActiveUsers(id)).data, []);
+    socket.terminate();
   });
 
   test("a room goes by another name, with all that is in it", async () => {

@@ -330,6 +330,18 @@ impl Hub {
         }
     }
 
+    /// Takes `connections` out of the presence of a channel, before they have left by themselves.
+    fn take_out(&self, channel: &Channel, connections: &[ConnectionId], now: Moment) {
+        self.with_channel(channel, |entry, mut state| {
+            for member in state.members.take_out(connections) {
+                self.metrics.members.dec();
+                self.notify_presence(entry, &mut state, Presence::Left, &member, now);
+            }
+            state.quiet_since = now.instant;
+            self.directory.settle(entry, &mut state);
+        });
+    }
+
     fn trim(&self, state: &mut ChannelState, now: Instant) {
         let before = state.log.bytes() + state.presence_log.bytes();
         let keeps = state.keeps(now);

@@ -88,6 +88,21 @@ impl Members {
         None
     }
 
+    /// None of `connections` stands behind anybody any more. Gives those who have left with them, without grace.
+    pub fn take_out(&mut self, connections: &[ConnectionId]) -> Vec<Arc<Member>> {
+        let mut left = Vec::new();
+        self.0.retain(|_, present| {
+            let before = present.connections.len();
+            present.connections.retain(|known| !connections.contains(known));
+            let stays = present.connections.len() == before || !present.connections.is_empty();
+            if !stays {
+                left.push(Arc::clone(&present.member));
+            }
+            stays
+        });
+        left
+    }
+
     /// Those whose grace is over by `now`: they have left.
     pub fn sweep(&mut self, now: Instant) -> Vec<Arc<Member>> {
         let mut left = Vec::new();
@@ -151,6 +166,21 @@ mod tests {
         members.enter(ann("1"), A);
         assert_eq!(change(members.enter(ann("2"), A)), Some(Presence::Updated));
         assert_eq!(members.all()[0].info, Some(Payload::Text("2".into())));
+    }
+
+    #[test]
+    fn who_is_taken_out_has_left_unless_another_stands_for_it() {
+        let now = Instant::now();
+        let mut members = Members::default();
+        members.enter(ann("1"), A);
+        members.enter(Member::new("bob"), A);
+        members.enter(Member::new("bob"), B);
+        members.enter(Member::new("in its grace"), ConnectionId(3));
+        members.leave("in its grace", ConnectionId(3), GRACE, now);
+        let left: Vec<_> = members.take_out(&[A]).iter().map(|member| member.key.to_string()).collect();
+        assert_eq!(left, ["ann"]);
+        assert_eq!(members.len(), 2);
+        assert!(members.leave("ann", A, Duration::ZERO, now).is_none(), "it says so once");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Documents, OpenError, RoomLease};
 use crate::documents::{Store, StoreError};
 use crate::realtime::document::tree::{Op, PatchError, PatchOp, Tree};
 use crate::realtime::hub::{Hub, HubEvent};
-use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, Refusal};
+use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, Moment, Refusal};
 
 /// Why documents cannot go elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,7 @@ impl Hub {
         if had.load(Ordering::Relaxed) {
             self.emit(&HubEvent::Deleted { channel });
         }
-        self.send_away(editors.unwrap_or_default(), why);
+        self.send_off(channel, editors.unwrap_or_default(), why);
         Ok(())
     }
 
@@ -121,11 +121,18 @@ impl Hub {
         let act = move |store: &Store| carry(store, &name, &new_name);
         match documents.close(from, Some(&old), act).await? {
             Some(editors) => {
-                self.send_away(editors, why);
+                self.send_off(from, editors, why);
                 Ok(())
             }
             None => Err(MoveError::Taken(to.clone())),
         }
+    }
+
+    /// Sends editors away from a channel that is no more. They are members of it no longer at once, however long their
+    /// links take to close: whoever makes a channel of this name anew meets none of them.
+    fn send_off(&self, channel: &Channel, editors: Vec<ConnectionId>, why: &DisconnectReason) {
+        self.take_out(channel, &editors, Moment::now());
+        self.send_away(editors, why);
     }
 
     pub(super) fn send_away(&self, editors: Vec<ConnectionId>, why: &DisconnectReason) {
