@@ -48,7 +48,7 @@ pub fn start(cache: Arc<Cache>, hub: Arc<Hub>, mut drain: Signal) {
             let mut draft = Draft::new(Payload::Json(announcement.to_json().to_string().into()));
             draft.name = Some("revalidated".into());
             let publish = Publish { ticket: 0, audience: Audience::Channel(channel.clone()), draft, echo: true };
-            if let Err(refusal) = hub.publish(publish, Moment::now()) {
+            if let Err(refusal) = hub.publish_shared(publish, Moment::now()).await {
                 debug!(?refusal, "nobody was told what is old");
             }
         }

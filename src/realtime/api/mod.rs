@@ -40,6 +40,7 @@ use crate::cache::Cache;
 use crate::http::query::parameter;
 use crate::http::{Body, Request, Response};
 use crate::settings::Live;
+use crate::shares::Holder;
 use crate::telemetry::Registry;
 use body::Room;
 use idempotency::{Begun, IdempotencyMemory, MemoryLimits, StoredResponse};
@@ -161,7 +162,12 @@ impl Api {
                     let name = parameter(query, "document").map(|name| json::document_name(&name)).transpose()?;
                     json::yjs(&channel, &name, &operation::yjs(&self.hub, &channel, &name).await?)
                 }
-                route => self.look(route, query, config)?,
+                route => {
+                    if let ApiRoute::Channel(name) | ApiRoute::Members(name) | ApiRoute::History(name) = &route {
+                        self.hub.mirror(name, Holder::Trusted).await?;
+                    }
+                    self.look(route, query, config)?
+                }
             };
             return Ok(Completed::new(body));
         }
@@ -202,7 +208,7 @@ impl Api {
             ApiRoute::Publish => {
                 let publication = json::publication(body)?;
                 self.take(1, config)?;
-                Value::Object(json::published(publication.perform(&self.hub, Moment::now())?))
+                Value::Object(json::published(publication.perform(&self.hub, Moment::now()).await?))
             }
             ApiRoute::Batch => {
                 let publications = json::batch(body, config.max_batch)?;
@@ -210,7 +216,7 @@ impl Api {
                 let mut results = Vec::with_capacity(publications.len());
                 for read in publications {
                     self.hub.yield_to_writers().await;
-                    results.push(self.one_of_many(read));
+                    results.push(self.one_of_many(read).await);
                 }
                 json!({ "results": results })
             }
@@ -249,7 +255,7 @@ impl Api {
 
     async fn emit(&self, Emission { publish, timeout: limit }: Emission) -> Result<Completed, ApiProblem> {
         let Some(limit) = limit else {
-            return match self.hub.publish(publish, Moment::now()) {
+            return match self.hub.publish_shared(publish, Moment::now()).await {
                 // Whoever is not there hears nothing, as with any room.
                 Ok(_) | Err(Refusal::Unknown) => Ok(Completed::new("{}\n")),
                 Err(refusal) => Err(refusal.into()),
@@ -279,8 +285,11 @@ impl Api {
         Ok(())
     }
 
-    fn one_of_many(&self, read: Result<operation::Publication, ApiProblem>) -> Value {
-        let said = read.and_then(|publication| Ok(publication.perform(&self.hub, Moment::now())?));
+    async fn one_of_many(&self, read: Result<operation::Publication, ApiProblem>) -> Value {
+        let said = match read {
+            Ok(publication) => publication.perform(&self.hub, Moment::now()).await.map_err(ApiProblem::from),
+            Err(problem) => Err(problem),
+        };
         match said {
             Ok(published) => {
                 let mut object = json::published(published);

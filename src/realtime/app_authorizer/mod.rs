@@ -259,7 +259,10 @@ impl AppAuthorizer {
                 for command in decision.then {
                     match command {
                         // Where nobody is, nobody hears it.
-                        Command::Publish(publish) => drop(self.hub.publish(*publish, Moment::now())),
+                        Command::Publish(publish) => {
+                            let hub = Arc::clone(&self.hub);
+                            tokio::spawn(async move { hub.publish_shared(*publish, Moment::now()).await });
+                        }
                         Command::Ask(inquiry) => self.ask_clients(connection, identity, *inquiry),
                         _ => {}
                     }

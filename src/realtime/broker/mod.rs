@@ -13,5 +13,5 @@ pub mod memory;
 mod shared;
 
 pub use shared::{
-    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId, Recipient, Snapshot, Waiting,
+    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId, Recipient, Snapshot, Top, Waiting,
 };

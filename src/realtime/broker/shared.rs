@@ -66,6 +66,15 @@ pub struct Snapshot {
     pub roster: Vec<(String, Bytes)>,
 }
 
+/// Where a channel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Top {
+    /// The latest message.
+    pub position: Position,
+    /// The number of the latest change of the roster.
+    pub sequence: u64,
+}
+
 /// What happens in a channel, as all doors hear it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChannelEvent {
@@ -111,6 +120,10 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The channel as it is, with what is kept after a position, or the latest `most` where that means nothing.
     fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Waiting<Snapshot>;
+
+    /// Where channels are now, in their order, each as if it had been asked for alone. What is asked about stays known for
+    /// a while.
+    fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>>;
 
     /// Says something to other doors.
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()>;

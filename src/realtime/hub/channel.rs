@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::headcount::{Headcount, Wants};
 use super::mailboxes::MailboxAddress;
+use super::mirror::Mirror;
 use super::policy::Policy;
 use super::presence::Members;
 use super::presence_log::PresenceLog;
@@ -36,7 +37,7 @@ pub struct ChannelState {
     /// What clients want kept that may come back.
     retention: Option<Box<Retention>>,
     groups: Vec<EncodingGroup>,
-    count: Headcount,
+    pub count: Headcount,
     /// Since when nobody has subscribed, published or been a member.
     pub quiet_since: Instant,
     /// Taken out of the directory: whoever still holds it looks the name up again.
@@ -45,6 +46,8 @@ pub struct ChannelState {
     pub share: Option<Share>,
     /// And against the app whose it is, where several share the hub.
     pub part: Option<Count<Arc<str>>>,
+    /// What is known of it on other doors, where there are any.
+    pub mirror: Option<Box<Mirror>>,
     /// Its number among those that are empty and give way to others ([`super::resting`]), while it is one.
     pub rests: Option<u64>,
 }
@@ -92,6 +95,7 @@ impl ChannelEntry {
             is_gone: false,
             share: Some(share.0),
             part: share.1,
+            mirror: None,
             rests: None,
         };
         ChannelEntry { name, number, state: Mutex::new(state) }
@@ -103,23 +107,38 @@ impl ChannelState {
         self.count.connections()
     }
 
-    /// How many are here, by kind.
+    /// How many subscribe on all doors.
+    pub fn subscribers_everywhere(&self) -> usize {
+        self.subscribers() + self.elsewhere().connections
+    }
+
+    fn elsewhere(&self) -> Occupancy {
+        self.mirror.as_ref().map_or_else(Occupancy::default, |mirror| mirror.elsewhere)
+    }
+
+    /// How many are there, by kind.
     pub fn occupancy(&self) -> Occupancy {
-        self.count.occupancy(self.members.len())
+        self.count.occupancy(self.members.len()).with(self.elsewhere())
     }
 
     /// The same, for one that wants to know and is not told yet.
     pub fn first_occupancy(&mut self) -> Occupancy {
-        self.count.first(self.members.len())
+        let now = self.occupancy();
+        self.count.first(now)
     }
 
     /// The same, where those who want to know do not know it.
     pub fn changed_occupancy(&mut self) -> Option<Occupancy> {
-        self.count.news(self.members.len())
+        let now = self.occupancy();
+        self.count.news(now)
     }
 
     /// Nobody is here and nothing is kept.
     pub fn is_empty(&self) -> bool {
+        if let Some(mirror) = &self.mirror {
+            // What is kept of it is the broker's.
+            return self.subscribers() == 0 && mirror.is_idle();
+        }
         self.subscribers() == 0
             && self.members.is_empty()
             && self.log.is_empty()

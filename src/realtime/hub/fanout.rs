@@ -8,7 +8,7 @@ use super::mailboxes::{MailboxAddress, MailboxShard};
 use super::metrics::Metrics;
 use super::outbox::{Item, OutboxEntry, OutboxLimits, Pushed, Slow};
 use super::sync::Mutex;
-use crate::realtime::vocabulary::{ConnectionId, Encoded, EncodedFrames, Encoding, Event};
+use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Encoded, EncodedFrames, Encoding, Event};
 
 /// The parts of the hub that fan-out needs.
 pub struct FanOut<'a> {
@@ -50,7 +50,37 @@ pub enum DeliveryKind {
 /// From so many subscribers on, what passes lingers: before, each write is for few.
 const CROWD: usize = 16;
 
+/// Messages of a channel that nobody has any more.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap {
+    /// They came after this offset.
+    pub after: u64,
+    /// And this is the last of them.
+    pub upto: u64,
+    /// Offsets mean something else now: who reads the history cannot go on in it.
+    pub ends_those_behind: bool,
+}
+
 impl FanOut<'_> {
+    /// Tells all of a channel that messages are lost.
+    pub fn tell_gap(&self, channel: &ChannelEntry, state: &mut ChannelState, gap: Gap) {
+        for group in state.groups() {
+            for (subscribers, shard) in group.shards.iter_mut().zip(self.shards) {
+                if subscribers.is_empty() {
+                    continue;
+                }
+                let mut mailboxes = shard.lock();
+                for (_, subscriber) in subscribers.iter_mut().filter(|(_, subscriber)| subscriber.wants.messages) {
+                    if subscriber.behind && gap.ends_those_behind {
+                        mailboxes.end(subscriber.slot, DisconnectReason::Restarting);
+                    } else if !subscriber.behind {
+                        mailboxes.lose(subscriber.slot, channel.number, (gap.after, gap.upto));
+                    }
+                }
+            }
+        }
+    }
+
     /// Puts `event` into the outboxes of the channel's subscribers. The channel's lock gives all of them one order.
     pub fn fan_out(
         &self,

@@ -66,8 +66,7 @@ impl Headcount {
     }
 
     /// What one who wants to know is told at once: the others may know something else.
-    pub fn first(&mut self, members: usize) -> Occupancy {
-        let now = self.occupancy(members);
+    pub fn first(&mut self, now: Occupancy) -> Occupancy {
         if self.told != Some(now) {
             self.told = None;
         }
@@ -75,8 +74,7 @@ impl Headcount {
     }
 
     /// What has changed since all who want to know were told; they know it then.
-    pub fn news(&mut self, members: usize) -> Option<Occupancy> {
-        let now = self.occupancy(members);
+    pub fn news(&mut self, now: Occupancy) -> Option<Occupancy> {
         if self.watchers == 0 || self.told == Some(now) {
             return None;
         }
@@ -112,22 +110,30 @@ mod tests {
         assert_eq!(count.occupancy(0), Occupancy { connections: 1, publishers: 1, ..Occupancy::default() });
     }
 
+    fn news(count: &mut Headcount, members: usize) -> Option<Occupancy> {
+        count.news(count.occupancy(members))
+    }
+
+    fn first(count: &mut Headcount, members: usize) -> Occupancy {
+        count.first(count.occupancy(members))
+    }
+
     #[test]
     fn what_all_know_is_not_news() {
         let mut count = Headcount::default();
         count.add(NONE);
-        assert_eq!(count.news(0), None, "nobody wants to know");
+        assert_eq!(news(&mut count, 0), None, "nobody wants to know");
         let watcher = Wants { occupancy: true, ..NONE };
         count.add(watcher);
-        assert_eq!(count.first(0).connections, 2);
-        assert!(count.news(0).is_some() && count.news(0).is_none());
-        assert_eq!(count.news(1).map(|news| news.presence_members), Some(1));
+        assert_eq!(first(&mut count, 0).connections, 2);
+        assert!(news(&mut count, 0).is_some() && news(&mut count, 0).is_none());
+        assert_eq!(news(&mut count, 1).map(|news| news.presence_members), Some(1));
         // One that was told something else in between, which is no longer so.
         count.add(watcher);
-        count.first(1);
+        first(&mut count, 1);
         count.remove(watcher);
-        assert_eq!(count.news(1).map(|news| news.connections), Some(2), "told again");
+        assert_eq!(news(&mut count, 1).map(|news| news.connections), Some(2), "told again");
         count.remove(watcher);
-        assert_eq!(count.news(7), None);
+        assert_eq!(news(&mut count, 7), None);
     }
 }

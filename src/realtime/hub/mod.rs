@@ -14,6 +14,7 @@ mod direct_writer;
 mod flusher;
 mod channel;
 mod client;
+mod cluster;
 mod config;
 mod directory;
 mod document_limits;
@@ -23,6 +24,7 @@ mod mailboxes;
 mod events;
 mod headcount;
 mod metrics;
+mod mirror;
 mod presence;
 mod presence_log;
 mod publish;
@@ -58,6 +60,7 @@ pub use questions::{AckReply, Answers, PendingAck};
 pub use reading::{ChannelOverview, Past};
 
 use channel::{ChannelEntry, ChannelState};
+use cluster::Cluster;
 use directory::Directory;
 use documents::Documents;
 use fanout::{DeliveryKind, FanOut, Recipients};
@@ -95,6 +98,8 @@ pub struct Hub {
     remedy: Remedy,
     metrics: Metrics,
     documents: OnceLock<Arc<Documents>>,
+    /// The other doors, where there are any.
+    cluster: OnceLock<Cluster>,
 }
 
 /// Who is known by more than the number of its connection.
@@ -131,6 +136,7 @@ impl Hub {
             remedy: Remedy::default(),
             metrics,
             documents: OnceLock::new(),
+            cluster: OnceLock::new(),
         }
     }
 
@@ -180,6 +186,7 @@ impl Hub {
         for entry in self.directory.shard_cells(part) {
             let mut state = entry.state.lock();
             self.trim(&mut state, now.instant);
+            self.sweep_shared(&entry, &mut state, now.instant);
             let left = state.members.sweep(now.instant);
             if !left.is_empty() {
                 state.quiet_since = now.instant;
@@ -374,6 +381,19 @@ impl Hub {
             Presence::Left => self.emit(&HubEvent::Went { channel: &entry.name, member, user_stays }),
             Presence::Updated => {}
         }
+        self.tell_presence(entry, state, change, member, now);
+    }
+
+    /// The same for what has happened on another door, whose observers know.
+    fn tell_presence(
+        &self,
+        entry: &ChannelEntry,
+        state: &mut ChannelState,
+        change: Presence,
+        member: &Arc<Member>,
+        now: Moment,
+    ) {
+        let user_stays = state.members.has_other(member);
         if state.keeps(now.instant).wish.is_some() {
             let before = state.presence_log.bytes();
             let others = self.history.load(Ordering::Relaxed).saturating_sub(before);

@@ -199,16 +199,15 @@ impl Outbox {
     }
 
     fn lose(&mut self, entry: OutboxEntry) {
-        let OutboxEntry { channel, offset, .. } = entry;
+        self.mark(entry.channel, entry.offset.saturating_sub(1), entry.offset);
+    }
+
+    /// Notes that messages of `channel` are gone, from after one offset up to another.
+    pub fn mark(&mut self, channel: u32, after: u64, upto: u64) {
         if let Some(mark) = self.mark_of(channel) {
-            self.queue[mark].offset = offset;
+            self.queue[mark].offset = upto;
         } else {
-            self.queue.push_back(OutboxEntry {
-                item: Item::Lost { after: offset.saturating_sub(1) },
-                channel,
-                bytes: 0,
-                offset,
-            });
+            self.queue.push_back(OutboxEntry { item: Item::Lost { after }, channel, bytes: 0, offset: upto });
             self.marks += 1;
         }
     }

@@ -88,6 +88,17 @@ impl Members {
         None
     }
 
+    /// `connection` stands behind the member no more, wherever it is. It has left with the last, unless it `stays` for
+    /// another that may come back.
+    pub fn forget(&mut self, key: &str, connection: ConnectionId, stays: bool) -> Option<Arc<Member>> {
+        let present = self.0.get_mut(key)?;
+        present.connections.retain(|known| *known != connection);
+        if !present.connections.is_empty() || stays {
+            return None;
+        }
+        self.0.remove(key).map(|present| present.member)
+    }
+
     /// None of `connections` stands behind anybody any more. Gives those who have left with them, without grace.
     pub fn take_out(&mut self, connections: &[ConnectionId]) -> Vec<Arc<Member>> {
         let mut left = Vec::new();

@@ -30,12 +30,12 @@ pub struct Sender<'a> {
 }
 
 /// A draft on its way into channels.
-struct Publishing<'a> {
-    sender: &'a Sender<'a>,
-    draft: Draft,
+pub(super) struct Publishing<'a> {
+    pub sender: &'a Sender<'a>,
+    pub draft: Draft,
     /// The sender hears it too, where a channel's policy leaves that to it.
-    echo: bool,
-    except: Option<&'a HashSet<MailboxAddress>>,
+    pub echo: bool,
+    pub except: Option<&'a HashSet<MailboxAddress>>,
 }
 
 impl Hub {
@@ -184,15 +184,19 @@ impl Hub {
     /// Tells its subscribers how many of them there are; those whose encoding has words for it.
     pub fn tell_subscribers(&self, channel: &Channel) {
         self.with_channel(channel, |entry, mut state| {
-            let event = Event::Subscribers { channel: entry.name.clone(), subscribers: state.subscribers() };
+            let event = Event::Subscribers { channel: entry.name.clone(), subscribers: state.subscribers_everywhere() };
             let limits = self.config().outbox;
             self.fan_out_with(&limits).fan_out(entry, &mut state, &event, DeliveryKind::Notice, Recipients::default());
         });
     }
 
     fn subscribers_of(&self, channels: &[Channel]) -> HashSet<MailboxAddress> {
-        let addresses = |channel| self.with_channel(channel, |_, state| state.addresses().collect::<Vec<_>>());
-        channels.iter().filter_map(addresses).flatten().collect()
+        channels.iter().flat_map(|channel| self.addresses_in(channel)).collect()
+    }
+
+    /// The addresses of those who are in a channel.
+    pub(super) fn addresses_in(&self, channel: &Channel) -> Vec<MailboxAddress> {
+        self.with_channel(channel, |_, state| state.addresses().collect()).unwrap_or_default()
     }
 
     fn whisper(
@@ -245,7 +249,7 @@ impl Hub {
         saying: Publishing,
         now: Moment,
     ) -> Result<Receipt, Refusal> {
-        let Publishing { sender, draft, echo, except } = saying;
+        let draft = &saying.draft;
         let most = state.policy.max_message.bytes();
         if draft.len() > most {
             return Err(Refusal::TooBig { most });
@@ -253,10 +257,27 @@ impl Hub {
         if let Some(receipt) = draft.id.as_deref().and_then(|id| state.said(id)) {
             return Ok(receipt);
         }
-        let is_amendment = draft.amends.is_some();
-        if is_amendment && !state.policy.mutable {
+        if draft.amends.is_some() && !state.policy.mutable {
             return Err(Refusal::Immutable);
         }
+        if state.mirror.is_some() && !draft.volatile && !draft.passing {
+            // Only the broker gives places to what several doors share.
+            return Err(Refusal::Unavailable);
+        }
+        self.metrics.published.inc();
+        self.place(entry, state, saying, now)
+    }
+
+    /// What was accepted gets its place, whoever has accepted it.
+    pub(super) fn place(
+        &self,
+        entry: &ChannelEntry,
+        state: &mut ChannelState,
+        saying: Publishing,
+        now: Moment,
+    ) -> Result<Receipt, Refusal> {
+        let Publishing { sender, draft, echo, except } = saying;
+        let is_amendment = draft.amends.is_some();
         let id = draft.id.clone();
         let echo = state.policy.echo.unwrap_or(echo);
         let recipients = Recipients {
@@ -270,7 +291,6 @@ impl Hub {
         let config = self.config();
         let means = self.fan_out_with(&config.outbox);
         state.quiet_since = now.instant;
-        self.metrics.published.inc();
         let (is_volatile, is_passing) = (draft.volatile, draft.passing);
         let (channel, unix_ms, origin) = (entry.name.clone(), now.unix_ms, sender.origin.clone());
         if is_amendment {

@@ -37,7 +37,7 @@ impl Hub {
     pub fn standing(&self, channel: &Channel) -> Option<ChannelOverview> {
         self.with_channel(channel, |entry, state| ChannelOverview {
             name: entry.name.clone(),
-            subscribers: state.subscribers(),
+            subscribers: state.subscribers_everywhere(),
             members: state.members.len(),
             occupancy: state.occupancy(),
             top: state.log.top(),
@@ -74,7 +74,7 @@ impl Hub {
     }
 
     pub fn subscribers(&self, channel: &Channel) -> usize {
-        self.with_channel(channel, |_, state| state.subscribers()).unwrap_or_default()
+        self.with_channel(channel, |_, state| state.subscribers_everywhere()).unwrap_or_default()
     }
 
     /// True if the connection subscribes to the channel.

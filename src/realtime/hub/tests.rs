@@ -2,9 +2,11 @@
 
 mod direct_writes;
 mod model;
+mod model_broker;
 mod concurrency;
 mod promises;
 mod questions;
+mod shared;
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -57,6 +59,10 @@ impl World {
     fn new(change: impl FnOnce(&mut Config)) -> World {
         let mut config = Config::default();
         change(&mut config);
+        World::with(config)
+    }
+
+    fn with(config: Config) -> World {
         let hub = Arc::new(Hub::new(config, 2, Metrics::new(&mut Registry::default())));
         World { hub, lines: Encoding::new(Lines), now: Moment::now() }
     }

@@ -10,7 +10,8 @@ use crate::http::{Body, Facts, Failure, Response};
 use crate::realtime::dialect::Encoded;
 use crate::realtime::entrance::AuthorizeAt;
 use crate::realtime::hub::Past;
-use crate::realtime::vocabulary::{Event, Frame, Moment, Since, Subscribe};
+use crate::realtime::vocabulary::{Event, Frame, Moment, Refusal, Since, Subscribe};
+use crate::shares::Holder;
 
 /// How many messages are given where the query does not say, and at most.
 const DEFAULT_MESSAGES: usize = 100;
@@ -47,6 +48,8 @@ impl PlainDoor {
         };
         let bad = |_| Failure::client(StatusCode::BAD_REQUEST, "before is a position, as a message's id.");
         let before = parameter(request.uri.query(), "before").map(|text| text.parse().map_err(bad)).transpose()?;
+        let unavailable = |refusal: Refusal| Failure::client(StatusCode::SERVICE_UNAVAILABLE, refusal.to_string());
+        self.hub.mirror(&channel, Holder::Trusted).await.map_err(unavailable)?;
         let now = Moment::now();
         let past = match (before, since) {
             (Some(_), Since::After(_)) => {

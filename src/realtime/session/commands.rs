@@ -1,40 +1,15 @@
 //! What a client wants, written out: judged by the authorizer where it is asked, then done by the hub.
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use super::Session;
+use super::pending::PendingCommands;
 use crate::realtime::entrance::authorizer::{Allow, Deciding, Decision, Left};
 use crate::realtime::hub::{AckReply, Authority};
 use crate::realtime::vocabulary::{Audience, Channel, Command, Event, Moment, Ref, Refusal, Word};
 
 /// Commands that may wait while the authorizer thinks about an earlier one; with more, nothing is read.
 const MAX_WAITING: usize = 64;
-
-/// The command that the authorizer thinks about, and those behind it.
-pub struct PendingCommands {
-    asking: Option<(Deciding, Command)>,
-    /// Further commands from the authorizer's answer, which bounds their number.
-    then: std::vec::IntoIter<Command>,
-    /// What is published comes to this client by its mailbox. What must not overtake it goes there too, and so does all
-    /// that is behind that.
-    has_published: bool,
-    queues: bool,
-    waiting: VecDeque<Command>,
-}
-
-impl PendingCommands {
-    fn new(asking: Deciding, about: Command) -> Box<PendingCommands> {
-        let then = Vec::new().into_iter();
-        Box::new(PendingCommands {
-            asking: Some((asking, about)),
-            then,
-            has_published: false,
-            queues: false,
-            waiting: VecDeque::new(),
-        })
-    }
-}
 
 impl Session {
     pub(super) fn has_room_for_commands(&self) -> bool {
@@ -51,7 +26,7 @@ impl Session {
             return;
         }
         if let Some(Err(refusal)) = self.client.rights().map(|rights| command.permitted_by(rights)) {
-            return self.refused(ticket(&command), channel(&command), refusal, now);
+            return self.refused(command.ticket(), command.channel().cloned(), refusal, now);
         }
         match self.ask(&command) {
             Some(asking) => {
@@ -67,7 +42,7 @@ impl Session {
                     _ => Ok(()),
                 };
                 if let Err(refusal) = may_ask {
-                    return self.refused(ticket(&command), channel(&command), refusal, now);
+                    return self.refused(command.ticket(), command.channel().cloned(), refusal, now);
                 }
                 self.pending = Some(PendingCommands::new(asking, command));
                 // It is polled before this turn ends: a turn goes on for as long as something comes.
@@ -87,16 +62,24 @@ impl Session {
 
     /// Hears verdicts as they come, and goes on with the commands behind them. Ready when none is asked for.
     pub(super) fn poll_pending(&mut self, now: Moment, context: &mut Context<'_>) -> Poll<()> {
-        while let Some(mut pending) = self.pending.take() {
+        while self.pending.is_some() {
+            if self.poll_shared(now, context).is_pending() {
+                return Poll::Pending;
+            }
+            let Some(mut pending) = self.pending.take() else { break };
             if let Some((mut asking, about)) = pending.asking.take() {
                 let Poll::Ready(verdict) = asking.as_mut().poll(context) else {
                     pending.asking = Some((asking, about));
                     self.pending = Some(pending);
                     return Poll::Pending;
                 };
+                let rest = std::mem::take(&mut pending.then);
                 pending.then = self.judged(about, verdict, now);
+                if rest.len() > 0 {
+                    pending.then = pending.then.chain(rest).collect::<Vec<_>>().into_iter();
+                }
             }
-            while pending.then.len() > 0 {
+            while pending.then.len() > 0 && !self.waits_for_broker() {
                 // A handler may say more at once than waits for a client: each gets its turn to write it first.
                 if self.pending.is_none() && self.is_evicted(context) {
                     self.pending = Some(pending);
@@ -105,6 +88,10 @@ impl Session {
                 if let Some(command) = pending.then.next() {
                     self.follow(&mut pending, command, now);
                 }
+            }
+            if let Some(newer) = self.pending.as_mut().filter(|newer| newer.shared.is_busy()) {
+                newer.go_on_with(*pending);
+                continue;
             }
             // Behind what the verdict itself brought about.
             for command in pending.waiting {
@@ -133,7 +120,7 @@ impl Session {
             // The answer has a place of its own among what follows, or comes when the handler has gone on.
             (Ok(consent), Command::Rpc(_)) if settles || (asks && consent.data.is_none()) => {}
             (Ok(consent), command) => self.allowed(command, consent, now),
-            (Err(refusal), command) => self.refused(ticket(&command), channel(&command), refusal, now),
+            (Err(refusal), command) => self.refused(command.ticket(), command.channel().cloned(), refusal, now),
         }
         verdict.then.into_iter()
     }
@@ -172,13 +159,21 @@ impl Session {
         }
     }
 
-    fn refused(&mut self, ticket: Ref, channel: Option<Channel>, refusal: Refusal, now: Moment) {
+    pub(super) fn refused(&mut self, ticket: Ref, channel: Option<Channel>, refusal: Refusal, now: Moment) {
         self.deliver(&Event::Refused { ticket, channel, refusal }, now);
     }
 
     /// Does it, on the word of `authority`, and tells the machine what came of it.
     pub(super) fn carry_out(&mut self, command: Command, authority: Authority, now: Moment) {
-        let (ticket, about) = (ticket(&command), channel(&command));
+        if self.client.hub().is_shared() {
+            self.carry_out_shared(command, authority, now);
+        } else {
+            self.execute(command, authority, now);
+        }
+    }
+
+    pub(super) fn execute(&mut self, command: Command, authority: Authority, now: Moment) {
+        let (ticket, about) = (command.ticket(), command.channel().cloned());
         let outcome = match command {
             Command::Connect { ticket, .. } => {
                 let identity = self.client.identity().map(|identity| identity.as_ref().clone());
@@ -237,7 +232,7 @@ impl Session {
             Command::Authorized(command) => {
                 let is_spoken = matches!(*command, Command::Publish(_));
                 let authority = if is_spoken { Authority::Signature } else { Authority::App };
-                return self.carry_out(*command, authority, now);
+                return self.execute(*command, authority, now);
             }
             // Without a authorizer nobody knows what a token is worth.
             Command::RefreshToken { .. } => Err(Refusal::Unknown),
@@ -278,50 +273,5 @@ impl Session {
             Command::Ask(inquiry) => authorizer.ask_clients(connection, self.client.identity(), *inquiry),
             _ => {}
         }
-    }
-}
-
-fn ticket(command: &Command) -> Ref {
-    match command {
-        Command::Connect { ticket, .. }
-        | Command::Identify { ticket, .. }
-        | Command::RefreshToken { ticket, .. }
-        | Command::Unsubscribe { ticket, .. }
-        | Command::Enter { ticket, .. }
-        | Command::Leave { ticket, .. }
-        | Command::Members { ticket, .. }
-        | Command::History { ticket, .. } => *ticket,
-        Command::Acknowledge { ticket, .. } => *ticket,
-        Command::Rpc(call) => call.ticket,
-        Command::Subscribe(subscribe) => subscribe.ticket,
-        Command::Publish(publish) => publish.ticket,
-        Command::PublishSeveral(several) => several.ticket,
-        Command::Edit(edit) => edit.ticket,
-        Command::Fetch(fetch) => fetch.ticket,
-        Command::Signal(signal) => signal.ticket,
-        Command::Authorized(command) => self::ticket(command),
-        Command::Answer { .. } | Command::Ask(_) | Command::Left { .. } | Command::Kick { .. } | Command::Close(_) => 0,
-        Command::Grant(_) | Command::SetGrace(_) => 0,
-    }
-}
-
-fn channel(command: &Command) -> Option<Channel> {
-    match command {
-        Command::Subscribe(subscribe) => Some(subscribe.channel.clone()),
-        Command::Unsubscribe { channel, .. }
-        | Command::Enter { channel, .. }
-        | Command::Leave { channel, .. }
-        | Command::Members { channel, .. }
-        | Command::History { channel, .. } => Some(channel.clone()),
-        Command::Publish(publish) => match &publish.audience {
-            Audience::Channel(channel) => Some(channel.clone()),
-            _ => None,
-        },
-        Command::PublishSeveral(several) => Some(several.channel.clone()),
-        Command::Edit(edit) => Some(edit.channel.clone()),
-        Command::Fetch(fetch) => Some(fetch.channel.clone()),
-        Command::Signal(signal) => Some(signal.channel.clone()),
-        Command::Authorized(command) => self::channel(command),
-        _ => None,
     }
 }

@@ -7,8 +7,10 @@ mod ending;
 mod link_state;
 mod direct_write;
 mod open;
+mod pending;
 mod record;
 mod resumption;
+mod shared;
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -25,10 +27,10 @@ use super::hub::{Authority, Client};
 use super::link::{Link, LinkError};
 use super::vocabulary::{Command, DisconnectReason, Event, Frame, Moment, Position};
 use crate::drain::Guard;
-use commands::PendingCommands;
 use direct_write::SharedLink;
 use ending::CloseTimer;
 use link_state::LinkState;
+use pending::PendingCommands;
 
 pub use open::Sessions;
 pub use record::{Metrics, SessionEnd, SessionRecord};

@@ -70,6 +70,53 @@ pub enum Command {
 }
 
 impl Command {
+    /// Its dialect's number for it.
+    pub fn ticket(&self) -> Ref {
+        match self {
+            Command::Connect { ticket, .. }
+            | Command::Identify { ticket, .. }
+            | Command::RefreshToken { ticket, .. }
+            | Command::Unsubscribe { ticket, .. }
+            | Command::Enter { ticket, .. }
+            | Command::Leave { ticket, .. }
+            | Command::Members { ticket, .. }
+            | Command::History { ticket, .. }
+            | Command::Acknowledge { ticket, .. } => *ticket,
+            Command::Rpc(call) => call.ticket,
+            Command::Subscribe(subscribe) => subscribe.ticket,
+            Command::Publish(publish) => publish.ticket,
+            Command::PublishSeveral(several) => several.ticket,
+            Command::Edit(edit) => edit.ticket,
+            Command::Fetch(fetch) => fetch.ticket,
+            Command::Signal(signal) => signal.ticket,
+            Command::Authorized(command) => command.ticket(),
+            Command::Answer { .. } | Command::Ask(_) | Command::Left { .. } | Command::Kick { .. } => 0,
+            Command::Close(_) | Command::Grant(_) | Command::SetGrace(_) => 0,
+        }
+    }
+
+    /// The channel that it is about, if it is about one.
+    pub fn channel(&self) -> Option<&Channel> {
+        match self {
+            Command::Subscribe(subscribe) => Some(&subscribe.channel),
+            Command::Unsubscribe { channel, .. }
+            | Command::Enter { channel, .. }
+            | Command::Leave { channel, .. }
+            | Command::Members { channel, .. }
+            | Command::History { channel, .. } => Some(channel),
+            Command::Publish(publish) => match &publish.audience {
+                Audience::Channel(channel) => Some(channel),
+                _ => None,
+            },
+            Command::PublishSeveral(several) => Some(&several.channel),
+            Command::Edit(edit) => Some(&edit.channel),
+            Command::Fetch(fetch) => Some(&fetch.channel),
+            Command::Signal(signal) => Some(&signal.channel),
+            Command::Authorized(command) => command.channel(),
+            _ => None,
+        }
+    }
+
     /// Lets the command pass where these `rights` allow it.
     ///
     /// # Errors

@@ -15,3 +15,17 @@ pub struct Occupancy {
     /// Those that hear who comes and goes.
     pub presence_subscribers: usize,
 }
+
+impl Occupancy {
+    /// These and those of `others`, but for members, who are the same.
+    pub fn with(self, others: Occupancy) -> Occupancy {
+        Occupancy {
+            connections: self.connections + others.connections,
+            publishers: self.publishers + others.publishers,
+            subscribers: self.subscribers + others.subscribers,
+            presence_connections: self.presence_connections + others.presence_connections,
+            presence_members: self.presence_members,
+            presence_subscribers: self.presence_subscribers + others.presence_subscribers,
+        }
+    }
+}

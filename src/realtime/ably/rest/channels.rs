@@ -47,8 +47,14 @@ impl<'a> ChannelDetails<'a> {
 }
 
 impl AblyDoor {
-    pub(super) fn look_at_channel(&self, call: &Call<'_>, caller: &Caller, name: &str) -> Result<Answer, AblyError> {
+    pub(super) async fn look_at_channel(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Answer, AblyError> {
         let channel = caller.channel(name, Operation::ChannelMetadata)?;
+        self.mirrored(&channel).await?;
         let overview = self.hub.standing(&channel);
         Ok(call.answer(200, &ChannelDetails::of(name, overview.as_ref())))
     }

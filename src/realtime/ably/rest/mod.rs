@@ -137,7 +137,7 @@ impl AblyDoor {
             (&Method::POST, ["messages"]) => self.publish_batch(call, &caller, &read(body, most).await?).await,
             (&Method::GET, ["presence"]) => self.batch_presence(call, &caller).await,
             (&Method::GET, ["channels"]) => self.list_channels(call, &caller),
-            (&Method::GET, ["channels", name]) => self.look_at_channel(call, &caller, name),
+            (&Method::GET, ["channels", name]) => self.look_at_channel(call, &caller, name).await,
             (&Method::POST, ["channels", name, "messages"]) => {
                 self.publish_messages(call, &caller, name, &read(body, most).await?).await
             }

@@ -40,6 +40,7 @@ impl AblyDoor {
         name: &str,
     ) -> Result<Vec<AblyPresence>, AblyError> {
         let channel = caller.readable(reader, name, caller.knows_members(name)).await?;
+        self.mirrored(&channel).await?;
         let members = self.hub.members(&channel);
         let mut shown: Vec<_> = members.iter().map(|member| AblyPresence::present(member, call.style.format)).collect();
         shown.sort_by_cached_key(key);

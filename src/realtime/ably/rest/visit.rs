@@ -85,7 +85,17 @@ impl AblyDoor {
         // What its credentials do not allow, nobody is asked about.
         caller.channel(name, operation)?;
         let mut reader = self.reader(call, caller).await?;
-        caller.readable(reader.as_mut(), name, operation).await
+        let channel = caller.readable(reader.as_mut(), name, operation).await?;
+        self.mirrored(&channel).await?;
+        Ok(channel)
+    }
+
+    /// Sees to it that a channel is here as it is on all doors.
+    ///
+    /// # Errors
+    /// 50003.
+    pub(super) async fn mirrored(&self, channel: &Channel) -> Result<(), AblyError> {
+        self.hub.mirror(channel, Holder::Trusted).await.map_err(|refusal| refused(&refusal))
     }
 
     /// Whoever asks, let in to read in as many channels as the request names; none for the app, which reads whatever its key
@@ -172,6 +182,12 @@ impl Visit {
         let Command::PublishSeveral(several) = command else {
             return Ok(vec![Receipt { position: None, unix_ms: now.unix_ms }; count]);
         };
+        if self.client.hub().is_shared() {
+            let said = Visit::counted(&self.rate, &mut self.client, |client| {
+                client.publish_several_shared(*several, authority, now)
+            })?;
+            return said.await.map_err(|refusal| refused(&refusal));
+        }
         Visit::counted(&self.rate, &mut self.client, |client| client.publish_several(*several, authority, now))
     }
 

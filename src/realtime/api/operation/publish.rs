@@ -39,7 +39,7 @@ impl Publication {
     ///
     /// # Errors
     /// [`Refusal`]: too big for a channel, too many channels, no such connection.
-    pub fn perform(self, hub: &Hub, now: Moment) -> Result<Published, Refusal> {
+    pub async fn perform(self, hub: &Arc<Hub>, now: Moment) -> Result<Published, Refusal> {
         let Publication { to, draft } = self;
         let (mut channels, except) = match to {
             To::Channels { channels, except } => (channels, except),
@@ -53,6 +53,6 @@ impl Publication {
         } else {
             Audience::Several { channels, connections: Vec::new(), except: Vec::new(), but: except }
         };
-        hub.publish(Publish { ticket: 0, audience, draft, echo: true }, now).map(Published::Said)
+        hub.publish_shared(Publish { ticket: 0, audience, draft, echo: true }, now).await.map(Published::Said)
     }
 }

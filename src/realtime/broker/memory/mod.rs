@@ -121,6 +121,13 @@ impl Log {
         self.kept.is_empty()
     }
 
+    /// Goes on after `base`, with nothing of what was before.
+    pub fn restart(&mut self, base: Position) {
+        self.forget(self.kept.len());
+        self.epoch = base.epoch;
+        self.top = base.offset;
+    }
+
     /// Gives `message` the next offset and keeps it for as long as `keep` says, within `room` bytes for all that is
     /// kept here and what `owner` may have in all logs.
     pub fn append(

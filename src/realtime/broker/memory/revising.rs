@@ -74,11 +74,8 @@ impl Log {
         let Amending { amendment, draft, origin, unix_ms, most, tells_whole } = amending;
         let index = self.original(amendment.target).ok_or(Refusal::Forgotten)?;
         let position = self.position(self.top + 1);
+        self.may_amend(&amendment)?;
         let target = Arc::clone(&self.kept[index].message);
-        let is_of = |user: &Arc<str>| target.origin.as_ref().and_then(|origin| origin.user.as_ref()) == Some(user);
-        if amendment.only_of.as_ref().is_some_and(|user| !is_of(user)) {
-            return Err(Refusal::Forbidden);
-        }
         let amended = Amended {
             target: target.position,
             target_ms: target.unix_ms,
@@ -113,6 +110,19 @@ impl Log {
             }
         }
         Ok(told)
+    }
+
+    /// Whether a message is here that this would change, and may.
+    ///
+    /// # Errors
+    /// As [`Log::amend`].
+    pub fn may_amend(&self, amendment: &Amendment) -> Result<(), Refusal> {
+        let index = self.original(amendment.target).ok_or(Refusal::Forgotten)?;
+        let user = self.kept[index].message.origin.as_ref().and_then(|origin| origin.user.as_ref());
+        if amendment.only_of.as_ref().is_some_and(|only| Some(only) != user) {
+            return Err(Refusal::Forbidden);
+        }
+        Ok(())
     }
 
     /// Where the message is that `position` means.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Authority, Client, Held, Memberships, NO_GRACE};
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
+use crate::realtime::hub::cluster::LONG;
 use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
 
@@ -86,6 +87,7 @@ impl Client {
         if most > 0 && state.members.len() >= most && !state.members.has(&key) {
             return Err(Refusal::TooMany { wait: Duration::ZERO });
         }
+        self.hub.share_member(entry, state, &member, self.id);
         if let Some((change, member)) = state.members.enter(member, self.id) {
             if change == Presence::Joined {
                 self.hub.metrics.members.inc();
@@ -111,10 +113,7 @@ impl Client {
         let place = entered.iter().position(|(entry, known)| entry.name == *channel && **known == *key);
         let Some(place) = place else { return false };
         let (entry, key) = entered.swap_remove(place);
-        if let Some(parting) = parting {
-            entry.state.lock().members.amend(parting);
-        }
-        self.leave_in(&entry, &key, Duration::ZERO, now);
+        self.leave_showing(&entry, &key, Duration::ZERO, parting, now);
         true
     }
 
@@ -156,8 +155,26 @@ impl Client {
     }
 
     pub(super) fn leave_in(&self, entry: &Arc<ChannelEntry>, key: &str, grace: Duration, now: Moment) {
+        self.leave_showing(entry, key, grace, None, now);
+    }
+
+    fn leave_showing(
+        &self,
+        entry: &Arc<ChannelEntry>,
+        key: &str,
+        grace: Duration,
+        parting: Option<Member>,
+        now: Moment,
+    ) {
         let mut state = entry.state.lock();
         state.quiet_since = now.instant;
+        let until = (!grace.is_zero()).then(|| now.instant + grace);
+        let stays = self.hub.unshare_member(entry, &mut state, (key, self.id), until, parting.as_ref());
+        if let Some(parting) = parting {
+            state.members.amend(parting);
+        }
+        // On another door it may be there, or be waited for.
+        let grace = if stays { LONG } else { grace };
         if let Some(member) = state.members.leave(key, self.id, grace, now.instant) {
             self.hub.metrics.members.dec();
             self.hub.notify_presence(entry, &mut state, Presence::Left, &member, now);

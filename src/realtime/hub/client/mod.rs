@@ -264,6 +264,26 @@ impl Client {
         heard
     }
 
+    /// Whether a channel must be fetched from the other doors before it does anything there that it may: being a member of
+    /// it, or hearing it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it may not.
+    pub fn needs_mirror(&self, channel: &Channel, authority: Authority) -> Result<bool, Refusal> {
+        if self.hub.is_mirrored(channel) {
+            return Ok(false);
+        }
+        let policy = self.hub.config().policy(channel);
+        let may_hear = self.may_hear(channel, &policy, authority);
+        may_hear.or_else(|refusal| self.may_enter(channel, &policy, authority).map_err(|_| refusal)).map(|()| true)
+    }
+
+    /// Fetches it, to be waited for.
+    pub fn mirror(&self, channel: Channel) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        let (hub, holder) = (Arc::clone(&self.hub), self.holder());
+        async move { hub.mirror(&channel, holder).await }
+    }
+
     /// True if only the app may subscribe the client to `channel`: then nobody need be asked.
     ///
     /// # Errors
@@ -296,9 +316,13 @@ impl Client {
                 self.may_hear(&entry.name, &policy, authority)?;
             }
             state.retain(wish.retain, now.instant);
-            if place.is_err() && policy.crowd.max_subscribers > 0 && state.subscribers() >= policy.crowd.max_subscribers
-            {
+            let most = policy.crowd.max_subscribers;
+            if place.is_err() && most > 0 && state.subscribers_everywhere() >= most {
                 return Err(Refusal::TooMany { wait: Duration::ZERO });
+            }
+            // It was mirrored when this was asked for, and may have been forgotten since.
+            if hub.is_shared() && state.mirror.is_none() {
+                return Err(Refusal::Unavailable);
             }
             let member = self.membership(wish.member.as_ref(), &policy)?;
             let wants = self.wants(wish, &policy, member.is_some());
@@ -326,7 +350,7 @@ impl Client {
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.metrics.subscriptions.inc();
-                hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
+                hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers_everywhere() });
             } else if let Ok(place) = place {
                 let MailboxAddress { shard, slot } = self.address();
                 let known = &mut self.subscriptions[place];
@@ -344,6 +368,7 @@ impl Client {
                     known.behind |= behind.is_some();
                 }
             }
+            hub.share_counts(entry, state);
             hub.tell_newcomer(self.id, wish, state);
             state.quiet_since = now.instant;
             let subscribed = Subscribed {
@@ -352,7 +377,7 @@ impl Client {
                 top: state.log.top(),
                 recovery,
                 members: if wish.notices && policy.notices { state.members.all() } else { Vec::new() },
-                subscribers: state.subscribers(),
+                subscribers: state.subscribers_everywhere(),
                 is_mutable: policy.mutable,
             };
             self.delivery.behind.extend(behind);
@@ -383,7 +408,9 @@ impl Client {
         let Subscription { entry, encoding, subscriber } = subscription;
         let mut state = entry.state.lock();
         state.remove_subscriber(self.address().shard, encoding, *subscriber, now);
-        self.hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers() });
+        self.hub.share_counts(entry, &mut state);
+        let subscribers = state.subscribers_everywhere();
+        self.hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers });
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
         self.hub.metrics.subscriptions.dec();

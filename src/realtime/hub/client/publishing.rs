@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Authority, Client};
+use crate::realtime::hub::cluster::Speaking;
 use crate::realtime::hub::headcount::Wants;
 use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
@@ -63,24 +64,49 @@ impl Client {
             self.check(channel, &policy, (entry.number, 1), authority, now.instant)?;
             return self.hub.publish_in(&entry, &sender, publish.draft, publish.echo, now);
         }
-        let hub = Arc::clone(&self.hub);
-        let rules = hub.config();
+        self.check_audience(&publish.audience, authority, now.instant)?;
+        self.hub.publish_as(&sender, publish, now)
+    }
+
+    /// Publishes on every door that shares the hub's channels: to be waited for.
+    ///
+    /// # Errors
+    /// As [`Client::publish`], at once or later; [`Refusal::Unavailable`] where the broker does not take it.
+    pub fn publish_shared(
+        &mut self,
+        publish: Publish,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<impl Future<Output = Result<Option<Position>, Refusal>> + Send + use<>, Refusal> {
         match &publish.audience {
             Audience::Channel(channel) => {
-                let policy = rules.policy(channel);
-                self.check(channel, &policy, (0, 1), authority, now.instant)?;
+                let (policy, number) = self.policy_of(channel);
+                self.check(channel, &policy, (number, 1), authority, now.instant)?;
             }
+            audience => self.check_audience(audience, authority, now.instant)?,
+        }
+        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
+        let origin = Origin { connection: self.id, user };
+        let speaking = Speaking { origin: Some(origin), connection: Some(self.id) };
+        let hub = Arc::clone(&self.hub);
+        Ok(async move { hub.say_to_all(speaking, publish, now).await })
+    }
+
+    fn check_audience(&mut self, audience: &Audience, authority: Authority, now: Instant) -> Result<(), Refusal> {
+        let rules = self.hub.config();
+        match audience {
+            Audience::Channel(channel) => self.check(channel, &rules.policy(channel), (0, 1), authority, now),
             Audience::Several { channels, connections, .. } => {
                 if !connections.is_empty() {
                     self.may(Allowed::App, authority)?;
                 }
                 for channel in channels {
-                    self.check(channel, &rules.policy(channel), (0, 1), authority, now.instant)?;
+                    self.check(channel, &rules.policy(channel), (0, 1), authority, now)?;
                 }
+                Ok(())
             }
-            Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.may(Allowed::App, authority)?,
+            Audience::Connection(_) | Audience::User(_) | Audience::Everyone => self.may(Allowed::App, authority),
         }
-        hub.publish_as(&sender, publish, now)
     }
 
     /// Publishes several in one channel: all of them, or none.
@@ -93,6 +119,36 @@ impl Client {
         authority: Authority,
         now: Moment,
     ) -> Result<Vec<Receipt>, Refusal> {
+        let (origin, origins) = self.check_several(&several, authority, now)?;
+        let sender =
+            Sender { origin: Some(origin), address: Some(self.address()), holder: Some(self.holder()), asked: None };
+        self.hub.publish_several_as(&sender, &origins, several, now)
+    }
+
+    /// The same on every door that shares the hub's channels: each message is said, or known, or the first that is refused
+    /// ends it.
+    ///
+    /// # Errors
+    /// As [`Client::publish_shared`].
+    pub fn publish_several_shared(
+        &mut self,
+        several: PublishSeveral,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<impl Future<Output = Result<Vec<Receipt>, Refusal>> + Send + use<>, Refusal> {
+        let (origin, origins) = self.check_several(&several, authority, now)?;
+        let speaking = Speaking { origin: Some(origin), connection: Some(self.id) };
+        let hub = Arc::clone(&self.hub);
+        Ok(async move { hub.say_several_to_all(speaking, origins, several, now).await })
+    }
+
+    /// Whose the messages are: all of them, and each.
+    fn check_several(
+        &mut self,
+        several: &PublishSeveral,
+        authority: Authority,
+        now: Moment,
+    ) -> Result<(Origin, Vec<Origin>), Refusal> {
         let (policy, number) = self.policy_of(&several.channel);
         self.check(&several.channel, &policy, (number, several.drafts.len()), authority, now.instant)?;
         let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
@@ -102,9 +158,7 @@ impl Client {
             .map(|speaker| Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() })
             .collect();
         let origin = origins.first().cloned().unwrap_or(Origin { connection: self.id, user });
-        let sender =
-            Sender { origin: Some(origin), address: Some(self.address()), holder: Some(self.holder()), asked: None };
-        self.hub.publish_several_as(&sender, &origins, several, now)
+        Ok((origin, origins))
     }
 
     /// The policy of a channel that it may be in, and the channel's number where there is one.

@@ -349,6 +349,14 @@ impl Mailboxes {
         }
     }
 
+    /// Messages of a channel are gone, after one offset up to another: said in its place among what waits.
+    pub fn lose(&mut self, slot: u32, channel: u32, (after, upto): (u64, u64)) {
+        if let Some(mailbox) = self.slots.get_mut(slot as usize).filter(|mailbox| !mailbox.is_ended) {
+            mailbox.outbox.mark(channel, after, upto);
+            mailbox.wake();
+        }
+    }
+
     /// The connection is to end. The first reason stands.
     pub fn end(&mut self, slot: u32, why: DisconnectReason) {
         self.order(slot, |_| Ordered { why, backlog: None });

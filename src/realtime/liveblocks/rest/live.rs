@@ -14,6 +14,7 @@ use crate::realtime::liveblocks::machine::{Editor, known};
 use crate::realtime::liveblocks::room::Invalid;
 use crate::realtime::liveblocks::scopes::{BaseAccess, Scopes};
 use crate::realtime::vocabulary::{Audience, Channel, Draft, Moment, Payload, Publish, Text};
+use crate::shares::Holder;
 
 /// How long somebody is shown, in seconds.
 const TTL: u64 = 60;
@@ -25,6 +26,7 @@ const LONGEST_PRESENCE: usize = 64 * 1024;
 impl LiveblocksDoor {
     pub(super) async fn active_users(&self, room: &str, channel: &Channel) -> Result<RestAnswer, RestError> {
         self.existing(room).await?;
+        self.hub.mirror(channel, Holder::Trusted).await?;
         let members = self.hub.members(channel);
         let told = members.iter().filter_map(|member| {
             let (actor, user) = known(member)?;
@@ -39,11 +41,16 @@ impl LiveblocksDoor {
     }
 
     /// Says something to all who are in a room, as nobody of them.
-    pub(super) fn broadcast(&self, channel: &Channel, body: &Bytes, now: Moment) -> Result<RestAnswer, RestError> {
+    pub(super) async fn broadcast(
+        &self,
+        channel: &Channel,
+        body: &Bytes,
+        now: Moment,
+    ) -> Result<RestAnswer, RestError> {
         let event = value(body)?;
         let draft = Draft::new(Payload::Json(event.to_string().into()));
         let audience = Audience::Channel(channel.clone());
-        self.hub.publish(Publish { ticket: 0, audience, draft, echo: true }, now)?;
+        self.hub.publish_shared(Publish { ticket: 0, audience, draft, echo: true }, now).await?;
         Ok(RestAnswer::done())
     }
 

@@ -176,7 +176,7 @@ impl LiveblocksDoor {
             (&Method::GET, ["active-users" | "active_users"]) => self.active_users(room, &channel).await,
             (&Method::POST, ["broadcast-event" | "broadcast_event"]) => {
                 self.existing(room).await?;
-                self.broadcast(&channel, &read(body, BODY_LEN).await?, call.now)
+                self.broadcast(&channel, &read(body, BODY_LEN).await?, call.now).await
             }
             (&Method::POST, ["presence"]) => {
                 self.existing(room).await?;
@@ -223,7 +223,7 @@ impl LiveblocksDoor {
                     (&Method::POST, ["storage"]) => self.make_storage(documents, &read(body, most).await?),
                     (&Method::PATCH, _) => self.patch_storage(documents, &read(body, most).await?),
                     (&Method::PUT, _) => self.update_ydoc(call, documents, read(body, most).await?),
-                    _ => self.send_messages(documents, &read(body, most).await?, call.now),
+                    _ => self.send_messages(documents, &read(body, most).await?, call.now).await,
                 }
             }
             .await,

@@ -85,7 +85,7 @@ impl LiveblocksDoor {
     }
 
     /// Takes what a client says on its socket, but for what only somebody who is there can say.
-    pub(super) fn send_messages(
+    pub(super) async fn send_messages(
         &self,
         documents: &DocumentRoom,
         body: &Bytes,
@@ -107,7 +107,7 @@ impl LiveblocksDoor {
                 ClientMessage::UpdateStorage { ops } => DocumentChange::Tree(ops),
                 ClientMessage::UpdateYjs { update, guid, coding } => DocumentChange::Yjs { name: guid, update, coding },
                 ClientMessage::Event { event } => {
-                    self.broadcast(documents.channel(), &event.into_bytes(), now)?;
+                    self.broadcast(documents.channel(), &event.into_bytes(), now).await?;
                     continue;
                 }
                 _ => continue,

@@ -11,6 +11,7 @@ use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, Moment, Payload, Since, users};
+use crate::shares::Holder;
 
 /// What is asked of a channel: `info=user_count,subscription_count,cache`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl PusherDoor {
         Ok(json!({ "channels": told }).to_string())
     }
 
-    pub(super) fn look_at_channel(
+    pub(super) async fn look_at_channel(
         &self,
         app: &Arc<PusherApp>,
         name: &str,
@@ -101,16 +102,18 @@ impl PusherDoor {
         if info.users && !name.starts_with("presence-") {
             return Err(ApiError::bad("user_count is known of presence channels only"));
         }
+        self.hub.mirror(&channel, Holder::Trusted).await?;
         let mut told = Map::from_iter([("occupied".to_owned(), (self.hub.subscribers(&channel) > 0).into())]);
         told.extend(info.of(&self.hub, app, name, &channel, Moment::now()));
         Ok(Value::Object(told).to_string())
     }
 
-    pub(super) fn list_members(&self, app: &Arc<PusherApp>, name: &str) -> Result<String, ApiError> {
+    pub(super) async fn list_members(&self, app: &Arc<PusherApp>, name: &str) -> Result<String, ApiError> {
         let channel = app.channel(name).ok_or_else(|| ApiError::no_channel(name))?;
         if !name.starts_with("presence-") {
             return Err(ApiError::bad("Users are known of presence channels only"));
         }
+        self.hub.mirror(&channel, Holder::Trusted).await?;
         let members = users(&self.hub.members(&channel));
         let users: Vec<Value> = members.iter().map(|member| json!({ "id": &**member.name() })).collect();
         Ok(json!({ "users": users }).to_string())

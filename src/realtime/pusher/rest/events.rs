@@ -15,6 +15,7 @@ use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, ConnectionId, Draft, Moment, Payload};
+use crate::shares::Holder;
 
 #[derive(Deserialize)]
 struct EventBody<'a> {
@@ -116,7 +117,10 @@ impl PusherDoor {
             // A client may be in all of them.
             self.hub.yield_to_writers().await;
             let now = Moment::now();
-            self.hub.publish_to(channel, event.draft.clone(), event.but, now)?;
+            self.hub.publish_to_shared(channel, event.draft.clone(), event.but, now).await?;
+            if event.info.is_asked() {
+                self.hub.mirror(channel, Holder::Trusted).await?;
+            }
             told.push((name.clone(), event.info.of(&self.hub, app, name, channel, now)));
         }
         Ok(told)

@@ -52,8 +52,8 @@ impl PusherDoor {
             (&Method::POST, ["events"]) => self.publish_event(&app, &body).await,
             (&Method::POST, ["batch_events"]) => self.publish_batch(&app, &body).await,
             (&Method::GET, ["channels"]) => self.list_channels(&app, &query),
-            (&Method::GET, ["channels", name]) => self.look_at_channel(&app, &decoded(name)?, &query),
-            (&Method::GET, ["channels", name, "users"]) => self.list_members(&app, &decoded(name)?),
+            (&Method::GET, ["channels", name]) => self.look_at_channel(&app, &decoded(name)?, &query).await,
+            (&Method::GET, ["channels", name, "users"]) => self.list_members(&app, &decoded(name)?).await,
             (&Method::POST, ["users", user, "terminate_connections"]) => {
                 self.terminate_connections(&app, &decoded(user)?)
             }

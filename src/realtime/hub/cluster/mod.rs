@@ -1,0 +1,104 @@
+//! The hub of one door among several that share a [`Broker`].
+//!
+//! A channel is *mirrored* on each door that has to do with it: the door hears it at the broker, has read what is kept,
+//! and applies what happens there in the broker's order, to its own channel as it would be on a single door. So what looks
+//! at a channel looks at the mirror, and waits for nobody. Only three things are asked of the broker: making a mirror
+//! ([`Hub::mirror`]), saying something ([`Hub::say_to_all`]), and putting what is here into the roster, which is done by
+//! [`Hub::keep_shared`] behind everybody's back and again until it is done.
+//!
+//! Members are applied here at once and told the others then: presence needs no order, and a door that cannot reach the
+//! broker still shows who is on it.
+
+mod arriving;
+mod keeping;
+mod mirroring;
+mod roster;
+mod saying;
+mod wire;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex as Turn, Notify};
+
+pub use mirroring::LONG;
+pub use saying::Speaking;
+
+use super::Hub;
+use super::sync::Mutex;
+use crate::realtime::broker::Broker;
+use crate::realtime::vocabulary::Channel;
+
+/// What a hub has to do with a broker that it shares with others.
+pub struct Cluster {
+    broker: Arc<dyn Broker>,
+    /// Who makes a mirror of a channel, or reads it anew, has its turn. Bounded by those who want one.
+    turns: Mutex<HashMap<Channel, Arc<Turn<()>>>>,
+    /// The channels that the broker is asked to tell of: those with a mirror, and some that had one.
+    heard: Mutex<HashSet<Channel>>,
+    todo: Mutex<Todo>,
+    rung: Notify,
+}
+
+/// Channels about which the broker is to be asked or told something. Bounded by those that are mirrored.
+#[derive(Default)]
+struct Todo {
+    /// Something of them may be missing.
+    reload: HashSet<Channel>,
+    /// Their rosters lack something of this door's.
+    flush: HashSet<Channel>,
+    /// They may be heard no longer.
+    release: HashSet<Channel>,
+}
+
+impl Cluster {
+    pub fn new(broker: Arc<dyn Broker>) -> Cluster {
+        Cluster {
+            broker,
+            turns: Mutex::default(),
+            heard: Mutex::default(),
+            todo: Mutex::default(),
+            rung: Notify::new(),
+        }
+    }
+
+    fn wants(&self, add: impl FnOnce(&mut Todo) -> &mut HashSet<Channel>, channel: &Channel) {
+        if add(&mut self.todo.lock()).insert(channel.clone()) {
+            self.rung.notify_one();
+        }
+    }
+
+    fn flush(&self, channel: &Channel) {
+        self.wants(|todo| &mut todo.flush, channel);
+    }
+
+    fn reload(&self, channel: &Channel) {
+        self.wants(|todo| &mut todo.reload, channel);
+    }
+
+    /// The turn of `channel`.
+    fn turn(&self, channel: &Channel) -> Arc<Turn<()>> {
+        Arc::clone(self.turns.lock().entry(channel.clone()).or_default())
+    }
+
+    /// Nobody but the caller wants it any more, or others do.
+    fn end_turn(&self, channel: &Channel, turn: Arc<Turn<()>>) {
+        let mut turns = self.turns.lock();
+        if Arc::strong_count(&turn) <= 2 {
+            turns.remove(channel);
+        }
+    }
+}
+
+impl Hub {
+    /// Shares its channels with the other doors of `broker` from now on. Only the first call counts, and only before
+    /// anybody has joined.
+    pub fn share(&self, broker: Arc<dyn Broker>) {
+        let _ = self.cluster.set(Cluster::new(broker));
+    }
+
+    /// Whether there are other doors.
+    pub fn is_shared(&self) -> bool {
+        self.cluster.get().is_some()
+    }
+}

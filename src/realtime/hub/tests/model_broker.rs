@@ -1,0 +1,296 @@
+//! A broker in memory that does what Redis does, and fails as it does: when the test says so.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::realtime::broker::{
+    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId, Recipient, Snapshot, Top, Waiting,
+};
+use crate::realtime::hub::Hub;
+use crate::realtime::vocabulary::{Channel, Epoch, Moment, Position};
+
+/// What all doors share.
+#[derive(Default)]
+pub struct Model(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    channels: HashMap<Channel, Shared>,
+    nodes: BTreeMap<NodeId, Node>,
+    lives: u64,
+    /// Nothing can be asked.
+    pub is_away: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    epoch: u64,
+    top: u64,
+    kept: Vec<(u64, Bytes)>,
+    ids: HashMap<Arc<str>, Appended>,
+    sequence: u64,
+    roster: BTreeMap<String, Bytes>,
+}
+
+struct Node {
+    pushes: UnboundedSender<Push>,
+    heard: Vec<Channel>,
+    /// What it is told is lost on the way.
+    is_deaf: bool,
+}
+
+enum Push {
+    Event(Channel, ChannelEvent),
+    Word(Bytes),
+}
+
+/// One door's link to it.
+pub struct ModelLink {
+    model: Arc<Model>,
+    node: NodeId,
+}
+
+impl Model {
+    /// A door, whose hub is told what happens by a task of the test's runtime.
+    pub fn join(self: &Arc<Self>, number: u64, hub: &Arc<Hub>) -> Arc<ModelLink> {
+        let (node, (pushes, told)) = (NodeId(number), unbounded_channel());
+        self.0.lock().nodes.insert(node, Node { pushes, heard: Vec::new(), is_deaf: false });
+        tokio::spawn(listen(Arc::downgrade(hub), told));
+        Arc::new(ModelLink { model: Arc::clone(self), node })
+    }
+
+    /// Nobody gets through to it, or everybody again.
+    pub fn set_away(&self, is_away: bool) {
+        self.0.lock().is_away = is_away;
+    }
+
+    /// What a door is told is lost, or no longer.
+    pub fn set_deaf(&self, number: u64, is_deaf: bool) {
+        if let Some(node) = self.0.lock().nodes.get_mut(&NodeId(number)) {
+            node.is_deaf = is_deaf;
+        }
+    }
+
+    /// It forgets everything.
+    pub fn flush(&self) {
+        self.0.lock().channels.clear();
+    }
+
+    /// It forgets the latest `messages` of each channel, as after a failover.
+    pub fn lose(&self, messages: u64) {
+        let mut state = self.0.lock();
+        state.lives += 1;
+        let life = state.lives;
+        for channel in state.channels.values_mut().filter(|channel| channel.top > 0) {
+            channel.top = channel.top.saturating_sub(messages);
+            let top = channel.top;
+            channel.kept.retain(|(offset, _)| *offset <= top);
+            // Where places would be given twice, they are places of another life.
+            channel.epoch = 1_000_000 + life;
+        }
+    }
+
+    /// A door is dead: what it had put goes.
+    pub fn sweep(&self, number: u64) {
+        let mut state = self.0.lock();
+        let dead = NodeId(number);
+        state.nodes.remove(&dead);
+        let by = state.nodes.keys().next().copied().unwrap_or(dead);
+        let prefix = format!("{dead}:");
+        let names: Vec<_> = state
+            .channels
+            .iter()
+            .flat_map(|(channel, shared)| shared.roster.keys().map(move |name| (channel.clone(), name.clone())))
+            .filter(|(_, name)| name.starts_with(&prefix))
+            .collect();
+        for (channel, name) in names {
+            state.change(&channel, by, name, None);
+        }
+    }
+
+    /// The top of a channel's log.
+    pub fn top(&self, channel: &Channel) -> u64 {
+        self.0.lock().channels.get(channel).map_or(0, |shared| shared.top)
+    }
+
+    /// How many fields a channel's roster has.
+    pub fn fields(&self, channel: &Channel) -> usize {
+        self.0.lock().channels.get(channel).map_or(0, |shared| shared.roster.len())
+    }
+
+    /// The channels that a door hears.
+    pub fn heard(&self, number: u64) -> usize {
+        self.0.lock().nodes.get(&NodeId(number)).map_or(0, |node| node.heard.len())
+    }
+}
+
+impl State {
+    fn shared(&mut self, channel: &Channel) -> &mut Shared {
+        let lives = &mut self.lives;
+        self.channels.entry(channel.clone()).or_insert_with(|| {
+            *lives += 1;
+            Shared { epoch: *lives, ..Shared::default() }
+        })
+    }
+
+    fn push(&self, channel: &Channel, event: &ChannelEvent) {
+        for node in self.nodes.values().filter(|node| !node.is_deaf && node.heard.contains(channel)) {
+            let _ = node.pushes.send(Push::Event(channel.clone(), event.clone()));
+        }
+    }
+
+    fn change(&mut self, channel: &Channel, by: NodeId, field: String, value: Option<Bytes>) {
+        let shared = self.shared(channel);
+        let before = match &value {
+            Some(value) => shared.roster.insert(field.clone(), value.clone()),
+            None => shared.roster.remove(&field),
+        };
+        if before != value {
+            shared.sequence += 1;
+            let sequence = shared.sequence;
+            self.push(channel, &ChannelEvent::Roster { sequence, by, field, value });
+        }
+    }
+
+    fn append(&mut self, channel: &Channel, entry: LogEntry) -> Appended {
+        let unix_ms = Moment::now().unix_ms;
+        let shared = self.shared(channel);
+        if let Some(known) = entry.id.as_ref().and_then(|id| shared.ids.get(id)) {
+            return *known;
+        }
+        shared.top += 1;
+        let position = Position { epoch: Epoch(shared.epoch), offset: shared.top };
+        shared.kept.push((shared.top, entry.body.clone()));
+        let surplus = shared.kept.len().saturating_sub(entry.messages);
+        shared.kept.drain(..surplus);
+        let appended = Appended { position, unix_ms };
+        entry.id.map(|id| shared.ids.insert(id, appended));
+        self.push(channel, &ChannelEvent::Said { position, body: entry.body });
+        appended
+    }
+}
+
+async fn listen(hub: Weak<Hub>, mut told: UnboundedReceiver<Push>) {
+    while let Some(push) = told.recv().await {
+        let Some(hub) = hub.upgrade() else { return };
+        match push {
+            Push::Event(channel, event) => hub.on_event(&channel, event),
+            Push::Word(body) => hub.on_word(body),
+        }
+        // Others have a turn between any two of them.
+        drop(hub);
+        tokio::task::yield_now().await;
+    }
+}
+
+impl ModelLink {
+    fn ask<T: Send + 'static>(&self, act: impl FnOnce(&mut State, NodeId) -> T + Send + 'static) -> Waiting<T> {
+        let (model, node) = (Arc::clone(&self.model), self.node);
+        Box::pin(async move {
+            // Its way there.
+            tokio::task::yield_now().await;
+            let done = {
+                let mut state = model.0.lock();
+                if state.is_away {
+                    return Err(BrokerError::Away("the test says so".into()));
+                }
+                act(&mut state, node)
+            };
+            // And the answer's back.
+            tokio::task::yield_now().await;
+            Ok(done)
+        })
+    }
+}
+
+impl Broker for ModelLink {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn append(&self, channel: &Channel, entry: LogEntry) -> Waiting<Appended> {
+        let channel = channel.clone();
+        self.ask(move |state, _| state.append(&channel, entry))
+    }
+
+    fn pass(&self, channel: &Channel, body: Bytes) -> Waiting<()> {
+        let channel = channel.clone();
+        self.ask(move |state, _| state.push(&channel, &ChannelEvent::Passed(body)))
+    }
+
+    fn put(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()> {
+        let (channel, field) = (channel.clone(), field.to_owned());
+        self.ask(move |state, node| state.change(&channel, node, field, Some(value)))
+    }
+
+    fn remove(&self, channel: &Channel, field: &str) -> Waiting<()> {
+        let (channel, field) = (channel.clone(), field.to_owned());
+        self.ask(move |state, node| state.change(&channel, node, field, None))
+    }
+
+    fn subscribe(&self, channel: &Channel) -> Waiting<()> {
+        let channel = channel.clone();
+        self.ask(move |state, node| {
+            let heard = &mut state.nodes.get_mut(&node).expect("it has joined").heard;
+            if !heard.contains(&channel) {
+                heard.push(channel);
+            }
+        })
+    }
+
+    fn unsubscribe(&self, channel: &Channel) -> Waiting<()> {
+        let channel = channel.clone();
+        self.ask(move |state, node| {
+            state.nodes.get_mut(&node).expect("it has joined").heard.retain(|known| *known != channel);
+        })
+    }
+
+    fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Waiting<Snapshot> {
+        let channel = channel.clone();
+        self.ask(move |state, _| {
+            let shared = state.shared(&channel);
+            let epoch = Epoch(shared.epoch);
+            let after = after.filter(|after| after.epoch == epoch).map(|after| after.offset);
+            let kept = shared.kept.iter();
+            let entries = match after {
+                Some(after) => kept.filter(|(offset, _)| *offset > after).cloned().collect(),
+                None => kept.skip(shared.kept.len().saturating_sub(most)).cloned().collect(),
+            };
+            Snapshot {
+                top: Position { epoch, offset: shared.top },
+                entries,
+                sequence: shared.sequence,
+                roster: shared.roster.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            }
+        })
+    }
+
+    fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>> {
+        let channels = channels.to_vec();
+        self.ask(move |state, _| {
+            let top = |channel: &Channel| {
+                let Shared { epoch, top, sequence, .. } = state.shared(channel);
+                let (epoch, top, sequence) = (*epoch, *top, *sequence);
+                Top { position: Position { epoch: Epoch(epoch), offset: top }, sequence }
+            };
+            channels.iter().map(top).collect()
+        })
+    }
+
+    fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()> {
+        self.ask(move |state, _| {
+            let is_meant = |id: &NodeId| to == Recipient::All || to == Recipient::Node(*id);
+            for (_, node) in state.nodes.iter().filter(|(id, node)| is_meant(id) && !node.is_deaf) {
+                let _ = node.pushes.send(Push::Word(body.clone()));
+            }
+        })
+    }
+
+    fn nodes(&self) -> Waiting<Vec<NodeId>> {
+        self.ask(|state, _| state.nodes.keys().copied().collect())
+    }
+}
