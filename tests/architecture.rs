@@ -127,10 +127,11 @@ const ORDER: &[(&str, &[&str])] = &[
         "realtime::hub",
         &[
             "client questions",
+            "cluster",
             "directory documents publish",
             "fanout reading resting",
             "channel",
-            "headcount presence_log retention",
+            "headcount mirror presence_log retention",
             "config flusher mailboxes",
             "direct_writer document_limits metrics policy",
             "events outbox parts presence remedy sync",

@@ -97,8 +97,14 @@ pub struct Hub {
     questions: Questions,
     remedy: Remedy,
     metrics: Metrics,
+    added: Added,
+}
+
+/// What not every hub has.
+#[derive(Default)]
+struct Added {
     documents: OnceLock<Arc<Documents>>,
-    /// The other doors, where there are any.
+    /// The other doors.
     cluster: OnceLock<Cluster>,
 }
 
@@ -135,19 +141,23 @@ impl Hub {
             questions: Questions::default(),
             remedy: Remedy::default(),
             metrics,
-            documents: OnceLock::new(),
-            cluster: OnceLock::new(),
+            added: Added::default(),
         }
     }
 
     /// Channels may own documents from now on. Only the first call counts.
     pub fn keep_documents(&self, documents: Arc<Documents>) {
-        let _ = self.documents.set(documents);
+        let _ = self.added.documents.set(documents);
     }
 
     /// The documents of its channels, if they may own any.
     pub fn documents(&self) -> Option<&Arc<Documents>> {
-        self.documents.get()
+        self.added.documents.get()
+    }
+
+    /// The other doors, if there are any.
+    fn cluster(&self) -> Option<&Cluster> {
+        self.added.cluster.get()
     }
 
     fn config(&self) -> Arc<Config> {

@@ -10,6 +10,13 @@ use crate::realtime::hub::policy::{MemberLimit, Policy};
 use crate::realtime::vocabulary::{Channel, Member, Moment, Presence, Refusal};
 
 impl Client {
+    /// Holds something for as long as it is there; nothing of `None`.
+    pub fn hold(&mut self, held: Option<Held>) {
+        if held.is_some() {
+            self.rare.get_or_insert_default().held = held;
+        }
+    }
+
     /// Gives away what it holds.
     pub fn take_held(&mut self) -> Option<Held> {
         self.rare.as_mut()?.held.take()

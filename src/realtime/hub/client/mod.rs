@@ -5,6 +5,7 @@ mod editing;
 mod inbox;
 mod membership;
 mod publishing;
+mod sharing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -183,13 +184,6 @@ impl Client {
         self.rights.as_ref().and_then(|rights| rights.until).is_some_and(|until| until <= now)
     }
 
-    /// Holds something for as long as it is there; nothing of `None`.
-    pub fn hold(&mut self, held: Option<Held>) {
-        if held.is_some() {
-            self.rare.get_or_insert_default().held = held;
-        }
-    }
-
     fn forget_user(&mut self) {
         let Some(identity) = self.identity.take() else { return };
         self.hub.known.identities.lock().remove(&self.id);
@@ -262,26 +256,6 @@ impl Client {
             self.hub.remedy.warn(Verb::Hear, channel);
         }
         heard
-    }
-
-    /// Whether a channel must be fetched from the other doors before it does anything there that it may: being a member of
-    /// it, or hearing it.
-    ///
-    /// # Errors
-    /// [`Refusal`]: it may not.
-    pub fn needs_mirror(&self, channel: &Channel, authority: Authority) -> Result<bool, Refusal> {
-        if self.hub.is_mirrored(channel) {
-            return Ok(false);
-        }
-        let policy = self.hub.config().policy(channel);
-        let may_hear = self.may_hear(channel, &policy, authority);
-        may_hear.or_else(|refusal| self.may_enter(channel, &policy, authority).map_err(|_| refusal)).map(|()| true)
-    }
-
-    /// Fetches it, to be waited for.
-    pub fn mirror(&self, channel: Channel) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
-        let (hub, holder) = (Arc::clone(&self.hub), self.holder());
-        async move { hub.mirror(&channel, holder).await }
     }
 
     /// True if only the app may subscribe the client to `channel`: then nobody need be asked.

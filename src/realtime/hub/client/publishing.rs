@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Authority, Client};
-use crate::realtime::hub::cluster::Speaking;
 use crate::realtime::hub::headcount::Wants;
 use crate::realtime::hub::policy::{Allowed, Policy};
 use crate::realtime::hub::publish::Sender;
@@ -68,31 +67,12 @@ impl Client {
         self.hub.publish_as(&sender, publish, now)
     }
 
-    /// Publishes on every door that shares the hub's channels: to be waited for.
-    ///
-    /// # Errors
-    /// As [`Client::publish`], at once or later; [`Refusal::Unavailable`] where the broker does not take it.
-    pub fn publish_shared(
+    pub(super) fn check_audience(
         &mut self,
-        publish: Publish,
+        audience: &Audience,
         authority: Authority,
-        now: Moment,
-    ) -> Result<impl Future<Output = Result<Option<Position>, Refusal>> + Send + use<>, Refusal> {
-        match &publish.audience {
-            Audience::Channel(channel) => {
-                let (policy, number) = self.policy_of(channel);
-                self.check(channel, &policy, (number, 1), authority, now.instant)?;
-            }
-            audience => self.check_audience(audience, authority, now.instant)?,
-        }
-        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
-        let origin = Origin { connection: self.id, user };
-        let speaking = Speaking { origin: Some(origin), connection: Some(self.id) };
-        let hub = Arc::clone(&self.hub);
-        Ok(async move { hub.say_to_all(speaking, publish, now).await })
-    }
-
-    fn check_audience(&mut self, audience: &Audience, authority: Authority, now: Instant) -> Result<(), Refusal> {
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let rules = self.hub.config();
         match audience {
             Audience::Channel(channel) => self.check(channel, &rules.policy(channel), (0, 1), authority, now),
@@ -125,25 +105,8 @@ impl Client {
         self.hub.publish_several_as(&sender, &origins, several, now)
     }
 
-    /// The same on every door that shares the hub's channels: each message is said, or known, or the first that is refused
-    /// ends it.
-    ///
-    /// # Errors
-    /// As [`Client::publish_shared`].
-    pub fn publish_several_shared(
-        &mut self,
-        several: PublishSeveral,
-        authority: Authority,
-        now: Moment,
-    ) -> Result<impl Future<Output = Result<Vec<Receipt>, Refusal>> + Send + use<>, Refusal> {
-        let (origin, origins) = self.check_several(&several, authority, now)?;
-        let speaking = Speaking { origin: Some(origin), connection: Some(self.id) };
-        let hub = Arc::clone(&self.hub);
-        Ok(async move { hub.say_several_to_all(speaking, origins, several, now).await })
-    }
-
     /// Whose the messages are: all of them, and each.
-    fn check_several(
+    pub(super) fn check_several(
         &mut self,
         several: &PublishSeveral,
         authority: Authority,
@@ -228,7 +191,7 @@ impl Client {
         spoken
     }
 
-    fn check(
+    pub(super) fn check(
         &mut self,
         channel: &Channel,
         policy: &Policy,

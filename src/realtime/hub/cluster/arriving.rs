@@ -19,7 +19,7 @@ use crate::realtime::vocabulary::{Channel, ConnectionId, Moment, Position, Prese
 
 impl BrokerListener for Hub {
     fn on_event(&self, channel: &Channel, event: ChannelEvent) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         self.with_channel(channel, |entry, mut state| {
             let Some(mirror) = &mut state.mirror else { return };
             if !mirror.is_live() {
@@ -40,7 +40,7 @@ impl BrokerListener for Hub {
     }
 
     fn on_gap(&self, channel: &Channel) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         self.with_channel(channel, |_, mut state| {
             if let Some(mirror) = &mut state.mirror {
                 mirror.reload(None);
@@ -50,7 +50,7 @@ impl BrokerListener for Hub {
     }
 
     fn on_expelled(&self) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         for entry in self.directory.all() {
             let mut state = entry.state.lock();
             if state.mirror.as_mut().is_some_and(|mirror| mirror.put_again()) {
@@ -163,7 +163,7 @@ impl Hub {
         value: Option<Bytes>,
         now: Moment,
     ) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         let Some((owner, kind)) = field(&name) else { return };
         // What is this door's own was done when it was put.
         if owner == cluster.broker.node() {

@@ -41,7 +41,7 @@ enum Job {
 impl Hub {
     /// Keeps what is shared as it is here, and what is here as it is shared, until the end. It holds no guard.
     pub async fn keep_shared(self: Arc<Self>, mut drain: Signal) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         let mut ticks = interval(RETRY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut running = FuturesUnordered::new();
@@ -72,7 +72,7 @@ impl Hub {
 
     /// Compares what is here with what there is, for ever; reads anew what is not the same.
     async fn compare_now_and_then(&self) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         loop {
             let jitter = Duration::from_millis(fastrand::u64(0..=COMPARE_INTERVAL.as_millis() as u64 / 3));
             sleep(COMPARE_INTERVAL - COMPARE_INTERVAL / 3 + jitter * 2).await;
@@ -123,7 +123,7 @@ impl Hub {
 
     /// Tells the broker what it lacks of this door's. False where it could not be told.
     async fn flush_roster(&self, channel: &Channel) -> bool {
-        let Some(cluster) = self.cluster.get() else { return true };
+        let Some(cluster) = self.cluster() else { return true };
         loop {
             let changes = self.with_channel(channel, |_, mut state| {
                 let mirror = state.mirror.as_mut()?;

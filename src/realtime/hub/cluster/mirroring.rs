@@ -41,7 +41,7 @@ impl Hub {
     /// # Errors
     /// [`Refusal::Unavailable`]: the broker does not answer, or no more channels fit.
     pub async fn mirror(self: &Arc<Self>, channel: &Channel, holder: Holder) -> Result<(), Refusal> {
-        let Some(cluster) = self.cluster.get() else { return Ok(()) };
+        let Some(cluster) = self.cluster() else { return Ok(()) };
         if self.is_mirrored(channel) {
             return Ok(());
         }
@@ -95,7 +95,7 @@ impl Hub {
 
     /// Reads a channel anew in which something may be missing.
     pub(super) async fn reload_mirror(self: &Arc<Self>, channel: &Channel) -> Result<(), MirrorError> {
-        let Some(cluster) = self.cluster.get() else { return Ok(()) };
+        let Some(cluster) = self.cluster() else { return Ok(()) };
         let turn = cluster.turn(channel);
         let read = {
             let _turn = turn.lock().await;
@@ -259,7 +259,7 @@ impl Hub {
 
     /// Hears `channel` no longer, unless it is here again.
     pub(super) async fn release(self: &Arc<Self>, channel: &Channel) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         let turn = cluster.turn(channel);
         {
             let _turn = turn.lock().await;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex as Turn, Notify};
 
 pub use mirroring::LONG;
-pub use saying::Speaking;
+pub use saying::SharedSender;
 
 use super::Hub;
 use super::sync::Mutex;
@@ -94,11 +94,11 @@ impl Hub {
     /// Shares its channels with the other doors of `broker` from now on. Only the first call counts, and only before
     /// anybody has joined.
     pub fn share(&self, broker: Arc<dyn Broker>) {
-        let _ = self.cluster.set(Cluster::new(broker));
+        let _ = self.added.cluster.set(Cluster::new(broker));
     }
 
     /// Whether there are other doors.
     pub fn is_shared(&self) -> bool {
-        self.cluster.get().is_some()
+        self.cluster().is_some()
     }
 }

@@ -17,7 +17,7 @@ impl Hub {
         member: &Member,
         connection: ConnectionId,
     ) {
-        let (Some(cluster), Some(mirror)) = (self.cluster.get(), &mut state.mirror) else { return };
+        let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return };
         let field = member_field(cluster.broker.node(), connection, &member.key);
         mirror.stay(&field);
         if !mirror.has_own(&field) {
@@ -38,7 +38,7 @@ impl Hub {
         until: Option<Instant>,
         parting: Option<&Member>,
     ) -> bool {
-        let (Some(cluster), Some(mirror)) = (self.cluster.get(), &mut state.mirror) else { return false };
+        let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return false };
         let field = member_field(cluster.broker.node(), connection, key);
         if !mirror.has_own(&field) {
             return mirror.has_key(key);
@@ -61,7 +61,7 @@ impl Hub {
 
     /// Members of this door whose grace is over are gone for the others too.
     pub(in crate::realtime::hub) fn sweep_shared(&self, entry: &ChannelEntry, state: &mut ChannelState, now: Instant) {
-        let (Some(cluster), Some(mirror)) = (self.cluster.get(), &mut state.mirror) else { return };
+        let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return };
         for field in mirror.due(now) {
             // NODE:m:CONNECTION:KEY
             let key = field.splitn(4, ':').nth(3).unwrap_or_default().to_owned();
@@ -75,7 +75,7 @@ impl Hub {
 
     /// As many of this door are in a channel now.
     pub(in crate::realtime::hub) fn share_counts(&self, entry: &ChannelEntry, state: &mut ChannelState) {
-        let (Some(cluster), Some(mirror)) = (self.cluster.get(), &mut state.mirror) else { return };
+        let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return };
         let field = counts_field(cluster.broker.node());
         let here = state.count.occupancy(0);
         let is_new = if here == Occupancy::default() {

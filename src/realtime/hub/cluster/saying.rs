@@ -23,7 +23,7 @@ const MAX_RETAINED: usize = 10_000;
 
 /// Who says it.
 #[derive(Debug, Clone, Default)]
-pub struct Speaking {
+pub struct SharedSender {
     pub origin: Option<Origin>,
     /// The connection that it comes from, which may not want to hear it.
     pub connection: Option<ConnectionId>,
@@ -52,7 +52,7 @@ impl Hub {
     /// same, if the broker could not answer.
     pub async fn publish_shared(self: &Arc<Self>, publish: Publish, now: Moment) -> Result<Option<Position>, Refusal> {
         if self.is_shared() {
-            self.say_to_all(Speaking::default(), publish, now).await
+            self.say_to_all(SharedSender::default(), publish, now).await
         } else {
             self.publish(publish, now)
         }
@@ -73,24 +73,24 @@ impl Hub {
             return self.publish_to(channel, draft, but, now);
         }
         let audience = Audience::Channel(channel.clone());
-        let speaking = Speaking { origin: None, connection: but };
-        self.say_to_all(speaking, Publish { ticket: 0, audience, draft, echo: but.is_none() }, now).await
+        let sender = SharedSender { origin: None, connection: but };
+        self.say_to_all(sender, Publish { ticket: 0, audience, draft, echo: but.is_none() }, now).await
     }
 
     /// The same, by somebody.
     pub async fn say_to_all(
         self: &Arc<Self>,
-        speaking: Speaking,
+        sender: SharedSender,
         publish: Publish,
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
         let Publish { audience, draft, echo, .. } = publish;
-        let Some(cluster) = self.cluster.get() else { return Err(Refusal::Unavailable) };
+        let Some(cluster) = self.cluster() else { return Err(Refusal::Unavailable) };
         let utterance = |draft: Draft, except, but| Utterance {
             draft,
-            origin: speaking.origin.clone(),
+            origin: sender.origin.clone(),
             unix_ms: now.unix_ms,
-            sender: speaking.connection,
+            sender: sender.connection,
             echo,
             except,
             but,
@@ -131,21 +131,21 @@ impl Hub {
     /// Several in one channel, one after another. Each of several `origins` is that of another message.
     pub async fn say_several_to_all(
         self: &Arc<Self>,
-        speaking: Speaking,
+        sender: SharedSender,
         origins: Vec<Origin>,
         several: PublishSeveral,
         now: Moment,
     ) -> Result<Vec<Receipt>, Refusal> {
         let PublishSeveral { channel, drafts, echo, retain, .. } = several;
-        let Some(cluster) = self.cluster.get() else { return Err(Refusal::Unavailable) };
+        let Some(cluster) = self.cluster() else { return Err(Refusal::Unavailable) };
         let most = self.config().policy(&channel).max_message.bytes();
         if drafts.iter().any(|draft| draft.len() > most) {
             return Err(Refusal::TooBig { most });
         }
         let mut receipts = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.into_iter().enumerate() {
-            let origin = origins.get(index).cloned().or_else(|| speaking.origin.clone());
-            let sender = speaking.connection;
+            let origin = origins.get(index).cloned().or_else(|| sender.origin.clone());
+            let sender = sender.connection;
             let (except, but) = Default::default();
             let said = Utterance { draft, origin, unix_ms: now.unix_ms, sender, echo, except, but };
             receipts.push(self.say_in(cluster, &channel, said, retain).await?);
@@ -226,7 +226,7 @@ impl Hub {
 
     /// Does what another door has told all of them.
     pub(super) fn take_word(&self, body: &Bytes) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let Some(cluster) = self.cluster() else { return };
         let read = wire::decode::<Word>(body).and_then(|word| Utterance::decode(&word.said).map(|said| (word, said)));
         match read {
             Ok((word, _)) if NodeId(word.from) == cluster.broker.node() => {}
