@@ -9,6 +9,7 @@
 //! doors share a [`Broker`], which orders and keeps for all of them; each mirrors the channels that it has somebody in.
 
 pub mod memory;
+pub mod redis;
 
 mod shared;
 

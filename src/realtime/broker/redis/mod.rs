@@ -1,0 +1,19 @@
+//! Redis as the broker of several doors: it orders, keeps and carries; nothing of it is home-made consensus.
+//!
+//! Two things a channel: a log (epoch and offset, opaque bodies) and a roster (named values, and a number that counts their
+//! changes). All that must be whole is a script; all keys of a channel lie in one slot.
+
+mod address;
+mod config;
+mod link;
+mod metrics;
+mod trouble;
+
+pub use address::{Credentials, Deployment, RedisAddress, RedisHost};
+pub use config::Config;
+pub use link::{ChannelCopy, ChannelTop, RedisLink};
+pub use metrics::Metrics;
+pub use trouble::{RedisError, RedisState, RedisTrouble};
+
+/// What waits for Redis at once; what is more is refused.
+pub const MOST_WAITING: usize = 10_000;
