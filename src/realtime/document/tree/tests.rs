@@ -277,7 +277,7 @@ fn a_text_rejects_what_it_cannot_know() {
     let insert = r#"[{"type":"insert","index":0,"text":"x"}]"#;
     let mut stored = text("[]");
     let ahead = stored.apply(&[&change("o", 1, insert)]);
-    assert_eq!(ahead.rejected[0].0, ["o".into()]);
+    assert_eq!(ahead.rejected[0].0, [std::sync::Arc::<str>::from("o")]);
     for version in 0..=1001 {
         stored.apply(&[&change(&format!("o{version}"), version, insert)]);
     }
