@@ -1,19 +1,41 @@
 //! A door's link to Redis, as the hub sees it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use ::redis::{Value, cmd};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::{Config, Metrics, RedisError, RedisState, RedisTrouble};
+use super::commands::{Arg, Commands, Question};
+use super::core::Core;
+use super::health::Health;
+use super::hearing::Hearing;
+use super::lease::Lease;
+use super::ledger::Ledger;
+use super::names::Names;
+use super::queues::Queues;
+use super::replicas::Replicas;
+use super::scripts::Script;
+use super::stream::Dialer;
+use super::{Config, Metrics, RedisError, RedisState, RedisTrouble, answers, wire};
 use crate::realtime::broker::{Appended, Broker, BrokerListener, LogEntry, NodeId, Recipient, Snapshot, Waiting};
 use crate::realtime::vocabulary::{Channel, Position};
+
+/// How long a message's own name is known.
+const ID_KNOWN: Duration = Duration::from_secs(120);
+
+/// Channels that are asked about at once.
+const CHUNK: usize = 200;
 
 /// A door's link to Redis. Cheap to clone; it ends with its last clone.
 #[derive(Clone)]
 pub struct RedisLink {
-    node: NodeId,
-    state: Arc<watch::Sender<RedisState>>,
+    core: Arc<Core>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// Where a channel stands.
@@ -34,15 +56,43 @@ pub struct ChannelCopy {
 }
 
 impl RedisLink {
-    /// Never fails: while Redis is away the link goes on trying, and says so in its [`state`](RedisLink::state).
+    /// Never fails: while Redis is away the link goes on trying, and says so in its [`state`](RedisLink::state). To be
+    /// called within a runtime.
     pub fn open(config: Config, node: NodeId, listener: Arc<dyn BrokerListener>, metrics: Metrics) -> RedisLink {
-        let _ = (config, listener, metrics);
-        RedisLink { node, state: Arc::new(watch::Sender::new(RedisState::Down(RedisTrouble::NotYet))) }
+        let mut tasks = JoinSet::new();
+        let health = Arc::new(Health::new(metrics.clone()));
+        let names = Names::new(&config.prefix);
+        let queues = Queues::start(&listener, &metrics, &mut tasks);
+        let patience = config.message_patience;
+        let hearing = Hearing::new((&names, node), queues, patience, Arc::clone(&health), metrics.clone());
+        let core = Arc::new(Core {
+            commands: Commands::new(patience, Arc::clone(&health), metrics.clone()),
+            hearing: Arc::new(hearing),
+            lease: Lease::default(),
+            replicas: Replicas::default(),
+            ledger: Ledger::new(),
+            dialer: Dialer::new(&config),
+            primary: watch::Sender::new(None),
+            is_leaving: AtomicBool::new(false),
+            config,
+            node,
+            names,
+            health,
+            listener,
+            metrics,
+        });
+        tasks.spawn(Arc::clone(&core).tell_state());
+        tasks.spawn(Arc::clone(&core).keep_commands());
+        tasks.spawn(Arc::clone(&core).keep_hearing());
+        tasks.spawn(Arc::clone(&core).watch_primary());
+        tasks.spawn(Arc::clone(&core).hold_lease());
+        tasks.spawn(Arc::clone(&core).sweep_dead());
+        RedisLink { core, tasks: Arc::new(Mutex::new(tasks)) }
     }
 
     /// Whether the door hears the others, for readiness and the log.
     pub fn state(&self) -> watch::Receiver<RedisState> {
-        self.state.subscribe()
+        self.core.health.watch()
     }
 
     /// Where channels stand, in their order. It renews the time for which Redis keeps them: to be asked of all that
@@ -50,8 +100,16 @@ impl RedisLink {
     ///
     /// # Errors
     /// [`RedisError`].
-    pub async fn tops(&self, _channels: &[Channel]) -> Result<Vec<ChannelTop>, RedisError> {
-        Err(RedisError::Away(RedisTrouble::NotYet))
+    pub async fn tops(&self, channels: &[Channel]) -> Result<Vec<ChannelTop>, RedisError> {
+        let mut tops = Vec::with_capacity(channels.len());
+        for some in channels.chunks(CHUNK) {
+            let questions: Vec<Question> =
+                some.iter().map(|channel| self.core.script(Script::Tops, channel, Vec::new())).collect();
+            for answer in self.core.commands.ask_all(&questions).await? {
+                tops.push(read_top(answer).ok_or_else(nonsense)?);
+            }
+        }
+        Ok(tops)
     }
 
     /// As [`Broker::snapshot`], with more to know.
@@ -60,64 +118,218 @@ impl RedisLink {
     /// [`RedisError`].
     pub async fn copy(
         &self,
-        _channel: &Channel,
-        _after: Option<Position>,
-        _most: usize,
+        channel: &Channel,
+        after: Option<Position>,
+        most: usize,
     ) -> Result<ChannelCopy, RedisError> {
-        Err(RedisError::Away(RedisTrouble::NotYet))
+        self.core.copy(channel, after, most).await
     }
 
-    /// Leaves the others in good order: what this door put is taken out at once. Nothing is to be put after it.
+    /// Leaves the others in good order: what this door put is taken out at once. Nothing can be done with the link after
+    /// it, nor with its clones.
     ///
     /// # Errors
     /// [`RedisError`]: then they find out by `node_timeout`.
     pub async fn close(&self) -> Result<(), RedisError> {
-        Err(RedisError::Away(RedisTrouble::NotYet))
+        self.core.is_leaving.store(true, Ordering::Release);
+        let left = self.core.leave().await;
+        self.tasks.lock().abort_all();
+        left
+    }
+
+    /// Does something with what all clones share.
+    fn with<T, F>(&self, work: impl FnOnce(Arc<Core>) -> F) -> Waiting<T>
+    where
+        F: Future<Output = Result<T, RedisError>> + Send + 'static,
+    {
+        let work = work(Arc::clone(&self.core));
+        Box::pin(async move { Ok(work.await?) })
     }
 }
 
-fn waiting<T: Send + 'static>() -> Waiting<T> {
-    Box::pin(async { Err(RedisError::Away(RedisTrouble::NotYet).into()) })
+impl Core {
+    /// A script for one channel: `args` come after those that all have.
+    fn script(&self, script: Script, channel: &Channel, args: Vec<Arg>) -> Question {
+        let args = [Arg::Fresh, Arg::Server].into_iter().chain(args).collect();
+        Question::Script { script, keys: self.names.channel(channel).keys().into(), args }
+    }
+
+    async fn append(&self, channel: &Channel, entry: LogEntry) -> Result<Appended, RedisError> {
+        let names = self.names.channel(channel);
+        let request = format!("{:016x}", fastrand::u64(..));
+        let (known, time) = match &entry.id {
+            Some(id) => (names.id(id), ID_KNOWN),
+            // As long as it may be asked again.
+            None => (names.request(&request), self.config.message_patience * 2),
+        };
+        let age = millis(entry.age);
+        let keep = if age == 0 { 0 } else { entry.messages as u64 };
+        let [top, log, roster] = names.keys();
+        let question = Question::Script {
+            script: Script::Append,
+            keys: vec![top, log, roster, known],
+            args: vec![
+                Arg::Fresh,
+                Arg::Server,
+                Arg::Bytes(entry.body),
+                Arg::Number(keep),
+                Arg::Number(age),
+                Arg::Number(millis(time)),
+                Arg::Text(names.events()),
+            ],
+        };
+        let place = self.commands.ask(question).await?;
+        let server = self.commands.server();
+        let place = answers::bytes(place).ok_or_else(nonsense)?;
+        let (position, unix_ms) = wire::read_place(&place).ok_or_else(nonsense)?;
+        self.metrics.publishes.inc();
+        let wanted = self.config.replicas;
+        if wanted > 0 {
+            let written = (&*self.names.written(), wanted);
+            let got = self.replicas.have(&self.commands, written, server).await?;
+            if got < wanted {
+                self.metrics.refused.inc();
+                return Err(RedisError::Replicas { position, wanted, got });
+            }
+        }
+        Ok(Appended { position, unix_ms })
+    }
+
+    async fn publish(&self, name: &str, body: &[u8]) -> Result<(), RedisError> {
+        let mut publish = cmd("PUBLISH");
+        publish.arg(name).arg(body);
+        self.commands.ask(Question::Plain(publish)).await?;
+        self.metrics.publishes.inc();
+        Ok(())
+    }
+
+    async fn put(&self, channel: &Channel, field: &str, value: Bytes) -> Result<(), RedisError> {
+        self.ledger.begin(&self.commands, &self.names.channels(self.node), channel).await?;
+        let args = vec![
+            Arg::Text(self.node.to_string()),
+            Arg::Text(field.to_owned()),
+            Arg::Bytes(value),
+            Arg::Text(self.names.channel(channel).events()),
+        ];
+        let put = self.commands.ask(self.script(Script::Put, channel, args)).await;
+        self.ledger.end(channel, field).await;
+        put.map(drop)
+    }
+
+    async fn remove(&self, channel: &Channel, field: &str) -> Result<(), RedisError> {
+        let args = vec![
+            Arg::Text(self.node.to_string()),
+            Arg::Text(field.to_owned()),
+            Arg::Text(self.names.channel(channel).events()),
+        ];
+        self.commands.ask(self.script(Script::Remove, channel, args)).await?;
+        self.ledger.removed(channel, field).await;
+        Ok(())
+    }
+
+    async fn copy(&self, channel: &Channel, after: Option<Position>, most: usize) -> Result<ChannelCopy, RedisError> {
+        let args = vec![
+            Arg::Text(after.map_or(String::new(), |after| format!("{:016x}", after.epoch.0))),
+            Arg::Number(after.map_or(0, |after| after.offset)),
+            Arg::Number(most as u64),
+        ];
+        let answer = self.commands.ask(self.script(Script::Snapshot, channel, args)).await?;
+        read_copy(answer).ok_or_else(nonsense)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    // More than Redis can count: a thousand years.
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(31_536_000_000_000)
+}
+
+fn nonsense() -> RedisError {
+    RedisError::Refused(RedisTrouble::Says("an answer that Doorway does not understand".into()))
+}
+
+fn read_top(answer: Value) -> Option<ChannelTop> {
+    let [epoch, offset, sequence] = <[Value; 3]>::try_from(answers::list(answer)?).ok()?;
+    let epoch = wire::read_epoch(&answers::text(&epoch)?)?;
+    let position = Position { epoch, offset: answers::number(&offset)? };
+    Some(ChannelTop { position, sequence: answers::number(&sequence)? })
+}
+
+fn read_copy(answer: Value) -> Option<ChannelCopy> {
+    let [epoch, offset, sequence, follows, entries, roster] = <[Value; 6]>::try_from(answers::list(answer)?).ok()?;
+    let epoch = wire::read_epoch(&answers::text(&epoch)?)?;
+    let entries = pairs(entries)?.map(|(offset, body)| Some((answers::number(&offset)?, bytes(body)?)));
+    let roster = pairs(roster)?.map(|(field, value)| Some((answers::text(&field)?, bytes(value)?)));
+    let snapshot = Snapshot {
+        top: Position { epoch, offset: answers::number(&offset)? },
+        entries: entries.collect::<Option<_>>()?,
+        sequence: answers::number(&sequence)?,
+        roster: roster.collect::<Option<_>>()?,
+    };
+    Some(ChannelCopy { snapshot, follows: answers::number(&follows)? == 1 })
+}
+
+fn bytes(value: Value) -> Option<Bytes> {
+    answers::bytes(value).map(Bytes::from)
+}
+
+fn pairs(flat: Value) -> Option<impl Iterator<Item = (Value, Value)>> {
+    let mut flat = answers::list(flat)?.into_iter();
+    Some(std::iter::from_fn(move || Some((flat.next()?, flat.next()?))))
 }
 
 impl Broker for RedisLink {
     fn node(&self) -> NodeId {
-        self.node
+        self.core.node
     }
 
-    fn append(&self, _channel: &Channel, _entry: LogEntry) -> Waiting<Appended> {
-        waiting()
+    fn append(&self, channel: &Channel, entry: LogEntry) -> Waiting<Appended> {
+        let channel = channel.clone();
+        self.with(|core| async move { core.append(&channel, entry).await })
     }
 
-    fn pass(&self, _channel: &Channel, _body: Bytes) -> Waiting<()> {
-        waiting()
+    fn pass(&self, channel: &Channel, body: Bytes) -> Waiting<()> {
+        let channel = channel.clone();
+        self.with(
+            |core| async move { core.publish(&core.names.channel(&channel).events(), &wire::passed(&body)).await },
+        )
     }
 
-    fn put(&self, _channel: &Channel, _field: &str, _value: Bytes) -> Waiting<()> {
-        waiting()
+    fn put(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()> {
+        let (channel, field) = (channel.clone(), field.to_owned());
+        self.with(|core| async move { core.put(&channel, &field, value).await })
     }
 
-    fn remove(&self, _channel: &Channel, _field: &str) -> Waiting<()> {
-        waiting()
+    fn remove(&self, channel: &Channel, field: &str) -> Waiting<()> {
+        let (channel, field) = (channel.clone(), field.to_owned());
+        self.with(|core| async move { core.remove(&channel, &field).await })
     }
 
-    fn subscribe(&self, _channel: &Channel) -> Waiting<()> {
-        waiting()
+    fn subscribe(&self, channel: &Channel) -> Waiting<()> {
+        let channel = channel.clone();
+        self.with(|core| async move { core.hearing.subscribe(&channel).await })
     }
 
-    fn unsubscribe(&self, _channel: &Channel) -> Waiting<()> {
-        waiting()
+    fn unsubscribe(&self, channel: &Channel) -> Waiting<()> {
+        self.core.hearing.unsubscribe(channel);
+        Box::pin(std::future::ready(Ok(())))
     }
 
-    fn snapshot(&self, _channel: &Channel, _after: Option<Position>, _most: usize) -> Waiting<Snapshot> {
-        waiting()
+    fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Waiting<Snapshot> {
+        let channel = channel.clone();
+        self.with(|core| async move { Ok(core.copy(&channel, after, most).await?.snapshot) })
     }
 
-    fn tell(&self, _to: Recipient, _body: Bytes) -> Waiting<()> {
-        waiting()
+    fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()> {
+        self.with(|core| async move {
+            let name = match to {
+                Recipient::All => core.names.all(),
+                Recipient::Node(node) => core.names.inbox(node),
+            };
+            core.publish(&name, &body).await
+        })
     }
 
     fn nodes(&self) -> Waiting<Vec<NodeId>> {
-        waiting()
+        self.with(|core| async move { core.alive().await })
     }
 }

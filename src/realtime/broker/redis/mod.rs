@@ -4,10 +4,26 @@
 //! changes). All that must be whole is a script; all keys of a channel lie in one slot.
 
 mod address;
+mod answers;
+mod commands;
 mod config;
+mod connection;
+mod core;
+mod doors;
+mod finding;
+mod health;
+mod hearing;
+mod lease;
+mod ledger;
 mod link;
 mod metrics;
+mod names;
+mod queues;
+mod replicas;
+mod scripts;
+mod stream;
 mod trouble;
+mod wire;
 
 pub use address::{Credentials, Deployment, RedisAddress, RedisHost};
 pub use config::Config;
@@ -17,3 +33,6 @@ pub use trouble::{RedisError, RedisState, RedisTrouble};
 
 /// What waits for Redis at once; what is more is refused.
 pub const MOST_WAITING: usize = 10_000;
+
+#[cfg(test)]
+mod tests;

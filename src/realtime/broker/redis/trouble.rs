@@ -34,7 +34,7 @@ pub enum RedisTrouble {
     ReadOnly,
     #[error("it is loading its data")]
     Loading,
-    #[error("it is out of memory and takes no writes: raise maxmemory, or set a policy that evicts")]
+    #[error("it is out of memory and takes no writes: raise maxmemory")]
     Full,
     #[error("it takes no writes because it cannot save them ({0})")]
     CannotSave(Arc<str>),

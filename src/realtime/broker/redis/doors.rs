@@ -1,0 +1,220 @@
+//! Who is alive: each door renews a lease, and sweeps behind those that no longer do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use super::answers;
+use super::commands::{Arg, Question};
+use super::core::Core;
+use super::scripts::Script;
+use super::trouble::RedisError;
+use crate::realtime::broker::NodeId;
+
+/// What is left of a cluster of which no door lives goes after this, in milliseconds.
+const A_DAY_MS: u64 = 86_400_000;
+
+/// How long a sweeper keeps others out, without a sign of life.
+const LOCK_MS: u64 = 30_000;
+
+/// Fields that one script takes out, and channels that are asked for at once.
+const FIELDS: u64 = 500;
+const CHANNELS: u64 = 100;
+
+/// After so many looks at the other doors, one at what this one has put.
+const TIDY: u64 = 20;
+
+/// Between two looks at whether a sweeper has ended.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Core {
+    /// Holds the lease.
+    pub(super) async fn hold_lease(self: Arc<Core>) {
+        let timeout = self.config.node_timeout;
+        let mut ticks = interval(timeout / 3);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut was_held, mut server) = (false, None);
+        loop {
+            ticks.tick().await;
+            if self.is_leaving.load(Ordering::Acquire) {
+                return;
+            }
+            let Ok(was_there) = self.renew_lease().await else {
+                self.lease.lost();
+                continue;
+            };
+            let found = self.commands.server();
+            // Another process of Redis may have lost what was put last.
+            let is_expelled = was_held && (!was_there || (server.is_some() && server != found));
+            self.lease.renewed(was_there, timeout);
+            if is_expelled {
+                self.expelled().await;
+            }
+            (was_held, server) = (true, found);
+        }
+    }
+
+    /// Renews it, and says whether it was there still.
+    async fn renew_lease(&self) -> Result<bool, RedisError> {
+        let (lease, nodes, channels) =
+            (self.names.lease(self.node), self.names.nodes(), self.names.channels(self.node));
+        let time = self.config.node_timeout.as_millis().to_string();
+        let questions = [
+            Question::plain("SET", &[&lease, "1", "PX", &time, "GET"]),
+            Question::plain("SADD", &[&nodes, &self.node.to_string()]),
+            Question::plain("PEXPIRE", &[&nodes, &A_DAY_MS.to_string()]),
+            Question::plain("PEXPIRE", &[&channels, &A_DAY_MS.to_string()]),
+        ];
+        let answers = self.commands.ask_all(&questions).await?;
+        Ok(answers.first().and_then(answers::text).is_some())
+    }
+
+    /// Others have taken out, or are taking out, what this door put.
+    async fn expelled(&self) {
+        warn!("the other doors took this one for dead, or Redis lost its lease: all that it knows is told again");
+        self.metrics.expelled.inc();
+        let sweep = self.names.sweep(self.node);
+        let until = Instant::now() + Duration::from_millis(LOCK_MS);
+        while Instant::now() < until {
+            let swept = self.commands.ask(Question::plain("EXISTS", &[&sweep])).await;
+            if swept.is_ok_and(|swept| answers::number(&swept) == Some(0)) {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        self.ledger.forget().await;
+        self.listener.on_expelled();
+    }
+
+    /// All doors of which something is known, and whether they live.
+    async fn survey(&self) -> Result<Vec<(NodeId, bool)>, RedisError> {
+        let found = self.commands.ask(Question::plain("SMEMBERS", &[&self.names.nodes()])).await?;
+        let found = answers::list(found).unwrap_or_default();
+        let nodes = found.iter().filter_map(answers::text).filter_map(|text| u64::from_str_radix(&text, 16).ok());
+        let nodes: Vec<NodeId> = nodes.map(NodeId).collect();
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let leases: Vec<Question> =
+            nodes.iter().map(|node| Question::plain("EXISTS", &[&self.names.lease(*node)])).collect();
+        let alive = self.commands.ask_all(&leases).await?;
+        Ok(nodes.into_iter().zip(alive.iter().map(|alive| answers::number(alive) == Some(1))).collect())
+    }
+
+    /// The doors that live.
+    pub(super) async fn alive(&self) -> Result<Vec<NodeId>, RedisError> {
+        let alive = self.survey().await?.into_iter().filter(|(_, is_alive)| *is_alive);
+        Ok(alive.map(|(node, _)| node).collect())
+    }
+
+    /// Sweeps behind doors whose lease is over.
+    pub(super) async fn sweep_dead(self: Arc<Core>) {
+        let timeout = self.config.node_timeout;
+        let mut ticks = interval(timeout / 10);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks_so_far = 0_u64;
+        loop {
+            ticks.tick().await;
+            let Ok(doors) = self.survey().await else { continue };
+            let alive = doors.iter().filter(|(_, is_alive)| *is_alive).count();
+            self.metrics.doors.set(i64::try_from(alive).unwrap_or(i64::MAX));
+            for (node, is_alive) in doors {
+                if is_alive || node == self.node || !self.lease.is_held_for(timeout) {
+                    continue;
+                }
+                if let Err(error) = self.sweep_if_dead(node).await {
+                    warn!(door = %node, %error, "a dead door's members are not taken out yet");
+                }
+            }
+            ticks_so_far += 1;
+            if ticks_so_far.is_multiple_of(TIDY) {
+                self.ledger.tidy(&self.commands, &self.names.channels(self.node)).await;
+            }
+        }
+    }
+
+    async fn sweep_if_dead(&self, dead: NodeId) -> Result<(), RedisError> {
+        let lock = self.names.sweep(dead);
+        let (me, time) = (self.node.to_string(), LOCK_MS.to_string());
+        let taken = self.commands.ask(Question::plain("SET", &[&lock, &me, "NX", "PX", &time])).await?;
+        if answers::bytes(taken).is_none() {
+            return Ok(());
+        }
+        // Another may have done it since.
+        let known = Question::plain("SISMEMBER", &[&self.names.nodes(), &dead.to_string()]);
+        let swept = match self.commands.ask(known).await {
+            Ok(known) if answers::number(&known) == Some(1) => self.sweep(dead, true).await,
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.commands.ask(Question::plain("DEL", &[&lock])).await?;
+        if let Some(fields) = swept? {
+            self.metrics.swept.inc();
+            info!(door = %dead, fields, "swept behind a door that died");
+        }
+        Ok(())
+    }
+
+    /// Takes out all that `node` has put; says how much that was, or nothing where it turned out to live.
+    pub(super) async fn sweep(&self, node: NodeId, is_to_be_dead: bool) -> Result<Option<u64>, RedisError> {
+        let (lock, lease, set) = (self.names.sweep(node), self.names.lease(node), self.names.channels(node));
+        let mut all = 0;
+        loop {
+            let looked = [
+                Question::plain("EXISTS", &[&lease]),
+                Question::plain("PEXPIRE", &[&lock, &LOCK_MS.to_string()]),
+                Question::plain("SRANDMEMBER", &[&set, &CHANNELS.to_string()]),
+            ];
+            let mut looked = self.commands.ask_all(&looked).await?;
+            let channels = looked.pop().and_then(answers::list).unwrap_or_default();
+            if is_to_be_dead && looked.first().and_then(answers::number) != Some(0) {
+                return Ok(None);
+            }
+            let channels: Vec<String> = channels.iter().filter_map(answers::text).collect();
+            if channels.is_empty() {
+                break;
+            }
+            for name in &channels {
+                all += self.sweep_channel(node, name).await?;
+            }
+            let names: Vec<&str> = [&*set].into_iter().chain(channels.iter().map(String::as_str)).collect();
+            self.commands.ask(Question::plain("SREM", &names)).await?;
+        }
+        self.commands.ask(Question::plain("SREM", &[&self.names.nodes(), &node.to_string()])).await?;
+        Ok(Some(all))
+    }
+
+    async fn sweep_channel(&self, node: NodeId, name: &str) -> Result<u64, RedisError> {
+        let names = self.names.named(name);
+        let mut all = 0;
+        loop {
+            let question = Question::Script {
+                script: Script::Sweep,
+                keys: names.keys().into(),
+                args: vec![
+                    Arg::Fresh,
+                    Arg::Server,
+                    Arg::Text(self.node.to_string()),
+                    Arg::Text(node.to_string()),
+                    Arg::Number(FIELDS),
+                    Arg::Text(names.events()),
+                ],
+            };
+            let gone = self.commands.ask(question).await?;
+            let gone = answers::number(&gone).unwrap_or(0);
+            all += gone;
+            if gone < FIELDS {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Leaves: all that this door put goes, and nobody waits for its lease.
+    pub(super) async fn leave(&self) -> Result<(), RedisError> {
+        self.sweep(self.node, false).await?;
+        self.commands.ask(Question::plain("DEL", &[&self.names.lease(self.node)])).await.map(drop)
+    }
+}

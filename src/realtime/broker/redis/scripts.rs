@@ -1,0 +1,32 @@
+//! What must be whole in Redis: scripts, loaded on every connection.
+
+/// Where a channel stands, for all of them.
+const TOP: &str = include_str!("scripts/top.lua");
+
+/// What is done in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Append,
+    Put,
+    Remove,
+    Snapshot,
+    Tops,
+    Sweep,
+}
+
+impl Script {
+    pub(super) const ALL: [Script; 6] =
+        [Script::Append, Script::Put, Script::Remove, Script::Snapshot, Script::Tops, Script::Sweep];
+
+    pub(super) fn text(self) -> String {
+        let own = match self {
+            Script::Append => include_str!("scripts/append.lua"),
+            Script::Put => include_str!("scripts/put.lua"),
+            Script::Remove => include_str!("scripts/remove.lua"),
+            Script::Snapshot => include_str!("scripts/snapshot.lua"),
+            Script::Tops => include_str!("scripts/tops.lua"),
+            Script::Sweep => include_str!("scripts/sweep.lua"),
+        };
+        format!("{TOP}{own}")
+    }
+}

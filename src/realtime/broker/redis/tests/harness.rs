@@ -1,0 +1,329 @@
+//! A Redis of its own for each test, a way to it that can fall silent, and a listener that remembers.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::realtime::broker::redis::{Config, Metrics, RedisAddress, RedisLink, RedisState};
+use crate::realtime::broker::{Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId};
+use crate::realtime::vocabulary::Channel;
+use crate::telemetry::Registry;
+
+/// So long a test waits for a state before it fails.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// A Redis that ends with the test.
+pub struct Redis {
+    child: Mutex<Child>,
+    folder: TempDir,
+    port: u16,
+    args: Vec<String>,
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Redis {
+    pub fn start(args: &[&str]) -> Redis {
+        let folder = tempfile::tempdir().unwrap();
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let port = free_port();
+        let child = Redis::spawn(&folder, port, &args);
+        let redis = Redis { child: Mutex::new(child), folder, port, args };
+        redis.wait();
+        redis
+    }
+
+    /// One that watches others.
+    pub fn sentinel() -> Redis {
+        Redis::start(&["--sentinel"])
+    }
+
+    fn spawn(folder: &TempDir, port: u16, args: &[String]) -> Child {
+        let mut command = Command::new("redis-server");
+        if args.iter().any(|arg| arg == "--sentinel") {
+            // It writes there what it finds out.
+            let file = folder.path().join("sentinel.conf");
+            std::fs::write(&file, "").unwrap();
+            command.arg(file);
+        } else {
+            command.args(["--save", "", "--appendfsync", "always"]);
+        }
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(folder.path());
+        command.arg("--unixsocket").arg(folder.path().join("redis.sock")).args(args);
+        let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        started.unwrap_or_else(|error| {
+            panic!("redis-server cannot be started: {error}. It is in Debian's package redis-server")
+        })
+    }
+
+    fn wait(&self) {
+        let until = std::time::Instant::now() + LONG;
+        while !self.try_tell("PING").is_some_and(|answer| answer.starts_with('+') || answer.starts_with("-NOAUTH")) {
+            assert!(std::time::Instant::now() < until, "Redis does not start");
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn kill(&self) {
+        let mut child = self.child.lock();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Starts it again, at the same place.
+    pub fn start_again(&self) {
+        *self.child.lock() = Redis::spawn(&self.folder, self.port, &self.args);
+        self.wait();
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.lock().id()).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Says one command in words, and gives the first line of the answer.
+    pub fn tell(&self, command: &str) -> String {
+        self.try_tell(command).unwrap_or_else(|| panic!("{command}: no answer"))
+    }
+
+    fn try_tell(&self, command: &str) -> Option<String> {
+        let mut stream = UnixStream::connect(self.socket()).ok()?;
+        stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok().filter(|length| *length > 0)?;
+        Some(line.trim_end().to_owned())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a door was told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    Event(Channel, ChannelEvent),
+    Word(Bytes),
+    Gap(Channel),
+    Expelled,
+}
+
+/// Remembers all that it is told.
+pub struct Memory {
+    seen: watch::Sender<Vec<Seen>>,
+    /// Held while the door is to be busy.
+    pub busy: Mutex<()>,
+}
+
+impl Memory {
+    fn add(&self, seen: Seen) {
+        drop(self.busy.lock());
+        self.seen.send_modify(|all| all.push(seen));
+    }
+}
+
+impl BrokerListener for Memory {
+    fn on_event(&self, channel: &Channel, event: ChannelEvent) {
+        self.add(Seen::Event(channel.clone(), event));
+    }
+
+    fn on_word(&self, body: Bytes) {
+        self.add(Seen::Word(body));
+    }
+
+    fn on_gap(&self, channel: &Channel) {
+        self.add(Seen::Gap(channel.clone()));
+    }
+
+    fn on_expelled(&self) {
+        self.add(Seen::Expelled);
+    }
+}
+
+/// A door: its link, and what it was told.
+pub struct Door {
+    pub link: RedisLink,
+    pub memory: Arc<Memory>,
+    pub metrics: Metrics,
+}
+
+pub fn config(url: &str) -> Config {
+    let url = RedisAddress::read(url).unwrap();
+    Config { node_timeout: Duration::from_secs(2), message_patience: LONG, ..Config::at(url) }
+}
+
+impl Door {
+    pub fn open(url: &str) -> Door {
+        Door::with(config(url))
+    }
+
+    pub fn with(config: Config) -> Door {
+        let memory = Arc::new(Memory { seen: watch::Sender::new(Vec::new()), busy: Mutex::new(()) });
+        let metrics = Metrics::new(&mut Registry::default());
+        let node = NodeId(fastrand::u64(..));
+        let link = RedisLink::open(config, node, Arc::clone(&memory) as Arc<_>, metrics.clone());
+        Door { link, memory, metrics }
+    }
+
+    /// Opened, and hears.
+    pub async fn up(url: &str) -> Door {
+        let door = Door::open(url);
+        door.is(|state| *state == RedisState::Up).await;
+        door
+    }
+
+    /// Waits for a state of the link.
+    pub async fn is(&self, wanted: impl Fn(&RedisState) -> bool) -> RedisState {
+        let mut state = self.link.state();
+        let waited = timeout(LONG, state.wait_for(|state| wanted(state))).await.map(|state| state.unwrap().clone());
+        waited.unwrap_or_else(|_| panic!("it is {:?}", self.link.state().borrow()))
+    }
+
+    /// Waits until what it was told is `enough`.
+    pub async fn saw(&self, enough: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+        let mut seen = self.memory.seen.subscribe();
+        let waited = timeout(LONG, seen.wait_for(|seen| enough(seen))).await.map(|seen| seen.unwrap().clone());
+        waited.unwrap_or_else(|_| panic!("it saw {:?}", self.memory.seen.borrow()))
+    }
+
+    /// Waits until something is so that nobody tells of.
+    pub async fn until(&self, is_so: impl Fn() -> bool) {
+        let waited = timeout(LONG, async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("it never becomes so");
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.memory.seen.borrow().clone()
+    }
+
+    pub fn forget(&self) {
+        self.memory.seen.send_modify(Vec::clear);
+    }
+
+    pub async fn say(&self, channel: &Channel, body: &str) -> Result<Appended, BrokerError> {
+        self.link.append(channel, entry(body)).await
+    }
+}
+
+/// What was said in a channel, with offsets.
+pub fn bodies(seen: &[Seen], channel: &Channel) -> Vec<(u64, String)> {
+    let said = seen.iter().filter_map(|seen| match seen {
+        Seen::Event(at, ChannelEvent::Said { position, body }) if at == channel => {
+            Some((position.offset, String::from_utf8(body.to_vec()).unwrap()))
+        }
+        _ => None,
+    });
+    said.collect()
+}
+
+pub fn entry(body: &str) -> LogEntry {
+    LogEntry { body: Bytes::from(body.to_owned()), id: None, messages: 100, age: Duration::from_secs(600) }
+}
+
+pub fn channel(name: &str) -> Channel {
+    Channel::new(name).unwrap()
+}
+
+/// A way to Redis that can fall silent: connections stay open, and nothing more comes through.
+pub struct Way {
+    port: u16,
+    silent: watch::Sender<Silence>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// What no longer comes through. Connections made later are not concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    None,
+    Answers(u64),
+    All(u64),
+}
+
+impl Way {
+    pub async fn to(redis: &Redis) -> Way {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (silent, socket) = (watch::Sender::new(Silence::None), redis.socket());
+        let watching = silent.clone();
+        let task = tokio::spawn(async move {
+            for number in 0.. {
+                let Ok((client, _)) = listener.accept().await else { return };
+                let Ok(server) = tokio::net::UnixStream::connect(&socket).await else { continue };
+                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                let asked = watching.subscribe();
+                let answered = watching.subscribe();
+                tokio::spawn(pass(from_client, to_server, asked, move |silence| match silence {
+                    Silence::All(before) => number < before,
+                    _ => false,
+                }));
+                tokio::spawn(pass(from_server, to_client, answered, move |silence| match silence {
+                    Silence::All(before) | Silence::Answers(before) => number < before,
+                    Silence::None => false,
+                }));
+            }
+        });
+        Way { port, silent, task }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn fall_silent(&self, silence: Silence) {
+        self.silent.send_replace(silence);
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Passes bytes on, or swallows them once it is silent. A connection is ended only by those at its ends.
+async fn pass(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    silent: watch::Receiver<Silence>,
+    is_silent: impl Fn(Silence) -> bool,
+) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
+        let is_swallowed = is_silent(*silent.borrow());
+        if !is_swallowed && to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}

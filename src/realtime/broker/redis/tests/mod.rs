@@ -1,0 +1,8 @@
+//! The link against Debian's real Redis, with the faults that it is for.
+
+mod faults;
+mod harness;
+mod logs;
+mod reading;
+mod rosters;
+mod silence;
