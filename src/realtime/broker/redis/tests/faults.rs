@@ -53,7 +53,7 @@ async fn a_redis_that_comes_back_with_its_data_goes_on() {
         one.is(is_down).await;
         redis.start_again();
         one.is(is_up).await;
-        one.link.tops(&[room.clone()]).await.unwrap();
+        one.link.tops(std::slice::from_ref(&room)).await.unwrap();
     }
     assert!(one.link.copy(&room, Some(before), 100).await.unwrap().follows);
     other.is(is_up).await;
@@ -109,7 +109,7 @@ async fn a_redis_that_was_flushed_is_noticed() {
     let room = channel("room");
     let before = door.say(&room, "1").await.unwrap().position;
     redis.tell("FLUSHALL");
-    let top = door.link.tops(&[room.clone()]).await.unwrap()[0];
+    let top = door.link.tops(std::slice::from_ref(&room)).await.unwrap()[0];
     assert!(top.position.epoch != before.epoch && top.position.offset == 0, "{top:?}");
     door.saw(|seen| seen.contains(&Seen::Expelled)).await;
     assert_eq!(door.link.nodes().await.unwrap(), [door.link.node()]);
