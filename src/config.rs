@@ -109,6 +109,7 @@ impl Config {
         keys.extend(moved);
         keys.extend(self.documents.needs_restart(&started.documents));
         keys.extend(self.callbacks.needs_restart(&started.callbacks));
+        keys.extend(self.realtime.needs_restart(&started.realtime));
         keys.extend(self.admin.needs_restart(&started.admin));
         keys.extend(self.log.needs_restart(&started.log));
         keys.extend(self.telemetry.needs_restart(&started.telemetry));

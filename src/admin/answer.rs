@@ -1,5 +1,7 @@
 //! What the operator may ask: health, metrics, connections, to reload and to drain.
 
+use std::borrow::Cow;
+
 use std::time::Duration;
 
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS};
@@ -107,7 +109,7 @@ pub(super) fn told(failure: Failure, headers: &HeaderMap) -> Response {
 }
 
 /// `warnings` are for people: traffic is welcome all the same.
-fn ready(reasons: &[&str], warnings: &[String]) -> Response {
+fn ready(reasons: &[Cow<'static, str>], warnings: &[String]) -> Response {
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut told = json!({ "ready": reasons.is_empty(), "reasons": reasons });
     if !warnings.is_empty() {

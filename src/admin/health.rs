@@ -1,5 +1,6 @@
 //! Whether the door should get traffic, and if not, why.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use crate::drain::Signal;
@@ -19,8 +20,8 @@ impl Health {
         Health { drain, upstream: Arc::default(), realtime: Arc::default() }
     }
 
-    /// Documents that cannot be written count from now on.
-    pub fn keeps_documents(&self, realtime: Arc<Realtime>) {
+    /// Documents that cannot be written count from now on, and other doors that are not heard.
+    pub fn joins_in(&self, realtime: Arc<Realtime>) {
         let _ = self.realtime.set(realtime);
     }
 
@@ -30,18 +31,21 @@ impl Health {
     }
 
     /// Why it is not ready; empty when it is.
-    pub fn reasons(&self) -> Vec<&'static str> {
-        let mut reasons = Vec::new();
+    pub fn reasons(&self) -> Vec<Cow<'static, str>> {
+        let mut reasons: Vec<Cow<'static, str>> = Vec::new();
         if !self.drain.is_running() {
-            reasons.push("draining");
+            reasons.push("draining".into());
         }
         match self.upstream.get() {
-            None => reasons.push("starting"),
-            Some(upstream) if !upstream.is_ready() => reasons.push("the app does not answer"),
+            None => reasons.push("starting".into()),
+            Some(upstream) if !upstream.is_ready() => reasons.push("the app does not answer".into()),
             Some(_) => {}
         }
         if self.realtime.get().is_some_and(|realtime| realtime.documents_health().is_err()) {
-            reasons.push("documents cannot be written");
+            reasons.push("documents cannot be written".into());
+        }
+        if let Some(trouble) = self.realtime.get().and_then(|realtime| realtime.sharing_trouble()) {
+            reasons.push(format!("Redis: {trouble}").into());
         }
         reasons
     }

@@ -153,7 +153,7 @@ impl Admin {
         let _ = self.inner.registry.set(registry);
         let _ = self.inner.kinds.set(kinds);
         let _ = self.inner.warnings.set(warnings);
-        self.inner.health.keeps_documents(Arc::clone(&realtime));
+        self.inner.health.joins_in(Arc::clone(&realtime));
         let _ = self.inner.realtime.set(realtime);
         let _ = self.inner.api.set(api);
     }

@@ -31,6 +31,7 @@ mod app_authorizer;
 mod config;
 mod drain;
 mod protocols;
+mod sharing;
 mod sweeper;
 mod token_authorizer;
 mod webhooks;
@@ -49,6 +50,7 @@ use self::hub::Hub;
 use self::hub::documents::{DocumentMetrics, Documents};
 use self::protocols::Protocols;
 use self::session::Sessions;
+use self::sharing::Sharing;
 use self::token_authorizer::TokenAuthorizer;
 use self::vocabulary::Moment;
 use self::webhooks::documents::DocumentWebhooks;
@@ -68,6 +70,8 @@ pub struct Realtime {
     webhooks: DocumentWebhooks,
     /// Whether clients are told at a drain that this is a restart.
     restarts: Live<bool>,
+    /// With other doors, where there are any.
+    sharing: Option<Sharing>,
 }
 
 impl Realtime {
@@ -79,6 +83,8 @@ impl Realtime {
         let documents = Arc::new(Documents::new(store, config.hub.documents.clone(), metrics));
         hub.keep_documents(Arc::clone(&documents));
         tokio::spawn(sweeper::keep_documents(documents, drain.clone()));
+        let redis = config.redis.as_ref();
+        let sharing = redis.map(|redis| Sharing::start(redis, &hub, &drain, registry));
         let restarts = Live::new(config.restarts);
         tokio::spawn(sweeper::sweep(Arc::clone(&hub), drain.clone()));
         tokio::spawn(drain::close_all(Arc::clone(&hub), restarts.clone(), drain.clone()));
@@ -93,7 +99,7 @@ impl Realtime {
         let ground =
             &mut Ground { hub: &hub, entrance: &entrance, sessions: &sessions, app: &app, drain: &drain, registry };
         let doors = config.protocols.doors(ground);
-        Realtime { hub, entrance, sessions, doors, webhooks, restarts }
+        Realtime { hub, entrance, sessions, doors, webhooks, restarts, sharing }
     }
 
     /// The hub, for the doors of the app and the operator.
@@ -110,6 +116,18 @@ impl Realtime {
     /// knowing the site's address.
     pub fn find_from_app(&self, request: &Request) -> Option<Found> {
         self.doors.find_from_app(request)
+    }
+
+    /// Why the other doors are not heard, where there are any.
+    pub fn sharing_trouble(&self) -> Option<String> {
+        self.sharing.as_ref()?.trouble()
+    }
+
+    /// Takes its leave of the other doors: nobody is here any more.
+    pub async fn leave_others(&self) {
+        if let Some(sharing) = &self.sharing {
+            sharing.close().await;
+        }
     }
 
     /// Forces documents to the disk: nobody edits any more.

@@ -266,6 +266,7 @@ impl Doorway {
             () = services.upstream.stop() => {}
             why = self.signals.stop() => return self.end_at_once(why),
         }
+        services.realtime.leave_others().await;
         if let Err(error) = services.realtime.save() {
             warn!(%error, "documents cannot be forced to the disk");
         }

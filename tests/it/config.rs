@@ -99,6 +99,15 @@ fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
         "tls.acme.eab_key_id" | "tls.acme.eab_key_file" => {
             Some("[tls.acme]\neab_key_id = \"kid\"\neab_key_file = \"/other\"".to_owned())
         }
+        "realtime.redis.url" => Some("[realtime.redis]\nurl = \"redis://other\"".to_owned()),
+        "realtime.redis.prefix" => Some("[realtime.redis]\nurl = \"redis://other\"\nprefix = \"other\"".to_owned()),
+        "realtime.redis.node_timeout" | "realtime.redis.message_patience" => {
+            Some(format!("[realtime.redis]\nurl = \"redis://other\"\n{name} = \"7s\""))
+        }
+        "realtime.redis.replicas" => Some("[realtime.redis]\nurl = \"redis://other\"\nreplicas = 1".to_owned()),
+        "realtime.redis.ca_file" => {
+            Some("[realtime.redis]\nurl = \"rediss://other\"\nca_file = \"/other\"".to_owned())
+        }
         "app.build" => Some("[app]\ndir = \"somewhere\"\nbuild = \"never\"".to_owned()),
         "app.dev" => Some("[app]\ndir = \"somewhere\"\ndev = true".to_owned()),
         _ => None,

@@ -64,6 +64,9 @@ pub struct Snapshot {
     pub sequence: u64,
     /// What doors have put there.
     pub roster: Vec<(String, Bytes)>,
+    /// The entries go on from the position that was asked for, whole, though the epoch may be another: a broker that was
+    /// restarted without losing anything counts on in a new one.
+    pub follows: bool,
 }
 
 /// Where a channel is.

@@ -128,6 +128,11 @@ impl Log {
         self.top = base.offset;
     }
 
+    /// Counts on in another epoch: what is kept is still what came before.
+    pub fn rename(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// Gives `message` the next offset and keeps it for as long as `keep` says, within `room` bytes for all that is
     /// kept here and what `owner` may have in all logs.
     pub fn append(

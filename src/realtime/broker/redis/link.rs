@@ -22,7 +22,7 @@ use super::replicas::Replicas;
 use super::scripts::Script;
 use super::stream::Dialer;
 use super::{Config, Metrics, RedisError, RedisState, RedisTrouble, answers, wire};
-use crate::realtime::broker::{Appended, Broker, BrokerListener, LogEntry, NodeId, Recipient, Snapshot, Waiting};
+use crate::realtime::broker::{Appended, Broker, BrokerListener, LogEntry, NodeId, Recipient, Snapshot, Top, Waiting};
 use crate::realtime::vocabulary::{Channel, Position};
 
 /// How long a message's own name is known.
@@ -36,14 +36,6 @@ const CHUNK: usize = 200;
 pub struct RedisLink {
     core: Arc<Core>,
     tasks: Arc<Mutex<JoinSet<()>>>,
-}
-
-/// Where a channel stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelTop {
-    pub position: Position,
-    /// The number of the latest change of the roster.
-    pub sequence: u64,
 }
 
 /// A channel at one moment, and whether a position that was asked for still counts.
@@ -93,23 +85,6 @@ impl RedisLink {
     /// Whether the door hears the others, for readiness and the log.
     pub fn state(&self) -> watch::Receiver<RedisState> {
         self.core.health.watch()
-    }
-
-    /// Where channels stand, in their order. It renews the time for which Redis keeps them: to be asked of all that
-    /// somebody is in, some times a minute.
-    ///
-    /// # Errors
-    /// [`RedisError`].
-    pub async fn tops(&self, channels: &[Channel]) -> Result<Vec<ChannelTop>, RedisError> {
-        let mut tops = Vec::with_capacity(channels.len());
-        for some in channels.chunks(CHUNK) {
-            let questions: Vec<Question> =
-                some.iter().map(|channel| self.core.script(Script::Tops, channel, Vec::new())).collect();
-            for answer in self.core.commands.ask_all(&questions).await? {
-                tops.push(read_top(answer).ok_or_else(nonsense)?);
-            }
-        }
-        Ok(tops)
     }
 
     /// As [`Broker::snapshot`], with more to know.
@@ -227,6 +202,18 @@ impl Core {
         Ok(())
     }
 
+    async fn tops(&self, channels: &[Channel]) -> Result<Vec<Top>, RedisError> {
+        let mut tops = Vec::with_capacity(channels.len());
+        for some in channels.chunks(CHUNK) {
+            let questions: Vec<Question> =
+                some.iter().map(|channel| self.script(Script::Tops, channel, Vec::new())).collect();
+            for answer in self.commands.ask_all(&questions).await? {
+                tops.push(read_top(answer).ok_or_else(nonsense)?);
+            }
+        }
+        Ok(tops)
+    }
+
     async fn copy(&self, channel: &Channel, after: Option<Position>, most: usize) -> Result<ChannelCopy, RedisError> {
         let args = vec![
             Arg::Text(after.map_or(String::new(), |after| format!("{:016x}", after.epoch.0))),
@@ -247,11 +234,11 @@ fn nonsense() -> RedisError {
     RedisError::Refused(RedisTrouble::Says("an answer that Doorway does not understand".into()))
 }
 
-fn read_top(answer: Value) -> Option<ChannelTop> {
+fn read_top(answer: Value) -> Option<Top> {
     let [epoch, offset, sequence] = <[Value; 3]>::try_from(answers::list(answer)?).ok()?;
     let epoch = wire::read_epoch(&answers::text(&epoch)?)?;
     let position = Position { epoch, offset: answers::number(&offset)? };
-    Some(ChannelTop { position, sequence: answers::number(&sequence)? })
+    Some(Top { position, sequence: answers::number(&sequence)? })
 }
 
 fn read_copy(answer: Value) -> Option<ChannelCopy> {
@@ -264,8 +251,9 @@ fn read_copy(answer: Value) -> Option<ChannelCopy> {
         entries: entries.collect::<Option<_>>()?,
         sequence: answers::number(&sequence)?,
         roster: roster.collect::<Option<_>>()?,
+        follows: answers::number(&follows)? == 1,
     };
-    Some(ChannelCopy { snapshot, follows: answers::number(&follows)? == 1 })
+    Some(ChannelCopy { follows: snapshot.follows, snapshot })
 }
 
 fn bytes(value: Value) -> Option<Bytes> {
@@ -317,6 +305,11 @@ impl Broker for RedisLink {
     fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Waiting<Snapshot> {
         let channel = channel.clone();
         self.with(|core| async move { Ok(core.copy(&channel, after, most).await?.snapshot) })
+    }
+
+    fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>> {
+        let channels = channels.to_vec();
+        self.with(|core| async move { core.tops(&channels).await })
     }
 
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()> {

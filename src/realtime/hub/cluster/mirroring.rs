@@ -153,9 +153,9 @@ impl Hub {
         let Some(mirror) = &mut state.mirror else { return true };
         let loaded = std::mem::replace(&mut mirror.stage, Stage::Live);
         let Stage::Loading { held, is_overfull, was_live } = loaded else { return true };
-        let Snapshot { top, entries, sequence, roster } = snapshot;
+        let Snapshot { top, entries, sequence, roster, follows } = snapshot;
         mirror.sequence = sequence;
-        self.take_log(entry, state, (top, entries), was_live, now);
+        self.take_log(entry, state, (top, entries), (was_live, follows), now);
         self.take_roster(cluster, entry, state, roster, now);
         state.quiet_since = now.instant;
         let mut held = held.into_iter();
@@ -175,11 +175,15 @@ impl Hub {
         entry: &Arc<ChannelEntry>,
         state: &mut ChannelState,
         (top, entries): (Position, Vec<(u64, bytes::Bytes)>),
-        was_live: bool,
+        (was_live, follows): (bool, bool),
         now: Moment,
     ) {
         let known = state.log.top();
-        let goes_on = was_live && top.epoch == known.epoch && top.offset >= known.offset;
+        if was_live && follows {
+            // Nothing is missing, whatever its life is called.
+            state.log.rename(top.epoch);
+        }
+        let goes_on = was_live && (follows || top.epoch == known.epoch && top.offset >= known.offset);
         let known_offset = if goes_on { known.offset } else { 0 };
         let news: Vec<_> = entries.into_iter().filter(|(offset, _)| *offset > known_offset).collect();
         // The last before the first of what there is.

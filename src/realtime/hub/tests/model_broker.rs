@@ -256,15 +256,19 @@ impl Broker for ModelLink {
             let epoch = Epoch(shared.epoch);
             let after = after.filter(|after| after.epoch == epoch).map(|after| after.offset);
             let kept = shared.kept.iter();
-            let entries = match after {
-                Some(after) => kept.filter(|(offset, _)| *offset > after).cloned().collect(),
-                None => kept.skip(shared.kept.len().saturating_sub(most)).cloned().collect(),
-            };
+            let mut follows = after.is_some_and(|after| after <= shared.top);
+            let mut entries: Vec<_> =
+                kept.clone().filter(|(offset, _)| after.is_some_and(|after| *offset > after)).cloned().collect();
+            follows &= entries.len() as u64 == shared.top.wrapping_sub(after.unwrap_or_default());
+            if !follows {
+                entries = kept.skip(shared.kept.len().saturating_sub(most)).cloned().collect();
+            }
             Snapshot {
                 top: Position { epoch, offset: shared.top },
                 entries,
                 sequence: shared.sequence,
                 roster: shared.roster.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                follows,
             }
         })
     }
