@@ -12,6 +12,7 @@ mod harness;
 mod admin;
 mod api;
 mod cache;
+mod cluster;
 mod command_line;
 mod compress;
 mod config;

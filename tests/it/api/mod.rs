@@ -26,10 +26,10 @@ const BASE: &str = "/_doorway/api/v1";
 const CONFIG: &str = "[[realtime.channel]]\nmatch = \"kept*\"\nhistory = 100\n[realtime.plain]\necho = false\n";
 
 /// An answer, read to its end.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     headers: HeaderMap,
-    json: Value,
+    pub json: Value,
 }
 
 impl Answer {
@@ -57,11 +57,11 @@ async fn call_with(door: &Door, method: &str, path: &str, headers: &[(&str, &str
     Answer { status, headers, json }
 }
 
-async fn post(door: &Door, path: &str, body: Value) -> Answer {
+pub async fn post(door: &Door, path: &str, body: Value) -> Answer {
     call(door, "POST", path, &body.to_string()).await
 }
 
-async fn get(door: &Door, path: &str) -> Answer {
+pub async fn get(door: &Door, path: &str) -> Answer {
     call(door, "GET", path, "").await
 }
 

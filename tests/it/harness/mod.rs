@@ -15,6 +15,7 @@ pub mod next;
 pub mod pebble;
 mod project;
 pub mod raw;
+pub mod redis;
 pub mod secure;
 pub mod socket;
 mod stub;

@@ -166,7 +166,7 @@ impl Setting for RedisAddress {
 
 impl RedisAddress {
     /// Stands in for one that is missing.
-    pub(super) fn nowhere() -> RedisAddress {
+    pub fn nowhere() -> RedisAddress {
         let host = RedisHost::Tcp { host: "localhost".into(), port: REDIS_PORT };
         let deployment = Deployment::Single(host);
         RedisAddress { deployment, is_secure: true, credentials: Credentials::default(), database: 0 }

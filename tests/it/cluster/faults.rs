@@ -1,0 +1,134 @@
+//! What becomes of it where Redis is away, slow or wrong: said, bounded, healed.
+
+use serde_json::json;
+
+use super::{CHANNELS, at_each, config, doors, hears, said};
+use crate::api::post;
+use crate::harness::client::get;
+use crate::harness::redis::Redis;
+use crate::harness::socket::connect;
+use crate::harness::{Door, door};
+
+/// Waits until readiness is so, and says why.
+async fn ready(door: &Door, is_ready: bool) -> String {
+    loop {
+        let answer = get(door.admin(), "/health/ready", &[]).await;
+        let status = answer.status;
+        let told = String::from_utf8(answer.bytes().await.to_vec()).unwrap();
+        if (status == 200) == is_ready {
+            return told;
+        }
+    }
+}
+
+#[tokio::test]
+async fn redis_away_is_said_and_all_goes_on_when_it_is_back() {
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let section = config(&redis).replace("node_timeout", "message_patience = \"1s\"\nnode_timeout");
+    let both = [(); 2].map(|()| door().config(section.clone()).start());
+    both.iter().for_each(hears);
+    let mut sockets = at_each(&both, "/api/ws/kept?since=now").await;
+    sockets[0].say("before").await;
+    for socket in &mut sockets {
+        assert_eq!(said(socket).await.0, "before");
+    }
+    redis.kill();
+    assert!(ready(&both[0], false).await.contains("Redis"), "it is said why");
+    let refused = post(&both[0], "/publish", json!({"channel": "kept", "text": "lost"})).await;
+    assert_eq!(refused.status, 503, "{}", refused.json);
+    redis.restart();
+    for door in &both {
+        ready(door, true).await;
+    }
+    // Nobody has left, and nobody has to come again.
+    let answer = post(&both[1], "/publish", json!({"channel": "kept", "text": "after"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    for socket in &mut sockets {
+        assert_eq!(said(socket).await.0, "after");
+        socket.is_quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_emptied_redis_has_lost_is_told() {
+    let mut redis = Redis::start(&[]);
+    let doors = doors::<2>(&redis);
+    let mut sockets = at_each(&doors, "/api/ws/kept?since=now").await;
+    for word in ["a", "b"] {
+        sockets[0].say(word).await;
+    }
+    let mut places = Vec::new();
+    for socket in &mut sockets {
+        said(socket).await;
+        places.push(said(socket).await.1);
+    }
+    redis.kill();
+    redis.restart();
+    for door in &doors {
+        ready(door, true).await;
+    }
+    let answer = post(&doors[1], "/publish", json!({"channel": "kept", "text": "new"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    for socket in &mut sockets {
+        assert_eq!(socket.hear_json().await["type"], "lost");
+        assert_eq!(said(socket).await.0, "new");
+    }
+    let mut back = connect(&doors[0], &format!("/api/ws/kept?since={}", places[0])).await;
+    assert_eq!(back.hear_json().await["recovered"], false);
+}
+
+#[tokio::test]
+async fn a_door_that_slept_hears_what_it_missed() {
+    let redis = Redis::start(&[]);
+    let [one, two] = doors::<2>(&redis);
+    let mut ada = connect(&two, "/api/ws/kept?since=now").await;
+    ada.hear_json().await;
+    let mut room = connect(&two, "/api/ws/room").await;
+    room.hear_json().await;
+    two.signal("STOP");
+    for word in ["a", "b", "c"] {
+        post(&one, "/publish", json!({"channel": "kept", "text": word})).await;
+    }
+    // Long enough that the others take it for dead.
+    one.wait_for_metric("doorway_redis_swept_total", 1.0).await;
+    two.signal("CONT");
+    for word in ["a", "b", "c"] {
+        assert_eq!(said(&mut ada).await.0, word);
+    }
+    ada.is_quiet().await;
+    // What it had put is there again.
+    while crate::api::get(&one, "/channels/room/members").await.json["members"].as_array().map(Vec::len) != Some(1) {}
+}
+
+#[tokio::test]
+async fn a_redis_that_stands_still_is_noticed() {
+    let redis = Redis::start(&[]);
+    let doors = doors::<2>(&redis);
+    let mut sockets = at_each(&doors, "/api/ws/kept?since=now").await;
+    redis.signal("STOP");
+    ready(&doors[0], false).await;
+    redis.signal("CONT");
+    for door in &doors {
+        ready(door, true).await;
+    }
+    sockets[1].say("x").await;
+    for socket in &mut sockets {
+        assert_eq!(said(socket).await.0, "x");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_redis_is_said_in_its_words() {
+    let redis = Redis::start(&["--requirepass", "another"]);
+    let door = door().config(config(&redis)).start();
+    let told = ready(&door, false).await;
+    assert!(told.contains("Redis") && told.contains("password"), "{told}");
+    let missing = door_at("unix:///nowhere/redis.sock");
+    let told = ready(&missing, false).await;
+    assert!(told.contains("Redis") && told.contains("nowhere"), "{told}");
+    assert!(!format!("{:?}", missing.log()).contains("secret"));
+}
+
+fn door_at(url: &str) -> Door {
+    door().config(format!("{CHANNELS}[realtime.redis]\nurl = \"{url}\"\n")).start()
+}
