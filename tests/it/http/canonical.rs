@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::harness::frames::{GET, Outcome, Site};
 use crate::harness::raw::{Asked, RawApp, ok};
-use crate::harness::{Door, door, wire};
+use crate::harness::{App, Door, door, secure, wire};
 
 /// An app that keeps the heads and bodies it gets.
 struct Bench {
@@ -309,4 +310,27 @@ async fn unknown_hosts_are_misdirected() {
         let answer = wire::exchange(bench.door.http(), request).await;
         assert_eq!(wire::status(&answer), 421, "{host}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn names_of_others_are_served_where_nobody_is_misled() {
+    let app = App::saying("hello").await;
+    let site = Site::new(&app.config());
+    let ask = async || {
+        let mut connection = site.connect(&[]).await;
+        let fields = GET.iter().map(|(name, value)| (*name, if *name == ":authority" { "other.test" } else { *value }));
+        connection.request(1, &fields.collect::<Vec<_>>()).await;
+        connection.outcome(1).await
+    };
+    assert_eq!(ask().await, Outcome::Status(421), "browsers use a connection of HTTP/2 for other names too");
+    // Over HTTP/1.1 none does.
+    let mut stream = site.http1().await;
+    assert!(secure::get(&mut stream, "other.test").await.contains("hello"));
+    // A proxy that is trusted keeps connections for many names.
+    let config = std::fs::read_to_string(site.door.config_file()).unwrap();
+    site.door.rewrite(&config.replacen("[listen]\n", "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n", 1));
+    let seen = site.door.log().len();
+    site.door.signal("HUP");
+    site.door.wait_for_log_after(seen, |line| line["message"].as_str().is_some_and(|said| said.contains("reloaded")));
+    assert_eq!(ask().await, Outcome::Status(200));
 }

@@ -111,6 +111,7 @@ async fn values_and_names_are_strict() {
         ("x", "\tpadded"),
         ("content-length", "+0"),
         ("content-length", "x"),
+        ("content-length", ""),
     ];
     outcomes(&bench, headers.iter().map(|header| with(&[], &[*header])).collect(), is_refused).await;
     assert_eq!(bench.app.requests(), 0);
@@ -395,6 +396,20 @@ async fn a_cookie_in_many_crumbs_is_one_field() {
     let head = bench.heads.lock().unwrap().pop().expect("the app heard it");
     assert_eq!(head.matches("cookie: ").count(), 1);
     assert_eq!(head.matches("a=b").count(), 130);
+}
+
+#[tokio::test]
+async fn a_cookie_in_crumbs_counts_as_the_one_field_it_becomes() {
+    let bench = bench("").await;
+    let mut connection = bench.site.connect(&[(1, 0)]).await;
+    let one = "GET / HTTP/1.1\r\nhost: site.test\r\ncookie: ; ; \r\nx-of-some-length: y\r\n\r\n";
+    let crumb = "c".repeat(4_000);
+    for (stream, length, status) in [(1, 12 * 1024, 200), (3, 12 * 1024 + 1, 431)] {
+        let last = "c".repeat(length - one.len() - 2 * crumb.len());
+        let crumbs = [("cookie", crumb.as_str()), ("cookie", &crumb), ("cookie", &last), ("x-of-some-length", "y")];
+        connection.request(stream, &with(&[], &crumbs)).await;
+        assert_eq!(connection.outcome(stream).await, Outcome::Status(status), "{length}");
+    }
 }
 
 // It waits for the process, and the app must go on meanwhile.
