@@ -396,6 +396,10 @@ async fn a_cookie_in_many_crumbs_is_one_field() {
     let head = bench.heads.lock().unwrap().pop().expect("the app heard it");
     assert_eq!(head.matches("cookie: ").count(), 1);
     assert_eq!(head.matches("a=b").count(), 130);
+    connection.request(3, GET).await;
+    assert_eq!(connection.outcome(3).await, Outcome::Status(200));
+    let head = bench.heads.lock().unwrap().pop().expect("the app heard it");
+    assert!(!head.contains("cookie"), "of none there is none: {head}");
 }
 
 #[tokio::test]
