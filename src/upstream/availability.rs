@@ -306,15 +306,31 @@ mod tests {
     use crate::telemetry::Registry;
     use crate::upstream::sign_of_life::SignOfLife;
 
+    /// Nobody is asked yet.
+    fn availability(config: Config) -> (Arc<Availability>, Arc<Pool>) {
+        let metrics = Metrics::new(&mut Registry::default());
+        let availability = Arc::new(Availability::new(Live::new(config.clone()), metrics.clone()));
+        let address = Address::Tcp { host: "127.0.0.1".into(), port: 9 };
+        (availability, Pool::new(address, SignOfLife::unknown(), Arc::new(config), metrics))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_time_is_over_is_told_so_though_the_app_is_back() {
+        let (availability, pool) = availability(Config::default());
+        let (holder, second) = (Holder::of([192, 0, 2, 1].into()), Duration::from_secs(1));
+        availability.promote(&pool);
+        let mut left = WaitDeadline(Some(Instant::now() + second));
+        assert!(availability.acquire(&mut left, holder).await.is_ok());
+        tokio::time::advance(second).await;
+        let failure = availability.acquire(&mut left, holder).await.err().expect("no time is left");
+        assert_eq!(failure.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
     /// An app that comes up and dies again and again keeps nobody for ever.
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_once_however_often_it_returns() {
         let wait_timeout = Duration::from_secs(10);
-        let config = Config { wait_timeout, ..Config::default() };
-        let metrics = Metrics::new(&mut Registry::default());
-        let availability = Arc::new(Availability::new(Live::new(config.clone()), metrics.clone()));
-        let address = Address::Tcp { host: "127.0.0.1".into(), port: 9 };
-        let pool = Pool::new(address, SignOfLife::unknown(), Arc::new(config), metrics);
+        let (availability, pool) = availability(Config { wait_timeout, ..Config::default() });
         let (mut deadline, began, mut found) = (WaitDeadline::default(), Instant::now(), 0);
         let holder = Holder::of([192, 0, 2, 1].into());
         let failure = loop {

@@ -316,7 +316,8 @@ mod tests {
     use super::*;
     use crate::realtime::dialect::{Dialect, Resumable};
     use crate::realtime::socketio::machine::{Emit, event};
-    use crate::realtime::vocabulary::{Draft, Event, Refusal};
+    use crate::realtime::vocabulary::{ConnectionId, Draft, Event, Refusal};
+    use crate::settings::Pattern;
 
     fn client() -> Client {
         let mut client = Client::new(true, |config| config.recovery = RecoveryMode::Within(Duration::from_secs(60)));
@@ -344,9 +345,41 @@ mod tests {
 
     /// To all of its namespace.
     fn broadcast(client: &mut Client, name: &str, offset: &str) -> bool {
+        broadcast_to(client, "/", name, offset)
+    }
+
+    fn broadcast_to(client: &mut Client, scope: &str, name: &str, offset: &str) -> bool {
         let draft = Draft { name: Some(name.into()), ..Draft::new(Payload::Json("1".into())) };
-        let encoded = client.machine.shared.encoder.event("/", &draft, OffsetSlot::At(&offset)).unwrap();
+        let encoded = client.machine.shared.encoder.event(scope, &draft, OffsetSlot::At(&offset)).unwrap();
         client.machine.record(&encoded, true, &mut Step::default())
+    }
+
+    /// In `/`, and in `/chat` as far as the app has answered.
+    fn client_of_two(is_asking: bool) -> Client {
+        let mut client = Client::new(true, |config| {
+            config.recovery = RecoveryMode::Within(Duration::from_secs(60));
+            config.namespaces = vec![Pattern::new("/"), Pattern::new("/chat")];
+        });
+        client.text("40");
+        client.is_asking = is_asking;
+        client.text("40/chat,");
+        client
+    }
+
+    /// What the app is asked about the client's last namespace.
+    fn ticket(client: &Client) -> Ref {
+        match client.machine.namespaces.last().unwrap().state {
+            NamespaceState::Away(ticket) | NamespaceState::Leaving(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn allowed(ticket: Ref) -> Event {
+        Event::Connected { ticket, connection: ConnectionId(7), identity: None, data: None }
+    }
+
+    fn forbidden(ticket: Ref) -> Event {
+        Event::Refused { ticket, channel: None, refusal: Refusal::Forbidden }
     }
 
     #[test]
@@ -401,6 +434,63 @@ mod tests {
             assert_ne!(client.machine.sids(), sid);
             assert_ne!(super::tests::pid(&client), old);
         }
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_link_is_lost_counts() {
+        for (event, expected) in
+            [(allowed as fn(Ref) -> Event, vec!["depart /chat: transport close"]), (forbidden, vec![])]
+        {
+            let mut client = client_of_two(true);
+            assert_eq!(lose(&mut client), (true, vec!["depart /: transport close".to_owned()]));
+            let ticket = ticket(&client);
+            // Of something else that it asked, and of what it asked for no answer to.
+            for other in [ticket + 1, 0] {
+                assert_eq!(client.told(&forbidden(other)), Vec::<String>::new());
+                assert_eq!(client.machine.namespaces.len(), 2);
+            }
+            assert_eq!(client.told(&event(ticket)), expected);
+            assert_eq!(client.machine.namespaces.len(), 1, "it is not in there, and nobody comes back to it");
+        }
+    }
+
+    #[test]
+    fn so_does_the_answer_about_one_that_came_back_and_went_again() {
+        for allows in [true, false] {
+            let mut client = client();
+            let pid = pid(&client);
+            lose(&mut client);
+            client.is_asking = true;
+            let claim = format!("40{{\"pid\":\"{pid}\"}}");
+            assert_eq!(client.text(&claim).len(), 1);
+            assert_eq!(lose(&mut client), (true, Vec::new()), "its app has not heard of it");
+            let ticket = ticket(&client);
+            client.is_asking = false;
+            if allows {
+                assert_eq!(client.told(&allowed(ticket)), ["depart /: transport close"]);
+                assert_eq!(client.text(&claim)[1..], [format!("< 40{{\"sid\":\"SID\",\"pid\":\"{pid}\"}}")]);
+            } else {
+                assert_eq!(client.told(&forbidden(ticket)), ["unsubscribe /", "depart /: "]);
+                assert!(client.machine.namespaces.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_for_one_that_is_away_does_not_come_by_anothers_link() {
+        let mut client = client_of_two(false);
+        let pid = pid(&client);
+        lose(&mut client);
+        client.text(&format!("40{{\"pid\":\"{pid}\"}}"));
+        assert!(broadcast(&mut client, "here", "f-1"));
+        assert!(!broadcast_to(&mut client, "/chat", "kept", "f-2"), "told when it is back, and once");
+    }
+
+    #[test]
+    fn who_does_not_keep_to_the_protocol_is_not_waited_for() {
+        let mut client = client();
+        assert!(!client.machine.link_lost("parse error", client.now, &mut Step::default()));
+        assert!(lose(&mut client).0);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) struct Client {
     pub(super) now: Moment,
     /// What the authorizer says to a `Connect`, if not yes.
     pub(super) refusal: Option<Refusal>,
+    /// The authorizer has not answered yet, and the test says what comes of it.
+    pub(super) is_asking: bool,
     pub(super) lines: Vec<String>,
 }
 
@@ -30,7 +32,7 @@ impl Client {
         let now = Moment { unix_ms: 1_700_000_000_000, ..Moment::now() };
         let mut machine = SocketIo::new(config).machine(ID, asked, now);
         machine.recoverable(Holder::Trusted);
-        Client { machine, now, refusal: None, lines: Vec::new() }
+        Client { machine, now, refusal: None, is_asking: false, lines: Vec::new() }
     }
 
     pub(super) fn frames(&mut self, frames: &[Frame]) {
@@ -69,6 +71,9 @@ impl Client {
         match command {
             Command::Connect { ticket, scope, credentials, .. } => {
                 self.lines.push(format!("connect {scope} {}", shown(credentials.as_ref())));
+                if self.is_asking {
+                    return;
+                }
                 let event = match self.refusal.take() {
                     Some(refusal) => Event::Refused { ticket, channel: None, refusal },
                     None => Event::Connected { ticket, connection: ID, identity: None, data: None },
