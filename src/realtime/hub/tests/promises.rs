@@ -3,7 +3,7 @@
 use super::*;
 use crate::realtime::hub::outbox::{OutboxLimits, Slow};
 use crate::realtime::hub::policy::{Allowed, MemberLimit};
-use crate::realtime::vocabulary::{Identity, Member};
+use crate::realtime::vocabulary::{Command, Identity, Member};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -476,4 +476,73 @@ fn an_end_that_was_taken_is_kept_until_it_is_asked_for() {
     }
     assert!(client.next_entry().is_none());
     assert_eq!(client.closing(), Some(DisconnectReason::Done));
+}
+
+#[test]
+fn who_writes_has_so_long_for_its_end_from_when_it_is_ordered() {
+    let world = World::new(|_| {});
+    let mut reader = world.reader();
+    let (client, now, context) = (reader.client(), world.now, &Context::from_waker(Waker::noop()));
+    let second = Duration::from_secs(1);
+    client.writing(now, second, context);
+    assert_eq!(client.ends_by(), None, "nobody has ordered it");
+    world.hub.disconnect(client.id(), DisconnectReason::Done);
+    for _ in 0..2 {
+        client.writing(now, second, context);
+        assert_eq!(client.ends_by(), Some(now.instant + second));
+    }
+    client.writing(now + second, second, context);
+    assert_eq!(client.ends_by(), Some(now.instant + second), "not anew with each try");
+    client.goes_on();
+    assert_eq!(client.ends_by(), None);
+}
+
+#[test]
+fn nothing_waits_for_who_takes_no_more() {
+    let world = World::new(|_| {});
+    let mut reader = world.reader();
+    let client = reader.client();
+    assert!(world.hub.send_command(client.id(), Command::Close(DisconnectReason::Done)));
+    client.retire();
+    assert!(!world.hub.send_command(client.id(), Command::Close(DisconnectReason::Done)));
+    assert!(client.poll_fill(world.now, &mut Context::from_waker(Waker::noop())).is_pending());
+}
+
+#[test]
+fn half_of_what_may_wait_is_a_crowd_and_a_batch_is_not_all() {
+    let world = World::new(|config| config.outbox.messages = 8);
+    let mut reader = world.reader();
+    reader.subscribe(&world, &to("room")).unwrap();
+    let (client, now) = (reader.client(), world.now);
+    let context = &mut Context::from_waker(Waker::noop());
+    let text = "x".repeat(40 * 1024);
+    for number in 1..=4 {
+        assert!(!client.is_crowded(), "{number}");
+        world.publish("room", &text).unwrap();
+    }
+    assert!(client.is_crowded());
+    assert!(client.poll_fill(now, context).is_ready());
+    assert!(!client.took_all() && !client.has_all());
+    let mut taken = 0;
+    while client.poll_fill(now, context).is_ready() {
+        taken += usize::from(client.next_entry().is_some());
+    }
+    assert_eq!(taken, 4);
+    assert!(client.took_all() && client.has_all() && !client.is_crowded());
+}
+
+#[test]
+fn who_reads_a_history_has_not_all_before_its_last_part() {
+    let world = World::new(history(200));
+    for number in 1..=101 {
+        world.publish("room", &number.to_string()).unwrap();
+    }
+    let mut reader = world.reader();
+    reader.subscribe(&world, &since("room", Since::Start)).unwrap();
+    let context = &mut Context::from_waker(Waker::noop());
+    for (has_all, expected) in [(false, 64), (true, 101)] {
+        assert!(reader.read_some(&world));
+        assert_eq!((reader.client().has_all(), reader.told.len()), (has_all, expected));
+    }
+    assert!(reader.client().took_all() && reader.client().poll_fill(world.now, context).is_pending());
 }
