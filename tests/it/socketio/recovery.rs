@@ -210,6 +210,20 @@ async fn a_link_that_is_closed_is_closed_here_too() {
     Lost { sid, pid, offset }.recovers(&door).await;
 }
 
+/// Whose link ends by the rules of engine.io is told so before it is cut, and waited for.
+#[tokio::test]
+async fn a_link_that_ends_itself_has_its_last_words() {
+    use tokio_tungstenite::tungstenite::Message;
+    let door = start("");
+    let Client { mut socket, sid, pid, offset } = client(&door).await;
+    // Its close.
+    socket.say("1").await;
+    let said = socket.message().await;
+    assert!(matches!(said, Message::Close(_)), "{said:?}");
+    door.wait_for_metric("realtime_recovery_kept_total", 1.0).await;
+    Lost { sid, pid, offset }.recovers(&door).await;
+}
+
 #[tokio::test]
 async fn with_too_many_away_the_first_is_forgotten() {
     // One address has half of them.
