@@ -326,6 +326,20 @@ mod tests {
         assert_eq!(failure.status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
+    #[tokio::test]
+    async fn what_it_answers_is_news_once_and_heard_each_time() {
+        let (availability, pool) = availability(Config::default());
+        availability.promote(&pool);
+        assert!(!availability.answers() && !availability.take_heard());
+        for _ in 0..2 {
+            availability.mark_up();
+            assert!(availability.answers() && availability.take_heard() && !availability.take_heard());
+            assert_eq!(availability.metrics.ready.get(), 1);
+        }
+        availability.falls_silent("it ended");
+        assert_eq!((availability.answers(), availability.metrics.ready.get()), (false, 0));
+    }
+
     /// An app that comes up and dies again and again keeps nobody for ever.
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_once_however_often_it_returns() {
