@@ -13,7 +13,7 @@ use crate::harness::{Door, door};
 /// Channels of every kind that the tests need.
 const CHANNELS: &str = "[[realtime.channel]]\nmatch = \"kept*\"\nhistory = 100\n\
     [[realtime.channel]]\nmatch = \"room*\"\npresence = \"all\"\npresence_grace = \"0s\"\n\
-    [realtime.plain]\necho = true\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    [realtime.plain]\necho = false\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 fn config(redis: &Redis) -> String {
     format!("{CHANNELS}{}", redis.config())
