@@ -58,15 +58,22 @@ pub struct Appended {
 pub struct Snapshot {
     /// The latest message.
     pub top: Position,
+    /// Where epochs ended that this one goes on from, numbers and all: the broker is another since, and has what it had.
+    pub earlier: Vec<Position>,
     /// What is kept, oldest first, without holes. Where the top is not among it, nothing is kept.
     pub entries: Vec<(u64, Bytes)>,
     /// The number of the latest change of the roster.
     pub sequence: u64,
     /// What doors have put there.
     pub roster: Vec<(String, Bytes)>,
-    /// The entries go on from the position that was asked for, whole, though the epoch may be another: a broker that was
-    /// restarted without losing anything counts on in a new one.
-    pub follows: bool,
+}
+
+impl Snapshot {
+    /// Whether the message at `known` is the one that has this number here: nothing was lost up to it.
+    pub fn goes_on_from(&self, known: Position) -> bool {
+        let mut ends = std::iter::once(&self.top).chain(&self.earlier);
+        ends.any(|end| end.epoch == known.epoch && known.offset <= end.offset)
+    }
 }
 
 /// Where a channel is.

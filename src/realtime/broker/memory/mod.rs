@@ -55,6 +55,8 @@ impl From<Keep> for Keeps {
 #[derive(Debug)]
 pub struct Log {
     epoch: Epoch,
+    /// Where epochs ended that this one goes on from.
+    earlier: Box<[Position]>,
     top: u64,
     kept: VecDeque<StoredMessage>,
     bytes: usize,
@@ -100,7 +102,7 @@ pub enum Replay {
 
 impl Log {
     pub fn new(epoch: Epoch) -> Log {
-        Log { epoch, top: 0, kept: VecDeque::new(), bytes: 0, amendments: 0 }
+        Log { epoch, earlier: Box::default(), top: 0, kept: VecDeque::new(), bytes: 0, amendments: 0 }
     }
 
     /// The position of the latest message.
@@ -124,13 +126,22 @@ impl Log {
     /// Goes on after `base`, with nothing of what was before.
     pub fn restart(&mut self, base: Position) {
         self.forget(self.kept.len());
-        self.epoch = base.epoch;
+        self.go_on_as(base.epoch, &[]);
         self.top = base.offset;
     }
 
-    /// Counts on in another epoch: what is kept is still what came before.
-    pub fn rename(&mut self, epoch: Epoch) {
+    /// Goes on in another epoch with what it has. Numbers of `earlier` ones are good up to where each ended.
+    pub fn go_on_as(&mut self, epoch: Epoch, earlier: &[Position]) {
         self.epoch = epoch;
+        if *self.earlier != *earlier {
+            self.earlier = earlier.into();
+        }
+    }
+
+    /// Whether a position's number is the same message's here.
+    fn is_of_here(&self, position: Position) -> bool {
+        let is_earlier = |end: &Position| end.epoch == position.epoch && position.offset <= end.offset;
+        position.epoch == self.epoch || self.earlier.iter().any(is_earlier)
     }
 
     /// Gives `message` the next offset and keeps it for as long as `keep` says, within `room` bytes for all that is
@@ -234,7 +245,7 @@ impl Log {
             }
             Since::After(position) => {
                 let next = position.offset.saturating_add(1);
-                let known = position.epoch == self.epoch && position.offset <= self.top;
+                let known = self.is_of_here(position) && position.offset <= self.top;
                 if known && next >= self.oldest() { from(next) } else { Replay::Gone }
             }
         }
@@ -243,7 +254,7 @@ impl Log {
     /// At most `most` kept messages that `which` asks for, in its order, as they are by now; and whether there are more.
     pub fn read(&self, which: &Span, most: usize) -> (Vec<Arc<Message>>, bool) {
         let offset = |position: Option<Position>| match position {
-            Some(position) if position.epoch == self.epoch => Ok(Some(position.offset)),
+            Some(position) if self.is_of_here(position) => Ok(Some(position.offset)),
             Some(_) => Err(()),
             None => Ok(None),
         };

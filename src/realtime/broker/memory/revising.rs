@@ -128,7 +128,7 @@ impl Log {
     /// Where the message is that `position` means.
     fn original(&self, position: Position) -> Option<usize> {
         let at = |position: Position| {
-            let is_here = position.epoch == self.epoch && position.offset >= self.oldest();
+            let is_here = self.is_of_here(position) && position.offset >= self.oldest();
             let index = self.index(position.offset);
             (is_here && index < self.kept.len()).then_some(index)
         };

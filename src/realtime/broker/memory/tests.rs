@@ -322,3 +322,18 @@ fn changes_push_no_message_out_and_go_with_what_they_change() {
         assert!(edited.log.bytes() <= edited.room);
     }
 }
+
+#[test]
+fn a_position_of_an_earlier_epoch_is_good_up_to_its_end() {
+    let now = Instant::now();
+    let mut log = filled(3, now);
+    log.go_on_as(Epoch(2), &[Position { epoch: Epoch(1), offset: 3 }]);
+    assert_eq!(say(&mut log, "x", usize::MAX, now), Position { epoch: Epoch(2), offset: 4 });
+    let after = |log: &Log, epoch, offset| log.replay(Since::After(Position { epoch: Epoch(epoch), offset }), now);
+    assert_eq!(after(&log, 1, 2), Replay::From { next: 3, missed: 2 });
+    assert_eq!(after(&log, 1, 3), Replay::From { next: 4, missed: 1 });
+    assert_eq!(after(&log, 1, 4), Replay::Gone, "the first epoch's 4 was lost");
+    assert_eq!(after(&log, 2, 4), Replay::From { next: 5, missed: 0 });
+    log.restart(Position { epoch: Epoch(3), offset: 4 });
+    assert_eq!(after(&log, 1, 3), Replay::Gone);
+}

@@ -38,15 +38,6 @@ pub struct RedisLink {
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
-/// A channel at one moment, and whether a position that was asked for still counts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChannelCopy {
-    pub snapshot: Snapshot,
-    /// What is after the position is in the snapshot, whole, though the epoch may be another: the entries begin with the
-    /// offset after it. Redis that was restarted or failed over without losing a message goes on like that.
-    pub follows: bool,
-}
-
 impl RedisLink {
     /// Never fails: while Redis is away the link goes on trying, and says so in its [`state`](RedisLink::state). To be
     /// called within a runtime.
@@ -85,19 +76,6 @@ impl RedisLink {
     /// Whether the door hears the others, for readiness and the log.
     pub fn state(&self) -> watch::Receiver<RedisState> {
         self.core.health.watch()
-    }
-
-    /// As [`Broker::snapshot`], with more to know.
-    ///
-    /// # Errors
-    /// [`RedisError`].
-    pub async fn copy(
-        &self,
-        channel: &Channel,
-        after: Option<Position>,
-        most: usize,
-    ) -> Result<ChannelCopy, RedisError> {
-        self.core.copy(channel, after, most).await
     }
 
     /// Leaves the others in good order: what this door put is taken out at once. Nothing can be done with the link after
@@ -214,14 +192,14 @@ impl Core {
         Ok(tops)
     }
 
-    async fn copy(&self, channel: &Channel, after: Option<Position>, most: usize) -> Result<ChannelCopy, RedisError> {
+    async fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Result<Snapshot, RedisError> {
         let args = vec![
             Arg::Text(after.map_or(String::new(), |after| format!("{:016x}", after.epoch.0))),
             Arg::Number(after.map_or(0, |after| after.offset)),
             Arg::Number(most as u64),
         ];
         let answer = self.commands.ask(self.script(Script::Snapshot, channel, args)).await?;
-        read_copy(answer).ok_or_else(nonsense)
+        read_snapshot(answer).ok_or_else(nonsense)
     }
 }
 
@@ -241,19 +219,18 @@ fn read_top(answer: Value) -> Option<Top> {
     Some(Top { position, sequence: answers::number(&sequence)? })
 }
 
-fn read_copy(answer: Value) -> Option<ChannelCopy> {
-    let [epoch, offset, sequence, follows, entries, roster] = <[Value; 6]>::try_from(answers::list(answer)?).ok()?;
+fn read_snapshot(answer: Value) -> Option<Snapshot> {
+    let [epoch, offset, sequence, line, entries, roster] = <[Value; 6]>::try_from(answers::list(answer)?).ok()?;
     let epoch = wire::read_epoch(&answers::text(&epoch)?)?;
     let entries = pairs(entries)?.map(|(offset, body)| Some((answers::number(&offset)?, bytes(body)?)));
     let roster = pairs(roster)?.map(|(field, value)| Some((answers::text(&field)?, bytes(value)?)));
-    let snapshot = Snapshot {
+    Some(Snapshot {
         top: Position { epoch, offset: answers::number(&offset)? },
+        earlier: wire::read_line(&answers::text(&line)?),
         entries: entries.collect::<Option<_>>()?,
         sequence: answers::number(&sequence)?,
         roster: roster.collect::<Option<_>>()?,
-        follows: answers::number(&follows)? == 1,
-    };
-    Some(ChannelCopy { follows: snapshot.follows, snapshot })
+    })
 }
 
 fn bytes(value: Value) -> Option<Bytes> {
@@ -304,7 +281,7 @@ impl Broker for RedisLink {
 
     fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Waiting<Snapshot> {
         let channel = channel.clone();
-        self.with(|core| async move { Ok(core.copy(&channel, after, most).await?.snapshot) })
+        self.with(|core| async move { core.snapshot(&channel, after, most).await })
     }
 
     fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>> {

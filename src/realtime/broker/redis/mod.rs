@@ -27,7 +27,7 @@ mod wire;
 
 pub use address::{Credentials, Deployment, RedisAddress, RedisHost};
 pub use config::Config;
-pub use link::{ChannelCopy, RedisLink};
+pub use link::RedisLink;
 pub use metrics::Metrics;
 pub use trouble::{RedisError, RedisState, RedisTrouble};
 

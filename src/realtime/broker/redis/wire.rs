@@ -50,6 +50,16 @@ pub(super) fn read_epoch(text: &str) -> Option<Epoch> {
     u64::from_str_radix(text, 16).ok().map(Epoch)
 }
 
+/// Where earlier epochs ended: `EPOCH:OFFSET,` each, the latest first. One that was cut off at the end is none.
+pub(super) fn read_line(line: &str) -> Vec<Position> {
+    let whole = line.rsplit_once(',').map_or("", |(whole, _)| whole);
+    let ends = whole.split(',').filter_map(|end| {
+        let (epoch, offset) = end.split_once(':')?;
+        Some(Position { epoch: read_epoch(epoch)?, offset: offset.parse().ok()? })
+    });
+    ends.collect()
+}
+
 struct Reader {
     rest: Bytes,
 }
@@ -90,6 +100,14 @@ mod tests {
         let roster = |value| ChannelEvent::Roster { sequence: 3, by: NodeId(0xab), field: "ab:x y".into(), value };
         assert_eq!(event(b"R3 00000000000000ab 6 ab:x y+v"), Some(roster(Some(Bytes::from_static(b"v")))));
         assert_eq!(event(b"R3 00000000000000ab 6 ab:x y-"), Some(roster(None)));
+    }
+
+    #[test]
+    fn a_line_of_epochs_may_be_cut_off_at_its_end() {
+        let end = |epoch, offset| Position { epoch: Epoch(epoch), offset };
+        assert_eq!(read_line(""), []);
+        assert_eq!(read_line("00000000000000ff:12,"), [end(255, 12)]);
+        assert_eq!(read_line("00000000000000ff:12,1:3,2:44"), [end(255, 12), end(1, 3)]);
     }
 
     #[test]

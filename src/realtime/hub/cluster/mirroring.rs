@@ -153,9 +153,10 @@ impl Hub {
         let Some(mirror) = &mut state.mirror else { return true };
         let loaded = std::mem::replace(&mut mirror.stage, Stage::Live);
         let Stage::Loading { held, is_overfull, was_live } = loaded else { return true };
-        let Snapshot { top, entries, sequence, roster, follows } = snapshot;
-        mirror.sequence = sequence;
-        self.take_log(entry, state, (top, entries), (was_live, follows), now);
+        mirror.sequence = snapshot.sequence;
+        let goes_on = was_live && snapshot.goes_on_from(state.log.top());
+        let Snapshot { top, earlier, entries, roster, .. } = snapshot;
+        self.take_log(entry, state, (top, &earlier, entries), (was_live, goes_on), now);
         self.take_roster(cluster, entry, state, roster, now);
         state.quiet_since = now.instant;
         let mut held = held.into_iter();
@@ -174,16 +175,11 @@ impl Hub {
         &self,
         entry: &Arc<ChannelEntry>,
         state: &mut ChannelState,
-        (top, entries): (Position, Vec<(u64, bytes::Bytes)>),
-        (was_live, follows): (bool, bool),
+        (top, earlier, entries): (Position, &[Position], Vec<(u64, bytes::Bytes)>),
+        (was_live, goes_on): (bool, bool),
         now: Moment,
     ) {
         let known = state.log.top();
-        if was_live && follows {
-            // Nothing is missing, whatever its life is called.
-            state.log.rename(top.epoch);
-        }
-        let goes_on = was_live && (follows || top.epoch == known.epoch && top.offset >= known.offset);
         let known_offset = if goes_on { known.offset } else { 0 };
         let news: Vec<_> = entries.into_iter().filter(|(offset, _)| *offset > known_offset).collect();
         // The last before the first of what there is.
@@ -191,6 +187,7 @@ impl Hub {
         if !goes_on || base > known.offset {
             self.restart_log(entry, state, Position { offset: base, ..top }, was_live, goes_on);
         }
+        state.log.go_on_as(top.epoch, earlier);
         for (offset, body) in news {
             self.hand_on(entry, state, Position { offset, ..top }, &body, now);
         }

@@ -29,6 +29,7 @@ struct State {
 #[derive(Default)]
 struct Shared {
     epoch: u64,
+    earlier: Vec<Position>,
     top: u64,
     kept: Vec<(u64, Bytes)>,
     ids: HashMap<Arc<str>, Appended>,
@@ -89,7 +90,8 @@ impl Model {
             channel.top = channel.top.saturating_sub(messages);
             let top = channel.top;
             channel.kept.retain(|(offset, _)| *offset <= top);
-            // Where places would be given twice, they are places of another life.
+            // Where places would be given twice, they are places of another life, which goes on from what is left.
+            channel.earlier.insert(0, Position { epoch: Epoch(channel.epoch), offset: top });
             channel.epoch = 1_000_000 + life;
         }
     }
@@ -254,22 +256,22 @@ impl Broker for ModelLink {
         self.ask(move |state, _| {
             let shared = state.shared(&channel);
             let epoch = Epoch(shared.epoch);
-            let after = after.filter(|after| after.epoch == epoch).map(|after| after.offset);
-            let kept = shared.kept.iter();
-            let mut follows = after.is_some_and(|after| after <= shared.top);
-            let mut entries: Vec<_> =
-                kept.clone().filter(|(offset, _)| after.is_some_and(|after| *offset > after)).cloned().collect();
-            follows &= entries.len() as u64 == shared.top.wrapping_sub(after.unwrap_or_default());
-            if !follows {
-                entries = kept.skip(shared.kept.len().saturating_sub(most)).cloned().collect();
-            }
-            Snapshot {
+            let kept = |after: u64| shared.kept.iter().filter(move |(offset, _)| *offset > after).cloned().collect();
+            let latest = shared.kept.len().saturating_sub(most);
+            let mut snapshot = Snapshot {
                 top: Position { epoch, offset: shared.top },
-                entries,
+                earlier: shared.earlier.clone(),
+                entries: shared.kept[latest..].to_vec(),
                 sequence: shared.sequence,
                 roster: shared.roster.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-                follows,
+            };
+            if let Some(after) = after.filter(|after| snapshot.goes_on_from(*after)) {
+                let entries: Vec<_> = kept(after.offset);
+                if entries.len() as u64 == shared.top - after.offset {
+                    snapshot.entries = entries;
+                }
             }
+            snapshot
         })
     }
 

@@ -282,6 +282,38 @@ async fn what_the_broker_has_lost_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_failed_over_without_loss_goes_on() {
+    let mut doors = Doors::new(2, |_| {});
+    let mut reader = doors.reader(1, &to("kept")).await;
+    let first = doors.say(0, "kept", "1").await.unwrap().unwrap();
+    doors.say(0, "kept", "2").await.unwrap();
+    doors.settle().await;
+    assert_eq!(reader.read(&doors.worlds[1]), ["1:1", "2:2"]);
+    for number in 3..=4 {
+        doors.model.lose(0);
+        let position = doors.say(0, "kept", &number.to_string()).await.unwrap().unwrap();
+        assert_ne!(position.epoch, first.epoch);
+        doors.settle().await;
+        assert_eq!(reader.read(&doors.worlds[1]), [format!("{number}:{number}")], "nobody is told of a loss");
+    }
+    // A place of before is a place still, on a door that had the channel and on one that had not.
+    for door in 0..2 {
+        let mut back = doors.reader(door, &since("kept", Since::After(first))).await;
+        assert_eq!(back.read(&doors.worlds[door]), ["2:2", "3:3", "4:4"]);
+    }
+    // What was lost has no place any more.
+    doors.say(0, "kept", "lost").await.unwrap();
+    doors.settle().await;
+    assert_eq!(reader.read(&doors.worlds[1]), ["5:lost"]);
+    doors.model.lose(1);
+    assert_eq!(doors.model.top(&name("kept")), 4);
+    doors.say(0, "kept", "5").await.unwrap();
+    doors.settle().await;
+    let told = reader.read(&doors.worlds[1]);
+    assert!(told[0].starts_with("lost kept"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_broker_nothing_is_said_and_all_goes_on_after() {
     let mut doors = Doors::new(2, |_| {});
     let mut ann = doors.reader(0, &to("kept")).await;

@@ -34,4 +34,4 @@ if not follows and most > 0 then
   entries = fresh_enough(forwards)
 end
 local roster = redis.call('HGETALL', KEYS[3])
-return { top.epoch, text(top.offset), text(top.sequence), follows and 1 or 0, entries, roster }
+return { top.epoch, text(top.offset), text(top.sequence), top.line, entries, roster }

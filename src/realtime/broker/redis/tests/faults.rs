@@ -44,9 +44,7 @@ async fn a_redis_that_comes_back_with_its_data_goes_on() {
     let after = saying.await.unwrap().unwrap().position;
     assert_eq!((after.offset, after.epoch == before.epoch), (2, false));
     other.saw(|seen| seen.contains(&Seen::Gap(room.clone()))).await;
-    let copy = other.link.copy(&room, Some(before), 100).await.unwrap();
-    assert!(copy.follows, "nothing was lost");
-    assert_eq!(copy.snapshot.entries, [(2, "2".into())]);
+    assert_eq!(other.after(&room, before).await, (true, vec![(2, "2".into())]), "nothing was lost");
     // Through several restarts.
     for _ in 0..3 {
         redis.kill();
@@ -55,7 +53,7 @@ async fn a_redis_that_comes_back_with_its_data_goes_on() {
         one.is(is_up).await;
         one.link.tops(std::slice::from_ref(&room)).await.unwrap();
     }
-    assert!(one.link.copy(&room, Some(before), 100).await.unwrap().follows);
+    assert!(one.after(&room, before).await.0);
     other.is(is_up).await;
     one.say(&room, "3").await.unwrap();
     other.saw(|seen| bodies(seen, &room).last() == Some(&(3, "3".to_owned()))).await;
@@ -72,9 +70,9 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
     door.is(is_down).await;
     redis.start_again();
     door.saw(|seen| seen.contains(&Seen::Gap(room.clone())) && seen.contains(&Seen::Expelled)).await;
-    let copy = door.link.copy(&room, Some(before), 100).await.unwrap();
-    assert_eq!((copy.follows, copy.snapshot.top.offset), (false, 0));
-    assert_ne!(copy.snapshot.top.epoch, before.epoch);
+    let snapshot = door.snapshot(&room, Some(before), 100).await;
+    assert_eq!((snapshot.goes_on_from(before), snapshot.top.offset), (false, 0));
+    assert_ne!(snapshot.top.epoch, before.epoch);
     door.say(&room, "again").await.unwrap();
     door.saw(|seen| bodies(seen, &room).last() == Some(&(1, "again".to_owned()))).await;
 }
@@ -82,24 +80,22 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_numbered_and_lost_does_not_follow() {
     // As after a failover: the new server has 1 and 2 of 1, 2, 3, and numbers another 3.
-    let (redis, copy) = (Redis::start(&[]), Redis::start(&[]));
+    let (redis, replica) = (Redis::start(&[]), Redis::start(&[]));
     let room = channel("room");
     let door = Door::up(&redis.url()).await;
     door.say(&room, "1").await.unwrap();
     let second = door.say(&room, "2").await.unwrap().position;
-    copy.tell(&format!("REPLICAOF 127.0.0.1 {}", redis.port()));
-    let other = Door::open(&copy.url());
+    replica.tell(&format!("REPLICAOF 127.0.0.1 {}", redis.port()));
+    let other = Door::open(&replica.url());
     other.is(|state| *state == RedisState::Down(RedisTrouble::ReadOnly)).await;
-    other.until(|| copy.tell("EXISTS dw:{room}:log") == ":1").await;
-    copy.tell("REPLICAOF NO ONE");
+    other.until(|| replica.tell("EXISTS dw:{room}:log") == ":1").await;
+    replica.tell("REPLICAOF NO ONE");
     let third = door.say(&room, "3").await.unwrap().position;
     other.is(is_up).await;
     let new = other.say(&room, "3'").await.unwrap().position;
     assert_eq!((new.offset, new.epoch == third.epoch), (3, false));
-    let ask = async |after| other.link.copy(&room, Some(after), 100).await.unwrap();
-    assert!(!ask(third).await.follows, "the lost 3 is not the new 3");
-    let follows = ask(second).await;
-    assert_eq!((follows.follows, follows.snapshot.entries), (true, vec![(3, "3'".into())]));
+    assert!(!other.after(&room, third).await.0, "the lost 3 is not the new 3");
+    assert_eq!(other.after(&room, second).await, (true, vec![(3, "3'".into())]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,8 +242,7 @@ async fn sentinel_says_where_the_primary_is_now() {
     let after = one.say(&room, "2").await.unwrap().position;
     assert_eq!(after.offset, 2);
     other.saw(|seen| seen.contains(&Seen::Gap(room.clone()))).await;
-    let copy = other.link.copy(&room, Some(before), 100).await.unwrap();
-    assert!(copy.follows && copy.snapshot.entries == [(2, "2".into())], "{copy:?}");
+    assert_eq!(other.after(&room, before).await, (true, vec![(2, "2".into())]));
     // A failover while all live: the old one is a replica then.
     first.start_again();
     one.until(|| first.tell("ROLE") == "*5" && first.tell("EXISTS dw:{room}:log") == ":1").await;
@@ -261,7 +256,7 @@ async fn sentinel_says_where_the_primary_is_now() {
                 || seen.iter().filter(|seen| **seen == Seen::Gap(room.clone())).count() > 1
         })
         .await;
-    assert!(other.link.copy(&room, Some(before), 100).await.unwrap().follows);
+    assert!(other.after(&room, before).await.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

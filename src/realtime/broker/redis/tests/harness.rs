@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::realtime::broker::redis::{Config, Metrics, RedisAddress, RedisLink, RedisState};
-use crate::realtime::broker::{Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId};
-use crate::realtime::vocabulary::Channel;
+use crate::realtime::broker::{
+    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId, Snapshot,
+};
+use crate::realtime::vocabulary::{Channel, Position};
 use crate::telemetry::Registry;
 
 /// So long a test waits for a state before it fails.
@@ -230,6 +232,16 @@ impl Door {
         self.memory.seen.send_modify(Vec::clear);
     }
 
+    pub async fn snapshot(&self, channel: &Channel, after: Option<Position>, most: usize) -> Snapshot {
+        self.link.snapshot(channel, after, most).await.unwrap()
+    }
+
+    /// What there is after a position: whether the channel goes on from there, and the entries.
+    pub async fn after(&self, channel: &Channel, after: Position) -> (bool, Vec<(u64, Bytes)>) {
+        let snapshot = self.snapshot(channel, Some(after), 100).await;
+        (snapshot.goes_on_from(after), snapshot.entries)
+    }
+
     pub async fn say(&self, channel: &Channel, body: &str) -> Result<Appended, BrokerError> {
         self.link.append(channel, entry(body)).await
     }
@@ -267,6 +279,8 @@ pub enum Silence {
     None,
     Answers(u64),
     All(u64),
+    /// Answers come, and what is published does not.
+    Pushes(u64),
 }
 
 impl Way {
@@ -283,12 +297,13 @@ impl Way {
                 let asked = watching.subscribe();
                 let answered = watching.subscribe();
                 tokio::spawn(pass(from_client, to_server, asked, move |silence| match silence {
-                    Silence::All(before) => number < before,
-                    _ => false,
+                    Silence::All(before) if number < before => Swallows::All,
+                    _ => Swallows::Nothing,
                 }));
                 tokio::spawn(pass(from_server, to_client, answered, move |silence| match silence {
-                    Silence::All(before) | Silence::Answers(before) => number < before,
-                    Silence::None => false,
+                    Silence::All(before) | Silence::Answers(before) if number < before => Swallows::All,
+                    Silence::Pushes(before) if number < before => Swallows::Pushes,
+                    _ => Swallows::Nothing,
                 }));
             }
         });
@@ -315,15 +330,40 @@ async fn pass(
     mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
     silent: watch::Receiver<Silence>,
-    is_silent: impl Fn(Silence) -> bool,
+    swallows: impl Fn(Silence) -> Swallows,
 ) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
-        let is_swallowed = is_silent(*silent.borrow());
-        if !is_swallowed && to.write_all(&buffer[..read]).await.is_err() {
+        let swallows = swallows(*silent.borrow());
+        let passed = match swallows {
+            Swallows::Nothing => buffer[..read].to_vec(),
+            Swallows::All => Vec::new(),
+            Swallows::Pushes => without_pushes(&buffer[..read]),
+        };
+        if to.write_all(&passed).await.is_err() {
             return;
         }
     }
+}
+
+enum Swallows {
+    Nothing,
+    All,
+    Pushes,
+}
+
+/// Takes out what was published: seven lines each.
+fn without_pushes(answers: &[u8]) -> Vec<u8> {
+    let mut lines = answers.split_inclusive(|byte| *byte == b'\n');
+    let mut rest = Vec::new();
+    while let Some(line) = lines.next() {
+        if line == b">3\r\n" {
+            lines.nth(5);
+        } else {
+            rest.extend_from_slice(line);
+        }
+    }
+    rest
 }
