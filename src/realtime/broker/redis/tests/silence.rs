@@ -37,11 +37,26 @@ async fn a_door_that_hears_nothing_notices_and_heals() {
     deaf.is(is_not_up).await;
     deaf.saw(has_gap(&room)).await;
     deaf.is(is_up).await;
-    let copy = deaf.link.copy(&room, Some(first), 100).await.unwrap();
-    assert!(copy.follows && copy.snapshot.entries == [(2, "2".into())], "{copy:?}");
+    assert_eq!(deaf.after(&room, first).await, (true, vec![(2, "2".into())]));
     other.say(&room, "3").await.unwrap();
     deaf.saw(|seen| bodies(seen, &room).last() == Some(&(3, "3".to_owned()))).await;
     assert!(deaf.metrics.beats_missed.get() >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_answers_and_publishes_nothing_is_noticed() {
+    let redis = Redis::start(&[]);
+    let way = Way::to(&redis).await;
+    let (deaf, other) = (Door::up(&way.url()).await, Door::up(&redis.url()).await);
+    let room = channel("room");
+    deaf.link.subscribe(&room).await.unwrap();
+    way.fall_silent(Silence::Pushes(2));
+    other.say(&room, "1").await.unwrap();
+    deaf.is(|state| *state == RedisState::Deaf).await;
+    deaf.saw(has_gap(&room)).await;
+    deaf.is(is_up).await;
+    other.say(&room, "2").await.unwrap();
+    deaf.saw(|seen| bodies(seen, &room) == [(2, "2".to_owned())]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
