@@ -40,14 +40,14 @@ pub enum Deployment {
 
 /// What the door says who it is.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Credentials {
+pub struct RedisLogin {
     pub user: Option<String>,
     pub password: Option<String>,
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for RedisLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Credentials {{ user: {:?}, password: … }}", self.user)
+        write!(formatter, "RedisLogin {{ user: {:?}, password: … }}", self.user)
     }
 }
 
@@ -56,7 +56,7 @@ impl fmt::Debug for Credentials {
 pub struct RedisAddress {
     pub deployment: Deployment,
     pub is_secure: bool,
-    pub credentials: Credentials,
+    pub login: RedisLogin,
     pub database: i64,
 }
 
@@ -96,12 +96,12 @@ impl RedisAddress {
         // What is before the last @ may hold slashes only where they are encoded.
         let (before, path) = rest.split_once('/').map_or((rest, None), |(before, path)| (before, Some(path)));
         let (who, hosts) = before.rsplit_once('@').map_or((None, before), |(who, hosts)| (Some(who), hosts));
-        let credentials = who.map_or(Ok(Credentials::default()), Credentials::read)?;
+        let login = who.map_or(Ok(RedisLogin::default()), RedisLogin::read)?;
         if matches!(scheme, "unix" | "redis+unix") {
             let path =
                 path.filter(|path| hosts.is_empty() && !path.is_empty()).ok_or("unix:// is followed by a path")?;
             let deployment = Deployment::Single(RedisHost::Unix(format!("/{path}").into()));
-            return Ok(RedisAddress { deployment, is_secure, credentials, database: 0 });
+            return Ok(RedisAddress { deployment, is_secure, login, database: 0 });
         }
         let path = path.unwrap_or_default().trim_end_matches('/');
         let (deployment, database) = if is_sentinel {
@@ -120,16 +120,16 @@ impl RedisAddress {
                 number.parse().ok().filter(|number| (0..65_536).contains(number)).ok_or("a database is a number")?
             }
         };
-        Ok(RedisAddress { deployment, is_secure, credentials, database })
+        Ok(RedisAddress { deployment, is_secure, login, database })
     }
 }
 
-impl Credentials {
-    fn read(text: &str) -> Result<Credentials, &'static str> {
+impl RedisLogin {
+    fn read(text: &str) -> Result<RedisLogin, &'static str> {
         let (user, password) =
             text.split_once(':').ok_or("a password stands behind a colon: redis://:PASSWORD@host")?;
         let present = |text: &str| if text.is_empty() { Ok(None) } else { decoded(text).map(Some) };
-        Ok(Credentials { user: present(user)?, password: present(password)? })
+        Ok(RedisLogin { user: present(user)?, password: present(password)? })
     }
 }
 
@@ -169,6 +169,6 @@ impl RedisAddress {
     pub fn nowhere() -> RedisAddress {
         let host = RedisHost::Tcp { host: "localhost".into(), port: REDIS_PORT };
         let deployment = Deployment::Single(host);
-        RedisAddress { deployment, is_secure: true, credentials: Credentials::default(), database: 0 }
+        RedisAddress { deployment, is_secure: true, login: RedisLogin::default(), database: 0 }
     }
 }

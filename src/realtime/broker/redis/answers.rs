@@ -9,14 +9,14 @@ const OLDEST: (u32, u32) = (6, 2);
 
 /// An answer that is an error: its code, and the rest of the sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ErrorAnswer {
     pub(super) code: String,
     details: String,
 }
 
-impl Refusal {
-    pub(super) fn of(error: &::redis::RedisError) -> Refusal {
-        Refusal {
+impl ErrorAnswer {
+    pub(super) fn of(error: &::redis::RedisError) -> ErrorAnswer {
+        ErrorAnswer {
             code: error.code().unwrap_or_default().to_owned(),
             details: error.detail().unwrap_or_default().to_owned(),
         }
@@ -61,17 +61,17 @@ pub(super) fn trouble_of(error: &::redis::RedisError) -> RedisTrouble {
         }
         ErrorKind::RESP3NotSupported => RedisTrouble::TooOld("5 or older".into()),
         ErrorKind::Server(ServerErrorKind::ResponseError) | ErrorKind::Extension | ErrorKind::Server(_) => {
-            Refusal::of(error).trouble()
+            ErrorAnswer::of(error).trouble()
         }
         _ => RedisTrouble::Unreachable(error.to_string().into()),
     }
 }
 
 /// An answer, or a refusal.
-pub(super) fn sort(value: Value) -> Result<Value, Refusal> {
+pub(super) fn sort(value: Value) -> Result<Value, ErrorAnswer> {
     match value {
         Value::ServerError(error) => {
-            Err(Refusal { code: error.code().to_owned(), details: error.details().unwrap_or_default().to_owned() })
+            Err(ErrorAnswer { code: error.code().to_owned(), details: error.details().unwrap_or_default().to_owned() })
         }
         value => Ok(value),
     }
@@ -105,11 +105,11 @@ pub(super) fn list(value: Value) -> Option<Vec<Value>> {
 }
 
 /// What a server says of itself.
-pub(super) struct Info(String);
+pub(super) struct ServerInfo(String);
 
-impl Info {
-    pub(super) fn read(answer: &Value) -> Info {
-        Info(text(answer).unwrap_or_default())
+impl ServerInfo {
+    pub(super) fn read(answer: &Value) -> ServerInfo {
+        ServerInfo(text(answer).unwrap_or_default())
     }
 
     fn field(&self, name: &str) -> &str {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn info(text: &str) -> Result<(), RedisTrouble> {
-        Info(text.replace('\n', "\r\n")).check()
+        ServerInfo(text.replace('\n', "\r\n")).check()
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_within_a_scripts_error_too() {
-        let refusal = |code: &str, details: &str| Refusal { code: code.into(), details: details.into() }.trouble();
+        let refusal = |code: &str, details: &str| ErrorAnswer { code: code.into(), details: details.into() }.trouble();
         assert_eq!(refusal("OOM", "command not allowed when used memory > 'maxmemory'."), RedisTrouble::Full);
         let within = "Error running script: @user_script:3: -OOM command not allowed when used memory > 'maxmemory'.";
         assert_eq!(refusal("ERR", within), RedisTrouble::Full);

@@ -7,9 +7,9 @@ use ::redis::{Cmd, Pipeline, Value};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::answers::Refusal;
+use super::answers::ErrorAnswer;
 use super::connection::{Connection, SILENCE};
-use super::health::{Health, Part};
+use super::health::{Health, HealthPart};
 use super::scripts::Script;
 use super::trouble::{RedisError, RedisState, RedisTrouble};
 use super::{MOST_WAITING, Metrics};
@@ -23,14 +23,14 @@ const PING: Duration = Duration::from_secs(1);
 /// Something to ask. It may be asked again, so twice must be as good as once.
 pub(super) enum Question {
     Script { script: Script, keys: Vec<String>, args: Vec<Arg> },
-    Plain(Cmd),
+    Command(Cmd),
 }
 
 impl Question {
-    pub(super) fn plain(name: &str, args: &[&str]) -> Question {
+    pub(super) fn command(name: &str, args: &[&str]) -> Question {
         let mut command = ::redis::cmd(name);
         command.arg(args);
-        Question::Plain(command)
+        Question::Command(command)
     }
 }
 
@@ -103,15 +103,15 @@ impl Commands {
                 return Err(RedisError::Away(said.unwrap_or(RedisTrouble::Silent(self.patience.as_secs()))));
             };
             is_repeat = true;
-            match answered.map(|answers| answers.into_iter().collect::<Result<Vec<Value>, Refusal>>()) {
+            match answered.map(|answers| answers.into_iter().collect::<Result<Vec<Value>, ErrorAnswer>>()) {
                 Ok(Ok(answers)) => {
-                    self.health.see(Part::Writes, RedisState::Up);
+                    self.health.see(HealthPart::Writes, RedisState::Up);
                     return Ok(answers);
                 }
                 Ok(Err(refusal)) if refusal.code == "NOSCRIPT" && !with_text => with_text = true,
                 Ok(Err(refusal)) if refusal.passes() => {
                     let trouble = refusal.trouble();
-                    self.health.see(Part::Writes, RedisState::Down(trouble.clone()));
+                    self.health.see(HealthPart::Writes, RedisState::Down(trouble.clone()));
                     if trouble == RedisTrouble::ReadOnly {
                         connection.end();
                     }
@@ -124,7 +124,7 @@ impl Commands {
                 Ok(Err(refusal)) => {
                     let trouble = refusal.trouble();
                     if matches!(trouble, RedisTrouble::Full | RedisTrouble::CannotSave(_)) {
-                        self.health.see(Part::Writes, RedisState::Down(trouble.clone()));
+                        self.health.see(HealthPart::Writes, RedisState::Down(trouble.clone()));
                     }
                     return Err(RedisError::Refused(trouble));
                 }
@@ -155,7 +155,7 @@ impl Commands {
     /// Asks by `connection` until it ends, and sees that it answers.
     pub(super) async fn serve(&self, connection: Connection) {
         self.metrics.connects.inc();
-        self.health.see(Part::Commands, RedisState::Up);
+        self.health.see(HealthPart::Commands, RedisState::Up);
         self.connection.send_replace(Some(connection.clone()));
         let mut ping = Pipeline::new();
         ping.cmd("PING");
@@ -167,14 +167,14 @@ impl Commands {
             }
             if tokio::time::timeout(SILENCE, connection.send(&ping)).await.is_err() {
                 self.connection.send_replace(None);
-                self.health.see(Part::Commands, RedisState::Down(RedisTrouble::Silent(SILENCE.as_secs())));
+                self.health.see(HealthPart::Commands, RedisState::Down(RedisTrouble::Silent(SILENCE.as_secs())));
                 connection.end();
                 return;
             }
         }
         self.connection.send_replace(None);
         let why = RedisTrouble::Unreachable("the connection ended".into());
-        self.health.see(Part::Commands, RedisState::Down(why));
+        self.health.see(HealthPart::Commands, RedisState::Down(why));
     }
 }
 
@@ -182,7 +182,7 @@ fn pipeline(questions: &[Question], connection: &Connection, with_text: bool) ->
     let mut pipeline = Pipeline::with_capacity(questions.len());
     for question in questions {
         match question {
-            Question::Plain(command) => drop(pipeline.add_command(command.clone())),
+            Question::Command(command) => drop(pipeline.add_command(command.clone())),
             Question::Script { script, keys, args } => {
                 let command = if with_text {
                     pipeline.cmd("EVAL").arg(script.text())

@@ -81,8 +81,8 @@ impl Config {
     }
 
     fn check(&self, section: &Section) {
-        let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.:".contains(char);
-        if self.prefix.is_empty() || self.prefix.len() > 64 || !self.prefix.chars().all(is_plain) {
+        let is_allowed = |char: char| char.is_ascii_alphanumeric() || "-_.:".contains(char);
+        if self.prefix.is_empty() || self.prefix.len() > 64 || !self.prefix.chars().all(is_allowed) {
             let what = "realtime.redis.prefix is 1 to 64 letters, digits or - _ . :";
             section.problem("prefix", what, None);
         }

@@ -26,7 +26,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(3);
 const PIPELINE_BUFFER: usize = 512;
 
 /// What one command was answered.
-pub(super) type Answer = Result<Value, answers::Refusal>;
+pub(super) type Answer = Result<Value, answers::ErrorAnswer>;
 
 /// A connection. Cheap to clone; it ends with its last clone, or when it is dropped by name.
 #[derive(Clone)]
@@ -87,10 +87,10 @@ impl Connection {
             .set_protocol(ProtocolVersion::RESP3)
             .set_lib_name("doorway", env!("CARGO_PKG_VERSION"))
             .set_db(config.url.database);
-        if let Some(user) = &config.url.credentials.user {
+        if let Some(user) = &config.url.login.user {
             info = info.set_username(user);
         }
-        if let Some(password) = &config.url.credentials.password {
+        if let Some(password) = &config.url.login.password {
             info = info.set_password(password);
         }
         // Time-outs are ours.
@@ -116,7 +116,7 @@ impl Connection {
     /// Whether this is a Redis that Doorway can use, and then its process and the names of the scripts.
     async fn look(&mut self) -> Result<(String, Vec<String>), RedisTrouble> {
         let info = self.one(::redis::cmd("INFO")).await?;
-        let info = answers::Info::read(&info);
+        let info = answers::ServerInfo::read(&info);
         info.check()?;
         if let Some(policy) = info.evicts() {
             static SAID: LogThrottle = LogThrottle::new();
@@ -155,7 +155,7 @@ impl Connection {
         match sent {
             Ok(values) => Ok(values.into_iter().map(answers::sort).collect()),
             // One that is refused while being read is answered as an error of the whole.
-            Err(error) if error.code().is_some() => Ok(vec![Err(answers::Refusal::of(&error)); commands.len()]),
+            Err(error) if error.code().is_some() => Ok(vec![Err(answers::ErrorAnswer::of(&error)); commands.len()]),
             Err(error) => {
                 self.end();
                 Err(trouble_of(&error))

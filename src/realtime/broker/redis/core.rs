@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::address::RedisHost;
 use super::commands::Commands;
 use super::connection::Connection;
-use super::health::{Health, Part};
+use super::health::{Health, HealthPart};
 use super::hearing::Hearing;
 use super::lease::Lease;
-use super::ledger::Ledger;
 use super::names::Names;
+use super::own_fields::OwnFields;
 use super::replicas::Replicas;
 use super::stream::Dialer;
 use super::trouble::{RedisState, RedisTrouble};
@@ -42,7 +42,7 @@ pub(super) struct Core {
     pub(super) health: Arc<Health>,
     pub(super) lease: Lease,
     pub(super) replicas: Replicas,
-    pub(super) ledger: Ledger,
+    pub(super) own_fields: OwnFields,
     pub(super) listener: Arc<dyn BrokerListener>,
     pub(super) metrics: Metrics,
     pub(super) dialer: Dialer,
@@ -77,7 +77,7 @@ impl Core {
             let began = Instant::now();
             match self.connect_commands().await {
                 Ok(connection) => self.commands.serve(connection).await,
-                Err(trouble) => self.health.see(Part::Commands, RedisState::Down(trouble)),
+                Err(trouble) => self.health.see(HealthPart::Commands, RedisState::Down(trouble)),
             }
             if began.elapsed() >= STEADY {
                 pauses = Pauses::new();
@@ -103,11 +103,11 @@ impl Core {
                     () = self.hearing.serve(&connection) => {}
                     () = self.parted(&connection) => {
                         warn!("Redis hears and speaks by two servers: connecting anew");
-                        self.health.see(Part::Hearing, RedisState::Deaf);
+                        self.health.see(HealthPart::Hearing, RedisState::Deaf);
                         self.commands.end();
                     }
                 },
-                Err(trouble) => self.health.see(Part::Hearing, RedisState::Down(trouble)),
+                Err(trouble) => self.health.see(HealthPart::Hearing, RedisState::Down(trouble)),
             }
             if began.elapsed() >= STEADY {
                 pauses = Pauses::new();
@@ -141,20 +141,6 @@ impl Core {
             self.primary.send_replace(None);
             self.commands.end();
             self.hearing.end();
-        }
-    }
-
-    /// Says in the log what has become of it.
-    pub(super) async fn tell_state(self: Arc<Core>) {
-        let mut state = self.health.watch();
-        let url = self.config.url.to_string();
-        while state.changed().await.is_ok() {
-            let seen = state.borrow_and_update().clone();
-            match seen {
-                RedisState::Up => info!(redis = url, "this door hears the others by Redis"),
-                RedisState::Deaf => warn!(redis = url, "this door does not hear itself by Redis: connecting anew"),
-                RedisState::Down(trouble) => warn!(redis = url, %trouble, "Redis does not serve this door"),
-            }
         }
     }
 }

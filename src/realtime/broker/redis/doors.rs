@@ -63,10 +63,10 @@ impl Core {
             (self.names.lease(self.node), self.names.nodes(), self.names.channels(self.node));
         let time = self.config.node_timeout.as_millis().to_string();
         let questions = [
-            Question::plain("SET", &[&lease, "1", "PX", &time, "GET"]),
-            Question::plain("SADD", &[&nodes, &self.node.to_string()]),
-            Question::plain("PEXPIRE", &[&nodes, &A_DAY_MS.to_string()]),
-            Question::plain("PEXPIRE", &[&channels, &A_DAY_MS.to_string()]),
+            Question::command("SET", &[&lease, "1", "PX", &time, "GET"]),
+            Question::command("SADD", &[&nodes, &self.node.to_string()]),
+            Question::command("PEXPIRE", &[&nodes, &A_DAY_MS.to_string()]),
+            Question::command("PEXPIRE", &[&channels, &A_DAY_MS.to_string()]),
         ];
         let answers = self.commands.ask_all(&questions).await?;
         Ok(answers.first().and_then(answers::text).is_some())
@@ -79,19 +79,19 @@ impl Core {
         let sweep = self.names.sweep(self.node);
         let until = Instant::now() + Duration::from_millis(LOCK_MS);
         while Instant::now() < until {
-            let swept = self.commands.ask(Question::plain("EXISTS", &[&sweep])).await;
+            let swept = self.commands.ask(Question::command("EXISTS", &[&sweep])).await;
             if swept.is_ok_and(|swept| answers::number(&swept) == Some(0)) {
                 break;
             }
             sleep(PAUSE).await;
         }
-        self.ledger.forget().await;
+        self.own_fields.forget().await;
         self.listener.on_expelled();
     }
 
     /// All doors of which something is known, and whether they live.
     async fn survey(&self) -> Result<Vec<(NodeId, bool)>, RedisError> {
-        let found = self.commands.ask(Question::plain("SMEMBERS", &[&self.names.nodes()])).await?;
+        let found = self.commands.ask(Question::command("SMEMBERS", &[&self.names.nodes()])).await?;
         let found = answers::list(found).unwrap_or_default();
         let nodes = found.iter().filter_map(answers::text).filter_map(|text| u64::from_str_radix(&text, 16).ok());
         let nodes: Vec<NodeId> = nodes.map(NodeId).collect();
@@ -99,7 +99,7 @@ impl Core {
             return Ok(Vec::new());
         }
         let leases: Vec<Question> =
-            nodes.iter().map(|node| Question::plain("EXISTS", &[&self.names.lease(*node)])).collect();
+            nodes.iter().map(|node| Question::command("EXISTS", &[&self.names.lease(*node)])).collect();
         let alive = self.commands.ask_all(&leases).await?;
         Ok(nodes.into_iter().zip(alive.iter().map(|alive| answers::number(alive) == Some(1))).collect())
     }
@@ -131,7 +131,7 @@ impl Core {
             }
             ticks_so_far += 1;
             if ticks_so_far.is_multiple_of(TIDY) {
-                self.ledger.tidy(&self.commands, &self.names.channels(self.node)).await;
+                self.own_fields.tidy(&self.commands, &self.names.channels(self.node)).await;
             }
         }
     }
@@ -139,18 +139,18 @@ impl Core {
     async fn sweep_if_dead(&self, dead: NodeId) -> Result<(), RedisError> {
         let lock = self.names.sweep(dead);
         let (me, time) = (self.node.to_string(), LOCK_MS.to_string());
-        let taken = self.commands.ask(Question::plain("SET", &[&lock, &me, "NX", "PX", &time])).await?;
+        let taken = self.commands.ask(Question::command("SET", &[&lock, &me, "NX", "PX", &time])).await?;
         if answers::bytes(taken).is_none() {
             return Ok(());
         }
         // Another may have done it since.
-        let known = Question::plain("SISMEMBER", &[&self.names.nodes(), &dead.to_string()]);
+        let known = Question::command("SISMEMBER", &[&self.names.nodes(), &dead.to_string()]);
         let swept = match self.commands.ask(known).await {
             Ok(known) if answers::number(&known) == Some(1) => self.sweep(dead, true).await,
             Ok(_) => Ok(None),
             Err(error) => Err(error),
         };
-        self.commands.ask(Question::plain("DEL", &[&lock])).await?;
+        self.commands.ask(Question::command("DEL", &[&lock])).await?;
         if let Some(fields) = swept? {
             self.metrics.swept.inc();
             info!(door = %dead, fields, "swept behind a door that died");
@@ -164,9 +164,9 @@ impl Core {
         let mut all = 0;
         loop {
             let looked = [
-                Question::plain("EXISTS", &[&lease]),
-                Question::plain("PEXPIRE", &[&lock, &LOCK_MS.to_string()]),
-                Question::plain("SRANDMEMBER", &[&set, &CHANNELS.to_string()]),
+                Question::command("EXISTS", &[&lease]),
+                Question::command("PEXPIRE", &[&lock, &LOCK_MS.to_string()]),
+                Question::command("SRANDMEMBER", &[&set, &CHANNELS.to_string()]),
             ];
             let mut looked = self.commands.ask_all(&looked).await?;
             let channels = looked.pop().and_then(answers::list).unwrap_or_default();
@@ -181,9 +181,9 @@ impl Core {
                 all += self.sweep_channel(node, name).await?;
             }
             let names: Vec<&str> = [&*set].into_iter().chain(channels.iter().map(String::as_str)).collect();
-            self.commands.ask(Question::plain("SREM", &names)).await?;
+            self.commands.ask(Question::command("SREM", &names)).await?;
         }
-        self.commands.ask(Question::plain("SREM", &[&self.names.nodes(), &node.to_string()])).await?;
+        self.commands.ask(Question::command("SREM", &[&self.names.nodes(), &node.to_string()])).await?;
         Ok(Some(all))
     }
 
@@ -215,6 +215,6 @@ impl Core {
     /// Leaves: all that this door put goes, and nobody waits for its lease.
     pub(super) async fn leave(&self) -> Result<(), RedisError> {
         self.sweep(self.node, false).await?;
-        self.commands.ask(Question::plain("DEL", &[&self.names.lease(self.node)])).await.map(drop)
+        self.commands.ask(Question::command("DEL", &[&self.names.lease(self.node)])).await.map(drop)
     }
 }

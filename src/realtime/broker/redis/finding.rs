@@ -6,7 +6,7 @@ use ::redis::Pipeline;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::address::{Credentials, Deployment, RedisHost};
+use super::address::{Deployment, RedisHost, RedisLogin};
 use super::connection::Connection;
 use super::stream::Dialer;
 use super::trouble::RedisTrouble;
@@ -39,11 +39,11 @@ pub(super) async fn find(config: &Config, dialer: &Dialer) -> Result<RedisHost, 
 }
 
 async fn ask(config: &Config, dialer: &Dialer, sentinel: &RedisHost, name: &str) -> Result<RedisHost, RedisTrouble> {
-    let mut plain = config.clone();
+    let mut asked = config.clone();
     // User and password are those of Redis. A Sentinel has no databases.
-    plain.url.credentials = Credentials::default();
-    plain.url.database = 0;
-    let connection = Connection::speak(&plain, dialer, sentinel, None).await?;
+    asked.url.login = RedisLogin::default();
+    asked.url.database = 0;
+    let connection = Connection::speak(&asked, dialer, sentinel, None).await?;
     let mut question = Pipeline::new();
     question.cmd("SENTINEL").arg("get-master-addr-by-name").arg(name);
     let mut all = connection.send(&question).await?;

@@ -8,7 +8,7 @@ use super::trouble::{RedisState, RedisTrouble};
 
 /// Who sees something.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Part {
+pub(super) enum HealthPart {
     /// The connection for commands.
     Commands,
     /// The connection that hears.
@@ -31,7 +31,7 @@ impl Health {
         Health { seen, whole: watch::Sender::new(down), metrics }
     }
 
-    pub(super) fn see(&self, part: Part, state: RedisState) {
+    pub(super) fn see(&self, part: HealthPart, state: RedisState) {
         let mut seen = self.seen.lock();
         seen[part as usize] = state;
         let is_down = |state: &&RedisState| matches!(state, RedisState::Down(_));

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::connection::{Connection, SILENCE};
-use super::health::{Health, Part};
+use super::health::{Health, HealthPart};
 use super::names::Names;
 use super::queues::Queues;
 use super::trouble::{RedisError, RedisState, RedisTrouble};
@@ -167,7 +167,7 @@ impl Hearing {
     /// Hears by `connection` until it ends, or is deaf.
     pub(super) async fn serve(&self, connection: &Connection) {
         self.metrics.connects.inc();
-        self.health.see(Part::Hearing, RedisState::Deaf);
+        self.health.see(HealthPart::Hearing, RedisState::Deaf);
         let is_restored = AtomicBool::new(false);
         let ended = tokio::select! {
             ended = self.follow(connection, &is_restored) => ended,
@@ -176,7 +176,7 @@ impl Hearing {
             () = connection.ended() => RedisState::Down(RedisTrouble::Unreachable("the connection ended".into())),
         };
         connection.end();
-        self.health.see(Part::Hearing, ended);
+        self.health.see(HealthPart::Hearing, ended);
     }
 
     /// Ends the connection that it has, if any, so that another is made.
@@ -257,7 +257,7 @@ impl Hearing {
                     heard_at = Instant::now();
                     self.metrics.lag_seconds.observe((heard_at - sent_at).as_secs_f64());
                     if is_restored.load(Ordering::Acquire) {
-                        self.health.see(Part::Hearing, RedisState::Up);
+                        self.health.see(HealthPart::Hearing, RedisState::Up);
                     }
                 }
                 () = sleep_until(heard_at + SILENCE) => {

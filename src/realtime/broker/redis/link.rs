@@ -15,8 +15,8 @@ use super::core::Core;
 use super::health::Health;
 use super::hearing::Hearing;
 use super::lease::Lease;
-use super::ledger::Ledger;
 use super::names::Names;
+use super::own_fields::OwnFields;
 use super::queues::Queues;
 use super::replicas::Replicas;
 use super::scripts::Script;
@@ -53,7 +53,7 @@ impl RedisLink {
             hearing: Arc::new(hearing),
             lease: Lease::default(),
             replicas: Replicas::default(),
-            ledger: Ledger::new(),
+            own_fields: OwnFields::new(),
             dialer: Dialer::new(&config),
             primary: watch::Sender::new(None),
             is_leaving: AtomicBool::new(false),
@@ -64,7 +64,6 @@ impl RedisLink {
             listener,
             metrics,
         });
-        tasks.spawn(Arc::clone(&core).tell_state());
         tasks.spawn(Arc::clone(&core).keep_commands());
         tasks.spawn(Arc::clone(&core).keep_hearing());
         tasks.spawn(Arc::clone(&core).watch_primary());
@@ -151,13 +150,13 @@ impl Core {
     async fn publish(&self, name: &str, body: &[u8]) -> Result<(), RedisError> {
         let mut publish = cmd("PUBLISH");
         publish.arg(name).arg(body);
-        self.commands.ask(Question::Plain(publish)).await?;
+        self.commands.ask(Question::Command(publish)).await?;
         self.metrics.publishes.inc();
         Ok(())
     }
 
     async fn put(&self, channel: &Channel, field: &str, value: Bytes) -> Result<(), RedisError> {
-        self.ledger.begin(&self.commands, &self.names.channels(self.node), channel).await?;
+        self.own_fields.begin(&self.commands, &self.names.channels(self.node), channel).await?;
         let args = vec![
             Arg::Text(self.node.to_string()),
             Arg::Text(field.to_owned()),
@@ -165,7 +164,7 @@ impl Core {
             Arg::Text(self.names.channel(channel).events()),
         ];
         let put = self.commands.ask(self.script(Script::Put, channel, args)).await;
-        self.ledger.end(channel, field).await;
+        self.own_fields.end(channel, field).await;
         put.map(drop)
     }
 
@@ -176,7 +175,7 @@ impl Core {
             Arg::Text(self.names.channel(channel).events()),
         ];
         self.commands.ask(self.script(Script::Remove, channel, args)).await?;
-        self.ledger.removed(channel, field).await;
+        self.own_fields.removed(channel, field).await;
         Ok(())
     }
 

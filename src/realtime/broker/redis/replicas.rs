@@ -49,7 +49,7 @@ impl Replicas {
             let (mut write, mut wait) = (cmd("SET"), cmd("WAIT"));
             write.arg(&[key, "1", "PX", "60000"]);
             wait.arg(wanted).arg(u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX));
-            let answers = commands.ask_all(&[Question::Plain(write), Question::Plain(wait)]).await?;
+            let answers = commands.ask_all(&[Question::Command(write), Question::Command(wait)]).await?;
             let got = answers.get(1).and_then(answers::number).and_then(|got| u32::try_from(got).ok());
             latest.got = got.unwrap_or(0);
             if latest.server != commands.server() {

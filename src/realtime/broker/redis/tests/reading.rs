@@ -15,14 +15,14 @@ fn address(text: &str) -> RedisAddress {
 #[test]
 fn a_url_says_where_redis_is() {
     let tcp = |host: &str, port| RedisHost::Tcp { host: host.into(), port };
-    let plain = address("redis://127.0.0.1");
-    assert_eq!(plain.deployment, Deployment::Single(tcp("127.0.0.1", 6379)));
-    assert_eq!((plain.is_secure, plain.database, plain.credentials.password), (false, 0, None));
+    let short = address("redis://127.0.0.1");
+    assert_eq!(short.deployment, Deployment::Single(tcp("127.0.0.1", 6379)));
+    assert_eq!((short.is_secure, short.database, short.login.password), (false, 0, None));
     let full = address("rediss://app:p%40ss%2Fword@redis.test:7000/3");
     assert_eq!(full.deployment, Deployment::Single(tcp("redis.test", 7000)));
     assert_eq!((full.is_secure, full.database), (true, 3));
-    assert_eq!(full.credentials.user.as_deref(), Some("app"));
-    assert_eq!(full.credentials.password.as_deref(), Some("p@ss/word"));
+    assert_eq!(full.login.user.as_deref(), Some("app"));
+    assert_eq!(full.login.password.as_deref(), Some("p@ss/word"));
     assert_eq!(address("redis://:secret@[::1]:7/").deployment, Deployment::Single(tcp("::1", 7)));
     assert_eq!(
         address("unix:///run/redis.sock").deployment,

@@ -14,7 +14,7 @@ use crate::realtime::vocabulary::Channel;
 const SHARDS: usize = 64;
 
 /// What this door has where.
-pub(super) struct Ledger {
+pub(super) struct OwnFields {
     shards: Vec<Mutex<HashMap<Channel, Account>>>,
     hasher: RandomState,
 }
@@ -28,9 +28,9 @@ struct Account {
     was_empty: bool,
 }
 
-impl Ledger {
-    pub(super) fn new() -> Ledger {
-        Ledger { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+impl OwnFields {
+    pub(super) fn new() -> OwnFields {
+        OwnFields { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
     }
 
     fn shard(&self, channel: &Channel) -> &Mutex<HashMap<Channel, Account>> {
@@ -45,7 +45,7 @@ impl Ledger {
     pub(super) async fn begin(&self, commands: &Commands, set: &str, channel: &Channel) -> Result<(), RedisError> {
         let mut accounts = self.shard(channel).lock().await;
         if !accounts.contains_key(channel) {
-            commands.ask(Question::plain("SADD", &[set, channel.as_str()])).await?;
+            commands.ask(Question::command("SADD", &[set, channel.as_str()])).await?;
         }
         accounts.entry(channel.clone()).or_default().under_way += 1;
         Ok(())
@@ -80,7 +80,7 @@ impl Ledger {
             }
             for channel in empty {
                 // What cannot be said now is said the next time.
-                if commands.ask(Question::plain("SREM", &[set, channel.as_str()])).await.is_err() {
+                if commands.ask(Question::command("SREM", &[set, channel.as_str()])).await.is_err() {
                     return;
                 }
                 accounts.remove(&channel);
