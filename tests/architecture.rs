@@ -36,7 +36,7 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "realtime",
         &[
-            "config drain sweeper api token_authorizer",
+            "config drain sharing sweeper api token_authorizer",
             "app_authorizer protocols",
             "plain socketio pusher ably liveblocks yjs",
             "door webhooks",

@@ -50,9 +50,16 @@ impl Config {
         let entrance = entrance::Config::read(section);
         let protocols = Protocols::read(section, &entrance.path);
         let documents = section.section("documents");
+        let shared = section.section("redis");
+        let redis = redis::Config::read(&shared);
+        if redis.is_some() && protocols.edits_documents() {
+            let what =
+                "documents are each door's own: realtime.liveblocks and realtime.yjs do not go with a shared Redis";
+            shared.problem("url", what, Some("give them a door of their own, without [realtime.redis]"));
+        }
         Config {
             restarts: section.value("restarts", false),
-            redis: redis::Config::read(&section.section("redis")),
+            redis,
             document_webhooks: document_webhooks::Config::read(&documents),
             hub: hub::Config {
                 demands: protocols.demands(),

@@ -47,6 +47,11 @@ pub trait ProtocolConfig: Sized {
         Vec::new()
     }
 
+    /// Whether clients edit documents by it: those are this door's own. Default no.
+    fn edits_documents(&self) -> bool {
+        false
+    }
+
     /// Whose channels are whose, where several that know nothing of each other share the hub. Default nobody's.
     fn parts(&self) -> Vec<Part> {
         Vec::new()

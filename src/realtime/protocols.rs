@@ -22,6 +22,10 @@ macro_rules! protocols {
                 Protocols { $($name: ProtocolConfig::read(realtime, hub),)+ }
             }
 
+            fn edits_documents(&self) -> bool {
+                [$(self.$name.edits_documents()),+].contains(&true)
+            }
+
             fn demands(&self) -> Vec<Demand> {
                 [$(self.$name.demands()),+].concat()
             }

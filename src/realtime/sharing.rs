@@ -15,6 +15,9 @@ use crate::telemetry::Registry;
 /// How long the door takes its leave of the others when it stops.
 const PARTING: Duration = Duration::from_secs(2);
 
+/// What is wrong for so long is said.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The link of this door's hub with those of others.
 pub struct Sharing(RedisLink);
 
@@ -53,6 +56,10 @@ async fn tell(link: RedisLink, mut drain: Signal) {
     let mut state = link.state();
     loop {
         let now = state.borrow_and_update().clone();
+        // What is over in a moment, as a start is, is no news.
+        if now != RedisState::Up && timeout(MOMENT, state.changed()).await.is_ok_and(|changed| changed.is_ok()) {
+            continue;
+        }
         match now {
             RedisState::Up => info!("this door hears the others by Redis"),
             RedisState::Deaf => warn!("this door does not hear the others: Redis does not give back its beat"),

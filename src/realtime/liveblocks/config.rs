@@ -73,6 +73,10 @@ impl Config {
 }
 
 impl ProtocolConfig for Config {
+    fn edits_documents(&self) -> bool {
+        self.public_key.is_some() || !self.secrets.is_empty()
+    }
+
     /// No key: the dialect is not spoken.
     fn at(_hub: &str) -> Config {
         Config::default()

@@ -19,6 +19,10 @@ impl Default for Config {
 }
 
 impl ProtocolConfig for Config {
+    fn edits_documents(&self) -> bool {
+        !self.rooms.is_empty()
+    }
+
     fn at(_hub: &str) -> Config {
         Config::default()
     }
