@@ -183,11 +183,9 @@ impl From<Refusal> for ApiProblem {
             Refusal::Malformed(what) => ApiProblem::bad(what),
             Refusal::Unknown => ApiProblem::not_found("there is no such connection"),
             Refusal::Forgotten => ApiProblem::not_found("the message is no longer kept, or never was"),
-            Refusal::Unavailable => {
-                ApiProblem::unavailable(
-                    "there are as many channels as realtime.max_channels allows, or the Redis of several doors is away",
-                )
-            }
+            Refusal::Unavailable => ApiProblem::unavailable(
+                "there are as many channels as realtime.max_channels allows, or the Redis of several doors is away",
+            ),
             Refusal::App { reason, .. } => ApiProblem::bad(reason.to_string()),
         }
     }

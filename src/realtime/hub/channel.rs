@@ -13,7 +13,7 @@ use super::policy::Policy;
 use super::presence::Members;
 use super::presence_log::PresenceLog;
 use super::retention::{Named, Retention};
-use crate::realtime::broker::memory::{Keeps, Log};
+use crate::realtime::broker::memory::{Keep, Keeps, Log};
 use crate::realtime::vocabulary::{Channel, Encoding, Epoch, Occupancy, Receipt};
 use crate::shares::{Count, Holder, Share};
 
@@ -148,16 +148,26 @@ impl ChannelState {
 
     /// What it keeps now, by its policy and by the wish of clients.
     pub fn keeps(&mut self, now: Instant) -> Keeps {
+        let own = self.own_wish(now);
+        let elsewhere = self.mirror.as_ref().and_then(|mirror| mirror.retained);
+        let wish = own.max(elsewhere).map(|age| Keep { messages: usize::MAX, age });
+        Keeps { policy: self.policy.keep(), wish }
+    }
+
+    /// For how long clients of this door want messages kept.
+    pub fn own_wish(&mut self, now: Instant) -> Option<Duration> {
         let wish = self.retention.as_ref().and_then(|retention| retention.keep(now));
         if wish.is_none() {
             self.retention = None;
         }
-        Keeps { policy: self.policy.keep(), wish }
+        wish
     }
 
     /// Whether what is said is kept for a while.
     pub fn has_history(&self) -> bool {
-        self.policy.history > 0 || self.retention.is_some()
+        self.policy.history > 0
+            || self.retention.is_some()
+            || self.mirror.as_ref().is_some_and(|mirror| mirror.retained.is_some())
     }
 
     /// Keeps what is said for at least `age` from now on; nothing more of zero.

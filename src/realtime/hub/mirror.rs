@@ -1,7 +1,7 @@
 //! What one door knows of a channel that several share, beside what it knows of any channel.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -23,6 +23,8 @@ pub struct Mirror {
     pub others: HashMap<String, OthersField>,
     /// The counts of all others together.
     pub elsewhere: Occupancy,
+    /// For how long what is said is kept by the wish of clients of other doors.
+    pub retained: Option<Duration>,
     /// How many fields there are of each member, own ones too.
     keys: HashMap<Box<str>, usize>,
     /// Members of this door whose connections are gone, and when their grace is over.
@@ -59,8 +61,13 @@ struct OwnField {
 /// A field of another door.
 #[derive(Debug)]
 pub enum OthersField {
-    Member { key: Box<str>, connection: ConnectionId },
+    Member {
+        key: Box<str>,
+        connection: ConnectionId,
+    },
     Counts(Occupancy),
+    /// Clients there may come back for what is said within this time.
+    Retention(Duration),
 }
 
 /// A change of the roster on its way to the broker.
@@ -74,6 +81,7 @@ impl Mirror {
             own: HashMap::new(),
             others: HashMap::new(),
             elsewhere: Occupancy::default(),
+            retained: None,
             keys: HashMap::new(),
             away: Vec::new(),
             is_flushing: false,
@@ -214,6 +222,19 @@ impl Mirror {
         self.own.values().any(|field| !field.is_put)
     }
 
+    /// For how long another door wants messages kept; no longer of `None`.
+    pub fn retain(&mut self, field: String, age: Option<Duration>) {
+        match age {
+            Some(age) => self.others.insert(field, OthersField::Retention(age)),
+            None => self.others.remove(&field),
+        };
+        let ages = self.others.values().filter_map(|field| match field {
+            OthersField::Retention(age) => Some(*age),
+            _ => None,
+        });
+        self.retained = ages.max();
+    }
+
     /// What another door counts, in place of what it has counted before.
     pub fn count(&mut self, field: String, counts: Option<Occupancy>) {
         let before = match counts {
@@ -252,11 +273,17 @@ pub fn counts_field(node: NodeId) -> String {
     format!("{node}:c")
 }
 
+/// The field of what a door wants kept.
+pub fn retention_field(node: NodeId) -> String {
+    format!("{node}:r")
+}
+
 /// What the name of a field says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     Member,
     Counts,
+    Retention,
 }
 
 /// Whose field it is, and what it has; `None` for a name that this version does not know.
@@ -266,14 +293,13 @@ pub fn field(name: &str) -> Option<(NodeId, FieldKind)> {
     match rest.split(':').next()? {
         "m" => Some((node, FieldKind::Member)),
         "c" => Some((node, FieldKind::Counts)),
+        "r" => Some((node, FieldKind::Retention)),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn value(text: &'static str) -> Bytes {
@@ -342,6 +368,12 @@ mod tests {
         mirror.count("b".into(), None);
         mirror.count("b".into(), None);
         assert_eq!(mirror.elsewhere, Occupancy::default());
+        let second = Duration::from_secs(1);
+        mirror.retain("a".into(), Some(second));
+        mirror.retain("b".into(), Some(2 * second));
+        assert_eq!(mirror.retained, Some(2 * second));
+        mirror.retain("b".into(), None);
+        assert_eq!(mirror.retained, Some(second), "the longest of all");
     }
 
     #[test]
@@ -350,6 +382,7 @@ mod tests {
         let name = member_field(node, ConnectionId(7), "a:b");
         assert_eq!(field(&name), Some((node, FieldKind::Member)));
         assert_eq!(field(&counts_field(node)), Some((node, FieldKind::Counts)));
+        assert_eq!(field(&retention_field(node)), Some((node, FieldKind::Retention)));
         for name in ["", "2a", "zz:c", "2a:x", ":"] {
             assert_eq!(field(name), None, "{name}");
         }

@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::realtime::broker::memory::Keep;
 use crate::realtime::vocabulary::Receipt;
 
 /// Messages named by their senders that a channel remembers in any case, so that one that is sent again is not said
@@ -40,9 +39,9 @@ impl Retention {
         self.until = self.until.max(now + self.age);
     }
 
-    /// What is to be kept; nothing once nobody can want it.
-    pub fn keep(&self, now: Instant) -> Option<Keep> {
-        (self.keepers > 0 || now < self.until).then_some(Keep { messages: usize::MAX, age: self.age })
+    /// For how long all is to be kept; nothing once nobody can want it.
+    pub fn keep(&self, now: Instant) -> Option<Duration> {
+        (self.keepers > 0 || now < self.until).then_some(self.age)
     }
 }
 
@@ -90,7 +89,7 @@ mod tests {
         kept.leave(now + 9 * MINUTE);
         assert!(kept.keep(now + 20 * MINUTE).is_some(), "one is there");
         kept.leave(now + 20 * MINUTE);
-        assert_eq!(kept.keep(now + 21 * MINUTE).map(|keep| keep.age), Some(2 * MINUTE));
+        assert_eq!(kept.keep(now + 21 * MINUTE), Some(2 * MINUTE));
         assert_eq!(kept.keep(now + 22 * MINUTE), None);
     }
 

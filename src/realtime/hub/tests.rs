@@ -6,6 +6,7 @@ mod model_broker;
 mod concurrency;
 mod promises;
 mod questions;
+mod reading;
 mod shared;
 
 use std::sync::Arc;

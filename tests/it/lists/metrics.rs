@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{hold, sources};
 use crate::harness::client::get;
+use crate::harness::redis::Redis;
 use crate::harness::socket::{connect_to, refused};
 use crate::harness::{App, Door, PATIENCE, app, door, wire};
 
@@ -104,7 +105,8 @@ async fn happen(door: &Door) {
 async fn metrics_are_those_of_a_running_door() {
     let state = tempfile::tempdir().unwrap();
     let behind = App::start(|_| async { app::response(200, r#"{"allow":true}"#) }).await;
-    let config = format!("{}{CONFIG}", behind.config());
+    let redis = Redis::start(&[]);
+    let config = format!("{}{CONFIG}{}", behind.config(), redis.config());
     let door = door().config(config).env("XDG_STATE_HOME", state.path().to_str().unwrap()).start();
     happen(&door).await;
     let declared = all(&door).await;

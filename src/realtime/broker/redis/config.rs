@@ -73,8 +73,9 @@ impl Config {
             url: default.url,
         };
         config.check(section);
-        let is_given = ["prefix", "node_timeout", "replicas", "message_patience", "ca_file"].iter();
-        if url.is_none() && !section.has("url") && is_given.clone().any(|key| section.has(key)) {
+        // Defaults that are written out, as in the documented file, mean nothing by themselves.
+        let is_meant = config != Config::at(config.url.clone());
+        if url.is_none() && !section.has("url") && is_meant {
             section.problem("url", format!("realtime.redis.url or {VARIABLE} says where Redis is"), None);
         }
         url.map(|_| config)

@@ -342,6 +342,7 @@ impl Client {
                     known.behind |= behind.is_some();
                 }
             }
+            hub.share_retention(entry, state, now.instant);
             hub.share_counts(entry, state);
             hub.tell_newcomer(self.id, wish, state);
             state.quiet_since = now.instant;

@@ -48,7 +48,7 @@ impl Client {
         }
         let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
         let origin = Origin { connection: self.id, user };
-        let sender = SharedSender { origin: Some(origin), connection: Some(self.id) };
+        let sender = SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()) };
         let hub = Arc::clone(&self.hub);
         Ok(async move { hub.say_to_all(sender, publish, now).await })
     }
@@ -65,7 +65,7 @@ impl Client {
         now: Moment,
     ) -> Result<impl Future<Output = Result<Vec<Receipt>, Refusal>> + Send + use<>, Refusal> {
         let (origin, origins) = self.check_several(&several, authority, now)?;
-        let sender = SharedSender { origin: Some(origin), connection: Some(self.id) };
+        let sender = SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()) };
         let hub = Arc::clone(&self.hub);
         Ok(async move { hub.say_several_to_all(sender, origins, several, now).await })
     }

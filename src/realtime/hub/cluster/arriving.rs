@@ -178,6 +178,14 @@ impl Hub {
                     }
                 })
             }
+            FieldKind::Retention => {
+                let age = value.map(|value| wire::decode_age(&value)).transpose();
+                age.map(|age| {
+                    if let Some(mirror) = &mut state.mirror {
+                        mirror.retain(name, age);
+                    }
+                })
+            }
             FieldKind::Member => match value.map(|value| RosterMember::decode(&value)).transpose() {
                 Ok(Some(shown)) => {
                     self.take_member(entry, state, name, shown, now);

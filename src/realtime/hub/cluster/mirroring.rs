@@ -15,7 +15,8 @@ use crate::realtime::hub::mirror::{Mirror, Stage, field};
 use crate::realtime::vocabulary::{Channel, Moment, Position, Refusal};
 use crate::shares::Holder;
 
-/// Messages of a channel read at a time, at most, whatever its policy keeps.
+/// Messages of a channel read at a time, at most. The broker has no more than its policy keeps, or clients of any door want
+/// kept.
 const MAX_READ: usize = 10_000;
 
 /// How often a channel is read anew because it went on faster than it was read.
@@ -41,6 +42,13 @@ impl Hub {
     /// # Errors
     /// [`Refusal::Unavailable`]: the broker does not answer, or no more channels fit.
     pub async fn mirror(self: &Arc<Self>, channel: &Channel, holder: Holder) -> Result<(), Refusal> {
+        self.try_mirror(channel, holder).await.map_err(|error| {
+            warn!(channel = channel.as_str(), %error, "a channel cannot be shared with the other doors");
+            Refusal::Unavailable
+        })
+    }
+
+    pub(super) async fn try_mirror(self: &Arc<Self>, channel: &Channel, holder: Holder) -> Result<(), MirrorError> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
         if self.is_mirrored(channel) {
             return Ok(());
@@ -51,10 +59,7 @@ impl Hub {
             if self.is_mirrored(channel) { Ok(()) } else { self.make_mirror(cluster, channel, holder).await }
         };
         cluster.end_turn(channel, turn);
-        mirrored.map_err(|error| {
-            warn!(channel = channel.as_str(), %error, "a channel cannot be shared with the other doors");
-            Refusal::Unavailable
-        })
+        mirrored
     }
 
     /// Whether what is here of `channel` is what there is, as far as is known.
@@ -114,7 +119,7 @@ impl Hub {
     /// Reads what there is of a channel, then takes what has come meanwhile.
     async fn read_mirror(&self, cluster: &Cluster, entry: &Arc<ChannelEntry>) -> Result<(), MirrorError> {
         for _ in 0..MAX_TRIES {
-            let (after, most) = {
+            let after = {
                 let mut state = entry.state.lock();
                 let Some(mirror) = &mut state.mirror else { return Err(MirrorError::Gone) };
                 let Stage::Loading { held, is_overfull, was_live } = &mut mirror.stage else { return Ok(()) };
@@ -122,12 +127,9 @@ impl Hub {
                 // What was held before this is in what is read now.
                 held.clear();
                 *is_overfull = false;
-                let now = Moment::now();
-                let keeps = state.keeps(now.instant);
-                let most = if keeps.wish.is_some() { MAX_READ } else { keeps.policy.messages.min(MAX_READ) };
-                (after.then(|| state.log.top()), most)
+                after.then(|| state.log.top())
             };
-            let snapshot = cluster.broker.snapshot(&entry.name, after, most).await?;
+            let snapshot = cluster.broker.snapshot(&entry.name, after, MAX_READ).await?;
             let mut state = entry.state.lock();
             if state.is_gone || state.mirror.is_none() {
                 return Err(MirrorError::Gone);
@@ -156,8 +158,9 @@ impl Hub {
         mirror.sequence = snapshot.sequence;
         let goes_on = was_live && snapshot.goes_on_from(state.log.top());
         let Snapshot { top, earlier, entries, roster, .. } = snapshot;
-        self.take_log(entry, state, (top, &earlier, entries), (was_live, goes_on), now);
+        // First what says how much is kept.
         self.take_roster(cluster, entry, state, roster, now);
+        self.take_log(entry, state, (top, &earlier, entries), (was_live, goes_on), now);
         state.quiet_since = now.instant;
         let mut held = held.into_iter();
         let missing = if is_overfull { None } else { held.find_map(|event| self.take(entry, state, event, now).err()) };

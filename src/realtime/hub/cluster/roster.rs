@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::wire::{self, RosterMember};
 use crate::realtime::hub::Hub;
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
-use crate::realtime::hub::mirror::{counts_field, member_field};
+use crate::realtime::hub::mirror::{counts_field, member_field, retention_field};
 use crate::realtime::vocabulary::{ConnectionId, Member, Occupancy};
 
 impl Hub {
@@ -69,6 +69,26 @@ impl Hub {
                 mirror.remove_key(&key);
             }
             mirror.remove(&field, None);
+            cluster.flush(&entry.name);
+        }
+        self.share_retention(entry, state, now);
+    }
+
+    /// What is said in a channel is kept by the wish of this door's clients, or no longer.
+    pub(in crate::realtime::hub) fn share_retention(
+        &self,
+        entry: &ChannelEntry,
+        state: &mut ChannelState,
+        now: Instant,
+    ) {
+        let age = state.own_wish(now);
+        let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return };
+        let field = retention_field(cluster.broker.node());
+        let is_new = match age {
+            Some(age) => mirror.put(field, wire::encode_age(age)),
+            None => mirror.has_own(&field) && mirror.remove(&field, None),
+        };
+        if is_new {
             cluster.flush(&entry.name);
         }
     }

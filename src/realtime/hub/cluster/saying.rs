@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::mirroring::MirrorError;
 use super::wire::Utterance;
 use super::{Cluster, wire};
 use crate::realtime::broker::memory::Keep;
@@ -27,6 +28,8 @@ pub struct SharedSender {
     pub origin: Option<Origin>,
     /// The connection that it comes from, which may not want to hear it.
     pub connection: Option<ConnectionId>,
+    /// Against whom a channel counts that is opened for it; nobody where it is the app.
+    pub holder: Option<Holder>,
 }
 
 /// Something for connections, in no channel.
@@ -73,7 +76,7 @@ impl Hub {
             return self.publish_to(channel, draft, but, now);
         }
         let audience = Audience::Channel(channel.clone());
-        let sender = SharedSender { origin: None, connection: but };
+        let sender = SharedSender { connection: but, ..SharedSender::default() };
         self.say_to_all(sender, Publish { ticket: 0, audience, draft, echo: but.is_none() }, now).await
     }
 
@@ -86,6 +89,7 @@ impl Hub {
     ) -> Result<Option<Position>, Refusal> {
         let Publish { audience, draft, echo, .. } = publish;
         let Some(cluster) = self.cluster() else { return Err(Refusal::Unavailable) };
+        let once = (sender.holder.unwrap_or(Holder::Trusted), Duration::ZERO);
         let utterance = |draft: Draft, except, but| Utterance {
             draft,
             origin: sender.origin.clone(),
@@ -97,7 +101,7 @@ impl Hub {
         };
         match audience {
             Audience::Channel(channel) => {
-                let receipt = self.say_in(cluster, &channel, utterance(draft, Vec::new(), Vec::new()), Duration::ZERO);
+                let receipt = self.say_in(cluster, &channel, utterance(draft, Vec::new(), Vec::new()), once);
                 Ok(receipt.await?.position)
             }
             Audience::Several { channels, connections, except, but } => {
@@ -111,7 +115,7 @@ impl Hub {
                 for (place, channel) in channels.iter().enumerate() {
                     let before = except.iter().chain(&channels[..place]).cloned().collect();
                     let said = utterance(draft.clone(), before, but.clone());
-                    position = self.say_in(cluster, channel, said, Duration::ZERO).await?.position;
+                    position = self.say_in(cluster, channel, said, once).await?.position;
                 }
                 Ok(if channels.len() == 1 { position } else { None })
             }
@@ -142,13 +146,22 @@ impl Hub {
         if drafts.iter().any(|draft| draft.len() > most) {
             return Err(Refusal::TooBig { most });
         }
+        let holder = sender.holder.unwrap_or(Holder::Trusted);
+        if !retain.is_zero() {
+            // What nobody is there to hear is kept all the same.
+            self.mirror(&channel, holder).await?;
+            self.with_channel(&channel, |entry, mut state| {
+                state.retain(retain, now.instant);
+                self.share_retention(entry, &mut state, now.instant);
+            });
+        }
         let mut receipts = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.into_iter().enumerate() {
             let origin = origins.get(index).cloned().or_else(|| sender.origin.clone());
             let sender = sender.connection;
             let (except, but) = Default::default();
             let said = Utterance { draft, origin, unix_ms: now.unix_ms, sender, echo, except, but };
-            receipts.push(self.say_in(cluster, &channel, said, retain).await?);
+            receipts.push(self.say_in(cluster, &channel, said, (holder, retain)).await?);
         }
         Ok(receipts)
     }
@@ -158,7 +171,7 @@ impl Hub {
         cluster: &Cluster,
         channel: &Channel,
         utterance: Utterance,
-        retain: Duration,
+        (holder, retain): (Holder, Duration),
     ) -> Result<Receipt, Refusal> {
         let policy = self.config().policy(channel);
         let most = policy.max_message.bytes();
@@ -169,7 +182,7 @@ impl Hub {
             if !policy.mutable {
                 return Err(Refusal::Immutable);
             }
-            self.mirror(channel, Holder::Trusted).await?;
+            self.mirror(channel, holder).await?;
             let now = Moment::now();
             let may = self.with_channel(channel, |_, mut state| {
                 self.trim(&mut state, now.instant);
@@ -185,6 +198,14 @@ impl Hub {
                 self.pass_here(channel, utterance);
             }
             return Ok(Receipt { position: None, unix_ms });
+        }
+        // How much is kept, clients of other doors may have a wish about.
+        match self.try_mirror(channel, holder).await {
+            Ok(()) | Err(MirrorError::Full) => {}
+            Err(error) => {
+                warn!(channel = channel.as_str(), %error, "a message is refused");
+                return Err(Refusal::Unavailable);
+            }
         }
         let keep = self.shared_keep(channel, &policy.keep(), retain);
         let entry = LogEntry {

@@ -4,6 +4,7 @@
 //! cannot read it leaves out, and says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -206,6 +207,17 @@ pub fn decode_counts(bytes: &Bytes) -> Result<Occupancy, NotUnderstood> {
     Ok(Occupancy { connections, publishers, subscribers, presence_connections, presence_members, presence_subscribers })
 }
 
+/// How long a door wants messages kept.
+pub fn encode_age(age: Duration) -> Bytes {
+    encode(&u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// # Errors
+/// [`NotUnderstood`].
+pub fn decode_age(bytes: &Bytes) -> Result<Duration, NotUnderstood> {
+    decode(bytes).map(Duration::from_millis)
+}
+
 /// Anything that doors say.
 pub fn encode(value: &impl Serialize) -> Bytes {
     let mut bytes = vec![VERSION];
@@ -360,6 +372,7 @@ mod tests {
             presence_subscribers: 5,
         };
         assert_eq!(decode_counts(&encode_counts(&counts)), Ok(counts));
+        assert_eq!(decode_age(&encode_age(Duration::from_secs(120))), Ok(Duration::from_secs(120)));
     }
 
     #[test]

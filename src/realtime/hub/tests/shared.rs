@@ -121,6 +121,24 @@ async fn history_is_the_same_on_any_door() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_clients_of_one_door_want_kept_is_kept_on_all() {
+    let mut doors = Doors::new(2, |_| {});
+    let wish = Subscribe { retain: Duration::from_secs(120), ..Subscribe::to(name("a")) };
+    let mut ann = doors.reader(0, &wish).await;
+    doors.settle().await;
+    let position = doors.say(0, "a", "1").await.unwrap().unwrap();
+    doors.say(1, "a", "2").await.unwrap();
+    let mut late = doors.reader(1, &since("a", Since::Start)).await;
+    assert_eq!(late.read(&doors.worlds[1]), ["1:1", "2:2"]);
+    let mut back = doors.reader(1, &since("a", Since::After(position))).await;
+    assert_eq!(back.read(&doors.worlds[1]), ["2:2"]);
+    // And no longer than they may come back.
+    ann.part(&doors.worlds[0]);
+    doors.pass(Duration::from_secs(125)).await;
+    assert_eq!(doors.worlds[1].hub.history(&name("a"), Since::Start, 9, Moment::now()).unwrap().messages.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_not_to_hear_it_does_not_on_any_door() {
     let mut doors = Doors::new(2, |_| {});
     let mut own = doors.reader(0, &Subscribe::to(name("quiet"))).await;
@@ -245,7 +263,7 @@ async fn what_was_not_heard_is_fetched() {
     doors.model.set_deaf(1, false);
     doors.say(0, "kept", "4").await.unwrap();
     doors.settle().await;
-    assert_eq!(reader.read(&doors.worlds[1]), ["1:1", "2:2", "3:3", "4:4", "+ann"]);
+    assert_eq!(reader.read(&doors.worlds[1]), ["+ann", "1:1", "2:2", "3:3", "4:4"]);
     // Also where nothing more is said, and nobody knows that something was lost.
     doors.model.set_deaf(1, true);
     doors.say(0, "kept", "5").await.unwrap();

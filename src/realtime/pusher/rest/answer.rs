@@ -60,7 +60,10 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> ApiError {
         match refusal {
             Refusal::TooBig { most } => ApiError::too_big(format!("This channel takes at most {most} bytes")),
-            Refusal::Unavailable => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many channels, or the doors' Redis is away"),
+            Refusal::Unavailable => ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "There are too many channels, or the doors' Redis is away",
+            ),
             refusal => ApiError::bad(refusal.to_string()),
         }
     }

@@ -230,7 +230,12 @@ async fn sentinel_says_where_the_primary_is_now() {
     sentinel.tell("SENTINEL SET doors down-after-milliseconds 1000");
     sentinel.tell("SENTINEL SET doors failover-timeout 5000");
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/doors", free_port(), sentinel.port());
-    let (one, other) = (Door::up(&url).await, Door::up(&url).await);
+    // A failover takes its time on a busy machine.
+    let patient =
+        || Config { message_patience: Duration::from_secs(60), ..Config::at(RedisAddress::read(&url).unwrap()) };
+    let (one, other) = (Door::with(patient()), Door::with(patient()));
+    one.is(is_up).await;
+    other.is(is_up).await;
     let room = channel("room");
     other.link.subscribe(&room).await.unwrap();
     let before = one.say(&room, "1").await.unwrap().position;
