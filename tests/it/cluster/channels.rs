@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{at_each, config, doors, hears, said, text};
 use crate::api::{get, post};
-use crate::harness::door;
 use crate::harness::redis::Redis;
 use crate::harness::socket::connect;
+use crate::harness::{door, eventually};
 
 #[tokio::test]
 async fn all_doors_hear_all_in_one_order() {
@@ -72,9 +72,10 @@ async fn the_app_publishes_and_looks_at_any_door() {
         assert_eq!(history.json["messages"][0]["position"], answer.json["position"], "{}", history.json);
     }
     // The door that has nobody there knows that somebody is at the other.
-    while get(&one, "/channels/kept-1").await.json["subscribers"] != 1 {}
+    let subscribers = async || get(&one, "/channels/kept-1").await.json["subscribers"].clone();
+    eventually("one", async || subscribers().await == 1).await;
     drop(ada);
-    while get(&one, "/channels/kept-1").await.json["subscribers"] != 0 {}
+    eventually("nobody", async || subscribers().await == 0).await;
     let refused = post(&one, "/publish", json!({"channel": "kept-1", "text": "x".repeat(2 << 20)})).await;
     assert_eq!(refused.status, 413, "{}", refused.json);
 }

@@ -3,9 +3,11 @@
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::door::PATIENCE;
 
 /// A Redis that ends with the test.
 pub struct Redis {
@@ -29,7 +31,9 @@ impl Redis {
     }
 
     fn wait(&self) {
+        let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(self.socket()).is_err() {
+            assert!(Instant::now() < deadline, "redis-server does not come up");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
