@@ -391,7 +391,7 @@ impl Hub {
             Presence::Left => self.emit(&HubEvent::Went { channel: &entry.name, member, user_stays }),
             Presence::Updated => {}
         }
-        self.tell_presence(entry, state, change, member, now);
+        self.tell_presence(entry, state, (change, member), user_stays, now);
     }
 
     /// The same for what has happened on another door, whose observers know.
@@ -399,11 +399,10 @@ impl Hub {
         &self,
         entry: &ChannelEntry,
         state: &mut ChannelState,
-        change: Presence,
-        member: &Arc<Member>,
+        (change, member): (Presence, &Arc<Member>),
+        user_stays: bool,
         now: Moment,
     ) {
-        let user_stays = state.members.has_other(member);
         if state.keeps(now.instant).wish.is_some() {
             let before = state.presence_log.bytes();
             let others = self.history.load(Ordering::Relaxed).saturating_sub(before);

@@ -172,6 +172,11 @@ impl Session {
         }
     }
 
+    /// What a signature of the app's is worth for `command`.
+    pub(super) fn authority_of_signed(command: &Command) -> Authority {
+        if matches!(command, Command::Publish(_)) { Authority::Signature } else { Authority::App }
+    }
+
     pub(super) fn execute(&mut self, command: Command, authority: Authority, now: Moment) {
         let (ticket, about) = (command.ticket(), command.channel().cloned());
         let outcome = match command {
@@ -230,8 +235,7 @@ impl Session {
                 }
             }
             Command::Authorized(command) => {
-                let is_spoken = matches!(*command, Command::Publish(_));
-                let authority = if is_spoken { Authority::Signature } else { Authority::App };
+                let authority = Session::authority_of_signed(&command);
                 return self.execute(*command, authority, now);
             }
             // Without a authorizer nobody knows what a token is worth.

@@ -29,8 +29,7 @@ impl Session {
         let (ticket, about) = (command.ticket(), command.channel().cloned());
         let begun = match command {
             Command::Authorized(command) => {
-                let is_spoken = matches!(*command, Command::Publish(_));
-                let authority = if is_spoken { Authority::Signature } else { Authority::App };
+                let authority = Session::authority_of_signed(&command);
                 return self.begin_shared(*command, authority, now);
             }
             Command::Publish(publish) => self.client.publish_shared(*publish, authority, now).map(|said| {

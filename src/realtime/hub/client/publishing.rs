@@ -48,9 +48,8 @@ impl Client {
         authority: Authority,
         now: Moment,
     ) -> Result<Option<Position>, Refusal> {
-        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
         let sender = Sender {
-            origin: Some(Origin { connection: self.id, user }),
+            origin: Some(self.origin()),
             address: Some(self.address()),
             holder: Some(self.holder()),
             asked: None,
@@ -65,6 +64,12 @@ impl Client {
         }
         self.check_audience(&publish.audience, authority, now.instant)?;
         self.hub.publish_as(&sender, publish, now)
+    }
+
+    /// Whose its messages are, where nothing else is said.
+    pub(super) fn origin(&self) -> Origin {
+        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
+        Origin { connection: self.id, user }
     }
 
     pub(super) fn check_audience(
@@ -114,13 +119,12 @@ impl Client {
     ) -> Result<(Origin, Vec<Origin>), Refusal> {
         let (policy, number) = self.policy_of(&several.channel);
         self.check(&several.channel, &policy, (number, several.drafts.len()), authority, now.instant)?;
-        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
         let origins: Vec<Origin> = several
             .speakers
             .iter()
             .map(|speaker| Origin { connection: speaker.connection.unwrap_or(self.id), user: speaker.user.clone() })
             .collect();
-        let origin = origins.first().cloned().unwrap_or(Origin { connection: self.id, user });
+        let origin = origins.first().cloned().unwrap_or_else(|| self.origin());
         Ok((origin, origins))
     }
 

@@ -29,6 +29,10 @@ impl Client {
         async move { hub.mirror(&channel, holder).await }
     }
 
+    fn shared_sender(&self, origin: Origin) -> SharedSender {
+        SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()) }
+    }
+
     /// Publishes on every door that shares the hub's channels: to be waited for.
     ///
     /// # Errors
@@ -46,9 +50,7 @@ impl Client {
             }
             audience => self.check_audience(audience, authority, now.instant)?,
         }
-        let user = self.identity.as_ref().map(|identity| Arc::clone(&identity.user));
-        let origin = Origin { connection: self.id, user };
-        let sender = SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()) };
+        let sender = self.shared_sender(self.origin());
         let hub = Arc::clone(&self.hub);
         Ok(async move { hub.say_to_all(sender, publish, now).await })
     }
@@ -65,7 +67,7 @@ impl Client {
         now: Moment,
     ) -> Result<impl Future<Output = Result<Vec<Receipt>, Refusal>> + Send + use<>, Refusal> {
         let (origin, origins) = self.check_several(&several, authority, now)?;
-        let sender = SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()) };
+        let sender = self.shared_sender(origin);
         let hub = Arc::clone(&self.hub);
         Ok(async move { hub.say_several_to_all(sender, origins, several, now).await })
     }

@@ -228,7 +228,8 @@ impl Hub {
         if !(is_away && is_known)
             && let Some((change, member)) = state.members.enter(member, connection)
         {
-            self.tell_presence(entry, state, change, &member, now);
+            let user_stays = state.members.has_other(&member);
+            self.tell_presence(entry, state, (change, &member), user_stays, now);
         }
         if is_away {
             state.members.leave(&key, connection, LONG, now.instant);
@@ -241,7 +242,8 @@ impl Hub {
         mirror.remove_key(&key);
         let stays = mirror.has_key(&key);
         if let Some(member) = state.members.forget(&key, connection, stays) {
-            self.tell_presence(entry, state, Presence::Left, &member, now);
+            let user_stays = state.members.has_other(&member);
+            self.tell_presence(entry, state, (Presence::Left, &member), user_stays, now);
         }
     }
 }

@@ -81,8 +81,9 @@ impl Hub {
         state: &mut ChannelState,
         now: Instant,
     ) {
+        let Some(cluster) = self.cluster() else { return };
         let age = state.own_wish(now);
-        let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return };
+        let Some(mirror) = &mut state.mirror else { return };
         let field = retention_field(cluster.broker.node());
         let is_new = match age {
             Some(age) => mirror.put(field, wire::encode_age(age)),

@@ -11,7 +11,7 @@ use super::mirroring::MirrorError;
 use super::wire::Utterance;
 use super::{Cluster, wire};
 use crate::realtime::broker::memory::Keep;
-use crate::realtime::broker::{BrokerError, LogEntry, NodeId, Recipient};
+use crate::realtime::broker::{LogEntry, NodeId, Recipient};
 use crate::realtime::hub::Hub;
 use crate::realtime::hub::publish::Sender;
 use crate::realtime::vocabulary::{
@@ -216,7 +216,7 @@ impl Hub {
         };
         let appended = cluster.broker.append(channel, entry).await.map_err(|error| {
             warn!(channel = channel.as_str(), %error, "a message is refused");
-            refusal(error)
+            Refusal::Unavailable
         })?;
         Ok(Receipt { position: Some(appended.position), unix_ms: appended.unix_ms })
     }
@@ -242,7 +242,7 @@ impl Hub {
         let told = cluster.broker.tell(Recipient::All, wire::encode(&word)).await;
         // Those of this door hear it in any case.
         self.send(self.addressed(&word.to, &utterance), draft);
-        told.map(|()| None).map_err(refusal)
+        told.map(|()| None).map_err(|_| Refusal::Unavailable)
     }
 
     /// Does what another door has told all of them.
@@ -282,11 +282,4 @@ impl Hub {
 
 fn ids(connections: &[ConnectionId]) -> Vec<u64> {
     connections.iter().map(|id| id.0).collect()
-}
-
-/// What a client is told of what the broker says.
-fn refusal(error: BrokerError) -> Refusal {
-    match error {
-        BrokerError::Away(_) | BrokerError::Refused(_) => Refusal::Unavailable,
-    }
 }
