@@ -4,7 +4,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { Child } from "./child.js";
-import { eventually } from "./eventually.js";
+import { BUILDING, eventually } from "./eventually.js";
 import { paths, scratch } from "./paths.js";
 
 const env = { ...process.env, NEXT_TELEMETRY_DISABLED: "1" };
@@ -69,10 +69,9 @@ async function start(name, args, cwd, answers = "/api/process") {
   const port = await freePort();
   const child = new Child(name, process.execPath, args, { cwd, env: { ...env, PORT: String(port), HOSTNAME: "localhost" } });
   const url = `http://localhost:${port}`;
-  await eventually(`${name} to answer`, async () => {
-    if (child.process.exitCode !== null) throw new Error(child.lines.join("\n"));
-    return (await fetch(`${url}${answers}`)).ok;
-  }, 120_000);
+  const over = () => child.process.exitCode !== null;
+  await eventually(`${name} to answer`, async () => over() || (await fetch(`${url}${answers}`)).ok, BUILDING);
+  if (over()) throw new Error(child.lines.join("\n"));
   return { child, url };
 }
 

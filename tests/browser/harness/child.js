@@ -1,6 +1,7 @@
 // A process of ours: its lines are kept, and it never outlives the test.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { BUILDING } from "./eventually.js";
 import { whenLeaving } from "./leaving.js";
 
 const KEPT = 5_000; // lines; the oldest go
@@ -34,7 +35,7 @@ export class Child {
   }
 
   /** What `pick` gives for the first line, said already or still to come, for which it gives anything; `after` skips lines. */
-  async until(what, pick, { within = 120_000, after = 0 } = {}) {
+  async until(what, pick, { within = BUILDING, after = 0 } = {}) {
     for (const line of this.lines.slice(Math.max(0, after - (this.heard - this.lines.length)))) {
       const found = pick(line);
       if (found) return found;

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child } from "./child.js";
-import { eventually } from "./eventually.js";
+import { BUILDING, eventually } from "./eventually.js";
 import { paths, scratch } from "./paths.js";
 
 export class Doorway {
@@ -42,9 +42,15 @@ export class Doorway {
     return Number(this.addresses[kind].split(":").at(-1));
   }
 
-  /** Waits until `/health/ready` says yes. */
-  async untilReady(within = 120_000) {
-    await eventually("/health/ready", async () => (await this.admin("/health/ready")).ok || this.#dead(), within);
+  /** Waits until `/health/ready` says yes: what installs and builds an app first may take minutes for it on a busy machine. */
+  async untilReady(within = BUILDING) {
+    const over = () => this.child.process.exitCode !== null;
+    try {
+      await eventually("/health/ready", async () => over() || (await this.admin("/health/ready")).ok, within);
+      if (over()) throw new Error("the door ended before it was ready");
+    } catch (cause) {
+      throw new Error(`${cause.message}; it said last:\n${this.child.lines.slice(-20).join("\n")}`, { cause });
+    }
   }
 
   admin(path) {
@@ -75,10 +81,6 @@ export class Doorway {
 
   stop() {
     return this.child.stop();
-  }
-
-  #dead() {
-    if (this.child.process.exitCode !== null) throw new Error(`doorway ended:\n${this.child.lines.slice(-40).join("\n")}`);
   }
 }
 

@@ -4,6 +4,9 @@ import { setTimeout } from "node:timers/promises";
 /** How long, in ms, a state is waited for that is sure to come: a busy machine is slow, and only a failure waits it out. */
 export const PATIENCE = 60_000;
 
+/** The same for what comes after an app is installed and built, beside other tests that build theirs. */
+export const BUILDING = 600_000;
+
 /** Calls `probe` until it gives something truthy, and gives that back; fails after `within` ms, naming `what`. */
 export async function eventually(what, probe, within = PATIENCE) {
   const deadline = Date.now() + within;
