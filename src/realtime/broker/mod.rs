@@ -14,5 +14,6 @@ pub mod redis;
 mod shared;
 
 pub use shared::{
-    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId, Recipient, Snapshot, Top, Waiting,
+    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, Marked, NodeId, Recipient, Snapshot, Top,
+    Waiting,
 };

@@ -96,6 +96,17 @@ pub enum ChannelEvent {
     Roster { sequence: u64, by: NodeId, field: String, value: Option<Bytes> },
 }
 
+/// What came of a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marked {
+    /// It is the asker's to tell.
+    New,
+    /// Another had told it before.
+    Known,
+    /// There is nothing to tell of: no field of the roster is in the group.
+    Empty,
+}
+
 /// Whom a word between doors is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipient {
@@ -135,6 +146,16 @@ pub trait Broker: Send + Sync + 'static {
     /// a while.
     fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>>;
 
+    /// Marks something of a channel as told, so that one door tells it for all. Only while the roster has a field in
+    /// `group`: whose name goes on with that behind the door's own.
+    fn mark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<Marked>;
+
+    /// Takes such a mark away, unless the roster still has a field in `group`. True where it was there.
+    fn unmark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<bool>;
+
+    /// Has one of the other doors see to a field as if this door had gone with it, see [`BrokerListener::on_departed`].
+    fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()>;
+
     /// Says something to other doors.
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()>;
 
@@ -151,6 +172,10 @@ pub trait BrokerListener: Send + Sync + 'static {
 
     /// Events of a channel may be missing.
     fn on_gap(&self, channel: &Channel);
+
+    /// A door has gone, and took a field of its own with it. One of the others is told so, whether it hears the channel or
+    /// not.
+    fn on_departed(&self, channel: &Channel, field: &str, value: Bytes);
 
     /// The others took this door for dead: what it had put into rosters is gone.
     fn on_expelled(&self);

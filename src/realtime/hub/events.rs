@@ -8,12 +8,16 @@ use crate::realtime::vocabulary::{Channel, Member};
 /// One thing that happened.
 #[derive(Debug, Clone, Copy)]
 pub enum HubEvent<'a> {
-    /// So many subscribe to the channel now.
-    Subscribers { channel: &'a Channel, subscribers: usize },
+    /// So many subscribe to the channel now, and `here` of them at this door; it has changed on another door where it
+    /// says so.
+    Subscribers { channel: &'a Channel, here: usize, subscribers: usize, elsewhere: bool },
     /// A member has come into a channel's presence; another of its user may be there already.
     Came { channel: &'a Channel, member: &'a Arc<Member>, user_stays: bool },
-    /// A member has left it, and its grace is over; another of its user may stay.
-    Went { channel: &'a Channel, member: &'a Arc<Member>, user_stays: bool },
+    /// A member has left it, and its grace is over; another of its user may stay. With several doors each that knows of
+    /// it hears so, and that it was at another one.
+    Went { channel: &'a Channel, member: &'a Arc<Member>, user_stays: bool, elsewhere: bool },
+    /// A door has gone and had this member, or subscribers where there is none. It may be that they come back to another.
+    Departed { channel: &'a Channel, member: Option<&'a Arc<Member>> },
     /// A channel's documents were changed: its tree, or one of Yjs.
     Edited { channel: &'a Channel, is_tree: bool },
     /// All documents of a channel were taken away.

@@ -263,14 +263,28 @@ fn add(total: &mut Occupancy, counts: Occupancy, how: impl Fn(usize, usize) -> u
     }
 }
 
+/// What the names of all fields of a member have behind the door's own: none begins like another's.
+pub fn member_group(key: &str) -> String {
+    format!("m:{}:{key}:", key.len())
+}
+
+/// What the names of all doors' counts have there.
+pub const COUNTS_GROUP: &str = "c";
+
 /// The field of a member as one connection of a door shows it.
 pub fn member_field(node: NodeId, connection: ConnectionId, key: &str) -> String {
-    format!("{node}:m:{connection}:{key}")
+    format!("{node}:{}{connection}", member_group(key))
+}
+
+/// Whose field it is, where it is a member's.
+pub fn member_key(field: &str) -> Option<&str> {
+    let (length, rest) = field.split_once(":m:")?.1.split_once(':')?;
+    rest.get(..length.parse().ok()?)
 }
 
 /// The field of a door's counts.
 pub fn counts_field(node: NodeId) -> String {
-    format!("{node}:c")
+    format!("{node}:{COUNTS_GROUP}")
 }
 
 /// The field of what a door wants kept.
@@ -381,6 +395,11 @@ mod tests {
         let node = NodeId(0x2a);
         let name = member_field(node, ConnectionId(7), "a:b");
         assert_eq!(field(&name), Some((node, FieldKind::Member)));
+        assert_eq!(member_key(&name), Some("a:b"));
+        assert!(name[17..].starts_with(&member_group("a:b")) && !name[17..].starts_with(&member_group("a")));
+        for name in ["2a:c", "2a:m:", "2a:m:9:short", "2a:m:x:y", "2a:m:1:é"] {
+            assert_eq!(member_key(name), None, "{name}");
+        }
         assert_eq!(field(&counts_field(node)), Some((node, FieldKind::Counts)));
         assert_eq!(field(&retention_field(node)), Some((node, FieldKind::Retention)));
         for name in ["", "2a", "zz:c", "2a:x", ":"] {

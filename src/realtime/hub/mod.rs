@@ -48,6 +48,7 @@ use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
 
 pub use client::{Authority, Client, Held, PublishRates};
+pub use cluster::{Teller, Told};
 pub use config::Config;
 pub use direct_writer::{DirectWriter, Queued, Written};
 pub use events::{HubEvent, Observer};
@@ -388,7 +389,9 @@ impl Hub {
         let user_stays = state.members.has_other(member);
         match change {
             Presence::Joined => self.emit(&HubEvent::Came { channel: &entry.name, member, user_stays }),
-            Presence::Left => self.emit(&HubEvent::Went { channel: &entry.name, member, user_stays }),
+            Presence::Left => {
+                self.emit(&HubEvent::Went { channel: &entry.name, member, user_stays, elsewhere: false });
+            }
             Presence::Updated => {}
         }
         self.tell_presence(entry, state, (change, member), user_stays, now);

@@ -8,6 +8,7 @@ use super::sync::Mutex;
 
 use super::Hub;
 use super::channel::{ChannelEntry, ChannelState};
+use super::events::HubEvent;
 use super::fanout::{DeliveryKind, Recipients};
 use super::mailboxes::MailboxAddress;
 use super::outbox::{Item, Slow};
@@ -188,6 +189,12 @@ impl Hub {
             let limits = self.config().outbox;
             self.fan_out_with(&limits).fan_out(entry, &mut state, &event, DeliveryKind::Notice, Recipients::default());
         });
+    }
+
+    /// Tells observers that so many subscribe to a channel now.
+    pub(super) fn emit_subscribers(&self, channel: &Channel, state: &ChannelState, elsewhere: bool) {
+        let (here, subscribers) = (state.subscribers(), state.subscribers_everywhere());
+        self.emit(&HubEvent::Subscribers { channel, here, subscribers, elsewhere });
     }
 
     fn subscribers_of(&self, channels: &[Channel]) -> HashSet<MailboxAddress> {

@@ -136,7 +136,10 @@ impl Observer for Recorder {
                 Occurrence::Changed(Document { channel: channel.clone(), is_tree })
             }
             HubEvent::Deleted { channel } => Occurrence::Deleted(channel.clone()),
-            HubEvent::Subscribers { .. } | HubEvent::Came { .. } | HubEvent::Went { .. } => return,
+            HubEvent::Subscribers { .. }
+            | HubEvent::Came { .. }
+            | HubEvent::Went { .. }
+            | HubEvent::Departed { .. } => return,
         };
         if self.news.try_send((told, Moment::now().unix_ms)).is_err() {
             self.metrics.dropped.inc();

@@ -3,6 +3,7 @@
 mod channels;
 mod faults;
 mod presence;
+mod webhooks;
 
 use serde_json::Value;
 

@@ -13,6 +13,7 @@ use super::core::Core;
 use super::scripts::Script;
 use super::trouble::RedisError;
 use crate::realtime::broker::NodeId;
+use crate::realtime::vocabulary::Channel;
 
 /// What is left of a cluster of which no door lives goes after this, in milliseconds.
 const A_DAY_MS: u64 = 86_400_000;
@@ -23,6 +24,9 @@ const LOCK_MS: u64 = 30_000;
 /// Fields that one script takes out, and channels that are asked for at once.
 const FIELDS: u64 = 500;
 const CHANNELS: u64 = 100;
+
+/// Values of what doors have left that are taken at once; three make one.
+const DEPARTED: usize = 300;
 
 /// After so many looks at the other doors, one at what this one has put.
 const TIDY: u64 = 20;
@@ -129,9 +133,34 @@ impl Core {
                     warn!(door = %node, %error, "a dead door's members are not taken out yet");
                 }
             }
+            if let Err(error) = self.see_to_departed().await {
+                warn!(%error, "what doors that have gone left behind is not seen to yet");
+            }
             ticks_so_far += 1;
             if ticks_so_far.is_multiple_of(TIDY) {
                 self.own_fields.tidy(&self.commands, &self.names.channels(self.node)).await;
+            }
+        }
+    }
+
+    /// Tells this door of what others have left, each of which no other is told of.
+    async fn see_to_departed(&self) -> Result<(), RedisError> {
+        let list = self.names.left();
+        loop {
+            let popped = self.commands.ask(Question::command("LPOP", &[&list, &DEPARTED.to_string()])).await?;
+            let popped = answers::list(popped).unwrap_or_default();
+            let is_all = popped.len() < DEPARTED;
+            let mut popped = popped.into_iter();
+            while let (Some(channel), Some(field), Some(value)) = (popped.next(), popped.next(), popped.next()) {
+                let channel = answers::text(&channel).and_then(|name| Channel::new(&name).ok());
+                if let (Some(channel), Some(field), Some(value)) =
+                    (channel, answers::text(&field), answers::bytes(value))
+                {
+                    self.listener.on_departed(&channel, &field, value.into());
+                }
+            }
+            if is_all {
+                return Ok(());
             }
         }
     }
@@ -189,11 +218,13 @@ impl Core {
 
     async fn sweep_channel(&self, node: NodeId, name: &str) -> Result<u64, RedisError> {
         let names = self.names.named(name);
+        let [top, log, roster] = names.keys();
+        let keys = vec![top, log, roster, self.names.left()];
         let mut all = 0;
         loop {
             let question = Question::Script {
                 script: Script::Sweep,
-                keys: names.keys().into(),
+                keys: keys.clone(),
                 args: vec![
                     Arg::Fresh,
                     Arg::Server,
@@ -201,6 +232,7 @@ impl Core {
                     Arg::Text(node.to_string()),
                     Arg::Number(FIELDS),
                     Arg::Text(names.events()),
+                    Arg::Text(name.to_owned()),
                 ],
             };
             let gone = self.commands.ask(question).await?;

@@ -22,7 +22,9 @@ use super::replicas::Replicas;
 use super::scripts::Script;
 use super::stream::Dialer;
 use super::{Config, Metrics, RedisError, RedisState, RedisTrouble, answers, wire};
-use crate::realtime::broker::{Appended, Broker, BrokerListener, LogEntry, NodeId, Recipient, Snapshot, Top, Waiting};
+use crate::realtime::broker::{
+    Appended, Broker, BrokerListener, LogEntry, Marked, NodeId, Recipient, Snapshot, Top, Waiting,
+};
 use crate::realtime::vocabulary::{Channel, Position};
 
 /// How long a message's own name is known.
@@ -179,6 +181,17 @@ impl Core {
         Ok(())
     }
 
+    async fn mark(&self, script: Script, channel: &Channel, mark: String, group: String) -> Result<u64, RedisError> {
+        let marked = self.commands.ask(self.script(script, channel, vec![Arg::Text(mark), Arg::Text(group)])).await?;
+        answers::number(&marked).ok_or_else(nonsense)
+    }
+
+    async fn hand_over(&self, channel: &Channel, field: String, value: Bytes) -> Result<(), RedisError> {
+        let args = vec![Arg::Text(channel.as_str().to_owned()), Arg::Text(field), Arg::Bytes(value)];
+        let question = Question::Script { script: Script::Leave, keys: vec![self.names.left()], args };
+        self.commands.ask(question).await.map(drop)
+    }
+
     async fn tops(&self, channels: &[Channel]) -> Result<Vec<Top>, RedisError> {
         let mut tops = Vec::with_capacity(channels.len());
         for some in channels.chunks(CHUNK) {
@@ -286,6 +299,27 @@ impl Broker for RedisLink {
     fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>> {
         let channels = channels.to_vec();
         self.with(|core| async move { core.tops(&channels).await })
+    }
+
+    fn mark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<Marked> {
+        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+        self.with(|core| async move {
+            Ok(match core.mark(Script::Mark, &channel, mark, group).await? {
+                0 => Marked::Empty,
+                1 => Marked::Known,
+                _ => Marked::New,
+            })
+        })
+    }
+
+    fn unmark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<bool> {
+        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+        self.with(|core| async move { Ok(core.mark(Script::Unmark, &channel, mark, group).await? == 1) })
+    }
+
+    fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()> {
+        let (channel, field) = (channel.clone(), field.to_owned());
+        self.with(|core| async move { core.hand_over(&channel, field, value).await })
     }
 
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()> {

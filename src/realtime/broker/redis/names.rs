@@ -59,6 +59,11 @@ impl Names {
         format!("{}:written", self.prefix)
     }
 
+    /// What doors left behind, for one of the others to tell of.
+    pub(super) fn left(&self) -> String {
+        format!("{}:left", self.prefix)
+    }
+
     /// Where all doors hear.
     pub(super) fn all(&self) -> String {
         format!("{}:all", self.prefix)

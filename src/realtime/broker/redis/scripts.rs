@@ -12,11 +12,23 @@ pub(super) enum Script {
     Snapshot,
     Tops,
     Sweep,
+    Mark,
+    Unmark,
+    Leave,
 }
 
 impl Script {
-    pub(super) const ALL: [Script; 6] =
-        [Script::Append, Script::Put, Script::Remove, Script::Snapshot, Script::Tops, Script::Sweep];
+    pub(super) const ALL: [Script; 9] = [
+        Script::Append,
+        Script::Put,
+        Script::Remove,
+        Script::Snapshot,
+        Script::Tops,
+        Script::Sweep,
+        Script::Mark,
+        Script::Unmark,
+        Script::Leave,
+    ];
 
     pub(super) fn text(self) -> String {
         let own = match self {
@@ -26,6 +38,9 @@ impl Script {
             Script::Snapshot => include_str!("scripts/snapshot.lua"),
             Script::Tops => include_str!("scripts/tops.lua"),
             Script::Sweep => include_str!("scripts/sweep.lua"),
+            Script::Mark => include_str!("scripts/mark.lua"),
+            Script::Leave => include_str!("scripts/leave.lua"),
+            Script::Unmark => include_str!("scripts/unmark.lua"),
         };
         format!("{TOP}{own}")
     }

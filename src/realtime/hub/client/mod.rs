@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use super::Hub;
 use super::channel::{ChannelEntry, Subscriber};
 use super::documents::RoomLease;
-use super::events::HubEvent;
 use super::mailboxes::{Delivery, MailboxAddress};
 use super::outbox::Backlog;
 use super::policy::{Allowed, Policy};
@@ -324,7 +323,7 @@ impl Client {
                 self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
                 self.subscriptions.insert(place, subscription);
                 hub.metrics.subscriptions.inc();
-                hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers: state.subscribers_everywhere() });
+                hub.emit_subscribers(&entry.name, state, false);
             } else if let Ok(place) = place {
                 let MailboxAddress { shard, slot } = self.address();
                 let known = &mut self.subscriptions[place];
@@ -384,8 +383,7 @@ impl Client {
         let mut state = entry.state.lock();
         state.remove_subscriber(self.address().shard, encoding, *subscriber, now);
         self.hub.share_counts(entry, &mut state);
-        let subscribers = state.subscribers_everywhere();
-        self.hub.emit(&HubEvent::Subscribers { channel: &entry.name, subscribers });
+        self.hub.emit_subscribers(&entry.name, &state, false);
         // Still under the channel's lock: nothing of it can be put there after this.
         self.hub.shard(self.address()).lock().forget(self.address().slot, entry.number);
         self.hub.metrics.subscriptions.dec();

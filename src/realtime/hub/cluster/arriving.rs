@@ -10,11 +10,11 @@ use tracing::warn;
 use super::mirroring::LONG;
 use super::wire::{self, RosterMember, Utterance};
 use crate::realtime::broker::{BrokerListener, ChannelEvent};
-use crate::realtime::hub::Hub;
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::mailboxes::MailboxAddress;
 use crate::realtime::hub::mirror::{FieldKind, OthersField, field};
 use crate::realtime::hub::publish::{Publishing, Sender};
+use crate::realtime::hub::{Hub, HubEvent};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Moment, Position, Presence, Refusal};
 
 impl BrokerListener for Hub {
@@ -47,6 +47,17 @@ impl BrokerListener for Hub {
                 cluster.reload(channel);
             }
         });
+    }
+
+    fn on_departed(&self, channel: &Channel, name: &str, value: Bytes) {
+        match field(name) {
+            Some((_, FieldKind::Counts)) => self.emit(&HubEvent::Departed { channel, member: None }),
+            Some((_, FieldKind::Member)) => match RosterMember::decode(&value) {
+                Ok(shown) => self.emit(&HubEvent::Departed { channel, member: Some(&Arc::new(shown.member)) }),
+                Err(error) => warn!(channel = channel.as_str(), %error, "a field of a door that has gone"),
+            },
+            Some((_, FieldKind::Retention)) | None => {}
+        }
     }
 
     fn on_expelled(&self) {
@@ -175,6 +186,7 @@ impl Hub {
                 counts.map(|counts| {
                     if let Some(mirror) = &mut state.mirror {
                         mirror.count(name, counts);
+                        self.emit_subscribers(&entry.name, state, true);
                     }
                 })
             }
@@ -243,6 +255,8 @@ impl Hub {
         let stays = mirror.has_key(&key);
         if let Some(member) = state.members.forget(&key, connection, stays) {
             let user_stays = state.members.has_other(&member);
+            // Whoever is here tells it, if nobody else does.
+            self.emit(&HubEvent::Went { channel: &entry.name, member: &member, user_stays, elsewhere: true });
             self.tell_presence(entry, state, (Presence::Left, &member), user_stays, now);
         }
     }

@@ -14,6 +14,7 @@ mod keeping;
 mod mirroring;
 mod roster;
 mod saying;
+mod telling;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex as Turn, Notify};
 
 pub use mirroring::LONG;
 pub use saying::SharedSender;
+pub use telling::{Teller, Told};
 
 use super::Hub;
 use super::sync::Mutex;

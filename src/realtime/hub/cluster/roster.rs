@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::wire::{self, RosterMember};
 use crate::realtime::hub::Hub;
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
-use crate::realtime::hub::mirror::{counts_field, member_field, retention_field};
+use crate::realtime::hub::mirror::{counts_field, member_field, member_key, retention_field};
 use crate::realtime::vocabulary::{ConnectionId, Member, Occupancy};
 
 impl Hub {
@@ -63,8 +63,7 @@ impl Hub {
     pub(in crate::realtime::hub) fn sweep_shared(&self, entry: &ChannelEntry, state: &mut ChannelState, now: Instant) {
         let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return };
         for field in mirror.due(now) {
-            // NODE:m:CONNECTION:KEY
-            let key = field.splitn(4, ':').nth(3).unwrap_or_default().to_owned();
+            let key = member_key(&field).unwrap_or_default().to_owned();
             if mirror.has_own(&field) {
                 mirror.remove_key(&key);
             }

@@ -1,6 +1,6 @@
 //! A broker in memory that does what Redis does, and fails as it does: when the test says so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::realtime::broker::{
-    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, NodeId, Recipient, Snapshot, Top, Waiting,
+    Appended, Broker, BrokerError, BrokerListener, ChannelEvent, LogEntry, Marked, NodeId, Recipient, Snapshot, Top,
+    Waiting,
 };
 use crate::realtime::hub::Hub;
 use crate::realtime::vocabulary::{Channel, Epoch, Moment, Position};
@@ -35,6 +36,7 @@ struct Shared {
     ids: HashMap<Arc<str>, Appended>,
     sequence: u64,
     roster: BTreeMap<String, Bytes>,
+    marks: HashSet<String>,
 }
 
 struct Node {
@@ -46,6 +48,7 @@ struct Node {
 
 enum Push {
     Event(Channel, ChannelEvent),
+    Departed(Channel, String, Bytes),
     Word(Bytes),
 }
 
@@ -110,7 +113,9 @@ impl Model {
             .filter(|(_, name)| name.starts_with(&prefix))
             .collect();
         for (channel, name) in names {
-            state.change(&channel, by, name, None);
+            let value = state.shared(&channel).roster[&name].clone();
+            state.change(&channel, by, name.clone(), None);
+            state.leave(by, channel, name, value);
         }
     }
 
@@ -127,6 +132,12 @@ impl Model {
     /// The channels that a door hears.
     pub fn heard(&self, number: u64) -> usize {
         self.0.lock().nodes.get(&NodeId(number)).map_or(0, |node| node.heard.len())
+    }
+}
+
+impl Shared {
+    fn has_group(&self, group: &str) -> bool {
+        self.roster.keys().any(|field| field[17..].starts_with(group))
     }
 }
 
@@ -158,6 +169,12 @@ impl State {
         }
     }
 
+    fn leave(&self, to: NodeId, channel: Channel, field: String, value: Bytes) {
+        if let Some(node) = self.nodes.get(&to) {
+            let _ = node.pushes.send(Push::Departed(channel, field, value));
+        }
+    }
+
     fn append(&mut self, channel: &Channel, entry: LogEntry) -> Appended {
         let unix_ms = Moment::now().unix_ms;
         let shared = self.shared(channel);
@@ -181,6 +198,7 @@ async fn listen(hub: Weak<Hub>, mut told: UnboundedReceiver<Push>) {
         let Some(hub) = hub.upgrade() else { return };
         match push {
             Push::Event(channel, event) => hub.on_event(&channel, event),
+            Push::Departed(channel, field, value) => hub.on_departed(&channel, &field, value),
             Push::Word(body) => hub.on_word(body),
         }
         // Others have a turn between any two of them.
@@ -284,6 +302,37 @@ impl Broker for ModelLink {
                 Top { position: Position { epoch: Epoch(epoch), offset: top }, sequence }
             };
             channels.iter().map(top).collect()
+        })
+    }
+
+    fn mark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<Marked> {
+        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+        self.ask(move |state, _| {
+            let shared = state.shared(&channel);
+            if shared.marks.contains(&mark) {
+                Marked::Known
+            } else if !shared.has_group(&group) {
+                Marked::Empty
+            } else {
+                shared.marks.insert(mark);
+                Marked::New
+            }
+        })
+    }
+
+    fn unmark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<bool> {
+        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+        self.ask(move |state, _| {
+            let shared = state.shared(&channel);
+            !shared.has_group(&group) && shared.marks.remove(&mark)
+        })
+    }
+
+    fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()> {
+        let (channel, field) = (channel.clone(), field.to_owned());
+        self.ask(move |state, node| {
+            let other = state.nodes.keys().copied().find(|other| *other != node);
+            other.into_iter().for_each(|other| state.leave(other, channel.clone(), field.clone(), value.clone()));
         })
     }
 

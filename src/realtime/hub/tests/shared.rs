@@ -395,3 +395,34 @@ async fn a_changed_message_is_the_same_on_every_door() {
         assert_eq!(message.draft.data, Payload::Text("after".into()));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_door_tells_for_all_what_begins_and_what_is_over() {
+    use crate::realtime::hub::{Teller, Told};
+    let mut doors = Doors::new(2, |_| {});
+    let hubs = [Arc::clone(&doors.worlds[0].hub), Arc::clone(&doors.worlds[1].hub)];
+    let room = name("kept");
+    let (occupied, member) = (Told::Occupied, Told::Member("ann".into()));
+    let begins = async |told: &Told| {
+        [hubs[0].begin_to_tell(&room, told).await.unwrap(), hubs[1].begin_to_tell(&room, told).await.unwrap()]
+    };
+    let ends = async |told: &Told| {
+        [hubs[1].end_of_telling(&room, told).await.unwrap(), hubs[0].end_of_telling(&room, told).await.unwrap()]
+    };
+    assert_eq!(begins(&occupied).await, [Teller::Nobody; 2]);
+    let mut ann = doors.reader(0, &to("kept")).await;
+    let ann_too = doors.reader(1, &to("kept")).await;
+    doors.enter(0, &mut ann, "kept", "ann");
+    doors.settle().await;
+    for told in [&occupied, &member] {
+        assert_eq!(begins(told).await, [Teller::This, Teller::Another]);
+        assert_eq!(ends(told).await, [false; 2], "it is so");
+    }
+    drop(ann);
+    doors.pass(Duration::from_secs(10)).await;
+    assert_eq!((ends(&occupied).await, ends(&member).await), ([false; 2], [true, false]));
+    drop(ann_too);
+    doors.settle().await;
+    assert_eq!(ends(&occupied).await, [true, false]);
+    assert_eq!(begins(&occupied).await, [Teller::Nobody; 2]);
+}

@@ -143,7 +143,7 @@ impl Observer for RoomRecorder {
             }
             // Who is shown there leaves, whoever wants to know.
             HubEvent::Deleted { channel } => self.hand_on(Occurrence::Deleted { room: channel.clone() }),
-            HubEvent::Subscribers { .. } => {}
+            HubEvent::Subscribers { .. } | HubEvent::Departed { .. } => {}
         }
     }
 }

@@ -1,19 +1,24 @@
 //! What has been told of each channel, and what waits for quiet: a page that is reloaded leaves and comes back within it,
 //! and nobody is told.
+//!
+//! Of several doors that share a hub each keeps such a ledger of what it knows, and asks the hub before it tells that a
+//! channel is occupied or a member there, or is no longer: one of them tells it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::warn;
 
-use super::{DeliveryQueues, Occurrence, Recorder};
+use super::{DeliveryQueues, MAX_OCCURRENCES, Occurrence, Recorder};
 use crate::drain::Signal;
-use crate::realtime::hub::Hub;
+use crate::realtime::hub::{Hub, Teller, Told};
 use crate::realtime::pusher::Apps;
 use crate::realtime::pusher::hook::HookEvent;
 use crate::realtime::pusher::machine::PusherApp;
@@ -23,6 +28,13 @@ use crate::realtime::vocabulary::Channel;
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
 /// Occurrences that are taken at a time.
 const MAX_BATCH: usize = 256;
+
+/// The door at which it happened tells it first, and so in order; the others look so many times as long after it whether it
+/// has.
+const ELSEWHERE_QUIET: u32 = 2;
+
+/// Those whose door has gone have so many times as long to come back, by another one.
+const DEPARTED_QUIET: u32 = 5;
 
 /// What of all that waits for quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +48,18 @@ pub struct Ledger {
     apps: Arc<Apps>,
     hub: Arc<Hub>,
     queues: Arc<RwLock<DeliveryQueues>>,
-    /// Channels that were told to be occupied.
+    /// Channels that were told to be occupied; with several doors, those with subscribers here.
     occupied: HashSet<Channel>,
+    /// What is to be told unless another door has told it.
+    untold: BTreeSet<(Channel, Told)>,
     /// Those of them that are empty, and since when.
     vacant: HashMap<Channel, Instant>,
     /// Who is in a channel, as far as the hub has said: members whose grace is not over are still there.
     present: HashMap<Channel, HashSet<Arc<str>>>,
     /// Members that have left, and when.
     leaving: HashMap<(Channel, Arc<str>), Instant>,
-    /// Channels of which the number of subscribers has changed since it was told.
-    counts: HashMap<Channel, usize>,
+    /// Channels of which the number of subscribers has changed since it was told, and whether by subscribers of this door.
+    counts: HashMap<Channel, (usize, bool)>,
 }
 
 impl Ledger {
@@ -55,6 +69,7 @@ impl Ledger {
             hub,
             queues,
             occupied: HashSet::new(),
+            untold: BTreeSet::new(),
             vacant: HashMap::new(),
             present: HashMap::new(),
             leaving: HashMap::new(),
@@ -72,7 +87,8 @@ impl Ledger {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(MAX_BATCH);
         loop {
-            let is_waiting = !(self.vacant.is_empty() && self.leaving.is_empty() && self.counts.is_empty());
+            let is_quiet = self.vacant.is_empty() && self.leaving.is_empty() && self.counts.is_empty();
+            let is_waiting = !(is_quiet && self.untold.is_empty());
             tokio::select! {
                 biased;
                 _ = drain.draining() => break,
@@ -85,13 +101,17 @@ impl Ledger {
                         self.look();
                     }
                 }
-                _ = ticks.tick(), if is_waiting => self.settle(Instant::now(), Settle::Due),
+                _ = ticks.tick(), if is_waiting => {
+                    self.tell_first().await;
+                    self.settle(Instant::now(), Settle::Due).await;
+                }
             }
         }
         while let Ok(told) = queue.try_recv() {
             self.enter(told);
         }
-        self.settle(Instant::now(), Settle::All);
+        self.tell_first().await;
+        self.settle(Instant::now(), Settle::All).await;
         loop {
             tokio::select! {
                 biased;
@@ -99,7 +119,14 @@ impl Ledger {
                     if taken == 0 {
                         break;
                     }
-                    batch.drain(..).filter(|told| !told.is_farewell()).for_each(|told| self.enter(told));
+                    for told in batch.drain(..) {
+                        if told.is_farewell() {
+                            self.leave_to_others(told).await;
+                        } else {
+                            self.enter(told);
+                        }
+                    }
+                    self.tell_first().await;
                 }
                 // What is in the queue is still taken.
                 () = drain.quiet(), if !queue.is_closed() => queue.close(),
@@ -112,16 +139,35 @@ impl Ledger {
     fn enter(&mut self, told: Occurrence) {
         let now = Instant::now();
         match told {
-            Occurrence::Subscribers(channel, subscribers) => self.count(channel, subscribers, now),
-            Occurrence::Came(channel, user) => {
-                self.present.entry(channel.clone()).or_default().insert(Arc::clone(&user));
-                if self.leaving.remove(&(channel.clone(), Arc::clone(&user))).is_none() {
-                    // That its channel has a subscriber is said right behind it.
-                    self.occupy(&channel);
-                    self.tell(&channel, HookEvent::MemberAdded, &[("user_id", json!(*user))]);
+            Occurrence::Subscribers { channel, here, subscribers, elsewhere } => {
+                let is_own = self.counts.get(&channel).is_some_and(|(_, is_own)| *is_own) || !elsewhere;
+                let since = now + self.more_quiet(&channel, if elsewhere { ELSEWHERE_QUIET } else { 1 });
+                self.count(&channel, here, subscribers, since);
+                self.counts.insert(channel, (subscribers, is_own));
+            }
+            Occurrence::Departed(channel, user) => {
+                let since = now + self.more_quiet(&channel, DEPARTED_QUIET);
+                match user {
+                    Some(user) => self.leave(channel, user, since),
+                    None => {
+                        self.counts.insert(channel.clone(), (self.hub.subscribers(&channel), true));
+                        self.vacant.insert(channel, since);
+                    }
                 }
             }
-            Occurrence::Went(channel, user) => self.leave(channel, user, now),
+            Occurrence::Came(channel, user) => {
+                self.present.entry(channel.clone()).or_default().insert(Arc::clone(&user));
+                let was_leaving = self.leaving.remove(&(channel.clone(), Arc::clone(&user))).is_some();
+                if !was_leaving || self.hub.is_shared() {
+                    // That its channel has a subscriber is said right behind it.
+                    self.occupy(&channel);
+                    self.begin(&channel, Told::Member(user));
+                }
+            }
+            Occurrence::Went { channel, user, elsewhere } => {
+                let since = now + self.more_quiet(&channel, if elsewhere { ELSEWHERE_QUIET } else { 1 });
+                self.leave(channel, user, since);
+            }
             Occurrence::ClientEvent { channel, event, data, socket_id, user } => {
                 let mut more = vec![("event", json!(event)), ("data", json!(data)), ("socket_id", json!(socket_id))];
                 more.extend(user.map(|user| ("user_id", json!(user))));
@@ -131,30 +177,113 @@ impl Ledger {
         }
     }
 
-    fn count(&mut self, channel: Channel, subscribers: usize, now: Instant) {
-        if subscribers == 0 {
-            self.vacant.insert(channel.clone(), now);
-        } else {
-            self.vacant.remove(&channel);
-            self.occupy(&channel);
+    /// What `times` the quiet of a channel's app are longer than once.
+    fn more_quiet(&self, channel: &Channel, times: u32) -> Duration {
+        if times == 1 {
+            return Duration::ZERO;
         }
-        self.counts.insert(channel, subscribers);
+        self.app(channel).map_or(Duration::ZERO, |(app, _)| app.settings().webhook_quiet * (times - 1))
+    }
+
+    fn count(&mut self, channel: &Channel, here: usize, subscribers: usize, since: Instant) {
+        if subscribers == 0 {
+            self.vacant.insert(channel.clone(), since);
+            return;
+        }
+        self.vacant.remove(channel);
+        if here > 0 {
+            self.occupy(channel);
+        } else {
+            // Those who have them will tell.
+            self.occupied.remove(channel);
+            self.present.remove(channel);
+        }
     }
 
     fn occupy(&mut self, channel: &Channel) {
         if self.occupied.insert(channel.clone()) {
-            self.tell(channel, HookEvent::ChannelOccupied, &[]);
+            self.begin(channel, Told::Occupied);
         }
     }
 
-    fn leave(&mut self, channel: Channel, user: Arc<str>, now: Instant) {
+    /// Something has begun: told at once where there is no other door to tell it.
+    fn begin(&mut self, channel: &Channel, told: Told) {
+        if !self.hub.is_shared() {
+            self.tell_begun(channel, &told);
+        } else if self.has_hooks(channel) {
+            self.untold.insert((channel.clone(), told));
+        }
+    }
+
+    fn tell_begun(&self, channel: &Channel, told: &Told) {
+        match told {
+            Told::Occupied => self.tell(channel, HookEvent::ChannelOccupied, &[]),
+            Told::Member(user) => self.tell(channel, HookEvent::MemberAdded, &[("user_id", json!(**user))]),
+        }
+    }
+
+    /// Tells what has begun, unless another door has.
+    async fn tell_first(&mut self) {
+        // Channels before their members.
+        for wants_members in [false, true] {
+            let is_meant = |(_, told): &&(Channel, Told)| matches!(told, Told::Member(_)) == wants_members;
+            let begun: Vec<_> = self.untold.iter().filter(is_meant).cloned().collect();
+            for some in begun.chunks(MAX_BATCH) {
+                let asked = join_all(some.iter().map(|(channel, told)| self.hub.begin_to_tell(channel, told))).await;
+                for (begun, asked) in some.iter().zip(&asked) {
+                    let (channel, told) = begun;
+                    // As long as it is so it may turn out to be ours to tell.
+                    let is_open = match asked {
+                        Ok(Teller::This | Teller::Another) => false,
+                        Ok(Teller::Nobody) | Err(_) => self.is_so(channel, told),
+                    };
+                    if *asked == Ok(Teller::This) {
+                        self.tell_begun(channel, told);
+                    }
+                    if !is_open {
+                        self.untold.remove(begun);
+                    }
+                }
+                if asked.iter().any(Result::is_err) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether it is so at this door.
+    fn is_so(&self, channel: &Channel, told: &Told) -> bool {
+        match told {
+            Told::Occupied => self.occupied.contains(channel),
+            Told::Member(user) => self.present.get(channel).is_some_and(|present| present.contains(user)),
+        }
+    }
+
+    /// Somebody has gone while this door goes itself: where there are others, one of them sees whether they come back.
+    async fn leave_to_others(&self, farewell: Occurrence) {
+        let (channel, told) = match farewell {
+            Occurrence::Went { channel, user, .. } | Occurrence::Departed(channel, Some(user)) => {
+                (channel, Told::Member(user))
+            }
+            Occurrence::Subscribers { channel, .. } | Occurrence::Departed(channel, None) => (channel, Told::Occupied),
+            _ => return,
+        };
+        if self.hub.is_shared()
+            && self.has_hooks(&channel)
+            && let Err(error) = self.hub.leave_telling(&channel, &told).await
+        {
+            warn!(channel = channel.as_str(), %error, "webhooks: nobody will tell that this is over");
+        }
+    }
+
+    fn leave(&mut self, channel: Channel, user: Arc<str>, since: Instant) {
         if let Some(present) = self.present.get_mut(&channel) {
             present.remove(&user);
             if present.is_empty() {
                 self.present.remove(&channel);
             }
         }
-        self.leaving.insert((channel, user), now);
+        self.leaving.insert((channel, user), since);
     }
 
     /// After news were lost: what the hub says is so.
@@ -162,10 +291,11 @@ impl Ledger {
         let now = Instant::now();
         let there: HashMap<Channel, usize> = self.hub.channels().into_iter().collect();
         let gone = self.occupied.iter().filter(|channel| !there.contains_key(*channel)).cloned().collect::<Vec<_>>();
-        gone.into_iter().for_each(|channel| self.count(channel, 0, now));
-        for (channel, subscribers) in there {
-            if subscribers > 0 || self.occupied.contains(&channel) {
-                self.count(channel, subscribers, now);
+        for (channel, here) in gone.into_iter().map(|channel| (channel, 0)).chain(there) {
+            if here > 0 || self.occupied.contains(&channel) {
+                let subscribers = self.hub.subscribers(&channel);
+                self.count(&channel, here, subscribers, now);
+                self.counts.insert(channel, (subscribers, true));
             }
         }
         for (channel, users) in self.present.clone() {
@@ -176,11 +306,13 @@ impl Ledger {
     }
 
     /// Tells what has been quiet for long enough, or all that waits.
-    fn settle(&mut self, now: Instant, what: Settle) {
-        for (channel, subscribers) in std::mem::take(&mut self.counts) {
+    async fn settle(&mut self, now: Instant, what: Settle) {
+        for (channel, (subscribers, is_own)) in std::mem::take(&mut self.counts) {
             let Some((app, name)) = self.app(&channel) else { continue };
             if app.settings().subscription_counts && !name.starts_with("presence-") {
                 self.hub.tell_subscribers(&channel);
+            }
+            if app.settings().subscription_counts && !name.starts_with("presence-") && is_own {
                 self.tell(&channel, HookEvent::SubscriptionCount, &[("subscription_count", json!(subscribers))]);
             }
         }
@@ -197,20 +329,61 @@ impl Ledger {
             }
         }
         let due = self.leaving.iter().filter(|((channel, _), since)| is_due(self, channel, **since));
-        for (channel, user) in due.map(|(member, _)| member.clone()).collect::<Vec<_>>() {
-            self.tell(&channel, HookEvent::MemberRemoved, &[("user_id", json!(*user))]);
-            self.leaving.remove(&(channel, user));
-        }
+        let due = due.map(|((channel, user), _)| (channel.clone(), Told::Member(Arc::clone(user)))).collect();
+        self.tell_last(due).await;
         // A channel is vacated behind the last of its members, whose graces may be over later than its own quiet.
         let leaving: HashSet<&Channel> = self.leaving.keys().map(|(channel, _)| channel).collect();
-        let has_members = |channel: &Channel| self.present.contains_key(channel) || leaving.contains(channel);
+        // Of those who have been at several doors only the hub knows all.
+        let stay = |channel: &Channel| self.hub.is_shared() && !self.hub.members(channel).is_empty();
+        let has_members =
+            |channel: &Channel| self.present.contains_key(channel) || leaving.contains(channel) || stay(channel);
         let due = self.vacant.iter().filter(|(channel, since)| is_due(self, channel, **since) && !has_members(channel));
-        for channel in due.map(|(channel, _)| channel.clone()).collect::<Vec<_>>() {
-            self.vacant.remove(&channel);
-            if self.occupied.remove(&channel) {
-                self.tell(&channel, HookEvent::ChannelVacated, &[]);
+        let due = due.map(|(channel, _)| (channel.clone(), Told::Occupied)).collect();
+        self.tell_last(due).await;
+    }
+
+    /// Tells that these are over, unless another door has told so, or it is still so there.
+    async fn tell_last(&mut self, over: Vec<(Channel, Told)>) {
+        for some in over.chunks(MAX_BATCH) {
+            let asked = some.iter().map(|(channel, told)| async {
+                if !self.hub.is_shared() || self.has_hooks(channel) {
+                    self.hub.end_of_telling(channel, told).await
+                } else {
+                    Ok(false)
+                }
+            });
+            let asked = join_all(asked).await;
+            for ((channel, told), is_ours) in some.iter().zip(&asked) {
+                // Nobody knows: the next tick asks again, unless too many wait for that.
+                if is_ours.is_err() && self.vacant.len() + self.leaving.len() < MAX_OCCURRENCES {
+                    continue;
+                }
+                let is_ours = *is_ours == Ok(true);
+                match told {
+                    Told::Member(user) => {
+                        self.leaving.remove(&(channel.clone(), Arc::clone(user)));
+                        if is_ours {
+                            self.tell(channel, HookEvent::MemberRemoved, &[("user_id", json!(**user))]);
+                        }
+                    }
+                    Told::Occupied => {
+                        self.vacant.remove(channel);
+                        let was_occupied = self.occupied.remove(channel);
+                        if is_ours && (was_occupied || self.hub.is_shared()) {
+                            self.tell(channel, HookEvent::ChannelVacated, &[]);
+                        }
+                    }
+                }
+            }
+            if asked.iter().any(Result::is_err) {
+                return;
             }
         }
+    }
+
+    /// Whether anybody is told of what happens there.
+    fn has_hooks(&self, channel: &Channel) -> bool {
+        self.app(channel).is_some_and(|(app, _)| !app.settings().webhooks.is_empty())
     }
 
     /// Whose channel it is, and what they call it.

@@ -40,17 +40,38 @@ pub struct Recorder {
 /// HubEvent that is kept.
 #[derive(Debug)]
 enum Occurrence {
-    Subscribers(Channel, usize),
+    Subscribers {
+        channel: Channel,
+        here: usize,
+        subscribers: usize,
+        elsewhere: bool,
+    },
+    /// A door has gone that had this member, or subscribers where there is none.
+    Departed(Channel, Option<Arc<str>>),
     Came(Channel, Arc<str>),
-    Went(Channel, Arc<str>),
-    ClientEvent { channel: Channel, event: String, data: String, socket_id: String, user: Option<String> },
+    Went {
+        channel: Channel,
+        user: Arc<str>,
+        elsewhere: bool,
+    },
+    ClientEvent {
+        channel: Channel,
+        event: String,
+        data: String,
+        socket_id: String,
+        user: Option<String>,
+    },
     CacheMiss(Channel),
 }
 
 impl Occurrence {
     /// Somebody has gone.
     fn is_farewell(&self) -> bool {
-        matches!(self, Occurrence::Went(..) | Occurrence::Subscribers(_, 0))
+        match self {
+            Occurrence::Went { .. } | Occurrence::Departed(..) => true,
+            Occurrence::Subscribers { subscribers, .. } => *subscribers == 0,
+            _ => false,
+        }
     }
 }
 
@@ -128,18 +149,23 @@ impl Recorder {
 impl Observer for Recorder {
     fn on_event(&self, event: &HubEvent<'_>) {
         match *event {
-            HubEvent::Subscribers { channel, subscribers } if !channel.is_reserved() => {
-                self.put(|| Occurrence::Subscribers(channel.clone(), subscribers));
+            HubEvent::Subscribers { channel, here, subscribers, elsewhere } if !channel.is_reserved() => {
+                self.put(|| Occurrence::Subscribers { channel: channel.clone(), here, subscribers, elsewhere });
+            }
+            HubEvent::Departed { channel, member } if !channel.is_reserved() => {
+                self.put(|| Occurrence::Departed(channel.clone(), member.map(|member| Arc::clone(member.name()))));
             }
             HubEvent::Came { channel, member, user_stays: false } if !channel.is_reserved() => {
                 self.put(|| Occurrence::Came(channel.clone(), Arc::clone(member.name())));
             }
-            HubEvent::Went { channel, member, user_stays: false } if !channel.is_reserved() => {
-                self.put(|| Occurrence::Went(channel.clone(), Arc::clone(member.name())));
+            HubEvent::Went { channel, member, user_stays: false, elsewhere } if !channel.is_reserved() => {
+                let user = Arc::clone(member.name());
+                self.put(|| Occurrence::Went { channel: channel.clone(), user, elsewhere });
             }
             HubEvent::Subscribers { .. }
             | HubEvent::Came { .. }
             | HubEvent::Went { .. }
+            | HubEvent::Departed { .. }
             | HubEvent::Edited { .. }
             | HubEvent::Deleted { .. } => {}
         }

@@ -24,6 +24,16 @@ local function top_of(key, log, fresh, server)
   return top
 end
 
+-- Whether a roster has a field whose name goes on with `group` behind the door's own, which has sixteen characters.
+local function has_group(roster, group)
+  for _, field in ipairs(redis.call('HKEYS', roster)) do
+    if string.sub(field, 18, 17 + #group) == group then
+      return true
+    end
+  end
+  return false
+end
+
 local function text(number)
   return string.format('%.0f', number)
 end
@@ -31,6 +41,13 @@ end
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- What a door has left behind, for one of the others to tell of: three values each, the latest ten thousand, for an hour.
+local function leave(list, channel, field, value)
+  redis.call('RPUSH', list, channel, field, value)
+  redis.call('LTRIM', list, -30000, -1)
+  redis.call('PEXPIRE', list, 3600000)
 end
 
 -- Kept for an hour after the last that was said or asked, for as long as anything is kept in the log, and for a day where

@@ -133,6 +133,7 @@ pub enum Seen {
     Event(Channel, ChannelEvent),
     Word(Bytes),
     Gap(Channel),
+    Departed(Channel, String, Bytes),
     Expelled,
 }
 
@@ -161,6 +162,10 @@ impl BrokerListener for Memory {
 
     fn on_gap(&self, channel: &Channel) {
         self.add(Seen::Gap(channel.clone()));
+    }
+
+    fn on_departed(&self, channel: &Channel, field: &str, value: Bytes) {
+        self.add(Seen::Departed(channel.clone(), field.to_owned(), value));
     }
 
     fn on_expelled(&self) {

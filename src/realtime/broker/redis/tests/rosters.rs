@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::harness::{Door, Redis, Seen, Silence, Way, channel, config};
 use crate::realtime::broker::redis::{Config, RedisState};
-use crate::realtime::broker::{Broker, ChannelEvent};
+use crate::realtime::broker::{Broker, ChannelEvent, Marked};
 use crate::realtime::vocabulary::Channel;
 
 fn field(door: &Door, name: &str) -> String {
@@ -91,6 +91,9 @@ async fn a_door_that_died_leaves_nothing_behind() {
         assert_eq!(roster(&third, room).await, [(field(&other, "alive"), Bytes::from_static(b"1"))]);
     }
     assert_eq!(other.metrics.swept.get() + third.metrics.swept.get(), 1, "one door sweeps");
+    // What it left is told to one of them.
+    let left = |door: &Door| door.seen().iter().filter(|seen| matches!(seen, Seen::Departed(..))).count();
+    other.until(|| left(&other) + left(&third) == 1_205).await;
     assert_eq!(redis.tell(&format!("EXISTS dw:node:{{{dead}}}:channels dw:node:{{{dead}}}:sweep")), ":0");
 }
 
@@ -171,4 +174,35 @@ async fn a_channel_left_by_all_its_members_is_forgotten() {
     door.until(|| redis.tell(&set) == ":0").await;
     put(&door, &room, "a", "1").await;
     assert_eq!(redis.tell(&set), ":1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_door_marks_what_is_so_and_one_that_it_is_over() {
+    let redis = Redis::start(&[]);
+    let (one, other) = (Door::up(&redis.url()).await, Door::up(&redis.url()).await);
+    let room = channel("room");
+    let mark = async |door: &Door| door.link.mark(&room, "said", "c").await.unwrap();
+    let unmark = async |door: &Door| door.link.unmark(&room, "said", "c").await.unwrap();
+    assert_eq!(mark(&one).await, Marked::Empty, "nobody is there");
+    put(&one, &room, "d", "1").await;
+    assert_eq!(mark(&one).await, Marked::Empty, "what is there is something else");
+    put(&one, &room, "c", "1").await;
+    put(&other, &room, "c:more", "1").await;
+    assert_eq!((mark(&other).await, mark(&one).await, mark(&other).await), (Marked::New, Marked::Known, Marked::Known));
+    one.link.remove(&room, &field(&one, "c")).await.unwrap();
+    assert!(!unmark(&one).await, "another door has one");
+    other.link.remove(&room, &field(&other, "c:more")).await.unwrap();
+    assert!(unmark(&one).await && !unmark(&other).await);
+    put(&one, &room, "c", "1").await;
+    assert_eq!((mark(&one).await, mark(&other).await), (Marked::New, Marked::Known));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_handed_over_one_door_is_told() {
+    let redis = Redis::start(&[]);
+    let (one, other) = (Door::up(&redis.url()).await, Door::up(&redis.url()).await);
+    let (room, value) = (channel("a room"), Bytes::from_static(b"\x00value"));
+    one.link.hand_over(&room, "field", value.clone()).await.unwrap();
+    let told = [Seen::Departed(room, "field".into(), value)];
+    one.until(|| [one.seen(), other.seen()].concat() == told).await;
 }
