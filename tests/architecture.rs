@@ -126,7 +126,8 @@ const ORDER: &[(&str, &[&str])] = &[
     (
         "realtime::hub",
         &[
-            "client questions",
+            "client everywhere",
+            "questions",
             "cluster",
             "directory documents publish",
             "fanout reading resting",

@@ -120,7 +120,7 @@ pub enum Event {
         /// The connections that were asked and have not answered in time.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         missing: Vec<String>,
-        /// Why nobody was asked.
+        /// Why nobody was asked, or not all were.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<Box<str>>,
     },

@@ -30,6 +30,7 @@ impl Sharing {
         hub.share(Arc::new(link.clone()));
         info!(%node, redis = %config.url, "channels are shared with the other doors of this Redis");
         tokio::spawn(Arc::clone(hub).keep_shared(drain.clone()));
+        tokio::spawn(Arc::clone(hub).answer_doors(drain.clone()));
         tokio::spawn(tell(link.clone(), drain.clone()));
         Sharing(link)
     }

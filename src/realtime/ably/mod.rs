@@ -59,12 +59,15 @@ impl Door for AblyDoor {
 
     /// Builds the apps of `config`.
     fn new(config: &Config, ground: &mut Ground) -> AblyDoor {
+        let apps = Arc::new(AblyApps::new(config, Some(Arc::clone(ground.entrance.tokens()))));
+        let connections = Arc::default();
+        AblyDoor::revoke_by_others(ground.hub, &apps, &connections);
         AblyDoor {
             entrance: Arc::clone(ground.entrance),
             sessions: ground.sessions.clone(),
             hub: Arc::clone(ground.hub),
-            apps: Arc::new(AblyApps::new(config, Some(Arc::clone(ground.entrance.tokens())))),
-            connections: Arc::default(),
+            apps,
+            connections,
             comets: Arc::default(),
             rates: RequestRates::default(),
         }

@@ -27,7 +27,6 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use tracing::{debug, info};
 
 pub use bearer::VARIABLE as TOKEN_VARIABLE;
@@ -166,7 +165,7 @@ impl Api {
                     if let ApiRoute::Channel(name) | ApiRoute::Members(name) | ApiRoute::History(name) = &route {
                         self.hub.mirror(name, Holder::Trusted).await?;
                     }
-                    self.look(route, query, config)?
+                    self.look(route, query, config).await?
                 }
             };
             return Ok(Completed::new(body));
@@ -227,7 +226,7 @@ impl Api {
             }
             ApiRoute::Disconnect => {
                 let disconnect = json::disconnect(body)?;
-                let connections = disconnect.clone().perform(&self.hub)?;
+                let connections = disconnect.clone().perform(&self.hub).await?;
                 info!(whom = ?disconnect.whom, code = disconnect.code, connections, "disconnected by the API");
                 json!({ "connections": connections })
             }
@@ -262,16 +261,17 @@ impl Api {
             };
         };
         let full = "as many questions are open as realtime.max_questions allows, or channels as realtime.max_channels";
-        let mut asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
+        let asked = self.hub.ask_everywhere(publish, limit, Moment::now()).map_err(|refusal| match refusal {
             Refusal::Unavailable => ApiProblem::unavailable(full),
             refusal => refusal.into(),
         })?;
-        let _ = timeout(limit, asking.answered()).await;
-        let answers = json::acknowledged(asking.close());
-        if answers.missing.is_empty() {
+        let answers = asked.answers().await;
+        let missing_doors = answers.missing_doors;
+        let answers = json::acknowledged(answers);
+        if answers.missing.is_empty() && missing_doors == 0 {
             return Ok(Completed::new(text(&answers) + "\n"));
         }
-        let problem = ApiProblem::unanswered(answers.missing.len()).value();
+        let problem = ApiProblem::unanswered(answers.missing.len(), missing_doors).value();
         let body = text(&Both { problem, answers }) + "\n";
         Ok(Completed {
             kept: StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() },
@@ -301,14 +301,14 @@ impl Api {
     }
 
     /// What changes nothing.
-    fn look(&self, route: ApiRoute, query: Option<&str>, config: &Config) -> Result<String, ApiProblem> {
+    async fn look(&self, route: ApiRoute, query: Option<&str>, config: &Config) -> Result<String, ApiProblem> {
         let parameter = |key| parameter(query, key);
         let number = |text: String| text.parse().map_err(|_| ApiProblem::bad("limit is a number"));
         let limit = parameter("limit").map(number).transpose()?.unwrap_or(MOST_BY_DEFAULT).clamp(1, MAX_LISTED);
         let json = match route {
             ApiRoute::Channels => {
                 let prefix = parameter("prefix").unwrap_or_default();
-                json::page(&operation::channels(&self.hub, &prefix, parameter("after").as_deref(), limit))
+                json::page(&operation::channels(&self.hub, prefix, parameter("after"), limit).await)
             }
             ApiRoute::Channel(name) => json::standing(&operation::channel(&self.hub, &name)),
             ApiRoute::Members(name) => return Ok(json::members(&operation::members(&self.hub, &name)) + "\n"),
@@ -334,12 +334,12 @@ impl Api {
                     |_: Refusal| ApiProblem::gone("what came after this position, or before it, is no longer kept");
                 return Ok(json::past(past.map_err(gone)?.as_ref()) + "\n");
             }
-            ApiRoute::Connections => json::connections(self.hub.census()),
+            ApiRoute::Connections => json::connections(self.hub.census_everywhere().await),
             ApiRoute::Connection(id) => {
-                let user = operation::connection(&self.hub, id)?;
+                let user = operation::connection(&self.hub, id).await?;
                 json!({ "connection": id.to_string(), "user": user })
             }
-            ApiRoute::User(user) => json::user(&user, &self.hub.connections_of(&user)),
+            ApiRoute::User(user) => json::user(&user, &self.hub.connections_everywhere(&user).await),
             ApiRoute::Description => {
                 let mut description: Value = serde_json::from_str(DESCRIPTION).expect("it is JSON: a test reads it");
                 description["servers"][0]["url"] = config.path.as_str().into();

@@ -76,8 +76,11 @@ impl ApiProblem {
     }
 
     /// An event has gone out, and not all who heard it have acknowledged it in time.
-    pub fn unanswered(clients: usize) -> ApiProblem {
-        let detail = format!("{clients} of those who were asked have not answered in time");
+    pub fn unanswered(clients: usize, doors: usize) -> ApiProblem {
+        let detail = match doors {
+            0 => format!("{clients} of those who were asked have not answered in time"),
+            doors => format!("{clients} of those who were asked have not answered in time, nor {doors} of the doors"),
+        };
         ApiProblem::new(StatusCode::GATEWAY_TIMEOUT, "unanswered", detail)
     }
 
@@ -184,7 +187,7 @@ impl From<Refusal> for ApiProblem {
             Refusal::Unknown => ApiProblem::not_found("there is no such connection"),
             Refusal::Forgotten => ApiProblem::not_found("the message is no longer kept, or never was"),
             Refusal::Unavailable => ApiProblem::unavailable(
-                "there are as many channels as realtime.max_channels allows, or the Redis of several doors is away",
+                "there are as many channels as realtime.max_channels allows, or the Redis of several doors is away, or a door does not answer",
             ),
             Refusal::App { reason, .. } => ApiProblem::bad(reason.to_string()),
         }

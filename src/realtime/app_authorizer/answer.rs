@@ -46,9 +46,19 @@ pub fn decision(answer: Answer, turn: &Arc<Turn>, command: Command, hub: &Arc<Hu
         (Some(_), _) => return Err("only a message can be replaced".into()),
         (None, _) => None,
     };
-    for (whose, command) in elsewhere {
-        // One that is gone since has nothing to be told.
+    // One that is gone since has nothing to be told.
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        elsewhere.into_iter().partition(|(whose, _)| !hub.is_shared() || hub.is_connected(*whose));
+    for (whose, command) in here {
         hub.send_command(whose, command);
+    }
+    if !elsewhere.is_empty() {
+        let hub = Arc::clone(hub);
+        tokio::spawn(async move {
+            for (whose, command) in elsewhere {
+                hub.command_anywhere(whose, command).await;
+            }
+        });
     }
     let outcome = if allows {
         let (data, extras) = match &answer.ack {

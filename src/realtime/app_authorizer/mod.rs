@@ -9,7 +9,7 @@ mod several;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,14 +17,13 @@ use http::HeaderValue;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 use tracing::warn;
 
 use crate::callbacks::{self, Amends, Answer, App, Callback, CallbackClient, CallbackError, Content, Event, EventKind};
 use crate::http::Facts;
 use crate::http::facts::RequestId;
 use crate::realtime::entrance::authorizer::{self, Authorizer, ConnectionInfo, Decision, Left};
-use crate::realtime::hub::{AckReply, Answers, Hub, PendingAck};
+use crate::realtime::hub::{AckReply, Answers, AskedEverywhere, Hub};
 use crate::realtime::socketio::app_format;
 use crate::realtime::vocabulary::{
     Amendment, Audience, Change, Channel, Command, ConnectionId, Extras, Identity, Inquiry, LeaveKind, Moment, Payload,
@@ -181,12 +180,13 @@ impl Authorizer for AppAuthorizer {
     fn ask_clients(&self, connection: &Arc<ConnectionInfo>, identity: Option<&Arc<Identity>>, inquiry: Inquiry) {
         let (callbacks, connection, identity) = (self.clone(), Arc::clone(connection), identity.cloned());
         let Inquiry { id, publish, timeout: limit, turn } = inquiry;
-        let asked = self.open(&connection, publish);
+        let asked = self.open(&connection, publish, limit);
         tokio::spawn(async move {
             let (answers, error) = match asked {
-                Ok((mut asking, _shares)) => {
-                    let _ = timeout(limit, asking.answered()).await;
-                    (asking.close(), None)
+                Ok((asked, _shares)) => {
+                    let answers = asked.answers().await;
+                    let error = (answers.missing_doors > 0).then(|| "a door has not answered for its clients".into());
+                    (answers, error)
                 }
                 Err(why) => (Answers::default(), Some(why.into())),
             };
@@ -232,17 +232,22 @@ impl AppAuthorizer {
     ///
     /// # Errors
     /// One sentence for the handler.
-    fn open(&self, connection: &ConnectionInfo, publish: Publish) -> Result<(PendingAck, Held), String> {
+    fn open(
+        &self,
+        connection: &ConnectionInfo,
+        publish: Publish,
+        limit: Duration,
+    ) -> Result<(AskedEverywhere, Held), String> {
         let most = self.hub.max_questions();
         let full = || "as many questions are open as realtime.max_questions allows".to_owned();
         let own = self.of_connection.take(connection.connection, (most / CONNECTIONS_SHARE).max(1)).ok_or_else(full)?;
         self.of_client.limit(most);
         let client = self.of_client.try_take(Holder::of(connection.client)).ok_or_else(full)?;
-        let asking = self.hub.ask(publish, Moment::now()).map_err(|refusal| match refusal {
+        let asked = self.hub.ask_everywhere(publish, limit, Moment::now()).map_err(|refusal| match refusal {
             Refusal::Unavailable => full(),
             refusal => refusal.to_string(),
         })?;
-        Ok((asking, (own, client)))
+        Ok((asked, (own, client)))
     }
 
     /// What the app wants done now that a client has left: its own commands have nobody to carry them out, but others may
@@ -342,7 +347,7 @@ fn reply(from: ConnectionId, given: &AckReply) -> callbacks::Reply {
 /// No answer is no consent.
 fn unanswered(error: &CallbackError) -> Decision {
     let refusal = match error {
-        CallbackError::TooMany => Refusal::TooMany { wait: std::time::Duration::from_secs(1) },
+        CallbackError::TooMany => Refusal::TooMany { wait: Duration::from_secs(1) },
         CallbackError::Unavailable(_) | CallbackError::Nonsense(_) => Refusal::Unavailable,
     };
     Decision { outcome: Err(refusal), then: Vec::new() }

@@ -22,6 +22,7 @@ pub mod documents;
 mod fanout;
 mod mailboxes;
 mod events;
+mod everywhere;
 mod headcount;
 mod metrics;
 mod mirror;
@@ -48,16 +49,17 @@ use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
 
 pub use client::{Authority, Client, Held, PublishRates};
-pub use cluster::{Teller, Told};
+pub use cluster::{DOORS_PATIENCE, DoorQuestion, DoorReplies, Teller, Told};
 pub use config::Config;
 pub use direct_writer::{DirectWriter, Queued, Written};
 pub use events::{HubEvent, Observer};
+pub use everywhere::{AskedEverywhere, ChannelQuery, ConnectionFound, ListedChannel};
 pub use flusher::FlushBatch;
 pub use mailboxes::Delivery;
 pub use metrics::Metrics;
 pub use outbox::Backlog;
 pub use presence_log::PresenceChange;
-pub use questions::{AckReply, Answers, PendingAck};
+pub use questions::{AckReply, Answers};
 pub use reading::{ChannelOverview, Past};
 
 use channel::{ChannelEntry, ChannelState};
@@ -278,10 +280,10 @@ impl Hub {
         self.config().policy(channel).subscribe == Allowed::App
     }
 
-    /// True if the app has to admit a connection to `channel` by name, and has not: no section names it, and who the
+    /// True if the app has to admit connections to `channel` by name that are not in it: no section names it, and who the
     /// connection is says nothing of this channel.
-    pub fn is_kept_from(&self, id: ConnectionId, channel: &Channel) -> bool {
-        let is_kept = self.config().is_left_to_app(channel) && !self.hears(id, channel);
+    pub fn is_kept_from_strangers(&self, channel: &Channel) -> bool {
+        let is_kept = self.config().is_left_to_app(channel);
         if is_kept {
             self.remedy.warn(Verb::Hear, channel);
         }

@@ -48,6 +48,8 @@ pub struct Answers {
     pub given: Vec<(ConnectionId, AckReply)>,
     /// Clients that were asked and have not answered.
     pub missing: Vec<ConnectionId>,
+    /// Doors that have not answered for their clients.
+    pub missing_doors: usize,
 }
 
 /// A question that is open. Dropped, it is no longer.
@@ -197,6 +199,7 @@ impl Questions {
         Answers {
             given: open.given.into_iter().filter_map(|(from, given)| Some((from, given?))).collect(),
             missing: open.missing.into_iter().flatten().collect(),
+            missing_doors: 0,
         }
     }
 }

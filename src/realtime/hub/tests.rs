@@ -1,6 +1,7 @@
 //! The hub against what it promises, on a clock of the tests' own: no task, no socket, no waiting.
 
 mod direct_writes;
+mod everywhere;
 mod model;
 mod model_broker;
 mod concurrency;

@@ -53,8 +53,13 @@ impl PusherDoor {
             self.signer(field("app_key").as_deref()).ok_or_else(|| no("No app of this key is signed for here."))?;
         let socket_id = field("socket_id").ok_or_else(|| bad("The form has no socket_id."))?;
         let connection = name::connection(&socket_id).ok_or_else(|| bad("This is no socket_id."))?;
-        let identity = self.hub.identity_of(connection);
-        let identity = identity
+        // It may be at another door.
+        let away = |_| Failure::us(StatusCode::SERVICE_UNAVAILABLE, "A door does not answer: try again.");
+        let channel = field("channel_name").and_then(|channel| app.channel(&channel));
+        let found = self.hub.find_connection(connection, channel.as_ref()).await.map_err(away)?;
+        let hears = found.as_ref().is_some_and(|found| found.hears);
+        let identity = found
+            .and_then(|found| found.identity)
             .ok_or_else(|| no("No identity for this connection: answer `connect` with a user, or send a token."))?;
         let app_settings = app.settings();
         let key = app_settings.keys.first().ok_or_else(|| no("The app has no key."))?;
@@ -78,7 +83,7 @@ impl PusherDoor {
             }
             let is_let_in = self.has_consent(connection, (&request, &facts), &identity, &in_hub).await?
                 || self.entrance.token_lists(&request, &identity, &in_hub);
-            if !is_let_in && self.hub.is_kept_from(connection, &in_hub) {
+            if !is_let_in && !hears && self.hub.is_kept_from_strangers(&in_hub) {
                 return Err(no("The app has not let this connection into this channel."));
             }
             let data = channel.starts_with("presence-").then(|| about(user, &identity, "user_id"));

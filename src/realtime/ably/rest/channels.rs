@@ -11,7 +11,7 @@ use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::capability::Operation;
 use crate::realtime::ably::wire::error::AblyError;
 use crate::realtime::ably::wire::occupancy::OccupancyMetrics;
-use crate::realtime::hub::ChannelOverview;
+use crate::realtime::hub::{ChannelOverview, ChannelQuery};
 
 /// Channels looked at for one page, at most.
 const MAX_LOOKED_AT: usize = 10_000;
@@ -59,7 +59,7 @@ impl AblyDoor {
         Ok(call.answer(200, &ChannelDetails::of(name, overview.as_ref())))
     }
 
-    pub(super) fn list_channels(&self, call: &Call<'_>, caller: &Caller) -> Result<Answer, AblyError> {
+    pub(super) async fn list_channels(&self, call: &Call<'_>, caller: &Caller) -> Result<Answer, AblyError> {
         let page = PageRequest::read(call.query())?;
         if !caller.auth.capability.allows_somewhere(Operation::ChannelMetadata) {
             return Err(AblyError::new(40160, 401, "The capability does not allow channel-metadata"));
@@ -71,9 +71,10 @@ impl AblyDoor {
         // Most are the caller's own; what is not is passed over, up to a bound.
         let next = loop {
             let most = page.limit - found.len();
-            let (overviews, next) = self.hub.standings(&prefix, after.as_deref(), most);
+            let query = ChannelQuery { prefix: prefix.clone(), after, most, with_users: false };
+            let (listed, next) = self.hub.list_channels(&query).await;
             looked_at += most;
-            found.extend(overviews.into_iter().filter(|overview| {
+            found.extend(listed.into_iter().map(|listed| listed.overview).filter(|overview| {
                 let name = app.name(&overview.name);
                 let is_active = overview.subscribers > 0 || overview.members > 0;
                 let may_look = |name| caller.auth.capability.allows(Operation::ChannelMetadata, name);

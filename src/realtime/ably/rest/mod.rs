@@ -132,11 +132,11 @@ impl AblyDoor {
             (&Method::GET, ["stats"]) => caller.stats(call),
             (&Method::POST, ["keys", name, "revokeTokens"]) => {
                 let body = read(body, ENVELOPE_LEN).await?;
-                self.revoke_tokens(call, &caller, name, &body)
+                self.revoke_tokens(call, &caller, name, &body).await
             }
             (&Method::POST, ["messages"]) => self.publish_batch(call, &caller, &read(body, most).await?).await,
             (&Method::GET, ["presence"]) => self.batch_presence(call, &caller).await,
-            (&Method::GET, ["channels"]) => self.list_channels(call, &caller),
+            (&Method::GET, ["channels"]) => self.list_channels(call, &caller).await,
             (&Method::GET, ["channels", name]) => self.look_at_channel(call, &caller, name).await,
             (&Method::POST, ["channels", name, "messages"]) => {
                 self.publish_messages(call, &caller, name, &read(body, most).await?).await

@@ -1,17 +1,23 @@
 //! Tokens: asked for, and revoked.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::warn;
 
 use super::Call;
 use super::answer::Answer;
 use super::batch::{Failed, Outcome, Outcomes};
 use super::caller::Caller;
 use crate::realtime::ably::AblyDoor;
+use crate::realtime::ably::apps::AblyApps;
+use crate::realtime::ably::connections::Connections;
 use crate::realtime::ably::machine::REVOKED;
 use crate::realtime::ably::token::{Revocation, TokenRequest};
 use crate::realtime::ably::wire::error::AblyError;
-use crate::realtime::vocabulary::DisconnectReason;
+use crate::realtime::hub::{DOORS_PATIENCE, DoorQuestion, Hub};
+use crate::realtime::vocabulary::{DisconnectReason, Moment};
 
 /// Targets of one request, at most.
 const MAX_TARGETS: usize = 100;
@@ -50,7 +56,7 @@ impl AblyDoor {
         Ok(call.answer(201, &details))
     }
 
-    pub(super) fn revoke_tokens(
+    pub(super) async fn revoke_tokens(
         &self,
         call: &Call<'_>,
         caller: &Caller,
@@ -70,29 +76,82 @@ impl AblyDoor {
         let has_margin = request.allow_reauth_margin == Some(true);
         let applies_at = if has_margin { now + REAUTH_MARGIN_MS } else { now };
         let revocation = Revocation { issued_before, applies_at };
+        let mut targets = Vec::new();
         let revoke = |target: String| match self.apps.revoke(key_name, &target, revocation, call.now) {
-            Ok(()) => Outcome::Done(Revoked { target, issued_before, applies_at }),
+            Ok(()) => {
+                targets.push(target.clone());
+                Outcome::Done(Revoked { target, issued_before, applies_at })
+            }
             Err(error) => Outcome::Failed(Failed { channel: None, target: Some(target), error }),
         };
         let clients: Vec<String> =
             request.targets.iter().filter_map(|target| Some(target.strip_prefix("clientId:")?.to_owned())).collect();
         let outcomes: Outcomes<Revoked> = request.targets.into_iter().map(revoke).collect();
-        if !has_margin && issued_before == now {
-            self.put_out(caller, &clients);
+        let revoked = RevokedElsewhere {
+            app: Arc::clone(caller.auth.app.id()),
+            key_name: Arc::clone(&caller.auth.key_name),
+            targets,
+            issued_before,
+            applies_at,
+            clients: if !has_margin && issued_before == now { clients } else { Vec::new() },
+        };
+        revoked.put_out(&self.hub, &self.connections);
+        if self.hub.ask_doors(&revoked, DOORS_PATIENCE).await.is_away {
+            let what = "Revoked on one door alone: the doors' Redis is away. Try again later";
+            return Err(AblyError::new(50003, 503, what));
         }
         Ok(outcomes.answer(call, 201))
     }
 
+    /// Does what is revoked by another door.
+    pub fn revoke_by_others(hub: &Hub, apps: &Arc<AblyApps>, connections: &Arc<Connections>) {
+        let (apps, connections) = (Arc::clone(apps), Arc::clone(connections));
+        hub.answer_doors_by(move |hub, revoked: RevokedElsewhere| {
+            let revocation = Revocation { issued_before: revoked.issued_before, applies_at: revoked.applies_at };
+            for target in &revoked.targets {
+                // What is too much here was said to be revoked there.
+                if let Err(error) = apps.revoke(&revoked.key_name, target, revocation, Moment::now()) {
+                    warn!(error = error.message, "what another door has revoked is not revoked here");
+                }
+            }
+            revoked.put_out(&hub, &connections);
+            std::future::ready(())
+        });
+    }
+}
+
+/// What a door has revoked, for the others.
+#[derive(Debug, Serialize, Deserialize)]
+struct RevokedElsewhere {
+    app: Arc<str>,
+    key_name: Arc<str>,
+    targets: Vec<String>,
+    issued_before: u64,
+    applies_at: u64,
+    /// Whose connections end.
+    clients: Vec<String>,
+}
+
+impl DoorQuestion for RevokedElsewhere {
+    const KIND: &'static str = "ably.revoke";
+    type Answer = ();
+}
+
+impl RevokedElsewhere {
     /// Ends the connections of clients whose tokens were revoked: all that they have were issued before. Those that other
     /// targets mean find out by themselves.
-    fn put_out(&self, caller: &Caller, clients: &[String]) {
-        let (app, key_name) = (caller.auth.app.id(), &caller.auth.key_name);
+    fn put_out(&self, hub: &Hub, connections: &Connections) {
         let is_meant = |of: &str, key: &str, client: Option<&str>| {
-            *of == **app && *key == **key_name && client.is_some_and(|client| clients.iter().any(|one| one == client))
+            *of == *self.app
+                && *key == *self.key_name
+                && client.is_some_and(|client| self.clients.iter().any(|one| one == client))
         };
-        for link in self.connections.links(is_meant) {
+        if self.clients.is_empty() {
+            return;
+        }
+        for link in connections.links(is_meant) {
             let reason = "Token revoked".into();
-            self.hub.disconnect(link, DisconnectReason::Kicked { code: Some(REVOKED), reason });
+            hub.disconnect(link, DisconnectReason::Kicked { code: Some(REVOKED), reason });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::realtime::hub::Hub;
-use crate::realtime::vocabulary::{ConnectionId, DisconnectReason, Refusal, Text};
+use crate::realtime::vocabulary::{ConnectionId, Refusal, Text};
 
 /// A request of the API to close connections.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,19 +23,16 @@ pub enum Whom {
 }
 
 impl Disconnect {
-    /// Ends them, each behind what it was sent before. Says how many.
+    /// Ends them, each behind what it was sent before, on whatever doors they are. Says how many.
     ///
     /// # Errors
     /// [`Refusal::Unknown`] for a connection that is not there; a user without connections is no error.
-    pub fn perform(self, hub: &Hub) -> Result<usize, Refusal> {
+    /// [`Refusal::Unavailable`] where not all doors could be asked that may have it.
+    pub async fn perform(self, hub: &Hub) -> Result<usize, Refusal> {
         let Disconnect { whom, code, reason } = self;
-        let closing = || DisconnectReason::Kicked { code, reason: reason.clone() };
         match whom {
-            Whom::Connection(id) if hub.disconnect(id, closing()) => Ok(1),
-            Whom::Connection(_) => Err(Refusal::Unknown),
-            Whom::User(user) => {
-                Ok(hub.connections_of(&user).into_iter().filter(|id| hub.disconnect(*id, closing())).count())
-            }
+            Whom::Connection(id) => hub.end_connection(id, code, &reason).await.map(|()| 1),
+            Whom::User(user) => hub.end_user(&user, code, &reason).await,
         }
     }
 }

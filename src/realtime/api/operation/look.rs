@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::realtime::hub::{self, ChannelOverview, Hub};
+use crate::realtime::hub::{self, ChannelOverview, ChannelQuery, Hub};
 use crate::realtime::vocabulary::{Channel, ConnectionId, Epoch, Member, Moment, Position, Refusal, Since, users};
 
 pub use hub::Past;
@@ -16,9 +16,9 @@ pub struct Page {
 }
 
 /// The channels whose names begin with `prefix`, by name, `most` at a time.
-pub fn channels(hub: &Hub, prefix: &str, after: Option<&str>, most: usize) -> Page {
-    let (channels, next) = hub.standings(prefix, after, most);
-    Page { channels, next }
+pub async fn channels(hub: &Hub, prefix: String, after: Option<String>, most: usize) -> Page {
+    let (channels, next) = hub.list_channels(&ChannelQuery { prefix, after, most, with_users: false }).await;
+    Page { channels: channels.into_iter().map(|listed| listed.overview).collect(), next }
 }
 
 /// A channel, also one in which nobody is.
@@ -62,7 +62,8 @@ pub fn history_before(hub: &Hub, name: &Channel, before: Position, most: usize, 
 /// Whom a connection is known as, if it is known at all.
 ///
 /// # Errors
-/// [`Refusal::Unknown`] when there is no such connection.
-pub fn connection(hub: &Hub, id: ConnectionId) -> Result<Option<Arc<str>>, Refusal> {
-    if hub.is_connected(id) { Ok(hub.user_of(id)) } else { Err(Refusal::Unknown) }
+/// [`Refusal::Unknown`] when there is no such connection; [`Refusal::Unavailable`] when a door that may have it does not
+/// answer.
+pub async fn connection(hub: &Hub, id: ConnectionId) -> Result<Option<Arc<str>>, Refusal> {
+    hub.find_connection(id, None).await?.map(|found| found.user).ok_or(Refusal::Unknown)
 }

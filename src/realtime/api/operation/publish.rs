@@ -43,10 +43,9 @@ impl Publication {
         let Publication { to, draft } = self;
         let (mut channels, except) = match to {
             To::Channels { channels, except } => (channels, except),
-            To::User(user) => return Ok(Published::Sent(hub.send(hub.connections_of(&user), draft))),
-            To::Everyone => return Ok(Published::Sent(hub.send(hub.connections(), draft))),
-            To::Connection(id) if hub.is_connected(id) => return Ok(Published::Sent(hub.send([id], draft))),
-            To::Connection(_) => return Err(Refusal::Unknown),
+            To::User(user) => return hub.send_to_user(user, draft).await.map(Published::Sent),
+            To::Everyone => return hub.send_to_everyone(draft).await.map(Published::Sent),
+            To::Connection(id) => return hub.send_to_connection(id, draft).await.map(Published::Sent),
         };
         let audience = if channels.len() == 1 && except.is_empty() {
             Audience::Channel(channels.remove(0))

@@ -6,25 +6,36 @@
 //! ([`Hub::mirror`]), saying something ([`Hub::say_to_all`]), and putting what is here into the roster, which is done by
 //! [`Hub::keep_shared`] behind everybody's back and again until it is done.
 //!
+//! What no mirror has, a door asks the others by a [`DoorQuestion`], and answers what they ask ([`Hub::answer_doors`]).
+//!
 //! Members are applied here at once and told the others then: presence needs no order, and a door that cannot reach the
 //! broker still shows who is on it.
 
+mod answering;
 mod arriving;
+mod asking;
 mod keeping;
 mod mirroring;
 mod roster;
 mod saying;
 mod telling;
 mod wire;
+mod word;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex as Turn, Notify};
 
+pub use asking::{DOORS_PATIENCE, DoorQuestion, DoorReplies};
 pub use mirroring::LONG;
 pub use saying::SharedSender;
 pub use telling::{Teller, Told};
+pub use wire::{Utterance, WirePayload};
+pub use word::Addressee;
+
+use answering::Answers;
+use asking::OpenQuestions;
 
 use super::Hub;
 use super::sync::Mutex;
@@ -40,6 +51,10 @@ pub struct Cluster {
     heard: Mutex<HashSet<Channel>>,
     todo: Mutex<Todo>,
     rung: Notify,
+    /// What this door asks others.
+    questions: OpenQuestions,
+    /// What others ask this one.
+    answers: Answers,
 }
 
 /// Channels about which the broker is to be asked or told something. Bounded by those that are mirrored.
@@ -61,6 +76,8 @@ impl Cluster {
             heard: Mutex::default(),
             todo: Mutex::default(),
             rung: Notify::new(),
+            questions: OpenQuestions::default(),
+            answers: Answers::default(),
         }
     }
 
@@ -93,12 +110,6 @@ impl Cluster {
 }
 
 impl Hub {
-    /// Shares its channels with the other doors of `broker` from now on. Only the first call counts, and only before
-    /// anybody has joined.
-    pub fn share(&self, broker: Arc<dyn Broker>) {
-        let _ = self.added.cluster.set(Cluster::new(broker));
-    }
-
     /// Whether there are other doors.
     pub fn is_shared(&self) -> bool {
         self.cluster().is_some()

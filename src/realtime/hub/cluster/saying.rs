@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::mirroring::MirrorError;
 use super::wire::Utterance;
+use super::word::{Addressee, SaidWord, Word};
 use super::{Cluster, wire};
 use crate::realtime::broker::memory::Keep;
 use crate::realtime::broker::{LogEntry, NodeId, Recipient};
@@ -30,21 +30,6 @@ pub struct SharedSender {
     pub connection: Option<ConnectionId>,
     /// Against whom a channel counts that is opened for it; nobody where it is the app.
     pub holder: Option<Holder>,
-}
-
-/// Something for connections, in no channel.
-#[derive(Serialize, Deserialize)]
-struct Word {
-    from: u64,
-    to: Addressee,
-    said: Bytes,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Addressee {
-    Connections(Vec<u64>),
-    User(Arc<str>),
-    Everyone,
 }
 
 impl Hub {
@@ -238,22 +223,27 @@ impl Hub {
         utterance: Utterance,
     ) -> Result<Option<Position>, Refusal> {
         let draft = utterance.draft.clone();
-        let word = Word { from: cluster.broker.node().0, to, said: utterance.encode() };
+        let addressed = self.addressed(&to, &utterance);
+        let word = Word::Said(SaidWord { from: cluster.broker.node().0, to, said: utterance.encode() });
         let told = cluster.broker.tell(Recipient::All, wire::encode(&word)).await;
         // Those of this door hear it in any case.
-        self.send(self.addressed(&word.to, &utterance), draft);
+        self.send(addressed, draft);
         told.map(|()| None).map_err(|_| Refusal::Unavailable)
     }
 
-    /// Does what another door has told all of them.
+    /// Does what another door has told this one, or all of them.
     pub(super) fn take_word(&self, body: &Bytes) {
         let Some(cluster) = self.cluster() else { return };
-        let read = wire::decode::<Word>(body).and_then(|word| Utterance::decode(&word.said).map(|said| (word, said)));
-        match read {
-            Ok((word, _)) if NodeId(word.from) == cluster.broker.node() => {}
-            Ok((word, said)) => {
-                self.send(self.addressed(&word.to, &said), said.draft);
-            }
+        match wire::decode::<Word>(body) {
+            Ok(Word::Said(word)) if NodeId(word.from) == cluster.broker.node() => {}
+            Ok(Word::Said(word)) => match Utterance::decode(&word.said) {
+                Ok(said) => {
+                    self.send(self.addressed(&word.to, &said), said.draft);
+                }
+                Err(error) => warn!(%error, "another door's word"),
+            },
+            Ok(Word::Question(question)) => cluster.take_question(question),
+            Ok(Word::Answer(answer)) => cluster.take_answer(answer),
             Err(error) => warn!(%error, "another door's word"),
         }
     }
@@ -262,13 +252,17 @@ impl Hub {
     fn addressed(&self, to: &Addressee, utterance: &Utterance) -> Vec<ConnectionId> {
         let mut apart: Vec<_> = utterance.except.iter().flat_map(|channel| self.addresses_in(channel)).collect();
         apart.extend(utterance.but.iter().filter_map(|id| self.address_here(*id)));
-        let connections = match to {
+        let is_meant = |id: &ConnectionId| self.address_here(*id).is_some_and(|address| !apart.contains(&address));
+        self.connections_meant(to).into_iter().filter(is_meant).collect()
+    }
+
+    /// The same, whoever is apart.
+    pub(in crate::realtime::hub) fn connections_meant(&self, to: &Addressee) -> Vec<ConnectionId> {
+        match to {
             Addressee::Connections(ids) => ids.iter().map(|id| ConnectionId(*id)).collect(),
             Addressee::User(user) => self.connections_of(user),
             Addressee::Everyone => self.connections(),
-        };
-        let is_meant = |id: &ConnectionId| self.address_here(*id).is_some_and(|address| !apart.contains(&address));
-        connections.into_iter().filter(is_meant).collect()
+        }
     }
 
     /// Says what has no place to those who are here alone.

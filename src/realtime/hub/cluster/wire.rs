@@ -74,8 +74,9 @@ struct WireDraft {
     amends: Option<WireAmendment>,
 }
 
-#[derive(Serialize, Deserialize)]
-enum WirePayload {
+/// A payload as it travels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum WirePayload {
     Text(Arc<str>),
     Json(Arc<str>),
     Binary(Bytes),

@@ -46,7 +46,7 @@ fn question_takes_answers_before_all_were_asked() {
 }
 
 /// Clients that can answer.
-struct Asked;
+pub(super) struct Asked;
 
 impl Encode for Asked {
     fn encode(&self, _: &Event) -> Encoded {

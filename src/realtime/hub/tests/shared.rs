@@ -11,14 +11,14 @@ use crate::realtime::broker::{Broker, BrokerListener};
 use crate::realtime::vocabulary::{ConnectionId, Member};
 
 /// Doors on one machine, and what they share.
-struct Doors {
-    model: Arc<Model>,
-    worlds: Vec<World>,
+pub(super) struct Doors {
+    pub model: Arc<Model>,
+    pub worlds: Vec<World>,
     drains: Vec<Drain>,
 }
 
 impl Doors {
-    fn new(count: usize, change: impl Fn(&mut Config)) -> Doors {
+    pub fn new(count: usize, change: impl Fn(&mut Config)) -> Doors {
         let model = Arc::new(Model::default());
         let mut doors = Doors { model, worlds: Vec::new(), drains: Vec::new() };
         for number in 0..count {
@@ -35,6 +35,7 @@ impl Doors {
             world.hub.share(link as Arc<dyn Broker>);
             let drain = Drain::default();
             tokio::spawn(Arc::clone(&world.hub).keep_shared(drain.signal()));
+            tokio::spawn(Arc::clone(&world.hub).answer_doors(drain.signal()));
             doors.drains.push(drain);
             doors.worlds.push(world);
         }
@@ -42,11 +43,11 @@ impl Doors {
     }
 
     /// Time passes on all of them, until nothing is under way.
-    async fn settle(&mut self) {
+    pub async fn settle(&mut self) {
         self.pass(Duration::from_secs(2)).await;
     }
 
-    async fn pass(&mut self, time: Duration) {
+    pub async fn pass(&mut self, time: Duration) {
         for _ in 0..time.as_secs() {
             sleep(Duration::from_secs(1)).await;
             for world in &mut self.worlds {
@@ -56,7 +57,7 @@ impl Doors {
         }
     }
 
-    async fn reader(&mut self, door: usize, wish: &Subscribe) -> Reader {
+    pub async fn reader(&mut self, door: usize, wish: &Subscribe) -> Reader {
         let world = &self.worlds[door];
         let mut reader = world.reader();
         world.hub.mirror(&wish.channel, Holder::Trusted).await.expect("the broker is there");
@@ -64,7 +65,7 @@ impl Doors {
         reader
     }
 
-    async fn say(&self, door: usize, channel: &str, text: &str) -> Result<Option<Position>, Refusal> {
+    pub async fn say(&self, door: usize, channel: &str, text: &str) -> Result<Option<Position>, Refusal> {
         self.worlds[door].hub.publish_shared(publish(channel, text), Moment::now()).await
     }
 
@@ -72,7 +73,7 @@ impl Doors {
         self.worlds[door].hub.members(&name(channel)).iter().map(|member| member.key.to_string()).collect()
     }
 
-    fn enter(&mut self, door: usize, reader: &mut Reader, channel: &str, key: &str) {
+    pub fn enter(&mut self, door: usize, reader: &mut Reader, channel: &str, key: &str) {
         reader.client().enter(&name(channel), Member::new(key), Authority::App, self.worlds[door].now).unwrap();
     }
 }

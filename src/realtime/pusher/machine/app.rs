@@ -121,6 +121,11 @@ impl PusherApp {
         name::is_valid(name).then_some(name)
     }
 
+    /// What the names of its channels begin with at the hub.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Its user `id` as the hub knows them.
     pub fn user(&self, id: &str) -> Arc<str> {
         format!("{}{id}", self.prefix).into()

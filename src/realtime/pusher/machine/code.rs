@@ -53,7 +53,7 @@ impl Code {
         }
     }
 
-    fn words(&self) -> Text {
+    pub fn words(&self) -> Text {
         Text::from_static(match self {
             Code::NoApp => "There is no app with this key",
             Code::Disabled => "The app is disabled",

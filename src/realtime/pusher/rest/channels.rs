@@ -6,12 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::ApiError;
 use super::signature::Parameters;
-use crate::realtime::hub::Hub;
+use crate::realtime::hub::{ChannelQuery, Hub, ListedChannel};
 use crate::realtime::pusher::PusherDoor;
 use crate::realtime::pusher::machine::PusherApp;
 use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::{Channel, Moment, Payload, Since, users};
 use crate::shares::Holder;
+
+/// Channels that doors tell each other of at a time.
+const LISTED_AT_ONCE: usize = 5_000;
 
 /// What is asked of a channel: `info=user_count,subscription_count,cache`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,12 +50,24 @@ impl Info {
 
     /// What there is to say of a channel.
     pub fn of(self, hub: &Hub, app: &PusherApp, name: &str, channel: &Channel, now: Moment) -> Map<String, Value> {
+        let users = if self.users { users(&hub.members(channel)).len() } else { 0 };
+        self.told(hub, app, (name, channel), (users, hub.subscribers(channel)), now)
+    }
+
+    fn told(
+        self,
+        hub: &Hub,
+        app: &PusherApp,
+        (name, channel): (&str, &Channel),
+        (users, subscribers): (usize, usize),
+        now: Moment,
+    ) -> Map<String, Value> {
         let mut told = Map::new();
         if self.users && name.starts_with("presence-") {
-            told.insert("user_count".into(), users(&hub.members(channel)).len().into());
+            told.insert("user_count".into(), users.into());
         }
         if self.subscriptions {
-            told.insert("subscription_count".into(), hub.subscribers(channel).into());
+            told.insert("subscription_count".into(), subscribers.into());
         }
         if self.cache && name::ChannelKind::of(name).is_cache {
             told.insert("cache".into(), cached(hub, app, channel, now));
@@ -74,20 +89,37 @@ fn cached(hub: &Hub, app: &PusherApp, channel: &Channel, now: Moment) -> Value {
 }
 
 impl PusherDoor {
-    pub(super) fn list_channels(&self, app: &Arc<PusherApp>, query: &Parameters) -> Result<String, ApiError> {
+    pub(super) async fn list_channels(&self, app: &Arc<PusherApp>, query: &Parameters) -> Result<String, ApiError> {
         let info = Info::read(query.get("info").map(String::as_str))?;
         let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
         if info.users && !prefix.starts_with("presence-") {
             return Err(ApiError::bad("user_count is known of presence channels only: filter_by_prefix=presence-"));
         }
         let now = Moment::now();
-        let occupied = self.hub.channels().into_iter().filter(|(_, subscribers)| *subscribers > 0);
-        let told: Map<String, Value> = occupied
-            .filter_map(|(channel, _)| {
-                let name = app.name(&channel).filter(|name| name.starts_with(prefix))?;
-                Some((name.to_owned(), Value::Object(info.of(&self.hub, app, name, &channel, now))))
-            })
-            .collect();
+        let mut query = ChannelQuery {
+            prefix: format!("{}{prefix}", app.prefix()),
+            after: None,
+            // What is here already need not come in parts.
+            most: if self.hub.is_shared() { LISTED_AT_ONCE } else { usize::MAX },
+            with_users: info.users,
+        };
+        let mut told = Map::new();
+        loop {
+            let (channels, next) = self.hub.list_channels(&query).await;
+            for ListedChannel { overview, users } in
+                channels.into_iter().filter(|listed| listed.overview.subscribers > 0)
+            {
+                let Some(name) = app.name(&overview.name) else { continue };
+                if info.cache && name::ChannelKind::of(name).is_cache {
+                    self.hub.mirror(&overview.name, Holder::Trusted).await?;
+                }
+                let counts = (users, overview.subscribers);
+                let of_it = info.told(&self.hub, app, (name, &overview.name), counts, now);
+                told.insert(name.to_owned(), Value::Object(of_it));
+            }
+            let Some(next) = next else { break };
+            query.after = Some(next.as_str().to_owned());
+        }
         Ok(json!({ "channels": told }).to_string())
     }
 

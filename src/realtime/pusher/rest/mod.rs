@@ -51,11 +51,11 @@ impl PusherDoor {
         match (&head.method, &rest[..]) {
             (&Method::POST, ["events"]) => self.publish_event(&app, &body).await,
             (&Method::POST, ["batch_events"]) => self.publish_batch(&app, &body).await,
-            (&Method::GET, ["channels"]) => self.list_channels(&app, &query),
+            (&Method::GET, ["channels"]) => self.list_channels(&app, &query).await,
             (&Method::GET, ["channels", name]) => self.look_at_channel(&app, &decoded(name)?, &query).await,
             (&Method::GET, ["channels", name, "users"]) => self.list_members(&app, &decoded(name)?).await,
             (&Method::POST, ["users", user, "terminate_connections"]) => {
-                self.terminate_connections(&app, &decoded(user)?)
+                self.terminate_connections(&app, &decoded(user)?).await
             }
             (&Method::POST, ["users", user, "events"]) => self.publish_to_user(&app, &decoded(user)?, &body).await,
             (method, _) => Err(ApiError::not_found(format!("There is no {method} {path}"))),

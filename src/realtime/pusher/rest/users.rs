@@ -9,15 +9,13 @@ use crate::realtime::pusher::name;
 use crate::realtime::vocabulary::Text;
 
 impl PusherDoor {
-    /// Ends all connections of a user, for good.
-    pub(super) fn terminate_connections(&self, app: &Arc<PusherApp>, user: &str) -> Result<String, ApiError> {
+    /// Ends all connections of a user, for good, on all doors.
+    pub(super) async fn terminate_connections(&self, app: &Arc<PusherApp>, user: &str) -> Result<String, ApiError> {
         if !name::is_user(user) {
             return Err(ApiError::bad("This is no id of a user"));
         }
-        for connection in self.hub.connections_of(&app.user(user)) {
-            let code = Code::Unauthorised(Text::from_static("You got disconnected by the app"));
-            self.hub.disconnect(connection, code.closing());
-        }
+        let code = Code::Unauthorised(Text::from_static("You got disconnected by the app"));
+        self.hub.end_user(&app.user(user), Some(code.number()), &code.words()).await?;
         Ok("{}".to_owned())
     }
 }
