@@ -94,7 +94,12 @@ impl Mirror {
 
     /// True if this door has nothing in it, nor anything on its way.
     pub fn is_idle(&self) -> bool {
-        self.is_live() && self.own.is_empty()
+        self.is_live() && self.has_nothing()
+    }
+
+    /// True if the broker has nothing of this door's in it, as far as is known.
+    pub fn has_nothing(&self) -> bool {
+        self.own.is_empty()
     }
 
     /// It is to be read anew. What comes meanwhile waits, this event first.
@@ -157,6 +162,11 @@ impl Mirror {
     /// True while any connection anywhere stands behind the member, or may come back for it.
     pub fn has_key(&self, key: &str) -> bool {
         self.keys.contains_key(key)
+    }
+
+    /// True if that is another one than the field that is known of.
+    pub fn has_key_beside(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(|fields| *fields > 1)
     }
 
     /// Whether this door has a field of that name, which is not about to go.

@@ -99,6 +99,13 @@ impl Members {
         self.0.remove(key).map(|present| present.member)
     }
 
+    /// Nobody waits any longer for a member that no connection stands behind.
+    pub fn end_grace(&mut self, key: &str, now: Instant) {
+        if let Some(present) = self.0.get_mut(key).filter(|present| present.connections.is_empty()) {
+            present.leaving = Some(now);
+        }
+    }
+
     /// None of `connections` stands behind anybody any more. Gives those who have left with them, without grace.
     pub fn take_out(&mut self, connections: &[ConnectionId]) -> Vec<Arc<Member>> {
         let mut left = Vec::new();

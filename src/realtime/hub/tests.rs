@@ -7,6 +7,7 @@ mod model_broker;
 mod concurrency;
 mod promises;
 mod questions;
+mod random;
 mod reading;
 mod shared;
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use super::Session;
 use super::pending::{PendingCommands, Running};
 use crate::realtime::hub::Authority;
-use crate::realtime::vocabulary::{Command, Event, Moment};
+use crate::realtime::vocabulary::{Command, Event, Moment, Since, Subscribe};
 
 impl Session {
     /// Carries out a command, or has it wait for the broker, or for those before it that do.
@@ -50,11 +50,16 @@ impl Session {
                     | Command::History { .. } => about.clone(),
                     _ => None,
                 };
-                let needs =
-                    needed.map(|channel| self.client.needs_mirror(&channel, authority).map(|needs| (needs, channel)));
+                let known = match &command {
+                    Command::Subscribe(Subscribe { since: Since::After(known), .. })
+                    | Command::History { since: Since::After(known), .. } => Some(*known),
+                    _ => None,
+                };
+                let needs = needed
+                    .map(|channel| self.client.needs_mirror(&channel, known, authority).map(|needs| (needs, channel)));
                 match needs {
                     Some(Ok((true, channel))) => {
-                        let mirrored = self.client.mirror(channel);
+                        let mirrored = self.client.mirror(channel, known);
                         let outcome = async move { mirrored.await.map(|()| None) };
                         Ok((Box::pin(outcome) as _, Some((command, authority))))
                     }

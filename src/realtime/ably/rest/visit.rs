@@ -18,7 +18,9 @@ use crate::realtime::entrance::admission::ConnectionPermit;
 use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo, Left};
 use crate::realtime::entrance::{Admitted, AuthorizeAt, Vouched};
 use crate::realtime::hub::{Authority, Client};
-use crate::realtime::vocabulary::{Channel, Command, Identity, Moment, PublishSeveral, Receipt, Refusal, Subscribe};
+use crate::realtime::vocabulary::{
+    Channel, Command, Identity, Moment, Position, PublishSeveral, Receipt, Refusal, Subscribe,
+};
 use crate::shares::Holder;
 
 /// Whoever asks, at the hub.
@@ -96,6 +98,14 @@ impl AblyDoor {
     /// 50003.
     pub(super) async fn mirrored(&self, channel: &Channel) -> Result<(), AblyError> {
         self.hub.mirror(channel, Holder::Trusted).await.map_err(|refusal| refused(&refusal))
+    }
+
+    /// Sees to it that what it has had up to a position is here too.
+    ///
+    /// # Errors
+    /// 50003.
+    pub(super) async fn caught_up(&self, channel: &Channel, known: Position) -> Result<(), AblyError> {
+        self.hub.catch_up(channel, known).await.map_err(|refusal| refused(&refusal))
     }
 
     /// Whoever asks, let in to read in as many channels as the request names; none for the app, which reads whatever its key

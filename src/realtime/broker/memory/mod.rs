@@ -144,6 +144,11 @@ impl Log {
         position.epoch == self.epoch || self.earlier.iter().any(is_earlier)
     }
 
+    /// Whether a message has had this position.
+    pub fn has_had(&self, position: Position) -> bool {
+        self.is_of_here(position) && position.offset <= self.top
+    }
+
     /// Gives `message` the next offset and keeps it for as long as `keep` says, within `room` bytes for all that is
     /// kept here and what `owner` may have in all logs.
     pub fn append(
@@ -245,8 +250,7 @@ impl Log {
             }
             Since::After(position) => {
                 let next = position.offset.saturating_add(1);
-                let known = self.is_of_here(position) && position.offset <= self.top;
-                if known && next >= self.oldest() { from(next) } else { Replay::Gone }
+                if self.has_had(position) && next >= self.oldest() { from(next) } else { Replay::Gone }
             }
         }
     }

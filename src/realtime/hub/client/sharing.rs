@@ -10,12 +10,17 @@ use crate::realtime::vocabulary::{
 
 impl Client {
     /// Whether a channel must be fetched from the other doors before it does anything there that it may: being a member of
-    /// it, or hearing it.
+    /// it, or hearing it, from the position `known` where there is one.
     ///
     /// # Errors
     /// [`Refusal`]: it may not.
-    pub fn needs_mirror(&self, channel: &Channel, authority: Authority) -> Result<bool, Refusal> {
-        if self.hub.is_mirrored(channel) {
+    pub fn needs_mirror(
+        &self,
+        channel: &Channel,
+        known: Option<Position>,
+        authority: Authority,
+    ) -> Result<bool, Refusal> {
+        if self.hub.is_mirrored(channel) && !known.is_some_and(|known| self.hub.lags(channel, known)) {
             return Ok(false);
         }
         let policy = self.hub.config().policy(channel);
@@ -24,9 +29,19 @@ impl Client {
     }
 
     /// Fetches it, to be waited for.
-    pub fn mirror(&self, channel: Channel) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+    pub fn mirror(
+        &self,
+        channel: Channel,
+        known: Option<Position>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
         let (hub, holder) = (Arc::clone(&self.hub), self.holder());
-        async move { hub.mirror(&channel, holder).await }
+        async move {
+            hub.mirror(&channel, holder).await?;
+            match known {
+                Some(known) => hub.catch_up(&channel, known).await,
+                None => Ok(()),
+            }
+        }
     }
 
     fn shared_sender(&self, origin: Origin) -> SharedSender {

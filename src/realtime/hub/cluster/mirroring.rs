@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::Cluster;
+use super::{Cluster, Reading};
 use crate::realtime::broker::{BrokerError, Snapshot};
 use crate::realtime::hub::Hub;
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
@@ -53,13 +53,34 @@ impl Hub {
         if self.is_mirrored(channel) {
             return Ok(());
         }
-        let turn = cluster.turn(channel);
-        let mirrored = {
-            let _turn = turn.lock().await;
-            if self.is_mirrored(channel) { Ok(()) } else { self.make_mirror(cluster, channel, holder).await }
-        };
-        cluster.end_turn(channel, turn);
-        mirrored
+        let wish = cluster.turn(channel);
+        let _turn = wish.turn.lock().await;
+        if self.is_mirrored(channel) { Ok(()) } else { self.make_mirror(cluster, channel, holder).await }
+    }
+
+    /// Sees to it that what a mirrored `channel` has had up to `known` is here: whoever names a position may have it from a
+    /// door that hears more than this one does yet. One that means nothing there costs one look.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: the broker does not answer.
+    pub async fn catch_up(self: &Arc<Self>, channel: &Channel, known: Position) -> Result<(), Refusal> {
+        if !self.lags(channel, known) {
+            return Ok(());
+        }
+        // Others may have read it before it is this one's turn.
+        self.reload_if(channel, || self.lags(channel, known)).await.map_err(|error| {
+            warn!(channel = channel.as_str(), %error, "a channel cannot be compared with the other doors");
+            if let Some(cluster) = self.cluster() {
+                cluster.reload(channel);
+            }
+            Refusal::Unavailable
+        })
+    }
+
+    /// Whether a position is one that this door, of several, knows nothing of.
+    pub fn lags(&self, channel: &Channel, known: Position) -> bool {
+        let has_had = |state: &ChannelState| state.mirror.is_none() || state.log.has_had(known);
+        self.is_shared() && !self.with_channel(channel, |_, state| has_had(&state)).unwrap_or(true)
     }
 
     /// Whether what is here of `channel` is what there is, as far as is known.
@@ -82,17 +103,22 @@ impl Hub {
             Arc::clone(entry)
         });
         let entry = entry.ok_or(MirrorError::Full)?;
+        let mut reading = Reading { cluster, channel, has_ended: false };
         cluster.heard.lock().insert(channel.clone());
         let read = match cluster.broker.subscribe(channel).await {
             Ok(()) => self.read_mirror(cluster, &entry).await,
             Err(error) => Err(error.into()),
         };
+        reading.has_ended = true;
         if read.is_err() {
             let mut state = entry.state.lock();
-            // With nobody in it, it is as if nobody had asked.
-            if state.subscribers() == 0 && state.members.is_empty() {
+            // With nobody in it, and nothing left to take out, it is as if nobody had asked.
+            let has_nothing = state.mirror.as_ref().is_none_or(|mirror| mirror.has_nothing());
+            if state.subscribers() == 0 && state.members.is_empty() && has_nothing {
                 state.mirror = None;
                 self.directory.settle(&entry, &mut state);
+            } else {
+                cluster.reload(channel);
             }
         }
         read
@@ -100,19 +126,28 @@ impl Hub {
 
     /// Reads a channel anew in which something may be missing.
     pub(super) async fn reload_mirror(self: &Arc<Self>, channel: &Channel) -> Result<(), MirrorError> {
+        self.reload_if(channel, || true).await
+    }
+
+    /// The same, if that is still needed when it is its turn.
+    async fn reload_if(
+        self: &Arc<Self>,
+        channel: &Channel,
+        is_needed: impl Fn() -> bool + Send,
+    ) -> Result<(), MirrorError> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
-        let turn = cluster.turn(channel);
-        let read = {
-            let _turn = turn.lock().await;
-            let entry = self.with_channel(channel, |entry, mut state| {
-                state.mirror.as_mut().map(|mirror| mirror.reload(None)).map(|()| Arc::clone(entry))
-            });
-            match entry.flatten() {
-                Some(entry) => self.read_mirror(cluster, &entry).await,
-                None => Ok(()),
-            }
-        };
-        cluster.end_turn(channel, turn);
+        let wish = cluster.turn(channel);
+        let _turn = wish.turn.lock().await;
+        if !is_needed() {
+            return Ok(());
+        }
+        let entry = self.with_channel(channel, |entry, mut state| {
+            state.mirror.as_mut().map(|mirror| mirror.reload(None)).map(|()| Arc::clone(entry))
+        });
+        let Some(entry) = entry.flatten() else { return Ok(()) };
+        let mut reading = Reading { cluster, channel, has_ended: false };
+        let read = self.read_mirror(cluster, &entry).await;
+        reading.has_ended = true;
         read
     }
 
@@ -264,15 +299,12 @@ impl Hub {
     /// Hears `channel` no longer, unless it is here again.
     pub(super) async fn release(self: &Arc<Self>, channel: &Channel) {
         let Some(cluster) = self.cluster() else { return };
-        let turn = cluster.turn(channel);
-        {
-            let _turn = turn.lock().await;
-            let is_mirrored = self.with_channel(channel, |_, state| state.mirror.is_some()).unwrap_or_default();
-            if !is_mirrored && cluster.broker.unsubscribe(channel).await.is_ok() {
-                cluster.heard.lock().remove(channel);
-            }
+        let wish = cluster.turn(channel);
+        let _turn = wish.turn.lock().await;
+        let is_mirrored = self.with_channel(channel, |_, state| state.mirror.is_some()).unwrap_or_default();
+        if !is_mirrored && cluster.broker.unsubscribe(channel).await.is_ok() {
+            cluster.heard.lock().remove(channel);
         }
-        cluster.end_turn(channel, turn);
     }
 }
 

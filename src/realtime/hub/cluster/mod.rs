@@ -95,16 +95,41 @@ impl Cluster {
         self.wants(|todo| &mut todo.reload, channel);
     }
 
-    /// The turn of `channel`.
-    fn turn(&self, channel: &Channel) -> Arc<Turn<()>> {
-        Arc::clone(self.turns.lock().entry(channel.clone()).or_default())
+    /// A wish for the turn of `channel`.
+    fn turn<'a>(&'a self, channel: &'a Channel) -> TurnWish<'a> {
+        let turn = Arc::clone(self.turns.lock().entry(channel.clone()).or_default());
+        TurnWish { cluster: self, channel, turn }
     }
+}
 
-    /// Nobody but the caller wants it any more, or others do.
-    fn end_turn(&self, channel: &Channel, turn: Arc<Turn<()>>) {
-        let mut turns = self.turns.lock();
-        if Arc::strong_count(&turn) <= 2 {
-            turns.remove(channel);
+/// Somebody wants the turn of a channel, or has it.
+struct TurnWish<'a> {
+    cluster: &'a Cluster,
+    channel: &'a Channel,
+    turn: Arc<Turn<()>>,
+}
+
+impl Drop for TurnWish<'_> {
+    fn drop(&mut self) {
+        let mut turns = self.cluster.turns.lock();
+        // The map's own, and this one.
+        if Arc::strong_count(&self.turn) <= 2 {
+            turns.remove(self.channel);
+        }
+    }
+}
+
+/// A channel is being read. Whoever wanted it may give it up meanwhile: then it is read behind everybody's back.
+struct Reading<'a> {
+    cluster: &'a Cluster,
+    channel: &'a Channel,
+    has_ended: bool,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.cluster.reload(self.channel);
         }
     }
 }

@@ -50,7 +50,7 @@ impl Hub {
                 mirror.put(field.clone(), away.encode());
             }
             mirror.remove_at(until, field);
-            return false;
+            return mirror.has_key_beside(key);
         }
         let parting = parting.map(|member| RosterMember { is_parting: true, ..shown(member, connection) }.encode());
         mirror.stay(&field);
@@ -66,6 +66,10 @@ impl Hub {
             let key = member_key(&field).unwrap_or_default().to_owned();
             if mirror.has_own(&field) {
                 mirror.remove_key(&key);
+            }
+            // Its own grace is over; that of another connection, on whatever door, may not be.
+            if !mirror.has_key(&key) {
+                state.members.end_grace(&key, now);
             }
             mirror.remove(&field, None);
             cluster.flush(&entry.name);

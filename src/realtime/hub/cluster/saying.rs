@@ -168,6 +168,7 @@ impl Hub {
                 return Err(Refusal::Immutable);
             }
             self.mirror(channel, holder).await?;
+            self.catch_up(channel, amendment.target).await?;
             let now = Moment::now();
             let may = self.with_channel(channel, |_, mut state| {
                 self.trim(&mut state, now.instant);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,6 +15,9 @@ use crate::realtime::broker::{
 use crate::realtime::hub::Hub;
 use crate::realtime::vocabulary::{Channel, Epoch, Moment, Position};
 
+/// The longest way there, or back.
+const SLOWEST: Duration = Duration::from_millis(40);
+
 /// What all doors share.
 #[derive(Default)]
 pub struct Model(Mutex<State>);
@@ -25,6 +29,10 @@ struct State {
     lives: u64,
     /// Nothing can be asked.
     pub is_away: bool,
+    /// Everything takes some time, and another one each time.
+    is_slow: bool,
+    /// Now and then something is done, and nobody hears that it was.
+    is_flaky: bool,
 }
 
 #[derive(Default)]
@@ -63,13 +71,29 @@ impl Model {
     pub fn join(self: &Arc<Self>, number: u64, hub: &Arc<Hub>) -> Arc<ModelLink> {
         let (node, (pushes, told)) = (NodeId(number), unbounded_channel());
         self.0.lock().nodes.insert(node, Node { pushes, heard: Vec::new(), is_deaf: false });
-        tokio::spawn(listen(Arc::downgrade(hub), told));
+        tokio::spawn(listen(Arc::clone(self), Arc::downgrade(hub), told));
         Arc::new(ModelLink { model: Arc::clone(self), node })
     }
 
     /// Nobody gets through to it, or everybody again.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().is_away = is_away;
+    }
+
+    /// Takes its time from now on, up to [`SLOWEST`] each way.
+    pub fn slow_down(&self) {
+        self.0.lock().is_slow = true;
+    }
+
+    /// One answer in four is lost, or none again.
+    pub fn set_flaky(&self, is_flaky: bool) {
+        self.0.lock().is_flaky = is_flaky;
+    }
+
+    /// The others take a door for dead that is not: what it had put goes. It has to be told.
+    pub fn expel(&self, number: u64) {
+        let mut state = self.0.lock();
+        state.take_out(NodeId(number));
     }
 
     /// What a door is told is lost, or no longer.
@@ -104,24 +128,27 @@ impl Model {
         let mut state = self.0.lock();
         let dead = NodeId(number);
         state.nodes.remove(&dead);
-        let by = state.nodes.keys().next().copied().unwrap_or(dead);
-        let prefix = format!("{dead}:");
-        let names: Vec<_> = state
-            .channels
-            .iter()
-            .flat_map(|(channel, shared)| shared.roster.keys().map(move |name| (channel.clone(), name.clone())))
-            .filter(|(_, name)| name.starts_with(&prefix))
-            .collect();
-        for (channel, name) in names {
-            let value = state.shared(&channel).roster[&name].clone();
-            state.change(&channel, by, name.clone(), None);
-            state.leave(by, channel, name, value);
+        state.take_out(dead);
+    }
+
+    /// A way there, or back.
+    async fn take_time(&self) {
+        let is_slow = self.0.lock().is_slow;
+        if is_slow {
+            tokio::time::sleep(SLOWEST.mul_f64(fastrand::f64())).await;
+        } else {
+            tokio::task::yield_now().await;
         }
     }
 
     /// The top of a channel's log.
     pub fn top(&self, channel: &Channel) -> u64 {
         self.0.lock().channels.get(channel).map_or(0, |shared| shared.top)
+    }
+
+    /// The names of what a channel's roster has.
+    pub fn roster(&self, channel: &Channel) -> Vec<String> {
+        self.0.lock().channels.get(channel).map_or_else(Vec::new, |shared| shared.roster.keys().cloned().collect())
     }
 
     /// How many fields a channel's roster has.
@@ -169,6 +196,23 @@ impl State {
         }
     }
 
+    /// What a door has put goes.
+    fn take_out(&mut self, dead: NodeId) {
+        let by = self.nodes.keys().find(|node| **node != dead).copied().unwrap_or(dead);
+        let prefix = format!("{dead}:");
+        let names: Vec<_> = self
+            .channels
+            .iter()
+            .flat_map(|(channel, shared)| shared.roster.keys().map(move |name| (channel.clone(), name.clone())))
+            .filter(|(_, name)| name.starts_with(&prefix))
+            .collect();
+        for (channel, name) in names {
+            let value = self.shared(&channel).roster[&name].clone();
+            self.change(&channel, by, name.clone(), None);
+            self.leave(by, channel, name, value);
+        }
+    }
+
     fn leave(&self, to: NodeId, channel: Channel, field: String, value: Bytes) {
         if let Some(node) = self.nodes.get(&to) {
             let _ = node.pushes.send(Push::Departed(channel, field, value));
@@ -193,8 +237,9 @@ impl State {
     }
 }
 
-async fn listen(hub: Weak<Hub>, mut told: UnboundedReceiver<Push>) {
+async fn listen(model: Arc<Model>, hub: Weak<Hub>, mut told: UnboundedReceiver<Push>) {
     while let Some(push) = told.recv().await {
+        model.take_time().await;
         let Some(hub) = hub.upgrade() else { return };
         match push {
             Push::Event(channel, event) => hub.on_event(&channel, event),
@@ -212,17 +257,18 @@ impl ModelLink {
         let (model, node) = (Arc::clone(&self.model), self.node);
         Box::pin(async move {
             // Its way there.
-            tokio::task::yield_now().await;
-            let done = {
+            model.take_time().await;
+            let (done, is_heard) = {
                 let mut state = model.0.lock();
                 if state.is_away {
                     return Err(BrokerError::Away("the test says so".into()));
                 }
-                act(&mut state, node)
+                let is_heard = !(state.is_flaky && fastrand::u8(..) < 64);
+                (act(&mut state, node), is_heard)
             };
             // And the answer's back.
-            tokio::task::yield_now().await;
-            Ok(done)
+            model.take_time().await;
+            if is_heard { Ok(done) } else { Err(BrokerError::Away("the answer was lost".into())) }
         })
     }
 }

@@ -60,7 +60,11 @@ impl Doors {
     pub async fn reader(&mut self, door: usize, wish: &Subscribe) -> Reader {
         let world = &self.worlds[door];
         let mut reader = world.reader();
-        world.hub.mirror(&wish.channel, Holder::Trusted).await.expect("the broker is there");
+        let hub = &world.hub;
+        hub.mirror(&wish.channel, Holder::Trusted).await.expect("the broker is there");
+        if let Since::After(known) = wish.since {
+            hub.catch_up(&wish.channel, known).await.expect("the broker is there");
+        }
         reader.subscribe(world, wish).expect("nobody is refused");
         reader
     }
@@ -122,6 +126,26 @@ async fn history_is_the_same_on_any_door() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_position_is_understood_by_a_door_that_is_behind() {
+    let mut doors = Doors::new(2, |_| {});
+    let _there = doors.reader(1, &to("kept")).await;
+    doors.model.set_deaf(1, true);
+    let first = doors.say(0, "kept", "1").await.unwrap().unwrap();
+    doors.say(0, "kept", "2").await.unwrap();
+    let mut back = doors.reader(1, &since("kept", Since::After(first))).await;
+    assert_eq!(back.read(&doors.worlds[1]), ["2:2"]);
+    // Nor is it lost on one that has not heard that another process of the broker goes on.
+    doors.model.lose(0);
+    let third = doors.say(0, "kept", "3").await.unwrap().unwrap();
+    assert_ne!(third.epoch, first.epoch);
+    let mut back = doors.reader(1, &since("kept", Since::After(third))).await;
+    doors.model.set_deaf(1, false);
+    doors.say(0, "kept", "4").await.unwrap();
+    doors.settle().await;
+    assert_eq!(back.read(&doors.worlds[1]), ["4:4"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_clients_of_one_door_want_kept_is_kept_on_all() {
     let mut doors = Doors::new(2, |_| {});
     let wish = Subscribe { retain: Duration::from_secs(120), ..Subscribe::to(name("a")) };
@@ -129,6 +153,7 @@ async fn what_clients_of_one_door_want_kept_is_kept_on_all() {
     doors.settle().await;
     let position = doors.say(0, "a", "1").await.unwrap().unwrap();
     doors.say(1, "a", "2").await.unwrap();
+    doors.settle().await;
     let mut late = doors.reader(1, &since("a", Since::Start)).await;
     assert_eq!(late.read(&doors.worlds[1]), ["1:1", "2:2"]);
     let mut back = doors.reader(1, &since("a", Since::After(position))).await;
