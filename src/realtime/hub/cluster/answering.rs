@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::asking::{DoorQuestion, MAX_ANSWER_LEN};
-use super::word::{AnswerWord, QuestionWord, Word};
+use super::word::{AnswerWord, DoorWord, QuestionWord};
 use super::{Cluster, wire};
 use crate::drain::Signal;
 use crate::realtime::broker::{NodeId, Recipient};
@@ -34,7 +34,7 @@ type Answerer = Arc<dyn Fn(&Arc<Hub>, &Bytes) -> Result<Answering, wire::NotUnde
 
 /// What this door can answer, and what it was asked.
 #[derive(Default)]
-pub(super) struct Answers {
+pub(super) struct DoorAnswers {
     known: Mutex<HashMap<&'static str, Answerer>>,
     waiting: Mutex<VecDeque<QuestionWord>>,
     came: Notify,
@@ -73,7 +73,7 @@ impl Hub {
     }
 }
 
-impl Answers {
+impl DoorAnswers {
     fn next(&self) -> Option<QuestionWord> {
         self.waiting.lock().pop_front()
     }
@@ -105,7 +105,7 @@ impl Cluster {
         let me = self.broker.node().0;
         let say = |body, goes_on| {
             let answer = AnswerWord { from: me, number, body, goes_on };
-            self.broker.tell(Recipient::Node(NodeId(from)), wire::encode(&Word::Answer(answer)))
+            self.broker.tell(Recipient::Node(NodeId(from)), wire::encode(&DoorWord::Answer(answer)))
         };
         let Some(mut rest) = answered else {
             let _ = say(None, false).await;

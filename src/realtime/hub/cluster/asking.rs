@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::word::{AnswerWord, QuestionWord, Word};
+use super::word::{AnswerWord, DoorWord, QuestionWord};
 use super::{Cluster, wire};
 use crate::realtime::broker::{NodeId, Recipient};
 use crate::realtime::hub::Hub;
@@ -120,7 +120,7 @@ impl Hub {
 impl Cluster {
     fn question<Q: DoorQuestion>(&self, number: u64, question: &Q) -> Bytes {
         let (from, kind, body) = (self.broker.node().0, Q::KIND.to_owned(), wire::encode(question));
-        wire::encode(&Word::Question(QuestionWord { from, number, kind, body }))
+        wire::encode(&DoorWord::Question(QuestionWord { from, number, kind, body }))
     }
 
     async fn ask<Q: DoorQuestion>(&self, question: &Q, until: Instant) -> DoorReplies<Q::Answer> {

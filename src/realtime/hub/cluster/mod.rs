@@ -34,7 +34,7 @@ pub use telling::{Teller, Told};
 pub use wire::{Utterance, WirePayload};
 pub use word::Addressee;
 
-use answering::Answers;
+use answering::DoorAnswers;
 use asking::OpenQuestions;
 
 use super::Hub;
@@ -54,7 +54,7 @@ pub struct Cluster {
     /// What this door asks others.
     questions: OpenQuestions,
     /// What others ask this one.
-    answers: Answers,
+    answers: DoorAnswers,
 }
 
 /// Channels about which the broker is to be asked or told something. Bounded by those that are mirrored.
@@ -77,7 +77,7 @@ impl Cluster {
             todo: Mutex::default(),
             rung: Notify::new(),
             questions: OpenQuestions::default(),
-            answers: Answers::default(),
+            answers: DoorAnswers::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::mirroring::MirrorError;
 use super::wire::Utterance;
-use super::word::{Addressee, SaidWord, Word};
+use super::word::{Addressee, DoorWord, SaidWord};
 use super::{Cluster, wire};
 use crate::realtime::broker::memory::Keep;
 use crate::realtime::broker::{LogEntry, NodeId, Recipient};
@@ -225,7 +225,7 @@ impl Hub {
     ) -> Result<Option<Position>, Refusal> {
         let draft = utterance.draft.clone();
         let addressed = self.addressed(&to, &utterance);
-        let word = Word::Said(SaidWord { from: cluster.broker.node().0, to, said: utterance.encode() });
+        let word = DoorWord::Said(SaidWord { from: cluster.broker.node().0, to, said: utterance.encode() });
         let told = cluster.broker.tell(Recipient::All, wire::encode(&word)).await;
         // Those of this door hear it in any case.
         self.send(addressed, draft);
@@ -235,16 +235,16 @@ impl Hub {
     /// Does what another door has told this one, or all of them.
     pub(super) fn take_word(&self, body: &Bytes) {
         let Some(cluster) = self.cluster() else { return };
-        match wire::decode::<Word>(body) {
-            Ok(Word::Said(word)) if NodeId(word.from) == cluster.broker.node() => {}
-            Ok(Word::Said(word)) => match Utterance::decode(&word.said) {
+        match wire::decode::<DoorWord>(body) {
+            Ok(DoorWord::Said(word)) if NodeId(word.from) == cluster.broker.node() => {}
+            Ok(DoorWord::Said(word)) => match Utterance::decode(&word.said) {
                 Ok(said) => {
                     self.send(self.addressed(&word.to, &said), said.draft);
                 }
                 Err(error) => warn!(%error, "another door's word"),
             },
-            Ok(Word::Question(question)) => cluster.take_question(question),
-            Ok(Word::Answer(answer)) => cluster.take_answer(answer),
+            Ok(DoorWord::Question(question)) => cluster.take_question(question),
+            Ok(DoorWord::Answer(answer)) => cluster.take_answer(answer),
             Err(error) => warn!(%error, "another door's word"),
         }
     }

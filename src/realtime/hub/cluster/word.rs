@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What one door tells others.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub enum Word {
+pub enum DoorWord {
     /// Something for connections.
     Said(SaidWord),
     /// Something to be answered.
