@@ -94,7 +94,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "change explanation forwarding listing warming",
             "pages",
             "asked",
-            "fetch fetches metrics reply",
+            "elsewhere fetch fetches metrics reply",
             "heard",
             "making",
             "store",

@@ -39,7 +39,7 @@ pub(super) async fn answer(admin: &Inner, asked: &Parts) -> Response {
     let Some(cache) = admin.cache.get() else { return whole(StatusCode::OK, JSON, "{}") };
     let query = asked.uri.query();
     let answered = match path {
-        PURGE => purge(cache, query, headers),
+        PURGE => purge(cache, query, headers).await,
         WHY => why(cache, query).await.map(|why| whole(StatusCode::OK, JSON, why.to_string())),
         _ if wants_page(headers) => page(cache, query).await,
         _ => Ok(whole(StatusCode::OK, JSON, cache.listing().to_string())),
@@ -52,7 +52,7 @@ fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 /// `?path=`, `?tag=` or `?all=1`.
-fn purge(cache: &Arc<Cache>, query: Option<&str>, headers: &HeaderMap) -> Result<Response, Failure> {
+async fn purge(cache: &Arc<Cache>, query: Option<&str>, headers: &HeaderMap) -> Result<Response, Failure> {
     // Any page in a browser on this machine can post here; the one of this listener names itself as such.
     let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
     let is_ours = |origin: &HeaderValue| origin.as_bytes().strip_prefix(b"http://") == Some(host);
@@ -70,6 +70,7 @@ fn purge(cache: &Arc<Cache>, query: Option<&str>, headers: &HeaderMap) -> Result
             return Err(Failure::client(StatusCode::BAD_REQUEST, reason));
         }
     }
+    cache.settled().await;
     if !wants_page(headers) {
         return Ok(whole(StatusCode::OK, JSON, json!({ "purged": path.or(tag).unwrap_or("all".into()) }).to_string()));
     }

@@ -16,6 +16,9 @@ impl Cache {
         self.metrics.purges.inc();
         let path = path::canonical(path).unwrap_or(path.into());
         self.purges.path(&path);
+        self.elsewhere.add(|old| {
+            old.paths.insert(path.as_ref().into());
+        });
         if self.config.get().tell {
             self.announcements.path(&path);
         }
@@ -25,6 +28,9 @@ impl Cache {
     pub fn purge_tag(&self, tag: &str) {
         self.metrics.purges.inc();
         self.purges.tag(tag);
+        self.elsewhere.add(|old| {
+            old.tags.insert(tag.into());
+        });
         if self.config.get().tell {
             self.announcements.tag(tag);
         }
@@ -35,6 +41,7 @@ impl Cache {
         self.metrics.purges.inc();
         self.purges.everything();
         self.store.clear();
+        self.elsewhere.add(|old| old.everything = true);
         if self.config.get().tell {
             self.announcements.everything();
         }
@@ -67,6 +74,7 @@ impl Cache {
                 }
             }
         }
+        self.settled().await;
         marked(answered, CacheStatus::Bypass(Bypass::Method))
     }
 }

@@ -121,7 +121,7 @@ impl Cache {
             return Err(Failure::client(StatusCode::GATEWAY_TIMEOUT, reason));
         }
         let again = old.map(|old| (old, request.method().clone(), request.headers().clone()));
-        let mut answered = self.upstream.send(request).await;
+        let mut answered = self.send(request).await;
         let is_failed = match &answered {
             Ok(response) => matches!(response.status().as_u16(), 500 | 502 | 503 | 504),
             Err(failure) => failure.status.is_server_error(),

@@ -13,6 +13,7 @@ mod bypass;
 mod change;
 mod config;
 mod directives;
+mod elsewhere;
 mod expectations;
 mod explanation;
 mod fetch;
@@ -48,8 +49,11 @@ use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::upstream::{Heard, Upstream};
 pub use announcements::{Announcement, Announcements};
+pub use elsewhere::PurgeBatch;
+
 use asked::Draft;
 use bypass::Bypass;
+use elsewhere::Elsewhere;
 use expectations::Expectations;
 use fetch::since;
 use fetches::Fetches;
@@ -76,6 +80,8 @@ pub struct Cache {
     upstream: Arc<Upstream>,
     metrics: Metrics,
     announcements: Arc<Announcements>,
+    /// The other doors.
+    elsewhere: Arc<Elsewhere>,
     pages: Pages,
     epoch: Instant,
 }
@@ -94,9 +100,12 @@ impl Cache {
         let (live, announcements) = (Live::new(config.clone()), Arc::new(Announcements::default()));
         let noted = (Arc::clone(&purges), metrics.clone());
         let told = (live.clone(), Arc::clone(&announcements));
+        let elsewhere = Arc::new(Elsewhere::default());
+        let others = Arc::clone(&elsewhere);
         upstream.hear(move |Heard { old, lag }| {
             heard::note(&noted.0, &old);
             noted.1.heard(lag);
+            others.add_heard(&old);
             if told.0.get().tell {
                 heard::announce(&told.1, &old);
             }
@@ -113,6 +122,7 @@ impl Cache {
             upstream,
             metrics,
             announcements,
+            elsewhere,
             pages: Pages::default(),
             epoch: Instant::now(),
         }
@@ -157,6 +167,16 @@ impl Cache {
         &self.upstream
     }
 
+    /// Asks the app, past the cache; what the app declared old before it answered, the other doors know then.
+    ///
+    /// # Errors
+    /// As for [`Upstream::send`].
+    pub async fn send(&self, request: Request) -> Result<Response, Failure> {
+        let answered = self.upstream.send(request).await;
+        self.settled().await;
+        answered
+    }
+
     /// Answers from memory, or asks the app.
     ///
     /// # Errors
@@ -187,7 +207,7 @@ impl Cache {
         let build = self.pages.of(&self.upstream);
         if !is_vouched {
             match &build {
-                Err(_) => return self.upstream.send(request).await,
+                Err(_) => return self.send(request).await,
                 Ok(build) => {
                     if let Some(onlooker) = build.onlooker(request.uri().path()) {
                         return self.pass(request, onlooker.into()).await;
@@ -218,7 +238,7 @@ impl Cache {
     /// Asks the app, as the cache does not concern itself with such a request.
     async fn pass(&self, request: Request, reason: Bypass) -> Result<Response, Failure> {
         self.metrics.request(Outcome::Bypass(reason));
-        marked(self.upstream.send(request).await, CacheStatus::Bypass(reason))
+        marked(self.send(request).await, CacheStatus::Bypass(reason))
     }
 
     fn now(&self) -> u64 {

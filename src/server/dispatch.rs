@@ -112,7 +112,7 @@ impl Dispatch {
                 Reply::NotHere(request) if cache.concerns(request.uri().path()) => {
                     Box::pin(cache.answer(request)).await
                 }
-                Reply::NotHere(request) => cache.upstream().send(request).await,
+                Reply::NotHere(request) => cache.send(request).await,
             }
         })
     }
@@ -122,8 +122,8 @@ impl Dispatch {
         if self.cache.concerns(request.uri().path()) {
             return Box::pin(Arc::clone(&self.cache).answer(request));
         }
-        let upstream = Arc::clone(&self.upstream);
-        Box::pin(async move { upstream.send(request).await })
+        let cache = Arc::clone(&self.cache);
+        Box::pin(async move { cache.send(request).await })
     }
 }
 

@@ -19,6 +19,7 @@ mod init;
 mod install;
 mod metrics;
 mod reload;
+mod purging;
 mod services;
 mod run;
 mod running;

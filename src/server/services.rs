@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::dispatch::Dispatch;
-use super::{exporter, telling};
+use super::{exporter, purging, telling};
 use crate::admin::{Kinds, Warnings};
 use crate::cache::{self, Cache};
 use crate::callbacks::{App, SECRET_VARIABLE};
@@ -101,6 +101,7 @@ impl Services {
             registry,
         ));
         cache.keep_warm(drain.clone());
+        purging::start(&cache, realtime.hub(), drain.clone());
         telling::start(Arc::clone(&cache), Arc::clone(realtime.hub()), drain.clone());
         let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
         let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());

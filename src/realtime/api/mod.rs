@@ -231,7 +231,7 @@ impl Api {
                 json!({ "connections": connections })
             }
             ApiRoute::Purge => {
-                let purged = json::purge(body)?.perform(&self.cache);
+                let purged = json::purge(body)?.perform(&self.cache).await;
                 info!(paths = purged.paths, tags = purged.tags, all = purged.all, "purged by the API");
                 json!({ "paths": purged.paths, "tags": purged.tags, "all": purged.all })
             }

@@ -177,6 +177,9 @@ pub trait BrokerListener: Send + Sync + 'static {
     /// not.
     fn on_departed(&self, channel: &Channel, field: &str, value: Bytes);
 
+    /// Words of other doors may be missing.
+    fn on_words_lost(&self);
+
     /// The others took this door for dead: what it had put into rosters is gone.
     fn on_expelled(&self);
 }

@@ -19,8 +19,8 @@ pub struct Purged {
 }
 
 impl Purge {
-    /// Holds from the moment that this returns.
-    pub fn perform(self, cache: &Cache) -> Purged {
+    /// Holds from the moment that this returns, on all doors that answer in time.
+    pub async fn perform(self, cache: &Cache) -> Purged {
         let Purge { paths, tags, all } = self;
         if all {
             cache.purge_everything();
@@ -31,6 +31,7 @@ impl Purge {
         for tag in &tags {
             cache.purge_tag(tag);
         }
+        cache.settled().await;
         Purged { paths: paths.len(), tags: tags.len(), all }
     }
 }

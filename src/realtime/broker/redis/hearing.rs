@@ -40,6 +40,8 @@ pub(super) struct Hearing {
     beat: watch::Sender<u64>,
     /// Heard always: what is said to all, what is said to this door, and its beat.
     always: [Arc<str>; 3],
+    /// There was a connection that heard it.
+    was_heard: AtomicBool,
     names: Names,
     queues: Queues,
     patience: Duration,
@@ -81,6 +83,7 @@ impl Hearing {
             ending: Notify::new(),
             beat: watch::Sender::new(0),
             always,
+            was_heard: AtomicBool::new(false),
             names: names.clone(),
             queues,
             patience,
@@ -188,6 +191,10 @@ impl Hearing {
     async fn follow(&self, connection: &Connection, is_restored: &AtomicBool) -> RedisState {
         if let Err(trouble) = connection.listen(&self.always, true).await {
             return RedisState::Down(trouble);
+        }
+        // What was said between this connection and the one before, nobody heard here.
+        if self.was_heard.swap(true, Ordering::AcqRel) {
+            self.queues.words_lost();
         }
         let all = self.wanted.lock().all_again();
         for names in all.chunks(CHUNK) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -41,6 +41,8 @@ struct Waiting {
     /// Of these channels something may be missing. At most those that are subscribed.
     behind: Mutex<HashSet<Channel>>,
     is_behind: Notify,
+    /// Words of other doors may be missing.
+    has_lost_words: AtomicBool,
 }
 
 enum Heard {
@@ -84,9 +86,20 @@ impl Queues {
     /// Takes what another door said. What finds no room is lost, which is said: questions have a time-out.
     pub(super) fn word(&self, said: Bytes) {
         static SAID: LogThrottle = LogThrottle::new();
-        if !self.queues[0].take(Heard::Word(said)) && SAID.may() {
+        if self.queues[0].take(Heard::Word(said)) {
+            return;
+        }
+        self.words_lost();
+        if SAID.may() {
             warn!("words of other doors are lost: this one does not keep up with them");
         }
+    }
+
+    /// Words of other doors may be missing.
+    pub(super) fn words_lost(&self) {
+        let waiting = &self.queues[0].waiting;
+        waiting.has_lost_words.store(true, Ordering::Release);
+        waiting.is_behind.notify_one();
     }
 
     /// Something of this channel may be missing.
@@ -118,6 +131,9 @@ async fn hand_on(mut queue: mpsc::Receiver<Heard>, waiting: Arc<Waiting>, listen
         tokio::select! {
             biased;
             () = waiting.is_behind.notified() => {
+                if waiting.has_lost_words.swap(false, Ordering::AcqRel) {
+                    listener.on_words_lost();
+                }
                 let behind = std::mem::take(&mut *waiting.behind.lock());
                 for channel in behind {
                     listener.on_gap(&channel);

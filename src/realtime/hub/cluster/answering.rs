@@ -38,6 +38,8 @@ pub(super) struct DoorAnswers {
     known: Mutex<HashMap<&'static str, Answerer>>,
     waiting: Mutex<VecDeque<QuestionWord>>,
     came: Notify,
+    /// Who is to know where what other doors told may be lost. Set as the door starts.
+    of_loss: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Hub {
@@ -52,6 +54,13 @@ impl Hub {
             Ok(Box::pin(async move { wire::encode(&answering.await) }) as Answering)
         };
         cluster.answers.known.lock().insert(Q::KIND, Arc::new(answerer));
+    }
+
+    /// Has `listener` told where words of other doors may be lost: what was to be done here, was not.
+    pub fn when_words_are_lost(&self, listener: impl Fn() + Send + Sync + 'static) {
+        if let Some(cluster) = self.cluster() {
+            cluster.answers.of_loss.lock().push(Arc::new(listener));
+        }
     }
 
     /// Answers what other doors ask, until the end. It holds no guard.
@@ -74,6 +83,11 @@ impl Hub {
 }
 
 impl DoorAnswers {
+    pub(super) fn tell_of_loss(&self) {
+        let listeners = self.of_loss.lock().clone();
+        listeners.iter().for_each(|listener| listener());
+    }
+
     fn next(&self) -> Option<QuestionWord> {
         self.waiting.lock().pop_front()
     }
@@ -91,7 +105,11 @@ impl Cluster {
             waiting.push_back(question);
             drop(waiting);
             self.answers.came.notify_one();
-        } else if SAID.may() {
+            return;
+        }
+        drop(waiting);
+        self.answers.tell_of_loss();
+        if SAID.may() {
             warn!("questions of other doors are not answered: there are too many");
         }
     }

@@ -60,6 +60,12 @@ impl BrokerListener for Hub {
         }
     }
 
+    fn on_words_lost(&self) {
+        if let Some(cluster) = self.cluster() {
+            cluster.answers.tell_of_loss();
+        }
+    }
+
     fn on_expelled(&self) {
         let Some(cluster) = self.cluster() else { return };
         for entry in self.directory.all() {

@@ -209,6 +209,23 @@ async fn answers_come_in_parts_and_have_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_wants_to_know_is_told_that_words_are_lost() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let mut doors = Doors::new(2, |_| {});
+    let losses = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&losses);
+    doors.worlds[0].hub.when_words_are_lost(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    doors.model.set_deaf(0, true);
+    doors.settle().await;
+    assert_eq!(losses.load(Ordering::Relaxed), 0);
+    doors.model.set_deaf(0, false);
+    doors.settle().await;
+    assert_eq!(losses.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn commands_reach_connections_of_any_door() {
     use crate::realtime::vocabulary::{Command, DisconnectReason};
     let mut doors = Doors::new(2, |_| {});

@@ -58,6 +58,7 @@ enum Push {
     Event(Channel, ChannelEvent),
     Departed(Channel, String, Bytes),
     Word(Bytes),
+    WordsLost,
 }
 
 /// One door's link to it.
@@ -100,6 +101,9 @@ impl Model {
     pub fn set_deaf(&self, number: u64, is_deaf: bool) {
         if let Some(node) = self.0.lock().nodes.get_mut(&NodeId(number)) {
             node.is_deaf = is_deaf;
+            if !is_deaf {
+                let _ = node.pushes.send(Push::WordsLost);
+            }
         }
     }
 
@@ -245,6 +249,7 @@ async fn listen(model: Arc<Model>, hub: Weak<Hub>, mut told: UnboundedReceiver<P
             Push::Event(channel, event) => hub.on_event(&channel, event),
             Push::Departed(channel, field, value) => hub.on_departed(&channel, &field, value),
             Push::Word(body) => hub.on_word(body),
+            Push::WordsLost => hub.on_words_lost(),
         }
         // Others have a turn between any two of them.
         drop(hub);

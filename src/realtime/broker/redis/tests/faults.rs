@@ -69,7 +69,10 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
     redis.kill();
     door.is(is_down).await;
     redis.start_again();
-    door.saw(|seen| seen.contains(&Seen::Gap(room.clone())) && seen.contains(&Seen::Expelled)).await;
+    door.saw(|seen| {
+        seen.contains(&Seen::Gap(room.clone())) && seen.contains(&Seen::Expelled) && seen.contains(&Seen::WordsLost)
+    })
+    .await;
     let snapshot = door.snapshot(&room, Some(before), 100).await;
     assert_eq!((snapshot.goes_on_from(before), snapshot.top.offset), (false, 0));
     assert_ne!(snapshot.top.epoch, before.epoch);

@@ -134,6 +134,7 @@ pub enum Seen {
     Word(Bytes),
     Gap(Channel),
     Departed(Channel, String, Bytes),
+    WordsLost,
     Expelled,
 }
 
@@ -166,6 +167,10 @@ impl BrokerListener for Memory {
 
     fn on_departed(&self, channel: &Channel, field: &str, value: Bytes) {
         self.add(Seen::Departed(channel.clone(), field.to_owned(), value));
+    }
+
+    fn on_words_lost(&self) {
+        self.add(Seen::WordsLost);
     }
 
     fn on_expelled(&self) {
