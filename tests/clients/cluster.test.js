@@ -107,6 +107,11 @@ describe("pusher-js", () => {
           callback(null, server.authorizeChannel(socketId, channelName, data));
         },
       },
+      userAuthentication: {
+        customHandler: ({ socketId }, callback) => {
+          callback(null, PusherSite.prototype.server.call({ kind: "http", port }).authenticateUser(socketId, { id: "zoe" }));
+        },
+      },
     });
     clients.push(made);
     await eventually("connected", () => made.connection.state === "connected");
@@ -151,6 +156,25 @@ describe("pusher-js", () => {
     assert.deepEqual(told, ["+user-1", "-user-1"]);
     await eventually("one", async () => (await users()).length === 1);
   });
+
+  test("lists and counts are those of all doors, and a user is terminated on all", async () => {
+    const signedIn = [await client(0), await client(1), await client(2)];
+    for (const [number, pusher] of signedIn.entries()) {
+      await subscribed(pusher, number ? "listed-both" : "listed-one");
+      if (number === 2) continue;
+      const done = new Promise((resolve) => pusher.bind("pusher:signin_success", resolve));
+      pusher.signin();
+      await done;
+    }
+    const server = PusherSite.prototype.server.call({ kind: "http", port: at(2).port("http") });
+    const list = async () => (await (await server.get({ path: "/channels", params: { filter_by_prefix: "listed-", info: "subscription_count" } })).json()).channels;
+    await eventually("all", async () => (await list())["listed-both"]?.subscription_count === 2);
+    assert.deepEqual(await list(), { "listed-both": { subscription_count: 2 }, "listed-one": { subscription_count: 1 } });
+    const ends = Promise.all(signedIn.slice(0, 2).map((pusher) => new Promise((resolve) => pusher.connection.bind("error", resolve))));
+    await server.terminateUserConnections("zoe");
+    assert.deepEqual((await ends).map(({ data }) => data.code), [4009, 4009]);
+    assert.equal(signedIn[2].connection.state, "connected");
+  });
 });
 
 describe("ably", () => {
@@ -180,6 +204,38 @@ describe("ably", () => {
     assert.deepEqual(items.map(({ data }) => data.number), [...Array(10).keys()]);
     await anns.presence.leave();
     await eventually("gone", () => seen.some(({ action }) => action === "leave"));
+  });
+
+  test("a token revoked at one door is revoked at all", async () => {
+    const rest = (number, options = { key: KEY }) => new Ably.Rest({ endpoint: "127.0.0.1", port: at(number).port("http"), tls: false, logLevel: 0, ...options });
+    const token = await rest(0).auth.requestToken({ clientId: "eve" });
+    const eve = await client(1, { key: undefined, token: token.token });
+    const reasons = [];
+    eve.connection.on(({ reason }) => reason && reasons.push(reason.code));
+    const { successCount } = await rest(2).auth.revokeTokens([{ type: "clientId", value: "eve" }]);
+    assert.equal(successCount, 1);
+    await eventually("it was told", () => reasons.includes(40141));
+    for (let number = 0; number < DOORS; number++) {
+      await assert.rejects(rest(number, { token: token.token }).channels.get("talk").history());
+    }
+  });
+
+  test("channels are listed that are at any door", async () => {
+    const [ann, bob] = [await client(0), await client(1)];
+    await heardByAbly(ann.channels.get("list:a"));
+    await heardByAbly(bob.channels.get("list:b"));
+    const rest = new Ably.Rest({ endpoint: "127.0.0.1", port: at(2).port("http"), tls: false, key: KEY, logLevel: 0 });
+    const list = async (limit) => {
+      const names = [];
+      let page = await rest.request("GET", "/channels", 2, { prefix: "list:", limit });
+      for (;;) {
+        names.push(...page.items.map(({ name }) => name));
+        if (!page.hasNext()) return names;
+        page = await page.next();
+      }
+    };
+    await eventually("both", async () => (await list("100")).length === 2);
+    assert.deepEqual(await list("1"), ["list:a", "list:b"], "in parts too");
   });
 });
 

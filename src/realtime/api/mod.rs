@@ -268,10 +268,8 @@ impl Api {
         let answers = asked.answers().await;
         let missing_doors = answers.missing_doors;
         let answers = json::acknowledged(answers);
-        if answers.missing.is_empty() && missing_doors == 0 {
-            return Ok(Completed::new(text(&answers) + "\n"));
-        }
-        let problem = ApiProblem::unanswered(answers.missing.len(), missing_doors).value();
+        let Some(missing) = &answers.missing else { return Ok(Completed::new(text(&answers) + "\n")) };
+        let problem = ApiProblem::unanswered(missing.len(), missing_doors).value();
         let body = text(&Both { problem, answers }) + "\n";
         Ok(Completed {
             kept: StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() },

@@ -3,6 +3,8 @@
 mod channels;
 mod faults;
 mod presence;
+mod purges;
+mod questions;
 mod webhooks;
 
 use serde_json::Value;

@@ -70,9 +70,9 @@ pub fn emission(body: &[u8]) -> Result<Emission, ApiProblem> {
 #[derive(Serialize)]
 pub struct Acknowledged {
     results: Vec<Acknowledgement>,
-    /// The connections that were asked and have not answered.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<String>,
+    /// The connections that were asked and have not answered, where not all have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -85,9 +85,10 @@ struct Acknowledgement {
 
 /// `{"results", "missing"}`.
 pub fn acknowledged(answers: Answers) -> Acknowledged {
+    let is_whole = answers.missing.is_empty() && answers.missing_doors == 0;
     Acknowledged {
         results: answers.given.into_iter().map(|(from, given)| acknowledgement(from, &given)).collect(),
-        missing: answers.missing.iter().map(ConnectionId::to_string).collect(),
+        missing: (!is_whole).then(|| answers.missing.iter().map(ConnectionId::to_string).collect()),
     }
 }
 
