@@ -15,6 +15,7 @@ mod metrics;
 pub mod operation;
 mod problem;
 mod route;
+mod shared_request;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +34,7 @@ pub use bearer::VARIABLE as TOKEN_VARIABLE;
 pub use caller::Listener;
 pub use config::Config;
 
-use super::hub::Hub;
+use super::hub::{Claimed, Hub};
 use super::vocabulary::{Moment, Refusal, Since, TokenBucket};
 use crate::cache::Cache;
 use crate::http::query::parameter;
@@ -47,6 +48,7 @@ use json::Emission;
 use metrics::Metrics;
 use problem::ApiProblem;
 use route::ApiRoute;
+use shared_request::SharedRequest;
 
 /// The variable in which the app finds where all this is.
 pub const URL_VARIABLE: &str = "DOORWAY_URL";
@@ -194,8 +196,29 @@ impl Api {
             Begun::Full => Err(ApiProblem::unavailable("too many requests with an Idempotency-Key are under way")),
             // A request that was refused has done nothing: sent again, it is judged again.
             Begun::First(place) => {
-                let done = self.act(route, &body, config).await?;
+                let request = SharedRequest::new(fingerprint);
+                let claim = match self.hub.claim(format!("key:{key}"), &request).await? {
+                    None => None,
+                    Some(Claimed::Ours(claim)) => Some(claim),
+                    Some(Claimed::Theirs(there)) => {
+                        let kept = there.answer_to(fingerprint)?;
+                        place.answered(kept.clone());
+                        return Ok(Completed { kept, was_kept: true });
+                    }
+                };
+                let done = match self.act(route, &body, config).await {
+                    Ok(done) => done,
+                    Err(problem) => {
+                        if let Some(claim) = claim {
+                            claim.release().await;
+                        }
+                        return Err(problem);
+                    }
+                };
                 place.answered(done.kept.clone());
+                if let Some(claim) = claim {
+                    claim.settle(&request.answered(&done.kept), config.idempotency_age).await;
+                }
                 Ok(done)
             }
         }
@@ -206,12 +229,12 @@ impl Api {
         let json = match route {
             ApiRoute::Publish => {
                 let publication = json::publication(body)?;
-                self.take(1, config)?;
+                self.take(1, config).await?;
                 Value::Object(json::published(publication.perform(&self.hub, Moment::now()).await?))
             }
             ApiRoute::Batch => {
                 let publications = json::batch(body, config.max_batch)?;
-                self.take(publications.len(), config)?;
+                self.take(publications.len(), config).await?;
                 let mut results = Vec::with_capacity(publications.len());
                 for read in publications {
                     self.hub.yield_to_writers().await;
@@ -221,7 +244,7 @@ impl Api {
             }
             ApiRoute::Emit => {
                 let emission = json::emission(body)?;
-                self.take(1, config)?;
+                self.take(1, config).await?;
                 return self.emit(emission).await;
             }
             ApiRoute::Disconnect => {
@@ -237,13 +260,13 @@ impl Api {
             }
             ApiRoute::PatchTree => {
                 let patch = json::tree_patch(body)?;
-                self.take(1, config)?;
+                self.take(1, config).await?;
                 patch.perform(&self.hub).await?;
                 json!({})
             }
             ApiRoute::UpdateYjs => {
                 let update = json::yjs_update(body)?;
-                self.take(1, config)?;
+                self.take(1, config).await?;
                 update.perform(&self.hub).await?;
                 json!({})
             }
@@ -277,8 +300,12 @@ impl Api {
         })
     }
 
-    fn take(&self, messages: usize, config: &Config) -> Result<(), ApiProblem> {
-        self.rate.lock().take(messages as f64, f64::from(config.rate), Instant::now()).map_err(ApiProblem::too_many)?;
+    async fn take(&self, messages: usize, config: &Config) -> Result<(), ApiProblem> {
+        let taken = match self.hub.take_of_all("api", messages, config.rate).await {
+            Some(taken) => taken,
+            None => self.rate.lock().take(messages as f64, f64::from(config.rate), Instant::now()),
+        };
+        taken.map_err(ApiProblem::too_many)?;
         self.metrics.messages.inc_by(messages as u64);
         Ok(())
     }

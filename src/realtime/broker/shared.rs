@@ -156,6 +156,17 @@ pub trait Broker: Send + Sync + 'static {
     /// Has one of the other doors see to a field as if this door had gone with it, see [`BrokerListener::on_departed`].
     fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()>;
 
+    /// Puts a value that only one door may put at a time, for so long; or gives the one that is there. The same value again
+    /// is put as it was.
+    fn claim(&self, name: &str, value: Bytes, age: Duration) -> Waiting<Option<Bytes>>;
+
+    /// Puts another value in its place, for so long; or takes it away.
+    fn settle(&self, name: &str, value: Option<Bytes>, age: Duration) -> Waiting<()>;
+
+    /// Takes so much of what all doors together may have in a second. How long until there is enough, where there is not:
+    /// then nothing was taken. What is asked twice may be taken twice.
+    fn take(&self, name: &str, amount: u64, rate: u64) -> Waiting<Option<Duration>>;
+
     /// Says something to other doors.
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()>;
 

@@ -49,7 +49,7 @@ use parking_lot::RwLock;
 use sync::{Mutex, MutexGuard};
 
 pub use client::{Authority, Client, Held, PublishRates};
-pub use cluster::{DOORS_PATIENCE, DoorQuestion, DoorReplies, Teller, Told};
+pub use cluster::{Claimed, DOORS_PATIENCE, DoorClaim, DoorQuestion, DoorReplies, Teller, Told};
 pub use config::Config;
 pub use direct_writer::{DirectWriter, Queued, Written};
 pub use events::{HubEvent, Observer};

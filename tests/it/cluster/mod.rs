@@ -2,6 +2,7 @@
 
 mod channels;
 mod faults;
+mod limits;
 mod presence;
 mod purges;
 mod questions;

@@ -192,6 +192,37 @@ impl Core {
         self.commands.ask(question).await.map(drop)
     }
 
+    async fn claim(&self, name: &str, value: Bytes, age: Duration) -> Result<Option<Bytes>, RedisError> {
+        let name = self.names.claim(name);
+        let mut set = cmd("SET");
+        set.arg(&name).arg(&*value).arg("NX").arg("PX").arg(millis(age).max(1));
+        let questions = [Question::Command(set), Question::command("GET", &[&name])];
+        let mut answers = self.commands.ask_all(&questions).await?;
+        // Asked twice where the first answer was lost: then it is there, and it is the same.
+        let there = answers.pop().and_then(bytes);
+        Ok(there.filter(|there| *there != value))
+    }
+
+    async fn settle(&self, name: &str, value: Option<Bytes>, age: Duration) -> Result<(), RedisError> {
+        let name = self.names.claim(name);
+        let question = match value {
+            Some(value) => {
+                let mut set = cmd("SET");
+                set.arg(&name).arg(&*value).arg("PX").arg(millis(age).max(1));
+                Question::Command(set)
+            }
+            None => Question::command("DEL", &[&name]),
+        };
+        self.commands.ask(question).await.map(drop)
+    }
+
+    async fn take(&self, name: &str, amount: u64, rate: u64) -> Result<Option<Duration>, RedisError> {
+        let args = vec![Arg::Number(amount), Arg::Number(rate)];
+        let question = Question::Script { script: Script::Take, keys: vec![self.names.rate(name)], args };
+        let wait = answers::number(&self.commands.ask(question).await?).ok_or_else(nonsense)?;
+        Ok((wait > 0).then(|| Duration::from_millis(wait)))
+    }
+
     async fn tops(&self, channels: &[Channel]) -> Result<Vec<Top>, RedisError> {
         let mut tops = Vec::with_capacity(channels.len());
         for some in channels.chunks(CHUNK) {
@@ -320,6 +351,21 @@ impl Broker for RedisLink {
     fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()> {
         let (channel, field) = (channel.clone(), field.to_owned());
         self.with(|core| async move { core.hand_over(&channel, field, value).await })
+    }
+
+    fn claim(&self, name: &str, value: Bytes, age: Duration) -> Waiting<Option<Bytes>> {
+        let name = name.to_owned();
+        self.with(|core| async move { core.claim(&name, value, age).await })
+    }
+
+    fn settle(&self, name: &str, value: Option<Bytes>, age: Duration) -> Waiting<()> {
+        let name = name.to_owned();
+        self.with(|core| async move { core.settle(&name, value, age).await })
+    }
+
+    fn take(&self, name: &str, amount: u64, rate: u64) -> Waiting<Option<Duration>> {
+        let name = name.to_owned();
+        self.with(|core| async move { core.take(&name, amount, rate).await })
     }
 
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()> {

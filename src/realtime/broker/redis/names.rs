@@ -64,6 +64,16 @@ impl Names {
         format!("{}:left", self.prefix)
     }
 
+    /// What one door has claimed.
+    pub(super) fn claim(&self, name: &str) -> String {
+        format!("{}:claim:{name}", self.prefix)
+    }
+
+    /// What all doors together have left of a rate.
+    pub(super) fn rate(&self, name: &str) -> String {
+        format!("{}:rate:{name}", self.prefix)
+    }
+
     /// Where all doors hear.
     pub(super) fn all(&self) -> String {
         format!("{}:all", self.prefix)

@@ -15,10 +15,11 @@ pub(super) enum Script {
     Mark,
     Unmark,
     Leave,
+    Take,
 }
 
 impl Script {
-    pub(super) const ALL: [Script; 9] = [
+    pub(super) const ALL: [Script; 10] = [
         Script::Append,
         Script::Put,
         Script::Remove,
@@ -28,6 +29,7 @@ impl Script {
         Script::Mark,
         Script::Unmark,
         Script::Leave,
+        Script::Take,
     ];
 
     pub(super) fn text(self) -> String {
@@ -41,6 +43,7 @@ impl Script {
             Script::Mark => include_str!("scripts/mark.lua"),
             Script::Leave => include_str!("scripts/leave.lua"),
             Script::Unmark => include_str!("scripts/unmark.lua"),
+            Script::Take => include_str!("scripts/take.lua"),
         };
         format!("{TOP}{own}")
     }

@@ -14,6 +14,7 @@
 mod answering;
 mod arriving;
 mod asking;
+mod claiming;
 mod keeping;
 mod mirroring;
 mod roster;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex as Turn, Notify};
 
 pub use asking::{DOORS_PATIENCE, DoorQuestion, DoorReplies};
+pub use claiming::{Claimed, DoorClaim};
 pub use mirroring::LONG;
 pub use saying::SharedSender;
 pub use telling::{Teller, Told};

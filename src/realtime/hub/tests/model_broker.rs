@@ -27,6 +27,7 @@ struct State {
     channels: HashMap<Channel, Shared>,
     nodes: BTreeMap<NodeId, Node>,
     lives: u64,
+    claims: HashMap<String, Bytes>,
     /// Nothing can be asked.
     pub is_away: bool,
     /// Everything takes some time, and another one each time.
@@ -385,6 +386,28 @@ impl Broker for ModelLink {
             let other = state.nodes.keys().copied().find(|other| *other != node);
             other.into_iter().for_each(|other| state.leave(other, channel.clone(), field.clone(), value.clone()));
         })
+    }
+
+    fn claim(&self, name: &str, value: Bytes, _: Duration) -> Waiting<Option<Bytes>> {
+        let name = name.to_owned();
+        self.ask(move |state, _| {
+            let there = state.claims.entry(name).or_insert_with(|| value.clone());
+            (*there != value).then(|| there.clone())
+        })
+    }
+
+    fn settle(&self, name: &str, value: Option<Bytes>, _: Duration) -> Waiting<()> {
+        let name = name.to_owned();
+        self.ask(move |state, _| {
+            match value {
+                Some(value) => state.claims.insert(name, value),
+                None => state.claims.remove(&name),
+            };
+        })
+    }
+
+    fn take(&self, _: &str, _: u64, _: u64) -> Waiting<Option<Duration>> {
+        self.ask(|_, _| None)
     }
 
     fn tell(&self, to: Recipient, body: Bytes) -> Waiting<()> {
