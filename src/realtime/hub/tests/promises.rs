@@ -546,3 +546,18 @@ fn who_reads_a_history_has_not_all_before_its_last_part() {
     }
     assert!(reader.client().took_all() && reader.client().poll_fill(world.now, context).is_pending());
 }
+
+#[test]
+fn of_long_messages_few_are_read_at_a_time() {
+    let world = World::new(history(9));
+    for _ in 0..9 {
+        world.publish("room", &"x".repeat(20 << 10)).unwrap();
+    }
+    let mut reader = world.reader();
+    reader.subscribe(&world, &since("room", Since::Start)).unwrap();
+    // The last of a part goes beyond 64 KiB.
+    for expected in [4, 8, 9] {
+        assert!(reader.read_some(&world));
+        assert_eq!(reader.told.len(), expected);
+    }
+}
