@@ -340,6 +340,72 @@ mod tests {
         assert_eq!((availability.answers(), availability.metrics.ready.get()), (false, 0));
     }
 
+    fn gets(availability: &Availability, ready: i64) -> (bool, bool, bool) {
+        assert_eq!(availability.metrics.ready.get(), ready);
+        (availability.current().is_some(), availability.address().is_some(), availability.answers())
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_is_asked_no_more() {
+        let gone = |pool: &Arc<Pool>| pool.is_retired();
+        let (availability, pool) = availability(Config::default());
+        let (_, other) = self::availability(Config::default());
+        availability.promote(&pool);
+        availability.mark_up();
+        availability.dismiss(&other);
+        assert_eq!((gets(&availability, 1), gone(&other), gone(&pool)), ((true, true, true), true, false));
+        availability.dismiss(&pool);
+        assert_eq!((gets(&availability, 0), gone(&pool)), ((false, false, false), true));
+        assert!(!availability.open(&pool), "nor is it when its keeper finds it");
+
+        let (_, next) = self::availability(Config::default());
+        availability.promote(&next);
+        assert_eq!(availability.address().as_ref(), Some(&next.address));
+        availability.clear();
+        assert_eq!((availability.current().is_none(), gone(&next)), (true, true));
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_brings_back_nobody() {
+        let (availability, pool) = availability(Config::default());
+        availability.promote(&pool);
+        availability.mark_up();
+        assert!(availability.mark_down(&pool, &"it gave no connection"));
+        assert_eq!(gets(&availability, 0), (false, false, false));
+        // To a question from before that.
+        availability.mark_up();
+        assert!(!availability.answers());
+        assert!(availability.open(&pool) && availability.answers());
+    }
+
+    #[tokio::test]
+    async fn one_before_is_let_go_of_unless_it_is_kept() {
+        let (availability, first) = availability(Config::default());
+        let [second, third] = [(); 2].map(|()| self::availability(Config::default()).1);
+        availability.promote(&first);
+        availability.promote(&second);
+        availability.previous.keep(&second);
+        availability.promote(&third);
+        assert_eq!([&first, &second, &third].map(|pool| pool.is_retired()), [true, false, false]);
+        // Of the one that is kept there is nothing more to say than that it is gone.
+        availability.mark_up();
+        assert!(!availability.mark_down(&second, &"it gave no connection") && availability.leads_to(&third));
+        assert_eq!((availability.previous.is(&second), gets(&availability, 1)), (false, (true, true, true)));
+    }
+
+    #[tokio::test]
+    async fn each_app_has_its_number_and_its_end() {
+        let (availability, _) = availability(Config::default());
+        let mut told = availability.generations();
+        for (number, ended) in [(0, false), (1, true), (2, false)] {
+            assert_eq!((availability.generation(), *told.borrow_and_update()), (number, number));
+            availability.set_ended(ended);
+            assert_eq!(availability.has_ended(), ended);
+            availability.next_generation();
+            assert!(told.has_changed().unwrap());
+        }
+    }
+
     /// An app that comes up and dies again and again keeps nobody for ever.
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_once_however_often_it_returns() {

@@ -31,11 +31,15 @@ async fn deploy(door: &Door, releases: &Releases, release: &Stub) {
     assert_eq!(answer.status, 200);
 }
 
-/// Which process answers a request at `path` that names `deployment`.
-async fn pid(door: &Door, path: &str, deployment: &str) -> i64 {
+/// What answers a request at `path` that names `deployment`.
+async fn answer(door: &Door, path: &str, deployment: &str) -> Value {
     let answer = client::get(door.http(), path, &[("x-deployment-id", deployment)]).await;
-    let answer: Value = serde_json::from_slice(&answer.bytes().await).expect("JSON");
-    answer["pid"].as_i64().expect("a pid")
+    serde_json::from_slice(&answer.bytes().await).expect("JSON")
+}
+
+/// Which process that is.
+async fn pid(door: &Door, path: &str, deployment: &str) -> i64 {
+    answer(door, path, deployment).await["pid"].as_i64().expect("a pid")
 }
 
 #[tokio::test]
@@ -137,6 +141,36 @@ async fn an_app_that_was_kept_and_ended_is_not_missed() {
     door.wait_for_log(|line| line["why"] == "it ended by itself" || line["why"] == "it takes no connection");
     assert_eq!(pid(&door, "/", "one").await, second);
     assert_eq!(pid(&door, "/", "").await, second);
+    assert_eq!(door.metric("upstream_ready").await, 1.0);
+}
+
+#[tokio::test]
+async fn connections_to_the_app_of_before_are_used_again() {
+    let (one, two) = (release("one"), release("two"));
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
+    let first = pid(&door, "/", "").await;
+    deploy(&door, &releases, &two).await;
+    eventually("a connection is used twice", async || {
+        let [before, now] = [answer(&door, "/", "one").await, answer(&door, "/", "one").await];
+        assert_eq!((&before["pid"], &now["pid"]), (&first.into(), &first.into()));
+        before["peer"] == now["peer"]
+    })
+    .await;
+}
+
+/// Its process lives, so that nothing but the question itself tells.
+#[tokio::test]
+async fn an_app_that_was_kept_and_takes_nothing_is_not_missed() {
+    let (one, two) = (release("one"), release("two"));
+    let releases = Releases::leading_to(&one);
+    let door = start(&releases, "");
+    let first = pid(&door, "/", "").await;
+    deploy(&door, &releases, &two).await;
+    let second = pid(&door, "/", "").await;
+    assert_eq!(pid(&door, "/deaf", "one").await, first);
+    assert_eq!(pid(&door, "/", "one").await, second);
+    door.wait_for_log(|line| line["why"] == "it takes no connection");
     assert_eq!(door.metric("upstream_ready").await, 1.0);
 }
 

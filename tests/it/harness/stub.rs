@@ -37,6 +37,7 @@ const server = http.createServer((request, response) => {
   const answer = () => {
     const url = new URL(request.url, 'http://app');
     if (url.pathname === '/exit') process.exit(7);
+    if (url.pathname === '/deaf') server.close(), setInterval(() => {}, 1000), response.setHeader('connection', 'close');
     if (url.pathname === '/say') console.log(url.searchParams.get('what')), console.error('aloud: ' + url.searchParams.get('what'));
     if (url.pathname === '/old-action') return response.writeHead(409, { 'x-nextjs-action-not-found': '1', 'content-type': 'text/plain' }).end('Server Action unavailable.');
     if (url.pathname === '/action' && request.headers['next-action'] !== build) return response.writeHead(409, { 'x-nextjs-action-not-found': '1' }).end();
@@ -46,7 +47,7 @@ const server = http.createServer((request, response) => {
     if (url.pathname === '/args') return response.end(JSON.stringify({ args: process.argv.slice(1), cwd: process.cwd() }));
     if (url.pathname === '/priority') return response.end(String(require('os').getPriority()));
     if (said('status') && url.pathname === '/check') response.statusCode = Number(fs.readFileSync('status', 'utf8'));
-    const body = () => response.end(JSON.stringify({ command, build, pid: process.pid, deployment }));
+    const body = () => response.end(JSON.stringify({ command, build, pid: process.pid, deployment, peer: request.socket.remotePort }));
     const wait = Number(url.searchParams.get('wait') || 0);
     wait ? setTimeout(body, wait) : body();
   };

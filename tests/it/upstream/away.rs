@@ -115,6 +115,21 @@ async fn an_app_that_goes_away_is_waited_for_again() {
     until_ready(&door, true).await;
 }
 
+/// Who asks hears of it first, where looks for a sign of life are rare.
+#[tokio::test]
+async fn an_app_that_is_found_gone_is_not_ready() {
+    let socket = reserve();
+    let address = socket.local_addr().unwrap();
+    let app = answer(socket.listen(64).unwrap());
+    let config = format!("[app]\nurl = \"http://{address}\"\nhealth_interval = \"1h\"\nwait_timeout = \"100ms\"\n");
+    let door = door().config(config).start();
+    until_ready(&door, true).await;
+    drop(app);
+    assert_eq!(client::get(door.http(), "/", &[]).await.status, 503);
+    door.wait_for_log(|line| line["message"] == "the app does not answer");
+    assert_eq!(door.metric("upstream_ready").await, 0.0);
+}
+
 #[tokio::test]
 async fn an_app_that_says_nothing_is_a_504() {
     let app = RawApp::start(|mut asked| async move {

@@ -66,7 +66,8 @@ async fn another_port_of_the_same_address_is_fine() {
 async fn what_comes_back_over_another_hop_ends_with_508() {
     // A forwarder that the config cannot know of: it leads back to the door.
     let hop = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let door = door().config(format!("[app]\nurl = \"http://{}\"\n", hop.local_addr().unwrap())).start();
+    let there = format!("http://{}", hop.local_addr().unwrap());
+    let door = door().config(format!("[app]\nurl = \"{there}\"\n")).start();
     let address = door.http();
     let passed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = std::sync::Arc::clone(&passed);
@@ -83,7 +84,7 @@ async fn what_comes_back_over_another_hop_ends_with_508() {
     let answer = client::get(address, "/page", &[]).await;
     assert_eq!(answer.status, 508);
     let failed = door.wait_for_log(|line| line["message"] == "failed" && line["status"] == 508);
-    assert!(failed["detail"].as_str().unwrap().contains("leads back to this door"), "{failed}");
+    assert!(failed["detail"].as_str().unwrap().contains(&format!("{there} leads back to this door")), "{failed}");
     // Probes have connections of their own.
     assert!(passed.load(std::sync::atomic::Ordering::SeqCst) < 30, "{passed:?}");
     forwarder.abort();

@@ -261,6 +261,33 @@ async fn idle_connections_are_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_reload_lets_go_of_connections_made_as_before() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&closed);
+    let app = RawApp::start(move |mut asked| {
+        let counter = Arc::clone(&counter);
+        async move {
+            asked.send(ok("x")).await;
+            asked.closed().await;
+            counter.fetch_add(1, Ordering::SeqCst);
+            None
+        }
+    })
+    .await;
+    let lasting = |minutes: usize| format!("{}idle_timeout = \"{minutes}m\"\n", app.config());
+    let door = door().config(lasting(10)).start();
+    for (count, config) in [(1, lasting(20)), (2, "[app]\nurl = \"off\"\n".to_owned())] {
+        client::get(door.http(), "/", &[]).await.bytes().await;
+        let seen = door.log().len();
+        door.rewrite(&config);
+        door.signal("HUP");
+        door.wait_for_log_after(seen, |line| line["message"] == "reloaded");
+        eventually("it is closed", || closed.load(Ordering::SeqCst) == count).await;
+    }
+    assert!(!door.output().contains("the app does not answer"), "{}", door.output());
+}
+
+#[tokio::test]
 async fn what_the_app_says_unasked_reaches_nobody() {
     const FORGED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
     for unasked in [Some(FORGED), None] {

@@ -182,6 +182,16 @@ async fn an_app_that_ends_is_started_again_while_requests_wait() {
 }
 
 #[tokio::test]
+async fn that_it_ended_is_said_before_anybody_asks() {
+    let project = Stub::new();
+    let door = door().config(project.config() + "health_interval = \"1h\"\n").start();
+    project.write("crash", "");
+    client::ask(door.http(), "POST", "/exit", &[], "").await;
+    door.wait_for_log(|line| line["message"] == "the app does not answer" && line["why"] == "it ended");
+    assert_eq!(door.metric("upstream_ready").await, 0.0);
+}
+
+#[tokio::test]
 async fn restarts_come_ever_slower_but_come() {
     let project = Stub::new();
     let door = door().config(project.config() + "restart_delay_max = \"200ms\"\n").start();
