@@ -235,6 +235,8 @@ mod tests {
             assert_eq!(addresses(&config.listen.http), [http], "{text}");
             assert_eq!(addresses(&config.listen.https), [https], "{text}");
             assert!(!config.tls.self_signed);
+            let is_everywhere = http == "0.0.0.0:80" && UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+            assert_eq!(config.listen.http.len(), 1 + usize::from(is_everywhere), "{text} {port:?}");
         }
     }
 

@@ -139,6 +139,35 @@ fn check_of_a_folder_and_of_none_at_all() {
     assert!(stderr(&output).contains("drain.timeout must be a duration"), "{}", stderr(&output));
 }
 
+const SECRET: &str = "[[realtime.pusher]]\nid = \"1\"\nkey = \"k\"\nsecret_env = \"ONLY_THERE\"\n";
+
+#[test]
+fn secrets_are_those_of_the_app_that_runs() {
+    let dev = "[app]\ndev = true\n";
+    for (folders, file, more, is_good) in [
+        (&[][..], ".env", "", true),
+        (&[], ".env.production", "", true),
+        (&[], ".env.production", dev, false),
+        (&[], ".env.development", "", false),
+        (&[], ".env.development", dev, true),
+        // Of releases it is the live one, or what each of them gets.
+        (&["releases", "shared"], "shared/.env", "", true),
+        (&["releases", "current"], "current/.env", "", true),
+        (&["releases", "current", "shared"], "shared/.env", "", false),
+        (&["releases"], ".env", "", false),
+    ] {
+        let here = folder(&[("proxy.toml", &format!("{SECRET}{more}"))]);
+        for name in folders {
+            std::fs::create_dir(here.path().join(name)).unwrap();
+        }
+        std::fs::write(here.path().join(file), "ONLY_THERE=x\n").unwrap();
+        let output = doorway(here.path(), &["check", here.path().to_str().unwrap()]);
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(said.contains(": no problems\n"), is_good, "{folders:?} {file} {more}: {said}");
+        assert_eq!(said.contains("have ONLY_THERE"), !is_good, "{folders:?} {file} {more}: {said}");
+    }
+}
+
 #[test]
 fn check_says_one_error_for_one_mistake() {
     let pusher = |id: &str| format!("[[realtime.pusher]]\nid = {id}\nkey = \"k\"\nsecret = \"s\"\n");
@@ -371,7 +400,8 @@ async fn https_for_the_first_day_is_a_flag() {
 async fn development_is_a_flag_too() {
     let project = Stub::new();
     let directory = project.path().to_str().unwrap();
-    let door = door().arguments(&[directory, "--dev"]).start();
+    project.write(".env.development", "ONLY_THERE=x\n");
+    let door = door().config(SECRET).arguments(&[directory, "--dev"]).start();
     assert!(wire::get(door.http(), "/").await.contains("\"command\":\"dev\""));
 }
 

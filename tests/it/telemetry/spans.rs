@@ -164,6 +164,17 @@ async fn the_last_spans_are_sent_when_the_door_stops() {
 }
 
 #[tokio::test]
+async fn a_reload_goes_on_sending_spans() {
+    let (app, _heard) = listening().await;
+    let (url, _collector, spans) = collector(0).await;
+    let door = door().config(format!("{}{}", app.config(), telemetry(&url, 1.0))).start();
+    door.signal("HUP");
+    door.wait_for_log(|line| line["message"] == "reloaded");
+    get(door.http(), "/later", &[]).await.bytes().await;
+    eventually("its span", || span(&spans, SERVER, "/later").is_some()).await;
+}
+
+#[tokio::test]
 async fn a_collector_that_is_away_costs_nobody_anything() {
     let (app, _heard) = listening().await;
     let door = door().config(format!("{}{}", app.config(), telemetry("http://127.0.0.1:9", 1.0))).start();

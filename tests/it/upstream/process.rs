@@ -421,4 +421,11 @@ async fn app_trusts_the_doors_certificate_too() {
             });
         }
     }
+    // What is kept there from another time is not the certificate of a door that has none.
+    let door = door().config(project.config()).env("PATH", project.search_path());
+    let door = door
+        .env("XDG_STATE_HOME", state.path().to_str().unwrap())
+        .env("NODE_EXTRA_CA_CERTS", own.to_str().unwrap())
+        .start();
+    assert_eq!(json(&door, "/env").await["NODE_EXTRA_CA_CERTS"], own.to_str().unwrap());
 }
