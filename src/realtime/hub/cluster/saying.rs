@@ -22,6 +22,10 @@ use crate::shares::Holder;
 /// Messages kept for those who may come back, at most, where no policy says how many.
 const MAX_RETAINED: usize = 10_000;
 
+/// Whatever is kept for clients, the broker keeps so much for doors that have not heard something.
+const HEALING_MESSAGES: usize = 200;
+const HEALING_AGE: Duration = Duration::from_secs(30);
+
 /// Who says it.
 #[derive(Debug, Clone, Default)]
 pub struct SharedSender {
@@ -197,8 +201,8 @@ impl Hub {
         let entry = LogEntry {
             id: utterance.draft.id.clone(),
             body: utterance.encode(),
-            messages: keep.messages,
-            age: keep.age,
+            messages: keep.messages.max(HEALING_MESSAGES),
+            age: keep.age.max(HEALING_AGE),
         };
         let appended = cluster.broker.append(channel, entry).await.map_err(|error| {
             warn!(channel = channel.as_str(), %error, "a message is refused");

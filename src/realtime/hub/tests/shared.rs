@@ -297,6 +297,18 @@ async fn what_was_not_heard_is_fetched() {
     doors.model.set_deaf(1, false);
     doors.pass(Duration::from_secs(40)).await;
     assert_eq!(reader.read(&doors.worlds[1]), ["5:5"]);
+    // And where nothing is kept for clients.
+    let mut reader = doors.reader(1, &to("a")).await;
+    doors.say(0, "a", "1").await.unwrap();
+    doors.model.set_deaf(1, true);
+    for number in 2..=4 {
+        doors.say(0, "a", &number.to_string()).await.unwrap();
+    }
+    doors.model.set_deaf(1, false);
+    doors.pass(Duration::from_secs(40)).await;
+    assert_eq!(reader.read(&doors.worlds[1]), ["1:1", "2:2", "3:3", "4:4"]);
+    let mut late = doors.reader(1, &since("a", Since::Start)).await;
+    assert!(late.read(&doors.worlds[1]).is_empty(), "they are not for clients");
 }
 
 #[tokio::test(start_paused = true)]
