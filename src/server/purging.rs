@@ -41,14 +41,16 @@ pub fn start(cache: &Arc<Cache>, hub: &Arc<Hub>, drain: Signal) {
     });
     let doubting = Arc::clone(cache);
     hub.when_words_are_lost(move || doubting.doubt_everything());
-    let hub = Arc::clone(hub);
+    let hub = Arc::downgrade(hub);
     cache.share(
         move |batch| {
-            let hub = Arc::clone(&hub);
+            let hub = hub.upgrade();
             let PurgeBatch { paths, tags, app_tags, everything } = batch;
             let question = PurgeQuestion { paths, tags, app_tags, everything };
             Box::pin(async move {
-                hub.ask_doors(&question, PATIENCE).await;
+                if let Some(hub) = hub {
+                    hub.ask_doors(&question, PATIENCE).await;
+                }
             })
         },
         drain,

@@ -17,7 +17,7 @@ import { APP, Client, Site as PusherSite } from "./harness/pusher.js";
 const DOORS = 3;
 const MESSAGES = 60;
 
-let redis, folder, doors;
+let redis, folder, doors, settings;
 
 /** A Redis on a socket of its own, which ends with the tests. */
 async function startRedis() {
@@ -31,7 +31,7 @@ async function startRedis() {
 
 before(async () => {
   const url = await startRedis();
-  const settings = config({
+  settings = config({
     app: { url: "off" },
     listen: { http: "127.0.0.1:0" },
     "realtime.redis": { url },
@@ -217,6 +217,15 @@ describe("ably", () => {
     await eventually("it was told", () => reasons.includes(40141));
     for (let number = 0; number < DOORS; number++) {
       await assert.rejects(rest(number, { token: token.token }).channels.get("talk").history());
+    }
+    // A door that comes later asks what was revoked.
+    const late = await Doorway.start(settings);
+    try {
+      const options = { endpoint: "127.0.0.1", port: late.port("http"), tls: false, logLevel: 0, token: token.token };
+      const isRefused = () => new Ably.Rest(options).channels.get("talk").history().then(() => false, () => true);
+      await eventually("refused there", isRefused);
+    } finally {
+      await late.stop();
     }
   });
 

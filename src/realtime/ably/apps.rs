@@ -300,6 +300,12 @@ impl AblyApps {
         self.revocations.lock().revoke(key_name, target, revocation, now.unix_ms)
     }
 
+    /// All that is revoked: key, target, and what holds for it.
+    pub fn revocations(&self) -> Vec<(String, String, Revocation)> {
+        let revocations = self.revocations.lock();
+        revocations.all().map(|(key, target, revocation)| (key.to_owned(), target.to_owned(), revocation)).collect()
+    }
+
     /// Whether its token was revoked meanwhile.
     pub fn is_revoked(&self, client: &Authenticated, now: Moment) -> bool {
         let Some(issued) = client.issued else { return false };

@@ -18,6 +18,7 @@ pub mod wire;
 mod comet;
 mod config;
 mod rest;
+mod revoking;
 mod route;
 mod socket;
 
@@ -61,7 +62,7 @@ impl Door for AblyDoor {
     fn new(config: &Config, ground: &mut Ground) -> AblyDoor {
         let apps = Arc::new(AblyApps::new(config, Some(Arc::clone(ground.entrance.tokens()))));
         let connections = Arc::default();
-        AblyDoor::revoke_by_others(ground.hub, &apps, &connections);
+        revoking::start(ground.hub, &apps, &connections, ground.drain);
         AblyDoor {
             entrance: Arc::clone(ground.entrance),
             sessions: ground.sessions.clone(),

@@ -4,20 +4,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tracing::warn;
 
 use super::Call;
 use super::answer::Answer;
 use super::batch::{Failed, Outcome, Outcomes};
 use super::caller::Caller;
 use crate::realtime::ably::AblyDoor;
-use crate::realtime::ably::apps::AblyApps;
-use crate::realtime::ably::connections::Connections;
-use crate::realtime::ably::machine::REVOKED;
+use crate::realtime::ably::revoking::RevokedElsewhere;
 use crate::realtime::ably::token::{Revocation, TokenRequest};
 use crate::realtime::ably::wire::error::AblyError;
-use crate::realtime::hub::{DOORS_PATIENCE, DoorQuestion, Hub};
-use crate::realtime::vocabulary::{DisconnectReason, Moment};
+use crate::realtime::hub::DOORS_PATIENCE;
 
 /// Targets of one request, at most.
 const MAX_TARGETS: usize = 100;
@@ -101,58 +97,6 @@ impl AblyDoor {
             return Err(AblyError::new(50003, 503, what));
         }
         Ok(outcomes.answer(call, 201))
-    }
-
-    /// Does what is revoked by another door.
-    pub fn revoke_by_others(hub: &Hub, apps: &Arc<AblyApps>, connections: &Arc<Connections>) {
-        let (apps, connections) = (Arc::clone(apps), Arc::clone(connections));
-        hub.answer_doors_by(move |hub, revoked: RevokedElsewhere| {
-            let revocation = Revocation { issued_before: revoked.issued_before, applies_at: revoked.applies_at };
-            for target in &revoked.targets {
-                // What is too much here was said to be revoked there.
-                if let Err(error) = apps.revoke(&revoked.key_name, target, revocation, Moment::now()) {
-                    warn!(error = error.message, "what another door has revoked is not revoked here");
-                }
-            }
-            revoked.put_out(&hub, &connections);
-            std::future::ready(())
-        });
-    }
-}
-
-/// What a door has revoked, for the others.
-#[derive(Debug, Serialize, Deserialize)]
-struct RevokedElsewhere {
-    app: Arc<str>,
-    key_name: Arc<str>,
-    targets: Vec<String>,
-    issued_before: u64,
-    applies_at: u64,
-    /// Whose connections end.
-    clients: Vec<String>,
-}
-
-impl DoorQuestion for RevokedElsewhere {
-    const KIND: &'static str = "ably.revoke";
-    type Answer = ();
-}
-
-impl RevokedElsewhere {
-    /// Ends the connections of clients whose tokens were revoked: all that they have were issued before. Those that other
-    /// targets mean find out by themselves.
-    fn put_out(&self, hub: &Hub, connections: &Connections) {
-        let is_meant = |of: &str, key: &str, client: Option<&str>| {
-            *of == *self.app
-                && *key == *self.key_name
-                && client.is_some_and(|client| self.clients.iter().any(|one| one == client))
-        };
-        if self.clients.is_empty() {
-            return;
-        }
-        for link in connections.links(is_meant) {
-            let reason = "Token revoked".into();
-            hub.disconnect(link, DisconnectReason::Kicked { code: Some(REVOKED), reason });
-        }
     }
 }
 

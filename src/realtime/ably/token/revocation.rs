@@ -91,6 +91,14 @@ impl Revocations {
         })
     }
 
+    /// All of them: key, target, and what holds for it.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, Revocation)> {
+        self.by_target.iter().flat_map(|(place, known)| {
+            let (key_name, target) = place.split_once(' ').unwrap_or_default();
+            known.iter().map(move |revocation| (key_name, target, *revocation))
+        })
+    }
+
     /// Forgets those that no token can be under any more.
     fn forget(&mut self, now_ms: u64) {
         self.by_target.retain(|_, known| {
@@ -134,6 +142,7 @@ mod tests {
         );
         revocations.revoke("a.b", "clientId:ann", at(NOW + 40, NOW + 20), NOW + 40).unwrap();
         assert_eq!(revocations.count, 1, "the last says all that the others do");
+        assert_eq!(revocations.all().collect::<Vec<_>>(), [("a.b", "clientId:ann", at(NOW + 40, NOW + 20))]);
         assert!(
             has(&revocations, "a.b", NOW - 1, "ann", NOW + 40) && has(&revocations, "a.b", NOW + 39, "ann", NOW + 40)
         );
