@@ -13,6 +13,14 @@ use crate::realtime::vocabulary::{Channel, Position};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
+impl NodeId {
+    /// Reads what [`fmt::Display`] writes.
+    pub fn read(text: &str) -> Option<NodeId> {
+        let is_hexadecimal = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hexadecimal.then(|| u64::from_str_radix(text, 16).ok())?.map(NodeId)
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:016x}", self.0)
@@ -172,6 +180,12 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The doors that live, this one too.
     fn nodes(&self) -> Waiting<Vec<NodeId>>;
+
+    /// What this door says of itself from now on, for as long as it lives.
+    fn describe(&self, card: &str) -> Waiting<()>;
+
+    /// The doors that live, and what each says of itself: nothing, where it says nothing.
+    fn cards(&self) -> Waiting<Vec<(NodeId, String)>>;
 }
 
 /// A door's side of it: told what happens in the channels it hears, of one channel always in order.

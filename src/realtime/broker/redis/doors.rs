@@ -62,12 +62,14 @@ impl Core {
     }
 
     /// Renews it, and says whether it was there still.
-    async fn renew_lease(&self) -> Result<bool, RedisError> {
+    pub(super) async fn renew_lease(&self) -> Result<bool, RedisError> {
         let (lease, nodes, channels) =
             (self.names.lease(self.node), self.names.nodes(), self.names.channels(self.node));
         let time = self.config.node_timeout.as_millis().to_string();
+        let card = self.lease.card.lock().await;
+        let value = format!("1{card}");
         let questions = [
-            Question::command("SET", &[&lease, "1", "PX", &time, "GET"]),
+            Question::command("SET", &[&lease, &value, "PX", &time, "GET"]),
             Question::command("SADD", &[&nodes, &self.node.to_string()]),
             Question::command("PEXPIRE", &[&nodes, &A_DAY_MS.to_string()]),
             Question::command("PEXPIRE", &[&channels, &A_DAY_MS.to_string()]),
@@ -93,12 +95,29 @@ impl Core {
         self.listener.on_expelled();
     }
 
-    /// All doors of which something is known, and whether they live.
-    async fn survey(&self) -> Result<Vec<(NodeId, bool)>, RedisError> {
+    /// All doors of which something is known.
+    async fn known(&self) -> Result<Vec<NodeId>, RedisError> {
         let found = self.commands.ask(Question::command("SMEMBERS", &[&self.names.nodes()])).await?;
         let found = answers::list(found).unwrap_or_default();
-        let nodes = found.iter().filter_map(answers::text).filter_map(|text| u64::from_str_radix(&text, 16).ok());
-        let nodes: Vec<NodeId> = nodes.map(NodeId).collect();
+        Ok(found.iter().filter_map(answers::text).filter_map(|text| NodeId::read(&text)).collect())
+    }
+
+    /// The doors that live, and what they say of themselves.
+    pub(super) async fn cards(&self) -> Result<Vec<(NodeId, String)>, RedisError> {
+        let nodes = self.known().await?;
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let leases: Vec<Question> =
+            nodes.iter().map(|node| Question::command("GET", &[&self.names.lease(*node)])).collect();
+        let cards = self.commands.ask_all(&leases).await?;
+        let card = |(node, card)| Some((node, answers::text(&card)?.get(1..)?.to_owned()));
+        Ok(nodes.into_iter().zip(cards).filter_map(card).collect())
+    }
+
+    /// All doors of which something is known, and whether they live.
+    async fn survey(&self) -> Result<Vec<(NodeId, bool)>, RedisError> {
+        let nodes = self.known().await?;
         if nodes.is_empty() {
             return Ok(Vec::new());
         }

@@ -381,4 +381,16 @@ impl Broker for RedisLink {
     fn nodes(&self) -> Waiting<Vec<NodeId>> {
         self.with(|core| async move { core.alive().await })
     }
+
+    fn describe(&self, card: &str) -> Waiting<()> {
+        let card = card.to_owned();
+        self.with(|core| async move {
+            *core.lease.card.lock().await = card;
+            core.renew_lease().await.map(drop)
+        })
+    }
+
+    fn cards(&self) -> Waiting<Vec<(NodeId, String)>> {
+        self.with(|core| async move { core.cards().await })
+    }
 }

@@ -53,6 +53,7 @@ struct Node {
     heard: Vec<Channel>,
     /// What it is told is lost on the way.
     is_deaf: bool,
+    card: String,
 }
 
 enum Push {
@@ -72,7 +73,7 @@ impl Model {
     /// A door, whose hub is told what happens by a task of the test's runtime.
     pub fn join(self: &Arc<Self>, number: u64, hub: &Arc<Hub>) -> Arc<ModelLink> {
         let (node, (pushes, told)) = (NodeId(number), unbounded_channel());
-        self.0.lock().nodes.insert(node, Node { pushes, heard: Vec::new(), is_deaf: false });
+        self.0.lock().nodes.insert(node, Node { pushes, heard: Vec::new(), is_deaf: false, card: String::new() });
         tokio::spawn(listen(Arc::clone(self), Arc::downgrade(hub), told));
         Arc::new(ModelLink { model: Arc::clone(self), node })
     }
@@ -421,5 +422,18 @@ impl Broker for ModelLink {
 
     fn nodes(&self) -> Waiting<Vec<NodeId>> {
         self.ask(|state, _| state.nodes.keys().copied().collect())
+    }
+
+    fn describe(&self, card: &str) -> Waiting<()> {
+        let card = card.to_owned();
+        self.ask(move |state, me| {
+            if let Some(node) = state.nodes.get_mut(&me) {
+                node.card = card;
+            }
+        })
+    }
+
+    fn cards(&self) -> Waiting<Vec<(NodeId, String)>> {
+        self.ask(|state, _| state.nodes.iter().map(|(id, node)| (*id, node.card.clone())).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! The link against Debian's real Redis, with the faults that it is for.
 
+mod cards;
 mod claims;
 mod faults;
 mod harness;
