@@ -41,6 +41,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "plain socketio pusher ably liveblocks yjs",
             "door webhooks",
             "session",
+            "peer",
             "entrance",
             "dialect",
             "link",

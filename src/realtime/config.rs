@@ -42,6 +42,8 @@ impl Config {
             ("realtime.redis.replicas", now.replicas != before.replicas),
             ("realtime.redis.message_patience", now.message_patience != before.message_patience),
             ("realtime.redis.ca_file", now.ca_file != before.ca_file),
+            ("realtime.redis.peer", now.peer != before.peer),
+            ("realtime.redis.peer_listen", now.peer_listen != before.peer_listen),
         ];
         changed.into_iter().filter_map(|(key, is_new)| is_new.then_some(key)).collect()
     }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::entrance::Entrance;
 use super::hub::Hub;
 use super::hub::parts::Part;
 use super::hub::policy::Demand;
+use super::peer::{Answers, Peers};
 use super::session::Sessions;
 use crate::callbacks::App;
 use crate::drain::Signal;
@@ -83,6 +86,8 @@ pub struct Ground<'a> {
     pub sessions: &'a Sessions,
     pub app: &'a Arc<App>,
     pub drain: &'a Signal,
+    /// The other doors, where requests are forwarded.
+    pub peers: Option<&'a Arc<Peers>>,
     pub registry: &'a mut Registry,
 }
 
@@ -116,6 +121,15 @@ impl<C: 'static> Doors<C> {
     pub fn reload(&self, config: &C) {
         self.0.iter().for_each(|door| door.reload(config));
     }
+}
+
+/// Answers what other doors forward.
+pub fn forwarded<C: 'static>(doors: &Arc<Doors<C>>) -> Answers {
+    let doors = Arc::clone(doors);
+    Arc::new(move |request| match doors.find(&request) {
+        Some(found) => found.answer(request),
+        None => Box::pin(async { Err(Failure::client(StatusCode::NOT_FOUND, "There is nothing here.")) }),
+    })
 }
 
 /// A door whatever its config is.

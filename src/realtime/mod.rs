@@ -20,6 +20,7 @@ pub mod hub;
 pub mod link;
 pub mod liveblocks;
 pub mod msgpack;
+pub mod peer;
 pub mod plain;
 pub mod pusher;
 pub mod session;
@@ -66,7 +67,7 @@ pub struct Realtime {
     hub: Arc<Hub>,
     entrance: Arc<Entrance>,
     sessions: Sessions,
-    doors: Doors<Protocols>,
+    doors: Arc<Doors<Protocols>>,
     webhooks: DocumentWebhooks,
     /// Whether clients are told at a drain that this is a restart.
     restarts: Live<bool>,
@@ -96,9 +97,20 @@ impl Realtime {
         let entrance = Arc::new(Entrance::new(&config.entrance, &hub, &app, judges, &drain, registry));
         let sessions = Sessions::new(&hub, &drain, registry);
         let webhooks = DocumentWebhooks::start(&config.document_webhooks, &hub, &app, &drain, registry);
-        let ground =
-            &mut Ground { hub: &hub, entrance: &entrance, sessions: &sessions, app: &app, drain: &drain, registry };
-        let doors = config.protocols.doors(ground);
+        let peers = sharing.as_ref().and_then(Sharing::peers);
+        let ground = &mut Ground {
+            hub: &hub,
+            entrance: &entrance,
+            sessions: &sessions,
+            app: &app,
+            drain: &drain,
+            peers,
+            registry,
+        };
+        let doors = Arc::new(config.protocols.doors(ground));
+        if let (Some(sharing), Some(redis)) = (&sharing, redis) {
+            sharing.serve(redis, door::forwarded(&doors));
+        }
         Realtime { hub, entrance, sessions, doors, webhooks, restarts, sharing }
     }
 

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::broker::redis::{self, RedisLink, RedisState};
 use super::broker::{BrokerListener, NodeId};
 use super::hub::Hub;
+use super::peer::{self, Answers, Peers};
 use crate::drain::Signal;
 use crate::telemetry::Registry;
 
@@ -19,7 +20,10 @@ const PARTING: Duration = Duration::from_secs(2);
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// The link of this door's hub with those of others.
-pub struct Sharing(RedisLink);
+pub struct Sharing {
+    link: RedisLink,
+    peers: Option<Arc<Peers>>,
+}
 
 impl Sharing {
     /// The hub shares its channels from now on.
@@ -32,13 +36,32 @@ impl Sharing {
         tokio::spawn(Arc::clone(hub).keep_shared(drain.clone()));
         tokio::spawn(Arc::clone(hub).answer_doors(drain.clone()));
         tokio::spawn(tell(link.clone(), drain.clone()));
-        Sharing(link)
+        let peers = config.peer.as_ref().and_then(|address| {
+            let peers = Peers::new(Arc::new(link.clone()), address, drain, peer::Metrics::new(registry));
+            let peers = peers.inspect_err(|error| warn!(%error, "this door has no certificate for the others"));
+            peers.ok().map(Arc::new)
+        });
+        Sharing { link, peers }
     }
 
-    /// Why this door does not hear the others, if it does not.
+    /// The other doors, where this one and they forward to each other.
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.peers.as_ref()
+    }
+
+    /// Answers what other doors forward from now on, where the config says that they may.
+    pub fn serve(&self, config: &redis::Config, answers: Answers) {
+        let (Some(peers), Some(address)) = (&self.peers, &config.peer) else { return };
+        let address = config.peer_listen.unwrap_or_else(|| address.listen());
+        if let Err(error) = peers.listen(address, answers) {
+            warn!(%error, "this door does not listen for the others");
+        }
+    }
+
+    /// Why this door does not hear the others, or is not reached by them, if so.
     pub fn trouble(&self) -> Option<String> {
-        match &*self.0.state().borrow() {
-            RedisState::Up => None,
+        match &*self.link.state().borrow() {
+            RedisState::Up => self.peers.as_ref()?.trouble(),
             RedisState::Deaf => Some("it does not hear itself".to_owned()),
             RedisState::Down(trouble) => Some(trouble.to_string()),
         }
@@ -46,7 +69,7 @@ impl Sharing {
 
     /// This door is going: what it has put into rosters goes at once.
     pub async fn close(&self) {
-        if !matches!(timeout(PARTING, self.0.close()).await, Ok(Ok(()))) {
+        if !matches!(timeout(PARTING, self.link.close()).await, Ok(Ok(()))) {
             warn!("the other doors could not be told that this one goes; they find out by realtime.redis.node_timeout");
         }
     }

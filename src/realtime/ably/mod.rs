@@ -34,6 +34,7 @@ use self::route::AblyRoute;
 use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
 use super::hub::Hub;
+use super::peer::Peers;
 use super::session::Sessions;
 use crate::http::Request;
 
@@ -51,6 +52,8 @@ pub struct AblyDoor {
     connections: Arc<Connections>,
     /// Clients without WebSockets.
     comets: Arc<CometSessions>,
+    /// The other doors, where requests are forwarded.
+    peers: Option<Arc<Peers>>,
     /// How often clients without a connection publish.
     rates: RequestRates,
 }
@@ -70,6 +73,7 @@ impl Door for AblyDoor {
             apps,
             connections,
             comets: Arc::default(),
+            peers: ground.peers.cloned(),
             rates: RequestRates::default(),
         }
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 pub use super::vocabulary::{Encode, Encoded, Encoding};
 
+use super::broker::NodeId;
 use super::vocabulary::{
     Channel, Command, DisconnectReason, EncodedFrames, Event, Frame, LeaveKind, Moment, Violation,
 };
@@ -73,6 +74,9 @@ pub trait Resumable {
     /// The key of the session that the client asks to resume with this frame; `None` for any other frame. Asked only
     /// while the client has done nothing else on this link.
     fn resume_key(&self, frame: &Frame) -> Option<u128>;
+
+    /// The door on which that session is, as far as the frame says.
+    fn resume_home(&self, frame: &Frame) -> Option<NodeId>;
 
     /// True if this machine still has the part of the session that a client on another link asks to resume with `frame`.
     fn is_resumed_by(&self, frame: &Frame) -> bool;

@@ -17,6 +17,7 @@ use super::sockjs::{self, SockJsSession};
 use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::{self, facts};
+use crate::realtime::peer::{Peers, SessionOwner, is_from_peer};
 use crate::realtime::vocabulary::Frame;
 
 /// What tells sessions apart: the client chooses its session's name, so whose it is counts too.
@@ -55,10 +56,17 @@ impl PusherDoor {
         }
         let id = (facts.client, key, session);
         let known = self.fallbacks.find(&id);
+        let shares = self.peers.as_ref().filter(|_| known.is_none() && !is_from_peer(&request));
+        if let Some(peers) = shares
+            && let SessionOwner::There(way) = peers.owner(&claimed_name(&id), what != Fallback::Send).await?
+        {
+            // The other door says all that there is to say, unless it has died.
+            return way.forward(Request::from_parts(request, body)).await?.ok_or_else(unknown);
+        }
         let mut response = match (what, known) {
             (Fallback::Send, Some(session)) => send(config, &session, body).await?,
             (Fallback::Send, None) => {
-                return Err(Failure::client(StatusCode::NOT_FOUND, "There is no such session."));
+                return Err(unknown());
             }
             (what, Some(session)) => listening(&session, what),
             (what, None) => match self.open_fallback(config, &request, facts, id).await? {
@@ -82,11 +90,25 @@ impl PusherDoor {
             Err(code) => return Ok(Opened::Refused(code)),
         };
         let overlap = || Failure::client(StatusCode::CONFLICT, "This session is just being opened.");
+        let claimed = self.peers.clone().map(|peers| (peers, claimed_name(&id)));
         let (link, requests) = self.fallbacks.open(id).ok_or_else(overlap)?;
         let session = self.sessions.begin(admitted, Box::new(machine)).await;
-        tokio::spawn(session.run(Box::new(link), CLOSE_TIMEOUT));
+        let running = session.run(Box::new(link), CLOSE_TIMEOUT);
+        match claimed {
+            Some((peers, name)) => tokio::spawn(async move { peers.holding(&name, running).await }),
+            None => tokio::spawn(running),
+        };
         Ok(Opened::Session(requests))
     }
+}
+
+fn unknown() -> Failure {
+    Failure::client(StatusCode::NOT_FOUND, "There is no such session.")
+}
+
+/// What a session is called among doors: nobody reads in it whose it is.
+fn claimed_name((client, key, session): &SessionKey) -> String {
+    Peers::name("pusher", &[&client.to_string(), key, session])
 }
 
 async fn send(config: &entrance::Config, session: &SockJsSession, body: Body) -> Result<Response, Failure> {

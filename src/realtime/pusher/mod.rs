@@ -28,6 +28,7 @@ use super::door::{Door, Found, Ground};
 use super::entrance::{self, Entrance};
 use super::hub::Hub;
 use super::link::websocket;
+use super::peer::Peers;
 use super::session::Sessions;
 use crate::callbacks::App as NextApp;
 use crate::http::{Failure, Request, Response};
@@ -49,6 +50,8 @@ pub struct PusherDoor {
     webhooks: Webhooks,
     /// The sessions of clients without WebSockets.
     fallbacks: Arc<sockjs::SockJsSessions<SessionKey>>,
+    /// The other doors, where requests are forwarded.
+    peers: Option<Arc<Peers>>,
 }
 
 impl PusherDoor {
@@ -101,6 +104,7 @@ impl Door for PusherDoor {
             apps,
             webhooks,
             fallbacks: Arc::default(),
+            peers: ground.peers.cloned(),
         }
     }
 

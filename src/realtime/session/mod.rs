@@ -1,6 +1,7 @@
 //! One client: the only place that holds link, dialect and hub together. One task a connection, polled by hand: it
 //! reads, has commands written out, and writes what waits in as few writes as there can be.
 
+mod abroad;
 mod resume;
 mod commands;
 mod ending;
@@ -10,6 +11,7 @@ mod open;
 mod pending;
 mod record;
 mod resumption;
+mod returning;
 mod shared;
 
 use std::cell::Cell;
@@ -32,6 +34,7 @@ use ending::CloseTimer;
 use link_state::LinkState;
 use pending::PendingCommands;
 
+pub use abroad::Abroad;
 pub use open::Sessions;
 pub use record::{Metrics, SessionEnd, SessionRecord};
 pub use resume::{ResumeHandle, ResumeLimits, ResumeRegistry};

@@ -12,11 +12,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
-use super::SessionRecord;
-use crate::realtime::entrance::authorizer::{Authorizer, ConnectionInfo};
-use crate::realtime::hub::Held;
-use crate::realtime::link::{Link, PingCount};
-use crate::realtime::vocabulary::{ConnectionId, Frame, Rights};
+use super::returning::Resumption;
+use crate::realtime::link::PingCount;
+use crate::realtime::vocabulary::{ConnectionId, Frame};
 use crate::shares::{Holder, HolderQueue, Owners, may_take, most_of_one};
 use crate::telemetry::Registry;
 
@@ -71,6 +69,11 @@ impl ResumeRegistry {
         }
     }
 
+    /// Whether somebody may come back to `place` with `key`.
+    pub fn knows(&self, key: u128, place: &str) -> bool {
+        self.places.lock().get(&key).is_some_and(|slot| *slot.place == *place)
+    }
+
     /// A slot for a connection of `client`, that whoever knows `key` finds at the same `place`.
     pub fn register(
         self: &Arc<Self>,
@@ -100,6 +103,7 @@ impl ResumeRegistry {
             pings: PingCount::default(),
             handed: None,
             closing: None,
+            abroad: None,
         }
     }
 
@@ -178,18 +182,6 @@ pub enum HandedOver {
     Back(Box<Resumption>),
 }
 
-/// A client that comes back: its new link, and what is known of it.
-pub struct Resumption {
-    pub link: Box<dyn Link>,
-    pub record: Option<SessionRecord>,
-    pub authorizer: Option<(Arc<dyn Authorizer>, Arc<ConnectionInfo>)>,
-    pub rights: Option<Rights>,
-    /// What is held while its link is there.
-    pub held: Option<Held>,
-    /// What it said.
-    pub frame: Frame,
-}
-
 impl ResumeSlot {
     pub fn connection(&self) -> ConnectionId {
         self.connection
@@ -228,6 +220,8 @@ pub struct ResumeHandle {
     handed: Option<oneshot::Receiver<Box<Resumption>>>,
     /// The lost link, while it says its last words.
     pub closing: Option<super::ending::LastWords>,
+    /// The other doors, until the client has said its first words: it may come back to a session of theirs.
+    pub abroad: Option<Box<super::abroad::Abroad>>,
 }
 
 impl ResumeHandle {
@@ -240,6 +234,11 @@ impl ResumeHandle {
     /// Gives its client to the session of `slot`; [`ResumeHandle::poll_handed`] says what came of it.
     pub fn hand_over(&mut self, slot: &ResumeSlot, back: Box<Resumption>) {
         self.handed = Some(slot.hand_over(back));
+    }
+
+    /// The same for a session of another door.
+    pub fn handed_abroad(&mut self, outcome: oneshot::Receiver<Box<Resumption>>) {
+        self.handed = Some(outcome);
     }
 
     /// What came of a hand-over, once it is known.

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use super::ending::LastWords;
 use super::link_state::LinkState;
-use super::resume::{HandedOver, ResumeHandle, Resumption};
+use super::resume::{HandedOver, ResumeHandle};
+use super::returning::Resumption;
 use super::{FRAMES_PER_TURN, Session, SessionEnd};
 use crate::realtime::dialect::{Resumable, Step};
 use crate::realtime::entrance::authorizer::ConnectionInfo;
@@ -55,7 +56,7 @@ impl Session {
             (Some(resume), Some(key)) => resume.find(key),
             _ => None,
         };
-        let Some(slot) = found else { return Some(frame) };
+        let Some(slot) = found else { return self.hand_abroad(frame) };
         // Whoever came with a token is who it says, and comes back as nobody else.
         let other = self.client.hub().identity_of(slot.connection());
         let user = self.client.identity().map(|identity| &identity.user);

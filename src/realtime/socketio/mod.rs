@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 pub use config::{Config, EndpointConfig};
 
+use super::broker::NodeId;
 use super::door::{Door, Found, Ground};
 use super::entrance::origin::Origins;
 use super::entrance::{self, Entrance};
+use super::peer::Peers;
 use super::session::{ResumeRegistry, Sessions};
 use crate::callbacks::App;
 use crate::drain::Signal;
@@ -40,6 +42,8 @@ pub struct SocketIoDoor {
     /// Where those lie that may come back by another link.
     resume_registry: Arc<ResumeRegistry>,
     recovered: Metrics,
+    /// The other doors, where requests are forwarded.
+    peers: Option<Arc<Peers>>,
 }
 
 /// One endpoint: its settings and what all its clients share.
@@ -52,18 +56,25 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(config: &EndpointConfig, metrics: &Metrics) -> Arc<Endpoint> {
-        let dialect = SocketIo::counted(config.dialect.clone(), metrics.clone());
+    fn new(config: &EndpointConfig, metrics: &Metrics, home: Option<NodeId>) -> Arc<Endpoint> {
+        let dialect = SocketIo::counted(config.dialect.clone(), metrics.clone(), home);
         let place = format!("{:?} {}", config.dialect.parser, config.paths.join(" ")).into();
         Arc::new(Endpoint { config: config.clone(), transport: Arc::new(config.transport.clone()), dialect, place })
     }
 
-    fn all(config: &Config, metrics: &Metrics) -> Vec<Arc<Endpoint>> {
-        config.endpoints.iter().map(|endpoint| Endpoint::new(endpoint, metrics)).collect()
+    fn all(config: &Config, metrics: &Metrics, home: Option<NodeId>) -> Vec<Arc<Endpoint>> {
+        config.endpoints.iter().map(|endpoint| Endpoint::new(endpoint, metrics, home)).collect()
     }
 
     fn origins<'a>(&'a self, entrance: &'a entrance::Config) -> &'a Origins {
         self.config.origins.as_ref().unwrap_or(&entrance.origins)
+    }
+}
+
+impl SocketIoDoor {
+    /// What this door is called in the ids that clients bring back.
+    fn home(&self) -> Option<NodeId> {
+        self.peers.as_ref().map(|peers| peers.node())
     }
 }
 
@@ -72,20 +83,23 @@ impl Door for SocketIoDoor {
 
     fn new(config: &Config, ground: &mut Ground) -> SocketIoDoor {
         let recovered = Metrics::new(ground.registry);
+        let peers = ground.peers.cloned();
+        let home = peers.as_ref().map(|peers| peers.node());
         let transports = transport::Metrics::new(ground.registry.sub_registry_with_prefix("realtime"));
         SocketIoDoor {
             entrance: Arc::clone(ground.entrance),
             sessions: ground.sessions.clone(),
             app: Arc::clone(ground.app),
             drain: ground.drain.clone(),
-            endpoints: Live::new(Endpoint::all(config, &recovered)),
-            transports: Arc::new(transport::PollingSessions::new(transports)),
+            endpoints: Live::new(Endpoint::all(config, &recovered, home)),
+            transports: Arc::new(transport::PollingSessions::new(transports, home)),
             resume_registry: Arc::new(ResumeRegistry::new(
                 recovered.held().clone(),
                 recovered.owners(),
                 ground.registry,
             )),
             recovered,
+            peers,
         }
     }
 
@@ -98,6 +112,6 @@ impl Door for SocketIoDoor {
     }
 
     fn reload(&self, config: &Config) {
-        self.endpoints.set(Endpoint::all(config, &self.recovered));
+        self.endpoints.set(Endpoint::all(config, &self.recovered, self.home()));
     }
 }

@@ -50,7 +50,7 @@ pub fn holds(input: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
     let mut context = Context::from_waker(Waker::noop());
-    let sessions = Arc::new(PollingSessions::new(Metrics::default()));
+    let sessions = Arc::new(PollingSessions::new(Metrics::default(), None));
     let sid = Sid::random().expect("randomness");
     let (mut link, _) = Engine::polling(sid, &sessions, &Arc::new(Config::default()), Instant::now());
     let Some(Lookup::Polling(shared)) = sessions.find(sid) else { panic!("it cannot be found") };

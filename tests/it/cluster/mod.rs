@@ -3,6 +3,7 @@
 mod channels;
 mod faults;
 mod limits;
+mod peers;
 mod presence;
 mod purges;
 mod questions;

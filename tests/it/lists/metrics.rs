@@ -106,7 +106,7 @@ async fn metrics_are_those_of_a_running_door() {
     let state = tempfile::tempdir().unwrap();
     let behind = App::start(|_| async { app::response(200, r#"{"allow":true}"#) }).await;
     let redis = Redis::start(&[]);
-    let config = format!("{}{CONFIG}{}", behind.config(), redis.config());
+    let config = format!("{}{CONFIG}{}", behind.config(), redis.config() + "peer = \"127.0.0.1:0\"\n");
     let door = door().config(config).env("XDG_STATE_HOME", state.path().to_str().unwrap()).start();
     happen(&door).await;
     let declared = all(&door).await;

@@ -24,6 +24,7 @@ use crate::http::query::parameter;
 use crate::http::{Body, Failure, Request, Response};
 use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::{self, facts};
+use crate::realtime::peer::{Peers, SessionOwner, Way, is_from_peer};
 
 /// How long the last words may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +49,15 @@ impl AblyDoor {
         if let Some(response) = Cors::GET_POST.preflight(&head, &from) {
             return Ok(response);
         }
+        if let Some(way) = self.elsewhere(&head, rest).await? {
+            // The other door says all that there is to say, unless it has died.
+            let answer = way.forward(Request::from_parts(head, body)).await?;
+            return Ok(answer.unwrap_or_else(|| {
+                let mut gone = failed(&gone());
+                Cors::GET_POST.share(gone.headers_mut(), &from);
+                gone
+            }));
+        }
         let answer = match (&head.method, rest.split_once('/')) {
             (&Method::GET | &Method::POST, None) if rest == "connect" => self.open_comet(config, &head).await?,
             (_, Some((key, what))) => self.go_on(config, &head, body, key, what).await,
@@ -68,10 +78,35 @@ impl AblyDoor {
             Ok(both) => both,
             Err(error) => return Ok(Err(error)),
         };
+        let claimed = self.peers.clone().map(|peers| (peers, claimed_name(machine.key())));
+        if let Some((peers, name)) = &claimed {
+            // Before its client hears of it: its next request may come to another door.
+            peers.owner(name, true).await?;
+        }
         let (link, session) = self.comets.open(machine.key());
         let live = self.sessions.begin(admitted, Box::new(machine)).await;
-        tokio::spawn(live.run(Box::new(link), CLOSE_TIMEOUT));
+        let running = live.run(Box::new(link), CLOSE_TIMEOUT);
+        match claimed {
+            Some((peers, name)) => tokio::spawn(async move { peers.holding(&name, running).await }),
+            None => tokio::spawn(running),
+        };
         Ok(Ok(listening(&session, head)))
+    }
+
+    /// The way to the door that has the connection which `rest` names; `None` where that is this one, or nobody's.
+    async fn elsewhere(&self, head: &Parts, rest: &str) -> Result<Option<Way>, Failure> {
+        let (Some(peers), Some((key, _))) = (self.peers.as_ref().filter(|_| !is_from_peer(head)), rest.split_once('/'))
+        else {
+            return Ok(None);
+        };
+        let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
+        if self.comets.find(&key).is_some() {
+            return Ok(None);
+        }
+        Ok(match peers.owner(&claimed_name(&key), false).await? {
+            SessionOwner::There(way) => Some(way),
+            SessionOwner::Here | SessionOwner::Nobody => None,
+        })
     }
 
     /// A request of a connection that there is, by its private key.
@@ -84,8 +119,6 @@ impl AblyDoor {
         what: &str,
     ) -> Result<Response, AblyError> {
         let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
-        // Not one of those that clients take for the end of everything.
-        let gone = || AblyError::new(80003, 404, "The connection is gone");
         let session = self.comets.find(&key).ok_or_else(gone)?;
         match (&head.method, what) {
             (&Method::GET, "recv") => return Ok(listening(&session, head)),
@@ -102,6 +135,16 @@ impl AblyDoor {
         // What comes of it is heard by the request that listens.
         Ok(said(Body::from("[]")))
     }
+}
+
+/// Not one of those that clients take for the end of everything.
+fn gone() -> AblyError {
+    AblyError::new(80003, 404, "The connection is gone")
+}
+
+/// What a connection is called among doors: nobody reads its key in it.
+fn claimed_name(key: &str) -> String {
+    Peers::name("ably", &[key])
 }
 
 fn told(action: u8) -> String {

@@ -1,9 +1,11 @@
 //! The section `[realtime.redis]`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::RedisAddress;
+use super::peer_address::PeerAddress;
 use crate::settings::{Section, variable};
 
 /// Says where Redis is, before what the file says.
@@ -27,6 +29,10 @@ pub struct Config {
     pub message_patience: Duration,
     /// Authorities that sign the certificate of Redis (PEM), in place of those this machine trusts. No default.
     pub ca_file: Option<PathBuf>,
+    /// Where the other doors reach this one: they forward what belongs to it. No default: nothing is forwarded.
+    pub peer: Option<PeerAddress>,
+    /// Where it listens for them. Default where `peer` says, or all addresses where that is a name.
+    pub peer_listen: Option<SocketAddr>,
 }
 
 impl Config {
@@ -39,6 +45,8 @@ impl Config {
             replicas: 0,
             message_patience: Duration::from_secs(5),
             ca_file: None,
+            peer: None,
+            peer_listen: None,
         }
     }
 
@@ -70,6 +78,8 @@ impl Config {
             replicas: section.value("replicas", default.replicas),
             message_patience: section.value("message_patience", default.message_patience),
             ca_file: section.optional("ca_file"),
+            peer: section.optional("peer"),
+            peer_listen: section.optional("peer_listen"),
             url: default.url,
         };
         config.check(section);
@@ -98,6 +108,10 @@ impl Config {
         }
         if self.ca_file.is_some() && !self.url.is_secure && section.has("url") {
             section.problem("ca_file", "realtime.redis.ca_file is for rediss://", None);
+        }
+        if self.peer_listen.is_some() && self.peer.is_none() {
+            let what = "realtime.redis.peer_listen is where to listen for realtime.redis.peer, which is missing";
+            section.problem("peer_listen", what, None);
         }
     }
 }

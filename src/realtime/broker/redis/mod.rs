@@ -18,6 +18,7 @@ mod link;
 mod metrics;
 mod names;
 mod own_fields;
+mod peer_address;
 mod queues;
 mod replicas;
 mod scripts;
@@ -29,6 +30,7 @@ pub use address::{Deployment, RedisAddress, RedisHost, RedisLogin};
 pub use config::Config;
 pub use link::RedisLink;
 pub use metrics::Metrics;
+pub use peer_address::PeerAddress;
 pub use trouble::{RedisError, RedisState, RedisTrouble};
 
 /// What waits for Redis at once; what is more is refused.

@@ -17,7 +17,8 @@ use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::rejection::{Rejection, RejectionClose};
 use crate::realtime::entrance::{self, AuthorizeAt};
 use crate::realtime::link::websocket::{self, Agreed, Offer};
-use crate::realtime::session::{ResumeLimits, Session};
+use crate::realtime::peer::{RequestHead, is_from_peer};
+use crate::realtime::session::{Abroad, ResumeLimits, Session};
 use crate::realtime::socketio::machine::Config;
 use crate::realtime::socketio::{DIALECT, Endpoint, SocketIoDoor};
 use crate::realtime::vocabulary::{CloseFrame, Moment};
@@ -29,15 +30,15 @@ pub(super) fn limits(config: &entrance::Config, transport: &transport::Config) -
     websocket::Config { max_message: longest, max_frame: longest, ..config.websocket }
 }
 
-fn sid() -> Result<Sid, Failure> {
-    let missing = || {
-        Failure::us(StatusCode::INTERNAL_SERVER_ERROR, "Internal error: the system gives no random metrics. Try again.")
-            .detail("no randomness")
-    };
-    Sid::random().ok_or_else(missing)
-}
-
 impl SocketIoDoor {
+    fn sid(&self) -> Result<Sid, Failure> {
+        let missing = || {
+            let reason = "Internal error: the system gives no random numbers. Try again.";
+            Failure::us(StatusCode::INTERNAL_SERVER_ERROR, reason).detail("no randomness")
+        };
+        self.transports.new_id().ok_or_else(missing)
+    }
+
     /// A session that begins by polling.
     ///
     /// # Errors
@@ -50,7 +51,7 @@ impl SocketIoDoor {
         facts: &Facts,
     ) -> Result<Response, Failure> {
         let session = self.begin(config, endpoint, request, facts.clone()).await?;
-        let sid = sid()?;
+        let sid = self.sid()?;
         let (link, open) = Engine::polling(sid, &self.transports, &endpoint.transport, Moment::now().instant);
         tokio::spawn(session.run(Box::new(link), config.websocket.close_timeout));
         let mut response = requests::packets(open);
@@ -80,11 +81,11 @@ impl SocketIoDoor {
         let session = self.begin(config, endpoint, &request, facts).await?;
         let opening = Opening { upgrade, agreed: offer.agreed().cloned(), limits };
         let transport = Arc::clone(&endpoint.transport);
-        tokio::spawn(open(opening, session, sid()?, Arc::clone(&self.transports), transport));
+        tokio::spawn(open(opening, session, self.sid()?, Arc::clone(&self.transports), transport));
         Ok(offer.accept(offer.protocols().next()))
     }
 
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         config: &entrance::Config,
         endpoint: &Endpoint,
@@ -99,7 +100,11 @@ impl SocketIoDoor {
         let most = ResumeLimits { clients: *clients, held: recovery_bytes_total.bytes() };
         let holder = Holder::of(facts.client);
         let key = machine.recoverable(holder);
-        let resume = key.map(|key| self.resume_registry.register(key, &endpoint.place, (id, holder), most));
+        let mut resume = key.map(|key| self.resume_registry.register(key, &endpoint.place, (id, holder), most));
+        if let (Some(resume), Some(peers)) = (&mut resume, self.peers.as_ref().filter(|_| !is_from_peer(request))) {
+            let head = RequestHead::of(request, &facts);
+            resume.abroad = Some(Box::new(Abroad::new(peers, head, &self.drain)));
+        }
         Ok(self.sessions.begin(admitted, machine).await.resumable_by(resume))
     }
 

@@ -6,6 +6,7 @@ pub mod transport;
 mod handshake;
 mod query;
 mod error_code;
+mod elsewhere;
 mod requests;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::realtime::entrance::cors::Cors;
 use crate::realtime::entrance::origin::From;
 use crate::realtime::entrance::{self, facts};
 use crate::realtime::link::websocket;
+use crate::realtime::peer::Ask;
 use error_code::ErrorCode;
 use query::Query;
 use transport::{Lookup, PollingSession, Sid, Transport};
@@ -66,7 +68,20 @@ impl SocketIoDoor {
         if let Some(answer) = Cors::GET_POST.preflight(&parts, &from) {
             return Ok(answer);
         }
+        if let Some(Ask::Resume(key)) = parts.extensions.get::<Ask>() {
+            let key = *key;
+            return self.take_back(config, endpoint, key, Request::from_parts(parts, body), facts).await;
+        }
         let query = Query::read(parts.uri.query());
+        if let Some(way) = self.elsewhere(&parts, &query).await? {
+            // The other door says all that there is to say, unless it has died.
+            let answer = way.forward(Request::from_parts(parts, body)).await?;
+            return Ok(answer.unwrap_or_else(|| {
+                let mut unknown = refuse(ErrorCode::SessionUnknown);
+                Cors::GET_POST.share(unknown.headers_mut(), &from);
+                unknown
+            }));
+        }
         let outcome = match self.request_kind(endpoint, &parts, is_socket, &query) {
             Err(refusal) => Ok(refuse(refusal)),
             Ok(RequestKind::Open(Transport::Polling)) => self.open_polling(config, endpoint, &parts, &facts).await,

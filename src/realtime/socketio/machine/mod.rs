@@ -38,6 +38,7 @@ pub use inline::inline;
 pub use recovery::Metrics;
 pub use shared::SocketIo;
 
+use crate::realtime::broker::NodeId;
 use crate::realtime::dialect::{Dialect, Encoding, OnLeft, Resumable, Step};
 use crate::realtime::vocabulary::{
     Breach, Channel, ConnectionId, DisconnectReason, EncodedFrames, Event, Extras, Frame, LeaveKind, Moment, Ref,
@@ -215,7 +216,11 @@ impl Dialect for Machine {
 
 impl Resumable for Machine {
     fn resume_key(&self, frame: &Frame) -> Option<u128> {
-        self.claimed(frame)
+        self.claimed(frame).map(|claimed| claimed.key)
+    }
+
+    fn resume_home(&self, frame: &Frame) -> Option<NodeId> {
+        self.claimed(frame)?.home
     }
 
     fn is_resumed_by(&self, frame: &Frame) -> bool {

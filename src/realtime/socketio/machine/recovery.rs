@@ -114,9 +114,9 @@ impl Machine {
     }
 
     /// See [`crate::realtime::dialect::Dialect::claim`].
-    pub(super) fn claimed(&self, frame: &Frame) -> Option<u128> {
+    pub(super) fn claimed(&self, frame: &Frame) -> Option<Pid> {
         let replay = self.replay.as_ref().filter(|_| self.namespaces.is_empty() && self.assembly.is_none())?;
-        self.claim(frame).map(|(_, pid)| pid.key).filter(|key| *key != replay.key)
+        self.claim(frame).map(|(_, pid)| pid).filter(|pid| pid.key != replay.key)
     }
 
     /// The namespace that a client asks for with this frame, and as whom of an earlier connection.
@@ -199,7 +199,7 @@ impl Machine {
         let namespace = &self.namespaces[place];
         let mut json = format!("{{\"sid\":\"{}\"", namespace.sid);
         if let (Some(replay), Some(cursor)) = (&self.replay, &namespace.cursor) {
-            let pid = Pid { key: replay.key, number: cursor.number };
+            let pid = Pid { key: replay.key, number: cursor.number, home: self.shared.home };
             json.push_str(&format!(",\"pid\":\"{pid}\""));
         }
         json.push('}');
@@ -327,7 +327,7 @@ mod tests {
 
     fn pid(client: &Client) -> String {
         let number = client.machine.namespaces[0].cursor.as_ref().unwrap().number;
-        Pid { key: client.machine.replay.as_ref().unwrap().key, number }.to_string()
+        Pid { key: client.machine.replay.as_ref().unwrap().key, number, home: None }.to_string()
     }
 
     fn lose(client: &mut Client) -> (bool, Vec<String>) {
@@ -423,7 +423,7 @@ mod tests {
 
     #[test]
     fn who_comes_with_anything_else_begins_anew() {
-        let pids = |client: &Client| [pid(client), String::new(), Pid { key: 1, number: 1 }.to_string()];
+        let pids = |client: &Client| [pid(client), String::new(), Pid { key: 1, number: 1, home: None }.to_string()];
         for which in 0..3 {
             let mut client = client();
             let (sid, old) = (client.machine.sids(), pid(&client));
@@ -507,7 +507,7 @@ mod tests {
     #[test]
     fn only_first_words_claim_a_berth() {
         let mut client = Client::new(true, |config| config.recovery = RecoveryMode::Within(Duration::from_secs(60)));
-        let stranger = Pid { key: 7, number: 1 };
+        let stranger = Pid { key: 7, number: 1, home: None };
         let frame = Frame::text(format!("40{{\"pid\":\"{stranger}\"}}"));
         assert_eq!(client.machine.resume_key(&frame), Some(7));
         for other in ["40", "40{}", "42[\"pid\"]", "40{\"pid\":7}", "40{\"pid\":\"x\"}", "", "4", "é"] {
@@ -523,7 +523,7 @@ mod tests {
             config.recovery = RecoveryMode::Within(Duration::from_secs(60));
             config.max_nesting = 3;
         });
-        let pid = Pid { key: 7, number: 1 };
+        let pid = Pid { key: 7, number: 1, home: None };
         let claim = |more: &str| format!("{{\"pid\":\"{pid}\",\"more\":{more}}}");
         let packed = |kind: u8, body: &str| Frame::Binary(msgpack::packet(kind, "/", None, body, &[]));
         let text = |body: &str| Frame::text(format!("40{body}"));
@@ -544,7 +544,7 @@ mod tests {
         let key = client.machine.replay.as_ref().unwrap().key;
         let number = client.machine.namespaces[0].cursor.as_ref().unwrap().number;
         let frame = |scope: &str, key: u128, number: u32| {
-            Frame::text(format!("40{scope}{{\"pid\":\"{}\"}}", Pid { key, number }))
+            Frame::text(format!("40{scope}{{\"pid\":\"{}\"}}", Pid { key, number, home: None }))
         };
         assert!(client.machine.is_resumed_by(&frame("", key, number)));
         for other in [

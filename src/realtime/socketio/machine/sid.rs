@@ -6,6 +6,7 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::realtime::broker::NodeId;
 use crate::realtime::vocabulary::ConnectionId;
 
 /// Hides how connections are numbered; another in each run.
@@ -25,11 +26,13 @@ pub fn sid(connection: ConnectionId) -> Arc<str> {
     URL_SAFE_NO_PAD.encode(bytes).into()
 }
 
-/// What a client comes back with: the key of its connection, which nobody can guess, and which of its clients it is.
+/// What a client comes back with: the key of its connection, which nobody can guess, which of its clients it is, and where
+/// there are several doors, on which of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pid {
     pub key: u128,
     pub number: u32,
+    pub home: Option<NodeId>,
 }
 
 impl Pid {
@@ -39,10 +42,14 @@ impl Pid {
     }
 
     pub fn parse(text: &str) -> Option<Pid> {
+        let (text, home) = match text.split_once('.') {
+            Some((text, home)) => (text, Some(NodeId::read(home)?)),
+            None => (text, None),
+        };
         let mut bytes = [0; 20];
         let length = (text.len() == 27).then(|| URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok())??;
-        let (key, number) = (bytes.first_chunk()?, bytes.last_chunk()?);
-        (length == bytes.len()).then_some(Pid { key: u128::from_le_bytes(*key), number: u32::from_le_bytes(*number) })
+        let (key, number) = (u128::from_le_bytes(*bytes.first_chunk()?), u32::from_le_bytes(*bytes.last_chunk()?));
+        (length == bytes.len()).then_some(Pid { key, number, home })
     }
 }
 
@@ -51,7 +58,8 @@ impl std::fmt::Display for Pid {
         let mut bytes = [0; 20];
         bytes[..16].copy_from_slice(&self.key.to_le_bytes());
         bytes[16..].copy_from_slice(&self.number.to_le_bytes());
-        formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))?;
+        self.home.map_or(Ok(()), |home| write!(formatter, ".{home}"))
     }
 }
 
@@ -83,10 +91,13 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!((connection(&first), connection(&second)), (Some(ConnectionId(7)), Some(ConnectionId(7))));
         assert_eq!(first.len(), 20);
-        let pid = Pid { key: Pid::key(), number: 3 };
-        let text = pid.to_string();
-        assert_eq!(Pid::parse(&text), Some(pid));
-        assert!(!format!("{pid:?}").contains(&text));
+        for home in [None, Some(NodeId(7))] {
+            let pid = Pid { key: Pid::key(), number: 3, home };
+            let text = pid.to_string();
+            assert_eq!(Pid::parse(&text), Some(pid));
+            assert!(!format!("{pid:?}").contains(&text));
+            assert_eq!(Pid::parse(&format!("{text}.7")), None);
+        }
         for other in ["", "lobby", "a-room-of-20-letter!", &"x".repeat(21)] {
             assert_eq!(connection(other), None, "{other}");
             assert_eq!(Pid::parse(other), None, "{other}");

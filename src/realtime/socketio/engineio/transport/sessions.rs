@@ -8,14 +8,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::session::PollingSession;
-use super::sid::Sid;
+use super::sid::{Sid, SidSecret};
+use crate::realtime::broker::NodeId;
 use crate::telemetry::Registry;
 
 /// All of one door.
 #[derive(Debug)]
 pub struct PollingSessions {
-    places: Mutex<HashMap<Sid, Lookup>>,
+    /// By the secrets of their ids.
+    places: Mutex<HashMap<SidSecret, Lookup>>,
     metrics: Metrics,
+    /// The door that their ids name.
+    home: Option<NodeId>,
 }
 
 /// What all sessions count.
@@ -48,20 +52,28 @@ pub enum Lookup {
 }
 
 impl PollingSessions {
-    pub fn new(metrics: Metrics) -> PollingSessions {
-        PollingSessions { places: Mutex::default(), metrics }
+    pub fn new(metrics: Metrics, home: Option<NodeId>) -> PollingSessions {
+        PollingSessions { places: Mutex::default(), metrics, home }
+    }
+
+    /// A new id of this door's; `None` when the system has no randomness to give.
+    pub fn new_id(&self) -> Option<Sid> {
+        Some(Sid::random()?.at(self.home))
     }
 
     pub fn find(&self, sid: Sid) -> Option<Lookup> {
-        self.places.lock().get(&sid).cloned()
+        if sid.home() != self.home {
+            return None;
+        }
+        self.places.lock().get(&sid.secret()).cloned()
     }
 
     pub(super) fn enter(self: &Arc<Self>, sid: Sid, place: Lookup) -> SessionEntry {
         if matches!(place, Lookup::Polling(_)) {
             self.metrics.polling.inc();
         }
-        self.places.lock().insert(sid, place);
-        SessionEntry { sessions: Arc::clone(self), sid }
+        self.places.lock().insert(sid.secret(), place);
+        SessionEntry { sessions: Arc::clone(self), secret: sid.secret() }
     }
 }
 
@@ -69,13 +81,13 @@ impl PollingSessions {
 #[derive(Debug)]
 pub struct SessionEntry {
     sessions: Arc<PollingSessions>,
-    sid: Sid,
+    secret: SidSecret,
 }
 
 impl SessionEntry {
     /// From now on it is reached by its WebSocket only.
     pub fn upgraded(&self) {
-        self.sessions.places.lock().insert(self.sid, Lookup::Socket);
+        self.sessions.places.lock().insert(self.secret, Lookup::Socket);
         self.sessions.metrics.polling.dec();
         self.sessions.metrics.upgraded.inc();
     }
@@ -84,7 +96,7 @@ impl SessionEntry {
 impl Drop for SessionEntry {
     fn drop(&mut self) {
         let mut places = self.sessions.places.lock();
-        let gone = places.remove(&self.sid);
+        let gone = places.remove(&self.secret);
         // After a storm of them, its memory goes back.
         if places.len() < places.capacity() / 4 {
             let keep = places.len() * 2;

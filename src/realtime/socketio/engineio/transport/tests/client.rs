@@ -24,7 +24,7 @@ pub struct Client {
 impl Client {
     /// A session that polls; `talks` where the server says something by itself, that often.
     pub fn open(config: Config, talks: Option<Duration>) -> Client {
-        let sessions = Arc::new(PollingSessions::new(Metrics::default()));
+        let sessions = Arc::new(PollingSessions::new(Metrics::default(), None));
         let sid = Sid::random().unwrap();
         let (link, open) = Engine::polling(sid, &sessions, &Arc::new(config), clock());
         assert!(open.starts_with("0{\"sid\":\""), "{open}");

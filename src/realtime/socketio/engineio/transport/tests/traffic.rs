@@ -21,7 +21,7 @@ async fn a_reader_that_waits_is_answered_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn only_messages_are_counted() {
-    let sessions = Arc::new(PollingSessions::new(Metrics::default()));
+    let sessions = Arc::new(PollingSessions::new(Metrics::default(), None));
     let sid = Sid::random().unwrap();
     let wire = client::Wire::default();
     let mut link = Engine::socket(Box::new(wire.clone()), sid, &sessions, &Arc::default(), clock());
@@ -39,7 +39,7 @@ async fn only_messages_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_holds_little_back_before_it_says_so() {
-    let sessions = Arc::new(PollingSessions::new(Metrics::default()));
+    let sessions = Arc::new(PollingSessions::new(Metrics::default(), None));
     let (mut link, _) = Engine::polling(Sid::random().unwrap(), &sessions, &Arc::default(), clock());
     link.push(Frame::Binary(Bytes::from(vec![0; 1000])));
     assert!(poll_fn(|context| Poll::Ready(link.poll_flush(context))).await.is_ready());
