@@ -168,8 +168,9 @@ pub trait Broker: Send + Sync + 'static {
     /// is put as it was.
     fn claim(&self, name: &str, value: Bytes, age: Duration) -> Waiting<Option<Bytes>>;
 
-    /// Puts another value in its place, for so long; or takes it away.
-    fn settle(&self, name: &str, value: Option<Bytes>, age: Duration) -> Waiting<()>;
+    /// Puts another value in the place of the one that was claimed, for so long, or takes it away; nothing where it is
+    /// another's by now.
+    fn settle(&self, name: &str, claimed: Bytes, value: Option<Bytes>, age: Duration) -> Waiting<()>;
 
     /// Takes so much of what all doors together may have in a second. How long until there is enough, where there is not:
     /// then nothing was taken. What is asked twice may be taken twice.

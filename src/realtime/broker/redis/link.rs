@@ -203,16 +203,9 @@ impl Core {
         Ok(there.filter(|there| *there != value))
     }
 
-    async fn settle(&self, name: &str, value: Option<Bytes>, age: Duration) -> Result<(), RedisError> {
-        let name = self.names.claim(name);
-        let question = match value {
-            Some(value) => {
-                let mut set = cmd("SET");
-                set.arg(&name).arg(&*value).arg("PX").arg(millis(age).max(1));
-                Question::Command(set)
-            }
-            None => Question::command("DEL", &[&name]),
-        };
+    async fn settle(&self, name: &str, claimed: Bytes, value: Option<Bytes>, age: Duration) -> Result<(), RedisError> {
+        let args = vec![Arg::Bytes(claimed), Arg::Bytes(value.unwrap_or_default()), Arg::Number(millis(age).max(1))];
+        let question = Question::Script { script: Script::Settle, keys: vec![self.names.claim(name)], args };
         self.commands.ask(question).await.map(drop)
     }
 
@@ -358,9 +351,9 @@ impl Broker for RedisLink {
         self.with(|core| async move { core.claim(&name, value, age).await })
     }
 
-    fn settle(&self, name: &str, value: Option<Bytes>, age: Duration) -> Waiting<()> {
+    fn settle(&self, name: &str, claimed: Bytes, value: Option<Bytes>, age: Duration) -> Waiting<()> {
         let name = name.to_owned();
-        self.with(|core| async move { core.settle(&name, value, age).await })
+        self.with(|core| async move { core.settle(&name, claimed, value, age).await })
     }
 
     fn take(&self, name: &str, amount: u64, rate: u64) -> Waiting<Option<Duration>> {

@@ -16,10 +16,11 @@ pub(super) enum Script {
     Unmark,
     Leave,
     Take,
+    Settle,
 }
 
 impl Script {
-    pub(super) const ALL: [Script; 10] = [
+    pub(super) const ALL: [Script; 11] = [
         Script::Append,
         Script::Put,
         Script::Remove,
@@ -30,6 +31,7 @@ impl Script {
         Script::Unmark,
         Script::Leave,
         Script::Take,
+        Script::Settle,
     ];
 
     pub(super) fn text(self) -> String {
@@ -44,6 +46,7 @@ impl Script {
             Script::Leave => include_str!("scripts/leave.lua"),
             Script::Unmark => include_str!("scripts/unmark.lua"),
             Script::Take => include_str!("scripts/take.lua"),
+            Script::Settle => include_str!("scripts/settle.lua"),
         };
         format!("{TOP}{own}")
     }

@@ -3,17 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::wire;
 use crate::realtime::hub::Hub;
 use crate::realtime::vocabulary::Refusal;
 
-/// What is claimed goes after this where its door says nothing more: it died.
-const CLAIM_AGE: Duration = Duration::from_secs(300);
+/// What is claimed is anybody's after this, where its door does not renew it: it died, or does not reach the broker.
+const CLAIM_AGE: Duration = Duration::from_secs(10);
+
+/// Between two attempts at telling the broker what became of a claim.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long whoever made a claim waits until the broker knows what became of it.
+const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a rate that all doors have together waits for the broker: after it, each door has its own.
 const TAKE_PATIENCE: Duration = Duration::from_millis(500);
@@ -26,10 +35,13 @@ pub enum Claimed<T> {
     Theirs(T),
 }
 
-/// Something that only this door does. Dropped before it is settled, it is anybody's again.
+/// Something that only this door does, as long as it is held. Dropped before it is settled, it is anybody's again.
 pub struct DoorClaim {
     hub: Arc<Hub>,
     name: String,
+    claimed: Bytes,
+    /// Renews it.
+    renewing: JoinHandle<()>,
     is_settled: bool,
 }
 
@@ -44,12 +56,15 @@ impl Hub {
         value: &T,
     ) -> Result<Option<Claimed<T>>, Refusal> {
         let Some(cluster) = self.cluster() else { return Ok(None) };
-        let there = cluster.broker.claim(&name, wire::encode(value), CLAIM_AGE).await;
+        let claimed = wire::encode(value);
+        // Where no answer comes, it may be claimed all the same: then it is let go.
+        let claim = DoorClaim::new(self, name, claimed.clone());
+        let there = cluster.broker.claim(&claim.name, claimed, CLAIM_AGE).await;
         match there.map_err(|_| Refusal::Unavailable)? {
-            None => Ok(Some(Claimed::Ours(DoorClaim { hub: Arc::clone(self), name, is_settled: false }))),
+            None => Ok(Some(Claimed::Ours(claim))),
             Some(there) => {
                 let there = wire::decode(&there).map_err(|error| {
-                    warn!(name, %error, "what another door has claimed");
+                    warn!(name = claim.name, %error, "what another door has claimed");
                     Refusal::Unavailable
                 })?;
                 Ok(Some(Claimed::Theirs(there)))
@@ -67,31 +82,50 @@ impl Hub {
 }
 
 impl DoorClaim {
+    fn new(hub: &Arc<Hub>, name: String, claimed: Bytes) -> DoorClaim {
+        let (renewed, own, held) = (name.clone(), claimed.clone(), Arc::clone(hub));
+        let renewing = tokio::spawn(async move {
+            let Some(cluster) = held.cluster() else { return };
+            loop {
+                sleep(CLAIM_AGE / 3).await;
+                let _ = cluster.broker.settle(&renewed, own.clone(), Some(own.clone()), CLAIM_AGE).await;
+            }
+        });
+        DoorClaim { hub: Arc::clone(hub), name, claimed, renewing, is_settled: false }
+    }
+
     /// Says what came of it, for so long.
     pub async fn settle(mut self, value: &impl Serialize, age: Duration) {
-        self.is_settled = true;
-        let Some(cluster) = self.hub.cluster() else { return };
-        if let Err(error) = cluster.broker.settle(&self.name, Some(wire::encode(value)), age).await {
-            warn!(%error, "what was done could not be told to the other doors");
-        }
+        let _ = timeout(SETTLE_PATIENCE, self.end(Some(wire::encode(value)), age)).await;
     }
 
     /// Nothing came of it: it is anybody's again.
     pub async fn release(mut self) {
+        let _ = timeout(SETTLE_PATIENCE, self.end(None, CLAIM_AGE)).await;
+    }
+
+    /// Tells the broker, and again until it knows it or would have forgotten the claim by itself.
+    fn end(&mut self, value: Option<Bytes>, age: Duration) -> JoinHandle<()> {
         self.is_settled = true;
-        if let Some(cluster) = self.hub.cluster() {
-            // Where that does not reach the broker, it goes with its time.
-            let _ = cluster.broker.settle(&self.name, None, Duration::ZERO).await;
-        }
+        self.renewing.abort();
+        let (hub, name, claimed) = (Arc::clone(&self.hub), self.name.clone(), self.claimed.clone());
+        tokio::spawn(async move {
+            let Some(cluster) = hub.cluster() else { return };
+            let until = Instant::now() + 2 * CLAIM_AGE;
+            while let Err(error) = cluster.broker.settle(&name, claimed.clone(), value.clone(), age).await {
+                if Instant::now() >= until {
+                    return warn!(%error, "what was done could not be told to the other doors");
+                }
+                sleep(RETRY_INTERVAL).await;
+            }
+        })
     }
 }
 
 impl Drop for DoorClaim {
     fn drop(&mut self) {
-        if let Some(cluster) = self.hub.cluster().filter(|_| !self.is_settled)
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(cluster.broker.settle(&self.name, None, Duration::ZERO));
+        if !self.is_settled && Handle::try_current().is_ok() {
+            self.end(None, CLAIM_AGE);
         }
     }
 }

@@ -397,9 +397,12 @@ impl Broker for ModelLink {
         })
     }
 
-    fn settle(&self, name: &str, value: Option<Bytes>, _: Duration) -> Waiting<()> {
+    fn settle(&self, name: &str, claimed: Bytes, value: Option<Bytes>, _: Duration) -> Waiting<()> {
         let name = name.to_owned();
         self.ask(move |state, _| {
+            if state.claims.get(&name).is_some_and(|there| *there != claimed) {
+                return;
+            }
             match value {
                 Some(value) => state.claims.insert(name, value),
                 None => state.claims.remove(&name),

@@ -18,9 +18,11 @@ async fn what_is_claimed_is_of_one_door_until_it_is_settled() {
     assert_eq!(one.link.claim("a", value("1"), LONG).await, Ok(None), "asked twice");
     assert_eq!(other.link.claim("a", value("2"), LONG).await, Ok(Some(value("1"))));
     assert_eq!(other.link.claim("b", value("2"), LONG).await, Ok(None));
-    one.link.settle("a", Some(value("done")), LONG).await.unwrap();
+    other.link.settle("a", value("2"), None, LONG).await.unwrap();
+    assert_eq!(other.link.claim("a", value("2"), LONG).await, Ok(Some(value("1"))), "it is another's");
+    one.link.settle("a", value("1"), Some(value("done")), LONG).await.unwrap();
     assert_eq!(other.link.claim("a", value("2"), LONG).await, Ok(Some(value("done"))));
-    one.link.settle("a", None, LONG).await.unwrap();
+    one.link.settle("a", value("done"), None, LONG).await.unwrap();
     assert_eq!(other.link.claim("a", value("2"), LONG).await, Ok(None));
     assert!(!redis.tell("PTTL dw:claim:a").starts_with(":-"), "it goes with its time");
 }
