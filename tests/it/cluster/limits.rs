@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::questions::client;
 use super::{config, doors, hears, said};
 use crate::harness::client::ask;
 use crate::harness::redis::Redis;
 use crate::harness::socket::connect;
-use crate::harness::{Door, door};
+use crate::harness::{Door, door, eventually};
 
 const PUBLISH: &str = "/_doorway/api/v1/publish";
 
@@ -57,4 +58,37 @@ async fn a_rate_is_that_of_all_doors_together() {
     for door in &doors {
         assert_eq!(ask(door.admin(), "POST", PUBLISH, &headers, body.clone()).await.status, 429);
     }
+}
+
+#[tokio::test]
+async fn a_key_is_free_when_redis_stood_still() {
+    let redis = Redis::start(&[]);
+    let section = config(&redis).replace("node_timeout", "message_patience = \"1s\"\nnode_timeout");
+    let doors = [(); 2].map(|()| door().config(section.clone()).start());
+    doors.iter().for_each(hears);
+    assert_eq!(publish(&doors[0], "before", "x").await.0, 200);
+    redis.signal("STOP");
+    assert_eq!(publish(&doors[0], "a", "x").await.0, 503);
+    redis.signal("CONT");
+    eventually("anybody's", async || publish(&doors[1], "a", "x").await.0 == 200).await;
+    assert!(publish(&doors[0], "a", "x").await.2, "and done once");
+}
+
+#[tokio::test]
+async fn a_key_is_free_when_its_door_died() {
+    let redis = Redis::start(&[]);
+    let [mut one, two] = doors::<2>(&redis);
+    let _silent = client(&one).await;
+    let address = one.admin();
+    let asking = tokio::spawn(async move {
+        let headers = [("host", "localhost"), ("content-type", "application/json"), ("idempotency-key", "a")];
+        let body = json!({ "name": "ready?", "serverTimeout": 60_000 }).to_string();
+        ask(address, "POST", "/_doorway/api/v1/emit", &headers, body).await;
+    });
+    one.wait_for_metric("hub_questions", 1.0).await;
+    assert_eq!(publish(&two, "a", "x").await.0, 422, "it is under way there");
+    one.signal("KILL");
+    one.wait();
+    asking.abort();
+    eventually("anybody's", async || publish(&two, "a", "x").await.0 == 200).await;
 }

@@ -86,7 +86,7 @@ async fn a_users_connections_are_found_and_ended_on_any_door() {
 }
 
 /// A client of Socket.IO, in `/`.
-async fn client(door: &Door) -> Socket {
+pub async fn client(door: &Door) -> Socket {
     let mut socket = connect(door, "/socket.io/?EIO=4&transport=websocket").await;
     assert!(socket.hear().await.starts_with("0{"));
     socket.say("40").await;
