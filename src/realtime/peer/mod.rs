@@ -44,6 +44,9 @@ use super::broker::{Broker, BrokerError, NodeId};
 use crate::drain::Signal;
 use crate::http::Failure;
 
+/// Claims of one session by doors that turn out to be gone, at most.
+const MAX_TRIES: usize = 3;
+
 /// How long what is claimed is this door's without a further word, and how often that is said.
 const CLAIMED: Duration = Duration::from_secs(90);
 const CLAIM_AGAIN: Duration = Duration::from_secs(30);
@@ -168,25 +171,32 @@ impl Peers {
     /// # Errors
     /// 503 where that cannot be known, or its door not be reached.
     pub async fn owner(&self, name: &str, opens: bool) -> Result<SessionOwner, Failure> {
-        let claimed = self.broker.claim(name, self.claim(), CLAIMED).await.map_err(unknown)?;
-        let owner = claimed.and_then(|owner| NodeId::read(std::str::from_utf8(&owner).ok()?));
-        let Some(owner) = owner else {
-            if opens {
-                return Ok(SessionOwner::Here);
+        for _ in 0..MAX_TRIES {
+            let claimed = self.broker.claim(name, self.claim(), CLAIMED).await.map_err(unknown)?;
+            let Some(claim) = claimed else {
+                if opens {
+                    return Ok(SessionOwner::Here);
+                }
+                // Nobody's, so not this door's either.
+                self.broker.settle(name, self.claim(), None, CLAIMED).await.map_err(unknown)?;
+                return Ok(SessionOwner::Nobody);
+            };
+            let owner = std::str::from_utf8(&claim).ok().and_then(NodeId::read);
+            let reached = match owner {
+                Some(owner) => self.reach(owner).await,
+                None => Err(PeerError::Gone),
+            };
+            match reached {
+                Ok(way) => return Ok(SessionOwner::There(way)),
+                // Of those who find out that its door is gone, the first to claim it has it.
+                Err(PeerError::Gone) if opens => {
+                    self.broker.settle(name, claim, None, CLAIMED).await.map_err(unknown)?;
+                }
+                Err(PeerError::Gone) => return Ok(SessionOwner::Nobody),
+                Err(PeerError::Away(detail)) => return Err(PeerError::failure(&detail)),
             }
-            // Nobody's, so not this door's either.
-            self.broker.settle(name, None, CLAIMED).await.map_err(unknown)?;
-            return Ok(SessionOwner::Nobody);
-        };
-        match self.reach(owner).await {
-            Ok(way) => Ok(SessionOwner::There(way)),
-            Err(PeerError::Gone) if opens => {
-                self.broker.settle(name, Some(self.claim()), CLAIMED).await.map_err(unknown)?;
-                Ok(SessionOwner::Here)
-            }
-            Err(PeerError::Gone) => Ok(SessionOwner::Nobody),
-            Err(PeerError::Away(detail)) => Err(PeerError::failure(&detail)),
         }
+        Err(PeerError::failure("the session's door changes all the time"))
     }
 
     /// What is put where this door claims something.
@@ -210,7 +220,7 @@ impl Peers {
             loop {
                 tokio::time::sleep(CLAIM_AGAIN).await;
                 // What cannot be said now is said the next time, which is soon enough.
-                let _ = self.broker.settle(name, Some(self.claim()), CLAIMED).await;
+                let _ = self.broker.settle(name, self.claim(), Some(self.claim()), CLAIMED).await;
             }
         };
         tokio::select! {
