@@ -15,15 +15,16 @@ import WebSocket from "ws";
 import { config, Doorway } from "../browser/harness/doorway.js";
 import { eventually } from "../browser/harness/eventually.js";
 import { Ably, KEY } from "./harness/ably.js";
-import { Balancer, Way } from "./harness/balancer.js";
 import { APP, Client, Site as PusherSite } from "./harness/pusher.js";
+import { eachConnection } from "./harness/round_robin.js";
+import { Way } from "./harness/way.js";
 
 const CROWD = { plain: 100, events: 50, socketio: 70, pusher: 50, ably: 30 };
 const DOORS = 3;
 const EVERY = 50; // ms between two messages of each speaker
 const FAULT = 5_000; // ms that one lasts
 
-let folder, redis, balancer, ways, doors;
+let folder, redis, balancer, ways, doors, ports;
 
 /** One client: what it has heard, and what is wrong with that. */
 class Listener {
@@ -225,7 +226,7 @@ async function startDoor(number) {
 }
 
 function balance() {
-  balancer.doors = doors.map((door) => door.port("http"));
+  ports = doors.map((door) => door.port("http"));
 }
 
 /** Another door in place of one. */
@@ -253,12 +254,12 @@ before(async () => {
   await eventually("redis", () => existsSync(join(folder, "redis.sock")));
   ways = await Promise.all(Array.from({ length: DOORS }, (_, number) => Way.start(join(folder, `way-${number}.sock`), join(folder, "redis.sock"))));
   doors = await Promise.all(ways.map((_, number) => startDoor(number)));
-  balancer = await Balancer.start();
   balance();
+  balancer = await eachConnection(() => ports);
   for (const [kind, make] of Object.entries({ plain, events, socketio, pusher, ably })) {
     for (let number = 0; number < CROWD[kind]; number++) crowd[kind].push(make(number));
   }
-  speakers.kept = new Speaker(true, (n, door) => post(door, "/publish", { channel: "kept", name: "n", id: `n-${n}`, json: { n } }));
+  speakers.kept = new Speaker(true, (n, door) => post(door, "/publish", { channel: "kept", name: "n", json: { n } }, { "idempotency-key": `n-${n}` }));
   speakers.pusher = new Speaker(false, async (n, door) => {
     const server = PusherSite.prototype.server.call({ kind: "http", port: door.port("http") }, APP, { timeout: 7_000 });
     await server.trigger("room", "n", { n });
@@ -274,7 +275,8 @@ after(async () => {
   isOver = true;
   for (const end of ends) end();
   for (const door of doors ?? []) await door.stop();
-  await balancer?.stop();
+  balancer?.stop();
+  balancer?.cut();
   for (const way of ways ?? []) way.stop();
   redis?.kill();
   if (redis) await once(redis, "exit");
@@ -349,7 +351,7 @@ const FAULTS = {
   "all doors are renewed, one after another": async () => {
     for (let number = 0; number < DOORS; number++) {
       const before = doors[number];
-      balancer.doors = balancer.doors.filter((port) => port !== before.port("http"));
+      ports = ports.filter((port) => port !== before.port("http"));
       await before.stop();
       await replace(number);
     }

@@ -36,17 +36,25 @@ export async function eachRequest(ports) {
   return { ...(await listening(server)), asked };
 }
 
-/** In front of `ports()`, for which every connection is a new one. */
+/** In front of `ports()`, for which every connection is a new one, to the first that takes it. */
 export async function eachConnection(ports) {
   let turn = 0;
   const sockets = new Set();
-  const server = createTcpServer((near) => {
+  const pass = (near, tried) => {
     const all = ports();
+    if (tried >= all.length) return near.destroy();
     const far = connect(all[turn++ % all.length], "127.0.0.1");
-    sockets.add(near);
-    near.on("close", () => sockets.delete(near));
-    join(near, far);
-  });
+    const refused = () => pass(near, tried + 1);
+    far.once("error", refused);
+    far.once("connect", () => {
+      far.off("error", refused);
+      sockets.add(near);
+      near.on("close", () => sockets.delete(near));
+      join(near, far);
+      near.resume();
+    });
+  };
+  const server = createTcpServer({ pauseOnConnect: true }, (near) => pass(near, 0));
   /** Cuts what is open, as a network does. */
   const cut = () => sockets.forEach((socket) => socket.destroy());
   return { ...(await listening(server)), cut };
