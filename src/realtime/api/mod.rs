@@ -174,7 +174,7 @@ impl Api {
         }
         let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
         let Some(value) = head.headers.get(IDEMPOTENCY_KEY) else {
-            return self.act(route, &body, config).await;
+            return self.act(route, &body, None, config).await;
         };
         let bad =
             || ApiProblem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::MAX_KEY_LEN));
@@ -206,7 +206,7 @@ impl Api {
                         return Ok(Completed { kept, was_kept: true });
                     }
                 };
-                let done = match self.act(route, &body, config).await {
+                let done = match self.act(route, &body, Some(&request.name(key)), config).await {
                     Ok(done) => done,
                     Err(problem) => {
                         if let Some(claim) = claim {
@@ -225,27 +225,36 @@ impl Api {
     }
 
     /// What changes something.
-    async fn act(&self, route: ApiRoute, body: &[u8], config: &Config) -> Result<Completed, ApiProblem> {
+    async fn act(
+        &self,
+        route: ApiRoute,
+        body: &[u8],
+        request: Option<&str>,
+        config: &Config,
+    ) -> Result<Completed, ApiProblem> {
         let json = match route {
             ApiRoute::Publish => {
                 let publication = json::publication(body)?;
                 self.take(1, config).await?;
-                Value::Object(json::published(publication.perform(&self.hub, Moment::now()).await?))
+                Value::Object(json::published(
+                    publication.perform(&self.hub, request.map(Arc::from), Moment::now()).await?,
+                ))
             }
             ApiRoute::Batch => {
                 let publications = json::batch(body, config.max_batch)?;
                 self.take(publications.len(), config).await?;
                 let mut results = Vec::with_capacity(publications.len());
-                for read in publications {
+                for (place, read) in publications.into_iter().enumerate() {
                     self.hub.yield_to_writers().await;
-                    results.push(self.one_of_many(read).await);
+                    let request = request.map(|request| format!("{request}-{place}").into());
+                    results.push(self.one_of_many(read, request).await);
                 }
                 json!({ "results": results })
             }
             ApiRoute::Emit => {
                 let emission = json::emission(body)?;
                 self.take(1, config).await?;
-                return self.emit(emission).await;
+                return self.emit(emission, request.map(Arc::from)).await;
             }
             ApiRoute::Disconnect => {
                 let disconnect = json::disconnect(body)?;
@@ -275,9 +284,13 @@ impl Api {
         Ok(Completed::new(json.to_string() + "\n"))
     }
 
-    async fn emit(&self, Emission { publish, timeout: limit }: Emission) -> Result<Completed, ApiProblem> {
+    async fn emit(
+        &self,
+        Emission { publish, timeout: limit }: Emission,
+        request: Option<Arc<str>>,
+    ) -> Result<Completed, ApiProblem> {
         let Some(limit) = limit else {
-            return match self.hub.publish_shared(publish, Moment::now()).await {
+            return match self.hub.publish_once(publish, request, Moment::now()).await {
                 // Whoever is not there hears nothing, as with any room.
                 Ok(_) | Err(Refusal::Unknown) => Ok(Completed::new("{}\n")),
                 Err(refusal) => Err(refusal.into()),
@@ -310,9 +323,9 @@ impl Api {
         Ok(())
     }
 
-    async fn one_of_many(&self, read: Result<operation::Publication, ApiProblem>) -> Value {
+    async fn one_of_many(&self, read: Result<operation::Publication, ApiProblem>, request: Option<Arc<str>>) -> Value {
         let said = match read {
-            Ok(publication) => publication.perform(&self.hub, Moment::now()).await.map_err(ApiProblem::from),
+            Ok(publication) => publication.perform(&self.hub, request, Moment::now()).await.map_err(ApiProblem::from),
             Err(problem) => Err(problem),
         };
         match said {

@@ -1,5 +1,8 @@
 //! A request with an `Idempotency-Key`, as several doors know it.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,11 @@ impl SharedRequest {
     /// One that is under way.
     pub fn new(fingerprint: Fingerprint) -> SharedRequest {
         SharedRequest { fingerprint, number: fastrand::u64(..), answer: None }
+    }
+
+    /// What the same request is known by each time that it comes, and no other under its key.
+    pub fn name(&self, key: &str) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, &[&self.fingerprint[..], key.as_bytes()].concat()))
     }
 
     /// One that was answered.
@@ -49,6 +57,9 @@ mod tests {
     fn another_door_answers_as_the_first_did() {
         let request = SharedRequest::new([1; 32]);
         assert_ne!(request, SharedRequest::new([1; 32]), "each time is another");
+        assert_eq!(request.name("key"), SharedRequest::new([1; 32]).name("key"));
+        assert_ne!(request.name("key"), request.name("other"));
+        assert_ne!(request.name("key"), SharedRequest::new([2; 32]).name("key"));
         let status = |answer: Result<StoredResponse, ApiProblem>| answer.map_err(|problem| problem.status.as_u16());
         let answer = StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: Bytes::from_static(b"x") };
         let answered = request.answered(&answer);

@@ -1,5 +1,6 @@
 //! Promise: `doorway DIR` installs, builds, starts and keeps running an app, and ends it at its end.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -186,7 +187,9 @@ async fn that_it_ended_is_said_before_anybody_asks() {
     let project = Stub::new();
     let door = door().config(project.config() + "health_interval = \"1h\"\n").start();
     project.write("crash", "");
-    client::ask(door.http(), "POST", "/exit", &[], "").await;
+    // A request that ends it would see that it is gone, too.
+    let pid = door.wait_for_log(|line| line["message"] == "app started")["pid"].to_string();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     door.wait_for_log(|line| line["message"] == "the app does not answer" && line["why"] == "it ended");
     assert_eq!(door.metric("upstream_ready").await, 0.0);
 }

@@ -35,11 +35,11 @@ pub enum Published {
 }
 
 impl Publication {
-    /// Says it.
+    /// Says it; for a request of this name, where it has one, once.
     ///
     /// # Errors
     /// [`Refusal`]: too big for a channel, too many channels, no such connection.
-    pub async fn perform(self, hub: &Arc<Hub>, now: Moment) -> Result<Published, Refusal> {
+    pub async fn perform(self, hub: &Arc<Hub>, request: Option<Arc<str>>, now: Moment) -> Result<Published, Refusal> {
         let Publication { to, draft } = self;
         let (mut channels, except) = match to {
             To::Channels { channels, except } => (channels, except),
@@ -52,6 +52,6 @@ impl Publication {
         } else {
             Audience::Several { channels, connections: Vec::new(), except: Vec::new(), but: except }
         };
-        hub.publish_shared(Publish { ticket: 0, audience, draft, echo: true }, now).await.map(Published::Said)
+        hub.publish_once(Publish { ticket: 0, audience, draft, echo: true }, request, now).await.map(Published::Said)
     }
 }

@@ -45,7 +45,7 @@ impl Client {
     }
 
     fn shared_sender(&self, origin: Origin) -> SharedSender {
-        SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()) }
+        SharedSender { origin: Some(origin), connection: Some(self.id), holder: Some(self.holder()), request: None }
     }
 
     /// Publishes on every door that shares the hub's channels: to be waited for.

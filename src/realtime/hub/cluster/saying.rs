@@ -34,6 +34,8 @@ pub struct SharedSender {
     pub connection: Option<ConnectionId>,
     /// Against whom a channel counts that is opened for it; nobody where it is the app.
     pub holder: Option<Holder>,
+    /// What it is asked by: the same asked again, because nobody knows what became of it, says a message once.
+    pub request: Option<Arc<str>>,
 }
 
 impl Hub {
@@ -45,6 +47,24 @@ impl Hub {
     pub async fn publish_shared(self: &Arc<Self>, publish: Publish, now: Moment) -> Result<Option<Position>, Refusal> {
         if self.is_shared() {
             self.say_to_all(SharedSender::default(), publish, now).await
+        } else {
+            self.publish(publish, now)
+        }
+    }
+
+    /// The same for a request of this name. Asked again at whatever door, within two minutes, it is said once: on one door
+    /// alone a request that was carried out is answered from memory before it comes here.
+    ///
+    /// # Errors
+    /// As [`Hub::publish_shared`].
+    pub async fn publish_once(
+        self: &Arc<Self>,
+        publish: Publish,
+        request: Option<Arc<str>>,
+        now: Moment,
+    ) -> Result<Option<Position>, Refusal> {
+        if self.is_shared() {
+            self.say_to_all(SharedSender { request, ..SharedSender::default() }, publish, now).await
         } else {
             self.publish(publish, now)
         }
@@ -78,7 +98,7 @@ impl Hub {
     ) -> Result<Option<Position>, Refusal> {
         let Publish { audience, draft, echo, .. } = publish;
         let Some(cluster) = self.cluster() else { return Err(Refusal::Unavailable) };
-        let once = (sender.holder.unwrap_or(Holder::Trusted), Duration::ZERO);
+        let terms = (sender.holder.unwrap_or(Holder::Trusted), Duration::ZERO, sender.request.as_deref());
         let utterance = |draft: Draft, except, but| Utterance {
             draft,
             origin: sender.origin.clone(),
@@ -90,7 +110,7 @@ impl Hub {
         };
         match audience {
             Audience::Channel(channel) => {
-                let receipt = self.say_in(cluster, &channel, utterance(draft, Vec::new(), Vec::new()), once);
+                let receipt = self.say_in(cluster, &channel, utterance(draft, Vec::new(), Vec::new()), terms);
                 Ok(receipt.await?.position)
             }
             Audience::Several { channels, connections, except, but } => {
@@ -104,7 +124,7 @@ impl Hub {
                 for (place, channel) in channels.iter().enumerate() {
                     let before = except.iter().chain(&channels[..place]).cloned().collect();
                     let said = utterance(draft.clone(), before, but.clone());
-                    position = self.say_in(cluster, channel, said, once).await?.position;
+                    position = self.say_in(cluster, channel, said, terms).await?.position;
                 }
                 Ok(if channels.len() == 1 { position } else { None })
             }
@@ -150,7 +170,7 @@ impl Hub {
             let sender = sender.connection;
             let (except, but) = Default::default();
             let said = Utterance { draft, origin, unix_ms: now.unix_ms, sender, echo, except, but };
-            receipts.push(self.say_in(cluster, &channel, said, (holder, retain)).await?);
+            receipts.push(self.say_in(cluster, &channel, said, (holder, retain, None)).await?);
         }
         Ok(receipts)
     }
@@ -160,7 +180,7 @@ impl Hub {
         cluster: &Cluster,
         channel: &Channel,
         utterance: Utterance,
-        (holder, retain): (Holder, Duration),
+        (holder, retain, request): (Holder, Duration, Option<&str>),
     ) -> Result<Receipt, Refusal> {
         let policy = self.config().policy(channel);
         let most = policy.max_message.bytes();
@@ -199,7 +219,8 @@ impl Hub {
         }
         let keep = self.shared_keep(channel, &policy.keep(), retain);
         let entry = LogEntry {
-            id: utterance.draft.id.clone(),
+            // No sender's own name for a message begins like that of a request.
+            id: utterance.draft.id.clone().or_else(|| Some(format!("\u{1f}{}", request?).into())),
             body: utterance.encode(),
             messages: keep.messages.max(HEALING_MESSAGES),
             age: keep.age.max(HEALING_AGE),

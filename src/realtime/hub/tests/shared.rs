@@ -464,3 +464,18 @@ async fn one_door_tells_for_all_what_begins_and_what_is_over() {
     assert_eq!(ends(&occupied).await, [true, false]);
     assert_eq!(begins(&occupied).await, [Teller::Nobody; 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_which_nobody_knows_what_became_is_said_once() {
+    let mut doors = Doors::new(2, |_| {});
+    let mut reader = doors.reader(0, &to("a")).await;
+    let ask = async |door: usize, name: &str| {
+        let hub = &doors.worlds[door].hub;
+        hub.publish_once(publish("a", "x"), Some(name.into()), Moment::now()).await
+    };
+    let first = ask(0, "one").await.unwrap();
+    assert_eq!(ask(1, "one").await.unwrap(), first);
+    assert_ne!(ask(1, "other").await.unwrap(), first);
+    doors.settle().await;
+    assert_eq!(reader.read(&doors.worlds[0]), ["1:x", "2:x"]);
+}
