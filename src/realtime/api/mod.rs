@@ -360,10 +360,7 @@ impl Api {
                 };
                 let before = parameter("before").map(|text| text.parse());
                 let before = before.transpose().map_err(|error| ApiProblem::bad(format!("before: {error}")))?;
-                let after = if let Since::After(after) = since { Some(after) } else { None };
-                if let Some(known) = before.or(after) {
-                    self.hub.catch_up(&name, known).await?;
-                }
+                self.hub.catch_up(&name, before.or(since.position())).await?;
                 let now = Moment::now();
                 let past = match before {
                     Some(_) if parameter("since").is_some() => {

@@ -154,12 +154,12 @@ pub trait Broker: Send + Sync + 'static {
     /// a while.
     fn tops(&self, channels: &[Channel]) -> Waiting<Vec<Top>>;
 
-    /// Marks something of a channel as told, so that one door tells it for all. Only while the roster has a field in
-    /// `group`: whose name goes on with that behind the door's own.
-    fn mark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<Marked>;
+    /// Marks as told that a channel's roster has a field in `group`, whose name goes on with that behind the door's own: so
+    /// one door tells it for all. Only while it has one.
+    fn mark(&self, channel: &Channel, group: &str) -> Waiting<Marked>;
 
     /// Takes such a mark away, unless the roster still has a field in `group`. True where it was there.
-    fn unmark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<bool>;
+    fn unmark(&self, channel: &Channel, group: &str) -> Waiting<bool>;
 
     /// Has one of the other doors see to a field as if this door had gone with it, see [`BrokerListener::on_departed`].
     fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()>;

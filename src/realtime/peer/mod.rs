@@ -214,8 +214,16 @@ impl Peers {
         format!("session:{}", URL_SAFE_NO_PAD.encode(context.finish()))
     }
 
+    /// Runs a session that was claimed, or that need not be: there are no other doors.
+    pub async fn held(claimed: Option<(Arc<Peers>, String)>, session: impl Future<Output = ()>) {
+        match claimed {
+            Some((peers, name)) => peers.holding(&name, session).await,
+            None => session.await,
+        }
+    }
+
     /// Keeps `name` this door's until `session` is over.
-    pub async fn holding(&self, name: &str, session: impl Future<Output = ()>) {
+    async fn holding(&self, name: &str, session: impl Future<Output = ()>) {
         let holding = async {
             loop {
                 tokio::time::sleep(CLAIM_AGAIN).await;

@@ -50,10 +50,7 @@ impl PlainDoor {
         let before = parameter(request.uri.query(), "before").map(|text| text.parse().map_err(bad)).transpose()?;
         let unavailable = |refusal: Refusal| Failure::client(StatusCode::SERVICE_UNAVAILABLE, refusal.to_string());
         self.hub.mirror(&channel, Holder::Trusted).await.map_err(unavailable)?;
-        let after = if let Since::After(after) = since { Some(after) } else { None };
-        if let Some(known) = before.or(after) {
-            self.hub.catch_up(&channel, known).await.map_err(unavailable)?;
-        }
+        self.hub.catch_up(&channel, before.or(since.position())).await.map_err(unavailable)?;
         let now = Moment::now();
         let past = match (before, since) {
             (Some(_), Since::After(_)) => {

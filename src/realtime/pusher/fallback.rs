@@ -93,11 +93,7 @@ impl PusherDoor {
         let claimed = self.peers.clone().map(|peers| (peers, claimed_name(&id)));
         let (link, requests) = self.fallbacks.open(id).ok_or_else(overlap)?;
         let session = self.sessions.begin(admitted, Box::new(machine)).await;
-        let running = session.run(Box::new(link), CLOSE_TIMEOUT);
-        match claimed {
-            Some((peers, name)) => tokio::spawn(async move { peers.holding(&name, running).await }),
-            None => tokio::spawn(running),
-        };
+        tokio::spawn(Peers::held(claimed, session.run(Box::new(link), CLOSE_TIMEOUT)));
         Ok(Opened::Session(requests))
     }
 }

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::debug;
 
-use super::link_state::LinkState;
 use super::returning::Resumption;
 use super::{Session, SessionEnd, SessionRecord};
 use crate::drain::Signal;
@@ -84,13 +83,10 @@ impl Session {
         if abroad.peers.node() == home {
             return Some(frame);
         }
-        let LinkState::Open(link) = std::mem::replace(&mut self.link_state, LinkState::Away) else {
-            return Some(frame);
+        let client = match self.take_client(frame) {
+            Ok(client) => client,
+            Err(frame) => return Some(frame),
         };
-        let rights = self.client.rights().cloned();
-        let held = self.client.take_held();
-        let (record, authorizer) = (self.record.take(), self.authorizer.take());
-        let client = Box::new(Resumption { link, record, authorizer, rights, held, frame });
         let outcome = abroad.bring(home, key, client, self.close_timeout);
         if let Some(resume) = &mut self.resume {
             resume.handed_abroad(outcome);

@@ -63,17 +63,25 @@ impl Session {
         if self.client.rights().is_some() && user != other.as_ref().map(|identity| &identity.user) {
             return Some(frame);
         }
+        let back = match self.take_client(frame) {
+            Ok(back) => back,
+            Err(frame) => return Some(frame),
+        };
+        if let Some(resume) = &mut self.resume {
+            resume.hand_over(&slot, back);
+        }
+        None
+    }
+
+    /// The client with its link, for another session; its frame again where it has no link.
+    pub(super) fn take_client(&mut self, frame: Frame) -> Result<Box<Resumption>, Frame> {
         let LinkState::Open(link) = std::mem::replace(&mut self.link_state, LinkState::Away) else {
-            return Some(frame);
+            return Err(frame);
         };
         let rights = self.client.rights().cloned();
         let held = self.client.take_held();
         let (record, authorizer) = (self.record.take(), self.authorizer.take());
-        let back = Resumption { link, record, authorizer, rights, held, frame };
-        if let Some(resume) = &mut self.resume {
-            resume.hand_over(&slot, Box::new(back));
-        }
-        None
+        Ok(Box::new(Resumption { link, record, authorizer, rights, held, frame }))
     }
 
     /// What came of a hand-over: this session ends, or has its client back and goes on.

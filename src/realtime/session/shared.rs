@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use super::Session;
 use super::pending::{PendingCommands, Running};
 use crate::realtime::hub::Authority;
-use crate::realtime::vocabulary::{Command, Event, Moment, Since, Subscribe};
+use crate::realtime::vocabulary::{Command, Event, Moment, Subscribe};
 
 impl Session {
     /// Carries out a command, or has it wait for the broker, or for those before it that do.
@@ -51,8 +51,7 @@ impl Session {
                     _ => None,
                 };
                 let known = match &command {
-                    Command::Subscribe(Subscribe { since: Since::After(known), .. })
-                    | Command::History { since: Since::After(known), .. } => Some(*known),
+                    Command::Subscribe(Subscribe { since, .. }) | Command::History { since, .. } => since.position(),
                     _ => None,
                 };
                 let needs = needed

@@ -62,6 +62,13 @@ pub enum Since {
     Within(Duration),
 }
 
+impl Since {
+    /// The position that it is from.
+    pub fn position(self) -> Option<Position> {
+        if let Since::After(position) = self { Some(position) } else { None }
+    }
+}
+
 /// A part of a channel's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {

@@ -85,11 +85,7 @@ impl AblyDoor {
         }
         let (link, session) = self.comets.open(machine.key());
         let live = self.sessions.begin(admitted, Box::new(machine)).await;
-        let running = live.run(Box::new(link), CLOSE_TIMEOUT);
-        match claimed {
-            Some((peers, name)) => tokio::spawn(async move { peers.holding(&name, running).await }),
-            None => tokio::spawn(running),
-        };
+        tokio::spawn(Peers::held(claimed, live.run(Box::new(link), CLOSE_TIMEOUT)));
         Ok(Ok(listening(&session, head)))
     }
 

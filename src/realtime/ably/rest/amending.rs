@@ -143,7 +143,7 @@ impl AblyDoor {
         let channel = self.readable(call, caller, name, Operation::History).await?;
         let none = || AblyError::new(40400, 404, "There is no such message, or it is no longer kept");
         let position = serial::position(serial).ok_or_else(none)?;
-        self.caught_up(&channel, position).await?;
+        self.caught_up(&channel, Some(position)).await?;
         let message = self.hub.message(&channel, position, call.now).ok_or_else(none)?;
         Ok((channel, message))
     }

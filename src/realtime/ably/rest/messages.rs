@@ -135,9 +135,7 @@ impl AblyDoor {
         let page = PageRequest::read(call.query())?;
         let span = span(&page, parameter(call.query(), "from_serial").as_deref())?;
         let last_before = |before: Position| Position { offset: before.offset.saturating_sub(1), ..before };
-        if let Some(known) = span.after.or(span.before.map(last_before)) {
-            self.caught_up(&channel, known).await?;
-        }
+        self.caught_up(&channel, span.after.or(span.before.map(last_before))).await?;
         let (messages, more) = self.hub.read(&channel, &span, page.limit, call.now);
         let next = messages.last().filter(|_| more).map(|message| message.position.to_string());
         let shown: Vec<_> = messages.iter().map(|message| AblyMessage::shown(message, call.style.format)).collect();

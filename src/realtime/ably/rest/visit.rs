@@ -104,7 +104,7 @@ impl AblyDoor {
     ///
     /// # Errors
     /// 50003.
-    pub(super) async fn caught_up(&self, channel: &Channel, known: Position) -> Result<(), AblyError> {
+    pub(super) async fn caught_up(&self, channel: &Channel, known: Option<Position>) -> Result<(), AblyError> {
         self.hub.catch_up(channel, known).await.map_err(|refusal| refused(&refusal))
     }
 

@@ -181,8 +181,8 @@ impl Core {
         Ok(())
     }
 
-    async fn mark(&self, script: Script, channel: &Channel, mark: String, group: String) -> Result<u64, RedisError> {
-        let marked = self.commands.ask(self.script(script, channel, vec![Arg::Text(mark), Arg::Text(group)])).await?;
+    async fn mark(&self, script: Script, channel: &Channel, group: String) -> Result<u64, RedisError> {
+        let marked = self.commands.ask(self.script(script, channel, vec![Arg::Text(group)])).await?;
         answers::number(&marked).ok_or_else(nonsense)
     }
 
@@ -325,10 +325,10 @@ impl Broker for RedisLink {
         self.with(|core| async move { core.tops(&channels).await })
     }
 
-    fn mark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<Marked> {
-        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+    fn mark(&self, channel: &Channel, group: &str) -> Waiting<Marked> {
+        let (channel, group) = (channel.clone(), group.to_owned());
         self.with(|core| async move {
-            Ok(match core.mark(Script::Mark, &channel, mark, group).await? {
+            Ok(match core.mark(Script::Mark, &channel, group).await? {
                 0 => Marked::Empty,
                 1 => Marked::Known,
                 _ => Marked::New,
@@ -336,9 +336,9 @@ impl Broker for RedisLink {
         })
     }
 
-    fn unmark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<bool> {
-        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
-        self.with(|core| async move { Ok(core.mark(Script::Unmark, &channel, mark, group).await? == 1) })
+    fn unmark(&self, channel: &Channel, group: &str) -> Waiting<bool> {
+        let (channel, group) = (channel.clone(), group.to_owned());
+        self.with(|core| async move { Ok(core.mark(Script::Unmark, &channel, group).await? == 1) })
     }
 
     fn hand_over(&self, channel: &Channel, field: &str, value: Bytes) -> Waiting<()> {

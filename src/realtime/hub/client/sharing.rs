@@ -37,10 +37,7 @@ impl Client {
         let (hub, holder) = (Arc::clone(&self.hub), self.holder());
         async move {
             hub.mirror(&channel, holder).await?;
-            match known {
-                Some(known) => hub.catch_up(&channel, known).await,
-                None => Ok(()),
-            }
+            hub.catch_up(&channel, known).await
         }
     }
 

@@ -54,7 +54,8 @@ pub struct DoorReplies<A> {
 }
 
 impl<A> DoorReplies<A> {
-    fn nothing() -> DoorReplies<A> {
+    /// Nobody else was there to answer.
+    pub(in crate::realtime::hub) fn nothing() -> DoorReplies<A> {
         DoorReplies { given: Vec::new(), missing: 0, is_away: false }
     }
 

@@ -59,14 +59,12 @@ impl Hub {
     }
 
     /// Sees to it that what a mirrored `channel` has had up to `known` is here: whoever names a position may have it from a
-    /// door that hears more than this one does yet. One that means nothing there costs one look.
+    /// door that hears more than this one does yet. One that means nothing there costs one look, and none nothing.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`]: the broker does not answer.
-    pub async fn catch_up(self: &Arc<Self>, channel: &Channel, known: Position) -> Result<(), Refusal> {
-        if !self.lags(channel, known) {
-            return Ok(());
-        }
+    pub async fn catch_up(self: &Arc<Self>, channel: &Channel, known: Option<Position>) -> Result<(), Refusal> {
+        let Some(known) = known.filter(|known| self.lags(channel, *known)) else { return Ok(()) };
         // Others may have read it before it is this one's turn.
         self.reload_if(channel, || self.lags(channel, known)).await.map_err(|error| {
             warn!(channel = channel.as_str(), %error, "a channel cannot be compared with the other doors");

@@ -45,11 +45,7 @@ impl Hub {
     /// As [`Hub::publish`]; [`Refusal::Unavailable`] where the broker does not take it: then it may have been said all the
     /// same, if the broker could not answer.
     pub async fn publish_shared(self: &Arc<Self>, publish: Publish, now: Moment) -> Result<Option<Position>, Refusal> {
-        if self.is_shared() {
-            self.say_to_all(SharedSender::default(), publish, now).await
-        } else {
-            self.publish(publish, now)
-        }
+        self.publish_once(publish, None, now).await
     }
 
     /// The same for a request of this name. Asked again at whatever door, within two minutes, it is said once: on one door
@@ -192,7 +188,7 @@ impl Hub {
                 return Err(Refusal::Immutable);
             }
             self.mirror(channel, holder).await?;
-            self.catch_up(channel, amendment.target).await?;
+            self.catch_up(channel, Some(amendment.target)).await?;
             let now = Moment::now();
             let may = self.with_channel(channel, |_, mut state| {
                 self.trim(&mut state, now.instant);

@@ -28,13 +28,7 @@ pub enum Teller {
 }
 
 impl Told {
-    fn mark(&self) -> String {
-        match self {
-            Told::Occupied => "c".into(),
-            Told::Member(user) => format!("m:{user}"),
-        }
-    }
-
+    /// The fields of the roster by which it is so.
     fn group(&self) -> String {
         match self {
             Told::Occupied => COUNTS_GROUP.into(),
@@ -50,7 +44,7 @@ impl Hub {
     /// [`BrokerError`]: nobody knows.
     pub async fn begin_to_tell(&self, channel: &Channel, told: &Told) -> Result<Teller, BrokerError> {
         let Some(cluster) = self.cluster() else { return Ok(Teller::This) };
-        Ok(match cluster.broker.mark(channel, &told.mark(), &told.group()).await? {
+        Ok(match cluster.broker.mark(channel, &told.group()).await? {
             Marked::New => Teller::This,
             Marked::Known => Teller::Another,
             Marked::Empty => Teller::Nobody,
@@ -68,7 +62,7 @@ impl Hub {
         {
             return Ok(false);
         }
-        cluster.broker.unmark(channel, &told.mark(), &told.group()).await
+        cluster.broker.unmark(channel, &told.group()).await
     }
 
     /// Leaves it to another door to tell that it is over, when this one is about to go.

@@ -80,7 +80,7 @@ impl Hub {
             match question {
                 // They answer for their clients when those have answered, or have had their time.
                 Some(question) => hub.ask_doors(&question, limit + DOORS_PATIENCE).await,
-                None => DoorReplies { given: Vec::new(), missing: 0, is_away: false },
+                None => DoorReplies::nothing(),
             }
         });
         Ok(AskedEverywhere { own, limit, others })

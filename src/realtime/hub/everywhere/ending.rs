@@ -5,23 +5,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::realtime::hub::Hub;
-use crate::realtime::hub::cluster::{DOORS_PATIENCE, DoorQuestion, WirePayload};
+use crate::realtime::hub::cluster::{Addressee, DOORS_PATIENCE, DoorQuestion, WirePayload};
 use crate::realtime::vocabulary::{
-    Channel, Command, ConnectionId, DisconnectReason, Identity, Payload, Refusal, Subscribe, Text,
+    Channel, Command, ConnectionId, DisconnectReason, Identity, Moment, Payload, Refusal, Subscribe, Text,
 };
 
 /// Ends connections.
 #[derive(Serialize, Deserialize)]
 struct EndQuestion {
-    whom: EndWhom,
+    whom: Addressee,
     code: Option<u16>,
     reason: String,
-}
-
-#[derive(Serialize, Deserialize)]
-enum EndWhom {
-    Connection(u64),
-    User(Arc<str>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,7 +102,8 @@ impl Hub {
         if self.disconnect(id, DisconnectReason::Kicked { code, reason: reason.clone() }) {
             return Ok(());
         }
-        let question = EndQuestion { whom: EndWhom::Connection(id.0), code, reason: reason.as_str().to_owned() };
+        let question =
+            EndQuestion { whom: Addressee::Connections(vec![id.0]), code, reason: reason.as_str().to_owned() };
         let replies = self.ask_doors(&question, DOORS_PATIENCE).await;
         match replies.given.iter().any(|answer| answer.is_all) {
             true => Ok(()),
@@ -123,8 +118,8 @@ impl Hub {
     /// # Errors
     /// [`Refusal::Unavailable`] where the other doors could not be asked: then those of this one have ended.
     pub async fn end_user(&self, user: &Arc<str>, code: Option<u16>, reason: &Text) -> Result<usize, Refusal> {
-        let own = self.end_user_here(user, &DisconnectReason::Kicked { code, reason: reason.clone() });
-        let whom = EndWhom::User(Arc::clone(user));
+        let whom = Addressee::User(Arc::clone(user));
+        let own = self.end_here(&whom, &DisconnectReason::Kicked { code, reason: reason.clone() });
         let question = EndQuestion { whom, code, reason: reason.as_str().to_owned() };
         let replies = self.ask_doors(&question, DOORS_PATIENCE).await;
         if replies.is_away {
@@ -133,8 +128,8 @@ impl Hub {
         Ok(own + replies.given.iter().map(|answer| answer.connections).sum::<usize>())
     }
 
-    fn end_user_here(&self, user: &str, why: &DisconnectReason) -> usize {
-        self.connections_of(user).into_iter().filter(|id| self.disconnect(*id, why.clone())).count()
+    fn end_here(&self, whom: &Addressee, why: &DisconnectReason) -> usize {
+        self.connections_meant(whom).into_iter().filter(|id| self.disconnect(*id, why.clone())).count()
     }
 
     /// Has a connection of any door carry out a command. One that is gone has nothing to be told.
@@ -144,7 +139,7 @@ impl Hub {
             return;
         }
         if let Command::Publish(publish) = command {
-            let _ = self.publish_shared(*publish, crate::realtime::vocabulary::Moment::now()).await;
+            let _ = self.publish_shared(*publish, Moment::now()).await;
         } else if let Some(command) = WireCommand::of(&command) {
             self.tell_doors(&CommandTold { connection: id.0, command }).await;
         }
@@ -152,14 +147,8 @@ impl Hub {
 
     pub(super) fn answer_endings(&self) {
         self.answer_doors_by(|hub, EndQuestion { whom, code, reason }| async move {
-            let why = kicked(code, &reason);
-            match whom {
-                EndWhom::Connection(id) => {
-                    let is_all = hub.disconnect(ConnectionId(id), why);
-                    EndAnswer { connections: usize::from(is_all), is_all }
-                }
-                EndWhom::User(user) => EndAnswer { connections: hub.end_user_here(&user, &why), is_all: false },
-            }
+            let connections = hub.end_here(&whom, &kicked(code, &reason));
+            EndAnswer { connections, is_all: matches!(whom, Addressee::Connections(_)) && connections > 0 }
         });
         self.answer_doors_by(|hub, CommandTold { connection, command }| async move {
             if let Some(command) = command.command() {

@@ -88,7 +88,7 @@ impl Hub {
         for answer in replies.given.into_iter().chain([self.own_census()]) {
             connections += answer.connections;
             further += answer.further;
-            known.extend(answer.users.chunks_exact(8).map(<[u8]>::to_vec));
+            known.extend(answer.users.chunks_exact(8).filter_map(|number| <[u8; 8]>::try_from(number).ok()));
         }
         (connections, known.len() + further)
     }

@@ -159,7 +159,7 @@ impl Model {
 
     /// How many fields a channel's roster has.
     pub fn fields(&self, channel: &Channel) -> usize {
-        self.0.lock().channels.get(channel).map_or(0, |shared| shared.roster.len())
+        self.roster(channel).len()
     }
 
     /// The channels that a door hears.
@@ -358,26 +358,26 @@ impl Broker for ModelLink {
         })
     }
 
-    fn mark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<Marked> {
-        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+    fn mark(&self, channel: &Channel, group: &str) -> Waiting<Marked> {
+        let (channel, group) = (channel.clone(), group.to_owned());
         self.ask(move |state, _| {
             let shared = state.shared(&channel);
-            if shared.marks.contains(&mark) {
+            if shared.marks.contains(&group) {
                 Marked::Known
             } else if !shared.has_group(&group) {
                 Marked::Empty
             } else {
-                shared.marks.insert(mark);
+                shared.marks.insert(group);
                 Marked::New
             }
         })
     }
 
-    fn unmark(&self, channel: &Channel, mark: &str, group: &str) -> Waiting<bool> {
-        let (channel, mark, group) = (channel.clone(), mark.to_owned(), group.to_owned());
+    fn unmark(&self, channel: &Channel, group: &str) -> Waiting<bool> {
+        let (channel, group) = (channel.clone(), group.to_owned());
         self.ask(move |state, _| {
             let shared = state.shared(&channel);
-            !shared.has_group(&group) && shared.marks.remove(&mark)
+            !shared.has_group(&group) && shared.marks.remove(&group)
         })
     }
 

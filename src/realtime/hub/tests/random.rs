@@ -69,9 +69,7 @@ impl Listener {
         if world.hub.mirror(&room, Holder::Trusted).await.is_err() {
             return Ok(None);
         }
-        if let Some(at) = at
-            && world.hub.catch_up(&room, at).await.is_err()
-        {
+        if world.hub.catch_up(&room, at).await.is_err() {
             return Ok(None);
         }
         let mut reader = world.reader();

@@ -62,9 +62,7 @@ impl Doors {
         let mut reader = world.reader();
         let hub = &world.hub;
         hub.mirror(&wish.channel, Holder::Trusted).await.expect("the broker is there");
-        if let Since::After(known) = wish.since {
-            hub.catch_up(&wish.channel, known).await.expect("the broker is there");
-        }
+        hub.catch_up(&wish.channel, wish.since.position()).await.expect("the broker is there");
         reader.subscribe(world, wish).expect("nobody is refused");
         reader
     }

@@ -309,10 +309,11 @@ impl Ledger {
     async fn settle(&mut self, now: Instant, what: Settle) {
         for (channel, (subscribers, is_own)) in std::mem::take(&mut self.counts) {
             let Some((app, name)) = self.app(&channel) else { continue };
-            if app.settings().subscription_counts && !name.starts_with("presence-") {
-                self.hub.tell_subscribers(&channel);
+            if !app.settings().subscription_counts || name.starts_with("presence-") {
+                continue;
             }
-            if app.settings().subscription_counts && !name.starts_with("presence-") && is_own {
+            self.hub.tell_subscribers(&channel);
+            if is_own {
                 self.tell(&channel, HookEvent::SubscriptionCount, &[("subscription_count", json!(subscribers))]);
             }
         }

@@ -181,8 +181,8 @@ async fn one_door_marks_what_is_so_and_one_that_it_is_over() {
     let redis = Redis::start(&[]);
     let (one, other) = (Door::up(&redis.url()).await, Door::up(&redis.url()).await);
     let room = channel("room");
-    let mark = async |door: &Door| door.link.mark(&room, "said", "c").await.unwrap();
-    let unmark = async |door: &Door| door.link.unmark(&room, "said", "c").await.unwrap();
+    let mark = async |door: &Door| door.link.mark(&room, "c").await.unwrap();
+    let unmark = async |door: &Door| door.link.unmark(&room, "c").await.unwrap();
     assert_eq!(mark(&one).await, Marked::Empty, "nobody is there");
     put(&one, &room, "d", "1").await;
     assert_eq!(mark(&one).await, Marked::Empty, "what is there is something else");
