@@ -1,11 +1,6 @@
 // Several doors that share a Redis, and the stock clients on them: who is at one door meets who is at another, by whatever
 // library.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
@@ -13,28 +8,19 @@ import { config, Doorway } from "../browser/harness/doorway.js";
 import { eventually } from "../browser/harness/eventually.js";
 import { Ably, heard as heardByAbly, KEY, reached, watched } from "./harness/ably.js";
 import { APP, Client, Site as PusherSite } from "./harness/pusher.js";
+import { Redis } from "./harness/redis.js";
 
 const DOORS = 3;
 const MESSAGES = 60;
 
-let redis, folder, doors, settings;
-
-/** A Redis on a socket of its own, which ends with the tests. */
-async function startRedis() {
-  folder = mkdtempSync(join(tmpdir(), "doorway-redis-"));
-  const socket = join(folder, "redis.sock");
-  redis = spawn("redis-server", ["--port", "0", "--save", "", "--unixsocket", socket], { cwd: folder, stdio: "ignore" });
-  redis.on("error", (error) => console.error(`redis-server cannot be started (Debian's package redis-server): ${error}`));
-  await eventually("redis", () => existsSync(socket));
-  return `unix://${socket}`;
-}
+let redis, doors, settings;
 
 before(async () => {
-  const url = await startRedis();
+  redis = await Redis.start();
   settings = config({
     app: { url: "off" },
     listen: { http: "127.0.0.1:0" },
-    "realtime.redis": { url },
+    "realtime.redis": { url: redis.url },
     "realtime.socketio": [{ namespaces: ["/*"] }],
     "realtime.pusher": [{ ...APP, client_events: true }],
     "realtime.ably": [{ key: KEY }],
@@ -44,9 +30,7 @@ before(async () => {
 });
 after(async () => {
   for (const door of doors ?? []) await door.stop();
-  redis.kill();
-  await once(redis, "exit");
-  rmSync(folder, { recursive: true });
+  await redis.stop();
 });
 
 /** Each client's door in turn. */

@@ -2,9 +2,8 @@
 // accepted is heard, once and in order, by everybody that is there, and by those that come back where their library asks for
 // what it missed. The counts are printed.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +15,7 @@ import { config, Doorway } from "../browser/harness/doorway.js";
 import { eventually } from "../browser/harness/eventually.js";
 import { Ably, KEY } from "./harness/ably.js";
 import { APP, Client, Site as PusherSite } from "./harness/pusher.js";
+import { Redis } from "./harness/redis.js";
 import { eachConnection } from "./harness/round_robin.js";
 import { Way } from "./harness/way.js";
 
@@ -201,13 +201,6 @@ function ably(number) {
   return listener;
 }
 
-function startRedis() {
-  redis = spawn("redis-server", ["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--unixsocket", join(folder, "redis.sock")], {
-    cwd: folder,
-    stdio: "ignore",
-  });
-}
-
 /** A door with its own way to Redis. */
 async function startDoor(number) {
   const door = await Doorway.start(
@@ -250,9 +243,8 @@ const speakers = {};
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "doorway-faults-"));
-  startRedis();
-  await eventually("redis", () => existsSync(join(folder, "redis.sock")));
-  ways = await Promise.all(Array.from({ length: DOORS }, (_, number) => Way.start(join(folder, `way-${number}.sock`), join(folder, "redis.sock"))));
+  redis = await Redis.start("--appendonly", "yes", "--appendfsync", "always");
+  ways = await Promise.all(Array.from({ length: DOORS }, (_, number) => Way.start(join(folder, `way-${number}.sock`), redis.socket)));
   doors = await Promise.all(ways.map((_, number) => startDoor(number)));
   balance();
   balancer = await eachConnection(() => ports);
@@ -278,8 +270,7 @@ after(async () => {
   balancer?.stop();
   balancer?.cut();
   for (const way of ways ?? []) way.stop();
-  redis?.kill();
-  if (redis) await once(redis, "exit");
+  await redis?.stop();
   rmSync(folder, { recursive: true });
 });
 
@@ -313,15 +304,14 @@ async function noGhosts() {
 
 const FAULTS = {
   "Redis is killed, and back with what it had": async () => {
-    redis.kill("SIGKILL");
-    await once(redis, "exit");
+    await redis.kill();
     await sleep(FAULT / 2);
-    startRedis();
+    redis.again();
   },
   "Redis stands still": async () => {
-    redis.kill("SIGSTOP");
+    redis.signal("SIGSTOP");
     await sleep(FAULT);
-    redis.kill("SIGCONT");
+    redis.signal("SIGCONT");
   },
   "one door's way to Redis is silent": async () => {
     ways[0].isSilent = true;
@@ -343,7 +333,7 @@ const FAULTS = {
     await replace(2);
   },
   "Redis forgets everything": async () => {
-    const client = connect(join(folder, "redis.sock"));
+    const client = connect(redis.socket);
     client.write("FLUSHALL\r\n");
     await once(client, "data");
     client.destroy();

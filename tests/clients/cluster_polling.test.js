@@ -1,33 +1,27 @@
 // Several doors behind a load balancer that sends every request to the next of them: the stock clients poll, upgrade, fall
 // back and come back as on one door.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import { config, Doorway } from "../browser/harness/doorway.js";
 import { eventually } from "../browser/harness/eventually.js";
 import { Ably, KEY } from "./harness/ably.js";
 import { APP, Client, Site as PusherSite } from "./harness/pusher.js";
+import { Redis } from "./harness/redis.js";
 import { eachConnection, eachRequest } from "./harness/round_robin.js";
 
 const DOORS = 3;
 const MESSAGES = 40;
 
-let redis, folder, doors, balancer, lines;
+let redis, doors, balancer, lines;
 
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), "doorway-redis-"));
-  const socket = join(folder, "redis.sock");
-  redis = spawn("redis-server", ["--port", "0", "--save", "", "--unixsocket", socket], { cwd: folder, stdio: "ignore" });
-  await eventually("redis", () => existsSync(socket));
+  redis = await Redis.start();
   const settings = config({
     app: { url: "off" },
     listen: { http: "127.0.0.1:0" },
-    "realtime.redis": { url: `unix://${socket}`, node_timeout: "3s", peer: "127.0.0.1:0" },
+    "realtime.redis": { url: redis.url, node_timeout: "3s", peer: "127.0.0.1:0" },
     "realtime.socketio": [{ namespaces: ["/*"], recovery: "2m" }],
     "realtime.pusher": [{ ...APP, client_events: true }],
     "realtime.ably": [{ key: KEY }],
@@ -41,9 +35,7 @@ after(async () => {
   balancer?.stop();
   lines?.stop();
   for (const door of doors ?? []) await door.stop();
-  redis.kill();
-  await once(redis, "exit");
-  rmSync(folder, { recursive: true });
+  await redis.stop();
 });
 
 /** Two that talk in a room until each has all that the other said, once and in order. */

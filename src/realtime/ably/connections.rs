@@ -10,6 +10,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::wire::error::AblyError;
 use crate::realtime::vocabulary::ConnectionId;
@@ -22,6 +23,9 @@ const MAX_AWAY: usize = 100_000;
 
 /// Keys of one connection that are good beside its latest, at most.
 const MAX_KEYS: usize = 8;
+
+/// The code of a connection that cannot be had.
+const GONE: u32 = 80018;
 
 /// Between a connection's id and the secret in its key. Logs leave keys out by their form (`http::layer::access`).
 const KEY_SIGN: char = '!';
@@ -52,9 +56,24 @@ struct Entry {
 
 type Secret = [u8; 16];
 
+/// A connection on its way from the door that knew it to another.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct CarriedConnection {
+    id: Arc<str>,
+    /// Its keys that are good, the latest last.
+    secrets: Vec<Secret>,
+    app: Arc<str>,
+    client: Option<Arc<str>>,
+    key_name: Arc<str>,
+    /// That it has there.
+    link: Option<u64>,
+}
+
 enum ConnectionState {
     Here(ConnectionId),
     Away(Instant),
+    /// It was carried here from another door, where it still has a link; as long as one that is away it may be claimed.
+    There(Instant, ConnectionId),
 }
 
 /// The connection that another one speaks for by its key.
@@ -139,17 +158,66 @@ impl Connections {
             return;
         }
         entry.link = ConnectionState::Away(now);
-        known.away.push_back((Arc::clone(id), now));
-        while known.away.len() > MAX_AWAY {
-            known.forget_oldest();
-        }
+        known.remember_away(Arc::clone(id), now);
+    }
+
+    /// Whether a key of a connection may look so.
+    pub fn is_key(key: &str) -> bool {
+        let secret = key.split_once(KEY_SIGN).map(|(_, secret)| URL_SAFE_NO_PAD.decode(secret));
+        matches!(secret, Some(Ok(secret)) if secret.len() == size_of::<Secret>())
+    }
+
+    /// Whether this door knows the connection that `key` is of, or may have been of.
+    pub fn knows(&self, key: &str) -> bool {
+        let id = key.split_once(KEY_SIGN).map(|(id, _)| id);
+        id.is_some_and(|id| self.0.lock().by_id.contains_key(id))
+    }
+
+    /// Gives up the connection that `key` is of to another door, where `claimant` has come with it; `None`: it is not known.
+    ///
+    /// # Errors
+    /// 40102: it is another's.
+    pub fn hand_over(
+        &self,
+        key: &str,
+        claimant: &Claimant,
+        now: Instant,
+    ) -> Option<Result<CarriedConnection, AblyError>> {
+        let mut known = self.0.lock();
+        known.expire(now);
+        let Claimed { id, good, displaced } = match known.claim(key, claimant, now) {
+            Ok(claimed) => claimed,
+            Err(error) if error.code == GONE => return None,
+            Err(error) => return Some(Err(error)),
+        };
+        let entry = known.by_id.remove(&id)?;
+        let Entry { app, client, key_name, .. } = *entry;
+        let link = displaced.map(|link| link.0);
+        Some(Ok(CarriedConnection { id, secrets: good.into_vec(), app, client, key_name, link }))
+    }
+
+    /// From now on this door knows a connection of another. It is to be opened as one of its own that is away.
+    pub fn take_in(&self, carried: CarriedConnection, now: Instant) {
+        let CarriedConnection { id, mut secrets, app, client, key_name, link } = carried;
+        let Some(secret) = secrets.pop() else { return };
+        let link = match link {
+            Some(link) => ConnectionState::There(now, ConnectionId(link)),
+            None => ConnectionState::Away(now),
+        };
+        let entry = Entry { secret, before: secrets.into(), app, client, key_name, link };
+        let mut known = self.0.lock();
+        known.by_id.insert(Arc::clone(&id), Box::new(entry));
+        known.remember_away(id, now);
     }
 
     /// The connection of `app` that `key` is of.
     pub fn of_key(&self, key: &str, app: &str) -> Option<Represented> {
         let known = self.0.lock();
         let (id, _, entry) = known.find(key).filter(|(_, _, entry)| *entry.app == *app)?;
-        let connection = if let ConnectionState::Here(link) = entry.link { Some(link) } else { None };
+        let connection = match entry.link {
+            ConnectionState::Here(link) | ConnectionState::There(_, link) => Some(link),
+            ConnectionState::Away(_) => None,
+        };
         Some(Represented { id, client: entry.client.clone(), connection })
     }
 
@@ -158,8 +226,7 @@ impl Connections {
     /// # Errors
     /// 40006: there is none.
     pub fn represented(&self, key: &str, app: &str) -> Result<Represented, AblyError> {
-        let unknown = || AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection");
-        self.of_key(key, app).ok_or_else(unknown)
+        self.of_key(key, app).ok_or_else(not_represented)
     }
 
     /// The links of those for whom `is_meant` holds, by app, key and client.
@@ -186,6 +253,14 @@ impl Entry {
         good.into()
     }
 
+    /// Since when it has no link here.
+    fn away_since(&self) -> Option<Instant> {
+        match self.link {
+            ConnectionState::Here(_) => None,
+            ConnectionState::Away(since) | ConnectionState::There(since, _) => Some(since),
+        }
+    }
+
     fn is_at(&self, link: ConnectionId) -> bool {
         matches!(self.link, ConnectionState::Here(here) if here == link)
     }
@@ -209,17 +284,27 @@ impl Known {
     }
 
     fn claim(&self, key: &str, claimant: &Claimant, now: Instant) -> Result<Claimed, AblyError> {
-        let gone = || AblyError::new(80018, 400, "Unable to recover the connection: its key is unknown or has expired");
+        let gone = || AblyError::new(GONE, 400, "Unable to recover the connection: its key is unknown or has expired");
         let (id, place, entry) = self.find(key).ok_or_else(gone)?;
         if entry.app != claimant.app || (entry.client.is_some() && entry.client != claimant.client) {
-            return Err(AblyError::new(40102, 401, "The connection is another app's or client's"));
+            return Err(another_s());
         }
         match entry.link {
             ConnectionState::Here(link) => Ok(Claimed { id, good: entry.good_from(place), displaced: Some(link) }),
-            ConnectionState::Away(since) if now.saturating_duration_since(since) < STATE_TTL => {
-                Ok(Claimed { id, good: entry.good_from(place), displaced: None })
+            ConnectionState::Away(since) | ConnectionState::There(since, _)
+                if now.saturating_duration_since(since) >= STATE_TTL =>
+            {
+                Err(gone())
             }
-            ConnectionState::Away(_) => Err(gone()),
+            ConnectionState::Away(_) => Ok(Claimed { id, good: entry.good_from(place), displaced: None }),
+            ConnectionState::There(_, link) => Ok(Claimed { id, good: entry.good_from(place), displaced: Some(link) }),
+        }
+    }
+
+    fn remember_away(&mut self, id: Arc<str>, now: Instant) {
+        self.away.push_back((id, now));
+        while self.away.len() > MAX_AWAY {
+            self.forget_oldest();
         }
     }
 
@@ -232,10 +317,20 @@ impl Known {
     fn forget_oldest(&mut self) {
         let Some((id, since)) = self.away.pop_front() else { return };
         // One that came back, and perhaps left again, is behind this.
-        if self.by_id.get(&id).is_some_and(|entry| matches!(entry.link, ConnectionState::Away(at) if at == since)) {
+        if self.by_id.get(&id).and_then(|entry| entry.away_since()) == Some(since) {
             self.by_id.remove(&id);
         }
     }
+}
+
+/// Why nobody comes back as another.
+pub fn another_s() -> AblyError {
+    AblyError::new(40102, 401, "The connection is another app's or client's")
+}
+
+/// Why nothing is said for a connection that nobody knows.
+pub fn not_represented() -> AblyError {
+    AblyError::new(40006, 400, "Invalid connectionKey: there is no such connection")
 }
 
 fn new_id() -> Arc<str> {
@@ -347,6 +442,39 @@ mod tests {
             let (_, error) = connections.open(Some(key), &ann(), B, now);
             assert_eq!(error.map(|error| error.code), Some(80018), "{key}");
         }
+    }
+
+    #[test]
+    fn a_connection_is_carried_to_another_door_with_its_keys() {
+        let (there, here, now) = (Connections::default(), Connections::default(), Instant::now());
+        let (first, _) = there.open(None, &ann(), A, now);
+        let bob = Claimant { client: Some("bob".into()), ..ann() };
+        assert_eq!(there.hand_over(&first.key, &bob, now).unwrap().unwrap_err().code, 40102);
+        assert_eq!(there.hand_over("nobody!AAAA", &ann(), now), None);
+        assert!(there.knows(&first.key) && !here.knows(&first.key));
+
+        here.take_in(there.hand_over(&first.key, &ann(), now).unwrap().unwrap(), now);
+        assert!(!there.knows(&first.key) && here.knows(&first.key));
+        assert_eq!(here.of_key(&first.key, "app").unwrap().connection, Some(A), "it still has its link there");
+        there.leave(&first.id, A, true, now);
+        let (second, error) = here.open(Some(&first.key), &ann(), B, now);
+        assert_eq!((error, second.id, second.displaced), (None, Arc::clone(&first.id), Some(A)));
+
+        // Its link is lost before it knew the new key, and it comes to the first door again.
+        here.leave(&first.id, B, false, now);
+        there.take_in(here.hand_over(&first.key, &ann(), now).unwrap().unwrap(), now);
+        let (third, error) = there.open(Some(&first.key), &ann(), A, now + STATE_TTL / 2);
+        assert_eq!((error, third.id, third.displaced), (None, Arc::clone(&first.id), None));
+        assert!(there.open(Some(&second.key), &ann(), B, now).1.is_none(), "that of the other door is good too");
+    }
+
+    #[test]
+    fn what_was_carried_and_is_not_opened_is_forgotten() {
+        let (there, here, now) = (Connections::default(), Connections::default(), Instant::now());
+        let (first, _) = there.open(None, &ann(), A, now);
+        here.take_in(there.hand_over(&first.key, &ann(), now).unwrap().unwrap(), now);
+        assert_eq!(here.hand_over(&first.key, &ann(), now + STATE_TTL), None);
+        assert!(here.0.lock().by_id.is_empty());
     }
 
     #[test]

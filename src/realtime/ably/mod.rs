@@ -1,7 +1,7 @@
 //! Ably: sockets and REST at the root of the site, told apart from the app's own pages, and both below the hub's path.
 //!
 //! `route` says which of them a request is for; `socket` lets clients in, `machine` is how a client speaks, `connections`
-//! what of it outlives its link. `comet` lets in those without WebSockets, and `rest`
+//! what of it outlives its link, `carrying` what becomes of that where its client comes to another door. `comet` lets in those without WebSockets, and `rest`
 //! is what is asked without a connection, streams of events too.
 //!
 #![doc = include_str!("README.md")]
@@ -15,6 +15,7 @@ pub mod machine;
 pub mod token;
 pub mod wire;
 
+mod carrying;
 mod comet;
 mod config;
 mod rest;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use config::{AppSettings, Config};
 
 use self::apps::AblyApps;
+use self::carrying::Carrying;
 use self::comet::CometSessions;
 use self::connections::Connections;
 use self::rest::RequestRates;
@@ -50,6 +52,7 @@ pub struct AblyDoor {
     hub: Arc<Hub>,
     apps: Arc<AblyApps>,
     connections: Arc<Connections>,
+    carrying: Arc<Carrying>,
     /// Clients without WebSockets.
     comets: Arc<CometSessions>,
     /// The other doors, where requests are forwarded.
@@ -71,6 +74,7 @@ impl Door for AblyDoor {
             sessions: ground.sessions.clone(),
             hub: Arc::clone(ground.hub),
             apps,
+            carrying: Carrying::start(ground.hub, &connections),
             connections,
             comets: Arc::default(),
             peers: ground.peers.cloned(),

@@ -2,11 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "a session holds a guard")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::apps::{Authenticated, Credentials};
 use super::connections::Claimant;
-use super::machine::{AblyMachine, DISPLACED, Displace, Greeting, Manner, Opening, refusal};
+use super::machine::{AblyMachine, Displace, Greeting, Manner, Opening, refusal};
 use super::wire::Format;
 use super::wire::error::AblyError;
 use super::{AblyDoor, DIALECT};
@@ -15,7 +15,7 @@ use crate::http::query::parameter;
 use crate::http::{Facts, Failure, Request, Response};
 use crate::realtime::entrance::{self, Admitted, AuthorizeAt, Vouched, facts};
 use crate::realtime::link::websocket::Offer;
-use crate::realtime::vocabulary::{DisconnectReason, Identity, Moment};
+use crate::realtime::vocabulary::{Identity, Moment};
 use http::request::Parts;
 
 /// The oldest version of the protocol that is spoken.
@@ -90,14 +90,14 @@ impl AblyDoor {
         let key = parameter(query, "resume").or_else(|| parameter(query, "recover"));
         let key_name = if auth.is_key { "".into() } else { Arc::clone(&auth.key_name) };
         let claimant = Claimant { app: Arc::clone(auth.app.id()), client: client.clone(), key_name };
-        let (opened, error) = self.connections.open(key.as_deref(), &claimant, link, now.instant);
-        let hub = Arc::clone(&self.hub);
-        let displace = opened.displaced.map(|displaced| -> Displace {
-            Box::new(move || {
-                let reason = "The connection was resumed elsewhere".into();
-                hub.disconnect(displaced, DisconnectReason::Kicked { code: Some(DISPLACED), reason });
-            })
-        });
+        let refused = match &key {
+            Some(key) => self.carrying.carry_here(key, &claimant).await.err(),
+            None => None,
+        };
+        let (opened, error) = self.connections.open(key.as_deref(), &claimant, link, Instant::now());
+        let error = refused.or(error);
+        let carrying = Arc::clone(&self.carrying);
+        let displace = opened.displaced.map(|displaced| -> Displace { Box::new(move || carrying.displace(displaced)) });
         let manner = Manner {
             format,
             echo: parameter(query, "echo").as_deref() != Some("false"),

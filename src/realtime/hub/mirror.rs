@@ -27,8 +27,8 @@ pub struct Mirror {
     pub retained: Option<Duration>,
     /// How many fields there are of each member, own ones too.
     keys: HashMap<Box<str>, usize>,
-    /// Members of this door whose connections are gone, and when their grace is over.
-    away: Vec<(Instant, String)>,
+    /// Members of this door whose connections are gone, by their keys: fields, and when their grace is over.
+    away: HashMap<Box<str>, Vec<(Instant, String)>>,
     /// What is own is on its way to the broker.
     pub is_flushing: bool,
 }
@@ -83,7 +83,7 @@ impl Mirror {
             elsewhere: Occupancy::default(),
             retained: None,
             keys: HashMap::new(),
-            away: Vec::new(),
+            away: HashMap::new(),
             is_flushing: false,
         }
     }
@@ -176,18 +176,42 @@ impl Mirror {
 
     /// The field goes once `until` has come, unless it is put again before.
     pub fn remove_at(&mut self, until: Instant, field: String) {
-        self.away.retain(|(_, known)| *known != field);
-        self.away.push((until, field));
+        self.stay(&field);
+        let key = member_key(&field).unwrap_or_default();
+        self.away.entry(key.into()).or_default().push((until, field));
     }
 
     /// It does not go after all.
     pub fn stay(&mut self, field: &str) {
-        self.away.retain(|(_, known)| known != field);
+        let key = member_key(field).unwrap_or_default();
+        let Some(fields) = self.away.get_mut(key) else { return };
+        fields.retain(|(_, known)| known != field);
+        if fields.is_empty() {
+            self.away.remove(key);
+        }
     }
 
     /// The fields whose time has come.
     pub fn due(&mut self, now: Instant) -> Vec<String> {
-        self.away.extract_if(.., |(until, _)| *until <= now).map(|(_, field)| field).collect()
+        let mut due = Vec::new();
+        self.away.retain(|_, fields| {
+            due.extend(fields.extract_if(.., |(until, _)| *until <= now).map(|(_, field)| field));
+            !fields.is_empty()
+        });
+        due
+    }
+
+    /// The member is there by another connection: nobody waits any longer for those that are gone. They have gone by this,
+    /// and it says whether there were any.
+    pub fn take_over(&mut self, key: &str) -> bool {
+        let fields = self.away.remove(key).unwrap_or_default();
+        for (_, field) in &fields {
+            if self.has_own(field) {
+                self.remove_key(key);
+            }
+            self.remove(field, None);
+        }
+        !fields.is_empty()
     }
 
     /// What is to be told the broker, in order.
@@ -371,13 +395,32 @@ mod tests {
     #[test]
     fn grace_is_over_unless_it_is_put_again() {
         let (mut mirror, now) = (Mirror::new(), Instant::now());
-        mirror.put("a".into(), value("1"));
-        mirror.remove_at(now + Duration::from_secs(5), "a".into());
+        let a = member_field(NodeId(1), ConnectionId(1), "ann");
+        mirror.put(a.clone(), value("1"));
+        mirror.remove_at(now + Duration::from_secs(5), a.clone());
         assert!(mirror.due(now).is_empty());
-        mirror.stay("a");
+        mirror.stay(&a);
         assert!(mirror.due(now + Duration::from_secs(6)).is_empty());
-        mirror.remove_at(now + Duration::from_secs(5), "a".into());
-        assert_eq!(mirror.due(now + Duration::from_secs(6)), ["a"]);
+        mirror.remove_at(now + Duration::from_secs(5), a.clone());
+        assert_eq!(mirror.due(now + Duration::from_secs(6)), [a]);
+        assert!(mirror.away.is_empty());
+    }
+
+    #[test]
+    fn who_is_there_again_is_waited_for_no_longer() {
+        let (mut mirror, now) = (Mirror::new(), Instant::now());
+        let fields = [1, 2, 3].map(|id| member_field(NodeId(1), ConnectionId(id), if id < 3 { "ann" } else { "bob" }));
+        for field in &fields {
+            mirror.put(field.clone(), value("1"));
+            mirror.add_key(member_key(field).unwrap());
+        }
+        mirror.have_put(&mirror.changes());
+        mirror.remove_at(now + Duration::from_secs(5), fields[0].clone());
+        mirror.remove_at(now + Duration::from_secs(5), fields[2].clone());
+        assert!(mirror.take_over("ann") && !mirror.take_over("ann") && !mirror.take_over("cat"));
+        assert_eq!(mirror.changes(), [(fields[0].clone(), None)]);
+        assert!(mirror.has_key("ann") && !mirror.has_key_beside("ann") && mirror.has_own(&fields[1]));
+        assert_eq!(mirror.due(now + Duration::from_secs(6)), [fields[2].clone()]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is said in a channel: publishing, and reading it back.
 
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -14,7 +16,7 @@ use crate::http::query::parameter;
 use crate::realtime::ably::AblyDoor;
 use crate::realtime::ably::amending::{Speaking, check_alone};
 use crate::realtime::ably::capability::Operation;
-use crate::realtime::ably::connections::random;
+use crate::realtime::ably::connections::{Represented, not_represented, random};
 use crate::realtime::ably::machine::check_size;
 use crate::realtime::ably::wire::Format;
 use crate::realtime::ably::wire::error::AblyError;
@@ -88,40 +90,13 @@ impl AblyDoor {
         let settings = caller.auth.app.settings();
         check_size(&messages, settings.max_message.bytes())?;
         let message_id = common_id(&messages)?;
-        let (drafts, speakers) = self.drafts(caller, unqualified, messages, &message_id)?;
+        let represented = self.carrying.represented(caller.auth.app.id(), &messages).await?;
+        let (drafts, speakers) = drafts((caller, &represented), unqualified, messages, &message_id)?;
         let retain = settings.retain;
         let several = PublishSeveral { ticket: 0, channel, drafts, echo: true, retain, speakers };
         let receipts = visit.publish(several, call.now).await?;
         let serials = receipts.into_iter().map(serial::of).collect();
         Ok(PublishReply { channel: name.to_owned(), message_id, serials })
-    }
-
-    /// The messages as the hub takes them, and as whom each is said.
-    fn drafts(
-        &self,
-        caller: &Caller,
-        name: &str,
-        messages: Vec<AblyMessage>,
-        base: &str,
-    ) -> Result<(Vec<Draft>, Vec<Speaker>), AblyError> {
-        let mut speakers = Vec::with_capacity(messages.len());
-        let mut drafts = Vec::with_capacity(messages.len());
-        for (index, mut message) in messages.into_iter().enumerate() {
-            let said_by = message.take_speaker();
-            let (speaker, connection) = match message.connection_key.take() {
-                None => (Speaker { user: caller.speaks_as(said_by.as_deref())?, connection: None }, None),
-                Some(key) => {
-                    let meant = self.connections.represented(&key, caller.auth.app.id())?;
-                    (Speaker { user: meant.client, connection: meant.connection }, Some(meant.id))
-                }
-            };
-            let speaking = Speaking { may: &caller.auth.capability, name, user: speaker.user.as_ref() };
-            let draft = speaking.draft(message, || format!("{base}:{index}"), connection.as_deref())?;
-            drafts.push(draft);
-            speakers.push(speaker);
-        }
-        check_alone(&drafts)?;
-        Ok((drafts, speakers))
     }
 
     pub(super) async fn read_history(
@@ -142,6 +117,34 @@ impl AblyDoor {
         let links = page.links(last_segment, call.query(), next.as_deref());
         Ok(call.answer(200, &shown).with_links(links))
     }
+}
+
+/// The messages as the hub takes them, and as whom each is said: the caller, or one of those that are `represented`.
+fn drafts(
+    (caller, represented): (&Caller, &HashMap<String, Represented>),
+    name: &str,
+    messages: Vec<AblyMessage>,
+    base: &str,
+) -> Result<(Vec<Draft>, Vec<Speaker>), AblyError> {
+    let mut speakers = Vec::with_capacity(messages.len());
+    let mut drafts = Vec::with_capacity(messages.len());
+    for (index, mut message) in messages.into_iter().enumerate() {
+        let said_by = message.take_speaker();
+        let (speaker, connection) = match message.connection_key.take() {
+            None => (Speaker { user: caller.speaks_as(said_by.as_deref())?, connection: None }, None),
+            Some(key) => {
+                let meant = represented.get(&key).ok_or_else(not_represented)?;
+                let speaker = Speaker { user: meant.client.clone(), connection: meant.connection };
+                (speaker, Some(&*meant.id))
+            }
+        };
+        let speaking = Speaking { may: &caller.auth.capability, name, user: speaker.user.as_ref() };
+        let draft = speaking.draft(message, || format!("{base}:{index}"), connection)?;
+        drafts.push(draft);
+        speakers.push(speaker);
+    }
+    check_alone(&drafts)?;
+    Ok((drafts, speakers))
 }
 
 /// The part of a channel's past that a page is of; `upto` is a serial of what is to be in it as the latest.

@@ -173,11 +173,11 @@ impl Visit {
     /// # Errors
     /// 40160, 40009, 42911, 50003.
     pub async fn publish(&mut self, several: PublishSeveral, now: Moment) -> Result<Vec<Receipt>, AblyError> {
-        if let Some(rate) = &self.rate {
-            rate.lock().take(now)?;
-        }
         let count = several.drafts.len();
         let channel = several.channel.clone();
+        if let Some(rate) = &self.rate {
+            RequestRate::count(rate, &self.client, (&channel, count), now).await?;
+        }
         let mut command = Command::PublishSeveral(Box::new(several));
         let mut authority = Authority::Client;
         if let Some((authorizer, connection)) = &self.authorizer

@@ -142,6 +142,11 @@ impl Client {
         }
     }
 
+    /// How many messages a second it may publish in a channel; 0: as many as it likes.
+    pub fn publish_rate(&self, channel: &Channel) -> u32 {
+        self.policy_of(channel).0.publish_rate
+    }
+
     /// Counts messages against their channel's rate, for such as the app is asked about: its consent is a right to
     /// publish, not to flood. About what it alone may say in a channel it is not asked.
     ///

@@ -251,6 +251,10 @@ impl Hub {
         }
         if is_away {
             state.members.leave(&key, connection, LONG, now.instant);
+        } else if let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror)
+            && mirror.take_over(&key)
+        {
+            cluster.flush(&entry.name);
         }
     }
 

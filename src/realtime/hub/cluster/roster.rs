@@ -23,7 +23,8 @@ impl Hub {
         if !mirror.has_own(&field) {
             mirror.add_key(&member.key);
         }
-        if mirror.put(field, shown(member, connection).encode()) {
+        let others_went = mirror.take_over(&member.key);
+        if mirror.put(field, shown(member, connection).encode()) || others_went {
             cluster.flush(&entry.name);
         }
     }

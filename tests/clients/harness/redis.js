@@ -1,0 +1,46 @@
+// A Redis of its own, for doors that share one.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually } from "../../browser/harness/eventually.js";
+
+export class Redis {
+  /** One that is there, on a socket of its own; `options` are of its command line. */
+  static async start(...options) {
+    const redis = new Redis();
+    redis.options = options;
+    redis.folder = mkdtempSync(join(tmpdir(), "doorway-redis-"));
+    redis.socket = join(redis.folder, "redis.sock");
+    redis.again();
+    await eventually("redis", () => existsSync(redis.socket));
+    return redis;
+  }
+
+  get url() {
+    return `unix://${this.socket}`;
+  }
+
+  /** Starts it, with what it had. */
+  again() {
+    const options = ["--port", "0", "--save", "", "--unixsocket", this.socket, ...this.options];
+    this.child = spawn("redis-server", options, { cwd: this.folder, stdio: "ignore" });
+    this.child.on("error", (error) => console.error(`redis-server cannot be started (Debian's package redis-server): ${error}`));
+  }
+
+  signal(name) {
+    this.child.kill(name);
+  }
+
+  /** Ends it at once. */
+  async kill() {
+    this.child.kill("SIGKILL");
+    await once(this.child, "exit");
+  }
+
+  async stop() {
+    if (this.child.exitCode === null && this.child.signalCode === null) await this.kill();
+    rmSync(this.folder, { recursive: true });
+  }
+}
