@@ -27,8 +27,8 @@ pub struct Mirror {
     pub retained: Option<Duration>,
     /// How many fields there are of each member, own ones too.
     keys: HashMap<Box<str>, usize>,
-    /// Members of this door whose connections are gone, by their keys: fields, and when their grace is over.
-    away: HashMap<Box<str>, Vec<(Instant, String)>>,
+    /// Members of this door whose connections are gone, by their keys.
+    away: HashMap<Box<str>, Vec<AwayField>>,
     /// What is own is on its way to the broker.
     pub is_flushing: bool,
 }
@@ -56,6 +56,15 @@ struct OwnField {
     parting: Option<Bytes>,
     /// The broker has it as it is here.
     is_put: bool,
+}
+
+/// A field of this door whose connection is gone.
+#[derive(Debug)]
+struct AwayField {
+    name: String,
+    /// When its grace is over.
+    until: Instant,
+    since_ms: u64,
 }
 
 /// A field of another door.
@@ -174,44 +183,49 @@ impl Mirror {
         self.own.get(field).is_some_and(|own| own.value.is_some())
     }
 
-    /// The field goes once `until` has come, unless it is put again before.
-    pub fn remove_at(&mut self, until: Instant, field: String) {
+    /// The field goes once `until` has come, unless it is put again before. `since_ms`: it is waited for from now on.
+    pub fn remove_at(&mut self, until: Instant, since_ms: u64, field: String) {
         self.stay(&field);
         let key = member_key(&field).unwrap_or_default();
-        self.away.entry(key.into()).or_default().push((until, field));
+        let away = self.away.entry(key.into()).or_default();
+        away.push(AwayField { name: field, until, since_ms });
     }
 
     /// It does not go after all.
     pub fn stay(&mut self, field: &str) {
-        let key = member_key(field).unwrap_or_default();
-        let Some(fields) = self.away.get_mut(key) else { return };
-        fields.retain(|(_, known)| known != field);
-        if fields.is_empty() {
-            self.away.remove(key);
-        }
+        self.extract_away(member_key(field).unwrap_or_default(), |away| away.name == field);
     }
 
     /// The fields whose time has come.
     pub fn due(&mut self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         self.away.retain(|_, fields| {
-            due.extend(fields.extract_if(.., |(until, _)| *until <= now).map(|(_, field)| field));
+            due.extend(fields.extract_if(.., |away| away.until <= now).map(|away| away.name));
             !fields.is_empty()
         });
         due
     }
 
-    /// The member is there by another connection: nobody waits any longer for those that are gone. They have gone by this,
-    /// and it says whether there were any.
-    pub fn take_over(&mut self, key: &str) -> bool {
-        let fields = self.away.remove(key).unwrap_or_default();
-        for (_, field) in &fields {
-            if self.has_own(field) {
+    /// The member is there by another connection since `entered_ms`: nobody waits any longer for those that had gone by
+    /// then. They go, and it says whether there were any.
+    pub fn take_over(&mut self, key: &str, entered_ms: u64) -> bool {
+        let fields = self.extract_away(key, |away| away.since_ms <= entered_ms);
+        for away in &fields {
+            if self.has_own(&away.name) {
                 self.remove_key(key);
             }
-            self.remove(field, None);
+            self.remove(&away.name, None);
         }
         !fields.is_empty()
+    }
+
+    fn extract_away(&mut self, key: &str, is_meant: impl Fn(&AwayField) -> bool) -> Vec<AwayField> {
+        let Some(fields) = self.away.get_mut(key) else { return Vec::new() };
+        let extracted = fields.extract_if(.., |away| is_meant(away)).collect();
+        if fields.is_empty() {
+            self.away.remove(key);
+        }
+        extracted
     }
 
     /// What is to be told the broker, in order.
@@ -397,30 +411,31 @@ mod tests {
         let (mut mirror, now) = (Mirror::new(), Instant::now());
         let a = member_field(NodeId(1), ConnectionId(1), "ann");
         mirror.put(a.clone(), value("1"));
-        mirror.remove_at(now + Duration::from_secs(5), a.clone());
+        mirror.remove_at(now + Duration::from_secs(5), 0, a.clone());
         assert!(mirror.due(now).is_empty());
         mirror.stay(&a);
         assert!(mirror.due(now + Duration::from_secs(6)).is_empty());
-        mirror.remove_at(now + Duration::from_secs(5), a.clone());
+        mirror.remove_at(now + Duration::from_secs(5), 0, a.clone());
         assert_eq!(mirror.due(now + Duration::from_secs(6)), [a]);
         assert!(mirror.away.is_empty());
     }
 
     #[test]
     fn who_is_there_again_is_waited_for_no_longer() {
-        let (mut mirror, now) = (Mirror::new(), Instant::now());
+        let (mut mirror, later) = (Mirror::new(), Instant::now() + Duration::from_secs(5));
         let fields = [1, 2, 3].map(|id| member_field(NodeId(1), ConnectionId(id), if id < 3 { "ann" } else { "bob" }));
         for field in &fields {
             mirror.put(field.clone(), value("1"));
             mirror.add_key(member_key(field).unwrap());
         }
         mirror.have_put(&mirror.changes());
-        mirror.remove_at(now + Duration::from_secs(5), fields[0].clone());
-        mirror.remove_at(now + Duration::from_secs(5), fields[2].clone());
-        assert!(mirror.take_over("ann") && !mirror.take_over("ann") && !mirror.take_over("cat"));
+        mirror.remove_at(later, 1_000, fields[0].clone());
+        mirror.remove_at(later, 1_000, fields[2].clone());
+        assert!(!mirror.take_over("ann", 999), "she went after that");
+        assert!(mirror.take_over("ann", 1_000) && !mirror.take_over("ann", 1_000) && !mirror.take_over("cat", 1_000));
         assert_eq!(mirror.changes(), [(fields[0].clone(), None)]);
         assert!(mirror.has_key("ann") && !mirror.has_key_beside("ann") && mirror.has_own(&fields[1]));
-        assert_eq!(mirror.due(now + Duration::from_secs(6)), [fields[2].clone()]);
+        assert_eq!(mirror.due(later), [fields[2].clone()]);
     }
 
     #[test]

@@ -11,15 +11,23 @@ mod modelled {
     use std::cell::Cell;
     use std::ops::{Deref, DerefMut};
 
+    use shuttle::Runner;
+    use shuttle::scheduler::RandomScheduler;
+
     thread_local! {
         /// The model runs all its threads on the one it was called on.
         static IN_MODEL: Cell<bool> = const { Cell::new(false) };
     }
 
+    /// What a thread of the model has for its calls: those of a build without optimisation are long, and nothing guards it.
+    const STACK_LEN: usize = 512 * 1024;
+
     /// Runs `scene` many times, each with another order of its threads.
     pub fn model(times: usize, scene: impl Fn() + Send + Sync + 'static) {
+        let mut config = shuttle::Config::new();
+        config.stack_size = STACK_LEN;
         IN_MODEL.set(true);
-        shuttle::check_random(scene, times);
+        Runner::new(RandomScheduler::new(times), config).run(scene);
         IN_MODEL.set(false);
     }
 

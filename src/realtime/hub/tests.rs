@@ -10,6 +10,7 @@ mod questions;
 mod random;
 mod reading;
 mod shared;
+mod shared_concurrency;
 
 use std::sync::Arc;
 use std::task::{Context, Waker};

@@ -175,7 +175,7 @@ impl Client {
     ) {
         let mut state = entry.state.lock();
         state.quiet_since = now.instant;
-        let until = (!grace.is_zero()).then(|| now.instant + grace);
+        let until = (!grace.is_zero()).then(|| (now.instant + grace, now.unix_ms));
         let stays = self.hub.unshare_member(entry, &mut state, (key, self.id), until, parting.as_ref());
         if let Some(parting) = parting {
             state.members.amend(parting);

@@ -238,7 +238,7 @@ impl Hub {
             }
             return;
         }
-        let key = member.key.clone();
+        let (key, entered_ms) = (member.key.clone(), member.unix_ms);
         if !is_known {
             mirror.add_key(&key);
             mirror.others.insert(name, OthersField::Member { key: (*key).into(), connection });
@@ -252,7 +252,7 @@ impl Hub {
         if is_away {
             state.members.leave(&key, connection, LONG, now.instant);
         } else if let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror)
-            && mirror.take_over(&key)
+            && mirror.take_over(&key, entered_ms)
         {
             cluster.flush(&entry.name);
         }

@@ -70,6 +70,22 @@ impl Hub {
         }
     }
 
+    /// Does one of the things that are to be done, if there are any, as [`Hub::keep_shared`] does many at a time. For tests that
+    /// have no clock.
+    #[cfg(test)]
+    pub(in crate::realtime::hub) async fn keep_one(self: &Arc<Self>) -> bool {
+        let Some(cluster) = self.cluster() else { return false };
+        let next = cluster.next_job().or_else(|| {
+            self.find_released(cluster);
+            cluster.next_job()
+        });
+        let Some((job, channel)) = next else { return false };
+        if let Some((job, channel)) = self.carry_out(job, channel).await {
+            cluster.add_job(job, &channel);
+        }
+        true
+    }
+
     /// Compares what is here with what there is, for ever; reads anew what is not the same.
     async fn compare_now_and_then(&self) {
         let Some(cluster) = self.cluster() else { return };

@@ -23,20 +23,21 @@ impl Hub {
         if !mirror.has_own(&field) {
             mirror.add_key(&member.key);
         }
-        let others_went = mirror.take_over(&member.key);
+        let others_went = mirror.take_over(&member.key, member.unix_ms);
         if mirror.put(field, shown(member, connection).encode()) || others_went {
             cluster.flush(&entry.name);
         }
     }
 
-    /// A connection of this door stands behind it no longer, from `until` on where that is later. It may show something
+    /// A connection of this door stands behind it no longer, from `until` on where that is later than this moment (in
+    /// milliseconds since the Unix epoch). It may show something
     /// else as it goes. Says whether another connection still may, on whatever door.
     pub(in crate::realtime::hub) fn unshare_member(
         &self,
         entry: &ChannelEntry,
         state: &mut ChannelState,
         (key, connection): (&str, ConnectionId),
-        until: Option<Instant>,
+        until: Option<(Instant, u64)>,
         parting: Option<&Member>,
     ) -> bool {
         let (Some(cluster), Some(mirror)) = (self.cluster(), &mut state.mirror) else { return false };
@@ -45,12 +46,12 @@ impl Hub {
             return mirror.has_key(key);
         }
         cluster.flush(&entry.name);
-        if let Some(until) = until {
+        if let Some((until, now_ms)) = until {
             if let Some(member) = state.members.of(key) {
                 let away = RosterMember { is_away: true, ..shown(member, connection) };
                 mirror.put(field.clone(), away.encode());
             }
-            mirror.remove_at(until, field);
+            mirror.remove_at(until, now_ms, field);
             return mirror.has_key_beside(key);
         }
         let parting = parting.map(|member| RosterMember { is_parting: true, ..shown(member, connection) }.encode());

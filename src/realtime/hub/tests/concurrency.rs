@@ -24,7 +24,7 @@ impl Wake for Bell {
 }
 
 /// Reads as a session does, and sleeps until it is woken: a wake-up that is lost is a sleep without end.
-fn read_until(reader: &mut Reader, world: &World, lines: usize) {
+pub(super) fn read_until(reader: &mut Reader, world: &World, lines: usize) {
     let bell = Arc::new(Bell::default());
     let waker = Arc::clone(&bell).into();
     while reader.told.len() < lines {
@@ -44,7 +44,7 @@ fn read_until(reader: &mut Reader, world: &World, lines: usize) {
     }
 }
 
-fn offsets(told: &[String]) -> Vec<u64> {
+pub(super) fn offsets(told: &[String]) -> Vec<u64> {
     told.iter().map(|line| line.split_once(':').unwrap().0.parse().unwrap()).collect()
 }
 

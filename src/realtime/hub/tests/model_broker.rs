@@ -72,10 +72,16 @@ pub struct ModelLink {
 impl Model {
     /// A door, whose hub is told what happens by a task of the test's runtime.
     pub fn join(self: &Arc<Self>, number: u64, hub: &Arc<Hub>) -> Arc<ModelLink> {
+        let (link, hearing) = self.attach(number);
+        tokio::spawn(listen(Arc::clone(self), Arc::downgrade(hub), hearing));
+        link
+    }
+
+    /// A door, to which the test itself hands what it hears.
+    pub fn attach(self: &Arc<Self>, number: u64) -> (Arc<ModelLink>, Hearing) {
         let (node, (pushes, told)) = (NodeId(number), unbounded_channel());
         self.0.lock().nodes.insert(node, Node { pushes, heard: Vec::new(), is_deaf: false, card: String::new() });
-        tokio::spawn(listen(Arc::clone(self), Arc::downgrade(hub), told));
-        Arc::new(ModelLink { model: Arc::clone(self), node })
+        (Arc::new(ModelLink { model: Arc::clone(self), node }), Hearing(told))
     }
 
     /// Nobody gets through to it, or everybody again.
@@ -243,16 +249,33 @@ impl State {
     }
 }
 
-async fn listen(model: Arc<Model>, hub: Weak<Hub>, mut told: UnboundedReceiver<Push>) {
-    while let Some(push) = told.recv().await {
-        model.take_time().await;
-        let Some(hub) = hub.upgrade() else { return };
-        match push {
+/// What a door is told, in its order.
+pub struct Hearing(UnboundedReceiver<Push>);
+
+impl Hearing {
+    /// Hands `hub` the next of it, if there is any yet.
+    pub fn hear_one(&mut self, hub: &Hub) -> bool {
+        let push = self.0.try_recv();
+        push.map(|push| push.hand_to(hub)).is_ok()
+    }
+}
+
+impl Push {
+    fn hand_to(self, hub: &Hub) {
+        match self {
             Push::Event(channel, event) => hub.on_event(&channel, event),
             Push::Departed(channel, field, value) => hub.on_departed(&channel, &field, value),
             Push::Word(body) => hub.on_word(body),
             Push::WordsLost => hub.on_words_lost(),
         }
+    }
+}
+
+async fn listen(model: Arc<Model>, hub: Weak<Hub>, mut hearing: Hearing) {
+    while let Some(push) = hearing.0.recv().await {
+        model.take_time().await;
+        let Some(hub) = hub.upgrade() else { return };
+        push.hand_to(&hub);
         // Others have a turn between any two of them.
         drop(hub);
         tokio::task::yield_now().await;
