@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { Liveblocks } from "@liveblocks/node";
 import WebSocket from "ws";
+import * as Y from "yjs";
 import { eventually, LiveObject, SECRET, Site } from "./harness/liveblocks.js";
 
 const name = ((number) => () => `room-${number++}`)(1);
@@ -103,6 +104,57 @@ describe("access tokens", () => {
     const blind = await client(room, () => access({ "*": ["*:write", "storage:none"] })).connected();
     await blind.stored();
     assert.deepEqual(blind.json, {});
+    // Nor is it told of changes.
+    const other = await (await site.editor(room).connected()).stored();
+    other.root.get("o").set("secret", "x");
+    await other.synced();
+    other.room.broadcastEvent("done");
+    await eventually("what comes after", () => blind.wire.some((line) => line.includes('"done"')));
+    assert.deepEqual(blind.wire.filter((line) => line.startsWith("<") && line.includes("secret")), []);
+  });
+
+  test("may keep a room's document of Yjs to others too", async () => {
+    const room = await filled();
+    const document = new Y.Doc();
+    document.getText("t").insert(0, "before");
+    await site.node.sendYjsBinaryUpdate(room, Y.encodeStateAsUpdate(document));
+    const { token } = await access({ "*": ["*:write", "storage:none"] });
+    const blind = new WebSocket(`${site.url}/v8?roomId=${room}&tok=${token}&version=3.24.2`);
+    const heard = [];
+    blind.on("message", (data) => heard.push(JSON.parse(data)));
+    await eventually("in", () => heard.some(({ type }) => type === 104));
+    for (const v2 of [false, true]) {
+      blind.send(JSON.stringify([{ type: 300, vector: "AA==", v2 }]));
+      await eventually("an answer", () => heard.some(({ type, v2: told }) => type === 300 && !!told === v2));
+      const { update, stateVector } = heard.find(({ type, v2: told }) => type === 300 && !!told === v2);
+      const seen = new Y.Doc();
+      (v2 ? Y.applyUpdateV2 : Y.applyUpdate)(seen, Buffer.from(update, "base64"));
+      assert.deepEqual([seen.getText("t").toString(), stateVector], ["", "AA=="]);
+    }
+    const count = heard.filter(({ type }) => type === 300).length;
+    document.getText("t").insert(0, "and after ");
+    await site.node.sendYjsBinaryUpdate(room, Y.encodeStateAsUpdate(document));
+    await site.node.broadcastEvent(room, "done");
+    await eventually("what comes after", () => heard.some(({ event }) => event === "done"));
+    assert.equal(heard.filter(({ type }) => type === 300).length, count);
+    blind.terminate();
+  });
+
+  test("a client that has not asked for the storage hears of no change there, and of all when it has", async () => {
+    const room = await filled();
+    const [late, other] = [await site.editor(room).connected(), await (await site.editor(room).connected()).stored()];
+    const change = async (x) => {
+      other.root.get("o").set("x", x);
+      await other.synced();
+      other.room.broadcastEvent(`x is ${x}`);
+      await eventually("what comes after", () => late.wire.some((line) => line.includes(`x is ${x}`)));
+    };
+    await change(2);
+    assert.deepEqual(late.wire.filter((line) => line.includes('"type":201')), []);
+    await late.stored();
+    assert.deepEqual(late.json, { o: { x: 2 } });
+    await change(3);
+    assert.deepEqual(late.json, { o: { x: 3 } });
   });
 
   test("what is wrong with a wish for one is named", async () => {

@@ -7,10 +7,25 @@ use crate::realtime::vocabulary::{
     DocumentContent, EditOutcome, Encode, Encoded, EncodedFrames, Event, Frame, Presence,
 };
 
+/// What clients see of the documents of their room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// They may not.
+    Nothing,
+    /// They have not asked for the storage.
+    Yjs,
+    All,
+}
+
+impl Sight {
+    pub const ALL: [Sight; 3] = [Sight::Nothing, Sight::Yjs, Sight::All];
+}
+
 /// The encoder of clients that compare documents of Yjs in this coding.
 #[derive(Debug, Clone, Copy)]
 pub struct LiveblocksEncoder {
     pub coding: Coding,
+    pub sight: Sight,
 }
 
 impl Encode for LiveblocksEncoder {
@@ -34,7 +49,9 @@ impl Encode for LiveblocksEncoder {
             Event::Presence { change: Presence::Left, member, .. } => write::left(member),
             Event::Signal(signal) => write::signal(signal),
             Event::Edited(edited) => match &edited.outcome {
+                EditOutcome::Tree { is_answer: false, .. } if self.sight != Sight::All => None,
                 EditOutcome::Tree { ops, is_answer: false } => Some(write::ops(ops, false)),
+                EditOutcome::Yjs(_) if self.sight == Sight::Nothing => None,
                 EditOutcome::Yjs(update) => Some(write::yjs(update, self.coding, None)),
                 // What one client alone is told, and what ends it.
                 EditOutcome::Tree { .. } | EditOutcome::Rejected { .. } | EditOutcome::Failed => {
@@ -42,6 +59,7 @@ impl Encode for LiveblocksEncoder {
                 }
             },
             Event::Document(document) => match &document.content {
+                DocumentContent::Tree(_) if self.sight != Sight::All => None,
                 DocumentContent::Tree(nodes) => {
                     return Encoded::Shared(EncodedFrames::several(write::storage(nodes)));
                 }

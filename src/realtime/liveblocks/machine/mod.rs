@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-pub use encode::LiveblocksEncoder;
+pub use encode::{LiveblocksEncoder, Sight};
 pub use member::{ACTOR, known, member};
 pub use message::{ClientMessage, read_messages};
 pub use write::SIGNALS;
@@ -34,18 +34,19 @@ const FETCH: Ref = 3;
 /// A client says `ping` at least this often, also in a tab that nobody sees.
 const IDLE_AFTER: Duration = Duration::from_secs(100);
 
-/// The encodings that all clients of the protocol share, by what they compare documents of Yjs in.
-pub struct LiveblocksEncodings {
-    v1: Encoding,
-    v2: Encoding,
-}
+/// The encodings that all clients of the protocol share, by what they compare documents of Yjs in, and by what they see of documents.
+pub struct LiveblocksEncodings([[Encoding; 3]; 2]);
 
 impl Default for LiveblocksEncodings {
     fn default() -> Self {
-        LiveblocksEncodings {
-            v1: Encoding::new(LiveblocksEncoder { coding: Coding::V1 }),
-            v2: Encoding::new(LiveblocksEncoder { coding: Coding::V2 }),
-        }
+        let all = |coding| Sight::ALL.map(|sight| Encoding::new(LiveblocksEncoder { coding, sight }));
+        LiveblocksEncodings([all(Coding::V1), all(Coding::V2)])
+    }
+}
+
+impl LiveblocksEncodings {
+    fn of(&self, coding: Coding, sight: Sight) -> Encoding {
+        self.0[usize::from(coding == Coding::V2)][sight as usize].clone()
     }
 }
 
@@ -70,6 +71,8 @@ pub struct LiveblocksMachine {
     connection: ConnectionId,
     /// The room's state was its first word.
     has_state: bool,
+    /// It has asked for the storage. Before, it hears of no change there: one that comes back would make it part of what it had.
+    has_storage: bool,
     heard: Instant,
 }
 
@@ -88,19 +91,27 @@ impl LiveblocksMachine {
             coding: Coding::V1,
             connection,
             has_state: false,
+            has_storage: false,
             heard: now.instant,
         }
     }
 
-    fn subscribe(&self, step: &mut Step) {
+    fn subscription(&self) -> Command {
         let member = member(&self.editor, self.connection.to_string(), None);
-        step.command(Command::Subscribe(Subscribe {
+        Command::Subscribe(Subscribe {
             ticket: SUBSCRIBE,
             member: Some(member),
             notices: true,
             enters: true,
             ..Subscribe::to(self.channel.clone())
-        }));
+        })
+    }
+
+    /// From now on it hears of the room in another encoding. Whoever is not in yet is asked for it when that is decided.
+    fn change_encoding(&self, step: &mut Step) {
+        if self.has_state {
+            step.agreed(self.subscription());
+        }
     }
 
     fn hear(&mut self, message: ClientMessage, step: &mut Step) -> Result<(), Violation> {
@@ -121,7 +132,12 @@ impl LiveblocksMachine {
             ClientMessage::FetchStorage if !self.editor.scopes.may_read_storage() => {
                 write::empty_storage().into_iter().for_each(|frame| step.send(frame));
             }
-            ClientMessage::FetchStorage => self.fetch(DocumentQuery::Tree, step),
+            ClientMessage::FetchStorage => {
+                if !std::mem::replace(&mut self.has_storage, true) {
+                    self.change_encoding(step);
+                }
+                self.fetch(DocumentQuery::Tree, step);
+            }
             ClientMessage::UpdateStorage { ops } if !self.editor.scopes.may_write_storage() => {
                 let ids = ops.iter().filter_map(Op::op_id).map(Arc::clone).collect::<Vec<_>>();
                 let reason = "You have no permission to change the storage of this room";
@@ -129,10 +145,13 @@ impl LiveblocksMachine {
             }
             ClientMessage::UpdateStorage { ops } if ops.is_empty() => {}
             ClientMessage::UpdateStorage { ops } => self.edit(DocumentChange::Tree(ops), step),
+            ClientMessage::FetchYjs { guid, coding, .. } if !self.editor.scopes.may_read_storage() => {
+                step.send(Frame::text(write::empty_yjs(guid, coding)));
+            }
             ClientMessage::FetchYjs { vector, guid, coding } => {
                 if coding != self.coding {
                     self.coding = coding;
-                    self.subscribe(step);
+                    self.change_encoding(step);
                 }
                 let (name, compares) = (guid, Some(coding));
                 self.fetch(DocumentQuery::Yjs { name, vector, coding, compares }, step);
@@ -206,7 +225,7 @@ impl Dialect for LiveblocksMachine {
     fn open(&mut self, _now: Moment, step: &mut Step) {
         // Who loads its page again is somebody else: the one that it was leaves at once.
         step.agreed(Command::SetGrace(Duration::ZERO));
-        self.subscribe(step);
+        step.command(self.subscription());
     }
 
     fn receive(&mut self, frame: Frame, now: Moment, step: &mut Step) -> Result<(), Violation> {
@@ -258,10 +277,12 @@ impl Dialect for LiveblocksMachine {
     }
 
     fn encoding(&self, _channel: &Channel) -> Encoding {
-        match self.coding {
-            Coding::V1 => self.encodings.v1.clone(),
-            Coding::V2 => self.encodings.v2.clone(),
-        }
+        let sight = match (self.editor.scopes.may_read_storage(), self.has_storage) {
+            (false, _) => Sight::Nothing,
+            (true, false) => Sight::Yjs,
+            (true, true) => Sight::All,
+        };
+        self.encodings.of(self.coding, sight)
     }
 
     fn wake(&mut self, now: Moment, step: &mut Step) {

@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::Editor;
 use super::member::{SHOWN, known, put_scopes};
 use crate::realtime::document::tree::{NodeRow, Op};
-use crate::realtime::document::ydoc::Coding;
+use crate::realtime::document::ydoc::{Coding, YDocument, YLimits};
 use crate::realtime::vocabulary::json_writer::quote;
 use crate::realtime::vocabulary::{
-    Draft, Frame, JsonWriter, Member, Payload, SignalBody, SignalKind, Signalled, YUpdate,
+    Draft, Frame, JsonWriter, Member, Payload, SignalBody, SignalKind, Signalled, SnapshotHashes, YName, YUpdate,
 };
 
 /// The mark on what clients show of themselves.
@@ -176,6 +176,15 @@ pub fn yjs(update: &YUpdate, coding: Coding, vector: Option<&str>) -> String {
     }
     text.push_str(r#""}"#);
     text
+}
+
+/// What is shown of a document of Yjs to who may not see it.
+pub fn empty_yjs(name: YName, coding: Coding) -> String {
+    let mut nothing = YDocument::new(YLimits { bytes: 0, pending: 0 });
+    let update = nothing.diff(&[], coding).unwrap_or_default().into();
+    let (vector, hash) = (STANDARD.encode(nothing.state_vector()), Some(nothing.snapshot_hash(coding)));
+    let hashes = SnapshotHashes { v1: hash, v2: hash };
+    yjs(&YUpdate { name, update, coding, hashes }, coding, Some(&vector))
 }
 
 /// What a client hears that asks for feeds.
