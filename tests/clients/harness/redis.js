@@ -9,12 +9,18 @@ import { eventually } from "../../browser/harness/eventually.js";
 export class Redis {
   /** One that is there, on a socket of its own; `options` are of its command line. */
   static async start(...options) {
+    const redis = await Redis.startAs((folder) => ["--port", "0", "--save", "", "--unixsocket", join(folder, "redis.sock"), ...options]);
+    await eventually("redis", () => existsSync(redis.socket));
+    return redis;
+  }
+
+  /** One with this command line, for a folder of its own. */
+  static async startAs(options) {
     const redis = new Redis();
-    redis.options = options;
     redis.folder = mkdtempSync(join(tmpdir(), "doorway-redis-"));
     redis.socket = join(redis.folder, "redis.sock");
+    redis.options = options(redis.folder);
     redis.again();
-    await eventually("redis", () => existsSync(redis.socket));
     return redis;
   }
 
@@ -24,8 +30,7 @@ export class Redis {
 
   /** Starts it, with what it had. */
   again() {
-    const options = ["--port", "0", "--save", "", "--unixsocket", this.socket, ...this.options];
-    this.child = spawn("redis-server", options, { cwd: this.folder, stdio: "ignore" });
+    this.child = spawn("redis-server", this.options, { cwd: this.folder, stdio: "ignore" });
     this.child.on("error", (error) => console.error(`redis-server cannot be started (Debian's package redis-server): ${error}`));
   }
 
