@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::ably::{Format, Who};
+use crate::cluster::{self, Cluster};
 use crate::contender::{Contender, Role, Site};
 use crate::documents::{self, Documents};
 use crate::http::{self, Ask, WARM_UP, Wire};
@@ -57,6 +58,8 @@ enum Work {
     Pusher(Pusher),
     Ably(Ably),
     Documents(Documents),
+    /// Several servers that share a Redis.
+    Cluster(Cluster),
     /// A page that Next.js makes anew for each request.
     Page,
     /// A page that Next.js has made, and keeps.
@@ -297,6 +300,34 @@ pub const CASES: &[CaseOf] = &[
         LIVEBLOCKS,
         Work::Documents(Documents::Rooms),
     ),
+    case(
+        "cluster-fanout",
+        "Socket.IO, one event to 1,000 at two servers and a Redis",
+        "deliveries per CPU-second of all",
+        SOCKET_IO,
+        Work::Cluster(Cluster::FanOut { servers: 2 }),
+    ),
+    case(
+        "cluster-rooms",
+        "Socket.IO, 2,000 in 200 rooms at two servers and a Redis",
+        "deliveries per CPU-second of all",
+        SOCKET_IO,
+        Work::Cluster(Cluster::Rooms),
+    ),
+    case(
+        "cluster-one",
+        "The event to 1,000 at one server and a Redis",
+        "deliveries per CPU-second of all",
+        SOCKET_IO,
+        Work::Cluster(Cluster::FanOut { servers: 1 }),
+    ),
+    case(
+        "cluster-four",
+        "The event to 1,000 at four servers and a Redis",
+        "deliveries per CPU-second of all",
+        SOCKET_IO,
+        Work::Cluster(Cluster::FanOut { servers: 4 }),
+    ),
 ];
 
 /// One contender, one round.
@@ -307,6 +338,10 @@ pub fn run(case: &CaseOf, contender: Contender, round: usize, seconds: f64, site
 }
 
 async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Duration, site: &Site<'_>) -> Result<Sample> {
+    if let Work::Cluster(what) = case.work {
+        let measured = cluster::measure(what, contender, span, site).await?;
+        return Ok(sample(case, contender, round, measured.used, &measured.tally));
+    }
     let answer = match case.work {
         Work::Proxy { answer, .. } => answer,
         _ => 1024,
@@ -326,6 +361,7 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         Work::Pusher(_) => Role::Pusher,
         Work::Ably(_) => Role::Ably,
         Work::Documents(_) => Role::Documents { anew: true },
+        Work::Cluster(_) => unreachable!("measured above"),
         Work::Echo => Role::Echo,
         Work::FanOut { .. } | Work::Rooms => Role::Broadcast { tls: false },
         Work::Idle { tls } | Work::Admit { tls } => Role::Broadcast { tls },
@@ -499,7 +535,8 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
         | Work::Cached { .. }
         | Work::Page
         | Work::KeptPage
-        | Work::Documents(_) => {
+        | Work::Documents(_)
+        | Work::Cluster(_) => {
             unreachable!("asked above")
         }
     }

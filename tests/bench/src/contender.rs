@@ -48,6 +48,8 @@ pub enum Role {
     Broadcast { tls: bool },
     /// Every message to everybody in its Socket.IO namespace, the sender too.
     SocketIo,
+    /// The same, one of several servers that share a Redis, which has this socket.
+    SharedSocketIo { redis: PathBuf },
     /// An app of Pusher Channels, whose clients may send events.
     Pusher,
     /// An app of Ably.
@@ -196,7 +198,15 @@ impl Contender {
                     documents.display(),
                     liveblocks::KEY
                 );
+                let sharing = match role {
+                    Role::SharedSocketIo { redis } => format!(
+                        "[realtime.redis]\nurl = \"unix://{}\"\n[[realtime.socketio]]\nnamespaces = [\"/\", \"/room-*\"]",
+                        redis.display()
+                    ),
+                    _ => String::new(),
+                };
                 let hub = match role {
+                    Role::SharedSocketIo { .. } => &sharing,
                     Role::Echo => "[realtime.plain]\nbroadcast = \"off\"",
                     Role::SocketIo => "[[realtime.socketio]]\nnamespaces = [\"/\", \"/room-*\"]",
                     Role::Pusher => &pusher,
@@ -205,7 +215,7 @@ impl Contender {
                     _ => "[realtime.plain]\necho = false",
                 };
                 let text = format!("[listen]\n{listen}\n{app}\n{hub}\n[admin]\nlisten = \"off\"\n");
-                vec![program, "--config".into(), file("doorway.toml", text)?]
+                vec![program, "--config".into(), file(&format!("doorway-{port}.toml"), text)?]
             }
             Contender::Nginx => {
                 let folder = site.folder.display();
@@ -317,6 +327,9 @@ impl Contender {
             Contender::Bare => vec![program, "--bare".into(), address.to_string()],
             Contender::SocketIo => {
                 environment.push(("PORT", port.to_string()));
+                if let Role::SharedSocketIo { redis } = role {
+                    environment.push(("REDIS", redis.display().to_string()));
+                }
                 vec![program, site.peers.join("socketio.js").to_string_lossy().into_owned()]
             }
             Contender::Sockudo => {
@@ -413,6 +426,6 @@ fn next(project: &Path, log: &Path) -> Result<(Process, SocketAddr)> {
     Ok((Process::start(&command, &[("NEXT_TELEMETRY_DISABLED", "1".to_owned())], log, address)?, address))
 }
 
-fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -6,6 +6,7 @@
 mod ably;
 mod bare;
 mod cases;
+mod cluster;
 mod contender;
 mod documents;
 mod http;

@@ -34,8 +34,8 @@ pub struct Visit {
 pub enum Speech {
     /// Text as it is.
     Plain,
-    /// Socket.IO 5 over Engine.IO 4, in a namespace.
-    SocketIo { namespace: String },
+    /// Socket.IO 5 over Engine.IO 4, in a namespace, and in a room where it says so.
+    SocketIo { namespace: String, room: Option<String> },
     /// Pusher Channels 7, subscribed to a channel.
     Pusher { channel: &'static str },
     /// Ably 6, attached to a channel.
@@ -48,8 +48,14 @@ impl Visit {
     }
 
     pub fn socket_io(namespace: impl Into<String>) -> Visit {
-        let speech = Speech::SocketIo { namespace: namespace.into() };
+        let speech = Speech::SocketIo { namespace: namespace.into(), room: None };
         Visit { path: "/socket.io/?EIO=4&transport=websocket".to_owned(), speech }
+    }
+
+    /// In the main namespace, to be let into a room first.
+    pub fn socket_io_room(room: String) -> Visit {
+        let speech = Speech::SocketIo { namespace: "/".to_owned(), room: Some(room) };
+        Visit { speech, ..Visit::socket_io("/") }
     }
 
     pub fn pusher(channel: &'static str) -> Visit {
@@ -68,7 +74,7 @@ impl Visit {
         match &self.speech {
             Speech::Plain => frame(&text),
             Speech::Ably { .. } => unreachable!("published by REST"),
-            Speech::SocketIo { namespace } => frame(&format!("42{}[\"message\",\"{text}\"]", prefix(namespace))),
+            Speech::SocketIo { namespace, .. } => frame(&format!("42{}[\"message\",\"{text}\"]", prefix(namespace))),
             Speech::Pusher { channel } => {
                 frame(&format!("{{\"event\":\"client-message\",\"channel\":\"{channel}\",\"data\":\"{text}\"}}"))
             }
@@ -113,11 +119,16 @@ pub async fn come(address: SocketAddr, visit: &Visit, tls: bool) -> Result<(Sock
     }
     match &visit.speech {
         Speech::Plain => {}
-        Speech::SocketIo { namespace } => {
+        Speech::SocketIo { namespace, room } => {
             expect(&mut socket, "0{").await?;
             socket.write_all(&frame(&format!("40{}", prefix(namespace)))).await?;
             socket.flush().await?;
             expect(&mut socket, "40").await?;
+            if let Some(room) = room {
+                socket.write_all(&frame(&format!("420[\"join-room\",\"{room}\"]"))).await?;
+                socket.flush().await?;
+                expect(&mut socket, "430").await?;
+            }
         }
         Speech::Pusher { channel } => {
             let established = expect(&mut socket, "{\"event\":\"pusher:connection_established\"").await?;
