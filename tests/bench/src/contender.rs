@@ -77,6 +77,7 @@ impl Running {
     }
 }
 
+#[derive(Clone, Copy)]
 pub struct Site<'a> {
     /// Where configs, certificates and logs are written.
     pub folder: &'a Path,
@@ -88,6 +89,8 @@ pub struct Site<'a> {
     /// Clients come from far: everybody listens everywhere, and nginx buffers as it does by default. Else it passes on what
     /// comes, as the others do.
     pub far: bool,
+    /// So many processors a contender has.
+    pub processors: usize,
 }
 
 impl Contender {
@@ -260,7 +263,7 @@ impl Contender {
                 // Access log on, as Doorway's is; everything else as the distribution's own file has it.
                 let text = format!(
                     "worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
-                     events {{ worker_connections 16384; }}\n\
+                     events {{ worker_connections 65536; }}\n\
                      http {{ access_log {folder}/nginx.access; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;\n\
                      client_body_temp_path {folder}/nginx.body; proxy_temp_path {folder}/nginx.proxy; fastcgi_temp_path {folder}/nginx.f; uwsgi_temp_path {folder}/nginx.u; scgi_temp_path {folder}/nginx.s;\n\
                      types {{ application/javascript js; }} {zone}\n\
@@ -387,7 +390,7 @@ impl Contender {
                 vec![program, script.to_string_lossy().into_owned()]
             }
         };
-        let process = Process::start(&command, &environment, &log, address)?;
+        let process = Process::start_on(site.processors, &command, &environment, &log, address)?;
         Ok(Running { process, address, app: app.map(|(process, _)| process) })
     }
 }

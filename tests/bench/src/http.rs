@@ -78,6 +78,47 @@ pub async fn run(address: SocketAddr, ask: &Ask, end: Instant) -> Result<Tally> 
     Ok(Rc::into_inner(tally).expect("every task has ended").into_inner())
 }
 
+/// Opens so many connections, at most 64 at a time.
+pub async fn open(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+    let mut streams = Vec::with_capacity(count);
+    let mut opening = tokio::task::JoinSet::new();
+    while streams.len() + opening.len() < count || !opening.is_empty() {
+        while opening.len() < 64 && streams.len() + opening.len() < count {
+            opening.spawn_local(TcpStream::connect(address));
+        }
+        let stream = opening.join_next().await.expect("not empty")?.context("connect")?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    Ok(streams)
+}
+
+/// Asks on connections that are open until `end`, and gives them back.
+pub async fn keep_asking(
+    streams: Vec<TcpStream>,
+    address: SocketAddr,
+    ask: &Ask,
+    end: Instant,
+) -> Result<(Tally, Vec<TcpStream>)> {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for mut stream in streams {
+        let (ask, tally) = (ask.clone(), Rc::clone(&tally));
+        tasks.spawn_local(async move {
+            http1(&mut stream, address, &ask, &tally, end).await?;
+            Ok::<_, anyhow::Error>(stream)
+        });
+    }
+    let mut streams = Vec::with_capacity(tasks.len());
+    while let Some(done) = tasks.join_next().await {
+        streams.push(done??);
+    }
+    Ok((Rc::into_inner(tally).expect("every task has ended").into_inner(), streams))
+}
+
+/// Where connections are many, what each reads into is small.
+const MANY: usize = 1_000;
+
 async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<Tally>, end: Instant) -> Result<()> {
     let method = if ask.upload > 0 { "POST" } else { "GET" };
     let length = if ask.upload > 0 { format!("Content-Length: {}\r\n", ask.upload) } else { String::new() };
@@ -85,7 +126,7 @@ async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<
     // Addresses of this connection alone.
     let (own, mut number) = (CONNECTIONS.fetch_add(1, Ordering::Relaxed), 0);
     let chunk = vec![b'u'; ask.upload.min(64 * 1024)];
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; if ask.connections > MANY { 4 * 1024 } else { 64 * 1024 }];
     while Instant::now() < end {
         let start = Instant::now();
         number += 1;

@@ -9,6 +9,7 @@ mod cases;
 mod cluster;
 mod contender;
 mod documents;
+mod growth;
 mod http;
 mod liveblocks;
 mod process;
@@ -32,7 +33,7 @@ use cases::CASES;
 use contender::{Contender, Site};
 use report::Case;
 
-/// Runs the benchmark, or the cases that are named; `ways` alone is one of its own, over long and narrow ways.
+/// Runs the benchmark, or the cases that are named; `ways` alone is one of its own, over long and narrow ways, and `growth` another: how figures grow.
 #[derive(Parser)]
 struct Arguments {
     /// Cases to run [default: all]
@@ -66,10 +67,11 @@ fn main() -> Result<()> {
         bail!("{} is not there: cargo build --release", arguments.doorway.display());
     }
     let over_ways = arguments.cases == ["ways"];
-    for name in arguments.cases.iter().filter(|_| !over_ways) {
+    let grows = arguments.cases == ["growth"];
+    for name in arguments.cases.iter().filter(|_| !over_ways && !grows) {
         if !CASES.iter().any(|case| case.caption.name == name) {
             let known: Vec<_> = CASES.iter().map(|case| case.caption.name).collect();
-            bail!("no case {name:?}; there are: {}, and ways alone", known.join(", "));
+            bail!("no case {name:?}; there are: {}, and ways or growth alone", known.join(", "));
         }
     }
     core_affinity::set_for_current(core_affinity::CoreId { id: process::LOAD_CPU });
@@ -84,9 +86,13 @@ fn main() -> Result<()> {
         doorway: &doorway,
         peers: &peers,
         far: false,
+        processors: 1,
     };
     if over_ways {
         return ways::run(&site, arguments.rounds);
+    }
+    if grows {
+        return growth::run(&site, arguments.rounds, arguments.seconds, &arguments.out);
     }
 
     let mut results = Vec::new();

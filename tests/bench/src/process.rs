@@ -56,9 +56,20 @@ impl Process {
         log: &Path,
         address: SocketAddr,
     ) -> Result<Process> {
+        Process::start_on(1, command, environment, log, address)
+    }
+
+    /// The same on the first so many processors.
+    pub fn start_on(
+        processors: usize,
+        command: &[String],
+        environment: &[(&str, String)],
+        log: &Path,
+        address: SocketAddr,
+    ) -> Result<Process> {
         let output = fs::File::create(log)?;
         let child = Command::new("taskset")
-            .args(["-c", &CONTENDER_CPU.to_string()])
+            .args(["-c", &format!("{CONTENDER_CPU}-{}", CONTENDER_CPU + processors - 1)])
             .args(command)
             .envs(environment.iter().map(|(key, value)| (*key, value)))
             .stdin(Stdio::null())

@@ -30,6 +30,11 @@ pub fn subscription(established: &str, channel: &str) -> Result<String> {
     Ok(serde_json::json!({ "event": "pusher:subscribe", "data": data }).to_string())
 }
 
+/// What a client says to hear a public channel.
+pub fn subscription_to(channel: &str) -> String {
+    serde_json::json!({ "event": "pusher:subscribe", "data": { "channel": channel } }).to_string()
+}
+
 /// The head of the request that says `data` to everybody in `channel`, without headers, and its body.
 pub fn event(channel: &str, data: &str) -> Result<(String, String)> {
     let body = serde_json::json!({ "name": "message", "channel": channel, "data": data }).to_string();

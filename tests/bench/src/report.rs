@@ -151,7 +151,7 @@ impl Case {
     }
 }
 
-fn grouped(value: f64) -> String {
+pub fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value);
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -149,6 +149,13 @@ pub async fn come(address: SocketAddr, visit: &Visit, tls: bool) -> Result<(Sock
     Ok((socket, Place::default()))
 }
 
+/// Says one text.
+pub async fn say(socket: &mut Socket, text: &str) -> Result<()> {
+    socket.write_all(&frame(text)).await?;
+    socket.flush().await?;
+    Ok(())
+}
+
 /// Reads one short frame, which must begin so.
 async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
     let text = String::from_utf8(read(socket).await?)?;

@@ -1,0 +1,276 @@
+//! How figures grow: with connections, with the length of bodies, with channels, with clients in a channel, with processors.
+//! What should be flat is flat, and where it bends the picture shows it.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+use tokio::task::LocalSet;
+
+use crate::contender::{Contender, Role, Running, Site};
+use crate::http::{self, Ask, WARM_UP, Wire};
+use crate::report::grouped;
+use crate::rest::{Api, Rest};
+use crate::tally::Tally;
+use crate::websocket::{self, Visit};
+use crate::{pusher, upstream};
+
+/// Clients that have all channels between them.
+const SUBSCRIBERS: usize = 1_000;
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Connections,
+    Body,
+    Clients,
+    Channels,
+    Processors,
+}
+
+struct Growth {
+    title: &'static str,
+    unit: &'static str,
+    of: &'static str,
+    what: What,
+    points: &'static [usize],
+    contenders: &'static [Contender],
+}
+
+use Contender::{Bun, Doorway, Nginx};
+
+const GROWTHS: &[Growth] = &[
+    Growth {
+        title: "HTTP/1.1, 1 KB",
+        unit: "requests per CPU-second",
+        of: "connections",
+        what: What::Connections,
+        points: &[64, 256, 1_024, 4_096, 16_000],
+        contenders: &[Doorway, Nginx],
+    },
+    Growth {
+        title: "Bodies",
+        unit: "bytes per CPU-second",
+        of: "bytes a body",
+        what: What::Body,
+        points: &[1_000, 10_000, 100_000, 1_000_000, 10_000_000],
+        contenders: &[Doorway, Nginx],
+    },
+    Growth {
+        title: "Fan-out",
+        unit: "deliveries per CPU-second",
+        of: "clients in the channel",
+        what: What::Clients,
+        points: &[1, 10, 100, 1_000, 10_000],
+        contenders: &[Doorway, Bun],
+    },
+    Growth {
+        title: "Events by REST to one of many channels",
+        unit: "events per CPU-second",
+        of: "channels",
+        what: What::Channels,
+        points: &[1, 100, 1_000, 10_000, 100_000],
+        contenders: &[Doorway],
+    },
+    Growth {
+        title: "Fan-out to 1,000",
+        unit: "deliveries per CPU-second",
+        of: "processors",
+        what: What::Processors,
+        points: &[1, 2],
+        contenders: &[Doorway],
+    },
+];
+
+/// One point of a line: the median of the rounds.
+#[derive(Debug, Serialize)]
+struct Point {
+    title: &'static str,
+    unit: &'static str,
+    of: &'static str,
+    contender: Contender,
+    at: usize,
+    figure: f64,
+    p99_ms: Option<f64>,
+    resident: u64,
+}
+
+struct Measured {
+    figure: f64,
+    p99_ms: Option<f64>,
+    resident: u64,
+}
+
+/// Measures all of it, and writes `growth.json` and `growth.svg`.
+pub fn run(site: &Site, rounds: usize, seconds: f64, out: &Path) -> Result<()> {
+    let mut points = Vec::new();
+    for growth in GROWTHS {
+        println!("\n{}  ({})", growth.title, growth.unit);
+        for contender in growth.contenders.iter().filter(|contender| contender.program(site).is_some()) {
+            for at in growth.points {
+                let mut measured = Vec::new();
+                for _ in 0..rounds {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                    let span = Duration::from_secs_f64(seconds);
+                    let local = LocalSet::new();
+                    measured.push(runtime.block_on(local.run_until(measure(
+                        growth.what,
+                        *contender,
+                        *at,
+                        span,
+                        site,
+                    )))?);
+                }
+                measured.sort_by(|a, b| a.figure.total_cmp(&b.figure));
+                let Measured { figure, p99_ms, resident } = measured.swap_remove(rounds / 2);
+                let p99 = p99_ms.map_or("–".to_owned(), |ms| format!("{ms:.2} ms"));
+                let (name, megabytes) = (contender.name(), resident / 1_000_000);
+                println!("  {name:<10} {at:>10} {:>14}  p99 {p99:>11}  {megabytes:>5} MB", grouped(figure));
+                let Growth { title, unit, of, .. } = *growth;
+                points.push(Point { title, unit, of, contender: *contender, at: *at, figure, p99_ms, resident });
+            }
+        }
+    }
+    fs::write(out.join("growth.json"), serde_json::to_string_pretty(&points)? + "\n")?;
+    fs::write(out.join("growth.svg"), picture(&points))?;
+    Ok(())
+}
+
+async fn measure(what: What, contender: Contender, at: usize, span: Duration, site: &Site<'_>) -> Result<Measured> {
+    let site = &Site { processors: if let What::Processors = what { at } else { 1 }, ..*site };
+    let (role, upstream) = match what {
+        What::Connections | What::Body => {
+            let upstream = upstream::start(if let What::Body = what { at } else { 1024 }).await?;
+            (Role::Proxy { upstream, tls: false }, Some(upstream))
+        }
+        What::Clients | What::Processors => (Role::Broadcast { tls: false }, None),
+        What::Channels => (Role::Pusher, None),
+    };
+    let running = contender.start(&role, site)?;
+    let address = running.address;
+    if upstream.is_some() {
+        let connections = if let What::Connections = what { at } else { 4 };
+        let ask = Ask { count_bytes: upstream.is_some() && connections == 4, ..Ask::get(Wire::Plain, connections) };
+        let streams = http::open(address, connections).await?;
+        let (_, streams) = http::keep_asking(streams, address, &ask, Instant::now() + WARM_UP).await?;
+        let before = running.usage();
+        let (tally, _streams) = http::keep_asking(streams, address, &ask, Instant::now() + span).await?;
+        return Ok(measured(&running, before, &tally));
+    }
+    if let What::Channels = what {
+        return channels(&running, at, span).await;
+    }
+    let clients = if let What::Clients = what { at } else { 1_000 };
+    let visit = Visit::plain("/api/ws");
+    let sockets = websocket::open_many(address, clients, false, |_| visit.clone()).await?;
+    let before = running.usage();
+    let target = || (0, clients as u64);
+    let tally = websocket::fan_out(sockets, visit.message(64), 1, Instant::now() + span, target).await?;
+    Ok(measured(&running, before, &tally))
+}
+
+/// As many channels as asked for, each with one subscriber; events go to one after another.
+async fn channels(running: &Running, count: usize, span: Duration) -> Result<Measured> {
+    let clients = count.min(SUBSCRIBERS);
+    let mut sockets = Vec::with_capacity(clients);
+    for client in 0..clients {
+        let mut socket = websocket::open(running.address, &Visit::pusher("room"), false).await?;
+        for channel in (client..count).step_by(clients) {
+            websocket::say(&mut socket, &pusher::subscription_to(&format!("room-{channel}"))).await?;
+            websocket::read(&mut socket).await?;
+        }
+        sockets.push(socket);
+    }
+    let (hearing, _writers) = websocket::Hearing::of(sockets);
+    let mut rest = Rest::new(Api::Pusher, running.address);
+    let (mut tally, mut said) = (Tally::default(), 0_u64);
+    let before = running.usage();
+    let end = Instant::now() + span;
+    while Instant::now() < end {
+        let start = Instant::now();
+        // Far from the one before, whatever order they are kept in.
+        let channel = (said.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17) as usize % count;
+        said += 1;
+        rest.publish(&format!("room-{channel}"), 64).await?;
+        hearing.all(said).await?;
+        tally.add(start.elapsed(), 1);
+    }
+    Ok(measured(running, before, &tally))
+}
+
+fn measured(running: &Running, before: crate::process::Usage, tally: &Tally) -> Measured {
+    let used = running.usage().since(before);
+    Measured { figure: tally.work as f64 / used.cpu().max(0.01), p99_ms: tally.quantile(0.99), resident: used.resident }
+}
+
+/// A small picture for each growth: both axes by powers of ten.
+fn picture(points: &[Point]) -> String {
+    const WIDTH: f64 = 820.0;
+    const LEFT: f64 = 90.0;
+    const RIGHT: f64 = 700.0;
+    const HEIGHT: f64 = 130.0;
+    let mut body = String::new();
+    let mut top = 50.0;
+    for growth in GROWTHS {
+        let own: Vec<_> = points.iter().filter(|point| point.title == growth.title && point.of == growth.of).collect();
+        let Some(most) = own.iter().map(|point| point.figure).reduce(f64::max) else { continue };
+        let least = own.iter().map(|point| point.figure).fold(most, f64::min) / 1.5;
+        let (first, last) = (growth.points[0] as f64, growth.points[growth.points.len() - 1] as f64);
+        let x = |at: usize| LEFT + (at as f64 / first).ln() / (last / first).ln() * (RIGHT - LEFT);
+        let y = |figure: f64| top + HEIGHT - (figure / least).ln() / (most / least).ln() * HEIGHT;
+        let _ = write!(
+            body,
+            "<text x=\"10\" y=\"{:.0}\" class=\"t\">{}, {} by {}</text>\
+             <path d=\"M{LEFT} {top:.0}V{:.0}H{RIGHT}\" class=\"a\"/>",
+            top - 12.0,
+            growth.title,
+            growth.unit,
+            growth.of,
+            top + HEIGHT
+        );
+        for at in growth.points {
+            let _ = write!(
+                body,
+                "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" class=\"u\">{}</text>",
+                x(*at),
+                top + HEIGHT + 14.0,
+                grouped(*at as f64)
+            );
+        }
+        for contender in growth.contenders {
+            let line: Vec<_> = own.iter().filter(|point| point.contender == *contender).collect();
+            let Some(end) = line.last() else { continue };
+            let class = if *contender == Doorway { "d" } else { "p" };
+            let path: Vec<_> = line.iter().map(|point| format!("{:.0} {:.0}", x(point.at), y(point.figure))).collect();
+            let _ = write!(body, "<path d=\"M{}\" class=\"{class}\"/>", path.join("L"));
+            for point in &line {
+                let _ = write!(
+                    body,
+                    "<circle cx=\"{:.0}\" cy=\"{:.0}\" r=\"2.5\" class=\"{class}f\"/>\
+                     <text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" class=\"u\">{}</text>",
+                    x(point.at),
+                    y(point.figure),
+                    x(point.at),
+                    y(point.figure) + if *contender == Doorway { -6.0 } else { 14.0 },
+                    grouped(point.figure)
+                );
+            }
+            let _ = write!(
+                body,
+                "<text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
+                RIGHT + 34.0,
+                y(end.figure) + 4.0,
+                contender.name()
+            );
+        }
+        top += HEIGHT + 62.0;
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top:.0}\" font-family=\"system-ui,sans-serif\" font-size=\"11\">\
+         <style>.t{{font-weight:600}}.u{{fill:#777;font-size:9px}}.a{{stroke:#ccc;fill:none}}.d{{stroke:#d9480f;fill:none;stroke-width:2}}\
+         .p{{stroke:#adb5bd;fill:none;stroke-width:2}}.df{{fill:#d9480f}}.pf{{fill:#adb5bd}}text{{fill:#333}}</style>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/><text x=\"10\" y=\"20\" font-size=\"15\">How figures grow</text>{body}</svg>\n"
+    )
+}
