@@ -7,11 +7,11 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 
-fn store_in(folder: &Path, sync: Sync) -> Store {
-    Store::new(&Config { dir: Some(folder.to_owned()), sync })
+fn store_in(folder: &Path, sync: Sync) -> DiskStore {
+    DiskStore::new(&Config { dir: Some(folder.to_owned()), sync })
 }
 
-fn store(folder: &Path) -> Store {
+fn store(folder: &Path) -> DiskStore {
     store_in(folder, Sync::Every(Duration::from_secs(1)))
 }
 
@@ -106,7 +106,7 @@ fn a_folder_that_cannot_be_written_is_named_and_no_damage() {
     let error = store(&file.join("documents")).commit("a", &[row("1", "one")]).unwrap_err();
     let StoreError::Failed { folder, .. } = &error else { panic!("{error:?}") };
     assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
-    let nowhere = Store(Arc::new(Inner {
+    let nowhere = DiskStore(Arc::new(Inner {
         folder: None,
         sync: Sync::Always,
         state: Mutex::default(),
@@ -222,7 +222,7 @@ fn a_damaged_store_is_named_and_set_aside_by_order_alone() {
     assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::Absent(_))));
     let first = store(&folder);
     first.commit("a", &[row("1", "one")]).unwrap();
-    assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::Store(StoreError::InUse(_)))));
+    assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::DiskStore(StoreError::InUse(_)))));
     drop(first);
     assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::Sound(_))));
     for file in files(&folder) {

@@ -54,11 +54,6 @@ impl Config {
         let documents = section.section("documents");
         let shared = section.section("redis");
         let redis = redis::Config::read(&shared);
-        if redis.is_some() && protocols.edits_documents() {
-            let what =
-                "documents are each door's own: realtime.liveblocks and realtime.yjs do not go with a shared Redis";
-            shared.problem("url", what, Some("give them a door of their own, without [realtime.redis]"));
-        }
         Config {
             restarts: section.value("restarts", false),
             redis,

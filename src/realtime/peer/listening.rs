@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Extensions, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::server::conn::http2::Builder;
@@ -55,7 +55,12 @@ pub enum Ask {
 
 /// Whether a request was forwarded by another door: it goes no further.
 pub fn is_from_peer(request: &http::request::Parts) -> bool {
-    request.extensions.get::<Ask>().is_some()
+    is_asked(&request.extensions)
+}
+
+/// The same of what is known of one.
+pub fn is_asked(known: &Extensions) -> bool {
+    known.get::<Ask>().is_some()
 }
 
 /// Answers what other doors forward.

@@ -8,6 +8,7 @@
 mod card;
 mod codec;
 mod directory;
+mod documents;
 mod forwarding;
 mod holding;
 mod identity;
@@ -30,9 +31,10 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 pub use codec::{FrameStream, PeerFrame};
+pub use documents::{DocumentOwner, forward};
 pub use forwarding::Way;
 pub use link::PeerLink;
-pub use listening::{Answers, Ask, is_from_peer};
+pub use listening::{Answers, Ask, is_asked, is_from_peer};
 pub use metrics::Metrics;
 pub use request_head::RequestHead;
 

@@ -89,7 +89,6 @@ impl LiveblocksDoor {
     async fn new_actor(&self, channel: &Channel) -> Result<u64, RestError> {
         let documents = self.hub.documents().ok_or_else(|| RestError::unavailable("There are no documents here"))?;
         let lease = documents.open(channel).await?;
-        let actor = lease.room().enter(None, documents.store());
-        actor.map_err(|error| RestError::unavailable(error.to_string()))
+        Ok(lease.room().enter(None).await?)
     }
 }
