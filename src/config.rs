@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::documents::StoreKind;
 use crate::settings::{self, Problems, Section};
 use crate::{
     admin, cache, callbacks, documents, drain, files, http, listen, realtime, releases, telemetry, tls, upstream,
@@ -220,8 +221,29 @@ impl Config {
         }
     }
 
+    /// Documents and several doors: one of them has a room, and the others forward to it what is asked of it.
+    fn check_documents(&self, root: &Section) {
+        let (documents, realtime) = (root.section("documents"), root.section("realtime"));
+        let (store, has_redis) = (self.documents.store, self.realtime.redis.is_some());
+        let has_peers = self.realtime.has_peers();
+        let edits = self.realtime.edits_documents();
+        if store == Some(StoreKind::Redis) && !has_redis {
+            let help = "give [realtime.redis] url, or leave documents on disk";
+            documents.problem("store", "documents.store is \"redis\", and there is none", Some(help));
+        } else if has_redis && !has_peers && (edits || store == Some(StoreKind::Redis)) {
+            let what = "documents that several doors share need realtime.redis.peer: one door has a room, and the others \
+                forward to it";
+            realtime.section("redis").problem("peer", what, Some("as in peer = \"10.0.0.5:7443\""));
+        } else if has_redis && edits && store == Some(StoreKind::Disk) {
+            let what = "documents on disk are of one door: realtime.liveblocks and realtime.yjs beside realtime.redis keep \
+                them there";
+            documents.problem("store", what, Some("store = \"redis\", which is the default beside realtime.redis"));
+        }
+    }
+
     /// What no room can see alone.
     fn check(&self, root: &Section, callbacks: &Section) {
+        self.check_documents(root);
         if !self.listen.https.is_empty() && !self.tls.is_configured() {
             root.problem(
                 "listen",

@@ -105,10 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// It has panicked.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Store) -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
+    pub async fn run<T: Send + 'static>(&self, act: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, JoinError> {
         let turn = match self {
             Store::Disk(_) => None,
             // Threads are for files too: while the others are away not all of them wait for that.
@@ -316,6 +313,3 @@ fn words(error: &fjall::Error) -> String {
         other => format!("they cannot be read: {other}"),
     }
 }
-
-#[cfg(test)]
-mod tests;

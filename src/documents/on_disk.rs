@@ -205,3 +205,6 @@ impl DiskStore {
         failed(self.folder().unwrap_or(Path::new("")), error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,9 +56,11 @@ impl Tenure {
     pub fn write(&self, rows: Vec<Row>) -> Waiting<()> {
         match &self.place {
             Place::Disk(disk) => Box::pin(std::future::ready(disk.commit(&self.room, &rows))),
-            Place::Shared(shared, claim) => {
-                self.change(shared, rows.iter().any(|(_, value)| value.is_some()), shared.store().write(&self.room, claim, rows))
-            }
+            Place::Shared(shared, claim) => self.change(
+                shared,
+                rows.iter().any(|(_, value)| value.is_some()),
+                shared.store().write(&self.room, claim, rows),
+            ),
         }
     }
 

@@ -1,8 +1,8 @@
 //! All that a store has: how much each room holds, every row of one moment, and all rows of a room at once.
 
+use super::StoreError;
 use super::on_disk::DiskStore;
 use super::opened::{Opened, RoomSize, StoredRow};
-use super::StoreError;
 
 impl DiskStore {
     /// Whether a room has any row.

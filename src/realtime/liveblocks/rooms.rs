@@ -207,8 +207,7 @@ impl Rooms {
     ) -> Result<Vec<(Reverse<u64>, String)>, RecordError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let mut order = self.order.lock();
-        let is_old = is_old
-            || order.as_ref().is_none_or(|order| after.is_none() && order.since.elapsed() >= ORDER_AGE);
+        let is_old = is_old || order.as_ref().is_none_or(|order| after.is_none() && order.since.elapsed() >= ORDER_AGE);
         if is_old {
             *order = Some(Order { rooms: self.all()?, since: Instant::now() });
         }
@@ -267,7 +266,8 @@ mod tests {
 
     fn rooms() -> (tempfile::TempDir, Rooms) {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config { dir: Some(folder.path().to_owned()), sync: Sync::Every(Duration::from_secs(1)) };
+        let sync = Sync::Every(Duration::from_secs(1));
+        let config = Config { dir: Some(folder.path().to_owned()), sync, ..Config::default() };
         let (recorder, _) = RoomRecorder::new(&mut Registry::default());
         (folder, Rooms::new(Some(Store::new(&config)), recorder))
     }

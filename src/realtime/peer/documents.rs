@@ -63,12 +63,7 @@ impl Peers {
     }
 
     /// The way to the door that has them; nothing where it is gone, and has them no longer.
-    async fn way_to(
-        &self,
-        documents: &Documents,
-        channel: &Channel,
-        owner: RoomOwner,
-    ) -> Result<Option<Way>, Failure> {
+    async fn way_to(&self, documents: &Documents, channel: &Channel, owner: RoomOwner) -> Result<Option<Way>, Failure> {
         let node = NodeId(owner.door);
         let why = match self.reach(node).await {
             Ok(way) => return Ok(Some(way)),

@@ -49,6 +49,8 @@ const HEAD_SIZE: u32 = 256 * 1024;
 pub enum Ask {
     /// It has a client of this door's, and forwards its request.
     Answer,
+    /// It has a request of the app's server, which may ask.
+    AnswerApp,
     /// It has a client that comes back with this key.
     Resume(u128),
 }
@@ -237,6 +239,7 @@ async fn answer(mut request: Request, answers: &Answers, metrics: &Metrics) -> R
             Some(key) => Ask::Resume(key),
             None => return bare(StatusCode::BAD_REQUEST),
         },
+        _ if kind == Some(passing::FROM_APP) => Ask::AnswerApp,
         _ => Ask::Answer,
     };
     metrics.answered.inc();

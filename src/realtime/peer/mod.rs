@@ -165,7 +165,8 @@ impl Peers {
 
     fn way(&self, leased: Leased, pool: Arc<Pool>) -> Way {
         let identity = Arc::clone(&self.identity);
-        Way { leased, pool, identity, drain: self.drain.clone(), metrics: self.metrics.clone() }
+        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
+        Way { leased, pool, identity, drain, metrics, kind: passing::REQUEST }
     }
 
     /// Whose the session is that a client calls `name`; this door's from now on, if it `opens` one and nobody has it.

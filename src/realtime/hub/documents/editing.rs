@@ -10,12 +10,12 @@ use super::writing::Telling;
 use super::{Documents, rows};
 use crate::realtime::document::tree::Op;
 use crate::realtime::document::ydoc::{Coding, UpdateError};
+use crate::realtime::hub::Hub;
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::fanout::{DeliveryKind, Recipients};
 use crate::realtime::hub::mailboxes::MailboxAddress;
 use crate::realtime::hub::outbox::Item;
 use crate::realtime::hub::sync::MutexGuard;
-use crate::realtime::hub::Hub;
 use crate::realtime::vocabulary::{
     ConnectionId, DocumentChange, DocumentContent, DocumentQuery, DocumentState, EditOutcome, Edited, Event, Refusal,
     Signal, SignalBody, Signalled, YName, YUpdate,

@@ -1,7 +1,7 @@
 //! Rooms where other doors may have them: who has one, taking it from another, and letting all go.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -149,6 +149,12 @@ impl Documents {
             }
         }
         self.rooms.lock().retain(|_, cell| !cell.is_idle());
+    }
+
+    /// The same when nobody is served any more, and until other doors may have all of them.
+    pub async fn end(&self, why: &DisconnectReason) {
+        self.leave(why).await;
+        self.rooms.lock().clear();
         self.store.settle().await;
     }
 
@@ -168,4 +174,3 @@ impl Documents {
         !editors.is_empty()
     }
 }
-

@@ -102,9 +102,7 @@ impl Hub {
         let newcomers = newcomers.ok_or_else(|| MoveError::Taken(to.clone()))?;
         self.send_away(newcomers, &DisconnectReason::Failed);
         let (new_name, to_room) = (to.clone(), Arc::clone(new.room()));
-        let act = move |store: &Store, tenure: &Tenure| {
-            carry(store, (&name, tenure), (&new_name, to_room.tenure()))
-        };
+        let act = move |store: &Store, tenure: &Tenure| carry(store, (&name, tenure), (&new_name, to_room.tenure()));
         match documents.close(from, Some(&old), act).await? {
             Some(editors) => {
                 self.send_off(from, editors, why);

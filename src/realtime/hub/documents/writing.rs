@@ -3,7 +3,10 @@
 //! A disk is written under the room's lock, and all hear of it at once. A store that several doors share is asked over the
 //! network: changes wait in the room's queue, those that wait go together, and what is told of each waits behind it. So
 //! nobody hears of what is not kept, all hear in one order, and nobody's thread waits.
-#![expect(clippy::disallowed_methods, reason = "what writes a room ends with what waits there, and serves all who edit")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what writes a room ends with what waits there, and serves all who edit"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -34,7 +37,9 @@ pub enum Telling {
     All(Event, Option<ConnectionId>),
     One(ConnectionId, Event),
     /// Who watches the hub.
-    Edited { is_tree: bool },
+    Edited {
+        is_tree: bool,
+    },
     /// Editors' numbers are given away up to this one.
     Reserved(u64),
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::documents::{Backup, RoomSize, SetAsideError, journal, set_aside};
 
 fn store_in(folder: &Path, sync: Sync) -> DiskStore {
-    DiskStore::new(&Config { dir: Some(folder.to_owned()), sync })
+    DiskStore::new(&Config { dir: Some(folder.to_owned()), sync, ..Config::default() })
 }
 
 fn store(folder: &Path) -> DiskStore {
@@ -222,7 +223,7 @@ fn a_damaged_store_is_named_and_set_aside_by_order_alone() {
     assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::Absent(_))));
     let first = store(&folder);
     first.commit("a", &[row("1", "one")]).unwrap();
-    assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::DiskStore(StoreError::InUse(_)))));
+    assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::Store(StoreError::InUse(_)))));
     drop(first);
     assert!(matches!(set_aside(&folder, UNIX_EPOCH), Err(SetAsideError::Sound(_))));
     for file in files(&folder) {
