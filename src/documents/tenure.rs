@@ -88,14 +88,10 @@ impl Tenure {
         }
     }
 
-    /// Another door may have the room from now on.
-    pub fn let_go(&self) -> Waiting<()> {
-        match &self.place {
-            Place::Disk(_) => Box::pin(std::future::ready(Ok(()))),
-            Place::Shared(shared, claim) => {
-                let (asked, shared) = (shared.store().let_go(&self.room, claim), shared.clone());
-                Box::pin(async move { shared.see(asked.await) })
-            }
+    /// Another door may have the room, as soon as it is told.
+    pub fn let_go(&self) {
+        if let Place::Shared(shared, claim) = &self.place {
+            shared.part(&self.room, claim);
         }
     }
 
@@ -117,8 +113,6 @@ impl Tenure {
 
 impl Drop for Tenure {
     fn drop(&mut self) {
-        if let Place::Shared(shared, claim) = &self.place {
-            shared.part(&self.room, claim);
-        }
+        self.let_go();
     }
 }

@@ -119,6 +119,14 @@ impl Hub {
     ) -> Result<usize, ArchiveError> {
         let mut rows = self.at_store(move |_, limits| read(&file, limits)).await?;
         let Some(documents) = self.documents() else { return Err(OpenError::Store(StoreError::NoFolder).into()) };
+        // Whoever has it keeps it where nothing is to be done.
+        let name = channel.clone();
+        let is_taken = self.at_store(move |store, limits| {
+            Ok(store.is_shared() && !replaces && has_content(store.load(name.as_str())?, limits))
+        });
+        if is_taken.await? {
+            return Err(ArchiveError::Taken(channel.clone()));
+        }
         let lease = match documents.seize(channel, &DisconnectReason::Failed).await {
             Ok(lease) => Some(lease),
             Err(OpenError::Damaged { .. }) if replaces => None,

@@ -228,7 +228,9 @@ impl Documents {
     /// Nothing was loaded: it need not be remembered.
     fn forget(&self, cell: &Arc<RoomCell>, channel: &Channel) {
         let mut rooms = self.rooms.lock();
-        if rooms.get(channel).is_some_and(|known| Arc::ptr_eq(known, cell)) && cell.room.get().is_none() {
+        // Whoever waits for it too finds out by itself.
+        let is_alone = cell.leases.load(Ordering::Acquire) == 1 && cell.room.get().is_none();
+        if is_alone && rooms.get(channel).is_some_and(|known| Arc::ptr_eq(known, cell)) {
             rooms.remove(channel);
         }
     }

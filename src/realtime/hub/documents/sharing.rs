@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -24,8 +25,10 @@ const MOST_DEPOSED: usize = 1_000;
 /// How often a room is taken from doors that take it again.
 const MAX_TRIES: usize = 5;
 
-/// Between two rooms that this door lets go as it stops: their editors come to other doors one after another.
-const PAUSE: Duration = Duration::from_millis(10);
+/// So many rooms are let go at once as the door stops, and after a pause the next: their editors do not all come to the
+/// other doors in one moment.
+const AT_ONCE: usize = 16;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A room was taken from a door.
 #[derive(Debug, Clone)]
@@ -143,10 +146,9 @@ impl Documents {
         if !self.store.is_shared() || self.shared.is_leaving.swap(true, Ordering::AcqRel) {
             return;
         }
-        for room in self.open_rooms() {
-            if self.let_go(&room, why).await {
-                sleep(PAUSE).await;
-            }
+        for rooms in self.open_rooms().chunks(AT_ONCE) {
+            join_all(rooms.iter().map(|room| self.let_go(room, why))).await;
+            sleep(PAUSE).await;
         }
         self.rooms.lock().retain(|_, cell| !cell.is_idle());
     }
@@ -158,19 +160,17 @@ impl Documents {
         self.store.settle().await;
     }
 
-    /// Says whether somebody has edited there.
-    async fn let_go(&self, room: &Arc<DocumentRoom>, why: &DisconnectReason) -> bool {
+    async fn let_go(&self, room: &Arc<DocumentRoom>, why: &DisconnectReason) {
         if let Err(error) = room.stop().await {
             warn!(channel = room.channel().as_str(), %error, "a room is let go");
         }
         let editors = room.state.lock().editors();
         self.set_aside(room);
         if let Some(hub) = self.shared.hub.upgrade() {
-            for editor in &editors {
-                hub.disconnect(*editor, why.clone());
+            for editor in editors {
+                hub.disconnect(editor, why.clone());
             }
         }
-        let _ = room.tenure().let_go().await;
-        !editors.is_empty()
+        room.tenure().let_go();
     }
 }

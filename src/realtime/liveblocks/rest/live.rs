@@ -79,6 +79,7 @@ impl LiveblocksDoor {
             Some(actor) => actor,
             None => self.new_actor(channel).await?,
         };
+        self.hub.mirror(channel, Holder::Trusted).await?;
         let scopes = Scopes::of_base(BaseAccess::Write);
         let editor = Editor { actor, user: Some(user), info, scopes };
         self.visitors.show(&self.hub, channel, (editor, data.into()), Duration::from_secs(ttl))?;
