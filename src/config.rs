@@ -120,7 +120,8 @@ impl Config {
     fn read(root: &Section, depth: Depth) -> Config {
         let tls = root.section("tls");
         let app = root.section("app");
-        let mut realtime = realtime::Config::read(&root.section("realtime"));
+        let (documents, hub) = (root.section("documents"), root.section("realtime"));
+        let mut realtime = realtime::Config::read(&hub);
         let callbacks_section = root.section("callbacks");
         let callbacks = callbacks::Config::read(&callbacks_section, &realtime.entrance.path);
         // Whoever has the app asked, or tokens shown, means the app to say who may be where.
@@ -135,7 +136,7 @@ impl Config {
             releases: releases::Config::read(&root.section("releases")),
             files: files::Config::read(&root.section("files")),
             cache: cache::Config::read(&root.section("cache")),
-            documents: documents::Config::read(&root.section("documents")),
+            documents: documents::Config::read(&documents),
             callbacks,
             realtime,
             api: realtime::api::Config::read(&root.section("api")),
@@ -155,6 +156,7 @@ impl Config {
             let key = if app.has("dir") { "dir" } else { "url" };
             app.problem(key, format!("app.{key} stands beside releases.root, which says where the app is"), None);
         }
+        config.check_documents(&documents, &hub);
         config.check(root, &callbacks_section);
         config
     }
@@ -222,8 +224,7 @@ impl Config {
     }
 
     /// Documents and several doors: one of them has a room, and the others forward to it what is asked of it.
-    fn check_documents(&self, root: &Section) {
-        let (documents, realtime) = (root.section("documents"), root.section("realtime"));
+    fn check_documents(&self, documents: &Section, realtime: &Section) {
         let (store, has_redis) = (self.documents.store, self.realtime.redis.is_some());
         let has_peers = self.realtime.has_peers();
         let edits = self.realtime.edits_documents();
@@ -233,7 +234,7 @@ impl Config {
         } else if has_redis && !has_peers && (edits || store == Some(StoreKind::Redis)) {
             let what = "documents that several doors share need realtime.redis.peer: one door has a room, and the others \
                 forward to it";
-            realtime.section("redis").problem("peer", what, Some("as in peer = \"10.0.0.5:7443\""));
+            realtime.problem("redis", what, Some("as in peer = \"10.0.0.5:7443\""));
         } else if has_redis && edits && store == Some(StoreKind::Disk) {
             let what = "documents on disk are of one door: realtime.liveblocks and realtime.yjs beside realtime.redis keep \
                 them there";
@@ -243,7 +244,6 @@ impl Config {
 
     /// What no room can see alone.
     fn check(&self, root: &Section, callbacks: &Section) {
-        self.check_documents(root);
         if !self.listen.https.is_empty() && !self.tls.is_configured() {
             root.problem(
                 "listen",

@@ -53,7 +53,7 @@ fn what_documents_need_beside_a_redis_is_said() {
     }
     says("[documents]\nstore = \"redis\"", "documents.store is \"redis\", and there is none");
     says(&format!("{redis}[documents]\nstore = \"redis\""), "need realtime.redis.peer");
-    says("[documents]\nstore = \"paper\"", "documents.store must be \"disk\" or \"redis\"");
+    says("[documents]\nstore = \"paper\"", "documents.store must be one of: \"disk\" \"redis\"");
     assert_eq!(problems(redis), Vec::<String>::new(), "nobody edits there");
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::queue::Telling;
 use super::room::{DocumentRoom, RoomState};
-use super::writing::Telling;
 use super::{Documents, rows};
 use crate::realtime::document::tree::Op;
 use crate::realtime::document::ydoc::{Coding, UpdateError};

@@ -10,6 +10,7 @@ mod archive;
 mod editing;
 mod marks;
 mod metrics;
+mod queue;
 mod rows;
 mod whole;
 mod room;
@@ -36,8 +37,8 @@ use super::sync::Mutex;
 use crate::documents::{Owned, RoomOwner, Store, StoreError};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::Live;
+use queue::Writing;
 use room::RoomState;
-use writing::Writing;
 
 /// Channels whose documents are read from disk at a time. Others wait for their turn.
 const LOADS_AT_ONCE: usize = 4;
@@ -220,7 +221,7 @@ impl Documents {
         })?;
         let hub = self.store.is_shared().then(|| Weak::clone(&self.shared.hub));
         Ok(Arc::new_cyclic(|room| {
-            state.writing = hub.map(|hub| Writing::new(hub, Weak::clone(room)));
+            state.writing = hub.map(|hub| Writing::new(writing::starter(hub, Weak::clone(room))));
             DocumentRoom::new(channel.clone(), tenure, state)
         }))
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::marks::Marks;
+use super::queue::{Telling, Writing};
 use super::rows::{self, RowOf};
-use super::writing::{Telling, Writing};
 use crate::documents::{Row, StoredRow, Tenure};
 use crate::realtime::document::tree::Tree;
 use crate::realtime::document::ydoc::{Coding, YDocument};

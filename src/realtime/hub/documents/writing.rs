@@ -8,144 +8,27 @@
     reason = "what writes a room ends with what waits there, and serves all who edit"
 )]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use tokio::sync::watch;
-
+use super::queue::{Telling, Writing};
 use super::room::{DocumentRoom, RoomState};
 use super::{Documents, OpenError};
 use crate::documents::{Row, StoreError};
 use crate::realtime::hub::outbox::Item;
 use crate::realtime::hub::sync::MutexGuard;
 use crate::realtime::hub::{Hub, HubEvent};
-use crate::realtime::vocabulary::{ConnectionId, EditOutcome, Event, Refusal};
-
-/// What may wait to be written of one room: a change beyond is refused, as where nothing can be written.
-const MOST_BYTES: usize = 64 << 20;
-const MOST_CHANGES: usize = 10_000;
-
-/// Changes that go together are no more than this, unless it is one.
-const BATCH_BYTES: usize = 1 << 20;
+use crate::realtime::vocabulary::{EditOutcome, Refusal};
 
 /// What an entry of a mailbox counts that was made for its client alone: what it has asked for is not too much for it.
 const OWN: u32 = 64;
 
-/// What is told once that which it says is kept.
-pub enum Telling {
-    /// All who edit there, but one.
-    All(Event, Option<ConnectionId>),
-    One(ConnectionId, Event),
-    /// Who watches the hub.
-    Edited {
-        is_tree: bool,
-    },
-    /// Editors' numbers are given away up to this one.
-    Reserved(u64),
-}
-
-/// What waits to be written of a room.
-pub struct Writing {
-    hub: Weak<Hub>,
-    room: Weak<DocumentRoom>,
-    waiting: VecDeque<Change>,
-    bytes: usize,
-    /// Changes so far, written or not.
-    changes: u64,
-    /// Somebody sees to it that they are written.
-    is_going_on: bool,
-    progress: watch::Sender<Progress>,
-}
-
-struct Change {
-    rows: Vec<Row>,
-    tellings: Vec<Telling>,
-}
-
-impl Change {
-    fn bytes(&self) -> usize {
-        self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
-    }
-}
-
-/// How far it got.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    written: u64,
-    /// Nothing more is written.
-    is_over: bool,
-}
-
-impl Writing {
-    pub fn new(hub: Weak<Hub>, room: Weak<DocumentRoom>) -> Writing {
-        Writing {
-            hub,
-            room,
-            waiting: VecDeque::new(),
-            bytes: 0,
-            changes: 0,
-            is_going_on: false,
-            progress: watch::Sender::new(Progress::default()),
-        }
-    }
-
-    pub fn has_room(&self) -> bool {
-        self.bytes < MOST_BYTES && self.waiting.len() < MOST_CHANGES
-    }
-
-    /// Puts a change behind those that wait. One without rows asks whether this door may write there still.
-    pub fn push(&mut self, rows: Vec<Row>, tellings: Vec<Telling>) {
-        let change = Change { rows, tellings };
-        self.bytes += change.bytes();
-        self.changes += 1;
-        self.waiting.push_back(change);
-        if !self.is_going_on
-            && let (Some(hub), Some(room)) = (self.hub.upgrade(), self.room.upgrade())
-        {
-            self.is_going_on = true;
-            tokio::spawn(write(hub, room));
-        }
-    }
-
-    /// Resolves when all that was pushed so far is written.
-    ///
-    /// # Errors
-    /// [`Refusal::Unavailable`]: it is not, and never will be.
-    pub fn written(&self) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
-        let (all, mut progress) = (self.changes, self.progress.subscribe());
-        async move {
-            let there = progress.wait_for(|progress| progress.is_over || progress.written >= all).await;
-            there.ok().filter(|progress| progress.written >= all).map(|_| ()).ok_or(Refusal::Unavailable)
-        }
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.progress.borrow().is_over
-    }
-
-    /// Nothing more is written.
-    pub fn end(&mut self) {
-        self.waiting.clear();
-        self.bytes = 0;
-        self.progress.send_modify(|progress| progress.is_over = true);
-    }
-
-    fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.is_going_on
-    }
-
-    /// What is written next.
-    fn batch(&mut self) -> Vec<Change> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(change) = self.waiting.front() {
-            bytes += change.bytes();
-            if !batch.is_empty() && bytes > BATCH_BYTES {
-                break;
-            }
-            batch.extend(self.waiting.pop_front());
-        }
-        self.bytes -= batch.iter().map(Change::bytes).sum::<usize>();
-        batch
+/// Has what waits of a room written, each time that something does.
+pub fn starter(hub: Weak<Hub>, room: Weak<DocumentRoom>) -> impl Fn() -> bool + Send + Sync {
+    move || {
+        let (Some(hub), Some(room)) = (hub.upgrade(), room.upgrade()) else { return false };
+        tokio::spawn(write(hub, room));
+        true
     }
 }
 
@@ -154,10 +37,8 @@ async fn write(hub: Arc<Hub>, room: Arc<DocumentRoom>) {
     loop {
         let batch = {
             let mut state = room.state.lock();
-            let Some(writing) = &mut state.writing else { return };
-            let batch = writing.batch();
+            let batch = state.writing.as_mut().map(Writing::batch).unwrap_or_default();
             if batch.is_empty() {
-                writing.is_going_on = false;
                 return;
             }
             batch
@@ -178,7 +59,7 @@ async fn write(hub: Arc<Hub>, room: Arc<DocumentRoom>) {
                 documents.metrics.edits.inc_by(edits);
                 told.into_iter().for_each(|tellings| hub.tell_of(&room, &mut state, tellings));
                 if let Some(writing) = &state.writing {
-                    writing.progress.send_modify(|progress| progress.written += changes);
+                    writing.have_written(changes);
                 }
             }
             Err(error) => return hub.break_room(documents, &room, &mut state, &error),
