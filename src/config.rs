@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::documents::StoreKind;
 use crate::settings::{self, Problems, Section};
 use crate::{
     admin, cache, callbacks, documents, drain, files, http, listen, realtime, releases, telemetry, tls, upstream,
@@ -119,7 +120,8 @@ impl Config {
     fn read(root: &Section, depth: Depth) -> Config {
         let tls = root.section("tls");
         let app = root.section("app");
-        let mut realtime = realtime::Config::read(&root.section("realtime"));
+        let (documents, hub) = (root.section("documents"), root.section("realtime"));
+        let mut realtime = realtime::Config::read(&hub);
         let callbacks_section = root.section("callbacks");
         let callbacks = callbacks::Config::read(&callbacks_section, &realtime.entrance.path);
         // Whoever has the app asked, or tokens shown, means the app to say who may be where.
@@ -134,7 +136,7 @@ impl Config {
             releases: releases::Config::read(&root.section("releases")),
             files: files::Config::read(&root.section("files")),
             cache: cache::Config::read(&root.section("cache")),
-            documents: documents::Config::read(&root.section("documents")),
+            documents: documents::Config::read(&documents),
             callbacks,
             realtime,
             api: realtime::api::Config::read(&root.section("api")),
@@ -154,6 +156,7 @@ impl Config {
             let key = if app.has("dir") { "dir" } else { "url" };
             app.problem(key, format!("app.{key} stands beside releases.root, which says where the app is"), None);
         }
+        config.check_documents(&documents, &hub);
         config.check(root, &callbacks_section);
         config
     }
@@ -217,6 +220,25 @@ impl Config {
         match self.own_upstream() {
             Some(what) => Err(ConfigError::OwnUpstream(format!("{what}: {OWN_UPSTREAM_HELP}"))),
             None => Ok(self),
+        }
+    }
+
+    /// Documents and several doors: one of them has a room, and the others forward to it what is asked of it.
+    fn check_documents(&self, documents: &Section, realtime: &Section) {
+        let (store, has_redis) = (self.documents.store, self.realtime.redis.is_some());
+        let has_peers = self.realtime.has_peers();
+        let edits = self.realtime.edits_documents();
+        if store == Some(StoreKind::Redis) && !has_redis {
+            let help = "give [realtime.redis] url, or leave documents on disk";
+            documents.problem("store", "documents.store is \"redis\", and there is none", Some(help));
+        } else if has_redis && !has_peers && (edits || store == Some(StoreKind::Redis)) {
+            let what = "documents that several doors share need realtime.redis.peer: one door has a room, and the others \
+                forward to it";
+            realtime.problem("redis", what, Some("as in peer = \"10.0.0.5:7443\""));
+        } else if has_redis && edits && store == Some(StoreKind::Disk) {
+            let what = "documents on disk are of one door: realtime.liveblocks and realtime.yjs beside realtime.redis keep \
+                them there";
+            documents.problem("store", what, Some("store = \"redis\", which is the default beside realtime.redis"));
         }
     }
 

@@ -15,11 +15,11 @@ use tracing::{info, warn};
 
 use super::Inner;
 use super::answer::{JSON, whole};
-use crate::documents::Store;
+use crate::documents::{Store, StoreError};
 use crate::http::query::parameter;
 use crate::http::{Body, Request, Response};
 use crate::realtime::hub::Hub;
-use crate::realtime::hub::documents::{ArchiveError, ArchiveForm, OpenError};
+use crate::realtime::hub::documents::{ArchiveError, ArchiveForm};
 use crate::realtime::vocabulary::{Channel, DisconnectReason, Text};
 
 /// `GET` with `prefix` and `after`: what channels hold, a page of them.
@@ -55,6 +55,9 @@ pub(super) async fn answer(admin: &Inner, request: Request) -> Response {
     match (&head.method, head.uri.path()) {
         (&Method::GET, LIST) => list(hub, said("prefix").unwrap_or_default(), said("after")).await,
         (&Method::GET, BACKUP) => match hub.documents() {
+            Some(documents) if documents.store().is_shared() => {
+                refused(StatusCode::CONFLICT, &StoreError::NotHere.to_string())
+            }
             Some(documents) => backup(documents.store().clone()),
             None => refused(StatusCode::CONFLICT, "this door keeps no documents"),
         },
@@ -120,9 +123,7 @@ fn status(error: &ArchiveError) -> StatusCode {
         ArchiveError::Absent(_) => StatusCode::NOT_FOUND,
         ArchiveError::Taken(_) => StatusCode::CONFLICT,
         ArchiveError::Malformed(_) => StatusCode::BAD_REQUEST,
-        ArchiveError::Open(OpenError::Full { .. } | OpenError::Store(_) | OpenError::Damaged { .. }) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        ArchiveError::Open(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -3,16 +3,29 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::settings::{Section, state_folder};
+use crate::settings::{Section, keywords, state_folder};
 
-/// Where documents are on disk.
+/// Where documents are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// In what they are kept. Default Redis where doors share one, else the disk.
+    pub store: Option<StoreKind>,
     /// Their folder. Default `documents` in the state folder.
     pub dir: Option<PathBuf>,
     /// When they are forced to the disk. Default every 500 ms.
     pub sync: Sync,
 }
+
+/// In what documents are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// An embedded store on this machine's disk: of one door.
+    Disk,
+    /// The Redis of `[realtime.redis]`: of all doors that share it.
+    Redis,
+}
+
+keywords!(StoreKind { "disk" => Disk, "redis" => Redis });
 
 /// When what was written is forced to the disk: until then it survives the end of the process, but not of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +37,7 @@ pub enum Sync {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { dir: None, sync: Sync::Every(Duration::from_millis(500)) }
+        Config { store: None, dir: None, sync: Sync::Every(Duration::from_millis(500)) }
     }
 }
 
@@ -43,7 +56,7 @@ impl Config {
                 }
             },
         };
-        Config { dir: section.optional("dir"), sync }
+        Config { store: section.optional("store"), dir: section.optional("dir"), sync }
     }
 
     /// Their folder; `None` where nobody says one.
@@ -51,9 +64,18 @@ impl Config {
         self.dir.clone().or_else(|| Some(state_folder()?.join("documents")))
     }
 
+    /// In what they are kept, where doors share a Redis or not.
+    pub fn kind(&self, has_redis: bool) -> StoreKind {
+        self.store.unwrap_or(if has_redis { StoreKind::Redis } else { StoreKind::Disk })
+    }
+
     /// What only a restart takes over.
     pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
-        let changed = [("documents.dir", self.dir != started.dir), ("documents.sync", self.sync != started.sync)];
+        let changed = [
+            ("documents.store", self.store != started.store),
+            ("documents.dir", self.dir != started.dir),
+            ("documents.sync", self.sync != started.sync),
+        ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 }

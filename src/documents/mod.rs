@@ -1,35 +1,39 @@
-//! Documents on disk: rows of rooms in one embedded store, which is opened when the first is needed.
+//! Documents where they are kept: rows of rooms, in an embedded store on this machine's disk, or in one that several doors
+//! share.
 //!
-//! What [`Store::commit`] has taken is in the store's log, and survives the end of this process however it comes. It is
-//! forced to the disk itself by the second, or with each commit ([`Sync`]).
+//! What was taken of rows survives the end of this process however it comes. On disk there is one door. Of those that
+//! share a store one has a room at a time ([`Tenure`]), and nobody else can write it: what it writes goes with a claim that
+//! is void as soon as another has the room.
 
 mod backup;
 mod config;
 mod damage;
 mod journal;
 mod keys;
+mod on_disk;
 mod opened;
+mod shared;
+mod tenure;
 mod whole;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use tokio::task::{JoinError, spawn_blocking};
 
 pub use backup::Backup;
-pub use config::{Config, Sync};
+pub use config::{Config, StoreKind, Sync};
 pub use damage::{SetAsideError, set_aside};
+pub use on_disk::DiskStore;
 pub use opened::{RoomSize, StoredRow};
+pub use shared::{Owning, RoomOwner, SharedStore, Waiting};
+pub use tenure::Tenure;
 
-use opened::Opened;
+use shared::SharedRooms;
 
 /// A row: its key, and what stands there from now on; `None` for a row that goes.
 pub type Row = (Vec<u8>, Option<Vec<u8>>);
-
-/// A store that failed is not tried again before.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Documents could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,43 +49,110 @@ pub enum StoreError {
     Damaged { folder: PathBuf, what: String },
     #[error("documents in {folder:?}: {what}")]
     Failed { folder: PathBuf, what: String },
+    /// The store of several doors does not do it, or nobody knows whether it did.
+    #[error("documents in Redis: {0}")]
+    Shared(String),
+    /// Nothing was written.
+    #[error("another door has the documents of {0:?} by now")]
+    Lost(String),
+    #[error(
+        "documents are in Redis: it copies them itself (its append-only file, BGSAVE, a replica), and `doorway documents \
+         export` writes one room"
+    )]
+    NotHere,
 }
 
-/// The store. Cheap to clone.
+/// Where documents are kept. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
-
-struct Inner {
-    folder: Option<PathBuf>,
-    sync: Sync,
-    state: Mutex<State>,
-    /// Something was written since all was forced to the disk.
-    is_dirty: AtomicBool,
+pub enum Store {
+    Disk(DiskStore),
+    Shared(SharedRooms),
 }
 
-#[derive(Default)]
-struct State {
-    opened: Option<Arc<Opened>>,
-    /// The last that failed.
-    closing: Weak<Opened>,
-    /// When it could last not be used, and why; until it is written again.
-    failed: Option<(Instant, StoreError)>,
+/// Who has a room, for whoever wants it.
+pub enum Owned {
+    /// This door, as long as it holds this.
+    Ours(Tenure),
+    Theirs(RoomOwner),
 }
 
 impl Store {
-    /// The store of this section. Nothing is opened yet.
+    /// The store on disk of this section. Nothing is opened yet.
     pub fn new(config: &Config) -> Store {
-        Store(Arc::new(Inner {
-            folder: config.folder(),
-            sync: config.sync,
-            state: Mutex::default(),
-            is_dirty: AtomicBool::new(false),
-        }))
+        Store::Disk(DiskStore::new(config))
     }
 
-    /// Where it is.
+    /// One that other doors have too. To be called within a runtime. What is asked of it waits: but for what is `async`, it
+    /// is for threads that may, see [`Store::run`].
+    pub fn shared(store: Arc<dyn SharedStore>) -> Store {
+        Store::Shared(SharedRooms::new(store))
+    }
+
+    /// Where it is on this machine's disk.
     pub fn folder(&self) -> Option<&Path> {
-        self.0.folder.as_deref()
+        match self {
+            Store::Disk(disk) => disk.folder(),
+            Store::Shared(_) => None,
+        }
+    }
+
+    /// Whether other doors have it too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Store::Shared(_))
+    }
+
+    /// Does something where waiting for it keeps nobody waiting.
+    ///
+    /// # Errors
+    /// It has panicked.
+    pub async fn run<T: Send + 'static>(&self, act: impl FnOnce(&Store) -> T + Send + 'static) -> Result<T, JoinError> {
+        let turn = match self {
+            Store::Disk(_) => None,
+            // Threads are for files too: while the others are away not all of them wait for that.
+            Store::Shared(shared) => shared.turn().await,
+        };
+        let store = self.clone();
+        spawn_blocking(move || {
+            let _turn = turn;
+            act(&store)
+        })
+        .await
+    }
+
+    /// Has this door have a room, unless another one does. What it had of it before is void.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn own(&self, room: &str) -> Result<Owned, StoreError> {
+        match self {
+            Store::Disk(disk) => Ok(Owned::Ours(Tenure::on_disk(disk, room))),
+            Store::Shared(shared) => Ok(match shared.wait(shared.store().own(room))? {
+                Owning::Ours(claim) => Owned::Ours(Tenure::shared(shared, room, claim)),
+                Owning::Theirs(owner) => Owned::Theirs(owner),
+            }),
+        }
+    }
+
+    /// The other door that has a room, if one does.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owner(&self, room: &str) -> Result<Option<RoomOwner>, StoreError> {
+        match self {
+            Store::Disk(_) => Ok(None),
+            Store::Shared(shared) => shared.see(shared.store().owner(room).await),
+        }
+    }
+
+    /// That other door has the room no longer: it is gone, or is to give it up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn depose(&self, room: &str, owner: &RoomOwner) -> Result<(), StoreError> {
+        match self {
+            Store::Disk(_) => Ok(()),
+            Store::Shared(shared) => shared.see(shared.store().let_go(room, &owner.claim).await),
+        }
     }
 
     /// All rows of a room.
@@ -89,7 +160,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn load(&self, room: &str) -> Result<Vec<StoredRow>, StoreError> {
-        self.with(|opened| opened.load(room))
+        match self {
+            Store::Disk(disk) => disk.load(room),
+            Store::Shared(shared) => shared.wait(shared.store().load(room)),
+        }
     }
 
     /// One row of a room.
@@ -97,36 +171,46 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn get(&self, room: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|opened| opened.get(room, key))
+        Ok(self.get_each(&[room.to_owned()], key)?.pop().flatten())
     }
 
-    /// Writes rows of a room: all of them, or none. When it is back they survive the end of the process.
-    ///
-    /// # Errors
-    /// [`StoreError`]: whether they are there is not known before the store is read again.
-    pub fn commit(&self, room: &str, rows: &[Row]) -> Result<(), StoreError> {
-        self.write(|opened| opened.commit(room, rows, self.0.sync == Sync::Always))
-    }
-
-    /// Takes away all rows of a room.
+    /// One row of each of several rooms.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn delete(&self, room: &str) -> Result<(), StoreError> {
-        self.write(|opened| opened.delete(room))?;
-        if self.0.sync == Sync::Always { self.sync() } else { Ok(()) }
+    pub fn get_each(&self, rooms: &[String], key: &[u8]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        match self {
+            Store::Disk(disk) => rooms.iter().map(|room| disk.get(room, key)).collect(),
+            Store::Shared(shared) => shared.wait(shared.store().get_each(rooms, key)),
+        }
     }
 
-    /// Tries to write, where that has failed: it heals by that.
+    /// Puts a row that belongs to no document in the place of what is known to be there, whoever has the room. False where
+    /// something else is: then nothing was written.
     ///
     /// # Errors
-    /// [`StoreError`]: it still fails.
-    pub fn probe(&self) -> Result<(), StoreError> {
-        if self.health().is_ok() {
-            return Ok(());
+    /// [`StoreError`].
+    pub fn amend(&self, room: &str, key: &[u8], known: Option<Vec<u8>>, next: Vec<u8>) -> Result<bool, StoreError> {
+        match self {
+            Store::Disk(disk) => {
+                if disk.get(room, key)? != known {
+                    return Ok(false);
+                }
+                disk.commit(room, &[(key.to_vec(), Some(next))]).map(|()| true)
+            }
+            Store::Shared(shared) => shared.wait(shared.store().amend(room, key, known, next)),
         }
-        // No room has an empty name.
-        self.write(|opened| opened.commit("", &[(b"probe".to_vec(), Some(Vec::new()))], false))
+    }
+
+    /// Whether a room has any row.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has(&self, room: &str) -> Result<bool, StoreError> {
+        match self {
+            Store::Disk(disk) => disk.has(room),
+            Store::Shared(shared) => shared.wait(shared.store().has(room)),
+        }
     }
 
     /// The names of rooms behind `after`, in order, at most `most`.
@@ -134,7 +218,44 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn rooms(&self, after: Option<&str>, most: usize) -> Result<Vec<String>, StoreError> {
-        self.with(|opened| opened.rooms(after, most))
+        match self {
+            Store::Disk(disk) => disk.rooms(after, most),
+            Store::Shared(shared) => shared.wait(shared.store().rooms("", after, most)),
+        }
+    }
+
+    /// What rooms hold whose names begin with `prefix`, in the order of their names, behind `after`, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn sizes(&self, prefix: &str, after: Option<&str>, most: usize) -> Result<Vec<RoomSize>, StoreError> {
+        match self {
+            Store::Disk(disk) => disk.sizes(prefix, after, most),
+            Store::Shared(shared) => shared.sizes(prefix, after, most),
+        }
+    }
+
+    /// Gives every row of this one moment to `take`, by the store's own keys, until that says no. Says whether those were all.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn copy(&self, take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, StoreError> {
+        match self {
+            Store::Disk(disk) => disk.copy(take),
+            Store::Shared(_) => Err(StoreError::NotHere),
+        }
+    }
+
+    /// Tries to write, where that has failed: it heals by that.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it still fails.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            Store::Disk(disk) => disk.probe(),
+            Store::Shared(shared) if shared.health().is_ok() => Ok(()),
+            Store::Shared(shared) => shared.wait(shared.store().probe()),
+        }
     }
 
     /// Forces everything to the disk that is not there yet. Nothing where nothing was written.
@@ -142,21 +263,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn sync(&self) -> Result<(), StoreError> {
-        if !self.0.is_dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
+        match self {
+            Store::Disk(disk) => disk.sync(),
+            Store::Shared(_) => Ok(()),
         }
-        let synced = self.with(Opened::sync);
-        if synced.is_err() {
-            self.0.is_dirty.store(true, Ordering::Release);
-        }
-        synced
     }
 
     /// How often that is due; `None` where each commit does it.
     pub fn sync_interval(&self) -> Option<Duration> {
-        match self.0.sync {
-            Sync::Every(interval) => Some(interval),
-            Sync::Always => None,
+        match self {
+            Store::Disk(disk) => disk.sync_interval(),
+            Store::Shared(_) => None,
         }
     }
 
@@ -165,70 +282,17 @@ impl Store {
     /// # Errors
     /// Why it could not, until it can.
     pub fn health(&self) -> Result<(), StoreError> {
-        match &self.0.state.lock().failed {
-            Some((_, error)) => Err(error.clone()),
-            None => Ok(()),
+        match self {
+            Store::Disk(disk) => disk.health(),
+            Store::Shared(shared) => shared.health(),
         }
     }
 
-    /// Writes: until it is forced to the disk something is to be done, and it heals what failed before.
-    fn write(&self, act: impl FnOnce(&Opened) -> Result<(), fjall::Error>) -> Result<(), StoreError> {
-        self.with(act)?;
-        self.0.is_dirty.store(true, Ordering::Release);
-        self.0.state.lock().failed = None;
-        Ok(())
-    }
-
-    /// Does something with the opened store. One that failed is closed, and opened anew after a while.
-    fn with<T>(&self, act: impl FnOnce(&Opened) -> Result<T, fjall::Error>) -> Result<T, StoreError> {
-        let opened = self.open()?;
-        let done = act(&opened);
-        match done {
-            Ok(done) => Ok(done),
-            Err(error) => {
-                let mut state = self.0.state.lock();
-                let error = self.failed(&error);
-                if state.opened.as_ref().is_some_and(|known| Arc::ptr_eq(known, &opened)) {
-                    state.closing = state.opened.take().as_ref().map(Arc::downgrade).unwrap_or_default();
-                }
-                state.failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
+    /// Resolves when the rooms that this door has let go are anybody's.
+    pub async fn settle(&self) {
+        if let Store::Shared(shared) = self {
+            shared.settle().await;
         }
-    }
-
-    fn open(&self) -> Result<Arc<Opened>, StoreError> {
-        let mut state = self.0.state.lock();
-        if let Some(opened) = &state.opened {
-            return Ok(Arc::clone(opened));
-        }
-        if let Some((since, error)) = &state.failed
-            && since.elapsed() < RETRY_AFTER
-        {
-            return Err(error.clone());
-        }
-        let folder = self.0.folder.as_deref().ok_or(StoreError::NoFolder)?;
-        // Others may be at it yet, with the one that failed: it is closed when the last of them lets it go.
-        if state.closing.upgrade().is_some() {
-            return Err(StoreError::Failed { folder: folder.to_owned(), what: "an earlier write failed".to_owned() });
-        }
-        match Opened::new(folder) {
-            Ok(opened) => {
-                let opened = Arc::new(opened);
-                state.failed = state.failed.take().filter(|(_, error)| !matches!(error, StoreError::InUse(_)));
-                state.opened = Some(Arc::clone(&opened));
-                Ok(opened)
-            }
-            Err(error) => {
-                let error = self.failed(&error);
-                state.failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
-    }
-
-    fn failed(&self, error: &fjall::Error) -> StoreError {
-        failed(self.folder().unwrap_or(Path::new("")), error)
     }
 }
 
@@ -249,6 +313,3 @@ fn words(error: &fjall::Error) -> String {
         other => format!("they cannot be read: {other}"),
     }
 }
-
-#[cfg(test)]
-mod tests;

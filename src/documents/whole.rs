@@ -1,9 +1,10 @@
 //! All that a store has: how much each room holds, every row of one moment, and all rows of a room at once.
 
+use super::StoreError;
+use super::on_disk::DiskStore;
 use super::opened::{Opened, RoomSize, StoredRow};
-use super::{Store, StoreError, Sync};
 
-impl Store {
+impl DiskStore {
     /// Whether a room has any row.
     ///
     /// # Errors
@@ -15,9 +16,9 @@ impl Store {
     /// Has `rows` be all that a room has: all of them, or what was there is there still.
     ///
     /// # Errors
-    /// [`StoreError`], as of [`Store::commit`].
+    /// [`StoreError`], as of [`DiskStore::commit`].
     pub fn replace(&self, room: &str, rows: &[StoredRow]) -> Result<(), StoreError> {
-        self.write(|opened| opened.replace(room, rows, self.0.sync == Sync::Always))
+        self.write(|opened| opened.replace(room, rows, self.is_always_synced()))
     }
 
     /// What rooms hold whose names begin with `prefix`, in the order of their names, behind `after`, at most `most`.

@@ -48,17 +48,21 @@ impl Config {
         changed.into_iter().filter_map(|(key, is_new)| is_new.then_some(key)).collect()
     }
 
+    /// Whether other doors reach this one, so that documents may be theirs.
+    pub fn has_peers(&self) -> bool {
+        self.redis.as_ref().is_some_and(|redis| redis.peer.is_some())
+    }
+
+    /// Whether clients edit documents.
+    pub fn edits_documents(&self) -> bool {
+        self.protocols.edits_documents()
+    }
+
     pub fn read(section: &Section) -> Config {
         let entrance = entrance::Config::read(section);
         let protocols = Protocols::read(section, &entrance.path);
         let documents = section.section("documents");
-        let shared = section.section("redis");
-        let redis = redis::Config::read(&shared);
-        if redis.is_some() && protocols.edits_documents() {
-            let what =
-                "documents are each door's own: realtime.liveblocks and realtime.yjs do not go with a shared Redis";
-            shared.problem("url", what, Some("give them a door of their own, without [realtime.redis]"));
-        }
+        let redis = redis::Config::read(&section.section("redis"));
         Config {
             restarts: section.value("restarts", false),
             redis,

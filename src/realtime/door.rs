@@ -8,7 +8,7 @@ use super::entrance::Entrance;
 use super::hub::Hub;
 use super::hub::parts::Part;
 use super::hub::policy::Demand;
-use super::peer::{Answers, Peers};
+use super::peer::Peers;
 use super::session::Sessions;
 use crate::callbacks::App;
 use crate::drain::Signal;
@@ -123,13 +123,12 @@ impl<C: 'static> Doors<C> {
     }
 }
 
-/// Answers what other doors forward.
-pub fn forwarded<C: 'static>(doors: &Arc<Doors<C>>) -> Answers {
-    let doors = Arc::clone(doors);
-    Arc::new(move |request| match doors.find(&request) {
+/// Answers what other doors forward of clients.
+pub fn forwarded<C: 'static>(doors: &Doors<C>, request: Request) -> ResponseFuture {
+    match doors.find(&request) {
         Some(found) => found.answer(request),
         None => Box::pin(async { Err(Failure::client(StatusCode::NOT_FOUND, "There is nothing here.")) }),
-    })
+    }
 }
 
 /// A door whatever its config is.

@@ -47,6 +47,15 @@ pub async fn close_all(hub: Arc<Hub>, restarts: Live<bool>, mut drain: Signal) {
     }
 }
 
+/// Waits for the drain and lets documents go that other doors may have: they have them at once.
+pub async fn let_documents_go(hub: Arc<Hub>, restarts: Live<bool>, mut drain: Signal) {
+    drain.draining().await;
+    let why = if *restarts.get() { DisconnectReason::Restarting } else { DisconnectReason::GoingAway };
+    if let Some(documents) = hub.documents() {
+        documents.leave(&why).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Waker};

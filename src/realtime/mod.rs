@@ -39,9 +39,12 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use config::Config;
+use tokio::time::timeout;
 
+use self::api::Api;
 use self::app_authorizer::AppAuthorizer;
 use self::door::{Doors, Found, Ground};
 use self::entrance::Entrance;
@@ -49,18 +52,22 @@ use self::entrance::authorizer::Authorizer;
 use self::entrance::token::Tokens;
 use self::hub::Hub;
 use self::hub::documents::{DocumentMetrics, Documents};
+use self::peer::{Ask, Peers};
 use self::protocols::Protocols;
 use self::session::Sessions;
 use self::sharing::Sharing;
 use self::token_authorizer::TokenAuthorizer;
-use self::vocabulary::Moment;
+use self::vocabulary::{DisconnectReason, Moment};
 use self::webhooks::documents::DocumentWebhooks;
 use crate::callbacks::App;
-use crate::documents::{Store, StoreError};
+use crate::documents::{self, Store, StoreError, StoreKind};
 use crate::drain::Signal;
-use crate::http::Request;
+use crate::http::{Request, ResponseFuture};
 use crate::settings::Live;
 use crate::telemetry::Registry;
+
+/// How long the door lets documents go that others may have, as it stops.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// The realtime hub, and the doors of all protocols.
 pub struct Realtime {
@@ -77,16 +84,32 @@ pub struct Realtime {
 
 impl Realtime {
     /// Builds the hub and starts its upkeep; `app` judges what clients want, where it wants to.
-    pub fn new(config: &Config, app: Arc<App>, store: Store, drain: Signal, registry: &mut Registry) -> Realtime {
+    pub fn new(
+        config: &Config,
+        app: Arc<App>,
+        kept: &documents::Config,
+        drain: Signal,
+        registry: &mut Registry,
+    ) -> Realtime {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Arc::new(Hub::new(config.hub.clone(), shards, hub::Metrics::new(registry)));
-        let metrics = DocumentMetrics::new(registry);
-        let documents = Arc::new(Documents::new(store, config.hub.documents.clone(), metrics));
-        hub.keep_documents(Arc::clone(&documents));
-        tokio::spawn(sweeper::keep_documents(documents, drain.clone()));
         let redis = config.redis.as_ref();
         let sharing = redis.map(|redis| Sharing::start(redis, &hub, &drain, registry));
         let restarts = Live::new(config.restarts);
+        let metrics = DocumentMetrics::new(registry);
+        let limits = config.hub.documents.clone();
+        let documents = match &sharing {
+            Some(sharing) if kept.kind(config.has_peers()) == StoreKind::Redis => {
+                let (documents, deposed) = Documents::shared(&hub, sharing.documents(), limits, metrics);
+                tokio::spawn(Arc::clone(&hub).tell_deposed(deposed, drain.clone()));
+                tokio::spawn(drain::let_documents_go(Arc::clone(&hub), restarts.clone(), drain.clone()));
+                documents
+            }
+            _ => Documents::new(Store::new(kept), limits, metrics),
+        };
+        let documents = Arc::new(documents);
+        hub.keep_documents(Arc::clone(&documents));
+        tokio::spawn(sweeper::keep_documents(documents, drain.clone()));
         tokio::spawn(sweeper::sweep(Arc::clone(&hub), drain.clone()));
         tokio::spawn(drain::close_all(Arc::clone(&hub), restarts.clone(), drain.clone()));
         let tokens = Tokens::new(&config.entrance.tokens, registry);
@@ -108,9 +131,6 @@ impl Realtime {
             registry,
         };
         let doors = Arc::new(config.protocols.doors(ground));
-        if let (Some(sharing), Some(redis)) = (&sharing, redis) {
-            sharing.serve(redis, door::forwarded(&doors));
-        }
         Realtime { hub, entrance, sessions, doors, webhooks, restarts, sharing }
     }
 
@@ -130,6 +150,27 @@ impl Realtime {
         self.doors.find_from_app(request)
     }
 
+    /// Answers what other doors forward from now on, where there are any: of clients, and what is asked of `api`.
+    pub fn answer_others(&self, config: &Config, api: &Arc<Api>) {
+        let (Some(sharing), Some(redis)) = (&self.sharing, &config.redis) else { return };
+        let (doors, api) = (Arc::clone(&self.doors), Arc::clone(api));
+        let answers = move |request: Request| -> ResponseFuture {
+            match request.extensions().get::<Ask>() {
+                Some(Ask::AnswerApp) => {
+                    let api = Arc::clone(&api);
+                    Box::pin(async move { Ok(api.answer(request, api::Listener::Peer).await) })
+                }
+                _ => door::forwarded(&doors, request),
+            }
+        };
+        sharing.serve(redis, Arc::new(answers));
+    }
+
+    /// The other doors, where requests are forwarded.
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.sharing.as_ref().and_then(Sharing::peers)
+    }
+
     /// Why the other doors are not heard, where there are any.
     pub fn sharing_trouble(&self) -> Option<String> {
         self.sharing.as_ref()?.trouble()
@@ -138,6 +179,9 @@ impl Realtime {
     /// Takes its leave of the other doors: nobody is here any more.
     pub async fn leave_others(&self) {
         if let Some(sharing) = &self.sharing {
+            if let Some(documents) = self.hub.documents() {
+                let _ = timeout(PARTING, documents.end(&DisconnectReason::GoingAway)).await;
+            }
             sharing.close().await;
         }
     }

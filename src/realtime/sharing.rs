@@ -10,6 +10,7 @@ use super::broker::redis::{self, RedisLink, RedisState};
 use super::broker::{BrokerListener, NodeId};
 use super::hub::Hub;
 use super::peer::{self, Answers, Peers};
+use crate::documents::Store;
 use crate::drain::Signal;
 use crate::telemetry::Registry;
 
@@ -42,6 +43,11 @@ impl Sharing {
             peers.ok().map(Arc::new)
         });
         Sharing { link, peers }
+    }
+
+    /// What the doors keep documents in together.
+    pub fn documents(&self) -> Store {
+        Store::shared(Arc::new(self.link.clone()))
     }
 
     /// The other doors, where this one and they forward to each other.

@@ -14,7 +14,6 @@ use crate::admin::{Kinds, Warnings};
 use crate::cache::{self, Cache};
 use crate::callbacks::{App, SECRET_VARIABLE};
 use crate::config::Config;
-use crate::documents::Store;
 use crate::drain::Signal;
 use crate::files::Files;
 use crate::http;
@@ -96,14 +95,16 @@ impl Services {
         let realtime = Arc::new(Realtime::new(
             &telling::with_policy(&config.realtime, &config.cache),
             Arc::clone(&app),
-            Store::new(&config.documents),
+            &config.documents,
             drain.clone(),
             registry,
         ));
         cache.keep_warm(drain.clone());
         purging::start(&cache, realtime.hub(), drain.clone());
         telling::start(Arc::clone(&cache), Arc::clone(realtime.hub()), drain.clone());
-        let api = Arc::new(Api::new(&config.api, Arc::clone(realtime.hub()), Arc::clone(&cache), registry));
+        let (hub, peers) = (Arc::clone(realtime.hub()), realtime.peers().cloned());
+        let api = Arc::new(Api::new(&config.api, hub, Arc::clone(&cache), peers, registry));
+        realtime.answer_others(&config.realtime, &api);
         let root = config.releases.root.as_ref().and_then(|root| std::path::absolute(root).ok());
         let deploys = releases::Metrics::new(registry);
         let switch = root.map(|root| Switch::new(root, Arc::clone(&upstream), &config.releases, deploys));

@@ -110,6 +110,7 @@ fn other_value(key: &str, default: Option<&toml::Value>) -> Option<String> {
             Some("[realtime.redis]\nurl = \"redis://other\"\npeer_listen = \"[::1]:1\"\npeer = \"other:1\"".to_owned())
         }
         "realtime.redis.ca_file" => Some("[realtime.redis]\nurl = \"rediss://other\"\nca_file = \"/other\"".to_owned()),
+        "documents.store" => Some("[documents]\nstore = \"disk\"".to_owned()),
         "app.build" => Some("[app]\ndir = \"somewhere\"\nbuild = \"never\"".to_owned()),
         "app.dev" => Some("[app]\ndir = \"somewhere\"\ndev = true".to_owned()),
         _ => None,

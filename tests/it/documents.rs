@@ -21,32 +21,38 @@ const CONFIG: &str = "[app]\nurl = \"off\"\n\
 const HI: [u8; 12] = [1, 1, 1, 0, 4, 1, 1, b't', 2, b'h', b'i', 0];
 
 /// A door, and commands beside it.
-struct Site {
+pub struct Site {
     folder: tempfile::TempDir,
+    more: String,
 }
 
 impl Site {
     fn new() -> Site {
-        let site = Site { folder: tempfile::tempdir().unwrap() };
+        Site::with("")
+    }
+
+    /// With more in its config.
+    pub fn with(more: &str) -> Site {
+        let site = Site { folder: tempfile::tempdir().unwrap(), more: more.to_owned() };
         fs::write(site.path("door.toml"), site.config()).unwrap();
         site
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     fn config(&self) -> String {
-        format!("{CONFIG}[documents]\ndir = {:?}\n", self.path("documents"))
+        format!("{CONFIG}{}[documents]\ndir = {:?}\n", self.more, self.path("documents"))
     }
 
-    fn start(&self) -> Door {
+    pub fn start(&self) -> Door {
         let door = door().config(self.config());
         door.env("XDG_RUNTIME_DIR", self.path("")).env("TMPDIR", self.path("")).start()
     }
 
     /// Where a door runs it is the only one here; else its config is named.
-    async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorway"));
         command.arg("documents").args(arguments).current_dir(self.folder.path());
         command.env("XDG_RUNTIME_DIR", self.path("")).env("TMPDIR", self.path(""));
@@ -56,20 +62,20 @@ impl Site {
     }
 
     /// What it says when all is well.
-    async fn done(&self, arguments: &[&str]) -> String {
+    pub async fn done(&self, arguments: &[&str]) -> String {
         let (code, said) = self.run(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
         said
     }
 
     /// What it says when it does nothing.
-    async fn refused(&self, arguments: &[&str]) -> String {
+    pub async fn refused(&self, arguments: &[&str]) -> String {
         let (code, said) = self.run(arguments).await;
         assert_eq!(code, Some(1), "{arguments:?}: {said}");
         said
     }
 
-    async fn rows(&self, room: &str, more: &[&str]) -> Value {
+    pub async fn rows(&self, room: &str, more: &[&str]) -> Value {
         let file = self.done(&[&["export", room], more].concat()).await;
         serde_json::from_str::<Value>(&file).unwrap()["rows"].take()
     }
@@ -85,19 +91,19 @@ async fn rest(door: &Door, method: &str, path: &str, body: &Value) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-async fn make(door: &Door, room: &str, title: &str) {
+pub async fn make(door: &Door, room: &str, title: &str) {
     rest(door, "POST", "", &json!({ "id": room, "defaultAccesses": ["room:write"] })).await;
     let storage = json!({ "liveblocksType": "LiveObject", "data": { "title": title,
         "list": { "liveblocksType": "LiveList", "data": [1, "two"] } } });
     rest(door, "POST", &format!("/{room}/storage"), &storage).await;
 }
 
-async fn plain(door: &Door, room: &str) -> Value {
+pub async fn plain(door: &Door, room: &str) -> Value {
     rest(door, "GET", &format!("/{room}/storage?format=json"), &Value::Null).await
 }
 
 /// An editor of a room, which has an update put on disk.
-async fn editor(door: &Door, room: &str) -> Socket {
+pub async fn editor(door: &Door, room: &str) -> Socket {
     let mut socket = connect(door, &format!("/api/ws/yjs/{room}")).await;
     let update = [&[0, 2, u8::try_from(HI.len()).unwrap()], &HI[..]].concat();
     socket.send(Message::Binary(Bytes::from(update))).await;

@@ -9,6 +9,7 @@ mod bearer;
 mod body;
 mod caller;
 mod config;
+mod elsewhere;
 mod json;
 mod idempotency;
 mod metrics;
@@ -35,6 +36,7 @@ pub use caller::Listener;
 pub use config::Config;
 
 use super::hub::{Claimed, Hub};
+use super::peer::{Peers, is_from_peer};
 use super::vocabulary::{Moment, Refusal, Since, TokenBucket};
 use crate::cache::Cache;
 use crate::http::query::parameter;
@@ -43,6 +45,7 @@ use crate::settings::Live;
 use crate::shares::Holder;
 use crate::telemetry::Registry;
 use body::Room;
+use elsewhere::Answerer;
 use idempotency::{Begun, IdempotencyMemory, MemoryLimits, StoredResponse};
 use json::Emission;
 use metrics::Metrics;
@@ -70,6 +73,8 @@ pub struct Api {
     config: Live<Config>,
     hub: Arc<Hub>,
     cache: Arc<Cache>,
+    /// The other doors, where documents may be theirs.
+    peers: Option<Arc<Peers>>,
     memory: IdempotencyMemory,
     rate: Mutex<TokenBucket>,
     room: Room,
@@ -89,12 +94,19 @@ impl Completed {
 }
 
 impl Api {
-    pub fn new(config: &Config, hub: Arc<Hub>, cache: Arc<Cache>, registry: &mut Registry) -> Api {
+    pub fn new(
+        config: &Config,
+        hub: Arc<Hub>,
+        cache: Arc<Cache>,
+        peers: Option<Arc<Peers>>,
+        registry: &mut Registry,
+    ) -> Api {
         Api {
             rate: Mutex::new(TokenBucket::full(f64::from(config.rate), Instant::now())),
             config: Live::new(config.clone()),
             hub,
             cache,
+            peers,
             memory: IdempotencyMemory::default(),
             room: Room::default(),
             metrics: Metrics::new(registry),
@@ -109,7 +121,7 @@ impl Api {
     /// True when a request for `path` that came in by `door` is the API's.
     pub fn serves(&self, path: &str, door: Listener) -> bool {
         let config = self.config.get();
-        (config.public || door == Listener::Admin) && below(&config.path, path).is_some()
+        (config.public || door != Listener::Public) && below(&config.path, path).is_some()
     }
 
     /// Answers a request. What is wrong with it is a problem of RFC 9457.
@@ -157,6 +169,11 @@ impl Api {
     ) -> Result<Completed, ApiProblem> {
         if head.method != Method::POST {
             let query = head.uri.query();
+            if let ApiRoute::Tree(channel) | ApiRoute::Yjs(channel) = &route
+                && let Answerer::Other(done) = self.answer_elsewhere(channel, head, None).await?
+            {
+                return Ok(done);
+            }
             let body = match route {
                 ApiRoute::Tree(channel) => json::tree(&channel, &operation::tree(&self.hub, &channel).await?),
                 ApiRoute::Yjs(channel) => {
@@ -174,7 +191,7 @@ impl Api {
         }
         let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
         let Some(value) = head.headers.get(IDEMPOTENCY_KEY) else {
-            return self.act(route, &body, None, config).await;
+            return self.act(route, (head, &body), None, config).await;
         };
         let bad =
             || ApiProblem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::MAX_KEY_LEN));
@@ -206,7 +223,7 @@ impl Api {
                         return Ok(Completed { kept, was_kept: true });
                     }
                 };
-                let done = match self.act(route, &body, Some(&request.name(key)), config).await {
+                let done = match self.act(route, (head, &body), Some(&request.name(key)), config).await {
                     Ok(done) => done,
                     Err(problem) => {
                         if let Some(claim) = claim {
@@ -228,7 +245,7 @@ impl Api {
     async fn act(
         &self,
         route: ApiRoute,
-        body: &[u8],
+        (head, body): (&Parts, &Bytes),
         request: Option<&str>,
         config: &Config,
     ) -> Result<Completed, ApiProblem> {
@@ -269,14 +286,20 @@ impl Api {
             }
             ApiRoute::PatchTree => {
                 let patch = json::tree_patch(body)?;
-                self.take(1, config).await?;
-                patch.perform(&self.hub).await?;
+                self.take_from(head, config).await?;
+                match self.answer_elsewhere(&patch.channel, head, Some(body)).await? {
+                    Answerer::Other(done) => return Ok(done),
+                    Answerer::This(_held) => patch.perform(&self.hub).await?,
+                }
                 json!({})
             }
             ApiRoute::UpdateYjs => {
                 let update = json::yjs_update(body)?;
-                self.take(1, config).await?;
-                update.perform(&self.hub).await?;
+                self.take_from(head, config).await?;
+                match self.answer_elsewhere(&update.channel, head, Some(body)).await? {
+                    Answerer::Other(done) => return Ok(done),
+                    Answerer::This(_held) => update.perform(&self.hub).await?,
+                }
                 json!({})
             }
             _ => return Err(ApiProblem::not_found("there is no such operation")),
@@ -311,6 +334,11 @@ impl Api {
             kept: StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() },
             was_kept: false,
         })
+    }
+
+    /// One change of a document. The door that forwards one has counted it.
+    async fn take_from(&self, head: &Parts, config: &Config) -> Result<(), ApiProblem> {
+        if is_from_peer(head) { Ok(()) } else { self.take(1, config).await }
     }
 
     async fn take(&self, messages: usize, config: &Config) -> Result<(), ApiProblem> {

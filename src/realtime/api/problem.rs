@@ -168,6 +168,9 @@ impl From<DocumentError> for ApiProblem {
             DocumentError::Open(OpenError::Store(StoreError::NoFolder)) => {
                 ApiProblem::not_found("documents are not kept here: documents.dir is not set")
             }
+            DocumentError::Open(OpenError::Elsewhere(..) | OpenError::Leaving) => {
+                ApiProblem::unavailable("another door has the channel's documents, or is about to: try again")
+            }
             DocumentError::Open(_) => {
                 ApiProblem::unavailable("the channel's documents cannot be read: the log says why")
             }

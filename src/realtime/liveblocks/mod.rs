@@ -34,6 +34,7 @@ use self::webhooks::{RoomRecorder, RoomWebhooks};
 use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
 use super::hub::Hub;
+use super::peer::Peers;
 use super::session::Sessions;
 use crate::http::Request;
 use crate::settings::Live;
@@ -52,6 +53,8 @@ pub struct LiveblocksDoor {
     encodings: Arc<LiveblocksEncodings>,
     webhooks: RoomWebhooks,
     metrics: RestMetrics,
+    /// The other doors, where documents may be theirs.
+    peers: Option<Arc<Peers>>,
 }
 
 impl Door for LiveblocksDoor {
@@ -76,6 +79,7 @@ impl Door for LiveblocksDoor {
             webhooks,
             metrics: RestMetrics::new(ground.registry),
             encodings: Arc::default(),
+            peers: ground.peers.cloned(),
         }
     }
 

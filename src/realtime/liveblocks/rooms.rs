@@ -1,4 +1,4 @@
-//! The records of rooms, as they are on disk.
+//! The records of rooms, as they are kept.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use tokio::task::spawn_blocking;
 
 use super::room::{RoomFilter, RoomRecord};
 use super::webhooks::RoomRecorder;
@@ -20,8 +19,15 @@ const RECORD: &[u8] = b"m";
 /// Names that are read from disk at a time.
 const NAMES_AT_ONCE: usize = 1_000;
 
-/// How long the order of rooms counts as known: others may bring rooms to the disk too.
+/// Records that are read at a time.
+const RECORDS_AT_ONCE: usize = 100;
+
+/// How long the order of rooms counts as known: others may bring rooms to the disk too. Where other doors make rooms it is
+/// asked for each time.
 const ORDER_AGE: Duration = Duration::from_secs(60);
+
+/// How often a record is changed anew because another door has changed it meanwhile.
+const MAX_TRIES: usize = 32;
 
 /// When somebody was last in a room is known about so well.
 const LAST_CONNECTION_MS: u64 = 60_000;
@@ -59,6 +65,8 @@ pub enum RecordError {
     Damaged { room: String, what: String },
     #[error("reading records has stopped: {0}")]
     Stopped(String),
+    #[error("the record of room {0:?} is changed by others all the time")]
+    Contended(String),
 }
 
 impl Rooms {
@@ -80,7 +88,7 @@ impl Rooms {
         act: impl FnOnce(&Rooms) -> Result<T, RecordError> + Send + 'static,
     ) -> Result<T, RecordError> {
         let rooms = Arc::clone(self);
-        let done = spawn_blocking(move || act(&rooms)).await;
+        let done = self.store()?.run(move |_| act(&rooms)).await;
         done.unwrap_or_else(|stopped| Err(RecordError::Stopped(stopped.to_string())))
     }
 
@@ -89,13 +97,7 @@ impl Rooms {
     /// # Errors
     /// [`RecordError`].
     pub fn get(&self, room: &str) -> Result<Option<RoomRecord>, RecordError> {
-        let row = self.store()?.get(room, RECORD)?;
-        let read = |row: Vec<u8>| {
-            let damaged =
-                |error: serde_json::Error| RecordError::Damaged { room: room.to_owned(), what: error.to_string() };
-            RoomRecord::read(&row).map_err(damaged)
-        };
-        row.map(read).transpose()
+        self.store()?.get(room, RECORD)?.map(|row| read(room, &row)).transpose()
     }
 
     /// Changes the record of a room, which nobody else does meanwhile. `change` gives what stands there from now on; `None`
@@ -106,25 +108,33 @@ impl Rooms {
     pub fn change<T>(
         &self,
         room: &str,
-        change: impl FnOnce(Option<RoomRecord>) -> (Option<RoomRecord>, T),
+        mut change: impl FnMut(Option<RoomRecord>) -> (Option<RoomRecord>, T),
     ) -> Result<T, RecordError> {
-        let _turn = self.changing.lock();
-        let record = self.get(room)?;
-        let is_new = record.is_none();
-        let (next, outcome) = change(record);
-        if let Some(next) = next {
-            self.store()?.commit(room, &[(RECORD.to_vec(), Some(next.write()))])?;
-            self.known(room, &next);
-            if is_new {
-                self.recorder.created(room);
+        let store = self.store()?;
+        // Other doors do not wait for it: there it is seen what they have done.
+        let _turn = (!store.is_shared()).then(|| self.changing.lock());
+        for _ in 0..MAX_TRIES {
+            let row = store.get(room, RECORD)?;
+            let record = row.as_deref().map(|row| read(room, row)).transpose()?;
+            let is_new = record.is_none();
+            let (next, outcome) = change(record);
+            let Some(next) = next else { return Ok(outcome) };
+            if store.amend(room, RECORD, row, next.write())? {
+                self.known(room, &next);
+                if is_new {
+                    self.recorder.created(room);
+                }
+                return Ok(outcome);
             }
         }
-        Ok(outcome)
+        Err(RecordError::Contended(room.to_owned()))
     }
 
     /// A room is there by this name from now on.
     pub fn known(&self, room: &str, record: &RoomRecord) {
-        if let Some(order) = &mut *self.order.lock() {
+        // Where other doors make rooms, too, it is read each time, and whoever does so may wait with the lock.
+        let is_shared = self.store.as_ref().is_some_and(Store::is_shared);
+        if !is_shared && let Some(order) = &mut *self.order.lock() {
             order.rooms.insert((Reverse(record.created_at), room.to_owned()));
         }
     }
@@ -134,7 +144,8 @@ impl Rooms {
     /// # Errors
     /// [`RecordError`].
     pub fn entered(&self, room: &str, organization: Option<String>, now_ms: u64) -> Result<(), RecordError> {
-        self.change(room, |record| {
+        self.change(room, move |record| {
+            let organization = organization.clone();
             let mut next = match record {
                 Some(record) if now_ms.saturating_sub(record.last_connection_at.unwrap_or(0)) < LAST_CONNECTION_MS => {
                     return (None, ());
@@ -158,34 +169,45 @@ impl Rooms {
     pub fn page(&self, filter: &RoomFilter, after: Option<&RoomCursor>, most: usize) -> Result<RoomPage, RecordError> {
         let mut page = RoomPage::default();
         let mut after = after.map(|RoomCursor { created_at, room }| (Reverse(*created_at), room.clone()));
+        // What other doors have made since is not known here.
+        let mut is_old = self.store()?.is_shared();
         loop {
-            let candidates = self.behind(after.as_ref())?;
+            let candidates = self.behind(after.as_ref(), is_old)?;
+            is_old = false;
             let Some(last) = candidates.last().cloned() else { return Ok(page) };
-            for (Reverse(created_at), room) in candidates {
-                if !room.starts_with(filter.query.prefix()) {
-                    continue;
+            let candidates: Vec<_> =
+                candidates.into_iter().filter(|(_, room)| room.starts_with(filter.query.prefix())).collect();
+            for some in candidates.chunks(RECORDS_AT_ONCE) {
+                let names: Vec<String> = some.iter().map(|(_, room)| room.clone()).collect();
+                let rows = self.store()?.get_each(&names, RECORD)?;
+                for ((Reverse(created_at), room), row) in some.iter().zip(rows) {
+                    // It may be gone, or another by now.
+                    let record = row.map(|row| read(room, &row)).transpose()?;
+                    let Some(record) = record.filter(|record| record.created_at == *created_at) else { continue };
+                    if !filter.matches(room, &record) {
+                        continue;
+                    }
+                    if page.rooms.len() == most {
+                        let last = page.rooms.last().map(|(room, record)| RoomCursor::write(room, record.created_at));
+                        page.next = last;
+                        return Ok(page);
+                    }
+                    page.rooms.push((room.clone(), record));
                 }
-                // It may be gone, or another by now.
-                let Some(record) = self.get(&room)?.filter(|record| record.created_at == created_at) else { continue };
-                if !filter.matches(&room, &record) {
-                    continue;
-                }
-                if page.rooms.len() == most {
-                    let last = page.rooms.last().map(|(room, record)| RoomCursor::write(room, record.created_at));
-                    page.next = last;
-                    return Ok(page);
-                }
-                page.rooms.push((room, record));
             }
             after = Some(last);
         }
     }
 
-    /// The next rooms in their order.
-    fn behind(&self, after: Option<&(Reverse<u64>, String)>) -> Result<Vec<(Reverse<u64>, String)>, RecordError> {
+    /// The next rooms in their order, which is read anew where it `is_old`.
+    fn behind(
+        &self,
+        after: Option<&(Reverse<u64>, String)>,
+        is_old: bool,
+    ) -> Result<Vec<(Reverse<u64>, String)>, RecordError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let mut order = self.order.lock();
-        let is_old = order.as_ref().is_none_or(|order| after.is_none() && order.since.elapsed() >= ORDER_AGE);
+        let is_old = is_old || order.as_ref().is_none_or(|order| after.is_none() && order.since.elapsed() >= ORDER_AGE);
         if is_old {
             *order = Some(Order { rooms: self.all()?, since: Instant::now() });
         }
@@ -200,15 +222,20 @@ impl Rooms {
         loop {
             let names = self.store()?.rooms(last.as_deref(), NAMES_AT_ONCE)?;
             let Some(end) = names.last().cloned() else { return Ok(all) };
-            for room in names {
+            let rows = self.store()?.get_each(&names, RECORD)?;
+            for (room, row) in names.into_iter().zip(rows) {
                 // One that is damaged is named where it is asked for.
-                if let Ok(Some(record)) = self.get(&room) {
+                if let Some(Ok(record)) = row.map(|row| read(&room, &row)) {
                     all.insert((Reverse(record.created_at), room));
                 }
             }
             last = Some(end);
         }
     }
+}
+
+fn read(room: &str, row: &[u8]) -> Result<RoomRecord, RecordError> {
+    RoomRecord::read(row).map_err(|error| RecordError::Damaged { room: room.to_owned(), what: error.to_string() })
 }
 
 /// Where a page of rooms has ended.
@@ -234,18 +261,26 @@ impl RoomCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::{Config, Sync};
+    use crate::documents::{Config, Owned, Sync, Tenure};
     use crate::telemetry::Registry;
 
     fn rooms() -> (tempfile::TempDir, Rooms) {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config { dir: Some(folder.path().to_owned()), sync: Sync::Every(Duration::from_secs(1)) };
+        let sync = Sync::Every(Duration::from_secs(1));
+        let config = Config { dir: Some(folder.path().to_owned()), sync, ..Config::default() };
         let (recorder, _) = RoomRecorder::new(&mut Registry::default());
         (folder, Rooms::new(Some(Store::new(&config)), recorder))
     }
 
     fn make(rooms: &Rooms, room: &str, now: u64) {
         rooms.change(room, |record| (record.is_none().then(|| RoomRecord::new(now)), ())).unwrap();
+    }
+
+    fn tenure(rooms: &Rooms, room: &str) -> Tenure {
+        match rooms.store().unwrap().own(room).unwrap() {
+            Owned::Ours(tenure) => tenure,
+            Owned::Theirs(owner) => panic!("it is another door's: {owner:?}"),
+        }
     }
 
     fn names(page: &RoomPage) -> Vec<&str> {
@@ -270,7 +305,7 @@ mod tests {
         let third = rooms.page(&filter, Some(&after), 2).unwrap();
         assert_eq!((names(&third), third.next.as_deref()), (vec!["room 1"], None));
         assert_eq!(names(&rooms.page(&filter, None, 1).unwrap()), ["room 9"]);
-        rooms.store().unwrap().delete("room 9").unwrap();
+        tenure(&rooms, "room 9").delete().unwrap();
         assert_eq!(names(&rooms.page(&filter, None, 1).unwrap()), ["room 4"]);
     }
 
@@ -293,7 +328,7 @@ mod tests {
     #[test]
     fn a_damaged_record_is_named() {
         let (_folder, rooms) = rooms();
-        rooms.store().unwrap().commit("a", &[(RECORD.to_vec(), Some(b"{".to_vec()))]).unwrap();
+        tenure(&rooms, "a").commit(&[(RECORD.to_vec(), Some(b"{".to_vec()))]).unwrap();
         assert!(rooms.get("a").unwrap_err().to_string().starts_with("the record of room \"a\" on disk is damaged"));
         make(&rooms, "b", 1);
         assert_eq!(names(&rooms.page(&RoomFilter::default(), None, 9).unwrap()), ["b"]);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use tracing::{debug, error};
+use tracing::error;
 
 use super::access::{AccessDenied, RoomCredentials, Visitor};
 use super::machine::{EXPIRED, Editor, LiveblocksMachine, NO_ACCESS, close_frame};
@@ -29,9 +29,16 @@ impl LiveblocksDoor {
     pub(super) async fn socket(
         self: &Arc<Self>,
         config: &entrance::Config,
-        mut request: Request,
+        request: Request,
         room: &str,
     ) -> Result<Response, Failure> {
+        let mut request = match (&self.peers, self.hub.documents(), Channel::new(room)) {
+            (Some(peers), Some(documents), Ok(channel)) => match peers.pass(documents, &channel, request).await? {
+                Ok(response) => return Ok(response),
+                Err(request) => request,
+            },
+            _ => request,
+        };
         let mut limits = config.websocket;
         limits.max_message = self.config.get().max_frame;
         limits.max_frame = limits.max_message;
@@ -146,13 +153,11 @@ impl LiveblocksDoor {
         let documents = self.hub.documents().ok_or(DisconnectReason::Failed)?;
         let mut lease = documents.open(channel).await.map_err(|error| match error {
             OpenError::Full { .. } => DisconnectReason::Overloaded,
-            OpenError::Store(_) | OpenError::Damaged { .. } => DisconnectReason::Failed,
+            OpenError::Leaving => DisconnectReason::GoingAway,
+            OpenError::Store(_) | OpenError::Damaged { .. } | OpenError::Elsewhere(..) => DisconnectReason::Failed,
         })?;
-        let actor = lease.room().enter(Some(admitted.client.id()), documents.store());
-        let actor = actor.map_err(|error| {
-            debug!(channel = channel.as_str(), %error, "no number for an editor");
-            DisconnectReason::Failed
-        })?;
+        let actor = lease.room().enter(Some(admitted.client.id())).await;
+        let actor = actor.map_err(|_| DisconnectReason::Failed)?;
         lease.edit_as(actor);
         admitted.client.edits(lease);
         let Visitor { mut user, mut info, mut scopes, .. } = visitor;

@@ -41,6 +41,8 @@ pub struct Way {
     pub(super) identity: Arc<PeerIdentity>,
     pub(super) drain: Signal,
     pub(super) metrics: Metrics,
+    /// What the other door takes it for.
+    pub(super) kind: HeaderValue,
 }
 
 /// An answer, its stream's place, and what a tunnel needs.
@@ -66,6 +68,12 @@ impl Drop for Tunnel {
 }
 
 impl Way {
+    /// Forwards what the app's server asks, which has shown that it may.
+    #[must_use]
+    pub fn for_the_app(self) -> Way {
+        Way { kind: passing::FROM_APP, ..self }
+    }
+
     /// Forwards `request`. Who gives it up gives it up there too. Nothing is answered where that door has died.
     ///
     /// # Errors
@@ -79,6 +87,7 @@ impl Way {
         let facts = facts(&parts)?;
         let mut asked = head(&parts.uri, &facts, &parts.headers, body);
         *asked.method_mut() = parts.method;
+        asked.headers_mut().insert(passing::KIND, self.kind.clone());
         let Some((answer, permit, _)) = self.ask(asked).await? else { return Ok(None) };
         let mut answer = answer.map(|body| holding(Body::Incoming(body), permit));
         *answer.version_mut() = Version::default();
@@ -123,7 +132,7 @@ impl Way {
 
     /// Asks the other door. Nothing where it has died meanwhile.
     async fn ask(self, asked: Request) -> Result<Option<Asked>, Failure> {
-        let Way { leased: Leased { mut sender, permit }, pool, identity, drain, metrics } = self;
+        let Way { leased: Leased { mut sender, permit }, pool, identity, drain, metrics, .. } = self;
         match sender.send_request(asked).await {
             Ok(answer) => Ok(Some((answer, permit, (drain, metrics)))),
             Err(error) => match pool.take(&identity).await {

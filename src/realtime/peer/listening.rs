@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Extensions, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::server::conn::http2::Builder;
@@ -49,13 +49,20 @@ const HEAD_SIZE: u32 = 256 * 1024;
 pub enum Ask {
     /// It has a client of this door's, and forwards its request.
     Answer,
+    /// It has a request of the app's server, which may ask.
+    AnswerApp,
     /// It has a client that comes back with this key.
     Resume(u128),
 }
 
 /// Whether a request was forwarded by another door: it goes no further.
 pub fn is_from_peer(request: &http::request::Parts) -> bool {
-    request.extensions.get::<Ask>().is_some()
+    is_asked(&request.extensions)
+}
+
+/// The same of what is known of one.
+pub fn is_asked(known: &Extensions) -> bool {
+    known.get::<Ask>().is_some()
 }
 
 /// Answers what other doors forward.
@@ -232,6 +239,7 @@ async fn answer(mut request: Request, answers: &Answers, metrics: &Metrics) -> R
             Some(key) => Ask::Resume(key),
             None => return bare(StatusCode::BAD_REQUEST),
         },
+        _ if kind == Some(passing::FROM_APP) => Ask::AnswerApp,
         _ => Ask::Answer,
     };
     metrics.answered.inc();

@@ -8,6 +8,7 @@
 mod card;
 mod codec;
 mod directory;
+mod documents;
 mod forwarding;
 mod holding;
 mod identity;
@@ -30,9 +31,10 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 pub use codec::{FrameStream, PeerFrame};
+pub use documents::{DocumentOwner, forward};
 pub use forwarding::Way;
 pub use link::PeerLink;
-pub use listening::{Answers, Ask, is_from_peer};
+pub use listening::{Answers, Ask, is_asked, is_from_peer};
 pub use metrics::Metrics;
 pub use request_head::RequestHead;
 
@@ -163,7 +165,8 @@ impl Peers {
 
     fn way(&self, leased: Leased, pool: Arc<Pool>) -> Way {
         let identity = Arc::clone(&self.identity);
-        Way { leased, pool, identity, drain: self.drain.clone(), metrics: self.metrics.clone() }
+        let (drain, metrics) = (self.drain.clone(), self.metrics.clone());
+        Way { leased, pool, identity, drain, metrics, kind: passing::REQUEST }
     }
 
     /// Whose the session is that a client calls `name`; this door's from now on, if it `opens` one and nobody has it.

@@ -17,6 +17,7 @@ use crate::http::facts::RequestId;
 pub const KIND: HeaderName = HeaderName::from_static("doorway-peer");
 pub const HELLO: HeaderValue = HeaderValue::from_static("hello");
 pub const REQUEST: HeaderValue = HeaderValue::from_static("request");
+pub const FROM_APP: HeaderValue = HeaderValue::from_static("app");
 
 /// The key by which a client comes back.
 pub const RESUME: HeaderName = HeaderName::from_static("doorway-peer-resume");

@@ -19,6 +19,7 @@ use super::door::{Door, Found, Ground};
 use super::entrance::Entrance;
 use super::hub::Hub;
 use super::link::websocket;
+use super::peer::Peers;
 use super::session::Sessions;
 use crate::http::Request;
 use crate::settings::Live;
@@ -35,6 +36,8 @@ pub struct YjsDoor {
     hub: Arc<Hub>,
     config: Live<Config>,
     encoding: Encoding,
+    /// The other doors, where documents may be theirs.
+    peers: Option<Arc<Peers>>,
 }
 
 impl Door for YjsDoor {
@@ -47,6 +50,7 @@ impl Door for YjsDoor {
             hub: Arc::clone(ground.hub),
             config: Live::new(config.clone()),
             encoding: Encoding::new(YjsEncoder),
+            peers: ground.peers.cloned(),
         }
     }
 

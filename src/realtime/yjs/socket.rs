@@ -24,9 +24,17 @@ impl YjsDoor {
         &self,
         entrance: &entrance::Config,
         config: &Config,
-        mut request: Request,
+        request: Request,
         room: &str,
     ) -> Result<Response, Failure> {
+        let channel = channel(config, room)?;
+        let mut request = match (&self.peers, self.hub.documents()) {
+            (Some(peers), Some(documents)) => match peers.pass(documents, &channel, request).await? {
+                Ok(response) => return Ok(response),
+                Err(request) => request,
+            },
+            _ => request,
+        };
         let mut limits = entrance.websocket;
         limits.max_message = config.max_frame;
         limits.max_frame = limits.max_message;
@@ -35,7 +43,6 @@ impl YjsDoor {
         let (request, _) = request.into_parts();
         let facts = facts(&request)?;
         self.entrance.check_origin(&entrance.origins, &request.headers, &facts)?;
-        let channel = channel(config, room)?;
         let admitted = self.entrance.admit(entrance, &request, &facts, DIALECT, AuthorizeAt::Upgrade(&channel)).await;
         let mut admitted = match admitted {
             Ok(admitted) => admitted,
@@ -61,6 +68,8 @@ impl YjsDoor {
         let documents = self.hub.documents().ok_or_else(|| unavailable("There are no documents here."))?;
         let lease = documents.open(channel).await.map_err(|error| match error {
             OpenError::Full { .. } => unavailable("Too many rooms are open."),
+            OpenError::Leaving => unavailable("The server stops."),
+            OpenError::Elsewhere(..) => unavailable("Another door has this room: try again."),
             OpenError::Store(_) | OpenError::Damaged { .. } => unavailable("This room cannot be opened."),
         })?;
         admitted.client.edits(lease);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::asked;
 use crate::config::Config;
-use crate::documents::{self, Backup, RoomSize, Store};
+use crate::documents::{self, Backup, RoomSize, Store, StoreKind};
 use crate::realtime::hub::Hub;
 use crate::realtime::hub::documents::ArchiveForm;
 use crate::realtime::vocabulary::{Channel, DisconnectReason};
@@ -38,6 +38,11 @@ impl Place {
                 Err(config) => *config,
             },
         };
+        if config.documents.kind(config.realtime.has_peers()) == StoreKind::Redis && folder.is_none() {
+            let what = "documents are in Redis, and no door runs here that could be asked: start one, or name a folder by \
+                --folder DIR";
+            return Err(what.to_owned());
+        }
         let store = Store::new(&config.documents);
         match store.folder() {
             Some(folder) if !folder.exists() => Err(format!(
@@ -57,6 +62,9 @@ impl Place {
             return Ok(folder.to_owned());
         }
         let config = Which::config(config).load()?;
+        if config.documents.kind(config.realtime.has_peers()) == StoreKind::Redis {
+            return Err(documents::StoreError::NotHere.to_string());
+        }
         config.documents.folder().ok_or_else(|| documents::StoreError::NoFolder.to_string())
     }
 

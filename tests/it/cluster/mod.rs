@@ -1,6 +1,7 @@
 //! Promise: doors that share a Redis are one hub. Who is at one of them meets all who are at the others.
 
 mod channels;
+mod documents;
 mod faults;
 mod limits;
 mod peers;

@@ -58,7 +58,9 @@ pub struct YjsUpdate {
 /// [`DocumentError`].
 pub async fn tree(hub: &Hub, channel: &Channel) -> Result<String, DocumentError> {
     let lease = existing(hub, channel).await?;
-    Ok(lease.room().with_tree(Tree::to_json))
+    let json = lease.room().with_tree(Tree::to_json);
+    settled(&lease).await?;
+    Ok(json)
 }
 
 /// A document of Yjs of a channel.
@@ -72,7 +74,9 @@ pub async fn yjs(hub: &Hub, channel: &Channel, name: &YName) -> Result<YjsDocume
         let update = document.diff(&[], Coding::V1).map_err(|error| DocumentError::Unwritable(error.to_string()))?;
         Ok(YjsDocument { types, update })
     });
-    read.unwrap_or(Err(DocumentError::Absent))
+    let read = read.unwrap_or(Err(DocumentError::Absent))?;
+    settled(&lease).await?;
+    Ok(read)
 }
 
 impl TreePatch {
@@ -82,10 +86,11 @@ impl TreePatch {
     /// [`DocumentError`].
     pub async fn perform(&self, hub: &Hub) -> Result<(), DocumentError> {
         let lease = open(hub, &self.channel).await?;
-        hub.patch_tree(lease.room(), &self.patch).map_err(|error| match error {
+        hub.patch_tree(lease.room(), &self.patch).await.map_err(|error| match error {
             TreePatchError::Patch(error) => DocumentError::Patch(error),
             TreePatchError::Refused(refusal) => DocumentError::Refused(refusal),
-        })
+        })?;
+        settled(&lease).await
     }
 }
 
@@ -98,8 +103,14 @@ impl YjsUpdate {
         let lease = open(hub, &self.channel).await?;
         let YjsUpdate { name, update, coding, .. } = self;
         let change = DocumentChange::Yjs { name, update, coding };
-        hub.edit_document(lease.room(), None, (change, false)).map_err(DocumentError::Refused)
+        hub.edit_document(lease.room(), None, (change, false)).map_err(DocumentError::Refused)?;
+        settled(&lease).await
     }
+}
+
+/// What was read or changed is kept, and this door had the documents.
+async fn settled(lease: &RoomLease) -> Result<(), DocumentError> {
+    lease.room().settled().await.map_err(DocumentError::Refused)
 }
 
 async fn open(hub: &Hub, channel: &Channel) -> Result<RoomLease, DocumentError> {

@@ -142,6 +142,11 @@ impl ServerInfo {
         run.chars().take(16).collect()
     }
 
+    /// Whether what it was told survives its process.
+    pub(super) fn keeps(&self) -> bool {
+        self.field("aof_enabled") == "1"
+    }
+
     /// The policy by which it evicts keys that doors need.
     pub(super) fn evicts(&self) -> Option<&str> {
         let policy = self.field("maxmemory_policy");

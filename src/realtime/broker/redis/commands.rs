@@ -145,6 +145,11 @@ impl Commands {
         Some(self.connection.borrow().as_ref()?.server().to_owned())
     }
 
+    /// Whether what Redis is told survives its process, as it says itself; nothing where none is asked.
+    pub(super) fn keeps(&self) -> Option<bool> {
+        Some(self.connection.borrow().as_ref()?.keeps())
+    }
+
     /// Ends the connection, so that another is made.
     pub(super) fn end(&self) {
         if let Some(connection) = &*self.connection.borrow() {

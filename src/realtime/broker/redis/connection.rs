@@ -40,6 +40,8 @@ struct Shared {
     scripts: Vec<String>,
     /// The server's process: another after each of its starts.
     server: String,
+    /// What it was told survives its process.
+    keeps: bool,
     ended: CancellationToken,
     driver: AbortHandle,
 }
@@ -64,9 +66,9 @@ impl Connection {
     ) -> Result<Connection, RedisTrouble> {
         let opened = timeout(SILENCE, async {
             let mut connection = Connection::speak(config, dialer, host, pushes).await?;
-            let (server, scripts) = connection.look().await?;
+            let (info, scripts) = connection.look().await?;
             let shared = Arc::get_mut(&mut connection.shared).ok_or(RedisTrouble::NotYet)?;
-            (shared.server, shared.scripts) = (server, scripts);
+            (shared.server, shared.keeps, shared.scripts) = (info.server(), info.keeps(), scripts);
             Ok(connection)
         });
         opened.await.unwrap_or(Err(RedisTrouble::Silent(SILENCE.as_secs())))
@@ -109,12 +111,13 @@ impl Connection {
             let _guard = guard;
             driver.await;
         });
-        let shared = Shared { scripts: Vec::new(), server: String::new(), ended, driver: driver.abort_handle() };
+        let driver = driver.abort_handle();
+        let shared = Shared { scripts: Vec::new(), server: String::new(), keeps: false, ended, driver };
         Ok(Connection { redis, shared: Arc::new(shared) })
     }
 
-    /// Whether this is a Redis that Doorway can use, and then its process and the names of the scripts.
-    async fn look(&mut self) -> Result<(String, Vec<String>), RedisTrouble> {
+    /// Whether this is a Redis that Doorway can use, and then what it says of itself and the names of the scripts.
+    async fn look(&mut self) -> Result<(answers::ServerInfo, Vec<String>), RedisTrouble> {
         let info = self.one(::redis::cmd("INFO")).await?;
         let info = answers::ServerInfo::read(&info);
         info.check()?;
@@ -132,7 +135,7 @@ impl Connection {
         for answer in self.send(&loading).await? {
             scripts.push(answers::text(&answer.map_err(|refused| refused.trouble())?).unwrap_or_default());
         }
-        Ok((info.server(), scripts))
+        Ok((info, scripts))
     }
 
     async fn one(&self, command: Cmd) -> Result<Value, RedisTrouble> {
@@ -186,6 +189,10 @@ impl Connection {
     pub(super) fn name_of(&self, script: Script) -> &str {
         let at = Script::ALL.iter().position(|known| *known == script).unwrap_or_default();
         self.shared.scripts.get(at).map_or("", String::as_str)
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.shared.keeps
     }
 
     pub(super) fn server(&self) -> &str {

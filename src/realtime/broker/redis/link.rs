@@ -36,7 +36,7 @@ const CHUNK: usize = 200;
 /// A door's link to Redis. Cheap to clone; it ends with its last clone.
 #[derive(Clone)]
 pub struct RedisLink {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -239,12 +239,12 @@ impl Core {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     // More than Redis can count: a thousand years.
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(31_536_000_000_000)
 }
 
-fn nonsense() -> RedisError {
+pub(super) fn nonsense() -> RedisError {
     RedisError::Refused(RedisTrouble::Says("an answer that Doorway does not understand".into()))
 }
 

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod connection;
 mod core;
+mod documents;
 mod doors;
 mod finding;
 mod health;

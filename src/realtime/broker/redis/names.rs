@@ -74,6 +74,16 @@ impl Names {
         format!("{}:rate:{name}", self.prefix)
     }
 
+    /// The names of all rooms that have documents.
+    pub(super) fn rooms(&self) -> String {
+        format!("{}:rooms", self.prefix)
+    }
+
+    /// Written to see whether that can be done.
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.prefix)
+    }
+
     /// Where all doors hear.
     pub(super) fn all(&self) -> String {
         format!("{}:all", self.prefix)
@@ -123,6 +133,21 @@ impl ChannelNames {
     /// One that has none: the request, for as long as it may be asked again.
     pub(super) fn request(&self, request: &str) -> String {
         format!("{}:request:{request}", self.tag)
+    }
+
+    /// Who has its documents.
+    pub(super) fn owner(&self) -> String {
+        format!("{}:owner", self.tag)
+    }
+
+    /// Counts those who had them.
+    pub(super) fn tenures(&self) -> String {
+        format!("{}:tenures", self.tag)
+    }
+
+    /// The rows of its documents.
+    pub(super) fn rows(&self) -> String {
+        format!("{}:rows", self.tag)
     }
 
     /// Where its events are published.

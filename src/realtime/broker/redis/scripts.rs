@@ -17,10 +17,14 @@ pub(super) enum Script {
     Leave,
     Take,
     Settle,
+    Own,
+    Write,
+    Amend,
+    Size,
 }
 
 impl Script {
-    pub(super) const ALL: [Script; 11] = [
+    pub(super) const ALL: [Script; 15] = [
         Script::Append,
         Script::Put,
         Script::Remove,
@@ -32,6 +36,10 @@ impl Script {
         Script::Leave,
         Script::Take,
         Script::Settle,
+        Script::Own,
+        Script::Write,
+        Script::Amend,
+        Script::Size,
     ];
 
     pub(super) fn text(self) -> String {
@@ -47,6 +55,10 @@ impl Script {
             Script::Unmark => include_str!("scripts/unmark.lua"),
             Script::Take => include_str!("scripts/take.lua"),
             Script::Settle => include_str!("scripts/settle.lua"),
+            Script::Own => include_str!("scripts/own.lua"),
+            Script::Write => include_str!("scripts/write.lua"),
+            Script::Amend => include_str!("scripts/amend.lua"),
+            Script::Size => include_str!("scripts/size.lua"),
         };
         format!("{TOP}{own}")
     }

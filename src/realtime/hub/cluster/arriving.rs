@@ -74,6 +74,10 @@ impl BrokerListener for Hub {
                 cluster.flush(&entry.name);
             }
         }
+        // Documents, too, may be another's by now.
+        if let Some(documents) = self.documents() {
+            documents.look();
+        }
     }
 }
 

@@ -8,12 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::task::spawn_blocking;
 
-use super::room::DocumentRoom;
+use super::room::RoomState;
 use super::rows::{RowOf, editors_key, row_of};
 use super::{DocumentMetrics, Documents, OpenError};
-use crate::documents::{RoomSize, Store, StoreError, StoredRow};
+use crate::documents::{RoomSize, Store, StoreError, StoredRow, Tenure};
 use crate::realtime::document::ydoc::Coding;
 use crate::realtime::hub::document_limits::DocumentLimits;
 use crate::realtime::hub::{Config, Hub, HubEvent, Metrics};
@@ -118,22 +117,29 @@ impl Hub {
         file: Vec<u8>,
         replaces: bool,
     ) -> Result<usize, ArchiveError> {
-        let name = channel.clone();
-        let mut rows = self.at_store(move |_, limits| read(&name, &file, limits)).await?;
+        let mut rows = self.at_store(move |_, limits| read(&file, limits)).await?;
         let Some(documents) = self.documents() else { return Err(OpenError::Store(StoreError::NoFolder).into()) };
-        let lease = match documents.open(channel).await {
+        // Whoever has it keeps it where nothing is to be done.
+        let name = channel.clone();
+        let is_taken = self.at_store(move |store, limits| {
+            Ok(store.is_shared() && !replaces && has_content(store.load(name.as_str())?, limits))
+        });
+        if is_taken.await? {
+            return Err(ArchiveError::Taken(channel.clone()));
+        }
+        let lease = match documents.seize(channel, &DisconnectReason::Failed).await {
             Ok(lease) => Some(lease),
             Err(OpenError::Damaged { .. }) if replaces => None,
             Err(error) => return Err(error.into()),
         };
         let (name, limits, count) = (channel.clone(), documents.limits(), rows.len());
-        let act = move |store: &Store| {
+        let act = move |store: &Store, tenure: &Tenure| {
             let known = store.load(name.as_str())?;
-            if !replaces && has_content(&name, known.clone(), &limits) {
+            if !replaces && has_content(known.clone(), &limits) {
                 return Ok(false);
             }
             keep_numbers(&known, &mut rows);
-            store.replace(name.as_str(), &rows)?;
+            tenure.replace(rows)?;
             Ok(true)
         };
         let editors = documents.close(channel, lease.as_ref(), act).await?;
@@ -161,18 +167,16 @@ impl Hub {
         act: impl FnOnce(&Store, &Arc<DocumentLimits>) -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<T, ArchiveError> {
         let Some(documents) = self.documents() else { return Err(OpenError::Store(StoreError::NoFolder).into()) };
-        let (store, limits) = (documents.store().clone(), documents.limits());
-        let done = spawn_blocking(move || act(&store, &limits)).await;
+        let limits = documents.limits();
+        let done = documents.store().run(move |store| act(store, &limits)).await;
         done.unwrap_or_else(|stopped| Err(ArchiveError::Malformed(format!("it has stopped us: {stopped}"))))
     }
 }
 
 /// Whether rows are of any document: one that was looked at alone has none.
-fn has_content(channel: &Channel, rows: Vec<StoredRow>, limits: &Arc<DocumentLimits>) -> bool {
+fn has_content(rows: Vec<StoredRow>, limits: &Arc<DocumentLimits>) -> bool {
     let has_yjs = rows.iter().any(|(key, _)| matches!(row_of(key), RowOf::Yjs { .. }));
-    has_yjs
-        || DocumentRoom::load(channel.clone(), rows, limits)
-            .map_or(true, |room| room.with_tree(|tree| !tree.is_empty()))
+    has_yjs || RoomState::load(rows, limits).map_or(true, |room| !room.tree.is_empty())
 }
 
 /// Editors' numbers are never given twice, whatever an older file says.
@@ -193,8 +197,7 @@ fn write(
     limits: &Arc<DocumentLimits>,
     form: ArchiveForm,
 ) -> Result<String, String> {
-    let room = DocumentRoom::load(channel.clone(), rows.clone(), limits)?;
-    let mut state = room.state.lock();
+    let mut state = RoomState::load(rows.clone(), limits)?;
     if form == ArchiveForm::PlainTree {
         return Ok(state.tree.to_json());
     }
@@ -225,7 +228,7 @@ fn write(
 }
 
 /// The rows of a file, of which a room can be made.
-fn read(channel: &Channel, file: &[u8], limits: &Arc<DocumentLimits>) -> Result<Vec<StoredRow>, ArchiveError> {
+fn read(file: &[u8], limits: &Arc<DocumentLimits>) -> Result<Vec<StoredRow>, ArchiveError> {
     let wrong = |what: String| ArchiveError::Malformed(what);
     let archive: Archive = serde_json::from_slice(file).map_err(|error| wrong(error.to_string()))?;
     if archive.documents != VERSION {
@@ -242,6 +245,6 @@ fn read(channel: &Channel, file: &[u8], limits: &Arc<DocumentLimits>) -> Result<
         return Err(wrong("it has no rows".to_owned()));
     }
     let rows: Vec<StoredRow> = rows.into_iter().collect();
-    DocumentRoom::load(channel.clone(), rows.clone(), limits).map_err(wrong)?;
+    RoomState::load(rows.clone(), limits).map_err(wrong)?;
     Ok(rows)
 }

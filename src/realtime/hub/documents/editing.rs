@@ -1,36 +1,35 @@
-//! A change of a document: applied, on disk, and only then told, all under the room's lock.
+//! A change of a document: applied, kept, and only then told, in the order of the room's lock.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::queue::Telling;
 use super::room::{DocumentRoom, RoomState};
 use super::{Documents, rows};
-use crate::documents::Row;
 use crate::realtime::document::tree::Op;
 use crate::realtime::document::ydoc::{Coding, UpdateError};
+use crate::realtime::hub::Hub;
 use crate::realtime::hub::channel::{ChannelEntry, ChannelState};
 use crate::realtime::hub::fanout::{DeliveryKind, Recipients};
 use crate::realtime::hub::mailboxes::MailboxAddress;
 use crate::realtime::hub::outbox::Item;
-use crate::realtime::hub::{Hub, HubEvent};
+use crate::realtime::hub::sync::MutexGuard;
 use crate::realtime::vocabulary::{
     ConnectionId, DocumentChange, DocumentContent, DocumentQuery, DocumentState, EditOutcome, Edited, Event, Refusal,
     Signal, SignalBody, Signalled, YName, YUpdate,
 };
 
-/// What an entry of a mailbox counts that was made for its client alone: what it has asked for is not too much for it.
-const OWN: u32 = 64;
-
 /// Said of a document more than a channel may have.
 const TOO_MANY: Refusal = Refusal::TooMany { wait: Duration::ZERO };
 
 impl Hub {
-    /// Changes the documents of a room, for `author` where it is a client. All who edit there hear of it.
+    /// Changes the documents of a room, for `author` where it is a client. All who edit there hear of it. Where it is not
+    /// kept after all, the room is over, see [`DocumentRoom::settled`].
     ///
     /// # Errors
-    /// [`Refusal`]: what cannot be understood, is too big, or cannot be put on disk.
+    /// [`Refusal`]: what cannot be understood, is too big, or cannot be kept.
     pub fn edit_document(
         &self,
         room: &DocumentRoom,
@@ -39,9 +38,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let documents = self.documents().ok_or(Refusal::Unknown)?;
         let mut state = room.state.lock();
-        if state.is_broken {
-            return Err(Refusal::Unavailable);
-        }
+        state.goes_on()?;
         match change {
             DocumentChange::Tree(ops) => self.edit_tree(documents, room, &mut state, author, ops),
             DocumentChange::Yjs { name, update, coding } => {
@@ -55,45 +52,49 @@ impl Hub {
         &self,
         documents: &Documents,
         room: &DocumentRoom,
-        state: &mut RoomState,
+        state: &mut MutexGuard<'_, RoomState>,
         author: Option<ConnectionId>,
         ops: Vec<Op>,
     ) -> Result<(), Refusal> {
         let applied = state.tree.apply(ops);
-        self.put_on_disk(documents, room, state, &rows::of_tree(applied.rows))?;
         let is_rejected = !applied.rejected.is_empty();
+        let mut tellings = Vec::new();
         if let Some(author) = author {
             for (ops, reason) in applied.rejected {
-                self.tell_editor(author, room, EditOutcome::Rejected { ops, reason: reason.into() });
+                tellings.push(Telling::One(author, edited(room, EditOutcome::Rejected { ops, reason: reason.into() })));
             }
         }
         if !applied.others.is_empty() {
             let outcome = EditOutcome::Tree { ops: applied.others, is_answer: false };
-            self.tell_editors(room, outcome, author);
-            self.emit(&HubEvent::Edited { channel: room.channel(), is_tree: true });
+            tellings.push(Telling::All(edited(room, outcome), author));
+            tellings.push(Telling::Edited { is_tree: true });
         }
-        let Some(author) = author else {
-            // Nobody is there to be told what was not done.
-            return match state.limits.max_tree.bytes() {
-                most if applied.heals => Err(Refusal::TooBig { most }),
-                _ if is_rejected => Err(Refusal::Malformed("some of the operations cannot be understood here".into())),
-                _ => Ok(()),
-            };
-        };
-        if !applied.author.is_empty() {
-            self.tell_editor(author, room, EditOutcome::Tree { ops: applied.author, is_answer: true });
+        if let Some(author) = author {
+            if !applied.author.is_empty() {
+                let outcome = EditOutcome::Tree { ops: applied.author, is_answer: true };
+                tellings.push(Telling::One(author, edited(room, outcome)));
+            }
+            if applied.heals {
+                tellings.push(Telling::One(author, document(room, whole_tree(state))));
+            }
         }
-        if applied.heals {
-            self.push_document(author, room, DocumentContent::Tree(state.tree.nodes().collect()));
+        self.keep(documents, room, state, rows::of_tree(applied.rows), tellings)?;
+        if author.is_some() {
+            return Ok(());
         }
-        Ok(())
+        // Nobody is there to be told what was not done.
+        match state.limits.max_tree.bytes() {
+            most if applied.heals => Err(Refusal::TooBig { most }),
+            _ if is_rejected => Err(Refusal::Malformed("some of the operations cannot be understood here".into())),
+            _ => Ok(()),
+        }
     }
 
     fn edit_yjs(
         &self,
         documents: &Documents,
         room: &DocumentRoom,
-        state: &mut RoomState,
+        state: &mut MutexGuard<'_, RoomState>,
         (name, update, coding): (YName, Bytes, Coding),
         but: Option<ConnectionId>,
     ) -> Result<(), Refusal> {
@@ -103,29 +104,25 @@ impl Hub {
         let merged = document.apply(&update, coding).map_err(|error| refusal(&error, most))?;
         let hashes = compared.hashes(document);
         let rows = rows::of_yjs(name.as_deref().unwrap_or_default(), merged.rows);
-        self.put_on_disk(documents, room, state, &rows)?;
-        self.tell_editors(room, EditOutcome::Yjs(YUpdate { name, update, coding, hashes }), but);
+        let outcome = EditOutcome::Yjs(YUpdate { name, update, coding, hashes });
+        let mut tellings = vec![Telling::All(edited(room, outcome), but)];
         if merged.changed {
-            self.emit(&HubEvent::Edited { channel: room.channel(), is_tree: false });
+            tellings.push(Telling::Edited { is_tree: false });
         }
-        Ok(())
+        self.keep(documents, room, state, rows, tellings)
     }
 
     /// Empties the tree, and has all who edit there take over what is left: nothing.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`]: it cannot be put on disk.
+    /// [`Refusal::Unavailable`]: it cannot be kept.
     pub fn clear_tree(&self, room: &DocumentRoom) -> Result<(), Refusal> {
         let documents = self.documents().ok_or(Refusal::Unknown)?;
         let mut state = room.state.lock();
-        if state.is_broken {
-            return Err(Refusal::Unavailable);
-        }
+        state.goes_on()?;
         let rows = rows::of_tree(state.tree.clear());
-        self.put_on_disk(documents, room, &mut state, &rows)?;
-        self.push_tree_to_all(room, &state);
-        self.emit(&HubEvent::Edited { channel: room.channel(), is_tree: true });
-        Ok(())
+        let told = document(room, whole_tree(&state));
+        self.keep(documents, room, &mut state, rows, vec![Telling::All(told, None), Telling::Edited { is_tree: true }])
     }
 
     /// Tells one who edits what a document is like, behind all that it has been told.
@@ -138,29 +135,28 @@ impl Hub {
         reader: ConnectionId,
         what: DocumentQuery,
     ) -> Result<(), Refusal> {
+        let documents = self.documents().ok_or(Refusal::Unknown)?;
         let mut state = room.state.lock();
-        let content = match what {
+        state.goes_on()?;
+        let told = match what {
             DocumentQuery::Marks(kind) => {
                 let marks = state.marks.shown(kind);
                 let body = SignalBody::Marks(marks);
-                let signal = Signalled { channel: room.channel().clone(), kind, body };
-                self.push_to(reader, Item::Event(Arc::new(Event::Signal(Arc::new(signal)))), OWN);
-                return Ok(());
+                Event::Signal(Arc::new(Signalled { channel: room.channel().clone(), kind, body }))
             }
-            DocumentQuery::Tree => DocumentContent::Tree(state.tree.nodes().collect()),
+            DocumentQuery::Tree => document(room, whole_tree(&state)),
             DocumentQuery::Yjs { name, vector, coding, compares } => {
                 let most = state.limits.max_yjs.bytes();
                 state.compared.also(compares);
                 let compared = state.compared;
-                let document = state.yjs_mut(&name).ok_or(TOO_MANY)?;
-                let update = document.diff(&vector, coding).map_err(|error| refusal(&error, most))?;
-                let (hashes, vector) = (compared.hashes(document), document.state_vector());
+                let yjs = state.yjs_mut(&name).ok_or(TOO_MANY)?;
+                let update = yjs.diff(&vector, coding).map_err(|error| refusal(&error, most))?;
+                let (hashes, vector) = (compared.hashes(yjs), yjs.state_vector());
                 let lacking = YUpdate { name, update: update.into(), coding, hashes };
-                DocumentContent::Yjs { lacking, vector: vector.into() }
+                document(room, DocumentContent::Yjs { lacking, vector: vector.into() })
             }
         };
-        self.push_document(reader, room, content);
-        Ok(())
+        self.keep(documents, room, &mut state, Vec::new(), vec![Telling::One(reader, told)])
     }
 
     /// Shows a signal to all others who edit there, or to the one it is for.
@@ -208,51 +204,11 @@ impl Hub {
         }
     }
 
-    /// Rows go to disk before anybody hears of them. Where they cannot, the room is over: its editors are sent away, and
-    /// whoever comes next reads what is on disk.
-    fn put_on_disk(
-        &self,
-        documents: &Documents,
-        room: &DocumentRoom,
-        state: &mut RoomState,
-        rows: &[Row],
-    ) -> Result<(), Refusal> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let Err(error) = documents.store().commit(room.channel().as_str(), rows) else {
-            documents.metrics.edits.inc();
-            return Ok(());
-        };
-        state.is_broken = true;
-        documents.failed(room, &error);
-        documents.set_aside(room);
-        self.tell_editors(room, EditOutcome::Failed, None);
-        Err(Refusal::Unavailable)
+    pub(super) fn tell_editors(&self, room: &DocumentRoom, outcome: EditOutcome, but: Option<ConnectionId>) {
+        self.tell_room(room, &edited(room, outcome), but);
     }
 
-    fn tell_editors(&self, room: &DocumentRoom, outcome: EditOutcome, but: Option<ConnectionId>) {
-        let edited = Edited { channel: room.channel().clone(), outcome };
-        self.tell_room(room, &Event::Edited(Arc::new(edited)), but);
-    }
-
-    fn tell_editor(&self, editor: ConnectionId, room: &DocumentRoom, outcome: EditOutcome) {
-        let edited = Edited { channel: room.channel().clone(), outcome };
-        self.push_to(editor, Item::Event(Arc::new(Event::Edited(Arc::new(edited)))), OWN);
-    }
-
-    fn push_document(&self, reader: ConnectionId, room: &DocumentRoom, content: DocumentContent) {
-        let state = DocumentState { channel: room.channel().clone(), content };
-        self.push_to(reader, Item::Event(Arc::new(Event::Document(Box::new(state)))), OWN);
-    }
-
-    fn push_tree_to_all(&self, room: &DocumentRoom, state: &RoomState) {
-        let content = DocumentContent::Tree(state.tree.nodes().collect());
-        let state = DocumentState { channel: room.channel().clone(), content };
-        self.tell_room(room, &Event::Document(Box::new(state)), None);
-    }
-
-    fn tell_room(&self, room: &DocumentRoom, event: &Event, but: Option<ConnectionId>) {
+    pub(super) fn tell_room(&self, room: &DocumentRoom, event: &Event, but: Option<ConnectionId>) {
         self.tell(room, event, but, DeliveryKind::Notice);
     }
 
@@ -268,6 +224,18 @@ impl Hub {
             self.fan_out_with(&config.outbox).fan_out(entry, state, event, kind, recipients);
         });
     }
+}
+
+fn edited(room: &DocumentRoom, outcome: EditOutcome) -> Event {
+    Event::Edited(Arc::new(Edited { channel: room.channel().clone(), outcome }))
+}
+
+fn document(room: &DocumentRoom, content: DocumentContent) -> Event {
+    Event::Document(Box::new(DocumentState { channel: room.channel().clone(), content }))
+}
+
+fn whole_tree(state: &RoomState) -> DocumentContent {
+    DocumentContent::Tree(state.tree.nodes().collect())
 }
 
 fn refusal(error: &UpdateError, most: usize) -> Refusal {

@@ -1,36 +1,44 @@
-//! The documents of channels: in memory while somebody edits them, on disk always.
+//! The documents of channels: in memory while somebody edits them, kept always.
 //!
 //! All documents of one channel are a [`DocumentRoom`]. It is loaded when the first who edits comes ([`Documents::open`]),
-//! and let go a while after the last has left. Its lock is taken before that of its channel: whoever holds it puts changes
-//! on disk, then into mailboxes, so that all hear them in the order in which they were made.
+//! and let go a while after the last has left. Its lock is taken before that of its channel: whoever holds it has changes
+//! kept, then puts them into mailboxes, so that all hear them in the order in which they were made.
+//!
+//! Where several doors share what documents are kept in, one of them has a room: another is told so as it opens it.
 
 mod archive;
 mod editing;
 mod marks;
 mod metrics;
+mod queue;
 mod rows;
 mod whole;
 mod room;
+mod sharing;
+mod writing;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tracing::{error, warn};
 
 pub use archive::{ArchiveError, ArchiveForm};
 pub use metrics::DocumentMetrics;
 pub use room::DocumentRoom;
-pub use whole::{MoveError, TreePatchError};
+pub use sharing::Deposed;
+pub use whole::{MoveError, TreePatchError, names_of_nodes};
 
+use super::Hub;
 use super::document_limits::DocumentLimits;
 use super::sync::Mutex;
-use crate::documents::{Store, StoreError};
+use crate::documents::{Owned, RoomOwner, Store, StoreError};
 use crate::realtime::vocabulary::Channel;
 use crate::settings::Live;
+use queue::Writing;
+use room::RoomState;
 
 /// Channels whose documents are read from disk at a time. Others wait for their turn.
 const LOADS_AT_ONCE: usize = 4;
@@ -42,6 +50,20 @@ pub struct Documents {
     rooms: Mutex<HashMap<Channel, Arc<RoomCell>>>,
     loading: Semaphore,
     metrics: DocumentMetrics,
+    shared: Sharing,
+}
+
+/// What there is where other doors may have rooms, too.
+#[derive(Default)]
+struct Sharing {
+    /// Whose channels they are.
+    hub: Weak<Hub>,
+    /// Those that rooms were taken from, to be told so.
+    deposed: Option<mpsc::Sender<Deposed>>,
+    /// This door takes no more of them.
+    is_leaving: AtomicBool,
+    /// When it was last looked whether it has those still that it has.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// A room that is there or on its way, and how many hold it.
@@ -64,6 +86,12 @@ pub enum OpenError {
     /// What is on disk is not what was written there.
     #[error("the documents of {channel:?} on disk are damaged: {what}")]
     Damaged { channel: Channel, what: String },
+    /// It is to be asked for them.
+    #[error("another door has the documents of {0:?}")]
+    Elsewhere(Channel, RoomOwner),
+    /// Another door may be asked in a moment.
+    #[error("this door stops, and opens no documents any more")]
+    Leaving,
 }
 
 /// A hold on the documents of a channel: they stay in memory until it is dropped.
@@ -111,6 +139,7 @@ impl Documents {
             rooms: Mutex::new(HashMap::new()),
             loading: Semaphore::new(LOADS_AT_ONCE),
             metrics,
+            shared: Sharing::default(),
         }
     }
 
@@ -129,15 +158,22 @@ impl Documents {
         self.limits.get()
     }
 
-    /// Reads the documents of `channel` from disk, unless they are in memory, and keeps them there for the lease.
+    /// Reads the documents of `channel`, unless they are in memory, and keeps them there for the lease.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open(&self, channel: &Channel) -> Result<RoomLease, OpenError> {
+        if self.shared.is_leaving.load(Ordering::Acquire) {
+            return Err(OpenError::Leaving);
+        }
         let hold = Hold(self.cell(channel)?);
         let loaded = hold.0.room.get_or_try_init(|| self.load(channel)).await;
         let room = match loaded {
             Ok(room) => Arc::clone(room),
+            Err(error @ OpenError::Elsewhere(..)) => {
+                self.forget(&hold.0, channel);
+                return Err(error);
+            }
             Err(error) => {
                 error!(channel = channel.as_str(), %error, "the documents of a channel cannot be had");
                 return Err(error);
@@ -168,18 +204,39 @@ impl Documents {
 
     async fn load(&self, channel: &Channel) -> Result<Arc<DocumentRoom>, OpenError> {
         let _turn = self.loading.acquire().await;
-        let (store, limits, name) = (self.store.clone(), self.limits.get(), channel.clone());
-        let loading = spawn_blocking(move || {
+        let (limits, name) = (self.limits.get(), channel.clone());
+        let loading = self.store.run(move |store| {
+            let tenure = match store.own(name.as_str())? {
+                Owned::Ours(tenure) => tenure,
+                Owned::Theirs(owner) => return Err(OpenError::Elsewhere(name, owner)),
+            };
             let rows = store.load(name.as_str())?;
-            DocumentRoom::load(name.clone(), rows, &limits).map_err(|what| OpenError::Damaged { channel: name, what })
+            match RoomState::load(rows, &limits) {
+                Ok(state) => Ok((tenure, state)),
+                Err(what) => Err(OpenError::Damaged { channel: name, what }),
+            }
         });
-        match loading.await {
-            Ok(room) => Ok(Arc::new(room?)),
-            Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
+        let (tenure, mut state) = loading.await.unwrap_or_else(|stopped| {
+            Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() })
+        })?;
+        let hub = self.store.is_shared().then(|| Weak::clone(&self.shared.hub));
+        Ok(Arc::new_cyclic(|room| {
+            state.writing = hub.map(|hub| Writing::new(writing::starter(hub, Weak::clone(room))));
+            DocumentRoom::new(channel.clone(), tenure, state)
+        }))
+    }
+
+    /// Nothing was loaded: it need not be remembered.
+    fn forget(&self, cell: &Arc<RoomCell>, channel: &Channel) {
+        let mut rooms = self.rooms.lock();
+        // Whoever waits for it too finds out by itself.
+        let is_alone = cell.leases.load(Ordering::Acquire) == 1 && cell.room.get().is_none();
+        if is_alone && rooms.get(channel).is_some_and(|known| Arc::ptr_eq(known, cell)) {
+            rooms.remove(channel);
         }
     }
 
-    /// A room that could not be put on disk is nobody's any more: whoever comes next reads what is there.
+    /// A room that could not be kept is nobody's any more: whoever comes next reads what is there.
     fn set_aside(&self, room: &DocumentRoom) {
         let mut rooms = self.rooms.lock();
         let is_it = |cell: &Arc<RoomCell>| cell.room.get().is_some_and(|known| std::ptr::eq(&raw const **known, room));
@@ -190,7 +247,9 @@ impl Documents {
 
     /// Lets go of what nobody has held for a while.
     pub fn sweep(&self, now: Instant) {
-        let unload_after = self.limits.get().unload_after;
+        self.look_in_time(now);
+        let is_leaving = self.shared.is_leaving.load(Ordering::Acquire);
+        let unload_after = if is_leaving { Duration::ZERO } else { self.limits.get().unload_after };
         let mut rooms = self.rooms.lock();
         if rooms.is_empty() {
             return;
@@ -210,8 +269,8 @@ impl Documents {
     /// # Errors
     /// [`OpenError`].
     pub async fn has(&self, channel: &Channel) -> Result<bool, OpenError> {
-        let (store, name) = (self.store.clone(), channel.clone());
-        match spawn_blocking(move || store.has(name.as_str())).await {
+        let name = channel.clone();
+        match self.store.run(move |store| store.has(name.as_str())).await {
             Ok(has) => Ok(has?),
             Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
         }
@@ -224,6 +283,10 @@ impl Documents {
 
     /// A write has failed: said where a person looks.
     fn failed(&self, room: &DocumentRoom, error: &StoreError) {
+        if let StoreError::Lost(_) = error {
+            warn!(channel = room.channel().as_str(), %error, "its editors are sent away");
+            return;
+        }
         self.metrics.failures.inc();
         warn!(channel = room.channel().as_str(), %error, "documents cannot be written; their editors are sent away");
     }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
 
 use super::room::DocumentRoom;
 use super::{Documents, OpenError, RoomLease};
-use crate::documents::{Store, StoreError};
+use crate::documents::{Owned, Store, StoreError, Tenure};
 use crate::realtime::document::tree::{Op, PatchError, PatchOp, Tree};
 use crate::realtime::hub::{Hub, HubEvent};
 use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, Moment, Refusal};
@@ -27,7 +27,7 @@ pub enum MoveError {
 pub enum TreePatchError {
     #[error("{0}")]
     Patch(#[from] PatchError),
-    /// It cannot be put on disk.
+    /// It cannot be kept.
     #[error("{0}")]
     Refused(Refusal),
 }
@@ -37,31 +37,16 @@ impl Hub {
     ///
     /// # Errors
     /// [`TreePatchError`].
-    pub fn patch_tree(&self, room: &DocumentRoom, patch: &[PatchOp]) -> Result<(), TreePatchError> {
-        let mut names = self.names_of_nodes(room).map_err(TreePatchError::Refused)?;
+    pub async fn patch_tree(&self, room: &DocumentRoom, patch: &[PatchOp]) -> Result<(), TreePatchError> {
+        let mut names = names_of_nodes(room).await.map_err(TreePatchError::Refused)?;
         let patched = self.edit_tree_by(room, |tree| tree.patch(patch, &mut names));
         Ok(patched.map_err(TreePatchError::Refused)??)
-    }
-
-    /// Names of nodes that nobody else gives: those of somebody with a number of its own.
-    ///
-    /// # Errors
-    /// [`Refusal::Unavailable`]: the number cannot be put on disk.
-    pub fn names_of_nodes(&self, room: &DocumentRoom) -> Result<impl FnMut() -> Arc<str> + use<>, Refusal> {
-        let documents = self.documents().ok_or(Refusal::Unknown)?;
-        let number = room.enter(None, documents.store()).map_err(|_| Refusal::Unavailable)?;
-        let mut next = 0_u64;
-        Ok(move || {
-            let name = format!("{number}:{next}").into();
-            next += 1;
-            name
-        })
     }
 
     /// Changes a room's tree by what `make` makes of it as it is then.
     ///
     /// # Errors
-    /// [`Refusal`]: it cannot be put on disk. Inside: what `make` says.
+    /// [`Refusal`]: it cannot be kept. Inside: what `make` says.
     pub fn edit_tree_by<E>(
         &self,
         room: &DocumentRoom,
@@ -69,9 +54,7 @@ impl Hub {
     ) -> Result<Result<(), E>, Refusal> {
         let documents = self.documents().ok_or(Refusal::Unknown)?;
         let mut state = room.state.lock();
-        if state.is_broken {
-            return Err(Refusal::Unavailable);
-        }
+        state.goes_on()?;
         match make(&state.tree) {
             Ok(ops) => self.edit_tree(documents, room, &mut state, None, ops).map(Ok),
             Err(error) => Ok(Err(error)),
@@ -84,7 +67,7 @@ impl Hub {
     /// [`OpenError`].
     pub async fn delete_documents(&self, channel: &Channel, why: &DisconnectReason) -> Result<(), OpenError> {
         let Some(documents) = self.documents() else { return Ok(()) };
-        let lease = match documents.open(channel).await {
+        let lease = match documents.seize(channel, why).await {
             Ok(lease) => Some(lease),
             // It may be damaged because of what is on disk.
             Err(OpenError::Damaged { .. }) => None,
@@ -92,9 +75,9 @@ impl Hub {
         };
         let (name, had) = (channel.clone(), Arc::new(AtomicBool::new(false)));
         let has = Arc::clone(&had);
-        let act = move |store: &Store| {
+        let act = move |store: &Store, tenure: &Tenure| {
             has.store(store.has(name.as_str())?, Ordering::Relaxed);
-            store.delete(name.as_str()).map(|()| true)
+            tenure.delete().map(|()| true)
         };
         let editors = documents.close(channel, lease.as_ref(), act).await?;
         if had.load(Ordering::Relaxed) {
@@ -110,15 +93,16 @@ impl Hub {
     /// [`MoveError`].
     pub async fn move_documents(&self, from: &Channel, to: &Channel, why: &DisconnectReason) -> Result<(), MoveError> {
         let Some(documents) = self.documents() else { return Ok(()) };
-        let (old, new) = (documents.open(from).await?, documents.open(to).await?);
+        let old = documents.seize(from, &DisconnectReason::Failed).await?;
+        let new = documents.seize(to, &DisconnectReason::Failed).await?;
         let (name, new_name) = (from.clone(), to.clone());
-        let is_free = move |store: &Store| Ok(store.load(new_name.as_str())?.is_empty());
+        let is_free = move |store: &Store, _: &Tenure| Ok(store.load(new_name.as_str())?.is_empty());
         let newcomers = documents.close(to, Some(&new), is_free).await?;
         // Who has come to the new one before it is there comes back, and finds it.
         let newcomers = newcomers.ok_or_else(|| MoveError::Taken(to.clone()))?;
         self.send_away(newcomers, &DisconnectReason::Failed);
-        let new_name = to.clone();
-        let act = move |store: &Store| carry(store, &name, &new_name);
+        let (new_name, to_room) = (to.clone(), Arc::clone(new.room()));
+        let act = move |store: &Store, tenure: &Tenure| carry(store, (&name, tenure), (&new_name, to_room.tenure()));
         match documents.close(from, Some(&old), act).await? {
             Some(editors) => {
                 self.send_off(from, editors, why);
@@ -130,7 +114,7 @@ impl Hub {
 
     /// Sends editors away from a channel that is no more. They are members of it no longer at once, however long their
     /// links take to close: whoever makes a channel of this name anew meets none of them.
-    fn send_off(&self, channel: &Channel, editors: Vec<ConnectionId>, why: &DisconnectReason) {
+    pub(super) fn send_off(&self, channel: &Channel, editors: Vec<ConnectionId>, why: &DisconnectReason) {
         self.take_out(channel, &editors, Moment::now());
         self.send_away(editors, why);
     }
@@ -142,31 +126,62 @@ impl Hub {
     }
 }
 
+/// Names of nodes that nobody else gives: those of somebody with a number of its own.
+///
+/// # Errors
+/// [`Refusal::Unavailable`]: the number cannot be kept.
+pub async fn names_of_nodes(room: &DocumentRoom) -> Result<impl FnMut() -> Arc<str> + use<>, Refusal> {
+    let number = room.enter(None).await?;
+    let mut next = 0_u64;
+    Ok(move || {
+        let name = format!("{number}:{next}").into();
+        next += 1;
+        name
+    })
+}
+
 /// Says whether there was room for it.
-fn carry(store: &Store, from: &Channel, to: &Channel) -> Result<bool, StoreError> {
-    if !store.load(to.as_str())?.is_empty() {
+fn carry(store: &Store, from: (&Channel, &Tenure), to: (&Channel, &Tenure)) -> Result<bool, StoreError> {
+    if !store.load(to.0.as_str())?.is_empty() {
         return Ok(false);
     }
-    let rows = store.load(from.as_str())?.into_iter().map(|(key, value)| (key, Some(value)));
-    store.commit(to.as_str(), &rows.collect::<Vec<_>>())?;
-    store.delete(from.as_str())?;
+    let rows = store.load(from.0.as_str())?.into_iter().map(|(key, value)| (key, Some(value)));
+    to.1.commit(&rows.collect::<Vec<_>>())?;
+    from.1.delete()?;
     Ok(true)
 }
 
 impl Documents {
-    /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is on disk. Gives back
+    /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is kept. Gives back
     /// who edits there; `None` where `act` says that it has changed nothing.
     pub(super) async fn close(
         self: &Arc<Self>,
         channel: &Channel,
         lease: Option<&RoomLease>,
-        act: impl FnOnce(&Store) -> Result<bool, StoreError> + Send + 'static,
+        act: impl FnOnce(&Store, &Tenure) -> Result<bool, StoreError> + Send + 'static,
     ) -> Result<Option<Vec<ConnectionId>>, OpenError> {
         let (documents, room) = (Arc::clone(self), lease.map(|lease| Arc::clone(lease.room())));
-        let closing = spawn_blocking(move || {
-            let Some(room) = room else { return act(documents.store()).map(|done| done.then(Vec::new)) };
-            let mut state = room.state.lock();
-            if !act(documents.store())? {
+        let name = channel.clone();
+        let closing = self.store().run(move |store| {
+            let Some(room) = room else {
+                return match store.own(name.as_str())? {
+                    Owned::Ours(tenure) => Ok(act(store, &tenure)?.then(Vec::new)),
+                    Owned::Theirs(owner) => Err(OpenError::Elsewhere(name, owner)),
+                };
+            };
+            let (done, mut state) = if store.is_shared() {
+                // The lock is not held while others are asked: whoever edits meanwhile is refused, and comes again.
+                Handle::current().block_on(room.stop())?;
+                let done = act(store, room.tenure());
+                if !matches!(done, Ok(true)) {
+                    room.go_on();
+                }
+                (done?, room.state.lock())
+            } else {
+                let state = room.state.lock();
+                (act(store, room.tenure())?, state)
+            };
+            if !done {
                 return Ok(None);
             }
             state.is_broken = true;
@@ -176,7 +191,7 @@ impl Documents {
             Ok(Some(editors))
         });
         match closing.await {
-            Ok(editors) => Ok(editors?),
+            Ok(editors) => editors,
             Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
         }
     }

@@ -2,6 +2,7 @@
 //! commands for them, questions to clients. On one door alone it is as cheap as if there were no others.
 
 mod acks;
+mod deposing;
 mod ending;
 mod finding;
 mod listing;
@@ -27,6 +28,7 @@ impl Hub {
             self.answer_endings();
             self.answer_sendings();
             self.answer_acks();
+            self.answer_deposing();
         }
     }
 }

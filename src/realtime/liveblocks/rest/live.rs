@@ -79,6 +79,7 @@ impl LiveblocksDoor {
             Some(actor) => actor,
             None => self.new_actor(channel).await?,
         };
+        self.hub.mirror(channel, Holder::Trusted).await?;
         let scopes = Scopes::of_base(BaseAccess::Write);
         let editor = Editor { actor, user: Some(user), info, scopes };
         self.visitors.show(&self.hub, channel, (editor, data.into()), Duration::from_secs(ttl))?;
@@ -89,7 +90,6 @@ impl LiveblocksDoor {
     async fn new_actor(&self, channel: &Channel) -> Result<u64, RestError> {
         let documents = self.hub.documents().ok_or_else(|| RestError::unavailable("There are no documents here"))?;
         let lease = documents.open(channel).await?;
-        let actor = lease.room().enter(None, documents.store());
-        actor.map_err(|error| RestError::unavailable(error.to_string()))
+        Ok(lease.room().enter(None).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! The REST API of the app's server, `/v2/…`, and the little that pages ask without a socket, `/v2/c/…`.
 
 mod answer;
+mod elsewhere;
 mod live;
 mod rooms;
 mod storage;
@@ -111,16 +112,26 @@ impl LiveblocksDoor {
         if let Some(response) = CORS.preflight(&head, &from) {
             return Ok(response);
         }
+        let (head, body, _held) = match self.pass_rest(head, body).await? {
+            Ok(response) => {
+                self.count(response.status().as_u16());
+                return Ok(response);
+            }
+            Err(kept) => kept,
+        };
         let call = Call { head: &head, facts: &facts, config, now: Moment::now() };
         let answer = self.rest_answer(&call, body).await;
-        let status = answer.as_ref().map_or_else(RestError::status, RestAnswer::status);
-        self.metrics.requests.get_or_create(&Status { status }).inc();
+        self.count(answer.as_ref().map_or_else(RestError::status, RestAnswer::status));
         let mut response = answer.map_or_else(RestError::into_response, RestAnswer::into_response);
         CORS.share(response.headers_mut(), &from);
         if matches!(from, From::Elsewhere(_)) {
             response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
         Ok(response)
+    }
+
+    fn count(&self, status: u16) {
+        self.metrics.requests.get_or_create(&Status { status }).inc();
     }
 
     async fn rest_answer(self: &Arc<Self>, call: &Call<'_>, body: Body) -> Result<RestAnswer, RestError> {
@@ -214,17 +225,19 @@ impl LiveblocksDoor {
                 let lease = self.open_room(room, channel).await?;
                 let documents = lease.room();
                 let most = self.longest_document();
-                match (method, rest) {
+                let answer = match (method, rest) {
                     (&Method::GET, ["storage"]) => LiveblocksDoor::read_storage(call, documents),
                     (&Method::GET, ["ydoc"]) => LiveblocksDoor::read_ydoc(call, documents),
                     (&Method::GET, ["ydoc-binary"]) => LiveblocksDoor::read_ydoc_binary(call, documents),
                     (&Method::DELETE, ["storage"]) => self.delete_storage(documents),
-                    (&Method::POST, ["request-storage-mutation"]) => self.request_mutation(documents),
-                    (&Method::POST, ["storage"]) => self.make_storage(documents, &read(body, most).await?),
-                    (&Method::PATCH, _) => self.patch_storage(documents, &read(body, most).await?),
+                    (&Method::POST, ["request-storage-mutation"]) => LiveblocksDoor::request_mutation(documents).await,
+                    (&Method::POST, ["storage"]) => self.make_storage(documents, &read(body, most).await?).await,
+                    (&Method::PATCH, _) => self.patch_storage(documents, &read(body, most).await?).await,
                     (&Method::PUT, _) => self.update_ydoc(call, documents, read(body, most).await?),
                     _ => self.send_messages(documents, &read(body, most).await?, call.now).await,
-                }
+                }?;
+                documents.settled().await?;
+                Ok(answer)
             }
             .await,
         )

@@ -58,7 +58,7 @@ impl LiveblocksDoor {
         let made = RoomRecord::create(&body, call.now.unix_ms)?;
         let is_idempotent = call.parameter("idempotent").is_some_and(|value| value != "false");
         let change = move |known: Option<RoomRecord>| match known {
-            None => (Some(made.clone()), Ok(made)),
+            None => (Some(made.clone()), Ok(made.clone())),
             Some(known) if is_idempotent => (None, Ok(known)),
             Some(_) => (None, Err(())),
         };
@@ -99,8 +99,8 @@ impl LiveblocksDoor {
         let change = move |known: Option<RoomRecord>| {
             let next = match known {
                 Some(mut record) => record.update(&update).map(|()| record),
-                None => match create {
-                    Some(create) => RoomRecord::create(&create, now),
+                None => match &create {
+                    Some(create) => RoomRecord::create(create, now),
                     None => {
                         let mut record = RoomRecord::new(now);
                         record.update(&update).map(|()| record)

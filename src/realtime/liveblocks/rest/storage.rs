@@ -11,7 +11,7 @@ use crate::json;
 use crate::realtime::document::tree::{PatchOp, Tree};
 use crate::realtime::entrance::Admitted;
 use crate::realtime::hub::Authority;
-use crate::realtime::hub::documents::{DocumentRoom, TreePatchError};
+use crate::realtime::hub::documents::{DocumentRoom, TreePatchError, names_of_nodes};
 use crate::realtime::liveblocks::LiveblocksDoor;
 use crate::realtime::liveblocks::access::RoomCredentials;
 use crate::realtime::liveblocks::machine::{ClientMessage, read_messages};
@@ -34,9 +34,9 @@ impl LiveblocksDoor {
     }
 
     /// Fills an empty storage.
-    pub(super) fn make_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
+    pub(super) async fn make_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
         let value = value(body)?;
-        let mut ids = self.hub.names_of_nodes(documents)?;
+        let mut ids = names_of_nodes(documents).await?;
         let limits = self.hub.documents().map(|documents| documents.limits());
         let made = self.hub.edit_tree_by(documents, |tree| {
             if !tree.is_empty() {
@@ -53,13 +53,13 @@ impl LiveblocksDoor {
         Ok(RestAnswer::text(documents.with_tree(|tree| tree.to_typed_json(TAG))))
     }
 
-    pub(super) fn patch_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
+    pub(super) async fn patch_storage(&self, documents: &DocumentRoom, body: &Bytes) -> Result<RestAnswer, RestError> {
         let patch: Vec<PatchOp> =
             json::from_slice(body).map_err(|error| RestError::invalid(format!("This is no JSON Patch: {error}")))?;
         if patch.len() > MOST_PATCHES {
             return Err(RestError::invalid(format!("A patch has at most {MOST_PATCHES} operations")));
         }
-        self.hub.patch_tree(documents, &patch).map_err(|error| match error {
+        self.hub.patch_tree(documents, &patch).await.map_err(|error| match error {
             TreePatchError::Patch(error) => RestError::invalid(format!("The patch fails: {error}")),
             TreePatchError::Refused(refusal) => refusal.into(),
         })?;
@@ -72,8 +72,8 @@ impl LiveblocksDoor {
     }
 
     /// All nodes, and a number under which whoever asks may make others.
-    pub(super) fn request_mutation(&self, documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
-        let mut lines = json!({ "actor": self.actor(documents)? }).to_string();
+    pub(super) async fn request_mutation(documents: &DocumentRoom) -> Result<RestAnswer, RestError> {
+        let mut lines = json!({ "actor": documents.enter(None).await? }).to_string();
         lines.push('\n');
         documents.with_tree(|tree| {
             for node in tree.nodes() {
@@ -115,12 +115,6 @@ impl LiveblocksDoor {
             self.hub.edit_document(documents, None, (change, false))?;
         }
         Ok(RestAnswer::done())
-    }
-
-    /// A number in the room that nobody has had.
-    fn actor(&self, documents: &DocumentRoom) -> Result<u64, RestError> {
-        let all = self.hub.documents().ok_or_else(|| RestError::unavailable("There are no documents here"))?;
-        documents.enter(None, all.store()).map_err(|error| RestError::unavailable(error.to_string()))
     }
 
     /// All nodes, for a client that may see them.
@@ -178,6 +172,7 @@ impl LiveblocksDoor {
             }
         });
         nodes.push(']');
+        lease.room().settled().await?;
         Ok(RestAnswer::text(nodes))
     }
 }

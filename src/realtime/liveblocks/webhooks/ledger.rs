@@ -101,6 +101,11 @@ impl RoomLedger {
                 }
             }
             Occurrence::Left { room, actor, member } => self.leave(&room, (actor, &member), at),
+            Occurrence::Departed { room, actor, member } => {
+                // Those of a room are at one door, which was not this one.
+                let others = self.here.get(&room).map_or(0, BTreeMap::len);
+                self.moved(&room, RoomEvent::UserLeft, (actor, &member, others), at);
+            }
             Occurrence::Edited { room, is_tree } => {
                 let (edited, throttle) = ((room, is_tree), self.config.get().webhook_throttle);
                 if self.edited.is_news(&edited, at, Instant::now(), throttle) {
@@ -135,8 +140,11 @@ impl RoomLedger {
         rooms.extend(self.hub.channels().into_iter().map(|(room, _)| room));
         for room in rooms {
             let members = self.hub.members(&room);
-            let there: BTreeMap<u64, Arc<Member>> =
-                members.into_iter().filter_map(|member| Some((actor(&member)?, member))).collect();
+            let there: BTreeMap<u64, Arc<Member>> = members
+                .into_iter()
+                .filter(|member| self.is_here(member))
+                .filter_map(|member| Some((actor(&member)?, member)))
+                .collect();
             let here = self.here.get(&room).cloned().unwrap_or_default();
             for (actor, member) in here.iter().filter(|(actor, _)| !there.contains_key(actor)) {
                 self.leave(&room, (*actor, member), at);
@@ -145,6 +153,11 @@ impl RoomLedger {
                 self.enter(Occurrence::Entered { room: room.clone(), actor, member }, at);
             }
         }
+    }
+
+    /// Of those that are at another door that one tells.
+    fn is_here(&self, member: &Member) -> bool {
+        member.key.parse().is_ok_and(|connection| self.hub.is_connected(connection))
     }
 
     fn moved(&self, room: &Channel, event: RoomEvent, (actor, member, here): (u64, &Arc<Member>, usize), at: u64) {

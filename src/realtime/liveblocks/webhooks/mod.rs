@@ -40,11 +40,32 @@ pub struct RoomRecorder {
 /// What is kept of something that happened.
 #[derive(Debug)]
 enum Occurrence {
-    Entered { room: Channel, actor: u64, member: Arc<Member> },
-    Left { room: Channel, actor: u64, member: Arc<Member> },
-    Edited { room: Channel, is_tree: bool },
-    Created { room: Channel },
-    Deleted { room: Channel },
+    Entered {
+        room: Channel,
+        actor: u64,
+        member: Arc<Member>,
+    },
+    Left {
+        room: Channel,
+        actor: u64,
+        member: Arc<Member>,
+    },
+    /// Its door has gone with it.
+    Departed {
+        room: Channel,
+        actor: u64,
+        member: Arc<Member>,
+    },
+    Edited {
+        room: Channel,
+        is_tree: bool,
+    },
+    Created {
+        room: Channel,
+    },
+    Deleted {
+        room: Channel,
+    },
 }
 
 /// The webhooks of all rooms.
@@ -143,7 +164,13 @@ impl Observer for RoomRecorder {
             }
             // Who is shown there leaves, whoever wants to know.
             HubEvent::Deleted { channel } => self.hand_on(Occurrence::Deleted { room: channel.clone() }),
-            HubEvent::Subscribers { .. } | HubEvent::Departed { .. } => {}
+            HubEvent::Departed { channel, member: Some(member) } => {
+                if let Some(actor) = actor(member) {
+                    let (room, member) = (channel.clone(), Arc::clone(member));
+                    self.put(|| Occurrence::Departed { room, actor, member });
+                }
+            }
+            HubEvent::Subscribers { .. } | HubEvent::Departed { member: None, .. } => {}
         }
     }
 }

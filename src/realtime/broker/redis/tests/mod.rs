@@ -2,6 +2,7 @@
 
 mod cards;
 mod claims;
+mod documents;
 mod faults;
 mod harness;
 mod logs;

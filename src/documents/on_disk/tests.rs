@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::documents::{Backup, RoomSize, SetAsideError, journal, set_aside};
 
-fn store_in(folder: &Path, sync: Sync) -> Store {
-    Store::new(&Config { dir: Some(folder.to_owned()), sync })
+fn store_in(folder: &Path, sync: Sync) -> DiskStore {
+    DiskStore::new(&Config { dir: Some(folder.to_owned()), sync, ..Config::default() })
 }
 
-fn store(folder: &Path) -> Store {
+fn store(folder: &Path) -> DiskStore {
     store_in(folder, Sync::Every(Duration::from_secs(1)))
 }
 
@@ -106,7 +107,7 @@ fn a_folder_that_cannot_be_written_is_named_and_no_damage() {
     let error = store(&file.join("documents")).commit("a", &[row("1", "one")]).unwrap_err();
     let StoreError::Failed { folder, .. } = &error else { panic!("{error:?}") };
     assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
-    let nowhere = Store(Arc::new(Inner {
+    let nowhere = DiskStore(Arc::new(Inner {
         folder: None,
         sync: Sync::Always,
         state: Mutex::default(),

@@ -1,0 +1,135 @@
+//! What waits to be written of a room, and what is told of it then.
+
+use std::collections::VecDeque;
+
+use tokio::sync::watch;
+
+use crate::documents::Row;
+use crate::realtime::vocabulary::{ConnectionId, Event, Refusal};
+
+/// What may wait to be written of one room: a change beyond is refused, as where nothing can be written.
+const MOST_BYTES: usize = 64 << 20;
+const MOST_CHANGES: usize = 10_000;
+
+/// Changes that go together are no more than this, unless it is one.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What is told once that which it says is kept.
+pub enum Telling {
+    /// All who edit there, but one.
+    All(Event, Option<ConnectionId>),
+    One(ConnectionId, Event),
+    /// Who watches the hub.
+    Edited {
+        is_tree: bool,
+    },
+    /// Editors' numbers are given away up to this one.
+    Reserved(u64),
+}
+
+/// What waits to be written of a room.
+pub struct Writing {
+    /// Has what waits written, until nothing does. False where nobody is there to do it.
+    start: Box<dyn Fn() -> bool + Send + Sync>,
+    waiting: VecDeque<Change>,
+    bytes: usize,
+    /// Changes so far, written or not.
+    changes: u64,
+    /// Somebody sees to it that they are written.
+    is_going_on: bool,
+    progress: watch::Sender<Progress>,
+}
+
+/// Rows, and what is told of them.
+pub struct Change {
+    pub rows: Vec<Row>,
+    pub tellings: Vec<Telling>,
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
+    }
+}
+
+/// How far it got.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    written: u64,
+    /// Nothing more is written.
+    is_over: bool,
+}
+
+impl Writing {
+    pub fn new(start: impl Fn() -> bool + Send + Sync + 'static) -> Writing {
+        Writing {
+            start: Box::new(start),
+            waiting: VecDeque::new(),
+            bytes: 0,
+            changes: 0,
+            is_going_on: false,
+            progress: watch::Sender::new(Progress::default()),
+        }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.bytes < MOST_BYTES && self.waiting.len() < MOST_CHANGES
+    }
+
+    /// Puts a change behind those that wait. One without rows asks whether this door may write there still.
+    pub fn push(&mut self, rows: Vec<Row>, tellings: Vec<Telling>) {
+        let change = Change { rows, tellings };
+        self.bytes += change.bytes();
+        self.changes += 1;
+        self.waiting.push_back(change);
+        self.is_going_on = self.is_going_on || (self.start)();
+    }
+
+    /// Resolves when all that was pushed so far is written.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: it is not, and never will be.
+    pub fn written(&self) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        let (all, mut progress) = (self.changes, self.progress.subscribe());
+        async move {
+            let there = progress.wait_for(|progress| progress.is_over || progress.written >= all).await;
+            there.ok().filter(|progress| progress.written >= all).map(|_| ()).ok_or(Refusal::Unavailable)
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.progress.borrow().is_over
+    }
+
+    /// Nothing more is written.
+    pub fn end(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+        self.progress.send_modify(|progress| progress.is_over = true);
+    }
+
+    /// Nothing waits, nor is being written.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.is_going_on
+    }
+
+    /// What is written next. Nothing: then whoever wrote is to do so no more.
+    pub fn batch(&mut self) -> Vec<Change> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(change) = self.waiting.front() {
+            bytes += change.bytes();
+            if !batch.is_empty() && bytes > BATCH_BYTES {
+                break;
+            }
+            batch.extend(self.waiting.pop_front());
+        }
+        self.bytes -= batch.iter().map(Change::bytes).sum::<usize>();
+        self.is_going_on = !batch.is_empty();
+        batch
+    }
+
+    /// So many more are written.
+    pub fn have_written(&self, changes: u64) {
+        self.progress.send_modify(|progress| progress.written += changes);
+    }
+}
