@@ -356,6 +356,8 @@ describe("while all edit", () => {
       await door.stop();
       await writing;
       assert.notEqual(await owner("stopped"), door);
+      const isTaken = ({ child }) => child.lines.some((line) => line.includes("documents were taken") && line.includes('"stopped"'));
+      assert.ok(!doors.some(isTaken), "it was let go, and nobody had to take it");
       await crowd.agree(t, "stopped");
       await replace(door);
     } finally {
