@@ -78,9 +78,10 @@ async fn the_operator_finds_documents_by_any_door() {
     assert_eq!(ada.closed().await.0, 1011);
     let mut bob = editor(&one, "one").await;
     assert_eq!(plain(&one, "one").await["title"], "first");
-    here.done(&["delete", "one"]).await;
+    // Now it is the first door's again.
+    there.done(&["delete", "one"]).await;
     assert_eq!(bob.closed().await, (4001, "the room was deleted".to_owned()));
-    assert_eq!(there.done(&["list"]).await, "");
+    assert_eq!(here.done(&["list"]).await, "");
     assert!(there.refused(&["delete", "one"]).await.contains("there are no documents of \"one\""));
 
     // What a file of Redis' own is for.
