@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::hears;
 use crate::documents::{Site, editor, make, plain};
-use crate::harness::client::get;
+use crate::harness::client::{ask, get};
 use crate::harness::redis::Redis;
 use crate::harness::{App, Door, eventually, response};
 
@@ -78,9 +78,10 @@ async fn the_operator_finds_documents_by_any_door() {
     assert_eq!(ada.closed().await.0, 1011);
     let mut bob = editor(&one, "one").await;
     assert_eq!(plain(&one, "one").await["title"], "first");
-    here.done(&["delete", "one"]).await;
+    // Now it is the first door's again.
+    there.done(&["delete", "one"]).await;
     assert_eq!(bob.closed().await, (4001, "the room was deleted".to_owned()));
-    assert_eq!(there.done(&["list"]).await, "");
+    assert_eq!(here.done(&["list"]).await, "");
     assert!(there.refused(&["delete", "one"]).await.contains("there are no documents of \"one\""));
 
     // What a file of Redis' own is for.
@@ -158,18 +159,25 @@ async fn ails(door: &Door) -> String {
 async fn without_redis_nothing_is_acknowledged_and_that_is_said() {
     let mut redis = Redis::start(&KEEPS);
     let [(_, one), (_, two)] = doors::<2>(&redis, "");
-    let mut ada = editor(&one, "one").await;
+    let (mut ada, mut bob) = (editor(&one, "one").await, editor(&two, "two").await);
     redis.kill();
-    let update = [&[0, 2, 12, 1, 1, 2, 0, 4, 1, 1, b't', 2][..], b"ho", &[0]].concat();
-    ada.send(Message::Binary(update.into())).await;
+    let body = r#"{"channel":"one","update":"AQEBAAQBAXQCaGkA"}"#;
+    let headers = [("host", "localhost"), ("content-type", "application/json")];
+    let answer = ask(one.admin(), "POST", "/_doorway/api/v1/yjs", &headers, body).await;
+    assert_eq!(answer.status, 503, "what the app says is not kept either");
     assert_eq!(ada.closed().await.0, 1011);
+    let update = [&[0, 2, 12, 1, 1, 2, 0, 4, 1, 1, b't', 2][..], b"ho", &[0]].concat();
+    bob.send(Message::Binary(update.into())).await;
+    assert_eq!(bob.closed().await.0, 1011);
     for door in [&one, &two] {
         eventually("it is not ready", async || ails(door).await.contains("Redis")).await;
     }
     redis.restart();
     for door in [&one, &two] {
         eventually("it is ready again", async || ails(door).await.is_empty()).await;
-        editor(door, "one").await.close(1000).await;
+        for room in ["one", "two"] {
+            editor(door, room).await.close(1000).await;
+        }
     }
 }
 
