@@ -54,11 +54,6 @@ impl Names {
         format!("{}:nodes", self.prefix)
     }
 
-    /// Written before replicas are waited for.
-    pub(super) fn written(&self) -> String {
-        format!("{}:written", self.prefix)
-    }
-
     /// What doors left behind, for one of the others to tell of.
     pub(super) fn left(&self) -> String {
         format!("{}:left", self.prefix)
@@ -93,6 +88,11 @@ impl Names {
         self.node(node, "beat")
     }
 
+    /// The same at one server of a cluster, where `tag` lies in a slot of its own.
+    pub(super) fn beat_at(&self, tag: &str, node: NodeId) -> String {
+        format!("{}:beat:{{{tag}}}:{node}", self.prefix)
+    }
+
     /// There while the door lives.
     pub(super) fn lease(&self, node: NodeId) -> String {
         self.node(node, "lease")
@@ -123,6 +123,16 @@ impl ChannelNames {
     /// One that has none: the request, for as long as it may be asked again.
     pub(super) fn request(&self, request: &str) -> String {
         format!("{}:request:{request}", self.tag)
+    }
+
+    /// Written before replicas are waited for.
+    pub(super) fn written(&self) -> String {
+        format!("{}:written", self.tag)
+    }
+
+    /// What a door left behind there, where it does not lie with what was left elsewhere.
+    pub(super) fn left(&self) -> String {
+        format!("{}:left", self.tag)
     }
 
     /// Where its events are published.

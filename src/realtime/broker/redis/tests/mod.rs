@@ -2,9 +2,11 @@
 
 mod cards;
 mod claims;
+mod cluster;
 mod faults;
 mod harness;
 mod logs;
 mod reading;
 mod rosters;
+mod servers;
 mod silence;
