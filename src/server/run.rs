@@ -16,7 +16,7 @@ use super::running::Note;
 use super::services::Services;
 use super::signals::{Asked, Signals};
 use super::source::Source;
-use super::{banner, stack, systemd};
+use super::{banner, certifying, stack, systemd};
 use crate::admin::{Admin, AdminListen, ReloadReport};
 use crate::config::Config;
 use crate::drain::Drain;
@@ -101,7 +101,8 @@ impl Doorway {
             door.admin.listen_to_owner(socket);
         }
         // Authorities can look now; the app may take minutes.
-        if let Some(acme) = acme {
+        if let Some(mut acme) = acme {
+            certifying::start(&mut acme, services.realtime.hub());
             acme.start(reachable, door.drain.signal());
         }
         if let Some(why) = door.launch(&services).await? {

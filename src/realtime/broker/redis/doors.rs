@@ -1,5 +1,6 @@
 //! Who is alive: each door renews a lease, and sweeps behind those that no longer do.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -146,15 +147,21 @@ impl Core {
         let timeout = self.config.node_timeout;
         let mut ticks = interval(timeout / 10);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticks_so_far = 0_u64;
+        let (mut ticks_so_far, mut suspects) = (0_u64, HashSet::new());
         loop {
             ticks.tick().await;
             let Ok(doors) = self.survey().await else { continue };
+            let before = std::mem::take(&mut suspects);
             let alive = doors.iter().filter(|(_, is_alive)| *is_alive).count();
             self.metrics.doors.set(i64::try_from(alive).unwrap_or(i64::MAX));
             for (node, is_alive) in doors {
                 let is_known = self.shards.is_steady_for(&self.names.lease(node), timeout);
                 if is_alive || node == self.node || !is_known || !self.lease.is_held_for(timeout) {
+                    continue;
+                }
+                // Its server may have stood still for less than is noticed: then it says within a moment that it lives.
+                if self.shards.is_cluster() && !before.contains(&node) {
+                    suspects.insert(node);
                     continue;
                 }
                 if let Err(error) = self.sweep_if_dead(node).await {

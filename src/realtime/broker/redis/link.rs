@@ -369,6 +369,14 @@ impl Broker for RedisLink {
         self.with(|core| async move { core.settle(&name, claimed, value, age).await })
     }
 
+    fn read(&self, name: &str) -> Waiting<Option<Bytes>> {
+        let name = name.to_owned();
+        self.with(|core| async move {
+            let there = core.commands.ask(Question::command("GET", &[&core.names.claim(&name)])).await?;
+            Ok(bytes(there))
+        })
+    }
+
     fn take(&self, name: &str, amount: u64, rate: u64) -> Waiting<Option<Duration>> {
         let name = name.to_owned();
         self.with(|core| async move { core.take(&name, amount, rate).await })

@@ -141,7 +141,9 @@ impl Shards {
                 layout.shards.push(known.cloned().unwrap_or_else(|| Shard::new(&self.parts, Some(host.clone()))));
             }
             for (shard, tag) in layout.shards.iter().zip(tags) {
-                shard.hearing.set_beat(self.parts.names.beat_at(&tag, self.parts.node));
+                let beat = self.parts.names.beat_at(&tag, self.parts.node);
+                shard.speaking.set_probe(beat.clone());
+                shard.hearing.set_beat(beat);
             }
             let place = |name: &str| map.owner(slots::slot_of(name.as_bytes()));
             let mut moved: Vec<Vec<_>> = layout.shards.iter().map(|_| Vec::new()).collect();

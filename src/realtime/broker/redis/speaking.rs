@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::redis::Pipeline;
+use ::redis::{Pipeline, Value};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Metrics;
-use super::connection::{Connection, SILENCE};
+use super::connection::{Answer, Connection, SILENCE};
 use super::health::{HealthPart, ServerHealth};
 use super::trouble::{RedisState, RedisTrouble};
 
@@ -21,6 +21,8 @@ const PING: Duration = Duration::from_secs(1);
 pub(super) struct Speaking {
     connection: watch::Sender<Option<Connection>>,
     served: Mutex<Served>,
+    /// What is written now and then in a cluster, where nothing else may be asked of this server for long.
+    probe: Mutex<Option<String>>,
     /// Counts how often a server may have lost what it was told last.
     losses: Arc<AtomicU64>,
     health: Arc<ServerHealth>,
@@ -37,7 +39,13 @@ struct Served {
 
 impl Speaking {
     pub(super) fn new(losses: Arc<AtomicU64>, health: Arc<ServerHealth>, metrics: Metrics) -> Speaking {
-        Speaking { connection: watch::Sender::new(None), served: Mutex::default(), losses, health, metrics }
+        let (served, probe) = Default::default();
+        Speaking { connection: watch::Sender::new(None), served, probe, losses, health, metrics }
+    }
+
+    /// A key of a slot that it has, to see whether it takes writes.
+    pub(super) fn set_probe(&self, key: String) {
+        *self.probe.lock() = Some(key);
     }
 
     /// The connection now and from now on.
@@ -92,17 +100,34 @@ impl Speaking {
     }
 
     async fn see_that_it_answers(&self, connection: &Connection) -> RedisTrouble {
-        let mut ping = Pipeline::new();
-        ping.cmd("PING");
         let mut ticks = tokio::time::interval(PING);
         loop {
             tokio::select! {
                 () = connection.ended() => return RedisTrouble::Unreachable("the connection ended".into()),
                 _ = ticks.tick() => {}
             }
-            if tokio::time::timeout(SILENCE, connection.send(&ping)).await.is_err() {
-                return RedisTrouble::Silent(SILENCE.as_secs());
+            let mut ping = Pipeline::new();
+            match &*self.probe.lock() {
+                None => ping.cmd("PING"),
+                Some(key) => ping.cmd("SET").arg(&[key.as_str(), "1", "PX", "10000"]),
+            };
+            match tokio::time::timeout(SILENCE, connection.send(&ping)).await {
+                Ok(Ok(answers)) => answers.into_iter().for_each(|answer| self.weigh(answer)),
+                // It ends, then.
+                Ok(Err(_)) => {}
+                Err(_) => return RedisTrouble::Silent(SILENCE.as_secs()),
             }
         }
+    }
+
+    fn weigh(&self, answer: Answer) {
+        let state = match answer.map_err(|refusal| refusal.trouble()) {
+            Ok(Value::SimpleString(_)) => return,
+            Ok(_) => RedisState::Up,
+            Err(trouble @ (RedisTrouble::Full | RedisTrouble::CannotSave(_))) => RedisState::Down(trouble),
+            // What else may be is noticed elsewhere.
+            Err(_) => return,
+        };
+        self.health.see(HealthPart::Writes, state);
     }
 }

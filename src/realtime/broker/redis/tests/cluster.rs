@@ -10,8 +10,9 @@ use rustix::process::Signal;
 
 use super::harness::{Door, Redis, Seen, bodies, channel, config, entry};
 use super::servers::{Cluster, slot, until};
+use crate::realtime::broker::redis::slots::slot_of;
 use crate::realtime::broker::redis::{Config, RedisState, RedisTrouble};
-use crate::realtime::broker::{Broker, ChannelEvent, LogEntry, Recipient};
+use crate::realtime::broker::{Broker, ChannelEvent, LogEntry, NodeId, Recipient};
 use crate::realtime::vocabulary::{Channel, Position};
 
 fn is_up(state: &RedisState) -> bool {
@@ -28,6 +29,11 @@ async fn roster(door: &Door, room: &Channel) -> Vec<String> {
     roster
 }
 
+/// A number, under a name of its own; all of them are kept.
+fn numbered(number: u64) -> LogEntry {
+    LogEntry { id: Some(number.to_string().into()), messages: 100_000, ..entry(&number.to_string()) }
+}
+
 /// Says numbers under names of their own, each until it is accepted, in several rooms at once, until it ends.
 struct Talk {
     is_over: Arc<AtomicBool>,
@@ -42,9 +48,8 @@ impl Talk {
             tokio::spawn(async move {
                 let mut said = BTreeMap::new();
                 for number in 1.. {
-                    let named = LogEntry { id: Some(number.to_string().into()), messages: 100_000, ..entry("") };
-                    let named = LogEntry { body: Bytes::from(number.to_string()), ..named };
-                    let place = link.append(&room, named).await.unwrap_or_else(|why| panic!("{number}: {why}"));
+                    let place =
+                        link.append(&room, numbered(number)).await.unwrap_or_else(|why| panic!("{number}: {why}"));
                     said.insert(number, place.position);
                     if is_over.load(Ordering::Acquire) {
                         break;
@@ -155,7 +160,11 @@ async fn all_that_one_redis_does_several_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_dies_is_followed_by_its_replica() {
     let cluster = Cluster::start();
-    let (speaker, other) = (cluster.door().await, cluster.door().await);
+    // The lease of one lies with the server that dies, and is over before another has taken its place.
+    let lease = |node: u64| slot_of(format!("{{{node:016x}}}").as_bytes()) < 5_000;
+    let node = (1..1_000).find(|node| lease(*node)).unwrap();
+    let (speaker, other) = (Door::named(cluster.config(), NodeId(node)), cluster.door().await);
+    speaker.is(is_up).await;
     let rooms = cluster.rooms("room");
     let mut followers = Vec::new();
     for room in &rooms {
@@ -179,7 +188,7 @@ async fn a_primary_that_dies_is_followed_by_its_replica() {
     other.forget();
     for ((room, said), follower) in rooms.iter().zip(&all).zip(&mut followers) {
         let last = said.last_key_value().unwrap().0 + 1;
-        speaker.say(room, &last.to_string()).await.unwrap();
+        speaker.link.append(room, numbered(last)).await.unwrap();
         other.saw(|seen| bodies(seen, room).iter().any(|(_, body)| *body == last.to_string())).await;
         follower.catch_up(&other, room).await;
         assert!(follower.numbers.windows(2).all(|two| two[0] < two[1]), "out of order, or twice: {room:?}");
@@ -266,13 +275,14 @@ async fn what_is_on_its_way_is_asked_for_where_it_goes() {
     let new = cluster.add();
     let door = cluster.door().await;
     // A claim is one key: it is there as soon as its slot begins to move. A channel has several, and waits for all.
-    let claim = |name: &str| super::super::slots::slot_of(format!("dw:claim:{name}").as_bytes());
+    let claim = |name: &str| slot_of(format!("dw:claim:{name}").as_bytes());
     let value = || Bytes::from_static(b"1");
     let age = Duration::from_secs(60);
     let name = (0..1_000).map(|number| number.to_string()).find(|name| claim(name) < 5_000).unwrap();
     let amid = async || {
         assert_eq!(door.link.claim(&name, value(), age).await, Ok(None));
-        assert_eq!(cluster.servers[new].tell(&format!("ASKING\r\nGET dw:claim:{name}")), "+OK");
+        let there = cluster.servers[new].tell(&format!("CLUSTER COUNTKEYSINSLOT {}", claim(&name)));
+        assert_eq!(there, ":1", "it went there ahead");
         door.link.settle(&name, value(), None, age).await.unwrap();
         assert_eq!(door.link.claim(&name, value(), age).await, Ok(None));
     };
@@ -347,6 +357,24 @@ async fn replicas_are_waited_for_where_the_message_is() {
     let why = door.say(&rooms[0], "x").await.unwrap_err().to_string();
     assert!(why.contains("0 of 1 replicas"), "{why}");
     door.say(&rooms[1], "x").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_that_takes_no_writes_is_said() {
+    let cluster = Cluster::start();
+    let door = cluster.door().await;
+    let rooms = cluster.rooms("room");
+    cluster.servers[1].tell("CONFIG SET maxmemory 1mb");
+    // Though nothing is said there.
+    let state = door.is(|state| matches!(state, RedisState::Down(_))).await;
+    let RedisState::Down(trouble) = state else { panic!("{state:?}") };
+    let port = cluster.servers[1].port().to_string();
+    assert!(trouble.to_string().contains("out of memory") && trouble.to_string().contains(&port), "{trouble}");
+    door.say(&rooms[0], "x").await.unwrap();
+    let why = door.say(&rooms[1], "x").await.unwrap_err().to_string();
+    assert!(why.contains("out of memory"), "{why}");
+    cluster.servers[1].tell("CONFIG SET maxmemory 0");
+    door.is(is_up).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -222,9 +222,12 @@ impl Door {
     }
 
     pub fn with(config: Config) -> Door {
+        Door::named(config, NodeId(fastrand::u64(..)))
+    }
+
+    pub fn named(config: Config, node: NodeId) -> Door {
         let memory = Arc::new(Memory { seen: watch::Sender::new(Vec::new()), busy: Mutex::new(()) });
         let metrics = Metrics::new(&mut Registry::default());
-        let node = NodeId(fastrand::u64(..));
         let link = RedisLink::open(config, node, Arc::clone(&memory) as Arc<_>, metrics.clone());
         Door { link, memory, metrics }
     }
