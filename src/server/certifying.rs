@@ -26,15 +26,19 @@ impl DoorQuestion for LookQuestion {
 /// The other doors, by the hub.
 struct DoorsOfHub(Weak<Hub>);
 
-/// Starts it, where there are other doors.
-pub fn start(acme: &mut AcmeService, hub: &Arc<Hub>) {
+/// Starts it, where there are other doors. One without certificates has nothing to look at, and says so.
+pub fn start(acme: Option<&mut AcmeService>, hub: &Arc<Hub>) {
     if !hub.is_shared() {
         return;
     }
-    let common = acme.share(Arc::new(DoorsOfHub(Arc::downgrade(hub))));
+    let common = acme.map(|acme| acme.share(Arc::new(DoorsOfHub(Arc::downgrade(hub)))));
     hub.answer_doors_by(move |_, question: LookQuestion| {
-        let common = Arc::clone(&common);
-        async move { common.look(&question.name).await }
+        let common = common.clone();
+        async move {
+            if let Some(common) = common {
+                common.look(&question.name).await;
+            }
+        }
     });
 }
 

@@ -116,7 +116,7 @@ impl CommonCertificates {
         let serving = self.acceptor.serving();
         let is_ours = serving.config.domains.iter().any(|known| known == domain);
         if let Some(name) = self.of(&serving.config.acme, domain).filter(|_| is_ours) {
-            name.show_what_others_do().await;
+            let _ = name.show_what_others_do().await;
             self.news.send_modify(|news| *news += 1);
         }
     }
@@ -175,12 +175,15 @@ impl CommonName<'_> {
     }
 
     /// Shows what another door orders with, and no longer what it did before.
-    pub async fn show_what_others_do(&self) {
-        let Ok(challenges) = self.read::<Vec<SharedChallenge>>(&self.shown()).await else { return };
+    ///
+    /// # Errors
+    /// [`DoorsAway`]: what is shown stays.
+    pub async fn show_what_others_do(&self) -> Result<(), DoorsAway> {
+        let challenges = self.read::<Vec<SharedChallenge>>(&self.shown()).await?;
         let challenges = challenges.unwrap_or_default();
         let mut shown = self.common.shown.lock();
         if shown.get(self.domain).is_some_and(|(known, _)| *known == challenges) {
-            return;
+            return Ok(());
         }
         // First what was shown goes: it may be by the same name.
         shown.remove(self.domain);
@@ -189,6 +192,7 @@ impl CommonName<'_> {
             let here = challenges.iter().filter_map(|challenge| self.show_here(challenge)).collect();
             shown.insert(self.domain.to_owned(), (challenges, here));
         }
+        Ok(())
     }
 
     fn show_here(&self, challenge: &SharedChallenge) -> Option<ShownChallenge> {

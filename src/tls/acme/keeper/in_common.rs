@@ -26,7 +26,9 @@ impl Keeper<'_> {
     /// Where nothing can be known, what is here counts.
     pub(super) async fn look_at_others(&mut self) {
         let Some(common) = self.common() else { return };
-        common.show_what_others_do().await;
+        if common.show_what_others_do().await.is_err() {
+            return;
+        }
         let Ok(kept) = common.kept().await else { return };
         let (certificate, state) = kept.map_or((None, None), |kept| (kept.certificate, Some(kept.state)));
         let (ours, theirs) = (self.held(), certificate.as_ref().and_then(|(_, chain)| Known::read(chain.as_bytes())));

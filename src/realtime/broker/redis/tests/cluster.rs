@@ -221,9 +221,8 @@ async fn a_primary_that_stands_still_is_noticed() {
     let room = &cluster.rooms("room")[1];
     other.link.subscribe(room).await.unwrap();
     let before = one.say(room, "1").await.unwrap().position;
-    until("its replica has it", || cluster.servers[4].ask("INFO replication").contains("slave_repl_offset"));
-    let acked = || cluster.servers[1].tell("WAIT 1 1000") == ":1";
-    until("its replica has it", acked);
+    let keys = |server: usize| cluster.servers[server].tell(&format!("CLUSTER COUNTKEYSINSLOT {}", slot(room)));
+    until("its replica has it", || keys(1) != ":0" && keys(1) == keys(4));
     cluster.servers[1].signal(Signal::STOP);
     assert_eq!(one.say(room, "2").await.unwrap().position.offset, 2);
     other.is(is_up).await;
