@@ -83,6 +83,7 @@ impl Site {
     fn builder(&self, number: usize, domains: &[&str], more: &str) -> DoorBuilder {
         let acme = self.pebble.config_at(self.adviser.address, &self.storages[number].path(), more);
         let (app, redis) = (self.app.config(), self.redis.config());
+        let redis = format!("{redis}message_patience = \"1s\"\n");
         door().config(format!("{app}[listen]\nhttps = \"127.0.0.1:0\"\n{redis}[tls]\ndomains = {domains:?}\n{acme}"))
     }
 
@@ -169,6 +170,7 @@ async fn a_certificate_from_before_is_shared_and_outlives_redis() {
     let before = shown(&client, &doors, "one.test").await;
     assert_eq!((before.len(), site.orders()), (1, 1));
     drop(doors);
+    site.http.targets.lock().clear();
     site.redis.kill();
     let doors = [site.door(0, &["one.test"], &more), site.door(1, &["one.test", "new.test"], &more)];
     assert_eq!(shown(&client, &doors, "one.test").await, before, "by what is on disk");
