@@ -74,9 +74,15 @@ pub struct CommonCertificates {
     doors: Arc<dyn OtherDoors>,
     acceptor: Acceptor,
     /// What is shown for other doors, by name: of the config's names alone.
-    shown: Mutex<HashMap<String, (Vec<SharedChallenge>, Vec<ShownChallenge>)>>,
+    shown: Mutex<HashMap<String, ShownForOthers>>,
     /// Another door said that there is something new.
     news: watch::Sender<u64>,
+}
+
+/// What is shown of one name, for as long as this lives.
+struct ShownForOthers {
+    challenges: Vec<SharedChallenge>,
+    _here: Vec<ShownChallenge>,
 }
 
 impl std::fmt::Debug for CommonCertificates {
@@ -182,15 +188,15 @@ impl CommonName<'_> {
         let challenges = self.read::<Vec<SharedChallenge>>(&self.shown()).await?;
         let challenges = challenges.unwrap_or_default();
         let mut shown = self.common.shown.lock();
-        if shown.get(self.domain).is_some_and(|(known, _)| *known == challenges) {
+        if shown.get(self.domain).is_some_and(|known| known.challenges == challenges) {
             return Ok(());
         }
         // First what was shown goes: it may be by the same name.
         shown.remove(self.domain);
         if !challenges.is_empty() {
             debug!(name = self.domain, challenges = challenges.len(), "shown for another door");
-            let here = challenges.iter().filter_map(|challenge| self.show_here(challenge)).collect();
-            shown.insert(self.domain.to_owned(), (challenges, here));
+            let _here = challenges.iter().filter_map(|challenge| self.show_here(challenge)).collect();
+            shown.insert(self.domain.to_owned(), ShownForOthers { challenges, _here });
         }
         Ok(())
     }

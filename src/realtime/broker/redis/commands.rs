@@ -303,8 +303,8 @@ fn take(
     shards: &Shards,
 ) -> Result<Option<RedisTrouble>, RedisError> {
     let (mut passes, mut refused) = (None, None);
-    for unit in round.units.iter().map(|index| *index).collect::<SmallVec<[usize; 1]>>() {
-        let unit = &mut units[unit];
+    for place in round.units.iter().copied() {
+        let unit = &mut units[place];
         let mut refusal = None;
         for index in unit.questions.clone() {
             if round.ask_at.is_some() {

@@ -197,6 +197,8 @@ async fn a_primary_that_dies_is_followed_by_its_replica() {
         assert!(missing == 0 || *room == rooms[0], "{missing} of {last} are lost of a server that lived");
         assert_eq!(follower.lost, 0, "what was known before goes on");
     }
+    // What doors say to it went by the server that died.
+    speaker.saw(|seen| seen.contains(&Seen::WordsLost)).await;
     // Nobody was taken for dead, and all are there again.
     for door in [&speaker, &other] {
         door.saw(|_| door.metrics.expelled.get() > 0 || door.seen().contains(&Seen::Expelled)).await;
@@ -264,6 +266,12 @@ async fn a_slot_that_moves_takes_its_channels_along() {
         assert!(follower.numbers.iter().copied().eq(1..=last), "{room:?}: each once, in order, of {last}");
         assert_eq!((follower.lost, roster(&other, room).await.len()), (0, 1), "{room:?}");
     }
+    // Away and back before anybody asks where it is: who had it took the subscription away, and is told so again.
+    for (from, to) in [(new, 1), (1, new)] {
+        cluster.move_slot(slot(&rooms[0]), from, to, async || {}).await;
+    }
+    let heard = |redis: &Redis| !redis.ask_list("PUBSUB SHARDCHANNELS dw:{room*").is_empty();
+    until("it is heard again", || heard(&cluster.servers[new]));
     other.is(is_up).await;
     assert_eq!(speaker.metrics.expelled.get() + other.metrics.expelled.get(), 0, "nothing is lost by a move");
 }
@@ -339,6 +347,35 @@ async fn a_door_that_died_is_swept_from_all_servers() {
     other.link.close().await.unwrap();
     assert_eq!(roster(&third, &rooms[2]).await, [""; 0]);
     assert_eq!(third.link.nodes().await.unwrap(), [third.link.node()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_lease_was_away_has_time_to_come_back() {
+    let cluster = Cluster::start();
+    let config = Config { node_timeout: Duration::from_secs(5), ..cluster.config() };
+    // By where leases lie. The names of doors lie with the first server; of those at the second nothing lives but a name.
+    let lies = |server: u16| move |node: &u64| slot_of(format!("{{{node:016x}}}").as_bytes()) / 5_462 == server;
+    let door = Door::named(config, NodeId((1..1_000).find(lies(2)).unwrap()));
+    door.is(is_up).await;
+    let [dead, away] = [0, 1].map(|place| (1..1_000).filter(lies(1)).nth(place).unwrap());
+    let names = |command: &str, node: u64| cluster.servers[0].tell(&format!("{command} dw:nodes {node:016x}"));
+    assert_eq!(names("SADD", dead), ":1");
+    door.until(|| names("SISMEMBER", dead) == ":0").await;
+    // It sweeps. Then the leases of all who have theirs there are away, and whoever lives is to renew it first.
+    cluster.servers[1].kill();
+    door.is(|state| !is_up(state)).await;
+    door.is(is_up).await;
+    let looked = || {
+        let stats = cluster.servers[4].ask("INFO commandstats");
+        let calls =
+            stats.lines().find_map(|line| line.strip_prefix("cmdstat_exists:calls=")?.split(',').next()?.parse().ok());
+        calls.unwrap_or(0_u64)
+    };
+    let before = looked();
+    assert_eq!(names("SADD", away), ":1");
+    door.until(|| looked() >= before + 3).await;
+    assert_eq!(names("SISMEMBER", away), ":1", "it was taken for dead at once");
+    door.until(|| names("SISMEMBER", away) == ":0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
