@@ -68,8 +68,7 @@ impl Listener {
 
     async fn plain(door: &Door, channel: &str) -> Listener {
         let socket = connect(door, &format!("/api/ws/{channel}?since=now")).await;
-        let listener = Listener::start(socket, |text| serde_json::from_str(text).ok());
-        listener
+        Listener::start(socket, |text| serde_json::from_str(text).ok())
     }
 
     async fn socketio(door: &Door, channel: &str) -> Listener {
