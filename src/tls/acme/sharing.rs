@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,6 +22,9 @@ use crate::tls::sealing::SealingKey;
 
 /// How long what an authority is to see is kept, where nobody takes it away.
 const SHOWN_AGE: Duration = Duration::from_secs(15 * 60);
+
+/// Names of which something is shown for other doors at once.
+const MOST_SHOWN: usize = 1_000;
 
 /// How long a certificate and what is known of its name is kept: longer than any lasts.
 const KEPT_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -73,7 +76,7 @@ pub enum SharedChallenge {
 pub struct CommonCertificates {
     doors: Arc<dyn OtherDoors>,
     acceptor: Acceptor,
-    /// What is shown for other doors, by name: of the config's names alone.
+    /// What is shown for other doors, by name: [`MOST_SHOWN`] at most.
     shown: Mutex<HashMap<String, ShownForOthers>>,
     /// Another door said that there is something new.
     news: watch::Sender<u64>,
@@ -81,6 +84,7 @@ pub struct CommonCertificates {
 
 /// What is shown of one name, for as long as this lives.
 struct ShownForOthers {
+    since: Instant,
     challenges: Vec<SharedChallenge>,
     _here: Vec<ShownChallenge>,
 }
@@ -120,8 +124,8 @@ impl CommonCertificates {
     /// Another door asks to look at what is kept for a name.
     pub async fn look(&self, domain: &str) {
         let serving = self.acceptor.serving();
-        let is_ours = serving.config.domains.iter().any(|known| known == domain);
-        if let Some(name) = self.of(&serving.config.acme, domain).filter(|_| is_ours) {
+        // Also for a name that is not in the config here, or not yet.
+        if let Some(name) = self.of(&serving.config.acme, domain) {
             let _ = name.show_what_others_do().await;
             self.news.send_modify(|news| *news += 1);
         }
@@ -191,12 +195,12 @@ impl CommonName<'_> {
         if shown.get(self.domain).is_some_and(|known| known.challenges == challenges) {
             return Ok(());
         }
-        // First what was shown goes: it may be by the same name.
-        shown.remove(self.domain);
-        if !challenges.is_empty() {
+        // First what was shown goes: it may be by the same name. So does what nobody took away.
+        shown.retain(|domain, known| domain != self.domain && known.since.elapsed() < SHOWN_AGE);
+        if !challenges.is_empty() && shown.len() < MOST_SHOWN {
             debug!(name = self.domain, challenges = challenges.len(), "shown for another door");
             let _here = challenges.iter().filter_map(|challenge| self.show_here(challenge)).collect();
-            shown.insert(self.domain.to_owned(), ShownForOthers { challenges, _here });
+            shown.insert(self.domain.to_owned(), ShownForOthers { since: Instant::now(), challenges, _here });
         }
         Ok(())
     }

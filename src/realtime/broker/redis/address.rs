@@ -89,12 +89,10 @@ impl RedisAddress {
     /// What is wrong with it, without what may be a password.
     pub fn read(text: &str) -> Result<RedisAddress, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("a URL of Redis begins with redis:// or rediss://")?;
-        let (plain, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
-        let is_secure = plain == "rediss";
-        if !matches!(
-            (plain, kind),
-            ("redis" | "rediss", "" | "sentinel" | "cluster") | ("redis", "unix") | ("unix", "")
-        ) {
+        let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+        let is_secure = base == "rediss";
+        if !matches!((base, kind), ("redis" | "rediss", "" | "sentinel" | "cluster") | ("redis", "unix") | ("unix", ""))
+        {
             return Err(
                 "a URL of Redis begins with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://",
             );
@@ -106,7 +104,7 @@ impl RedisAddress {
         let (before, path) = rest.split_once('/').map_or((rest, None), |(before, path)| (before, Some(path)));
         let (who, hosts) = before.rsplit_once('@').map_or((None, before), |(who, hosts)| (Some(who), hosts));
         let login = who.map_or(Ok(RedisLogin::default()), RedisLogin::read)?;
-        if plain == "unix" || kind == "unix" {
+        if base == "unix" || kind == "unix" {
             let path =
                 path.filter(|path| hosts.is_empty() && !path.is_empty()).ok_or("unix:// is followed by a path")?;
             let deployment = Deployment::Single(RedisHost::Unix(format!("/{path}").into()));

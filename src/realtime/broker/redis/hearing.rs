@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::queues::Queues;
 use super::slots::{self, Moves};
 use super::trouble::{RedisState, RedisTrouble};
-use super::wanted::{CHUNK, Known, Missed, Subscription, Wanted};
+use super::wanted::{CHUNK, Known, Missed, Wanted, WantedName};
 use crate::realtime::vocabulary::Channel;
 
 /// How often the door says something to itself.
@@ -85,12 +85,12 @@ impl Hearing {
     }
 
     /// Gives away what belongs to another server.
-    pub(super) fn part(&self, belongs: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Subscription)> {
+    pub(super) fn part(&self, belongs: impl Fn(&str) -> bool) -> Vec<(Arc<str>, WantedName)> {
         self.wanted.lock().part(belongs)
     }
 
     /// Takes what others had, and asks again for what was refused.
-    pub(super) fn adopt(&self, all: Vec<(Arc<str>, Subscription)>) {
+    pub(super) fn adopt(&self, all: Vec<(Arc<str>, WantedName)>) {
         let mut wanted = self.wanted.lock();
         let is_any = wanted.retry() || !all.is_empty();
         all.into_iter().for_each(|(name, subscription)| wanted.adopt(name, subscription));

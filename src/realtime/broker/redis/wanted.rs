@@ -16,7 +16,7 @@ const MANY_WAITING: usize = 16;
 /// What is wanted.
 #[derive(Default)]
 pub(super) struct Wanted {
-    subscriptions: HashMap<Arc<str>, Subscription>,
+    subscriptions: HashMap<Arc<str>, WantedName>,
     /// Those of which Redis does not know yet what is wanted.
     changed: Vec<Arc<str>>,
     /// Those that a server of a cluster does not have, until it is known who has.
@@ -29,7 +29,7 @@ pub(super) struct Wanted {
 }
 
 /// Something that is wanted, or no longer.
-pub(super) struct Subscription {
+pub(super) struct WantedName {
     /// None: what doors say to each other.
     channel: Option<Channel>,
     is_wanted: bool,
@@ -43,9 +43,9 @@ pub(super) struct Subscription {
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-impl Subscription {
-    fn new(channel: Option<Channel>) -> Subscription {
-        Subscription {
+impl WantedName {
+    fn new(channel: Option<Channel>) -> WantedName {
+        WantedName {
             channel,
             is_wanted: false,
             is_changed: false,
@@ -75,7 +75,7 @@ impl Wanted {
     /// Wants it; gives what resolves when it is confirmed, or nothing where it is.
     pub(super) fn want(&mut self, name: Arc<str>, channel: Option<Channel>) -> Option<oneshot::Receiver<()>> {
         let entry = self.subscriptions.entry(Arc::clone(&name));
-        let subscription = entry.or_insert_with(|| Subscription::new(channel));
+        let subscription = entry.or_insert_with(|| WantedName::new(channel));
         subscription.is_wanted = true;
         if subscription.is_confirmed {
             return None;
@@ -219,12 +219,12 @@ impl Wanted {
     }
 
     /// Gives away what belongs to another server.
-    pub(super) fn part(&mut self, belongs: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Subscription)> {
+    pub(super) fn part(&mut self, belongs: impl Fn(&str) -> bool) -> Vec<(Arc<str>, WantedName)> {
         self.subscriptions.extract_if(|name, _| !belongs(name)).collect()
     }
 
     /// Takes what another server had.
-    pub(super) fn adopt(&mut self, name: Arc<str>, mut subscription: Subscription) {
+    pub(super) fn adopt(&mut self, name: Arc<str>, mut subscription: WantedName) {
         if subscription.is_wanted {
             (subscription.is_confirmed, subscription.is_changed, subscription.is_on) = (false, false, false);
             self.subscriptions.insert(Arc::clone(&name), subscription);
