@@ -203,6 +203,9 @@ impl Config {
         if self.tls.domains.is_empty() && self.tls.acme != tls::AcmeConfig::default() {
             odd.push("[tls.acme] orders nothing: give [tls] domains".to_owned());
         }
+        if self.tls.acme.sealing_key.is_some() && self.realtime.redis.is_none() {
+            odd.push("the secret of [tls.acme] is for doors that share a Redis: give [realtime.redis] url".to_owned());
+        }
         if let Some(url) = self.app.url.as_ref().filter(|_| self.app.dev) {
             odd.push(format!("[app] dev starts nothing beside url: what runs at {url} must be `next dev` itself"));
         }

@@ -120,10 +120,10 @@ const ORDER: &[(&str, &[&str])] = &[
             "certificates config",
             "automatic",
             "challenges self_signed",
-            "hello identity",
+            "hello identity sealing",
         ],
     ),
-    ("tls::acme", &["keeper", "account", "order", "directory", "client hook metrics store", "schedule"]),
+    ("tls::acme", &["keeper", "account", "order", "directory", "client hook metrics sharing store", "schedule"]),
     (
         "realtime::hub",
         &[

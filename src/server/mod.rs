@@ -7,6 +7,7 @@ pub mod command_line;
 mod ask;
 mod banner;
 mod cached;
+mod certifying;
 mod changes;
 mod config_keys;
 mod defaults;

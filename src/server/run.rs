@@ -16,7 +16,7 @@ use super::running::Note;
 use super::services::Services;
 use super::signals::{Asked, Signals};
 use super::source::Source;
-use super::{banner, stack, systemd};
+use super::{banner, certifying, stack, systemd};
 use crate::admin::{Admin, AdminListen, ReloadReport};
 use crate::config::Config;
 use crate::drain::Drain;
@@ -79,7 +79,7 @@ impl Doorway {
         let mut registry = registry();
         let acceptor = door.acceptor(&mut registry)?;
         let listeners = door.bind(&mut inherited, acceptor.is_some())?;
-        let acme = acceptor.clone().map(|acceptor| AcmeService::new(acceptor, &mut registry));
+        let mut acme = acceptor.clone().map(|acceptor| AcmeService::new(acceptor, &mut registry));
         let entrance = ConnectionSetup::new(&door.config.listen, acceptor.clone(), &mut registry);
         let metrics = Metrics::new(&mut registry, door.drain.signal());
         let (api_at, signal) = (door.admin.api_at(), door.drain.signal());
@@ -94,6 +94,7 @@ impl Doorway {
             |port| listeners.iter().any(|listener| listener.socket.local_addr().is_ok_and(|at| at.port() == port));
         let prefers_https = is_at(443) && !is_at(80);
         let reachable = Reachable { http: is_open(false), https: is_open(true), prefers_https };
+        certifying::start(acme.as_mut(), services.realtime.hub());
         door.serve(listeners, &services);
         // `doorway status` finds a door that still builds, too.
         let (_note, socket) = door.note(&urls).post();

@@ -8,6 +8,7 @@ use http::uri::Scheme;
 use toml::de::DeValue;
 
 use super::identity::{Pair, is_name};
+use super::sealing::{self, SealingKey};
 use crate::settings::{Expected, Section, Setting, keywords, state_folder};
 
 /// The authority that `directory` names, by a word or an address.
@@ -104,6 +105,9 @@ pub struct AcmeConfig {
     pub ca_file: Option<PathBuf>,
     /// Where accounts, keys and certificates are kept. Default `acme` in the state folder.
     pub storage: Option<PathBuf>,
+    /// Made of the secret that doors which share a Redis have for their certificates (`secret`, `secret_file` or
+    /// `secret_env`, 32 characters at least). No default: each door orders its own.
+    pub sealing_key: Option<SealingKey>,
 }
 
 impl Default for AcmeConfig {
@@ -122,6 +126,7 @@ impl Default for AcmeConfig {
             profile: "auto".to_owned(),
             ca_file: None,
             storage: None,
+            sealing_key: None,
         }
     }
 }
@@ -143,6 +148,7 @@ impl AcmeConfig {
             profile: section.value("profile", default.profile),
             ca_file: section.optional("ca_file"),
             storage: section.optional("storage"),
+            sealing_key: read_sealing_key(section),
         };
         config.agree(section);
         config
@@ -279,6 +285,16 @@ impl AcmeConfig {
             profile => Some(profile),
         }
     }
+}
+
+fn read_sealing_key(section: &Section) -> Option<SealingKey> {
+    let given = section.secret().ok().flatten()?;
+    let key = SealingKey::of(&given.text);
+    if key.is_none() {
+        let what = format!("the secret of tls.acme has at least {} characters", sealing::SHORTEST);
+        section.problem(given.key, what, Some("as of: openssl rand -base64 32"));
+    }
+    key
 }
 
 /// Names that no public authority knows: of this machine, of a house, or for examples (RFC 6761, RFC 8375).

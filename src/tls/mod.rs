@@ -19,6 +19,7 @@ mod handshake;
 mod hello;
 mod identity;
 mod metrics;
+mod sealing;
 mod self_signed;
 mod stream;
 

@@ -204,6 +204,8 @@ const UNTRIED: &[&str] = &[
     "realtime.tokens.jwks",
     "realtime.tokens.public_key",
     "realtime.tokens.secret_file",
+    "tls.acme.secret_env",
+    "tls.acme.secret_file",
     "tls.certificate",
     "tls.certificates",
     "tls.key",

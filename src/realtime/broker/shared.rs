@@ -172,6 +172,9 @@ pub trait Broker: Send + Sync + 'static {
     /// another's by now.
     fn settle(&self, name: &str, claimed: Bytes, value: Option<Bytes>, age: Duration) -> Waiting<()>;
 
+    /// What is there under a name that is claimed, or was settled.
+    fn read(&self, name: &str) -> Waiting<Option<Bytes>>;
+
     /// Takes so much of what all doors together may have in a second. How long until there is enough, where there is not:
     /// then nothing was taken. What is asked twice may be taken twice.
     fn take(&self, name: &str, amount: u64, rate: u64) -> Waiting<Option<Duration>>;

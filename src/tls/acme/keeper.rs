@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use instant_acme::{CertificateIdentifier, Error};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -15,13 +16,19 @@ use super::client::AcmeClient;
 use super::metrics::AcmeMetrics;
 use super::order::{OrderError, Ordering, Reachable};
 use super::schedule::{Held, State, Step};
+use super::sharing::CommonCertificates;
 use super::store::{NameStore, StoreError};
 use crate::telemetry::LogThrottle;
 use crate::tls::Acceptor;
 use crate::tls::automatic::AcmeConfig;
 
+mod in_common;
+
 /// Before the storage is looked at again that another door holds: it may be on its way out.
 const LOCKED_DELAY: Duration = Duration::from_secs(10);
+
+/// How often it is looked at what other doors have, where they say nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Tries that may fail before the next one is rehearsed.
 const FAILURES_BEFORE_STAGING: u32 = 2;
@@ -37,11 +44,15 @@ pub struct Shared {
     pub metrics: AcmeMetrics,
     pub reachable: Reachable,
     pub said_locked: Arc<LogThrottle>,
+    pub said_away: Arc<LogThrottle>,
+    /// Other doors of the site, where there are any.
+    pub common: Option<Arc<CommonCertificates>>,
 }
 
 /// Keeps `domain` in certificates. Ends when it is dropped.
 pub async fn keep(domain: String, shared: Shared) {
     let mut changes = shared.acceptor.changes();
+    let mut news = shared.common.as_ref().map(|common| common.news());
     let mut state: Option<State> = None;
     loop {
         let config = changes.borrow_and_update().config.acme.clone();
@@ -50,10 +61,14 @@ pub async fn keep(domain: String, shared: Shared) {
             let _ = changes.changed().await;
             continue;
         };
-        let held = store.chain().and_then(|chain| Known::read(&chain));
         // Of a storage that cannot be written, what is known here counts.
         let known = state.take().or_else(|| store.state()).unwrap_or_else(|| State::new(fastrand::f64()));
         let mut keeper = Keeper { domain: &domain, shared: &shared, config, store, state: known };
+        if let Some(news) = &mut news {
+            news.mark_unchanged();
+        }
+        keeper.look_at_others().await;
+        let held = keeper.known();
         let step = keeper.state.next(held.as_ref().map(|known| &known.held), now());
         let pause = match step {
             // Of the two the one that may be asked sooner.
@@ -72,17 +87,29 @@ pub async fn keep(domain: String, shared: Shared) {
                 keeper.order(replaced).await
             }
         };
+        let pause = pause.map(|pause| if keeper.is_shared() { pause.min(LOOK_EVERY) } else { pause });
         let Keeper { config, state: now_known, .. } = keeper;
         let is_same = |now: &AcmeConfig| now.authority_folder() == config.authority_folder();
         if let Some(pause) = pause {
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = changes.changed() => {}
+                () = told(&mut news) => {}
             }
         }
         // Elsewhere other things are known.
         state = Some(now_known).filter(|_| is_same(&changes.borrow().config.acme));
     }
+}
+
+/// Resolves when another door has something new.
+async fn told(news: &mut Option<watch::Receiver<u64>>) {
+    if let Some(news) = news
+        && news.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// The certificate in use.
@@ -161,8 +188,26 @@ impl Keeper<'_> {
         Ok(((seconds(window.start.unix_timestamp()), seconds(window.end.unix_timestamp())), again.as_secs()))
     }
 
-    /// Orders, and says what became of it. Gives a pause where nothing was tried.
+    /// Orders where it is this door's turn. Gives a pause where nothing was tried.
     async fn order(&mut self, replaced: Option<CertificateIdentifier<'static>>) -> Option<Duration> {
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(pause) => return Some(pause),
+        };
+        if turn.is_some() {
+            // Another may have done it a moment ago.
+            let before = self.held();
+            self.look_at_others().await;
+            let held = self.held();
+            if held != before || !matches!(self.state.next(held.as_ref(), now()), Step::Order { .. }) {
+                return Some(Duration::ZERO);
+            }
+        }
+        self.order_alone(replaced).await
+    }
+
+    /// Orders, and says what became of it. Gives a pause where nothing was tried.
+    async fn order_alone(&mut self, replaced: Option<CertificateIdentifier<'static>>) -> Option<Duration> {
         match self.shared.registrar.store(&self.config).await {
             Err(StoreError::Locked(folder)) => {
                 if self.shared.said_locked.may() {
@@ -178,6 +223,8 @@ impl Keeper<'_> {
             Ok(_) => {}
         }
         self.state.begin(now(), fastrand::f64());
+        // Whatever becomes of it, others do not try sooner.
+        self.tell_others().await;
         let replaces = replaced.as_ref().map(ToString::to_string);
         let outcome = match self.rehearse().await {
             Ok(()) => {
@@ -199,6 +246,7 @@ impl Keeper<'_> {
                 self.not_obtained(&why, retry_after).await;
             }
         }
+        self.tell_others().await;
         None
     }
 
@@ -216,10 +264,15 @@ impl Keeper<'_> {
         // One that it gave out, and that a crash kept from being taken over.
         let lasts =
             |kept: &Held| kept.not_after > now() && held.as_ref().is_none_or(|held| kept.not_after > held.not_after);
+        let _turn;
         if !other.held().is_some_and(|kept| lasts(&kept)) {
             if let Step::Wait(pause) = other.state.next(None, now()) {
                 return Some(pause);
             }
+            _turn = match self.turn().await {
+                Ok(turn) => turn,
+                Err(pause) => return Some(pause),
+            };
             other.state.begin(now(), fastrand::f64());
             warn!(name = self.domain, authority, "ordering a certificate from the fallback");
             if let Err((why, retry_after)) = Box::pin(other.obtain(None)).await {
@@ -236,6 +289,7 @@ impl Keeper<'_> {
         self.state.fell_back(&self.held().map(|held| held.id).unwrap_or_default(), now());
         self.keep();
         self.take();
+        self.tell_others().await;
         Some(Duration::ZERO)
     }
 
@@ -248,8 +302,12 @@ impl Keeper<'_> {
     }
 
     /// The certificate in use.
+    fn known(&self) -> Option<Known> {
+        self.store.chain().and_then(|chain| Known::read(&chain))
+    }
+
     fn held(&self) -> Option<Held> {
-        self.store.chain().and_then(|chain| Known::read(&chain)).map(|known| known.held)
+        self.known().map(|known| known.held)
     }
 
     /// After failures the order is tried where it does not count (`tls.acme.staging`): an authority allows five a name and
@@ -288,7 +346,9 @@ impl Keeper<'_> {
         let client = AcmeClient::new(&self.config).map_err(|why| (OrderError::Failed(why), None))?;
         let obtained = async {
             let account = self.shared.registrar.account(&self.config, &client).await?;
+            let common = self.shared.common.as_ref().and_then(|common| common.of(&self.config, self.domain));
             let ordering = Ordering {
+                common: common.as_ref(),
                 domain: self.domain,
                 config: &self.config,
                 account: &account,
@@ -319,6 +379,10 @@ impl Keeper<'_> {
     /// A certificate has been stored: it is used from now on.
     fn take(&self) {
         self.shared.metrics.ended(self.domain, true);
+        self.put_in_use();
+    }
+
+    fn put_in_use(&self) {
         match self.shared.acceptor.refresh() {
             Ok(()) => info!(name = self.domain, "the certificate is in use"),
             Err(why) => error!(name = self.domain, %why, "the new certificate is refused, the old one stays"),

@@ -12,6 +12,7 @@ mod keeper;
 mod metrics;
 mod order;
 mod schedule;
+mod sharing;
 mod store;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use self::keeper::Shared;
 use self::metrics::AcmeMetrics;
 use self::order::OrderError;
 pub use self::order::Reachable;
+pub use self::sharing::{AskedOfDoors, CommonCertificates, DoorTurn, DoorsAway, OtherDoors};
 use self::store::StoreError;
 use super::{Acceptor, AcmeConfig};
 use crate::drain::Signal;
@@ -41,19 +43,29 @@ const REGISTER_EVERY: Duration = Duration::from_secs(3600);
 pub struct AcmeService {
     acceptor: Acceptor,
     metrics: AcmeMetrics,
+    common: Option<Arc<CommonCertificates>>,
 }
 
 impl AcmeService {
     pub fn new(acceptor: Acceptor, registry: &mut Registry) -> AcmeService {
-        AcmeService { acceptor, metrics: AcmeMetrics::new(registry) }
+        AcmeService { acceptor, metrics: AcmeMetrics::new(registry), common: None }
+    }
+
+    /// Has certificates in common with `doors` where the config has a secret for that. What those ask to be looked at is for
+    /// what is given.
+    pub fn share(&mut self, doors: Arc<dyn OtherDoors>) -> Arc<CommonCertificates> {
+        let common = Arc::new(CommonCertificates::new(doors, self.acceptor.clone()));
+        self.common = Some(Arc::clone(&common));
+        common
     }
 
     /// Keeps the names of the config in certificates, also those that a reload adds, until the door drains. `reachable`
     /// says where an authority can look: the listeners must be open.
     pub fn start(self, reachable: Reachable, mut drain: Signal) {
         let said_locked = Arc::new(LogThrottle::new());
-        let (acceptor, metrics) = (self.acceptor, self.metrics);
-        let shared = Shared { acceptor, registrar: Arc::default(), metrics, reachable, said_locked };
+        let AcmeService { acceptor, metrics, common } = self;
+        let (registrar, said_away) = (Arc::default(), Arc::new(LogThrottle::new()));
+        let shared = Shared { acceptor, registrar, metrics, reachable, said_locked, said_away, common };
         // On a thread of its own: what is kept is waited for until it is on the disk, and nobody is to wait with it.
         let work = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

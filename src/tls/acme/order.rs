@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::client::ClockError;
 use super::hook::DnsRecord;
 use super::schedule::{OrderInHand, State};
+use super::sharing::{CommonName, SharedChallenge};
 use super::store::{NameStore, StoreError};
 use crate::tls::automatic::{AcmeConfig, ChallengeKind};
 use crate::tls::challenges::{Challenges, ShownChallenge};
@@ -89,6 +90,8 @@ pub struct Ordering<'a> {
     pub challenges: &'a Arc<Challenges>,
     pub provider: &'a Arc<CryptoProvider>,
     pub reachable: Reachable,
+    /// The other doors, which show the same.
+    pub common: Option<&'a CommonName<'a>>,
 }
 
 /// What the authority is being shown; taken away when the order is decided.
@@ -116,6 +119,9 @@ impl Ordering<'_> {
         if status == OrderStatus::Pending {
             let mut shown = OnShow::default();
             let outcome = self.validate(&mut order, state.failures, &mut shown).await;
+            if let Some(common) = self.common.filter(|_| !shown.here.is_empty()) {
+                common.hide().await;
+            }
             for record in shown.records {
                 if let Err(why) = record.cleanup().await {
                     warn!(name = self.domain, why, "a record of dns-01 stays in the DNS");
@@ -214,6 +220,7 @@ impl Ordering<'_> {
     /// Shows what the authority wants to see, and waits until it has.
     async fn validate(&self, order: &mut Order, tries: u32, shown: &mut OnShow) -> Result<(), OrderError> {
         let mut authorizations = order.authorizations();
+        let mut shared = Vec::new();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization?;
             if authorization.status == AuthorizationStatus::Valid {
@@ -226,17 +233,24 @@ impl Ordering<'_> {
             match kind {
                 ChallengeType::Http01 => {
                     shown.here.push(self.challenges.show_token(&challenge.token, key.as_str()));
+                    let (token, key_authorization) = (challenge.token.clone(), key.as_str().to_owned());
+                    shared.push(SharedChallenge::Token { token, key_authorization });
                 }
                 ChallengeType::TlsAlpn01 => {
                     let digest = key.digest();
                     let here = self.challenges.show_certificate(self.domain, digest.as_ref(), self.provider);
                     shown.here.push(here.map_err(|error| OrderError::Failed(error.to_string()))?);
+                    shared.push(SharedChallenge::Certificate { digest: digest.as_ref().to_vec() });
                 }
                 _ => {
                     let Some(program) = &self.config.dns_hook else { continue };
                     let record = DnsRecord::present(program, self.domain, key.dns_value()).await;
                     shown.records.push(record.map_err(OrderError::Failed)?);
                 }
+            }
+            // Whichever door the authority comes to.
+            if let Some(common) = self.common.filter(|_| !shared.is_empty()) {
+                common.show(&shared).await;
             }
             challenge.set_ready().await?;
         }

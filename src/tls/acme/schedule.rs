@@ -267,6 +267,21 @@ impl State {
         self.fallback.as_deref() == Some(id)
     }
 
+    /// What another door knows, where it has tried or succeeded later than this one.
+    pub fn agree(&mut self, other: &State) {
+        let until = |state: &State| state.next_try.map_or(0, |pause| pause.until);
+        if (other.issued, until(other)) > (self.issued, until(self)) {
+            let (failures, next_try, issued, is_away) = (other.failures, other.next_try, other.issued, other.is_away);
+            *self = State { failures, next_try, issued, is_away, ..self.clone() };
+        }
+    }
+
+    /// The certificate `id` of another door has been stored, with what that knows. It was ordered under another account, for
+    /// which this one can replace nothing.
+    pub fn took_over(&mut self, other: &State, id: &str) {
+        *self = State { order: None, replaced: Some(id.to_owned()), chance: self.chance, ..other.clone() };
+    }
+
     /// What the authority said of `held`: a window, and after how many seconds it wants to be asked again.
     pub fn advised(&mut self, held: &Held, (start, end): (u64, u64), again: Option<u64>, now: u64, chance: f64) {
         let is_known =

@@ -213,6 +213,12 @@ impl NameStore {
         fs::read(self.folder.join(LIVE).join(CHAIN)).ok()
     }
 
+    /// The key and the chain in use.
+    pub fn pair(&self) -> Option<(String, String)> {
+        let read = |name| fs::read_to_string(self.folder.join(LIVE).join(name)).ok();
+        Some((read(KEY)?, read(CHAIN)?))
+    }
+
     /// Takes away all that is kept of the name.
     pub fn clear(&self) {
         let _ = fs::remove_dir_all(&self.folder);

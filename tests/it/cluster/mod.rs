@@ -8,6 +8,7 @@ mod peers;
 mod presence;
 mod purges;
 mod questions;
+mod shards;
 mod webhooks;
 
 use serde_json::Value;

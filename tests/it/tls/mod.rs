@@ -14,6 +14,7 @@
 //! - `reload`: new certificates are taken when their files change or on SIGHUP, without a connection lost; bad ones
 //!   are refused, and the old ones stay.
 //! - `self_signed`: on request there is a certificate of the door's own making, for development.
+//! - `several_doors`: doors that share a Redis order one certificate a name, whichever of them the authority comes to.
 
 mod acme;
 mod amid_order;
@@ -24,3 +25,4 @@ mod handshake;
 mod records;
 mod reload;
 mod self_signed;
+mod several_doors;

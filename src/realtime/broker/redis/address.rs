@@ -36,6 +36,8 @@ pub enum Deployment {
     Single(RedisHost),
     /// One of these knows, by the name of what it watches.
     Sentinel { sentinels: Vec<RedisHost>, name: String },
+    /// Each channel has one of several, and any of these knows which.
+    Cluster(Vec<RedisHost>),
 }
 
 /// What the door says who it is.
@@ -70,26 +72,31 @@ impl fmt::Display for RedisAddress {
                 let all = sentinels.iter().map(RedisHost::to_string).collect::<Vec<_>>().join(",");
                 write!(formatter, "redis{secure}+sentinel://{all}/{name}")?;
             }
+            Deployment::Cluster(hosts) => {
+                let all = hosts.iter().map(RedisHost::to_string).collect::<Vec<_>>().join(",");
+                write!(formatter, "redis{secure}+cluster://{all}")?;
+            }
         }
         if self.database == 0 { Ok(()) } else { write!(formatter, "/{}", self.database) }
     }
 }
 
 impl RedisAddress {
-    /// Reads `redis://[user:password@]host[:port][/database]`, the same with `rediss`, `unix:///path`, and
-    /// `redis+sentinel://host,host/NAME[/database]`.
+    /// Reads `redis://[user:password@]host[:port][/database]`, the same with `rediss`, `unix:///path`,
+    /// `redis+sentinel://host,host/NAME[/database]` and `redis+cluster://host,host`.
     ///
     /// # Errors
     /// What is wrong with it, without what may be a password.
     pub fn read(text: &str) -> Result<RedisAddress, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("a URL of Redis begins with redis:// or rediss://")?;
-        let (is_secure, is_sentinel) = match scheme {
-            "redis" | "unix" | "redis+unix" => (false, false),
-            "rediss" => (true, false),
-            "redis+sentinel" => (false, true),
-            "rediss+sentinel" => (true, true),
-            _ => return Err("a URL of Redis begins with redis://, rediss://, redis+sentinel:// or unix://"),
-        };
+        let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+        let is_secure = base == "rediss";
+        if !matches!((base, kind), ("redis" | "rediss", "" | "sentinel" | "cluster") | ("redis", "unix") | ("unix", ""))
+        {
+            return Err(
+                "a URL of Redis begins with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://",
+            );
+        }
         if rest.contains(['?', '#']) {
             return Err("a URL of Redis has neither ? nor #: write them as %3F and %23 in a password");
         }
@@ -97,22 +104,26 @@ impl RedisAddress {
         let (before, path) = rest.split_once('/').map_or((rest, None), |(before, path)| (before, Some(path)));
         let (who, hosts) = before.rsplit_once('@').map_or((None, before), |(who, hosts)| (Some(who), hosts));
         let login = who.map_or(Ok(RedisLogin::default()), RedisLogin::read)?;
-        if matches!(scheme, "unix" | "redis+unix") {
+        if base == "unix" || kind == "unix" {
             let path =
                 path.filter(|path| hosts.is_empty() && !path.is_empty()).ok_or("unix:// is followed by a path")?;
             let deployment = Deployment::Single(RedisHost::Unix(format!("/{path}").into()));
             return Ok(RedisAddress { deployment, is_secure, login, database: 0 });
         }
         let path = path.unwrap_or_default().trim_end_matches('/');
-        let (deployment, database) = if is_sentinel {
-            let (name, database) = path.split_once('/').unwrap_or((path, ""));
-            if name.is_empty() {
-                return Err("the name that Sentinel watches is missing: redis+sentinel://host,host/NAME");
+        let all = |port| hosts.split(',').map(|host| read_host(host, port)).collect::<Result<_, _>>();
+        let (deployment, database) = match kind {
+            "sentinel" => {
+                let (name, database) = path.split_once('/').unwrap_or((path, ""));
+                if name.is_empty() {
+                    return Err("the name that Sentinel watches is missing: redis+sentinel://host,host/NAME");
+                }
+                (Deployment::Sentinel { sentinels: all(SENTINEL_PORT)?, name: decoded(name)? }, database)
             }
-            let sentinels = hosts.split(',').map(|host| read_host(host, SENTINEL_PORT)).collect::<Result<_, _>>()?;
-            (Deployment::Sentinel { sentinels, name: decoded(name)? }, database)
-        } else {
-            (Deployment::Single(read_host(hosts, REDIS_PORT)?), path)
+            "cluster" if !matches!(path, "" | "0") => return Err("a Redis Cluster has one database, 0"),
+            "cluster" => (Deployment::Cluster(all(REDIS_PORT)?), ""),
+            _ if hosts.contains(',') => return Err("several servers are a Redis Cluster: redis+cluster://host,host"),
+            _ => (Deployment::Single(read_host(hosts, REDIS_PORT)?), path),
         };
         let database = match database {
             "" => 0,
@@ -165,6 +176,30 @@ impl Setting for RedisAddress {
 }
 
 impl RedisAddress {
+    /// What several addresses are together: one cluster.
+    ///
+    /// # Errors
+    /// They are not of one.
+    pub fn of_several(all: &[RedisAddress]) -> Result<RedisAddress, &'static str> {
+        let first = all.first().ok_or("a URL of Redis is missing")?;
+        let mut hosts = Vec::new();
+        for address in all {
+            if (address.is_secure, &address.login) != (first.is_secure, &first.login) {
+                return Err("several servers are a Redis Cluster: with one user and password, all with TLS or none");
+            }
+            match &address.deployment {
+                Deployment::Single(host @ RedisHost::Tcp { .. }) if address.database == 0 => hosts.push(host.clone()),
+                Deployment::Cluster(more) => hosts.extend(more.iter().cloned()),
+                _ => return Err("several servers are a Redis Cluster, as in \"redis+cluster://host,host\""),
+            }
+        }
+        Ok(RedisAddress { deployment: Deployment::Cluster(hosts), ..first.clone() })
+    }
+
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.deployment, Deployment::Cluster(_))
+    }
+
     /// Stands in for one that is missing.
     pub fn nowhere() -> RedisAddress {
         let host = RedisHost::Tcp { host: "localhost".into(), port: REDIS_PORT };

@@ -4,14 +4,15 @@ use ::redis::{ErrorKind, ServerErrorKind, Value};
 
 use super::trouble::RedisTrouble;
 
-/// The oldest Redis that has all that is asked of it.
+/// The oldest Redis that has all that is asked of it, and the oldest of a cluster: there channels are its slots'.
 const OLDEST: (u32, u32) = (6, 2);
+const OLDEST_OF_CLUSTER: (u32, u32) = (7, 0);
 
 /// An answer that is an error: its code, and the rest of the sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ErrorAnswer {
     pub(super) code: String,
-    details: String,
+    pub(super) details: String,
 }
 
 impl ErrorAnswer {
@@ -31,7 +32,8 @@ impl ErrorAnswer {
             "LOADING" => RedisTrouble::Loading,
             "OOM" => RedisTrouble::Full,
             "MISCONF" => RedisTrouble::CannotSave(sentence()),
-            "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => RedisTrouble::Cluster,
+            "MOVED" | "ASK" | "TRYAGAIN" => RedisTrouble::Moving,
+            "CLUSTERDOWN" => RedisTrouble::ClusterDown(self.details.trim().into()),
             // What a script was refused is an error within an error, before Redis 7.
             _ if self.details.contains("-OOM") || self.details.contains("OOM command") => RedisTrouble::Full,
             _ if self.details.contains("-READONLY") => RedisTrouble::ReadOnly,
@@ -41,7 +43,8 @@ impl ErrorAnswer {
 
     /// It may be done in a moment.
     pub(super) fn passes(&self) -> bool {
-        matches!(self.code.as_str(), "LOADING" | "TRYAGAIN" | "MASTERDOWN" | "BUSY" | "READONLY")
+        let code = self.code.as_str();
+        matches!(code, "LOADING" | "TRYAGAIN" | "MASTERDOWN" | "BUSY" | "READONLY" | "CLUSTERDOWN")
             || self.trouble() == RedisTrouble::ReadOnly
     }
 }
@@ -117,7 +120,8 @@ impl ServerInfo {
         line.unwrap_or_default()
     }
 
-    pub(super) fn check(&self) -> Result<(), RedisTrouble> {
+    /// Whether it can be used, as one of a cluster or alone.
+    pub(super) fn check(&self, is_cluster: bool) -> Result<(), RedisTrouble> {
         let version = self.field("redis_version");
         let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
         let known = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -127,8 +131,11 @@ impl ServerInfo {
         if self.field("loading") == "1" || self.field("async_loading") == "1" {
             return Err(RedisTrouble::Loading);
         }
-        if self.field("cluster_enabled") == "1" {
-            return Err(RedisTrouble::Cluster);
+        match (is_cluster, self.field("cluster_enabled") == "1") {
+            (false, true) => return Err(RedisTrouble::Cluster),
+            (true, false) => return Err(RedisTrouble::NoCluster),
+            (true, true) if known < OLDEST_OF_CLUSTER => return Err(RedisTrouble::TooOldForCluster(version.into())),
+            _ => {}
         }
         if self.field("role") != "master" {
             return Err(RedisTrouble::ReadOnly);
@@ -159,7 +166,7 @@ mod tests {
     use super::*;
 
     fn info(text: &str) -> Result<(), RedisTrouble> {
-        ServerInfo(text.replace('\n', "\r\n")).check()
+        ServerInfo(text.replace('\n', "\r\n")).check(false)
     }
 
     #[test]
@@ -171,6 +178,15 @@ mod tests {
         assert_eq!(info(&good.replace("role:master", "role:slave")), Err(RedisTrouble::ReadOnly));
         assert_eq!(info(&good.replace("loading:0", "loading:1")), Err(RedisTrouble::Loading));
         assert_eq!(info(&good.replace("cluster_enabled:0", "cluster_enabled:1")), Err(RedisTrouble::Cluster));
+    }
+
+    #[test]
+    fn a_server_of_a_cluster_is_one_and_new_enough() {
+        let info = |text: &str| ServerInfo(text.replace('\n', "\r\n")).check(true);
+        let good = "redis_version:7.0.15\nrole:master\ncluster_enabled:1\nloading:0\n";
+        assert_eq!(info(good), Ok(()));
+        assert_eq!(info(&good.replace("7.0.15", "6.2.14")), Err(RedisTrouble::TooOldForCluster("6.2.14".into())));
+        assert_eq!(info(&good.replace("enabled:1", "enabled:0")), Err(RedisTrouble::NoCluster));
     }
 
     #[test]

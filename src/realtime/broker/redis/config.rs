@@ -57,10 +57,6 @@ impl Config {
 
     pub(super) fn read_with(section: &Section, variable: Option<String>) -> Option<Config> {
         let written: Option<Vec<RedisAddress>> = section.optional("url");
-        if written.as_ref().is_some_and(|all| all.len() > 1) {
-            let help = "name one server, or Sentinels: redis+sentinel://host,host/NAME";
-            section.problem("url", "several servers are a Redis Cluster, which Doorway does not speak yet", Some(help));
-        }
         let url = match variable.filter(|text| !text.trim().is_empty()) {
             Some(text) => match RedisAddress::read(text.trim()) {
                 Ok(url) => Some(url),
@@ -69,7 +65,17 @@ impl Config {
                     None
                 }
             },
-            None => written.and_then(|all| all.into_iter().next()),
+            None => match written.as_deref() {
+                Some([one]) => Some(one.clone()),
+                Some(several) => match RedisAddress::of_several(several) {
+                    Ok(url) => Some(url),
+                    Err(what) => {
+                        section.problem("url", what, None);
+                        None
+                    }
+                },
+                None => None,
+            },
         };
         let default = Config::at(url.clone().unwrap_or(RedisAddress::nowhere()));
         let config = Config {

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::Config;
 use super::address::RedisHost;
-use super::answers::{self, trouble_of};
+use super::answers::{self, ErrorAnswer, trouble_of};
 use super::scripts::Script;
 use super::stream::Dialer;
 use super::trouble::RedisTrouble;
@@ -26,7 +26,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(3);
 const PIPELINE_BUFFER: usize = 512;
 
 /// What one command was answered.
-pub(super) type Answer = Result<Value, answers::ErrorAnswer>;
+pub(super) type Answer = Result<Value, ErrorAnswer>;
 
 /// A connection. Cheap to clone; it ends with its last clone, or when it is dropped by name.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub(super) struct Connection {
 }
 
 struct Shared {
+    /// Channels belong to slots here, as keys do.
+    is_cluster: bool,
     /// What each script is called, in the order of [`Script::ALL`].
     scripts: Vec<String>,
     /// The server's process: another after each of its starts.
@@ -66,7 +68,7 @@ impl Connection {
     ) -> Result<Connection, RedisTrouble> {
         let opened = timeout(SILENCE, async {
             let mut connection = Connection::speak(config, dialer, host, pushes).await?;
-            let (info, scripts) = connection.look().await?;
+            let (info, scripts) = connection.look(config.url.is_cluster()).await?;
             let shared = Arc::get_mut(&mut connection.shared).ok_or(RedisTrouble::NotYet)?;
             (shared.server, shared.keeps, shared.scripts) = (info.server(), info.keeps(), scripts);
             Ok(connection)
@@ -111,16 +113,22 @@ impl Connection {
             let _guard = guard;
             driver.await;
         });
-        let driver = driver.abort_handle();
-        let shared = Shared { scripts: Vec::new(), server: String::new(), keeps: false, ended, driver };
+        let shared = Shared {
+            is_cluster: config.url.is_cluster(),
+            scripts: Vec::new(),
+            server: String::new(),
+            keeps: false,
+            ended,
+            driver: driver.abort_handle(),
+        };
         Ok(Connection { redis, shared: Arc::new(shared) })
     }
 
     /// Whether this is a Redis that Doorway can use, and then what it says of itself and the names of the scripts.
-    async fn look(&mut self) -> Result<(answers::ServerInfo, Vec<String>), RedisTrouble> {
+    async fn look(&mut self, is_cluster: bool) -> Result<(answers::ServerInfo, Vec<String>), RedisTrouble> {
         let info = self.one(::redis::cmd("INFO")).await?;
         let info = answers::ServerInfo::read(&info);
-        info.check()?;
+        info.check(is_cluster)?;
         if let Some(policy) = info.evicts() {
             static SAID: LogThrottle = LogThrottle::new();
             if SAID.may() {
@@ -158,7 +166,7 @@ impl Connection {
         match sent {
             Ok(values) => Ok(values.into_iter().map(answers::sort).collect()),
             // One that is refused while being read is answered as an error of the whole.
-            Err(error) if error.code().is_some() => Ok(vec![Err(answers::ErrorAnswer::of(&error)); commands.len()]),
+            Err(error) if error.code().is_some() => Ok(vec![Err(ErrorAnswer::of(&error)); commands.len()]),
             Err(error) => {
                 self.end();
                 Err(trouble_of(&error))
@@ -166,23 +174,60 @@ impl Connection {
         }
     }
 
-    /// Subscribes to, or leaves, several channels at once; over when all are confirmed.
+    /// Subscribes to, or leaves, several channels at once; over when all are confirmed, or refused: in a cluster each may be
+    /// by itself.
     ///
     /// # Errors
     /// Why not.
-    pub(super) async fn listen(&self, names: &[Arc<str>], is_on: bool) -> Result<(), RedisTrouble> {
-        let mut redis = self.redis.clone();
-        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
-        let asked =
-            async { if is_on { redis.subscribe(&names[..]).await } else { redis.unsubscribe(&names[..]).await } };
-        let asked = tokio::select! {
-            asked = timeout(SILENCE, asked) => asked,
-            () = self.shared.ended.cancelled() => return Err(broken()),
+    pub(super) async fn listen(
+        &self,
+        names: &[Arc<str>],
+        is_on: bool,
+    ) -> Result<Vec<(Arc<str>, ErrorAnswer)>, RedisTrouble> {
+        let asked = async {
+            if self.shared.is_cluster {
+                return self.listen_to_slots(names, is_on).await;
+            }
+            let mut redis = self.redis.clone();
+            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            let asked = if is_on { redis.subscribe(&names[..]).await } else { redis.unsubscribe(&names[..]).await };
+            asked.map(|()| Vec::new()).map_err(|error| trouble_of(&error))
         };
-        match asked {
-            Ok(asked) => asked.map_err(|error| trouble_of(&error)),
-            Err(_) => Err(RedisTrouble::Silent(SILENCE.as_secs())),
+        tokio::select! {
+            asked = timeout(SILENCE, asked) => asked.unwrap_or(Err(RedisTrouble::Silent(SILENCE.as_secs()))),
+            () = self.shared.ended.cancelled() => Err(broken()),
         }
+    }
+
+    /// Channels of several slots are several commands.
+    async fn listen_to_slots(
+        &self,
+        names: &[Arc<str>],
+        is_on: bool,
+    ) -> Result<Vec<(Arc<str>, ErrorAnswer)>, RedisTrouble> {
+        let mut commands = Pipeline::with_capacity(names.len());
+        for name in names {
+            commands.cmd(if is_on { "SSUBSCRIBE" } else { "SUNSUBSCRIBE" }).arg(&**name);
+        }
+        let mut refused = Vec::new();
+        for (name, answer) in names.iter().zip(self.send(&commands).await?) {
+            match answer {
+                Ok(Value::Push { .. }) => {}
+                // A server that takes a slot away says so unasked, which the library takes for an answer.
+                Ok(_) => return Err(RedisTrouble::Says("an answer to something else".into())),
+                Err(refusal) => refused.push((Arc::clone(name), refusal)),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// The command that publishes.
+    pub(super) fn publishes(&self) -> &'static str {
+        if self.shared.is_cluster { "SPUBLISH" } else { "PUBLISH" }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.shared.is_cluster
     }
 
     /// What `script` is called there.
@@ -208,6 +253,10 @@ impl Connection {
     /// Resolves when it has ended. Cancel-safe.
     pub(super) async fn ended(&self) {
         self.shared.ended.cancelled().await;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.shared.ended.is_cancelled()
     }
 
     pub(super) fn is(&self, other: &Connection) -> bool {

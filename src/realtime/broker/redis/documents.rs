@@ -78,7 +78,7 @@ impl Core {
         args.extend(gone);
         let question = Question::Script { script: Script::Write, keys: self.room(room).into(), args };
         let written = self.commands.ask(question).await?;
-        self.copied().await?;
+        self.copied(room).await?;
         let is_ours = answers::number(&written) == Some(1);
         if is_ours && replaces && puts == 0 {
             self.unlist(room).await?;
@@ -100,7 +100,7 @@ impl Core {
         ];
         let question = Question::Script { script: Script::Amend, keys: vec![rows, tenures], args };
         let is_done = answers::number(&self.commands.ask(question).await?) == Some(1);
-        self.copied().await?;
+        self.copied(room).await?;
         if is_done && is_new {
             // Who took the room away may have taken its name out meanwhile.
             self.list(room).await?;
@@ -108,14 +108,15 @@ impl Core {
         Ok(is_done)
     }
 
-    /// Waits until as many replicas have what was written as are to have it.
-    async fn copied(&self) -> Result<(), RedisError> {
+    /// Waits until as many replicas of a room's server have what was written as are to have it.
+    async fn copied(&self, room: &str) -> Result<(), RedisError> {
         let wanted = self.config.replicas;
         if wanted == 0 {
             return Ok(());
         }
-        let server = self.commands.server();
-        let got = self.replicas.have(&self.commands, (&*self.names.written(), wanted), server).await?;
+        let names = self.names.named(room);
+        let server = self.commands.server_of(&names.rows());
+        let got = self.replicas.have(&self.commands, &names.written(), wanted, server).await?;
         let too_few = || RedisError::Refused(RedisTrouble::Says(format!("{got} of {wanted} replicas have it").into()));
         if got < wanted { Err(too_few()) } else { Ok(()) }
     }

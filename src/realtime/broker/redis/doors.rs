@@ -1,10 +1,11 @@
 //! Who is alive: each door renews a lease, and sweeps behind those that no longer do.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{info, warn};
 
 use super::answers;
@@ -40,7 +41,7 @@ impl Core {
         let timeout = self.config.node_timeout;
         let mut ticks = interval(timeout / 3);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut was_held, mut server) = (false, None);
+        let (mut was_held, mut losses) = (false, self.losses());
         loop {
             ticks.tick().await;
             if self.is_leaving.load(Ordering::Acquire) {
@@ -50,15 +51,19 @@ impl Core {
                 self.lease.lost();
                 continue;
             };
-            let found = self.commands.server();
             // Another process of Redis may have lost what was put last.
-            let is_expelled = was_held && (!was_there || (server.is_some() && server != found));
+            let found = self.losses();
+            let is_expelled = was_held && (!was_there || losses != found);
             self.lease.renewed(was_there, timeout);
             if is_expelled {
                 self.expelled().await;
             }
-            (was_held, server) = (true, found);
+            (was_held, losses) = (true, found);
         }
+    }
+
+    fn losses(&self) -> u64 {
+        self.shards.parts.losses.load(Ordering::Acquire)
     }
 
     /// Renews it, and says whether it was there still.
@@ -68,13 +73,17 @@ impl Core {
         let time = self.config.node_timeout.as_millis().to_string();
         let card = self.lease.card.lock().await;
         let value = format!("1{card}");
-        let questions = [
+        let own = [
             Question::command("SET", &[&lease, &value, "PX", &time, "GET"]),
-            Question::command("SADD", &[&nodes, &self.node.to_string()]),
-            Question::command("PEXPIRE", &[&nodes, &A_DAY_MS.to_string()]),
             Question::command("PEXPIRE", &[&channels, &A_DAY_MS.to_string()]),
         ];
-        let answers = self.commands.ask_all(&questions).await?;
+        let answers = self.commands.ask_all(&own).await?;
+        let of_all = [
+            Question::command("SADD", &[&nodes, &self.node.to_string()]),
+            Question::command("PEXPIRE", &[&nodes, &A_DAY_MS.to_string()]),
+        ];
+        // It may lie elsewhere in a cluster, and be away: the lease does not wait for it, and the next time comes soon.
+        let _ = timeout(self.config.node_timeout / 6, self.commands.ask_all(&of_all)).await;
         Ok(answers.first().and_then(answers::text).is_some())
     }
 
@@ -138,14 +147,21 @@ impl Core {
         let timeout = self.config.node_timeout;
         let mut ticks = interval(timeout / 10);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticks_so_far = 0_u64;
+        let (mut ticks_so_far, mut suspects) = (0_u64, HashSet::new());
         loop {
             ticks.tick().await;
             let Ok(doors) = self.survey().await else { continue };
+            let before = std::mem::take(&mut suspects);
             let alive = doors.iter().filter(|(_, is_alive)| *is_alive).count();
             self.metrics.doors.set(i64::try_from(alive).unwrap_or(i64::MAX));
             for (node, is_alive) in doors {
-                if is_alive || node == self.node || !self.lease.is_held_for(timeout) {
+                let is_known = self.shards.is_steady_for(&self.names.lease(node), timeout);
+                if is_alive || node == self.node || !is_known || !self.lease.is_held_for(timeout) {
+                    continue;
+                }
+                // Its server may have stood still for less than is noticed: then it says within a moment that it lives.
+                if self.shards.is_cluster() && !before.contains(&node) {
+                    suspects.insert(node);
                     continue;
                 }
                 if let Err(error) = self.sweep_if_dead(node).await {
@@ -238,7 +254,9 @@ impl Core {
     async fn sweep_channel(&self, node: NodeId, name: &str) -> Result<u64, RedisError> {
         let names = self.names.named(name);
         let [top, log, roster] = names.keys();
-        let keys = vec![top, log, roster, self.names.left()];
+        // In a cluster what is left lies elsewhere: it is left here first, and carried there.
+        let left = if self.shards.is_cluster() { names.left() } else { self.names.left() };
+        let keys = vec![top, log, roster, left.clone()];
         let mut all = 0;
         loop {
             let question = Question::Script {
@@ -251,15 +269,36 @@ impl Core {
                     Arg::Text(node.to_string()),
                     Arg::Number(FIELDS),
                     Arg::Text(names.events()),
+                    Arg::Publishes,
                     Arg::Text(name.to_owned()),
                 ],
             };
             let gone = self.commands.ask(question).await?;
             let gone = answers::number(&gone).unwrap_or(0);
             all += gone;
+            if self.shards.is_cluster() {
+                self.carry(&left).await?;
+            }
             if gone < FIELDS {
                 return Ok(all);
             }
+        }
+    }
+
+    /// Carries what was left in a channel's slot to where all of it lies. Whoever does it and dies may have told something
+    /// that another tells again.
+    async fn carry(&self, from: &str) -> Result<(), RedisError> {
+        let (last, rest) = ((DEPARTED - 1).to_string(), DEPARTED.to_string());
+        loop {
+            let some = self.commands.ask(Question::command("LRANGE", &[from, "0", &last])).await?;
+            let some = answers::list(some).unwrap_or_default();
+            if some.is_empty() {
+                return Ok(());
+            }
+            let args = some.into_iter().filter_map(answers::bytes).map(|value| Arg::Bytes(value.into())).collect();
+            let leave = Question::Script { script: Script::Leave, keys: vec![self.names.left()], args };
+            self.commands.ask(leave).await?;
+            self.commands.ask(Question::command("LTRIM", &[from, &rest, "-1"])).await?;
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) async fn find(config: &Config, dialer: &Dialer) -> Result<RedisHost, 
     let (sentinels, name) = match &config.url.deployment {
         Deployment::Single(host) => return Ok(host.clone()),
         Deployment::Sentinel { sentinels, name } => (sentinels, name),
+        // Each of its servers has a place of its own.
+        Deployment::Cluster(_) => return Err(RedisTrouble::NotYet),
     };
     let mut why = Vec::new();
     for sentinel in sentinels {
@@ -65,7 +67,7 @@ async fn ask(config: &Config, dialer: &Dialer, sentinel: &RedisHost, name: &str)
 /// Watches whether the primary is still the one in `current`; resolves when Sentinel has named another twice. Never where
 /// there is no Sentinel.
 pub(super) async fn moved(config: &Config, dialer: &Dialer, current: &watch::Receiver<Option<RedisHost>>) {
-    if matches!(config.url.deployment, Deployment::Single(_)) {
+    if !matches!(config.url.deployment, Deployment::Sentinel { .. }) {
         return std::future::pending().await;
     }
     let mut other = None;

@@ -1,5 +1,7 @@
 //! Whether all is well, put together from what each part sees.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -17,25 +19,49 @@ pub(super) enum HealthPart {
     Writes,
 }
 
-/// What the parts saw last.
+/// What the parts of each server saw last.
 pub(super) struct Health {
-    seen: Mutex<[RedisState; 3]>,
+    seen: Mutex<Seen>,
     whole: watch::Sender<RedisState>,
     metrics: Metrics,
 }
 
+#[derive(Default)]
+struct Seen {
+    servers: Vec<(u64, [RedisState; 3])>,
+    next: u64,
+}
+
+/// The share of one server.
+pub(super) struct ServerHealth {
+    health: Arc<Health>,
+    number: u64,
+    /// Its name, where there are several.
+    host: Option<Arc<str>>,
+}
+
 impl Health {
     pub(super) fn new(metrics: Metrics) -> Health {
-        let down = RedisState::Down(RedisTrouble::NotYet);
-        let seen = Mutex::new([down.clone(), down.clone(), RedisState::Up]);
-        Health { seen, whole: watch::Sender::new(down), metrics }
+        let whole = watch::Sender::new(RedisState::Down(RedisTrouble::NotYet));
+        Health { seen: Mutex::default(), whole, metrics }
     }
 
-    pub(super) fn see(&self, part: HealthPart, state: RedisState) {
+    /// Adds a server, of which nothing is known yet.
+    pub(super) fn server(self: &Arc<Health>, host: Option<Arc<str>>) -> ServerHealth {
+        let down = RedisState::Down(RedisTrouble::NotYet);
         let mut seen = self.seen.lock();
-        seen[part as usize] = state;
+        seen.next += 1;
+        let number = seen.next;
+        seen.servers.push((number, [down.clone(), down, RedisState::Up]));
+        self.put_together(&seen);
+        drop(seen);
+        ServerHealth { health: Arc::clone(self), number, host }
+    }
+
+    fn put_together(&self, seen: &Seen) {
+        let all = || seen.servers.iter().flat_map(|(_, parts)| parts);
         let is_down = |state: &&RedisState| matches!(state, RedisState::Down(_));
-        let worst = seen.iter().find(is_down).or_else(|| seen.iter().find(|state| **state != RedisState::Up));
+        let worst = all().find(is_down).or_else(|| all().find(|state| **state != RedisState::Up));
         let worst = worst.cloned().unwrap_or(RedisState::Up);
         self.metrics.connected.set(i64::from(worst == RedisState::Up));
         self.whole.send_if_modified(|whole| {
@@ -45,15 +71,45 @@ impl Health {
         });
     }
 
-    /// What to say of why something was not done.
-    pub(super) fn trouble(&self) -> RedisTrouble {
-        match &*self.whole.borrow() {
-            RedisState::Down(trouble) => trouble.clone(),
-            RedisState::Up | RedisState::Deaf => RedisTrouble::Silent(super::connection::SILENCE.as_secs()),
+    pub(super) fn watch(&self) -> watch::Receiver<RedisState> {
+        self.whole.subscribe()
+    }
+}
+
+impl ServerHealth {
+    pub(super) fn see(&self, part: HealthPart, state: RedisState) {
+        let state = match (state, &self.host) {
+            (RedisState::Down(trouble), Some(host)) => RedisState::Down(trouble.of_one(host)),
+            (state, _) => state,
+        };
+        let mut seen = self.health.seen.lock();
+        let Some((_, parts)) = seen.servers.iter_mut().find(|(number, _)| *number == self.number) else { return };
+        if parts[part as usize] != state {
+            parts[part as usize] = state;
+            self.health.put_together(&seen);
         }
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<RedisState> {
-        self.whole.subscribe()
+    /// What to say of why something was not done there.
+    pub(super) fn trouble(&self) -> RedisTrouble {
+        let seen = self.health.seen.lock();
+        let own = seen.servers.iter().find(|(number, _)| *number == self.number);
+        let down = own.into_iter().flat_map(|(_, parts)| parts).find_map(|state| match state {
+            RedisState::Down(trouble) => Some(trouble.clone()),
+            _ => None,
+        });
+        drop(seen);
+        down.unwrap_or(RedisTrouble::Silent(super::connection::SILENCE.as_secs()))
+    }
+}
+
+impl Drop for ServerHealth {
+    fn drop(&mut self) {
+        let mut seen = self.health.seen.lock();
+        seen.servers.retain(|(number, _)| *number != self.number);
+        // The last one takes the state with it: the link is closed.
+        if !seen.servers.is_empty() {
+            self.health.put_together(&seen);
+        }
     }
 }

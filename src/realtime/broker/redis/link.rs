@@ -13,15 +13,16 @@ use tokio::task::JoinSet;
 use super::commands::{Arg, Commands, Question};
 use super::core::Core;
 use super::health::Health;
-use super::hearing::Hearing;
 use super::lease::Lease;
 use super::names::Names;
 use super::own_fields::OwnFields;
 use super::queues::Queues;
 use super::replicas::Replicas;
 use super::scripts::Script;
+use super::shard::ShardParts;
+use super::shards::Shards;
 use super::stream::Dialer;
-use super::{Config, Metrics, RedisError, RedisState, RedisTrouble, answers, wire};
+use super::{Config, Metrics, RedisError, RedisState, RedisTrouble, answers, mapping, wire};
 use crate::realtime::broker::{
     Appended, Broker, BrokerListener, LogEntry, Marked, NodeId, Recipient, Snapshot, Top, Waiting,
 };
@@ -48,16 +49,23 @@ impl RedisLink {
         let health = Arc::new(Health::new(metrics.clone()));
         let names = Names::new(&config.prefix);
         let queues = Queues::start(&listener, &metrics, &mut tasks);
-        let patience = config.message_patience;
-        let hearing = Hearing::new((&names, node), queues, patience, Arc::clone(&health), metrics.clone());
+        let shards = Arc::new(Shards::new(Arc::new(ShardParts {
+            node,
+            names: names.clone(),
+            dialer: Dialer::new(&config),
+            queues,
+            health: Arc::clone(&health),
+            metrics: metrics.clone(),
+            losses: Arc::default(),
+            moves: Arc::default(),
+            config: config.clone(),
+        })));
         let core = Arc::new(Core {
-            commands: Commands::new(patience, Arc::clone(&health), metrics.clone()),
-            hearing: Arc::new(hearing),
+            commands: Commands::new(Arc::clone(&shards), config.message_patience, metrics.clone()),
+            shards: Arc::clone(&shards),
             lease: Lease::default(),
             replicas: Replicas::default(),
             own_fields: OwnFields::new(),
-            dialer: Dialer::new(&config),
-            primary: watch::Sender::new(None),
             is_leaving: AtomicBool::new(false),
             config,
             node,
@@ -66,9 +74,11 @@ impl RedisLink {
             listener,
             metrics,
         });
-        tasks.spawn(Arc::clone(&core).keep_commands());
-        tasks.spawn(Arc::clone(&core).keep_hearing());
-        tasks.spawn(Arc::clone(&core).watch_primary());
+        if shards.is_cluster() {
+            tasks.spawn(mapping::keep(shards));
+        } else {
+            shards.run_single();
+        }
         tasks.spawn(Arc::clone(&core).hold_lease());
         tasks.spawn(Arc::clone(&core).sweep_dead());
         RedisLink { core, tasks: Arc::new(Mutex::new(tasks)) }
@@ -88,6 +98,7 @@ impl RedisLink {
         self.core.is_leaving.store(true, Ordering::Release);
         let left = self.core.leave().await;
         self.tasks.lock().abort_all();
+        self.core.shards.stop();
         left
     }
 
@@ -121,7 +132,7 @@ impl Core {
         let [top, log, roster] = names.keys();
         let question = Question::Script {
             script: Script::Append,
-            keys: vec![top, log, roster, known],
+            keys: vec![top.clone(), log, roster, known],
             args: vec![
                 Arg::Fresh,
                 Arg::Server,
@@ -130,17 +141,17 @@ impl Core {
                 Arg::Number(age),
                 Arg::Number(millis(time)),
                 Arg::Text(names.events()),
+                Arg::Publishes,
             ],
         };
         let place = self.commands.ask(question).await?;
-        let server = self.commands.server();
+        let server = self.shards.server_of(&top);
         let place = answers::bytes(place).ok_or_else(nonsense)?;
         let (position, unix_ms) = wire::read_place(&place).ok_or_else(nonsense)?;
         self.metrics.publishes.inc();
         let wanted = self.config.replicas;
         if wanted > 0 {
-            let written = (&*self.names.written(), wanted);
-            let got = self.replicas.have(&self.commands, written, server).await?;
+            let got = self.replicas.have(&self.commands, &names.written(), wanted, server).await?;
             if got < wanted {
                 self.metrics.refused.inc();
                 return Err(RedisError::Replicas { position, wanted, got });
@@ -150,7 +161,7 @@ impl Core {
     }
 
     async fn publish(&self, name: &str, body: &[u8]) -> Result<(), RedisError> {
-        let mut publish = cmd("PUBLISH");
+        let mut publish = cmd(if self.shards.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
         publish.arg(name).arg(body);
         self.commands.ask(Question::Command(publish)).await?;
         self.metrics.publishes.inc();
@@ -164,6 +175,7 @@ impl Core {
             Arg::Text(field.to_owned()),
             Arg::Bytes(value),
             Arg::Text(self.names.channel(channel).events()),
+            Arg::Publishes,
         ];
         let put = self.commands.ask(self.script(Script::Put, channel, args)).await;
         self.own_fields.end(channel, field).await;
@@ -175,6 +187,7 @@ impl Core {
             Arg::Text(self.node.to_string()),
             Arg::Text(field.to_owned()),
             Arg::Text(self.names.channel(channel).events()),
+            Arg::Publishes,
         ];
         self.commands.ask(self.script(Script::Remove, channel, args)).await?;
         self.own_fields.removed(channel, field).await;
@@ -307,11 +320,11 @@ impl Broker for RedisLink {
 
     fn subscribe(&self, channel: &Channel) -> Waiting<()> {
         let channel = channel.clone();
-        self.with(|core| async move { core.hearing.subscribe(&channel).await })
+        self.with(|core| async move { core.shards.subscribe(&channel).await })
     }
 
     fn unsubscribe(&self, channel: &Channel) -> Waiting<()> {
-        self.core.hearing.unsubscribe(channel);
+        self.core.shards.unsubscribe(channel);
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -354,6 +367,14 @@ impl Broker for RedisLink {
     fn settle(&self, name: &str, claimed: Bytes, value: Option<Bytes>, age: Duration) -> Waiting<()> {
         let name = name.to_owned();
         self.with(|core| async move { core.settle(&name, claimed, value, age).await })
+    }
+
+    fn read(&self, name: &str) -> Waiting<Option<Bytes>> {
+        let name = name.to_owned();
+        self.with(|core| async move {
+            let there = core.commands.ask(Question::command("GET", &[&core.names.claim(&name)])).await?;
+            Ok(bytes(there))
+        })
     }
 
     fn take(&self, name: &str, amount: u64, rate: u64) -> Waiting<Option<Duration>> {

@@ -54,11 +54,6 @@ impl Names {
         format!("{}:nodes", self.prefix)
     }
 
-    /// Written before replicas are waited for.
-    pub(super) fn written(&self) -> String {
-        format!("{}:written", self.prefix)
-    }
-
     /// What doors left behind, for one of the others to tell of.
     pub(super) fn left(&self) -> String {
         format!("{}:left", self.prefix)
@@ -101,6 +96,11 @@ impl Names {
     /// Where a door hears itself.
     pub(super) fn beat(&self, node: NodeId) -> String {
         self.node(node, "beat")
+    }
+
+    /// The same at one server of a cluster, where `tag` lies in a slot of its own.
+    pub(super) fn beat_at(&self, tag: &str, node: NodeId) -> String {
+        format!("{}:beat:{{{tag}}}:{node}", self.prefix)
     }
 
     /// There while the door lives.
@@ -148,6 +148,16 @@ impl ChannelNames {
     /// The rows of its documents.
     pub(super) fn rows(&self) -> String {
         format!("{}:rows", self.tag)
+    }
+
+    /// Written before replicas are waited for.
+    pub(super) fn written(&self) -> String {
+        format!("{}:written", self.tag)
+    }
+
+    /// What a door left behind there, where it does not lie with what was left elsewhere.
+    pub(super) fn left(&self) -> String {
+        format!("{}:left", self.tag)
     }
 
     /// Where its events are published.

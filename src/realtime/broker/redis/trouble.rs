@@ -40,10 +40,32 @@ pub enum RedisTrouble {
     CannotSave(Arc<str>),
     #[error("no Sentinel knows a primary: {0}")]
     NoPrimary(Arc<str>),
-    #[error("it is part of a Redis Cluster, which Doorway does not speak yet")]
+    #[error("it is part of a Redis Cluster: the URL names it so, as in redis+cluster://host,host")]
     Cluster,
+    #[error("it is no Redis Cluster: the URL names it as redis://host, or by Sentinels that know it")]
+    NoCluster,
+    #[error("it is version {0}, and Doorway needs 7.0 or newer of a Redis Cluster")]
+    TooOldForCluster(Arc<str>),
+    #[error("the cluster is down ({0})")]
+    ClusterDown(Arc<str>),
+    #[error("what is asked for is on its way to another server of the cluster")]
+    Moving,
+    /// One server of several.
+    #[error("{0}: {1}")]
+    OneOfCluster(Arc<str>, Box<RedisTrouble>),
     #[error("it says: {0}")]
     Says(Arc<str>),
+}
+
+impl RedisTrouble {
+    /// The same, of one server of several. One that cannot be reached names it already.
+    pub(super) fn of_one(self, host: &Arc<str>) -> RedisTrouble {
+        match self {
+            RedisTrouble::OneOfCluster(..) => self,
+            RedisTrouble::Unreachable(text) if text.starts_with(&**host) => RedisTrouble::Unreachable(text),
+            trouble => RedisTrouble::OneOfCluster(Arc::clone(host), Box::new(trouble)),
+        }
+    }
 }
 
 /// Why something was not done.

@@ -72,6 +72,25 @@ impl Hub {
         }
     }
 
+    /// What all doors keep under a name; `None` too where there is no other.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: that cannot be known now.
+    pub async fn kept_for_all(&self, name: &str) -> Result<Option<Bytes>, Refusal> {
+        let Some(cluster) = self.cluster() else { return Ok(None) };
+        cluster.broker.read(name).await.map_err(|_| Refusal::Unavailable)
+    }
+
+    /// Keeps something for all doors, for so long. Of two that do so at once, one counts.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: it may be kept or not.
+    pub async fn keep_for_all(&self, name: &str, value: Bytes, age: Duration) -> Result<(), Refusal> {
+        let Some(cluster) = self.cluster() else { return Ok(()) };
+        let there = self.kept_for_all(name).await?.unwrap_or_default();
+        cluster.broker.settle(name, there, Some(value), age).await.map_err(|_| Refusal::Unavailable)
+    }
+
     /// Takes so much of what all doors together may have of `name` in a second: `None` where there is no other door, or it
     /// cannot be known what the others take. The error is how long until there is enough.
     pub async fn take_of_all(&self, name: &str, amount: usize, rate: u32) -> Option<Result<(), Duration>> {

@@ -433,6 +433,11 @@ impl Broker for ModelLink {
         })
     }
 
+    fn read(&self, name: &str) -> Waiting<Option<Bytes>> {
+        let name = name.to_owned();
+        self.ask(move |state, _| state.claims.get(&name).cloned())
+    }
+
     fn take(&self, _: &str, _: u64, _: u64) -> Waiting<Option<Duration>> {
         self.ask(|_, _| None)
     }

@@ -381,3 +381,37 @@ fn a_state_of_any_age_is_read() {
     let state: State = serde_json::from_str(r#"{ "chance": 0.5, "of_a_later_version": 1 }"#).unwrap();
     assert_eq!(state, State::new(0.5));
 }
+
+#[test]
+fn what_another_door_has_tried_counts_here_too() {
+    let (mut tried, mut idle) = (State::new(0.5), State::new(0.25));
+    tried.begin(NEW_YEAR, 0.5);
+    tried.failed(NEW_YEAR, Some(DAY), 0.5);
+    idle.agree(&tried);
+    assert!(matches!(idle.next(None, NEW_YEAR + DAY - 1), Step::Wait(_)), "as late as the authority asked");
+    assert!(matches!(idle.next(None, NEW_YEAR + DAY), Step::Order { .. }));
+    assert_eq!((idle.failures, idle.chance), (1, 0.25));
+    // Who knows less is not believed.
+    tried.agree(&State::new(0.5));
+    assert_eq!(tried.failures, 1);
+    // A success ends it, whoever had it; an older failure does not begin anew.
+    let mut won = State::new(0.5);
+    won.succeeded(NEW_YEAR + 2 * DAY);
+    tried.agree(&won);
+    assert_eq!((tried.failures, tried.next_try), (0, None));
+    won.agree(&idle);
+    assert_eq!((won.failures, won.issued), (0, Some(NEW_YEAR + 2 * DAY)));
+}
+
+#[test]
+fn a_certificate_of_another_door_is_renewed_without_its_name() {
+    let (mut own, mut other, taken) = (State::new(0.25), State::new(0.5), held("theirs", NEW_YEAR, 90));
+    own.begin(NEW_YEAR, 0.5);
+    own.order = Some(OrderInHand { url: "x".into(), generation: 1 });
+    other.succeeded(NEW_YEAR);
+    own.took_over(&other, "theirs");
+    assert_eq!((own.failures, &own.order, own.chance), (0, &None, 0.25));
+    let due = own.due(&taken);
+    own.unadvised(&taken, due, 0.5);
+    assert_eq!(own.next(Some(&taken), due), Step::Order { replaces: None }, "the account there is another");
+}

@@ -1,5 +1,6 @@
 -- KEYS: top, log, roster, the message's own name. ARGV: an epoch if one is needed, the server, the body, how many are kept,
--- for how long, how long the name is known, the channel to publish in. Gives its place, or that of the same name before.
+-- for how long, how long the name is known, the channel to publish in, the command for it. Gives its place, or that of the
+-- same name before.
 local known = redis.call('GET', KEYS[4])
 if known then
   return known
@@ -27,5 +28,5 @@ end
 renew(KEYS[1], KEYS[3], age)
 local place = top.epoch .. ' ' .. offset .. ' ' .. ms .. ' '
 redis.call('SET', KEYS[4], place, 'PX', ARGV[6])
-redis.call('PUBLISH', ARGV[7], 'S' .. place .. ARGV[3])
+redis.call(ARGV[8], ARGV[7], 'S' .. place .. ARGV[3])
 return place

@@ -280,14 +280,6 @@ async fn a_name_that_no_sentinel_watches_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clustered_redis_is_refused_in_words() {
-    let redis = Redis::start(&["--cluster-enabled", "yes"]);
-    let door = Door::with(impatient(&redis.url()));
-    let why = refusal(&door, &channel("room")).await;
-    assert!(why.contains("Redis Cluster"), "{why}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_tls_only_with_a_certificate_it_trusts() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -1,6 +1,6 @@
 //! A Redis of its own for each test, a way to it that can fall silent, and a listener that remembers.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -112,6 +112,32 @@ impl Redis {
         self.try_tell(command).unwrap_or_else(|| panic!("{command}: no answer"))
     }
 
+    /// The same where the answer is a text of its own length.
+    pub fn ask(&self, command: &str) -> String {
+        let mut stream = BufReader::new(UnixStream::connect(self.socket()).unwrap());
+        stream.get_mut().write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut head = String::new();
+        stream.read_line(&mut head).unwrap();
+        let length = head.trim_end().strip_prefix('$').and_then(|length| length.parse().ok());
+        let mut text = vec![0; length.unwrap_or_else(|| panic!("{command}: {head}"))];
+        stream.read_exact(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    /// The same where it is a list of texts.
+    pub fn ask_list(&self, command: &str) -> Vec<String> {
+        let mut stream = BufReader::new(UnixStream::connect(self.socket()).unwrap());
+        stream.get_mut().write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut line = || {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        };
+        let length = line().strip_prefix('*').and_then(|length| length.parse().ok()).unwrap_or(0);
+        // No text has a line break in it.
+        (0..length).map(|_| (line(), line()).1).collect()
+    }
+
     fn try_tell(&self, command: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.socket()).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
@@ -196,9 +222,12 @@ impl Door {
     }
 
     pub fn with(config: Config) -> Door {
+        Door::named(config, NodeId(fastrand::u64(..)))
+    }
+
+    pub fn named(config: Config, node: NodeId) -> Door {
         let memory = Arc::new(Memory { seen: watch::Sender::new(Vec::new()), busy: Mutex::new(()) });
         let metrics = Metrics::new(&mut Registry::default());
-        let node = NodeId(fastrand::u64(..));
         let link = RedisLink::open(config, node, Arc::clone(&memory) as Arc<_>, metrics.clone());
         Door { link, memory, metrics }
     }

@@ -2,10 +2,12 @@
 
 mod cards;
 mod claims;
+mod cluster;
 mod documents;
 mod faults;
 mod harness;
 mod logs;
 mod reading;
 mod rosters;
+mod servers;
 mod silence;

@@ -32,6 +32,29 @@ fn a_url_says_where_redis_is() {
     let sentinels = vec![tcp("a", 1), tcp("b", 26379)];
     assert_eq!(sentinel.deployment, Deployment::Sentinel { sentinels, name: "doors".into() });
     assert_eq!(sentinel.database, 2);
+    let cluster = address("rediss+cluster://:secret@a:1,[::1],b");
+    let hosts = vec![tcp("a", 1), tcp("::1", 6379), tcp("b", 6379)];
+    assert_eq!((cluster.deployment, cluster.is_secure, cluster.database), (Deployment::Cluster(hosts), true, 0));
+    assert_eq!(cluster.login.password.as_deref(), Some("secret"));
+    assert_eq!(address("redis+cluster://a:1,b/0").to_string(), "redis+cluster://a:1,b:6379");
+}
+
+#[test]
+fn several_servers_are_a_cluster() {
+    let several = |text: &str| read(&format!("url = [{text}]"), None).map(|found| found.unwrap().url);
+    assert_eq!(several("\"redis://a\"").unwrap(), address("redis://a"));
+    let two = several("\"redis://:p@a\", \"redis://:p@b:7\"").unwrap();
+    assert_eq!(two, address("redis+cluster://:p@a,b:7"));
+    for (text, why) in [
+        ("\"redis://a\", \"rediss://b\"", "all with TLS or none"),
+        ("\"redis://:x@a\", \"redis://:y@b\"", "one user and password"),
+        ("\"redis://a\", \"redis://b/1\"", "redis+cluster://host,host"),
+        ("\"redis://a\", \"unix:///b\"", "redis+cluster://host,host"),
+        ("", "a URL of Redis is missing"),
+    ] {
+        let found = several(text).unwrap_err();
+        assert!(found.contains(why), "{text}: {found}");
+    }
 }
 
 #[test]
@@ -48,6 +71,10 @@ fn a_wrong_url_says_what_is_wrong_with_it() {
         ("redis://[::1", "[ and ]"),
         ("redis+sentinel://host", "name that Sentinel watches"),
         ("unix://host/x", "followed by a path"),
+        ("redis://a,b", "redis+cluster://host,host"),
+        ("redis+cluster://a,b/1", "one database, 0"),
+        ("redis+cluster://", "names a host"),
+        ("redis+clusters://a", "begins with redis://"),
     ] {
         let found = RedisAddress::read(wrong).unwrap_err();
         assert!(found.contains(why), "{wrong}: {found}");
@@ -90,7 +117,6 @@ fn what_cannot_be_is_said_with_its_key() {
         ("url = \"redis://a\"\nmessage_patience = \"2m\"", "message_patience is from"),
         ("url = \"redis://a\"\nreplicas = 99", "replicas is at most"),
         ("url = \"redis://a\"\nca_file = \"x.pem\"", "ca_file is for rediss"),
-        ("url = [\"redis://a\", \"redis://b\"]", "Redis Cluster"),
         ("url = \"redis:/a\"", "begins with redis://"),
         ("url = 3", "must be a URL"),
     ] {
