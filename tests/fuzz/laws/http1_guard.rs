@@ -38,7 +38,7 @@ fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
             return None;
         }
         match verdict.next {
-            Next::Respell(_) => unreachable!("dealt with above"),
+            Next::Respell(_) | Next::Offer(_) => unreachable!("dealt with above"),
             Next::More => assert!(waiting.len() < LIMITS.head, "no more is kept than a head may have"),
             // What follows an upgrade too early depends on the cut.
             Next::TooEager | Next::Refuse(Refusal::UpgradeTooEager) => return None,

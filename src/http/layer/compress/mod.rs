@@ -12,6 +12,7 @@ mod kind;
 mod precompress;
 mod zstandard;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
@@ -28,10 +29,10 @@ pub use kind::{MediaKind, covered, essence};
 pub use precompress::{Precompressed, Precompressor};
 pub use zstandard::Contexts;
 
-use super::{Inner, Middleware};
+use super::{After, Answer, Middleware};
 use crate::http::encoding::{Accepted, Encoding};
 use crate::http::routed::may_begin_with;
-use crate::http::{Body, Failure, Request, Response, ResponseFuture};
+use crate::http::{Body, Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::{Registry, labelled};
 use body::{Bytecount, Coded};
@@ -104,19 +105,32 @@ impl Compress {
 pub struct CompressedHere;
 
 impl Middleware for Compress {
+    type After = Coding;
+
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<Coding>, Coding> {
+        let settings = self.shared.settings.get();
+        if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
+            return ControlFlow::Continue(Coding(None));
+        }
+        let info = RequestInfo::of(request);
+        request.extensions_mut().insert(CompressedHere);
+        ControlFlow::Continue(Coding(Some((settings, info, Arc::clone(&self.shared)))))
+    }
+}
+
+/// By what an answer is coded, if it may be.
+pub struct Coding(Option<(Arc<Settings>, RequestInfo, Arc<Shared>)>);
+
+impl After for Coding {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> ResponseFuture {
-        let settings = self.shared.settings.get();
-        if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
-            return inner.call(request);
-        }
-        let info = RequestInfo::of(&request);
-        request.extensions_mut().insert(CompressedHere);
-        let shared = Arc::clone(&self.shared);
-        let answer = inner.call(request);
-        Box::pin(async move { Ok(settings.apply(info, answer.await?, &shared)) })
+    fn after(self, answer: Result<Response, Failure>) -> Result<Response, Failure> {
+        let response = answer?;
+        Ok(match self.0 {
+            Some((settings, info, shared)) => settings.apply(info, response, &shared),
+            None => response,
+        })
     }
 }
 
