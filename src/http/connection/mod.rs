@@ -165,7 +165,6 @@ fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> Reques
         extensions.insert::<Refusal>(refusal);
     }
     extensions.insert(found.facts);
-    extensions.insert(Arc::clone(&connected.peer));
     extensions.insert(Arc::clone(connected));
     request
 }

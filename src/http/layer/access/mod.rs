@@ -11,17 +11,17 @@ mod secret;
 mod span;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::{After, Answer, Middleware};
+use crate::http::connection::Connected;
 use crate::http::{Body, Facts, Request, Response};
-use crate::listen::Peer;
 use crate::telemetry::Registry;
 use ending::Ending;
+use http::HeaderValue;
 use http_body::Body as _;
 use metrics::Metrics;
 use record::{Asked, Logged, Record, Uploaded};
@@ -63,7 +63,8 @@ impl Middleware for Access {
         let facts = request.extensions().get::<Facts>();
         let started = facts.map_or_else(Instant::now, |facts| facts.received);
         let request_id = facts.map(|facts| facts.request_id.clone());
-        let client = facts.map(|facts| facts.client).or_else(|| peer(request));
+        // Whose text begins with the client's own.
+        let client = facts.map(|facts| facts.forwarded_for.clone()).or_else(|| peer(request));
         let mut record =
             Record::new(request.method().clone(), request.uri(), request.version(), started, &self.metrics);
         record.asked = Asked { client, request_id, route: RouteClass::of(request) };
@@ -93,7 +94,9 @@ impl After for Opened {
         if record.asked.request_id.is_none() {
             record.asked.request_id = facts.map(|facts| facts.request_id.clone());
         }
-        record.asked.client = record.asked.client.or_else(|| facts.map(|facts| facts.client));
+        if record.asked.client.is_none() {
+            record.asked.client = facts.map(|facts| facts.forwarded_for.clone());
+        }
         if response.extensions().get::<OfTheHub>().is_some() {
             record.asked.route = RouteClass::Socket;
         }
@@ -110,6 +113,6 @@ impl After for Opened {
     }
 }
 
-fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<Arc<Peer>>().map(|peer| peer.address.ip())
+fn peer(request: &Request) -> Option<HeaderValue> {
+    request.extensions().get::<Arc<Connected>>().map(|connected| connected.forwarded_for.clone())
 }

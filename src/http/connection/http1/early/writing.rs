@@ -10,10 +10,13 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING,
 use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 
+use crate::http::body::BodyError;
 use crate::http::connection::Outgoing;
 
 /// Room for a head, in bytes; nearly all are shorter.
 const HEAD_ROOM: usize = 512;
+/// A body of so many bytes is copied behind its head: that takes less time than the kernel needs to walk a list of two.
+const SHORT: usize = 4 * 1024;
 
 /// What became of an answer.
 pub enum Written {
@@ -25,65 +28,62 @@ pub enum Written {
 
 /// Writes `response`, to HEAD where `is_head`, if it is there as a whole and leaves the connection as it is.
 pub fn write(mut response: Response<Outgoing>, is_head: bool, context: &mut Context<'_>) -> Written {
-    if !leaves_the_connection_alone(&response) {
+    let has_own_words = response.extensions().get::<hyper::ext::ReasonPhrase>().is_some();
+    let status = response.status();
+    if response.version() != Version::HTTP_11 || status.is_informational() || has_own_words {
         return Written::Not(response);
     }
-    let status = response.status();
+    let is_empty = response.body().is_end_stream();
     let has_none = is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if response.body().is_end_stream() {
-        let head = head(status, response.headers(), if is_head { None } else { Some(0) });
+    let length = if is_empty { Some(0) } else { response.body().size_hint().exact().filter(|_| !has_none) };
+    let Some(length) = length else { return Written::Not(response) };
+    let said = (!is_head).then_some(length);
+    let Some(mut head) = head(status, response.headers(), said) else { return Written::Not(response) };
+    if is_empty {
         return Written::Whole(head, Bytes::new());
     }
-    let length = response.body().size_hint().exact().filter(|_| !has_none);
-    let Some(length) = length else { return Written::Not(response) };
     let piece = match Pin::new(response.body_mut()).poll_frame(context) {
-        Poll::Ready(Some(Ok(frame))) => frame,
-        Poll::Ready(Some(Err(error))) => {
-            response.body_mut().put_back(Err(error));
-            return Written::Not(response);
-        }
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().map_err(Ok),
+        Poll::Ready(Some(Err(error))) => Err(Err(error)),
         Poll::Ready(None) | Poll::Pending => return Written::Not(response),
     };
-    match piece.into_data() {
+    match piece {
         Ok(data) if data.len() as u64 == length && response.body().is_end_stream() => {
-            Written::Whole(head(status, response.headers(), Some(length)), data)
+            if data.len() > SHORT {
+                return Written::Whole(head, data);
+            }
+            head.extend_from_slice(&data);
+            Written::Whole(head, Bytes::new())
         }
-        Ok(data) => {
-            response.body_mut().put_back(Ok(Frame::data(data)));
-            Written::Not(response)
-        }
-        Err(trailers) => {
-            response.body_mut().put_back(Ok(trailers));
-            Written::Not(response)
-        }
+        Ok(data) => back(response, Ok(Frame::data(data))),
+        Err(other) => back(response, other),
     }
 }
 
-/// Neither does it end the connection or make something else of it, nor is its head in words of its own.
-fn leaves_the_connection_alone(response: &Response<Outgoing>) -> bool {
-    let headers = response.headers();
-    response.version() == Version::HTTP_11
-        && !response.status().is_informational()
-        && response.extensions().get::<hyper::ext::ReasonPhrase>().is_none()
-        && ![CONNECTION, TRANSFER_ENCODING, TRAILER, UPGRADE].iter().any(|name| headers.contains_key(name))
+/// The answer as it was before its `first` piece was taken off.
+fn back(mut response: Response<Outgoing>, first: Result<Frame<Bytes>, BodyError>) -> Written {
+    response.body_mut().put_back(first);
+    Written::Not(response)
 }
 
-/// The head of an answer with a body of so many bytes; `None` to HEAD, whose length is that of another answer.
-fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD_ROOM);
+/// The head of an answer with a body of so many bytes; `None` to HEAD, whose length is that of another answer. There is none
+/// for an answer that ends the connection, makes something else of it, or is framed in another way.
+fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Option<Vec<u8>> {
+    let follows = length.filter(|length| *length <= SHORT as u64).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(HEAD_ROOM + follows as usize);
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(status.as_str().as_bytes());
     bytes.push(b' ');
     bytes.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
     bytes.extend_from_slice(b"\r\n");
-    let mut says_length = false;
+    let (mut says_length, mut says_date) = (false, false);
     for (name, value) in headers {
-        if *name == CONTENT_LENGTH {
+        match *name {
+            CONNECTION | TRANSFER_ENCODING | TRAILER | UPGRADE => return None,
             // Of an empty body it is said in one way, at the end; and never twice.
-            let is_said = length == Some(0) || std::mem::replace(&mut says_length, true);
-            if is_said {
-                continue;
-            }
+            CONTENT_LENGTH if length == Some(0) || std::mem::replace(&mut says_length, true) => continue,
+            DATE => says_date = true,
+            _ => {}
         }
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(part);
@@ -95,13 +95,13 @@ fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Vec<u8>
         bytes.extend_from_slice(length.to_string().as_bytes());
         bytes.extend_from_slice(b"\r\n");
     }
-    if !headers.contains_key(DATE) {
+    if !says_date {
         bytes.extend_from_slice(b"date: ");
         extend_by_date(&mut bytes);
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
-    bytes
+    Some(bytes)
 }
 
 /// The date as HTTP has it, written out once a second and thread.
