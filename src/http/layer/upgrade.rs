@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::StatusCode;
-use hyper::upgrade::OnUpgrade;
 
 use super::{After, Answer, Middleware};
-use crate::http::connection::Connected;
+use crate::http::connection::{Connected, switch};
 use crate::http::{Failure, Refusal, Request, Response};
 
 /// The layer.
@@ -19,7 +18,7 @@ impl Middleware for Upgrades {
     type After = Unanswered;
 
     fn before(&self, request: &mut Request) -> ControlFlow<Answer<Unanswered>, Unanswered> {
-        let is_upgrade = request.version() < http::Version::HTTP_2 && request.extensions().get::<OnUpgrade>().is_some();
+        let is_upgrade = request.version() < http::Version::HTTP_2 && switch::is_asked(request);
         let connected = request.extensions().get::<Arc<Connected>>().filter(|_| is_upgrade);
         ControlFlow::Continue(Unanswered(connected.cloned()))
     }

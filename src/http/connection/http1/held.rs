@@ -27,6 +27,11 @@ impl Held {
         self.clean > 0
     }
 
+    /// What is clean, where that is all there is.
+    pub fn clean(&self) -> Option<&[u8]> {
+        (self.clean == self.bytes.len()).then_some(&self.bytes[..])
+    }
+
     /// Hands over what is clean.
     pub fn give(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.clean.min(buffer.remaining());
@@ -53,6 +58,7 @@ impl Held {
 
     /// `clean` of `bytes` are, and the rest were looked at.
     pub fn keep(&mut self, bytes: BytesMut, clean: usize) {
+        let bytes = if bytes.is_empty() { BytesMut::new() } else { bytes };
         (self.bytes, self.clean, self.is_unseen) = (bytes, clean, false);
     }
 
@@ -60,6 +66,7 @@ impl Held {
     pub fn keep_unseen(&mut self, before: &[u8], bytes: &[u8]) {
         self.is_unseen = !bytes.is_empty();
         self.clean = before.len();
+        // Without a byte it takes no memory.
         self.bytes = BytesMut::with_capacity(before.len() + bytes.len());
         self.bytes.extend_from_slice(before);
         self.bytes.extend_from_slice(bytes);

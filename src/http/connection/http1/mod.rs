@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 pub use head::{Framing, Head, Limits, respelt};
-pub use io::Guarded;
+pub use io::{Guarded, Promised};
 pub use request_validator::{Inspection, Next, RequestValidator, refusal_line};
 
 use super::{Answers, Connected};
@@ -46,9 +46,12 @@ async fn drive(
     (early, handover): (Early, Handover),
     mut drain: Signal,
 ) {
+    let is_secure = stream.is_secure();
+    let guarded = Guarded::new(stream, Arc::clone(&connected), early);
+    let Some(guarded) = io::serve(guarded, &answers, &handover, &mut drain).await else { return };
     let mut builder = hyper::server::conn::http1::Builder::new();
     let config = &connected.settings.http;
-    let buffer = if stream.is_secure() { MAX_BUFFER } else { PLAIN_BUFFER };
+    let buffer = if is_secure { MAX_BUFFER } else { PLAIN_BUFFER };
     // Time-outs are the guard's: it knows what the client is awaited for.
     builder.header_read_timeout(None).max_buf_size(buffer.max(2 * config.max_head.bytes()));
     if config.max_headers > 100 {
@@ -59,7 +62,7 @@ async fn drive(
         let begun = handover.lock().take();
         begun.unwrap_or_else(|| answers.begin(request.map(Body::Incoming)))
     });
-    let io = TokioIo::new(Guarded::new(stream, connected, early));
+    let io = TokioIo::new(guarded);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
     tokio::select! {
         biased;

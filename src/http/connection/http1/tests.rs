@@ -24,7 +24,7 @@ use super::early::{Early, Taken};
 use super::*;
 use crate::drain::Drain;
 use crate::http::body::BodyError;
-use crate::http::connection::{Begun, Onion, Outgoing};
+use crate::http::connection::{Begun, Onion, Outgoing, switch};
 use crate::http::layer::bodiless::Bodiless;
 use crate::http::layer::canonical::Canonical;
 use crate::http::layer::layer;
@@ -99,12 +99,20 @@ fn connected() -> Arc<Connected> {
 
 fn counted(script: &Script, connected: &Arc<Connected>) -> Arc<Counted> {
     let script = Arc::clone(script);
-    let rooms = tower::service_fn(move |request: Request| {
+    let rooms = tower::service_fn(move |mut request: Request| {
+        let switching = (request.uri().path() == "/socket").then(|| switch::on(&mut request));
         let Answer(response, is_waited_for) = script(&request);
         Box::pin(async move {
             let _ = request.into_body().collect().await;
             if is_waited_for {
                 tokio::task::yield_now().await;
+            }
+            if let Some(switching) = switching.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                tokio::spawn(async move {
+                    let mut raw = switching.await.unwrap().io();
+                    raw.write_all(b"bytes of another protocol").await.unwrap();
+                    raw.shutdown().await.unwrap();
+                });
             }
             Ok::<_, Failure>(response)
         })
@@ -227,6 +235,44 @@ fn requests_one_behind_the_other_are_answered_in_their_order() {
     }
 }
 
+#[test]
+fn an_upgrade_is_granted_and_refused_as_ever() {
+    let ask = "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let answered = |status: u16, is_waited_for: bool| -> Script {
+        Arc::new(move |request| {
+            let mut response = Response::new(Body::Empty);
+            if request.uri().path() == "/socket" {
+                *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            }
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                response.headers_mut().insert("upgrade", HeaderValue::from_static("websocket"));
+            }
+            Answer(response, is_waited_for)
+        })
+    };
+    let begins = |answers: &[u8], wanted: &str| {
+        let answers = String::from_utf8_lossy(answers);
+        assert!(answers.starts_with(&format!("HTTP/1.1 {wanted}")), "{answers}");
+    };
+    for is_waited_for in [false, true] {
+        for before in ["", PLAIN] {
+            let (granted, _) = run(law([before, ask].concat().as_bytes(), &answered(101, is_waited_for)));
+            assert!(granted.ends_with(b"\r\n\r\nbytes of another protocol"), "{}", String::from_utf8_lossy(&granted));
+        }
+        let (refused, _) = run(law(ask.as_bytes(), &answered(403, is_waited_for)));
+        begins(&refused, "403 ");
+        let closing = ask.replace("Connection: upgrade", "Connection: upgrade, close");
+        let (refused, _) = run(law([&closing, PLAIN].concat().as_bytes(), &answered(403, is_waited_for)));
+        begins(&refused, "400 ");
+        let (refused, _) = run(law(closing.as_bytes(), &answered(403, is_waited_for)));
+        begins(&refused, "403 ");
+        assert!(String::from_utf8_lossy(&refused).contains("connection: close"), "it is told so");
+        let (eager, _) = run(law([ask, "x"].concat().as_bytes(), &answered(101, is_waited_for)));
+        begins(&eager, "400 ");
+    }
+}
+
 /// What fuzzing found worth keeping of the bytes of clients.
 #[test]
 fn seeds_of_the_fuzz_targets_keep_the_law() {
@@ -325,7 +371,8 @@ fn only_what_is_at_hand_as_a_whole_is_answered_early() {
     assert!(answered(|| Answer(Response::new(Body::Empty), false)).is_some_and(|bytes| bytes.ends_with(b"\r\n\r\n")));
     for long in [false, true] {
         let short: fn() -> Answer = || Answer(Response::new(Body::from("text")), false);
-        let bytes = answered(if long { || Answer(Response::new(Body::from("text".repeat(9000))), false) } else { short });
+        let bytes =
+            answered(if long { || Answer(Response::new(Body::from("text".repeat(9000))), false) } else { short });
         assert!(bytes.is_some_and(|bytes| bytes.ends_with(b"text")));
     }
     assert_eq!(answered(|| Answer(Response::new(Body::from("text")), true)), None, "it comes in time");

@@ -11,10 +11,9 @@ use http::header::{ALLOW, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::upgrade::OnUpgrade;
 
 use super::{Answer, Middleware, PassOn};
-use crate::http::connection::Connected;
+use crate::http::connection::{Connected, switch};
 use crate::http::{Body, Facts, Refusal, Request, Response, path, refusal, target};
 
 /// The layer.
@@ -55,7 +54,7 @@ fn canonicalise(request: &mut Request) -> Result<(), Refusal> {
     check_body(request, &connected)?;
     reduce_target(request)?;
     path::respell(request)?;
-    let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+    let is_upgrade = switch::is_asked(request);
     let headers = request.headers_mut();
     hop_by_hop::strip(headers, is_upgrade);
     headers.remove(EXPECT);

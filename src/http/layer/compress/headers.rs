@@ -47,16 +47,20 @@ pub fn weaken_as_known(headers: &mut HeaderMap, known: Option<&HeaderValue>) {
     }
 }
 
+/// Whether the answer says that it depends on `Accept-Encoding`.
+pub fn varies_on_encoding(headers: &HeaderMap) -> bool {
+    headers.get_all(VARY).iter().any(|line| {
+        let mut names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
+    })
+}
+
 /// Says that the answer depends on `Accept-Encoding`, in one line with whatever else it depends on.
 pub fn vary_on_encoding(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> = headers.get_all(VARY).iter().map(HeaderValue::as_bytes).collect();
-    let names = |line: &&[u8]| {
-        let mut names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
-    };
-    if lines.iter().any(names) {
+    if varies_on_encoding(headers) {
         return;
     }
+    let lines: Vec<&[u8]> = headers.get_all(VARY).iter().map(HeaderValue::as_bytes).collect();
     if lines.is_empty() {
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         return;

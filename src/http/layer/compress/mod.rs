@@ -36,7 +36,7 @@ use crate::http::{Body, Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::{Registry, labelled};
 use body::{Bytecount, Coded};
-use headers::{are_settled, describe, forbids_transforming, weaken_as_known};
+use headers::{are_settled, describe, forbids_transforming, varies_on_encoding, weaken_as_known};
 
 /// Put into an answer's extensions by whoever knows that it will not get smaller.
 #[derive(Debug, Clone, Copy)]
@@ -164,13 +164,18 @@ impl Settings {
             weaken_as_known(response.headers_mut(), info.known.as_ref());
             return response;
         }
+        let coding = info.accepted.choose(&self.config.encodings);
+        if coding.is_none() && info.accepted.accepts_identity() && varies_on_encoding(response.headers()) {
+            // Nothing would be changed, whatever it is.
+            return response;
+        }
         let Some(is_live) = self.compressible(&response, info.no_transform) else { return response };
         vary_on_encoding(response.headers_mut());
         let length = length(&response, info.is_head);
         if info.accepted.accepts_identity() && length.is_some_and(|length| length < self.config.min_size.0) {
             return response;
         }
-        let Some(encoding) = info.accepted.choose(&self.config.encodings) else { return response };
+        let Some(encoding) = coding else { return response };
         let purpose = if is_live { Use::Live } else { Use::Page(length) };
         if info.is_head {
             describe(response.headers_mut(), encoding);

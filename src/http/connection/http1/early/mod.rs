@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use reading::request;
-pub use writing::{Written, write};
+pub use writing::{Written, granted, write};
 
 use crate::http::connection::{Answers, Begun, Connected};
 
@@ -81,6 +81,11 @@ impl Early {
             Err(begun) => begun,
         };
         *self.handover.lock() = Some(begun);
-        Some(Taken::HandedOver(if is_head { b"HEAD / HTTP/1.1\r\n\r\n" } else { b"GET / HTTP/1.1\r\n\r\n" }))
+        Some(Taken::HandedOver(stand_in(is_head)))
     }
+}
+
+/// What hyper is shown in place of a request that was begun already.
+pub fn stand_in(is_head: bool) -> &'static [u8] {
+    if is_head { b"HEAD / HTTP/1.1\r\n\r\n" } else { b"GET / HTTP/1.1\r\n\r\n" }
 }

@@ -38,7 +38,11 @@ pub fn write(mut response: Response<Outgoing>, is_head: bool, context: &mut Cont
     let length = if is_empty { Some(0) } else { response.body().size_hint().exact().filter(|_| !has_none) };
     let Some(length) = length else { return Written::Not(response) };
     let said = (!is_head).then_some(length);
-    let Some(mut head) = head(status, response.headers(), said) else { return Written::Not(response) };
+    if response.headers().keys().any(|name| matches!(*name, CONNECTION | TRANSFER_ENCODING | TRAILER | UPGRADE)) {
+        // It ends the connection, makes something else of it, or is framed in another way.
+        return Written::Not(response);
+    }
+    let mut head = head(status, response.headers(), said);
     if is_empty {
         return Written::Whole(head, Bytes::new());
     }
@@ -60,15 +64,20 @@ pub fn write(mut response: Response<Outgoing>, is_head: bool, context: &mut Cont
     }
 }
 
+/// The bytes of an answer that grants an upgrade.
+pub fn granted(response: &Response<Outgoing>) -> Vec<u8> {
+    head(response.status(), response.headers(), None)
+}
+
 /// The answer as it was before its `first` piece was taken off.
 fn back(mut response: Response<Outgoing>, first: Result<Frame<Bytes>, BodyError>) -> Written {
     response.body_mut().put_back(first);
     Written::Not(response)
 }
 
-/// The head of an answer with a body of so many bytes; `None` to HEAD, whose length is that of another answer. There is none
-/// for an answer that ends the connection, makes something else of it, or is framed in another way.
-fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Option<Vec<u8>> {
+/// The head of an answer with a body of so many bytes; `None` where none is said: to HEAD, whose length is
+/// that of another answer, and where an upgrade is granted.
+fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Vec<u8> {
     let follows = length.filter(|length| *length <= SHORT as u64).unwrap_or(0);
     let mut bytes = Vec::with_capacity(HEAD_ROOM + follows as usize);
     bytes.extend_from_slice(b"HTTP/1.1 ");
@@ -79,7 +88,6 @@ fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Option<
     let (mut says_length, mut says_date) = (false, false);
     for (name, value) in headers {
         match *name {
-            CONNECTION | TRANSFER_ENCODING | TRAILER | UPGRADE => return None,
             // Of an empty body it is said in one way, at the end; and never twice.
             CONTENT_LENGTH if length == Some(0) || std::mem::replace(&mut says_length, true) => continue,
             DATE => says_date = true,
@@ -101,7 +109,7 @@ fn head(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Option<
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
-    Some(bytes)
+    bytes
 }
 
 /// The date as HTTP has it, written out once a second and thread.

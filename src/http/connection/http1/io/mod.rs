@@ -1,6 +1,8 @@
 //! The guard on a socket: hyper reads and writes through it and sees clean bytes only. While nothing travels it holds
 //! no buffer; whole heads and bodies go straight into hyper's.
 
+mod beneath;
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tracing::{debug, warn};
+
+pub use beneath::{Promised, serve};
 
 use super::aside::Aside;
 use super::early::{Early, Taken};
