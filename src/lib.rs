@@ -17,7 +17,8 @@
 //! 1. `listen::accept::accept`: while there is a place, a connection is accepted, and gets a task with a drain guard.
 //! 2. `listen::connection_setup::ConnectionSetup::receive`: its PROXY header, and by `tls::acceptor::Acceptor::accept` its TLS handshake.
 //! 3. `http::connection::serve`: one connection; `http::connection::http1::serve` behind a validator that reads the bytes before hyper
-//!    sees them, or `http::connection::http2::serve`.
+//!    sees them, or `http::connection::http2::serve`. A plain request the validator hands to the layers itself: what they
+//!    have at hand is written at once, and hyper only waits for all else (`http::connection::http1::early::Early::take`).
 //! 4. `server::stack::build`: the layers, outermost first, a reason a line: the log, failures, upgrades, uploads, the one
 //!    canonical meaning of a request, https, compression. Each is a file of `http::layer`.
 //! 5. `http::layer::canonical::canonicalise`: what has two meanings is refused here.

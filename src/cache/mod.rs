@@ -44,7 +44,7 @@ use http::{HeaderMap, Method};
 pub use config::Config;
 
 use crate::drain::Signal;
-use crate::http::{Failure, Request, Response};
+use crate::http::{Failure, Request, Response, RoomAnswer, at_once, in_time};
 use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::upstream::{Heard, Upstream};
@@ -59,6 +59,7 @@ use fetch::since;
 use fetches::Fetches;
 use forwarding::Demand;
 use freshness::Standing;
+use key::KeyBytes;
 use metrics::{Metrics, Outcome};
 use pages::Pages;
 use purges::Purges;
@@ -181,28 +182,40 @@ impl Cache {
     ///
     /// # Errors
     /// As for [`Upstream::send`]; 416 for a range that there is not, 504 where only a kept answer is wanted.
-    pub async fn answer(self: Arc<Self>, request: Request) -> Result<Response, Failure> {
+    pub fn answer(self: Arc<Self>, request: Request) -> RoomAnswer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return self.change(request).await;
+            return in_time(async move { self.change(request).await });
         }
         if self.upstream.is_for_previous(&request) {
-            return self.pass(request, Bypass::EarlierBuild).await;
+            return in_time(async move { self.pass(request, Bypass::EarlierBuild).await });
         }
         let base = match asked::key(&request) {
             Ok(base) => base,
-            Err(reason) => return self.pass(request, reason).await,
+            Err(reason) => return in_time(async move { self.pass(request, reason).await }),
         };
         let now = self.now();
         let look = self.look(&base, request.headers(), now);
+        match &look.found {
+            Found::Hit(hit) if hit.standing == Standing::Fresh => at_once(self.hit(hit, &request, now, Outcome::Hit)),
+            _ => in_time(self.renew_or_ask(request, base, look, now)),
+        }
+    }
+
+    /// What is kept is not fresh, if there is any.
+    async fn renew_or_ask(
+        self: Arc<Self>,
+        request: Request,
+        base: KeyBytes,
+        look: Look,
+        now: u64,
+    ) -> Result<Response, Failure> {
         let is_vouched = self.config.get().covers(request.uri().path());
-        match look.found {
-            Found::Hit(hit) if hit.standing == Standing::Fresh => return self.hit(&hit, &request, now, Outcome::Hit),
-            Found::Hit(hit) if hit.standing == Standing::WhileRevalidate => {
-                let draft = Draft::of(&request, &base, is_vouched);
-                self.renew(draft, look.names.as_deref(), &hit, now);
-                return self.hit(&hit, &request, now, Outcome::Stale);
-            }
-            _ => {}
+        if let Found::Hit(hit) = &look.found
+            && hit.standing == Standing::WhileRevalidate
+        {
+            let draft = Draft::of(&request, &base, is_vouched);
+            self.renew(draft, look.names.as_deref(), hit, now);
+            return self.hit(hit, &request, now, Outcome::Stale);
         }
         let build = self.pages.of(&self.upstream);
         if !is_vouched {

@@ -145,10 +145,15 @@ impl Entry {
             }
     }
 
-    /// True, for one caller, when it is `interval` ms or more since the disk was last asked.
+    /// True when it is `interval` ms or more since the disk was last asked.
+    pub fn is_old(&self, now: u64, interval: u64) -> bool {
+        now.saturating_sub(self.checked.load(Ordering::Relaxed)) >= interval
+    }
+
+    /// The same, for one caller alone.
     pub fn is_due(&self, now: u64, interval: u64) -> bool {
         let checked = self.checked.load(Ordering::Relaxed);
-        now.saturating_sub(checked) >= interval
+        self.is_old(now, interval)
             && self.checked.compare_exchange(checked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 

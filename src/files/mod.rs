@@ -34,9 +34,11 @@ use crate::settings::Live;
 use crate::telemetry::Registry;
 use crate::upstream::deployment_in_query;
 use builds::Builds;
+use entry::Entry;
 use export::NOT_FOUND;
 use metrics::Metrics;
-use site::{FileKind, Site};
+use reply::Draft;
+use site::{FileKind, FileLocation, Site};
 use store::Store;
 
 /// How old a look at the disk may be, in milliseconds: for a build as for a single file.
@@ -92,31 +94,56 @@ impl Files {
         covers
     }
 
+    /// The answer of a file that is in memory, without waiting; `None` where the disk has to be asked.
+    ///
+    /// # Errors
+    /// [`Failure`] with 405, 412 or 416.
+    pub fn peek(&self, request: &Request) -> Option<Result<Response, Failure>> {
+        let site = self.builds.current()?;
+        let place = self.place(&site, request)?;
+        let entry = self.store.peek(&site, &place)?;
+        if let Some(response) = own_address(&site, &place, &entry, request) {
+            return Some(Ok(response));
+        }
+        let answered = self.draft(&entry, request).map(Draft::in_memory);
+        let answered = answered.map_or_else(|failure| Some(Err(failure)), |made| made.ok().map(Ok))?;
+        Some(answered.inspect(|response| self.count(&entry, request, response, true)))
+    }
+
     /// Answers with a file, if there is one.
     ///
     /// # Errors
     /// [`Failure`] with 405, 412 or 416; with 500 when the disk fails.
     pub async fn answer(&self, request: Request) -> Result<Reply, Failure> {
         let Some(site) = self.builds.current() else { return Ok(Reply::NotHere(request)) };
-        let Some(place) = site.locate(request.uri().path()) else { return self.missing(&site, request).await };
-        let place = self.builds.of_deployment(place, &site, request.uri().query().and_then(deployment_in_query));
-        let page = (place.kind == FileKind::Page).then(|| place.name.to_string());
-        let Ok((entry, from_memory)) = self.store.get(&self.builds, &site, place).await else {
+        let Some(place) = self.place(&site, &request) else { return self.missing(&site, request).await };
+        let Ok((entry, from_memory)) = self.store.get(&self.builds, &site, &place).await else {
             return self.missing(&site, request).await;
         };
-        if let (Some(export), Some(name)) = (&site.export, page)
-            && let Some(response) = export.own_address(request.uri(), &name, entry.is_page(&name))
-        {
+        if let Some(response) = own_address(&site, &place, &entry, &request) {
             return Ok(Reply::Response(response));
         }
-        let config = self.config.get();
+        let response = self.draft(&entry, &request)?.whole().await?;
+        self.count(&entry, &request, &response, from_memory);
+        Ok(Reply::Response(response))
+    }
+
+    /// Where the file of `request` is in `site`, or in the earlier build that its address names.
+    fn place<'a>(&self, site: &Site, request: &'a Request) -> Option<FileLocation<'a>> {
+        let place = site.locate(request.uri().path())?;
+        Some(self.builds.of_deployment(place, site, request.uri().query().and_then(deployment_in_query)))
+    }
+
+    fn draft<'a>(&self, entry: &'a Arc<Entry>, request: &Request) -> Result<Draft<'a>, Failure> {
         let (method, headers) = (request.method(), request.headers());
-        let response = reply::reply(&entry, method, headers, &config.encodings, &self.precompressor).await?;
-        self.metrics.answered(request.method(), &response, from_memory);
+        reply::draft(entry, method, headers, &self.config.get().encodings, &self.precompressor)
+    }
+
+    fn count(&self, entry: &Entry, request: &Request, response: &Response, from_memory: bool) {
+        self.metrics.answered(request.method(), response, from_memory);
         if entry.from_earlier_build {
             self.metrics.previous.inc();
         }
-        Ok(Reply::Response(response))
     }
 
     /// The file is not there: an export has a page that says so, and else the app is asked.
@@ -124,15 +151,22 @@ impl Files {
         if site.export.is_none() {
             return Ok(Reply::NotHere(request));
         }
-        let Ok((entry, _)) = self.store.get(&self.builds, site, site.page(NOT_FOUND)).await else {
+        let Ok((entry, _)) = self.store.get(&self.builds, site, &site.page(NOT_FOUND)).await else {
             return Ok(Reply::NotHere(request));
         };
         // It is no file of which a client has a version or wants a part.
         let mut accepted = HeaderMap::new();
         accepted.extend(request.headers().get(ACCEPT_ENCODING).map(|value| (ACCEPT_ENCODING, value.clone())));
         let (config, method) = (self.config.get(), request.method());
-        let mut response = reply::reply(&entry, method, &accepted, &config.encodings, &self.precompressor).await?;
+        let draft = reply::draft(&entry, method, &accepted, &config.encodings, &self.precompressor)?;
+        let mut response = draft.whole().await?;
         *response.status_mut() = StatusCode::NOT_FOUND;
         Ok(Reply::Response(response))
     }
+}
+
+/// What is answered of an export in place of the file, where a page has another address.
+fn own_address(site: &Site, place: &FileLocation<'_>, entry: &Entry, request: &Request) -> Option<Response> {
+    let export = site.export.as_ref().filter(|_| place.kind == FileKind::Page)?;
+    export.own_address(request.uri(), &place.name, entry.is_page(&place.name))
 }

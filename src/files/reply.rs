@@ -18,17 +18,55 @@ use crate::http::{Body, Failure, Response};
 /// What is made once is made as small as it gets, whatever answers that pass by are worth.
 static LEVELS: LazyLock<Arc<CompressConfig>> = LazyLock::new(Arc::default);
 
+/// An answer with all but its content, and what that is.
+pub struct Draft<'a> {
+    response: Response,
+    content: Option<(&'a FileContent, Range<u64>)>,
+}
+
+impl Draft<'_> {
+    /// The answer, where its content is in memory; else the draft back.
+    pub fn in_memory(self) -> Result<Response, Self> {
+        let Draft { mut response, content } = self;
+        match content {
+            None => Ok(response),
+            Some((FileContent::Memory(bytes), part)) => {
+                // What is in memory fits into its addresses.
+                *response.body_mut() = Body::from(bytes.slice(part.start as usize..part.end as usize));
+                Ok(response)
+            }
+            Some(content) => Err(Draft { response, content: Some(content) }),
+        }
+    }
+
+    /// The answer, wherever its content is.
+    ///
+    /// # Errors
+    /// [`Failure`] with 500 when the disk fails.
+    pub async fn whole(self) -> Result<Response, Failure> {
+        match self.in_memory() {
+            Ok(response) => Ok(response),
+            Err(Draft { mut response, content: Some((FileContent::Disk { path, .. }, part)) }) => {
+                let opened = FilePart::open(path.clone(), part).await.map_err(|error| broken(&error))?;
+                *response.body_mut() = Body::boxed(opened);
+                Ok(response)
+            }
+            Err(Draft { response, .. }) => Ok(response),
+        }
+    }
+}
+
 /// The answer about `entry`.
 ///
 /// # Errors
-/// [`Failure`] with 405, 412 or 416; 500 when the disk fails.
-pub async fn reply(
-    entry: &Arc<Entry>,
+/// [`Failure`] with 405, 412 or 416.
+pub fn draft<'a>(
+    entry: &'a Arc<Entry>,
     method: &Method,
     headers: &HeaderMap,
     offered: &[Encoding],
     precompressor: &Precompressor,
-) -> Result<Response, Failure> {
+) -> Result<Draft<'a>, Failure> {
     let is_head = method == Method::HEAD;
     if !is_head && method != Method::GET {
         return Err(Failure::client(StatusCode::METHOD_NOT_ALLOWED, "This address can only be read: use GET or HEAD.")
@@ -39,7 +77,7 @@ pub async fn reply(
     if conditional::has_any(headers) {
         match conditional::evaluate(headers, &tags(entry, &accepted, form), entry.modified) {
             Precondition::Proceed => {}
-            Precondition::NotModified(tag) => return Ok(not_modified(form, tag)),
+            Precondition::NotModified(tag) => return Ok(Draft { response: not_modified(form, tag), content: None }),
             Precondition::Failed => {
                 return Err(Failure::client(
                     StatusCode::PRECONDITION_FAILED,
@@ -54,10 +92,10 @@ pub async fn reply(
     } else {
         Wanted::Whole
     };
-    let mut response = match part {
-        Wanted::Whole if is_head => head(form),
-        Wanted::Whole => whole(form).await?,
-        Wanted::Part(part) => partial(form, part).await?,
+    let mut draft = match part {
+        Wanted::Whole if is_head => Draft { response: head(form), content: None },
+        Wanted::Whole => Draft { response: head(form), content: Some((&form.content, 0..length)) },
+        Wanted::Part(part) => Draft { response: partial(form, &part)?, content: Some((&form.content, part)) },
         Wanted::Nothing => {
             let unsatisfied = HeaderValue::try_from(format!("bytes */{length}")).map_err(|error| broken(&error))?;
             return Err(Failure::client(
@@ -68,9 +106,9 @@ pub async fn reply(
         }
     };
     if settled {
-        response.extensions_mut().insert(Settled);
+        draft.response.extensions_mut().insert(Settled);
     }
-    Ok(response)
+    Ok(draft)
 }
 
 /// The form to send, and whether nothing better can be made of it. A form that is not there yet is ordered; until it is
@@ -106,33 +144,12 @@ fn head(form: &Representation) -> Response {
     response
 }
 
-async fn whole(form: &Representation) -> Result<Response, Failure> {
-    let body = match &form.content {
-        FileContent::Memory(bytes) => Body::from(bytes.clone()),
-        FileContent::Disk { path, length } => {
-            Body::boxed(FilePart::open(path.clone(), 0..*length).await.map_err(|error| broken(&error))?)
-        }
-    };
-    let mut response = Response::new(body);
-    *response.headers_mut() = form.headers.clone();
-    Ok(response)
-}
-
-async fn partial(form: &Representation, part: Range<u64>) -> Result<Response, Failure> {
-    let length = form.content.length();
-    let body = match &form.content {
-        // What is in memory fits into its addresses.
-        FileContent::Memory(bytes) => Body::from(bytes.slice(part.start as usize..part.end as usize)),
-        FileContent::Disk { path, .. } => {
-            Body::boxed(FilePart::open(path.clone(), part.clone()).await.map_err(|error| broken(&error))?)
-        }
-    };
-    let mut response = Response::new(body);
+fn partial(form: &Representation, part: &Range<u64>) -> Result<Response, Failure> {
+    let mut response = head(form);
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
-    *headers = form.headers.clone();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
-    let said = HeaderValue::try_from(format!("bytes {}-{}/{length}", part.start, part.end - 1));
+    let said = HeaderValue::try_from(format!("bytes {}-{}/{}", part.start, part.end - 1, form.content.length()));
     headers.insert(CONTENT_RANGE, said.map_err(|error| broken(&error))?);
     Ok(response)
 }

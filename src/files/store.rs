@@ -69,6 +69,12 @@ impl Store {
         self.memory.weight()
     }
 
+    /// The file at `location` where it is in memory, and need not be compared with the disk yet.
+    pub fn peek(&self, site: &Arc<Site>, location: &FileLocation<'_>) -> Option<Arc<Entry>> {
+        let entry = self.memory.get(location.key().as_ref())?;
+        (entry.is_of(site) && !entry.is_old(self.now(), FRESH_MILLIS)).then_some(entry)
+    }
+
     /// The file at `location`: at most [`FRESH_MILLIS`] ms old, read once for all who want it now.
     ///
     /// # Errors
@@ -77,7 +83,7 @@ impl Store {
         &self,
         builds: &Arc<Builds>,
         site: &Arc<Site>,
-        location: FileLocation<'_>,
+        location: &FileLocation<'_>,
     ) -> Result<Hit, Missing> {
         let (now, key) = (self.now(), location.key());
         if let Some(entry) = self.memory.get(key.as_ref()) {
@@ -91,7 +97,7 @@ impl Store {
             }
             self.memory.remove(key.as_ref());
         }
-        let load = self.load(builds, site, &location, now);
+        let load = self.load(builds, site, location, now);
         Ok((self.memory.get_or_insert_async(key.as_ref(), load).await?, false))
     }
 

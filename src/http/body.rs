@@ -49,6 +49,14 @@ impl Body {
     }
 }
 
+impl Body {
+    /// The body with `first` before what is left of it.
+    pub fn put_back(&mut self, first: Result<Frame<Bytes>, BodyError>) {
+        let rest = std::mem::take(self);
+        *self = Body::Boxed(Box::pin(Begun { first: Some(first), rest }));
+    }
+}
+
 /// A body whose first piece was taken off already.
 struct Begun {
     first: Option<Result<Frame<Bytes>, BodyError>>,
@@ -69,6 +77,17 @@ impl http_body::Body for Begun {
 
     fn is_end_stream(&self) -> bool {
         self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = self.first.as_ref().and_then(|first| first.as_ref().ok()?.data_ref().map(Bytes::len));
+        let (mut hint, rest) = (SizeHint::new(), self.rest.size_hint());
+        let length = length.unwrap_or(0) as u64;
+        hint.set_lower(rest.lower().saturating_add(length));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(length)) {
+            hint.set_upper(upper);
+        }
+        hint
     }
 }
 

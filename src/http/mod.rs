@@ -23,7 +23,10 @@ mod host_pattern;
 mod quality;
 mod refusal;
 
+use std::future::Ready;
 use std::pin::Pin;
+
+use futures_util::future::Either;
 
 pub use body::Body;
 pub use config::{Config, Settings};
@@ -40,3 +43,15 @@ pub type Request = http::Request<Body>;
 pub type Response = http::Response<Body>;
 /// What a layer or a room answers with, in time.
 pub type ResponseFuture<E = Failure> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;
+/// What a room answers with that may have it at hand: then nothing is waited for.
+pub type RoomAnswer = Either<Ready<Result<Response, Failure>>, ResponseFuture>;
+
+/// An answer that is at hand.
+pub fn at_once(answer: Result<Response, Failure>) -> RoomAnswer {
+    Either::Left(std::future::ready(answer))
+}
+
+/// An answer that comes in time.
+pub fn in_time(answer: impl Future<Output = Result<Response, Failure>> + Send + 'static) -> RoomAnswer {
+    Either::Right(Box::pin(answer))
+}

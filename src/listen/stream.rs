@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
@@ -175,12 +176,7 @@ fn write_gathered(
     if length > MAX_GATHERED {
         return stream.poll_write_vectored(context, slices);
     }
-    let mut buffer = [0; MAX_GATHERED];
-    let mut rest = &mut buffer[..];
-    for slice in slices {
-        let (piece, after) = rest.split_at_mut(slice.len());
-        piece.copy_from_slice(slice);
-        rest = after;
-    }
-    write_at_once(stream, context, &buffer[..length])
+    let mut buffer = SmallVec::<[u8; MAX_GATHERED]>::new();
+    slices.iter().for_each(|slice| buffer.extend_from_slice(slice));
+    write_at_once(stream, context, &buffer)
 }

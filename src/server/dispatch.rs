@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::callbacks::App;
 use crate::files::{Files, Reply};
 use crate::http::layer::access::OfTheHub;
-use crate::http::{Failure, Request, Response, ResponseFuture};
+use crate::http::{Failure, Request, Response, RoomAnswer, at_once, in_time};
 use crate::realtime::Realtime;
 use crate::realtime::api::{Api, Listener};
 use crate::telemetry::LogThrottle;
@@ -35,21 +35,21 @@ pub struct Dispatch {
 impl Service<Request> for Dispatch {
     type Response = Response;
     type Error = Failure;
-    type Future = ResponseFuture;
+    type Future = RoomAnswer;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> ResponseFuture {
+    fn call(&mut self, request: Request) -> RoomAnswer {
         if self.api.serves(request.uri().path(), Listener::Public) {
             let api = Arc::clone(&self.api);
-            return Box::pin(async move { Ok(api.answer(request, Listener::Public).await) });
+            return in_time(async move { Ok(api.answer(request, Listener::Public).await) });
         }
         // Before the callbacks, whose route has the hub's own path by default: nothing of this reaches the app.
         if let Some(found) = self.realtime.find(&request) {
             let answer = found.answer(request);
-            return Box::pin(async move {
+            return in_time(async move {
                 let mut response = answer.await?;
                 response.extensions_mut().insert(OfTheHub);
                 Ok(response)
@@ -58,13 +58,13 @@ impl Service<Request> for Dispatch {
         if self.app.is_callback(request.uri()) {
             // The app believes what comes here: only the hub may say it.
             let failure = Failure::client(StatusCode::FORBIDDEN, "Only Doorway itself may call this.");
-            return Box::pin(std::future::ready(Err(failure)));
+            return at_once(Err(failure));
         }
         let upstream = Arc::clone(&self.upstream);
         match Upgrade::of(&request) {
             Upgrade::No => self.ask(request),
             _ if upstream.tunnels(request.uri().path(), request.headers()) => {
-                Box::pin(async move { upstream.tunnel(request).await })
+                in_time(async move { upstream.tunnel(request).await })
             }
             // Next would leave it hanging (nextjs.md), and nobody else is there to answer.
             Upgrade::WebSocket => {
@@ -73,7 +73,7 @@ impl Service<Request> for Dispatch {
                     StatusCode::NOT_FOUND,
                     "No WebSocket is spoken at this address: [realtime] path and [app] tunnel say where.",
                 );
-                Box::pin(std::future::ready(Err(failure)))
+                at_once(Err(failure))
             }
             // A server may ignore the offer (RFC 9110 section 7.8); the header ends here.
             Upgrade::Other => self.ask(request),
@@ -100,13 +100,16 @@ impl Dispatch {
         }
     }
 
-    /// Asks the disk, and where it has no answer the cache and the app.
-    fn ask(&self, request: Request) -> ResponseFuture {
+    /// Asks memory, the disk, and where they have no answer the cache and the app.
+    fn ask(&self, request: Request) -> RoomAnswer {
         if !self.files.serves(request.uri().path()) {
             return self.ask_app(request);
         }
+        if let Some(answer) = self.files.peek(&request) {
+            return at_once(answer);
+        }
         let (files, cache) = (Arc::clone(&self.files), Arc::clone(&self.cache));
-        Box::pin(async move {
+        in_time(async move {
             match files.answer(request).await? {
                 Reply::Response(response) => Ok(response),
                 Reply::NotHere(request) if cache.concerns(request.uri().path()) => {
@@ -118,12 +121,12 @@ impl Dispatch {
     }
 
     /// Asks the app, by way of what is kept of it.
-    fn ask_app(&self, request: Request) -> ResponseFuture {
-        if self.cache.concerns(request.uri().path()) {
-            return Box::pin(Arc::clone(&self.cache).answer(request));
+    fn ask_app(&self, request: Request) -> RoomAnswer {
+        if !self.cache.concerns(request.uri().path()) {
+            let cache = Arc::clone(&self.cache);
+            return in_time(async move { cache.send(request).await });
         }
-        let cache = Arc::clone(&self.cache);
-        Box::pin(async move { cache.send(request).await })
+        Arc::clone(&self.cache).answer(request)
     }
 }
 

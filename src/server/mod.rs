@@ -30,6 +30,8 @@ mod source;
 mod stack;
 mod systemd;
 mod telling;
+#[cfg(test)]
+mod tests;
 mod top;
 
 pub use run::{Doorway, StartError};

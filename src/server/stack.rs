@@ -15,7 +15,7 @@ use crate::http::layer::redirect::Redirect;
 use crate::http::layer::rescue::Rescue;
 use crate::http::layer::upgrade::Upgrades;
 use crate::http::layer::upload::Uploads;
-use crate::http::{Request, Response, ResponseFuture};
+use crate::http::{Request, Response};
 
 /// Builds the layers around the rooms.
 pub fn build(
@@ -25,10 +25,7 @@ pub fn build(
     certification: Certification,
     redirect: Redirect,
     compress: Compress,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future = ResponseFuture<Infallible>>
-+ Clone
-+ Send
-+ 'static {
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Unpin + Send> + Clone + Send + 'static {
     ServiceBuilder::new()
         .layer(layer(access)) // outermost: what is logged is what the client got
         .layer(layer(Bodiless)) // outside of all that makes answers: what HEAD must not get, nobody else need think of

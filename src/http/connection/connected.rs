@@ -97,6 +97,11 @@ impl Connected {
         self.asked.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// How many requests were counted.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
     /// An answer has ended, whole or not.
     pub fn answer(&self) {
         self.answered.fetch_add(1, Ordering::Release);
@@ -109,7 +114,7 @@ impl Connected {
 
     /// How many requests wait for the end of their answers.
     pub fn under_way(&self) -> u64 {
-        self.asked.load(Ordering::Acquire).saturating_sub(self.answered())
+        self.asked().saturating_sub(self.answered())
     }
 
     /// A place for a stream that lasts, until it is dropped; `None` where the connection has as many as it may.

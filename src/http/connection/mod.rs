@@ -29,6 +29,7 @@ use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tower::Service;
 
 pub use connected::{Connected, LiveStream};
@@ -49,30 +50,16 @@ pub type Io = TokioIo<http1::Guarded>;
 /// Serves every request of one connection with `service`; the caller holds the drain guard.
 pub async fn serve<S>(stream: Stream, peer: Peer, service: S, settings: Arc<Settings>, drain: Signal)
 where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Unpin + Send> + Send + 'static,
 {
     let is_http2 = peer.tls.as_ref().is_some_and(|session| session.is_http2);
     let connected = Arc::new(Connected::new(peer, settings));
-    let shared = Arc::clone(&connected);
-    let service = service_fn(move |request| {
-        let under_way = UnderWay(Arc::clone(&shared));
-        let http10 = Http10::of(&request);
-        let asked = is_http2.then(|| (shared.turns.handed_over(), Said::in_headers(request.headers())));
-        let answer = service.clone().call(admit(request, &shared));
-        async move {
-            let Ok(mut answer) = answer.await;
-            if let Some(http10) = http10 {
-                http10.close_where_needed(&mut answer);
-            }
-            let turn = asked.map(|(stream, said)| Turn::new(stream, said, AnswerSays::in_headers(answer.headers())));
-            Ok::<_, Infallible>(answer.map(|body| Outgoing { body, held: None, turn, under_way, broken: None }))
-        }
-    });
+    let onion = Arc::new(Onion { service: Mutex::new(service), connected: Arc::clone(&connected) });
     if is_http2 {
+        let service = service_fn(move |request: http::Request<Incoming>| onion.begin(request.map(Body::Incoming)));
         http2::serve(stream, connected, service, drain).await;
     } else {
-        http1::serve(stream, connected, service, drain).await;
+        http1::serve(stream, connected, onion, drain).await;
     }
 }
 
@@ -84,10 +71,85 @@ impl<S> Serves for S where
 {
 }
 
-/// Makes a request of hyper's one of the house: with what the connection knows of it.
-fn admit(request: http::Request<Incoming>, connected: &Arc<Connected>) -> Request {
+/// An answer that comes in time.
+pub type Begun = Pin<Box<dyn Future<Output = Result<http::Response<Outgoing>, Infallible>> + Send>>;
+
+/// What answers the requests of one connection.
+pub trait Answers: Send + Sync {
+    /// Begins to answer.
+    fn begin(&self, request: http::Request<Body>) -> Begun;
+
+    /// Begins to answer, and gives the answer where it is at hand.
+    fn ask(&self, request: http::Request<Body>, context: &mut Context<'_>) -> Result<http::Response<Outgoing>, Begun>;
+}
+
+/// The layers with the rooms, for one connection.
+struct Onion<S> {
+    service: Mutex<S>,
+    connected: Arc<Connected>,
+}
+
+impl<S> Onion<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Unpin + Send> + Send + 'static,
+{
+    fn answer(&self, request: http::Request<Body>) -> OnionAnswer<S::Future> {
+        let shared = &self.connected;
+        let under_way = UnderWay(Arc::clone(shared));
+        let http10 = Http10::of(&request);
+        let is_http2 = request.version() == http::Version::HTTP_2;
+        let asked = is_http2.then(|| (shared.turns.handed_over(), Said::in_headers(request.headers())));
+        let request = admit(request, shared);
+        OnionAnswer { answer: self.service.lock().call(request), http10, asked, under_way: Some(under_way) }
+    }
+}
+
+impl<S> Answers for Onion<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Unpin + Send> + Send + 'static,
+{
+    fn begin(&self, request: http::Request<Body>) -> Begun {
+        Box::pin(self.answer(request))
+    }
+
+    fn ask(&self, request: http::Request<Body>, context: &mut Context<'_>) -> Result<http::Response<Outgoing>, Begun> {
+        let mut answer = self.answer(request);
+        match Pin::new(&mut answer).poll(context) {
+            Poll::Ready(Ok(response)) => Ok(response),
+            Poll::Pending => Err(Box::pin(answer)),
+        }
+    }
+}
+
+/// The onion's answer to one request, on its way to the library.
+struct OnionAnswer<F> {
+    answer: F,
+    http10: Option<Http10>,
+    /// HTTP/2: the stream, and what was said of its priority.
+    asked: Option<(u32, Said)>,
+    under_way: Option<UnderWay>,
+}
+
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for OnionAnswer<F> {
+    type Output = Result<http::Response<Outgoing>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Ok(mut answer) = ready!(Pin::new(&mut this.answer).poll(context));
+        // Whoever asks again after the answer gets none.
+        let Some(under_way) = this.under_way.take() else { return Poll::Pending };
+        if let Some(http10) = this.http10 {
+            http10.close_where_needed(&mut answer);
+        }
+        let says = |(stream, said)| Turn::new(stream, said, AnswerSays::in_headers(answer.headers()));
+        let turn = this.asked.take().map(says);
+        Poll::Ready(Ok(answer.map(|body| Outgoing { body, held: None, turn, under_way, broken: None })))
+    }
+}
+
+/// Makes a request one of the house: with what the connection knows of it.
+fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> Request {
     let number = connected.ask();
-    let mut request = request.map(Body::Incoming);
     let refusal = connected.refusal(number);
     if request.version() == http::Version::HTTP_10 {
         connected.expect_http10();
@@ -103,7 +165,6 @@ fn admit(request: http::Request<Incoming>, connected: &Arc<Connected>) -> Reques
         extensions.insert::<Refusal>(refusal);
     }
     extensions.insert(found.facts);
-    extensions.insert(Arc::clone(&connected.peer));
     extensions.insert(Arc::clone(connected));
     request
 }
@@ -140,6 +201,11 @@ struct Broken {
 const DELIVERY: Duration = Duration::from_secs(5);
 
 impl Outgoing {
+    /// What was taken off goes first again.
+    pub fn put_back(&mut self, first: Result<Frame<Bytes>, BodyError>) {
+        self.body.put_back(first);
+    }
+
     /// Over HTTP/2 the end comes as a reset, and the library drops for it what it has not written yet. So a frame with
     /// nothing in it goes first: when that one is written, so is the head and all that there was of the answer.
     fn break_off(&mut self, error: BodyError) -> Frame<Bytes> {

@@ -4,30 +4,41 @@
 //! hyper sees to this for HTTP/1.1 alone; over HTTP/2 the content would follow, and the client break off.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, StatusCode};
 use http_body::Body as _;
 
-use super::{Inner, Middleware};
-use crate::http::{Request, Response, ResponseFuture};
+use super::{After, Answer, Middleware};
+use crate::http::{Request, Response};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Bodiless;
 
 impl Middleware for Bodiless {
+    type After = Relief;
+
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<Relief>, Relief> {
+        ControlFlow::Continue(Relief { is_head: request.method() == Method::HEAD })
+    }
+}
+
+/// What answers to HEAD are told by.
+#[derive(Debug, Clone, Copy)]
+pub struct Relief {
+    is_head: bool,
+}
+
+impl After for Relief {
     type InnerError = Infallible;
     type Error = Infallible;
 
-    fn call(&self, inner: &mut impl Inner<Infallible>, request: Request) -> ResponseFuture<Infallible> {
-        let is_head = request.method() == Method::HEAD;
-        let answer = inner.call(request);
-        Box::pin(async move {
-            let Ok(mut response) = answer.await;
-            relieve(&mut response, is_head);
-            Ok(response)
-        })
+    fn after(self, answer: Result<Response, Infallible>) -> Result<Response, Infallible> {
+        let Ok(mut response) = answer;
+        relieve(&mut response, self.is_head);
+        Ok(response)
     }
 }
 

@@ -1,14 +1,15 @@
 //! Names that wait for their certificate: an authority is answered over http (RFC 8555 section 8.3), all others are asked
 //! to come back.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 
-use super::{Inner, Middleware};
-use crate::http::{Body, Facts, Failure, Request, Response, ResponseFuture};
+use super::{Answer, Middleware, PassOn};
+use crate::http::{Body, Facts, Failure, Request, Response};
 use crate::tls::challenges::Challenges;
 
 /// An order takes some seconds.
@@ -51,13 +52,9 @@ impl Certification {
 }
 
 impl Middleware for Certification {
-    type InnerError = Failure;
-    type Error = Failure;
+    type After = PassOn;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
-        match self.answer(&request) {
-            Some(answer) => Box::pin(std::future::ready(answer)),
-            None => inner.call(request),
-        }
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<PassOn>, PassOn> {
+        self.answer(request).map_or(ControlFlow::Continue(PassOn), ControlFlow::Break)
     }
 }

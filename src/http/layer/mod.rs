@@ -12,4 +12,4 @@ pub mod upload;
 
 mod middleware;
 
-pub use middleware::{Inner, Layered, Middleware, layer};
+pub use middleware::{After, Answer, Answering, Layered, Middleware, PassOn, layer};

@@ -1,13 +1,15 @@
 //! From http to https, where there is https; and the header that makes browsers remember it (HSTS, RFC 6797).
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{LOCATION, STRICT_TRANSPORT_SECURITY};
 use http::uri::Scheme;
 use http::{HeaderValue, StatusCode};
 
-use super::{Inner, Middleware};
-use crate::http::{Body, Facts, Failure, Request, Response, ResponseFuture, path};
+use super::{After, Answer, Middleware};
+use crate::http::{Body, Facts, Failure, Request, Response, path};
 use crate::settings::{Live, Section};
 
 /// Where certificate authorities look (RFC 8555 section 8.3): they ask over http.
@@ -69,31 +71,38 @@ impl Redirect {
 }
 
 impl Middleware for Redirect {
-    type InnerError = Failure;
-    type Error = Failure;
+    type After = Remembered;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<Remembered>, Remembered> {
         let config = self.config.get();
         let facts = request.extensions().get::<Facts>();
-        if let Some(target) = facts.and_then(|facts| self.target(&config, &request, facts)) {
+        if let Some(target) = facts.and_then(|facts| self.target(&config, request, facts)) {
             let mut response = Response::new(Body::Empty);
             // 308 keeps the method and the body, as 301 does not.
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(LOCATION, target);
-            return Box::pin(std::future::ready(Ok(response)));
+            return ControlFlow::Break(Ok(response));
         }
-        let remembered = facts.is_some_and(|facts| facts.scheme == Scheme::HTTPS) && !config.hsts.is_zero();
-        let answer = inner.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            if remembered {
-                let value = HeaderValue::from_str(&format!("max-age={}", config.hsts.as_secs()));
-                if let Ok(value) = value {
-                    // The app's own word, if it says one, is not overruled.
-                    response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
-                }
-            }
-            Ok(response)
-        })
+        let is_remembered = facts.is_some_and(|facts| facts.scheme == Scheme::HTTPS) && !config.hsts.is_zero();
+        ControlFlow::Continue(Remembered(is_remembered.then_some(config)))
+    }
+}
+
+/// By which settings browsers remember that there is https.
+#[derive(Debug)]
+pub struct Remembered(Option<Arc<Config>>);
+
+impl After for Remembered {
+    type InnerError = Failure;
+    type Error = Failure;
+
+    fn after(self, answer: Result<Response, Failure>) -> Result<Response, Failure> {
+        let mut response = answer?;
+        let value = self.0.and_then(|config| HeaderValue::from_str(&format!("max-age={}", config.hsts.as_secs())).ok());
+        if let Some(value) = value {
+            // The app's own word, if it says one, is not overruled.
+            response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
+        }
+        Ok(response)
     }
 }

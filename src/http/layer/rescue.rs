@@ -1,6 +1,7 @@
 //! The one layer that turns failures into answers.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,10 +9,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tracing::{debug, warn};
 
-use super::{Inner, Middleware};
+use super::{After, Answer, Middleware};
 use crate::http::facts::RequestId;
 use crate::http::failure::ErrorContext;
-use crate::http::{Failure, Fault, Refusal, Request, Response, ResponseFuture};
+use crate::http::{Failure, Fault, Refusal, Request, Response};
 use crate::telemetry::Registry;
 
 /// The layer; clones share its metrics.
@@ -54,13 +55,25 @@ impl Rescue {
 }
 
 impl Middleware for Rescue {
+    type After = Rescuing;
+
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<Rescuing>, Rescuing> {
+        ControlFlow::Continue(Rescuing { layer: self.clone(), context: ErrorContext::of(request) })
+    }
+}
+
+/// The layer, and how a failure of this request is told.
+#[derive(Debug)]
+pub struct Rescuing {
+    layer: Rescue,
+    context: ErrorContext,
+}
+
+impl After for Rescuing {
     type InnerError = Failure;
     type Error = Infallible;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture<Infallible> {
-        let context = ErrorContext::of(&request);
-        let answer = inner.call(request);
-        let layer = self.clone();
-        Box::pin(async move { Ok(answer.await.unwrap_or_else(|failure| layer.answer(failure, &context))) })
+    fn after(self, answer: Result<Response, Failure>) -> Result<Response, Infallible> {
+        Ok(answer.unwrap_or_else(|failure| self.layer.answer(failure, &self.context)))
     }
 }

@@ -1,50 +1,46 @@
 //! A request's body that broke off before there was an answer is the client's fault, whatever the rooms made of it.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::ops::ControlFlow;
 
-use pin_project_lite::pin_project;
-
-use super::{Inner, Middleware};
+use super::{After, Answer, Middleware};
 use crate::http::connection::BodyOutcome;
-use crate::http::{Failure, Request, Response, ResponseFuture};
+use crate::http::{Failure, Refusal, Request, Response};
 
 /// The layer that says whose fault it was when a request's body broke off before there was an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Uploads;
 
 impl Middleware for Uploads {
+    type After = BodyErrorSource;
+
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<BodyErrorSource>, BodyErrorSource> {
+        ControlFlow::Continue(BodyErrorSource(request.extensions().get::<BodyOutcome>().cloned()))
+    }
+}
+
+/// What became of the body, where there is one.
+#[derive(Debug)]
+pub struct BodyErrorSource(Option<BodyOutcome>);
+
+impl BodyErrorSource {
+    fn refusal(&self) -> Option<Refusal> {
+        self.0.as_ref().and_then(BodyOutcome::get)
+    }
+}
+
+impl After for BodyErrorSource {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, request: Request) -> ResponseFuture {
-        let Some(outcome) = request.extensions().get::<BodyOutcome>().cloned() else { return inner.call(request) };
-        Box::pin(BodyErrorSource { answer: inner.call(request), outcome })
+    fn after(self, answer: Result<Response, Failure>) -> Result<Response, Failure> {
+        answer.map_err(|failure| match self.refusal() {
+            Some(refusal) => Failure { detail: failure.detail, ..Failure::from(refusal) },
+            None => failure,
+        })
     }
-}
 
-pin_project! {
-    struct BodyErrorSource {
-        #[pin]
-        answer: ResponseFuture,
-        outcome: BodyOutcome,
-    }
-}
-
-impl Future for BodyErrorSource {
-    type Output = Result<Response, Failure>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answer = this.answer.poll(context);
-        match (this.outcome.get(), answer) {
-            (None, answer) => answer,
-            (Some(_), Poll::Ready(Ok(response))) => Poll::Ready(Ok(response)),
-            (Some(refusal), Poll::Ready(Err(failure))) => {
-                Poll::Ready(Err(Failure { detail: failure.detail, ..Failure::from(refusal) }))
-            }
-            // Whoever reads the body has been told; it is not waited for.
-            (Some(refusal), Poll::Pending) => Poll::Ready(Err(refusal.into())),
-        }
+    /// Whoever reads the body has been told; it is not waited for.
+    fn gives_up(&self) -> Option<Failure> {
+        self.refusal().map(Failure::from)
     }
 }

@@ -15,8 +15,9 @@ struct Passed {
     is_over: bool,
 }
 
-/// Shows a guard `bytes` in pieces of the lengths in `cuts`, until it asks for an upgrade.
-fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
+/// Shows a guard `bytes` in pieces of the lengths in `cuts`, until it asks for an upgrade. Where it `offers` plain heads, each
+/// is taken to pass.
+fn pass(bytes: &[u8], cuts: &[u8], offers: bool) -> Option<Passed> {
     let mut guard = RequestValidator::new(LIMITS);
     let mut passed = Passed { bytes: Vec::new(), heads: 0, is_refused: false, is_over: false };
     let (mut waiting, mut rest) = (Vec::new(), bytes);
@@ -25,20 +26,30 @@ fn pass(bytes: &[u8], cuts: &[u8]) -> Option<Passed> {
         let length = cuts.next().map_or(rest.len(), |cut| usize::from(*cut).clamp(1, rest.len()));
         waiting.extend_from_slice(&rest[..length]);
         rest = &rest[length..];
+        guard.offer(offers);
         let mut verdict = guard.inspect(&waiting);
         loop {
             assert!(verdict.pass <= waiting.len());
             passed.bytes.extend(waiting.drain(..verdict.pass));
-            let Next::Respell(length) = verdict.next else { break };
-            let head: Vec<u8> = waiting.drain(..length).collect();
-            passed.bytes.extend(respelt(&head));
+            match verdict.next {
+                Next::Respell(length) => {
+                    let head: Vec<u8> = waiting.drain(..length).collect();
+                    passed.bytes.extend(respelt(&head));
+                }
+                Next::Offer(length) => {
+                    assert!(offers && verdict.pass == 0, "it is offered where that is asked for, at the beginning");
+                    passed.bytes.extend(waiting.drain(..length));
+                }
+                _ => break,
+            }
+            guard.offer(offers);
             verdict = guard.inspect(&waiting);
         }
         if guard.is_upgrading() {
             return None;
         }
         match verdict.next {
-            Next::Respell(_) => unreachable!("dealt with above"),
+            Next::Respell(_) | Next::Offer(_) => unreachable!("dealt with above"),
             Next::More => assert!(waiting.len() < LIMITS.head, "no more is kept than a head may have"),
             // What follows an upgrade too early depends on the cut.
             Next::TooEager | Next::Refuse(Refusal::UpgradeTooEager) => return None,
@@ -69,11 +80,13 @@ fn is_a_head_to_others(bytes: &[u8]) {
 
 pub fn holds(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else { return };
-    if let Some(whole) = pass(bytes, &[]) {
+    if let Some(whole) = pass(bytes, &[], false) {
         // A body of which a part is bad passes up to its fault, whatever the pieces.
         for cuts in [&[1][..], &[*cut], &[*cut, 1, 7]] {
-            if let Some(pieces) = pass(bytes, cuts) {
-                assert_eq!(whole, pieces);
+            for offers in [false, true] {
+                if let Some(pieces) = pass(bytes, cuts, offers) {
+                    assert_eq!(whole, pieces);
+                }
             }
         }
         if !whole.bytes.is_empty() {

@@ -28,6 +28,9 @@ pub struct Head {
     pub is_upgrade: bool,
     /// Its target goes on in another spelling: [`respelt`].
     pub is_odd: bool,
+    /// HTTP/1.1 without content, whose answer leaves the connection as it is: no other option of the connection is asked
+    /// for, and nothing is expected.
+    pub is_plain: bool,
 }
 
 /// How a body is delimited (RFC 9112 section 6.3).
@@ -128,7 +131,8 @@ impl Head {
         if controls(bytes) != 2 * count {
             return Err(Refusal::Header);
         }
-        fields.judge(is_http_11).map(|head| Head { is_odd: growth > 0, ..head })
+        let is_odd = growth > 0;
+        fields.judge(is_http_11).map(|head| Head { is_odd, is_plain: head.is_plain && !is_odd, ..head })
     }
 }
 
@@ -194,6 +198,8 @@ struct Fields {
     is_chunked: bool,
     asks_upgrade: bool,
     names_protocol: bool,
+    /// Something that is asked of the connection, besides to be kept.
+    asks_more: bool,
 }
 
 impl Fields {
@@ -209,10 +215,13 @@ impl Fields {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.read_coding(value)?,
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.asks_upgrade |= items(value).any(|item| item.eq_ignore_ascii_case(b"upgrade"));
+                self.asks_more |= !value.eq_ignore_ascii_case(b"keep-alive");
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
                 self.names_protocol |= upgrade_offer::protocol(std::iter::once(value)).is_some();
+                self.asks_more = true;
             }
+            6 if name.eq_ignore_ascii_case(b"expect") => self.asks_more = true,
             _ => {}
         }
         Ok(())
@@ -238,7 +247,8 @@ impl Fields {
         if is_upgrade && framing != Framing::None {
             return Err(Refusal::UpgradeWithBody);
         }
-        Ok(Head { framing, is_upgrade, is_odd: false })
+        let is_plain = is_http_11 && framing == Framing::None && !self.asks_more;
+        Ok(Head { framing, is_upgrade, is_odd: false, is_plain })
     }
 }
 
@@ -363,6 +373,27 @@ mod tests {
             let lines = format!("Connection: upgrade\r\nUpgrade: {passed_over}\r\nContent-Length: 1\r\n");
             assert_eq!(is_upgrade(&lines), Ok(false), "{passed_over}");
         }
+    }
+
+    #[test]
+    fn a_plain_head_asks_nothing_of_its_connection() {
+        let is_plain = |text: &str| read(text).map(|head| head.is_plain);
+        for lines in ["", "Connection: Keep-Alive\r\n", "Content-Length: 0\r\n", "Accept: */*\r\nX: y\r\n"] {
+            assert_eq!(is_plain(&format!("GET /a HTTP/1.1\r\nHost: a\r\n{lines}\r\n")), Ok(true), "{lines}");
+        }
+        for lines in [
+            "Connection: close\r\n",
+            "Connection: keep-alive, x\r\n",
+            "Connection: keep-alive\r\nConnection: close\r\n",
+            "Upgrade: h2c\r\n",
+            "Expect: 100-continue\r\n",
+            "Content-Length: 1\r\n",
+            "Transfer-Encoding: chunked\r\n",
+        ] {
+            assert_eq!(is_plain(&format!("GET /a HTTP/1.1\r\nHost: a\r\n{lines}\r\n")), Ok(false), "{lines}");
+        }
+        assert_eq!(is_plain("GET /a HTTP/1.0\r\nHost: a\r\n\r\n"), Ok(false));
+        assert_eq!(is_plain("GET /a|b HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(false), "it goes on in another spelling");
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct RequestValidator {
     limits: Limits,
     state: State,
     heads: u64,
+    /// A plain head at the beginning of the next bytes is offered.
+    offers: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,9 @@ pub enum Next {
     /// The rest begins with a head of so many bytes that may pass as [`respelt`](super::head::respelt), and in no other
     /// spelling. It is taken in already: what follows it is to be shown next.
     Respell(usize),
+    /// The rest begins with a plain head of so many bytes, which was asked for: see [`RequestValidator::offer`]. It is
+    /// taken in already, and may pass: what follows it is to be shown next.
+    Offer(usize),
     /// The rest is no request. It counts as one: its refusal is its answer.
     Refuse(Refusal),
     /// The rest is not what a body must be.
@@ -57,7 +62,12 @@ pub enum Next {
 
 impl RequestValidator {
     pub fn new(limits: Limits) -> RequestValidator {
-        RequestValidator { limits, state: State::Head(Scan::default()), heads: 0 }
+        RequestValidator { limits, state: State::Head(Scan::default()), heads: 0, offers: false }
+    }
+
+    /// Whether a plain head is to be shown alone, where the bytes that are inspected next begin with one.
+    pub fn offer(&mut self, is_wanted: bool) {
+        self.offers = is_wanted;
     }
 
     /// How many requests have passed, or were refused, so far.
@@ -88,6 +98,7 @@ impl RequestValidator {
 
     /// Looks at `bytes`: what was left of the last ones, then new ones.
     pub fn inspect(&mut self, bytes: &[u8]) -> Inspection {
+        let offers = std::mem::take(&mut self.offers);
         let mut at = 0;
         loop {
             let rest = &bytes[at..];
@@ -98,8 +109,11 @@ impl RequestValidator {
                 State::Head(scan) => match scan.end(rest, &self.limits) {
                     Ok(None) => return Inspection { pass: at, next: Next::More },
                     Ok(Some(end)) => match self.enter(&rest[..end], rest.len() > end) {
-                        Ok(false) => at += end,
-                        Ok(true) => return Inspection { pass: at, next: Next::Respell(end) },
+                        Ok(head) if head.is_odd => return Inspection { pass: at, next: Next::Respell(end) },
+                        Ok(head) if head.is_plain && offers && at == 0 => {
+                            return Inspection { pass: at, next: Next::Offer(end) };
+                        }
+                        Ok(_) => at += end,
                         Err(refusal) => return self.refused(at, refusal),
                     },
                     Err(refusal) => return self.refused(at, refusal),
@@ -134,8 +148,8 @@ impl RequestValidator {
         }
     }
 
-    /// Takes in a whole head. `more` is whether bytes follow it already. True where it must be respelt.
-    fn enter(&mut self, bytes: &[u8], more: bool) -> Result<bool, Refusal> {
+    /// Takes in a whole head. `more` is whether bytes follow it already.
+    fn enter(&mut self, bytes: &[u8], more: bool) -> Result<Head, Refusal> {
         let head = Head::read(bytes, &self.limits)?;
         if head.is_upgrade && more {
             return Err(Refusal::UpgradeTooEager);
@@ -147,7 +161,7 @@ impl RequestValidator {
             Framing::Length(left) => State::Body { left },
             Framing::Chunked => State::Chunked(Chunked::new(&chunked::ChunkLimits::REQUEST)),
         };
-        Ok(head.is_odd)
+        Ok(head)
     }
 
     fn refused(&mut self, pass: usize, refusal: Refusal) -> Inspection {
@@ -234,6 +248,24 @@ mod tests {
         let mut guard = self::guard();
         assert_eq!(guard.inspect(UPGRADE.as_bytes()), more(UPGRADE.len()));
         assert_eq!(guard.inspect(b"\0"), Inspection { pass: 0, next: Next::TooEager });
+    }
+
+    #[test]
+    fn only_a_plain_head_at_the_beginning_is_offered() {
+        let post = "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n";
+        let offered = |guard: &mut RequestValidator, text: &str| {
+            guard.offer(true);
+            guard.inspect(text.as_bytes())
+        };
+        let mut guard = guard();
+        let offer = Inspection { pass: 0, next: Next::Offer(GET.len()) };
+        assert_eq!(offered(&mut guard, &[GET, GET].concat()), offer);
+        assert_eq!(guard.inspect(GET.as_bytes()), more(GET.len()), "one alone was asked for");
+        assert_eq!(offered(&mut guard, post), more(post.len()));
+        assert_eq!(offered(&mut guard, &["x", GET].concat()), more(1 + GET.len()));
+        assert_eq!(offered(&mut guard, &GET[..9]), more(0));
+        assert_eq!(offered(&mut guard, GET), offer);
+        assert_eq!(guard.heads(), 5);
     }
 
     #[test]

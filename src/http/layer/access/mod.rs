@@ -11,19 +11,20 @@ mod secret;
 mod span;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::{Inner, Middleware};
-use crate::http::{Body, Facts, Request, ResponseFuture};
-use crate::listen::Peer;
+use super::{After, Answer, Middleware};
+use crate::http::connection::Connected;
+use crate::http::{Body, Facts, Request, Response};
 use crate::telemetry::Registry;
 use ending::Ending;
+use http::HeaderValue;
 use http_body::Body as _;
 use metrics::Metrics;
-use record::{Logged, Record, Uploaded};
+use record::{Asked, Logged, Record, Uploaded};
 use route::RouteClass;
 use span::RequestTrace;
 
@@ -56,48 +57,62 @@ impl Access {
 }
 
 impl Middleware for Access {
-    type InnerError = Infallible;
-    type Error = Infallible;
+    type After = Opened;
 
-    fn call(&self, inner: &mut impl Inner<Infallible>, mut request: Request) -> ResponseFuture<Infallible> {
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<Opened>, Opened> {
         let facts = request.extensions().get::<Facts>();
         let started = facts.map_or_else(Instant::now, |facts| facts.received);
         let request_id = facts.map(|facts| facts.request_id.clone());
-        let client = facts.map(|facts| facts.client).or_else(|| peer(&request));
+        // Whose text begins with the client's own.
+        let client = facts.map(|facts| facts.forwarded_for.clone()).or_else(|| peer(request));
         let mut record =
             Record::new(request.method().clone(), request.uri(), request.version(), started, &self.metrics);
-        record.asked.route = RouteClass::of(&request);
-        record.trace = facts.and_then(|facts| RequestTrace::of(facts, &request));
+        record.asked = Asked { client, request_id, route: RouteClass::of(request) };
+        record.trace = facts.and_then(|facts| RequestTrace::of(facts, request));
         if !request.body().is_end_stream() {
             let uploaded = Arc::new(AtomicU64::new(0));
             record.uploaded = Some(Arc::clone(&uploaded));
             let body = std::mem::take(request.body_mut());
             *request.body_mut() = Body::Boxed(Box::pin(Uploaded { body, uploaded }));
         }
-        let answer = inner.call(request);
-        Box::pin(async move {
-            let Ok(mut response) = answer.await;
-            // Where the facts are found out further in, they come back with the answer.
-            let facts = response.extensions().get::<Facts>();
-            record.asked.request_id = request_id.or_else(|| facts.map(|facts| facts.request_id.clone()));
-            record.asked.client = client.or_else(|| facts.map(|facts| facts.client));
-            if response.extensions().get::<OfTheHub>().is_some() {
-                record.asked.route = RouteClass::Socket;
-            }
-            record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
-            record.earlier_build = response.extensions().get::<EarlierBuild>().map(|build| Arc::clone(&build.0));
-            record.answered(response.status());
-            let body = std::mem::take(response.body_mut());
-            if body.is_end_stream() {
-                record.end(Ending::Whole);
-            } else {
-                *response.body_mut() = Body::Boxed(Box::pin(Logged::new(body, record)));
-            }
-            Ok(response)
-        })
+        ControlFlow::Continue(Opened(record))
     }
 }
 
-fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<Arc<Peer>>().map(|peer| peer.address.ip())
+/// The record of a request that is under way.
+pub struct Opened(Record);
+
+impl After for Opened {
+    type InnerError = Infallible;
+    type Error = Infallible;
+
+    fn after(self, answer: Result<Response, Infallible>) -> Result<Response, Infallible> {
+        let Ok(mut response) = answer;
+        let Opened(mut record) = self;
+        // Where the facts are found out further in, they come back with the answer.
+        let facts = response.extensions().get::<Facts>();
+        if record.asked.request_id.is_none() {
+            record.asked.request_id = facts.map(|facts| facts.request_id.clone());
+        }
+        if record.asked.client.is_none() {
+            record.asked.client = facts.map(|facts| facts.forwarded_for.clone());
+        }
+        if response.extensions().get::<OfTheHub>().is_some() {
+            record.asked.route = RouteClass::Socket;
+        }
+        record.upstream = response.extensions().get::<UpstreamTime>().map(|time| time.0);
+        record.earlier_build = response.extensions().get::<EarlierBuild>().map(|build| Arc::clone(&build.0));
+        record.answered(response.status());
+        let body = std::mem::take(response.body_mut());
+        if body.is_end_stream() {
+            record.end(Ending::Whole);
+        } else {
+            *response.body_mut() = Body::Boxed(Box::pin(Logged::new(body, record)));
+        }
+        Ok(response)
+    }
+}
+
+fn peer(request: &Request) -> Option<HeaderValue> {
+    request.extensions().get::<Arc<Connected>>().map(|connected| connected.forwarded_for.clone())
 }

@@ -1,6 +1,5 @@
 //! What is known of one request while it is under way, and the line that is written when it ends.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
 use tracing::{Level, event_enabled, info};
 
@@ -27,7 +26,8 @@ const TARGET: &str = "access";
 /// Who asks for what, as far as it is known.
 #[derive(Default)]
 pub struct Asked {
-    pub client: Option<IpAddr>,
+    /// The addresses that a request came by, the client's first: writing one out anew is dear.
+    pub client: Option<HeaderValue>,
     pub request_id: Option<RequestId>,
     pub route: RouteClass,
 }
@@ -110,7 +110,7 @@ impl Record {
             earlier_build = self.earlier_build.as_deref(),
             request_id = self.asked.request_id.as_ref().map(RequestId::as_str),
             trace_id = trace_id.map(tracing::field::display),
-            client = self.asked.client.map(tracing::field::display),
+            client = self.asked.client.as_ref().map(first),
             protocol = protocol(self.protocol),
             ending = ending.label(),
         );
@@ -121,6 +121,12 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.close(Ending::Abandoned);
     }
+}
+
+/// The first of the addresses in `chain`.
+fn first(chain: &HeaderValue) -> &str {
+    let chain = chain.to_str().unwrap_or_default();
+    memchr::memchr(b',', chain.as_bytes()).map_or(chain, |end| &chain[..end])
 }
 
 /// With microseconds, as a number that programs can add up.

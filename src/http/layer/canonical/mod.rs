@@ -4,31 +4,30 @@
 mod hop_by_hop;
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::header::{ALLOW, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::upgrade::OnUpgrade;
 
-use super::{Inner, Middleware};
-use crate::http::connection::Connected;
-use crate::http::{Body, Facts, Failure, Refusal, Request, Response, ResponseFuture, path, refusal, target};
+use super::{Answer, Middleware, PassOn};
+use crate::http::connection::{Connected, switch};
+use crate::http::{Body, Facts, Refusal, Request, Response, path, refusal, target};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical;
 
 impl Middleware for Canonical {
-    type InnerError = Failure;
-    type Error = Failure;
+    type After = PassOn;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> ResponseFuture {
-        match canonicalise(&mut request) {
-            Ok(()) if request.uri().path() == "*" => Box::pin(std::future::ready(Ok(what_is_allowed()))),
-            Ok(()) => inner.call(request),
-            Err(refusal) => Box::pin(std::future::ready(Err(refusal.into()))),
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<PassOn>, PassOn> {
+        match canonicalise(request) {
+            Ok(()) if request.uri().path() == "*" => ControlFlow::Break(Ok(what_is_allowed())),
+            Ok(()) => ControlFlow::Continue(PassOn),
+            Err(refusal) => ControlFlow::Break(Err(refusal.into())),
         }
     }
 }
@@ -55,7 +54,7 @@ fn canonicalise(request: &mut Request) -> Result<(), Refusal> {
     check_body(request, &connected)?;
     reduce_target(request)?;
     path::respell(request)?;
-    let is_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+    let is_upgrade = switch::is_asked(request);
     let headers = request.headers_mut();
     hop_by_hop::strip(headers, is_upgrade);
     headers.remove(EXPECT);

@@ -1,23 +1,16 @@
 //! What the headers of an answer say before and after it is coded.
 
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use crate::http::encoding::Encoding;
 
 /// A representation's digest would no longer be true of what is sent.
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-md5"),
-];
+const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
-/// Headers that fix the very bytes of the content.
+/// Headers that fix the very bytes of the content. One look at all of them: each look-up would be a hash.
 pub fn are_settled(headers: &HeaderMap) -> bool {
-    headers.contains_key(CONTENT_ENCODING)
-        || headers.contains_key(CONTENT_RANGE)
-        || DIGESTS.iter().any(|digest| headers.contains_key(digest))
+    headers.keys().any(|name| *name == CONTENT_ENCODING || *name == CONTENT_RANGE || DIGESTS.contains(&name.as_str()))
 }
 
 /// RFC 9111 section 5.2: `no-transform`, in a request or an answer.
@@ -54,16 +47,20 @@ pub fn weaken_as_known(headers: &mut HeaderMap, known: Option<&HeaderValue>) {
     }
 }
 
+/// Whether the answer says that it depends on `Accept-Encoding`.
+pub fn varies_on_encoding(headers: &HeaderMap) -> bool {
+    headers.get_all(VARY).iter().any(|line| {
+        let mut names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
+    })
+}
+
 /// Says that the answer depends on `Accept-Encoding`, in one line with whatever else it depends on.
 pub fn vary_on_encoding(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> = headers.get_all(VARY).iter().map(HeaderValue::as_bytes).collect();
-    let names = |line: &&[u8]| {
-        let mut names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
-    };
-    if lines.iter().any(names) {
+    if varies_on_encoding(headers) {
         return;
     }
+    let lines: Vec<&[u8]> = headers.get_all(VARY).iter().map(HeaderValue::as_bytes).collect();
     if lines.is_empty() {
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         return;

@@ -12,6 +12,7 @@ mod kind;
 mod precompress;
 mod zstandard;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
@@ -28,14 +29,14 @@ pub use kind::{MediaKind, covered, essence};
 pub use precompress::{Precompressed, Precompressor};
 pub use zstandard::Contexts;
 
-use super::{Inner, Middleware};
+use super::{After, Answer, Middleware};
 use crate::http::encoding::{Accepted, Encoding};
 use crate::http::routed::may_begin_with;
-use crate::http::{Body, Failure, Request, Response, ResponseFuture};
+use crate::http::{Body, Failure, Request, Response};
 use crate::settings::Live;
 use crate::telemetry::{Registry, labelled};
 use body::{Bytecount, Coded};
-use headers::{are_settled, describe, forbids_transforming, weaken_as_known};
+use headers::{are_settled, describe, forbids_transforming, varies_on_encoding, weaken_as_known};
 
 /// Put into an answer's extensions by whoever knows that it will not get smaller.
 #[derive(Debug, Clone, Copy)]
@@ -104,19 +105,32 @@ impl Compress {
 pub struct CompressedHere;
 
 impl Middleware for Compress {
+    type After = Coding;
+
+    fn before(&self, request: &mut Request) -> ControlFlow<Answer<Coding>, Coding> {
+        let settings = self.shared.settings.get();
+        if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
+            return ControlFlow::Continue(Coding(None));
+        }
+        let info = RequestInfo::of(request);
+        request.extensions_mut().insert(CompressedHere);
+        ControlFlow::Continue(Coding(Some((settings, info, Arc::clone(&self.shared)))))
+    }
+}
+
+/// By what an answer is coded, if it may be.
+pub struct Coding(Option<(Arc<Settings>, RequestInfo, Arc<Shared>)>);
+
+impl After for Coding {
     type InnerError = Failure;
     type Error = Failure;
 
-    fn call(&self, inner: &mut impl Inner<Failure>, mut request: Request) -> ResponseFuture {
-        let settings = self.shared.settings.get();
-        if !settings.config.enabled || request.method() == Method::CONNECT || settings.excepts(request.uri().path()) {
-            return inner.call(request);
-        }
-        let info = RequestInfo::of(&request);
-        request.extensions_mut().insert(CompressedHere);
-        let shared = Arc::clone(&self.shared);
-        let answer = inner.call(request);
-        Box::pin(async move { Ok(settings.apply(info, answer.await?, &shared)) })
+    fn after(self, answer: Result<Response, Failure>) -> Result<Response, Failure> {
+        let response = answer?;
+        Ok(match self.0 {
+            Some((settings, info, shared)) => settings.apply(info, response, &shared),
+            None => response,
+        })
     }
 }
 
@@ -150,13 +164,18 @@ impl Settings {
             weaken_as_known(response.headers_mut(), info.known.as_ref());
             return response;
         }
+        let coding = info.accepted.choose(&self.config.encodings);
+        if coding.is_none() && info.accepted.accepts_identity() && varies_on_encoding(response.headers()) {
+            // Nothing would be changed, whatever it is.
+            return response;
+        }
         let Some(is_live) = self.compressible(&response, info.no_transform) else { return response };
         vary_on_encoding(response.headers_mut());
         let length = length(&response, info.is_head);
         if info.accepted.accepts_identity() && length.is_some_and(|length| length < self.config.min_size.0) {
             return response;
         }
-        let Some(encoding) = info.accepted.choose(&self.config.encodings) else { return response };
+        let Some(encoding) = coding else { return response };
         let purpose = if is_live { Use::Live } else { Use::Page(length) };
         if info.is_head {
             describe(response.headers_mut(), encoding);

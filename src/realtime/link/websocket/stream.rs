@@ -10,12 +10,7 @@ use crate::realtime::link::Link;
 /// of HTTP/2 stays inside its connection, and takes its turn there.
 pub fn open(switched: Switched, agreed: Option<&Agreed>, config: &Config) -> Box<dyn Link> {
     match switched.whole() {
-        Ok(parts) => {
-            let (stream, rest) = parts.io.into_inner().into_parts();
-            // What hyper has read comes first; what the guard still holds (hardly ever anything) after it.
-            let early = [parts.read_buf, rest].concat();
-            Box::new(WebSocket::new(stream, &early, agreed, config))
-        }
+        Ok((stream, early)) => Box::new(WebSocket::new(stream, &early, agreed, config)),
         Err(stream) => Box::new(WebSocket::new(stream, &[], agreed, config).on_h2_stream()),
     }
 }

@@ -1,18 +1,25 @@
 //! The guard on a socket: hyper reads and writes through it and sees clean bytes only. While nothing travels it holds
 //! no buffer; whole heads and bodies go straight into hyper's.
 
+mod beneath;
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+pub use beneath::{Promised, serve};
+
+use super::aside::Aside;
+use super::early::{Early, Taken};
 use super::head::{Limits, respelt};
+use super::held::Held;
 use super::request_validator::{Inspection, Next, RequestValidator, refusal_line};
 use crate::http::connection::Connected;
 use crate::http::connection::http10::StatusLine;
@@ -42,9 +49,8 @@ pub struct Guarded {
     stream: Stream,
     guard: RequestValidator,
     connected: Arc<Connected>,
-    /// The beginning of a head, or (its first `clean` bytes) what hyper has no room for yet.
-    held: BytesMut,
-    clean: usize,
+    /// The beginning of a head, or what hyper has no room for yet.
+    held: Held,
     end: Option<End>,
     waiting: Waiting,
     timer: LazyTimer,
@@ -54,8 +60,9 @@ pub struct Guarded {
     status_line: StatusLine,
     /// hyper has handed over all that it holds: what it writes next begins something new.
     is_flushed: bool,
-    /// Interim answers of which a part may be written: nothing else comes before their end.
-    interim: Bytes,
+    /// What is written before all else.
+    aside: Aside,
+    early: Early,
 }
 
 /// Why nothing more is read.
@@ -76,7 +83,7 @@ enum Waiting {
 }
 
 impl Guarded {
-    pub fn new(stream: Stream, connected: Arc<Connected>) -> Guarded {
+    pub fn new(stream: Stream, connected: Arc<Connected>, early: Early) -> Guarded {
         let config = &connected.settings.http;
         let limits =
             Limits { head: config.max_head.bytes(), headers: config.max_headers, target: config.max_target.bytes() };
@@ -86,36 +93,25 @@ impl Guarded {
             stall: Stall::new(config.write_timeout, config.min_progress.0),
             vanished: Vanished::new(config.write_timeout, Instant::now()),
             connected,
-            held: BytesMut::new(),
-            clean: 0,
+            held: Held::default(),
             end: None,
             waiting: Waiting::No,
             timer: LazyTimer::default(),
             lingering: None,
             status_line: StatusLine::default(),
             is_flushed: true,
-            interim: Bytes::new(),
+            aside: Aside::default(),
+            early,
         }
     }
 
     /// The socket, and what was read of it already (nothing, unless the client was quick after its 101).
     pub fn into_parts(self) -> (Stream, Bytes) {
-        (self.stream, self.held.freeze())
+        (self.stream, self.held.into_bytes().freeze())
     }
 
     fn config(&self) -> &Config {
         &self.connected.settings.http
-    }
-
-    /// Hands over what is clean of `held`.
-    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
-        let length = self.clean.min(buffer.remaining());
-        buffer.put_slice(&self.held[..length]);
-        self.held.advance(length);
-        self.clean -= length;
-        if self.held.is_empty() {
-            self.held = BytesMut::new();
-        }
     }
 
     /// What follows from a inspection on `bytes`; they are shown for the refusal's sake.
@@ -125,18 +121,15 @@ impl Guarded {
             let (head, behind) = rest.split_at(length);
             inspection = self.guard.inspect(behind);
             let (clean, behind) = behind.split_at(inspection.pass);
-            self.held.truncate(self.clean);
-            self.held.extend_from_slice(&respelt(head));
-            self.held.extend_from_slice(clean);
-            self.clean = self.held.len();
+            self.held.replace_rest(&[&respelt(head), clean].concat());
             if inspection.next == Next::More {
-                self.held.extend_from_slice(behind);
+                self.held.keep_rest(behind);
             }
             (rest, has_passed) = (behind, true);
         }
         match inspection.next {
-            // The last of those above is another.
-            Next::More | Next::Respell(_) => {}
+            // The last of those above is another, and none is offered that was not asked for.
+            Next::More | Next::Respell(_) | Next::Offer(_) => {}
             Next::Refuse(refusal) => self.refuse(refusal, rest),
             Next::BadBody => self.end = Some(End::BadBody),
             Next::TooEager => {
@@ -156,11 +149,35 @@ impl Guarded {
     /// Lets hyper see a harmless request in place of `rest`; the service knows by its number what to answer.
     fn refuse(&mut self, refusal: Refusal, rest: &[u8]) {
         self.connected.refuse(self.guard.heads(), refusal);
-        let clean = self.clean.min(self.held.len());
-        self.held.truncate(clean);
-        self.held.extend_from_slice(&refusal_line(rest));
-        self.clean = self.held.len();
+        self.held.replace_rest(&refusal_line(rest));
         self.end = Some(End::Answer);
+    }
+
+    /// Looks at what was read; a plain head at its beginning is taken, if it may be.
+    fn look(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Looked {
+        let Guarded { guard, connected, early, aside, .. } = self;
+        guard.offer(aside.is_empty() && early.may_take(guard.heads() + 1, connected));
+        let inspection = guard.inspect(bytes);
+        let Next::Offer(length) = inspection.next else { return Looked::Inspected(inspection) };
+        let (head, rest) = bytes.split_at(length);
+        if let Some(taken) = early.take(head, connected, context) {
+            self.waiting = Waiting::No;
+            return Looked::Taken(length, taken);
+        }
+        let inspection = guard.inspect(rest);
+        Looked::Inspected(Inspection { pass: length + inspection.pass, ..inspection })
+    }
+
+    /// Follows what became of a head that was taken, with the `rest` behind it.
+    fn follow(&mut self, taken: Taken, rest: &[u8]) -> Read {
+        match taken {
+            Taken::Answered(head, body) => {
+                self.aside.set_answer(head, body);
+                self.held.keep_unseen(&[], rest);
+            }
+            Taken::HandedOver(stand_in) => self.held.keep_unseen(stand_in, rest),
+        }
+        Read::Nothing
     }
 
     /// Reads straight into hyper's buffer.
@@ -175,13 +192,20 @@ impl Guarded {
             buffer.set_filled(start);
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        let inspection = self.guard.inspect(&buffer.filled()[start..]);
+        let inspection = match self.look(&buffer.filled()[start..], context) {
+            Looked::Inspected(inspection) => inspection,
+            Looked::Taken(length, taken) => {
+                let read = self.follow(taken, &buffer.filled()[start + length..]);
+                buffer.set_filled(start);
+                return Poll::Ready(Ok(read));
+            }
+        };
         if inspection.pass < length {
             let rest = BytesMut::from(&buffer.filled()[start + inspection.pass..]);
             buffer.set_filled(start + inspection.pass);
             self.conclude(inspection, &rest);
             if inspection.next == Next::More {
-                self.held = rest;
+                self.held.keep(rest, 0);
             }
         } else {
             self.conclude(inspection, &[]);
@@ -203,30 +227,29 @@ impl Guarded {
         true
     }
 
-    /// Reads more of a head that has begun.
+    /// Reads more of a head that has begun, and looks at it.
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
-        self.held.reserve(READ_PIECE);
-        let read = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.held))?;
-        if read == 0 {
-            return Poll::Ready(Ok(Read::End));
+        if !self.held.is_unseen() {
+            let stream = Pin::new(&mut self.stream);
+            let room = self.held.room(READ_PIECE);
+            let read = tokio_util::io::poll_read_buf(stream, context, room);
+            if !matches!(read, Poll::Ready(Ok(1..))) {
+                // As it was.
+                let bytes = self.held.look_at();
+                self.held.keep(bytes, 0);
+                return read.map_ok(|_| Read::End);
+            }
         }
-        let held = std::mem::take(&mut self.held);
-        let is_tls = self.is_tls(context, &held);
-        self.held = held;
-        if is_tls {
-            self.held.clear();
+        let mut bytes = self.held.look_at();
+        if self.is_tls(context, &bytes) {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        let inspection = self.guard.inspect(&self.held);
-        self.clean = inspection.pass;
-        let rest = if inspection.next == Next::More {
-            Bytes::new()
-        } else {
-            Bytes::copy_from_slice(&self.held[inspection.pass..])
+        let inspection = match self.look(&bytes, context) {
+            Looked::Inspected(inspection) => inspection,
+            Looked::Taken(length, taken) => return Poll::Ready(Ok(self.follow(taken, &bytes[length..]))),
         };
-        if inspection.next != Next::More {
-            self.held.truncate(inspection.pass);
-        }
+        let rest = if inspection.next == Next::More { BytesMut::new() } else { bytes.split_off(inspection.pass) };
+        self.held.keep(bytes, inspection.pass);
         self.conclude(inspection, &rest);
         Poll::Ready(Ok(Read::Nothing))
     }
@@ -266,32 +289,26 @@ impl Guarded {
         };
         ready!(self.timer.poll(context, since + timeout));
         if !self.held.is_empty() {
-            let rest = self.held.split();
+            let rest = self.held.take_rest();
             self.guard.refuse();
             self.refuse(Refusal::HeadTimeout, &rest);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what interim answers there are: between two writes of hyper's, where an answer has not begun.
-    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes what comes before all else: an answer that hyper knows nothing of, and interim ones, between two writes of
+    /// hyper's, where an answer has not begun.
+    fn poll_aside(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Where the answer before it is not out yet, its place is not known: a client must not miss it.
         if let Some(bytes) = self.connected.interim.take().filter(|_| self.is_flushed) {
-            self.interim = if self.interim.is_empty() { bytes } else { [&self.interim[..], &bytes].concat().into() };
+            self.aside.add_interim(bytes);
         }
-        while !self.interim.is_empty() {
-            let written = Pin::new(&mut self.stream).poll_write(context, &self.interim);
-            match ready!(self.stall.watch(context, written, |length| *length))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                length => self.interim.advance(length),
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.aside.poll_write(&mut self.stream, &mut self.stall, context)
     }
 
     /// Writes `slices`, the head of an answer to HTTP/1.0 in the form of HTTP/1.1.
     fn poll_write_slices(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interim(context))?;
+        ready!(self.poll_aside(context))?;
         if self.connected.takes_http10() && self.is_flushed {
             self.status_line.expect();
         }
@@ -322,6 +339,13 @@ impl Guarded {
     }
 }
 
+/// What became of bytes that were read.
+enum Looked {
+    Inspected(Inspection),
+    /// The head at their beginning, of so many bytes, went another way.
+    Taken(usize, Taken),
+}
+
 enum Read {
     Some,
     Nothing,
@@ -333,9 +357,13 @@ impl AsyncRead for Guarded {
         let this = self.get_mut();
         this.settle_upgrade();
         loop {
-            if this.clean > 0 {
-                this.give(buffer);
+            if this.held.has_clean() {
+                this.held.give(buffer);
                 return Poll::Ready(Ok(()));
+            }
+            if this.aside.is_answer() {
+                // Nobody is asked anything before the client takes what it asked for.
+                ready!(this.poll_aside(context))?;
             }
             match this.end {
                 // Not an end of file: hyper would take the client for gone and drop the answer.
@@ -350,7 +378,7 @@ impl AsyncRead for Guarded {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     ready!(this.poll_timeout(context))?;
-                    if this.clean == 0 {
+                    if !this.held.has_clean() {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -379,7 +407,8 @@ impl AsyncWrite for Guarded {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.is_flushed = true;
-        ready!(this.poll_interim(context))?;
+        this.early.flushed(&this.connected);
+        ready!(this.poll_aside(context))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
         this.stall.watch_flush(context, flushed)
     }
@@ -387,6 +416,7 @@ impl AsyncWrite for Guarded {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.lingering.is_none() {
+            ready!(this.poll_aside(context))?;
             let shut = Pin::new(&mut this.stream).poll_shutdown(context);
             ready!(this.stall.watch_flush(context, shut))?;
             if this.end.is_none() && this.guard.is_at_head() {

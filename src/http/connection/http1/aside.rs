@@ -1,0 +1,68 @@
+//! What is written besides what hyper writes: interim answers, and answers of which hyper knows nothing. Nothing else comes
+//! before its end.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+use crate::http::connection::stall::Stall;
+use crate::listen::Stream;
+
+/// Two pieces at most: a head and a body.
+#[derive(Debug, Default)]
+pub struct Aside {
+    head: Bytes,
+    body: Bytes,
+    is_answer: bool,
+}
+
+impl Aside {
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    /// An answer is on its way, and nothing of hyper's.
+    pub fn is_answer(&self) -> bool {
+        self.is_answer && !self.is_empty()
+    }
+
+    /// Interim answers, behind those that wait.
+    pub fn add_interim(&mut self, bytes: Bytes) {
+        self.head = if self.head.is_empty() { bytes } else { [&self.head[..], &bytes].concat().into() };
+        self.is_answer = false;
+    }
+
+    /// An answer, where nothing waits.
+    pub fn set_answer(&mut self, head: Vec<u8>, body: Bytes) {
+        (self.head, self.body, self.is_answer) = (head.into(), body, true);
+    }
+
+    /// Ready when all is written.
+    pub fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        stall: &mut Stall,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
+            let slices = if self.body.is_empty() { &slices[..1] } else { &slices[usize::from(self.head.is_empty())..] };
+            let written = Pin::new(&mut *stream).poll_write_vectored(context, slices);
+            let length = ready!(stall.watch(context, written, |length| *length))?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = length.min(self.head.len());
+            self.head.advance(of_head);
+            self.body.advance(length - of_head);
+        }
+        if self.is_answer {
+            // Else a long body would be kept for as long as nothing else is asked for.
+            *self = Aside::default();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

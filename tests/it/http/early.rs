@@ -1,0 +1,225 @@
+//! Promise: what is answered as soon as it is read (see `http/connection/http1/early`) is answered as by the way that all else
+//! takes: the same bytes but for date and id, the same line in the log, the same numbers.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{App, Door, Project, door, eventually, response, wire};
+
+/// Means to everybody what no `Connection` at all means, but such a head is not plain, and so is read by the library.
+const BY_THE_LIBRARY: &str = "Connection: keep-alive, keep-alive\r\n";
+
+const CHUNK: &str = "/_next/static/chunks/main-abc.js";
+
+struct Site {
+    door: Door,
+    _app: App,
+    project: Project,
+}
+
+/// A site with files, pages that are kept, an app behind, and names that it does not serve.
+async fn site() -> Site {
+    let app = App::start(|request| async move {
+        match request.uri().path() {
+            "/kept" => {
+                let mut kept = response(200, "<p>everybody's</p>".repeat(100));
+                kept.headers_mut().insert("cache-control", "s-maxage=600".parse().unwrap());
+                kept.headers_mut().insert("content-type", "text/html".parse().unwrap());
+                kept
+            }
+            "/moved" => {
+                let mut moved = response(307, "");
+                moved.headers_mut().insert("location", "/elsewhere".parse().unwrap());
+                moved
+            }
+            path => response(if path.starts_with("/no") { 404 } else { 200 }, format!("the app's {path}")),
+        }
+    })
+    .await;
+    let project = Project::new();
+    let script: String = (0..400).map(|line| format!("export const value{line} = compute({line});\n")).collect();
+    let file = project.write("chunks/main-abc.js", &script);
+    project.write("chunks/small.js", "export {}");
+    // As a build of some time ago: a date is a validator only when the second it names is over.
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().append(true).open(file).unwrap().set_modified(then).unwrap();
+    let more = "[http]\nhosts = [\"site.test\"]\n[cache]\npaths = [\"/kept\"]\n";
+    let door = door().config(format!("{}\n{more}", project.config(&app, ""))).start();
+    Site { door, _app: app, project }
+}
+
+/// One connection that is kept.
+struct Kept(TcpStream);
+
+impl Kept {
+    async fn to(door: &Door) -> Kept {
+        Kept(TcpStream::connect(door.http()).await.unwrap())
+    }
+
+    /// Sends `request` and reads its answer.
+    async fn ask(&mut self, request: &str) -> Vec<u8> {
+        self.0.write_all(request.as_bytes()).await.unwrap();
+        self.read(request.starts_with("HEAD")).await
+    }
+
+    /// Reads an answer, by the length that it says.
+    async fn read(&mut self, is_to_head: bool) -> Vec<u8> {
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            read.push(self.0.read_u8().await.expect("a head"));
+        }
+        let head = String::from_utf8(read.clone()).unwrap().to_lowercase();
+        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+        if is_to_head || [" 204 ", " 304 "].iter().any(|status| head[..13].contains(status)) {
+            return read;
+        }
+        if line("transfer-encoding: ").is_some() {
+            while !read.ends_with(b"\r\n0\r\n\r\n") {
+                read.push(self.0.read_u8().await.expect("a piece"));
+            }
+        } else {
+            let length = line("content-length: ").expect("a length").parse().unwrap();
+            let mut body = vec![0; length];
+            self.0.read_exact(&mut body).await.unwrap();
+            read.extend(body);
+        }
+        read
+    }
+}
+
+/// Method, target, and lines; those that are refused for good close their connection, and come last.
+fn requests(tag: &str) -> Vec<(&'static str, &'static str, String)> {
+    let tagged = |line: &str| format!("{line}: {tag}\r\n");
+    let plain: [(&str, &str, &str); 24] = [
+        ("GET", CHUNK, ""),
+        ("HEAD", CHUNK, ""),
+        ("GET", CHUNK, "Accept-Encoding: gzip, deflate, br, zstd\r\n"),
+        ("GET", CHUNK, "Accept-Encoding: gzip\r\nCache-Control: no-transform\r\n"),
+        ("GET", CHUNK, "Accept-Encoding: identity;q=0, *\r\n"),
+        ("GET", CHUNK, "Range: bytes=10-20\r\n"),
+        ("GET", CHUNK, "Range: bytes=999999-\r\nAccept: text/html\r\n"),
+        ("GET", CHUNK, "If-Match: \"another\"\r\nAccept: application/json\r\n"),
+        ("GET", CHUNK, "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n"),
+        ("GET", "/_next/static/chunks/small.js?dpl=one", "Cookie: a=b\r\nUser-Agent: x\r\n"),
+        ("POST", CHUNK, ""),
+        ("DELETE", CHUNK, "Content-Length: 0\r\n"),
+        ("GET", "/_next/static/chunks/not-there.js", ""),
+        ("GET", "/_next/static/%63hunks/small.js", ""),
+        ("GET", "//_next/static//chunks/small.js", ""),
+        ("GET", "/_next/../_next/static/chunks/small.js", "X-Forwarded-For: 1.2.3.4\r\nX-Request-Id: mine\r\n"),
+        ("GET", "http://site.test/_next/static/chunks/small.js", ""),
+        ("GET", "/kept", ""),
+        ("HEAD", "/kept", ""),
+        ("GET", "/kept", "Accept-Encoding: br\r\n"),
+        ("GET", "/kept", "Range: bytes=0-5\r\n"),
+        ("GET", "/page?q=1", "Accept: text/html\r\n"),
+        ("GET", "/moved", ""),
+        ("OPTIONS", "*", ""),
+    ];
+    let known = [("GET", CHUNK, tagged("If-None-Match")), ("GET", CHUNK, tagged("If-Range") + "Range: bytes=-5\r\n")];
+    plain.into_iter().map(|(method, target, lines)| (method, target, lines.to_owned())).chain(known).collect()
+}
+
+/// The bytes without what may differ.
+fn same(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let id = text.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap_or("none").to_owned();
+    let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ") && !line.starts_with("age: "));
+    let ttl = |line: &str| line.split("; ttl=").next().unwrap_or_default().to_owned();
+    lines.map(ttl).collect::<String>().replace(&id, "ID")
+}
+
+/// The counters that requests move.
+async fn numbers(door: &Door) -> BTreeMap<String, f64> {
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = wire::exchange(door.admin(), request).await;
+    let lines = answer.lines().filter_map(|line| line.rsplit_once(' '));
+    let wanted = |name: &str| {
+        let rooms = ["doorway_http_", "doorway_cache_", "doorway_compress_"];
+        let is_count = name.contains("_total") || name.contains("_count");
+        rooms.iter().any(|room| name.starts_with(room)) && is_count
+    };
+    lines.filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+}
+
+/// What all requests get, by heads with `more` in them, and what the log and the numbers say of them.
+async fn tour(site: &Site, tag: &str, more: &str) -> (Vec<String>, Vec<Value>, Vec<(String, f64)>) {
+    let (before, seen) = (numbers(&site.door).await, access(&site.door).len());
+    let mut kept = Kept::to(&site.door).await;
+    let requests = requests(tag);
+    let mut answers = Vec::new();
+    for (method, target, lines) in &requests {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: site.test\r\n{more}{lines}\r\n");
+        answers.push(same(&kept.ask(&head).await));
+    }
+    let other = format!("GET {CHUNK} HTTP/1.1\r\nHost: other.test\r\n{more}Accept: text/html\r\n\r\n");
+    answers.push(same(&kept.ask(&other).await));
+    eventually("every request has its line", || async { access(&site.door).len() == seen + answers.len() }).await;
+    let after = numbers(&site.door).await;
+    let moved = after.into_iter().map(|(name, value)| {
+        let moved = value - before.get(&name).copied().unwrap_or(0.0);
+        (name, moved)
+    });
+    (answers, access(&site.door).split_off(seen), moved.collect())
+}
+
+/// The lines of requests, without what is never the same.
+fn access(door: &Door) -> Vec<Value> {
+    let mut lines: Vec<Value> = door.log().into_iter().filter(|line| line["target"] == "access").collect();
+    for line in &mut lines {
+        let line = line.as_object_mut().unwrap();
+        for key in ["timestamp", "first_byte_ms", "total_ms", "upstream_ms", "request_id"] {
+            if let Some(value) = line.get_mut(key) {
+                *value = Value::Bool(!value.is_null());
+            }
+        }
+    }
+    lines
+}
+
+#[tokio::test]
+async fn both_ways_are_one_to_client_log_and_numbers() {
+    let site = site().await;
+    let first =
+        same(&Kept::to(&site.door).await.ask(&format!("GET {CHUNK} HTTP/1.1\r\nHost: site.test\r\n\r\n")).await);
+    eventually("it has its line", || async { access(&site.door).len() == 1 }).await;
+    let tag = first.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag").to_owned();
+    // Forms that are made once are made by then, and what is kept is kept.
+    eventually("nothing changes any more", || async { tour(&site, &tag, "").await.0 == tour(&site, &tag, "").await.0 })
+        .await;
+    let (early, early_lines, early_numbers) = tour(&site, &tag, "").await;
+    let (late, late_lines, late_numbers) = tour(&site, &tag, BY_THE_LIBRARY).await;
+    assert!(early.iter().any(|answer| answer.starts_with("HTTP/1.1 304")), "{early:?}");
+    assert!(early.iter().any(|answer| answer.starts_with("HTTP/1.1 206")), "{early:?}");
+    assert!(early.iter().any(|answer| answer.contains("cache-status: Doorway; hit")), "{early:?}");
+    for (early, late) in early.iter().zip(&late) {
+        assert_eq!(early, late);
+    }
+    assert_eq!(early_lines, late_lines);
+    assert_eq!(early_numbers, late_numbers);
+    let moved = |name: &str| early_numbers.iter().filter(|(known, _)| known.starts_with(name)).map(|(_, by)| by).sum();
+    let requests: f64 = moved("doorway_http_requests_total");
+    assert_eq!(requests, early.len() as f64, "every request is counted");
+}
+
+#[tokio::test]
+async fn a_long_file_is_whole_however_slowly_it_is_read() {
+    let site = site().await;
+    let long = "0123456789abcdef".repeat(256 * 1024);
+    site.project.write("media/long.bin", &long);
+    let get = "GET /_next/static/media/long.bin HTTP/1.1\r\nHost: site.test\r\n\r\n";
+    let head = format!("HEAD {CHUNK} HTTP/1.1\r\nHost: site.test\r\n\r\n");
+    let mut kept = Kept::to(&site.door).await;
+    for _ in 0..3 {
+        // None of it is read before all is asked for: the socket is full by then.
+        kept.0.write_all([get, &head, get].concat().as_bytes()).await.unwrap();
+        for is_to_head in [false, true, false] {
+            let answer = kept.read(is_to_head).await;
+            assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+            assert!(is_to_head || answer.ends_with(long.as_bytes()), "{} bytes", answer.len());
+        }
+    }
+}
