@@ -97,7 +97,7 @@ fn come(world: &World, wish: &Subscribe) -> (Reader, Subscribed) {
 }
 
 #[test]
-fn who_comes_amid_messages_of_two_doors_hears_all_in_the_one_order() {
+fn who_comes_amid_messages_of_two_doors_hears_all_in_order() {
     model(200, || {
         let mut scene = Scene::new(|_| {});
         let speakers: Vec<_> = (0..DOORS).map(|door| scene.say(door, EACH)).collect();
