@@ -18,8 +18,8 @@ impl DocumentMetrics {
         let metrics = DocumentMetrics::default();
         let registry = registry.sub_registry_with_prefix("documents");
         registry.register("rooms", "Channels whose documents are in memory", metrics.rooms.clone());
-        registry.register("edits", "Changes of documents that were put on disk", metrics.edits.clone());
-        registry.register("write_failures", "Changes that could not be put on disk", metrics.failures.clone());
+        registry.register("edits", "Changes of documents that were kept", metrics.edits.clone());
+        registry.register("write_failures", "Changes that could not be kept", metrics.failures.clone());
         metrics
     }
 }

@@ -133,3 +133,67 @@ impl Writing {
         self.progress.send_modify(|progress| progress.written += changes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn writing() -> Writing {
+        Writing::new(|| true)
+    }
+
+    fn row(bytes: usize) -> Vec<Row> {
+        vec![(Vec::new(), Some(vec![0; bytes]))]
+    }
+
+    #[test]
+    fn what_goes_together_is_bounded_and_in_order() {
+        let mut writing = writing();
+        for bytes in [BATCH_BYTES / 2, BATCH_BYTES / 2, 1, 2 * BATCH_BYTES, 0] {
+            writing.push(row(bytes), Vec::new());
+        }
+        let sizes = |batch: Vec<Change>| batch.iter().map(Change::bytes).collect::<Vec<_>>();
+        assert_eq!(sizes(writing.batch()), [BATCH_BYTES / 2, BATCH_BYTES / 2]);
+        assert_eq!(sizes(writing.batch()), [1]);
+        assert_eq!(sizes(writing.batch()), [2 * BATCH_BYTES], "one that is larger goes alone");
+        assert!(!writing.is_idle());
+        assert_eq!(sizes(writing.batch()), [0]);
+        assert!(!writing.is_idle(), "the last is being written");
+        assert!(writing.batch().is_empty() && writing.is_idle() && writing.bytes == 0);
+    }
+
+    #[test]
+    fn what_waits_has_a_bound() {
+        let mut writing = writing();
+        for _ in 0..MOST_CHANGES {
+            assert!(writing.has_room());
+            writing.push(Vec::new(), Vec::new());
+        }
+        assert!(!writing.has_room());
+        writing.batch();
+        assert!(writing.has_room());
+        writing.push(row(MOST_BYTES), Vec::new());
+        assert!(!writing.has_room());
+    }
+
+    #[test]
+    fn who_waits_hears_when_it_is_written_or_never_will_be() {
+        let mut writing = writing();
+        writing.push(row(1), Vec::new());
+        let first = writing.written();
+        writing.push(row(1), Vec::new());
+        let mut second = Box::pin(writing.written());
+        writing.have_written(1);
+        assert_eq!(first.now_or_never(), Some(Ok(())));
+        assert_eq!((&mut second).now_or_never(), None);
+        writing.end();
+        assert_eq!(second.now_or_never(), Some(Err(Refusal::Unavailable)));
+        assert!(writing.is_over() && writing.batch().is_empty());
+        let nobody = Writing::new(|| true);
+        let late = nobody.written();
+        drop(nobody);
+        assert_eq!(late.now_or_never(), Some(Ok(())), "nothing waited");
+    }
+}
