@@ -14,7 +14,7 @@ use super::acme::{Storage, in_use};
 use crate::harness::pebble::{Advice, Adviser, Doorstep, Pebble};
 use crate::harness::redis::Redis;
 use crate::harness::secure::{self, Client};
-use crate::harness::{App, Door, DoorBuilder, door, eventually};
+use crate::harness::{App, Door, client, door};
 
 const SECRET: &str = "secret = \"a secret that all of these doors have in their configs\"\n";
 
@@ -74,17 +74,17 @@ impl Site {
 
     /// A door with a storage of its own, which the balancers know as soon as it listens.
     fn door(&self, number: usize, domains: &[&str], more: &str) -> Door {
-        let running = self.builder(number, domains, more).spawn();
+        let running = door().config(self.config(number, domains, more)).spawn();
         self.http.targets.lock().push(running.http());
         self.https.targets.lock().push(running.https());
         running
     }
 
-    fn builder(&self, number: usize, domains: &[&str], more: &str) -> DoorBuilder {
+    fn config(&self, number: usize, domains: &[&str], more: &str) -> String {
         let acme = self.pebble.config_at(self.adviser.address, &self.storages[number].path(), more);
         let (app, redis) = (self.app.config(), self.redis.config());
         let redis = format!("{redis}message_patience = \"1s\"\n");
-        door().config(format!("{app}[listen]\nhttps = \"127.0.0.1:0\"\n{redis}[tls]\ndomains = {domains:?}\n{acme}"))
+        format!("{app}[listen]\nhttps = \"127.0.0.1:0\"\n{redis}[tls]\ndomains = {domains:?}\n{acme}")
     }
 
     fn orders(&self) -> usize {
@@ -99,6 +99,12 @@ impl Site {
 fn orders(doors: &[Door]) -> usize {
     let of = |door: &Door| door.log().iter().filter(|line| line["message"] == "ordering a certificate").count();
     doors.iter().map(of).sum()
+}
+
+/// The paths at which the authority looked.
+fn asked_for(door: &Door) -> Vec<String> {
+    let paths = door.log().into_iter().filter_map(|line| Some(line["path"].as_str()?.to_owned()));
+    paths.filter(|path| path.starts_with("/.well-known/acme-challenge/")).collect()
 }
 
 /// The certificates that doors show.
@@ -130,6 +136,15 @@ async fn one_door_orders_and_all_show_what_comes_of_it() {
         assert_eq!(shown(&client, &doors, name).await.len(), 1, "{name}");
     }
     assert_eq!(site.orders(), 2);
+    // When it is over nobody shows the authority anything more.
+    let challenges: BTreeSet<String> = doors.iter().flat_map(asked_for).collect();
+    assert!(challenges.len() >= 2, "{challenges:?}");
+    for (door, path) in doors.iter().flat_map(|door| challenges.iter().map(move |path| (door, path))) {
+        let answer = client::get(door.http(), path, &[("host", "one.test")]).await;
+        let (status, said) = (answer.status, answer.bytes().await);
+        let token = path.rsplit('/').next().unwrap().as_bytes();
+        assert!(status != 200 || !said.starts_with(token), "{path}");
+    }
     // What Redis keeps is sealed.
     let dump = site.redis.dump();
     assert!(dump.contains("acme:") && !dump.contains("PRIVATE KEY") && !dump.contains("BEGIN CERTIFICATE"), "{dump}");
@@ -145,12 +160,25 @@ async fn the_handshake_is_shown_by_every_door_too() {
     doors.iter().for_each(|door| in_use(door, "one.test"));
     assert_eq!(shown(&site.pebble.client().await, &doors, "one.test").await.len(), 1);
     assert_eq!((site.orders(), Site::doors_visited(&site.https)), (1, 2));
-    // When it is over nobody is shown it any more.
-    let strange = Client::trusting(site.pebble.roots().await, &["acme-tls/1"], rustls::ALL_VERSIONS);
-    for door in &doors {
-        let is_refused = async || strange.try_connect(door.https(), "one.test").await.is_err();
-        eventually("it is taken away", is_refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doors_that_get_a_name_at_the_same_time_order_it_once() {
+    let site = Site::new(2).await;
+    let more = format!("challenge = \"http-01\"\n{SECRET}");
+    let doors = [site.door(0, &["one.test"], &more), site.door(1, &["one.test"], &more)];
+    doors.iter().for_each(|door| in_use(door, "one.test"));
+    // Both look, and then go on, at one moment.
+    site.redis.signal("STOP");
+    for (number, door) in doors.iter().enumerate() {
+        door.rewrite(&site.config(number, &["one.test", "two.test"], &more));
+        door.signal("HUP");
+        door.wait_for_log(|line| line["message"] == "reloaded");
     }
+    site.redis.signal("CONT");
+    doors.iter().for_each(|door| in_use(door, "two.test"));
+    assert_eq!(shown(&site.pebble.client().await, &doors, "two.test").await.len(), 1);
+    assert_eq!((site.orders(), orders(&doors)), (2, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
