@@ -169,16 +169,20 @@ async fn doors_that_get_a_name_at_the_same_time_order_it_once() {
     let doors = [site.door(0, &["one.test"], &more), site.door(1, &["one.test"], &more)];
     doors.iter().for_each(|door| in_use(door, "one.test"));
     // Both look, and then go on, at one moment.
+    let names = ["one.test", "two.test", "three.test", "four.test", "five.test"];
     site.redis.signal("STOP");
     for (number, door) in doors.iter().enumerate() {
-        door.rewrite(&site.config(number, &["one.test", "two.test"], &more));
+        door.rewrite(&site.config(number, &names, &more));
         door.signal("HUP");
         door.wait_for_log(|line| line["message"] == "reloaded");
     }
     site.redis.signal("CONT");
-    doors.iter().for_each(|door| in_use(door, "two.test"));
-    assert_eq!(shown(&site.pebble.client().await, &doors, "two.test").await.len(), 1);
-    assert_eq!((site.orders(), orders(&doors)), (2, 2));
+    let client = site.pebble.client().await;
+    for name in names {
+        doors.iter().for_each(|door| in_use(door, name));
+        assert_eq!(shown(&client, &doors, name).await.len(), 1, "{name}");
+    }
+    assert_eq!((site.orders(), orders(&doors)), (names.len(), names.len()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
