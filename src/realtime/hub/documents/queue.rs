@@ -31,7 +31,7 @@ pub enum Telling {
 pub struct Writing {
     /// Has what waits written, until nothing does. False where nobody is there to do it.
     start: Box<dyn Fn() -> bool + Send + Sync>,
-    waiting: VecDeque<Change>,
+    waiting: VecDeque<Unwritten>,
     bytes: usize,
     /// Changes so far, written or not.
     changes: u64,
@@ -41,12 +41,12 @@ pub struct Writing {
 }
 
 /// Rows, and what is told of them.
-pub struct Change {
+pub struct Unwritten {
     pub rows: Vec<Row>,
     pub tellings: Vec<Telling>,
 }
 
-impl Change {
+impl Unwritten {
     fn bytes(&self) -> usize {
         self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
     }
@@ -78,7 +78,7 @@ impl Writing {
 
     /// Puts a change behind those that wait. One without rows asks whether this door may write there still.
     pub fn push(&mut self, rows: Vec<Row>, tellings: Vec<Telling>) {
-        let change = Change { rows, tellings };
+        let change = Unwritten { rows, tellings };
         self.bytes += change.bytes();
         self.changes += 1;
         self.waiting.push_back(change);
@@ -114,7 +114,7 @@ impl Writing {
     }
 
     /// What is written next. Nothing: then whoever wrote is to do so no more.
-    pub fn batch(&mut self) -> Vec<Change> {
+    pub fn batch(&mut self) -> Vec<Unwritten> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(change) = self.waiting.front() {
             bytes += change.bytes();
@@ -123,7 +123,7 @@ impl Writing {
             }
             batch.extend(self.waiting.pop_front());
         }
-        self.bytes -= batch.iter().map(Change::bytes).sum::<usize>();
+        self.bytes -= batch.iter().map(Unwritten::bytes).sum::<usize>();
         self.is_going_on = !batch.is_empty();
         batch
     }
@@ -154,7 +154,7 @@ mod tests {
         for bytes in [BATCH_BYTES / 2, BATCH_BYTES / 2, 1, 2 * BATCH_BYTES, 0] {
             writing.push(row(bytes), Vec::new());
         }
-        let sizes = |batch: Vec<Change>| batch.iter().map(Change::bytes).collect::<Vec<_>>();
+        let sizes = |batch: Vec<Unwritten>| batch.iter().map(Unwritten::bytes).collect::<Vec<_>>();
         assert_eq!(sizes(writing.batch()), [BATCH_BYTES / 2, BATCH_BYTES / 2]);
         assert_eq!(sizes(writing.batch()), [1]);
         assert_eq!(sizes(writing.batch()), [2 * BATCH_BYTES], "one that is larger goes alone");
