@@ -22,7 +22,7 @@ impl Keeper<'_> {
         self.common().is_some()
     }
 
-    /// Takes what another door has ordered since, and shows what it orders with; gives what is here where that lasts longer.
+    /// Takes what another door has ordered since, and shows what it orders with; gives what is here where that is later.
     /// Where nothing can be known, what is here counts.
     pub(super) async fn look_at_others(&mut self) {
         let Some(common) = self.common() else { return };
@@ -32,14 +32,15 @@ impl Keeper<'_> {
         let Ok(kept) = common.kept().await else { return };
         let (certificate, state) = kept.map_or((None, None), |kept| (kept.certificate, Some(kept.state)));
         let (ours, theirs) = (self.held(), certificate.as_ref().and_then(|(_, chain)| Known::read(chain.as_bytes())));
-        let end = |held: Option<&Held>| held.map_or(0, |held| held.not_after).max(now());
-        let (our_end, their_end) = (end(ours.as_ref()), end(theirs.as_ref().map(|known| &known.held)));
-        if our_end > their_end {
+        // The latest counts, not the one that lasts longest: an authority's lives become shorter.
+        let given = |held: Option<&Held>| held.filter(|held| held.not_after > now()).map_or(0, |held| held.not_before);
+        let (our_time, their_time) = (given(ours.as_ref()), given(theirs.as_ref().map(|known| &known.held)));
+        if our_time > their_time {
             // They are told of it once.
             self.tell_others().await;
         }
         let Some(state) = state else { return };
-        match certificate.zip(theirs).filter(|_| their_end > our_end) {
+        match certificate.zip(theirs).filter(|_| their_time > our_time) {
             Some((pair, theirs)) => self.take_over(pair, &theirs.held.id, &state).await,
             None => self.state.agree(&state),
         }
