@@ -26,7 +26,7 @@ pub struct Draft<'a> {
 
 impl Draft<'_> {
     /// The answer, where its content is in memory; else the draft back.
-    pub fn in_memory(self) -> Result<Response, Self> {
+    pub fn in_memory(self) -> Result<Response, Box<Self>> {
         let Draft { mut response, content } = self;
         match content {
             None => Ok(response),
@@ -35,7 +35,7 @@ impl Draft<'_> {
                 *response.body_mut() = Body::from(bytes.slice(part.start as usize..part.end as usize));
                 Ok(response)
             }
-            Some(content) => Err(Draft { response, content: Some(content) }),
+            Some(content) => Err(Box::new(Draft { response, content: Some(content) })),
         }
     }
 
@@ -44,15 +44,15 @@ impl Draft<'_> {
     /// # Errors
     /// [`Failure`] with 500 when the disk fails.
     pub async fn whole(self) -> Result<Response, Failure> {
-        match self.in_memory() {
-            Ok(response) => Ok(response),
-            Err(Draft { mut response, content: Some((FileContent::Disk { path, .. }, part)) }) => {
-                let opened = FilePart::open(path.clone(), part).await.map_err(|error| broken(&error))?;
-                *response.body_mut() = Body::boxed(opened);
-                Ok(response)
-            }
-            Err(Draft { response, .. }) => Ok(response),
+        let Draft { mut response, content } = match self.in_memory() {
+            Ok(response) => return Ok(response),
+            Err(draft) => *draft,
+        };
+        if let Some((FileContent::Disk { path, .. }, part)) = content {
+            let opened = FilePart::open(path.clone(), part).await.map_err(|error| broken(&error))?;
+            *response.body_mut() = Body::boxed(opened);
         }
+        Ok(response)
     }
 }
 

@@ -100,10 +100,13 @@ fn cost(path: &str) -> (u64, u64) {
     (counted.count_total / REQUESTS, counted.bytes_total / REQUESTS)
 }
 
-/// By what is to be expected in a build for tests: what has grown is to be looked at, and what has shrunk to be held.
+/// So often they asked for it when this was written, and none of it is for a layer: one more has a reason, or is taken out.
+const FILE_MOST: u64 = 16;
+const PAGE_MOST: u64 = 22;
+
 #[test]
 fn a_request_asks_for_memory_as_seldom_as_ever() {
     let costs = [FILE, "/page"].map(cost);
     let counts = costs.map(|(count, _)| count);
-    assert!((15..=17).contains(&counts[0]) && (30..=60).contains(&counts[1]), "a file, a page of the app: {costs:?}");
+    assert!(counts[0] <= FILE_MOST && counts[1] <= PAGE_MOST, "a file, a page of the app: {costs:?}");
 }

@@ -44,8 +44,9 @@ use super::{Body, Refusal, Request, Response, Settings};
 use crate::drain::Signal;
 use crate::listen::{Peer, Stream};
 
-/// What hyper reads from and writes to, and gives back when a request of HTTP/1.1 is upgraded.
-pub type Io = TokioIo<http1::Guarded>;
+/// What hyper reads from and writes to, and gives back when a request of HTTP/1.1 is upgraded. Boxed: it goes from hand to
+/// hand.
+pub type Io = TokioIo<Box<http1::Guarded>>;
 
 /// Serves every request of one connection with `service`; the caller holds the drain guard.
 pub async fn serve<S>(stream: Stream, peer: Peer, service: S, settings: Arc<Settings>, drain: Signal)

@@ -1,7 +1,7 @@
 //! What is written besides what hyper writes: interim answers, and answers of which hyper knows nothing. Nothing else comes
 //! before its end.
 
-use std::io::{self, IoSlice};
+use std::io::{self, Cursor, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -14,14 +14,14 @@ use crate::listen::Stream;
 /// Two pieces at most: a head and a body.
 #[derive(Debug, Default)]
 pub struct Aside {
-    head: Bytes,
+    head: Cursor<Vec<u8>>,
     body: Bytes,
     is_answer: bool,
 }
 
 impl Aside {
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.body.is_empty()
+        !self.head.has_remaining() && self.body.is_empty()
     }
 
     /// An answer is on its way, and nothing of hyper's.
@@ -31,13 +31,13 @@ impl Aside {
 
     /// Interim answers, behind those that wait.
     pub fn add_interim(&mut self, bytes: Bytes) {
-        self.head = if self.head.is_empty() { bytes } else { [&self.head[..], &bytes].concat().into() };
+        self.head = Cursor::new([self.head.chunk(), &bytes].concat());
         self.is_answer = false;
     }
 
     /// An answer, where nothing waits.
     pub fn set_answer(&mut self, head: Vec<u8>, body: Bytes) {
-        (self.head, self.body, self.is_answer) = (head.into(), body, true);
+        (self.head, self.body, self.is_answer) = (Cursor::new(head), body, true);
     }
 
     /// Ready when all is written.
@@ -48,14 +48,15 @@ impl Aside {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
-            let slices = if self.body.is_empty() { &slices[..1] } else { &slices[usize::from(self.head.is_empty())..] };
+            let slices = [IoSlice::new(self.head.chunk()), IoSlice::new(&self.body)];
+            let is_begun = usize::from(!self.head.has_remaining());
+            let slices = if self.body.is_empty() { &slices[..1] } else { &slices[is_begun..] };
             let written = Pin::new(&mut *stream).poll_write_vectored(context, slices);
             let length = ready!(stall.watch(context, written, |length| *length))?;
             if length == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let of_head = length.min(self.head.len());
+            let of_head = length.min(self.head.remaining());
             self.head.advance(of_head);
             self.body.advance(length - of_head);
         }

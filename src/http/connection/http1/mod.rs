@@ -47,7 +47,7 @@ async fn drive(
     mut drain: Signal,
 ) {
     let is_secure = stream.is_secure();
-    let guarded = Guarded::new(stream, Arc::clone(&connected), early);
+    let guarded = Box::new(Guarded::new(stream, Arc::clone(&connected), early));
     let Some(guarded) = io::serve(guarded, &answers, &handover, &mut drain).await else { return };
     let mut builder = hyper::server::conn::http1::Builder::new();
     let config = &connected.settings.http;

@@ -76,7 +76,7 @@ impl Early {
                     self.written = connected.answered();
                     return Some(Taken::Answered(head, body));
                 }
-                Written::Not(response) => Box::pin(std::future::ready(Ok(response))),
+                Written::Not(response) => Box::pin(std::future::ready(Ok(*response))),
             },
             Err(begun) => begun,
         };

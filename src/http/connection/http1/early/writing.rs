@@ -23,7 +23,7 @@ pub enum Written {
     /// All of it, as bytes: its head and its body.
     Whole(Vec<u8>, Bytes),
     /// It is for hyper to write.
-    Not(Response<Outgoing>),
+    Not(Box<Response<Outgoing>>),
 }
 
 /// Writes `response`, to HEAD where `is_head`, if it is there as a whole and leaves the connection as it is.
@@ -31,16 +31,16 @@ pub fn write(mut response: Response<Outgoing>, is_head: bool, context: &mut Cont
     let has_own_words = response.extensions().get::<hyper::ext::ReasonPhrase>().is_some();
     let status = response.status();
     if response.version() != Version::HTTP_11 || status.is_informational() || has_own_words {
-        return Written::Not(response);
+        return Written::Not(Box::new(response));
     }
     let is_empty = response.body().is_end_stream();
     let has_none = is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = if is_empty { Some(0) } else { response.body().size_hint().exact().filter(|_| !has_none) };
-    let Some(length) = length else { return Written::Not(response) };
+    let Some(length) = length else { return Written::Not(Box::new(response)) };
     let said = (!is_head).then_some(length);
     if response.headers().keys().any(|name| matches!(*name, CONNECTION | TRANSFER_ENCODING | TRAILER | UPGRADE)) {
         // It ends the connection, makes something else of it, or is framed in another way.
-        return Written::Not(response);
+        return Written::Not(Box::new(response));
     }
     let mut head = head(status, response.headers(), said);
     if is_empty {
@@ -49,7 +49,7 @@ pub fn write(mut response: Response<Outgoing>, is_head: bool, context: &mut Cont
     let piece = match Pin::new(response.body_mut()).poll_frame(context) {
         Poll::Ready(Some(Ok(frame))) => frame.into_data().map_err(Ok),
         Poll::Ready(Some(Err(error))) => Err(Err(error)),
-        Poll::Ready(None) | Poll::Pending => return Written::Not(response),
+        Poll::Ready(None) | Poll::Pending => return Written::Not(Box::new(response)),
     };
     match piece {
         Ok(data) if data.len() as u64 == length && response.body().is_end_stream() => {
@@ -72,7 +72,7 @@ pub fn granted(response: &Response<Outgoing>) -> Vec<u8> {
 /// The answer as it was before its `first` piece was taken off.
 fn back(mut response: Response<Outgoing>, first: Result<Frame<Bytes>, BodyError>) -> Written {
     response.body_mut().put_back(first);
-    Written::Not(response)
+    Written::Not(Box::new(response))
 }
 
 /// The head of an answer with a body of so many bytes; `None` where none is said: to HEAD, whose length is

@@ -35,7 +35,7 @@ enum First {
     /// hyper is needed.
     Library,
     /// An upgrade is asked for, of an answer to HEAD where it says so.
-    Upgrade(Request<Body>, bool),
+    Upgrade(Box<Request<Body>>, bool),
     /// The client has gone, or was awaited for too long.
     End,
     /// It broke.
@@ -44,11 +44,11 @@ enum First {
 
 /// Serves what needs no hyper, and gives the connection back where that is needed.
 pub async fn serve(
-    mut guarded: Guarded,
+    mut guarded: Box<Guarded>,
     answers: &Arc<dyn Answers>,
     handover: &Handover,
     drain: &mut Signal,
-) -> Option<Guarded> {
+) -> Option<Box<Guarded>> {
     let first = tokio::select! {
         biased;
         first = poll_fn(|context| guarded.poll_first(context)) => first,
@@ -60,7 +60,7 @@ pub async fn serve(
         First::End => {
             tokio::select! {
                 biased;
-                _ = poll_fn(|context| Pin::new(&mut guarded).poll_shutdown(context)) => {}
+                _ = poll_fn(|context| Pin::new(&mut *guarded).poll_shutdown(context)) => {}
                 () = drain.ended() => {}
             }
             None
@@ -71,15 +71,15 @@ pub async fn serve(
 
 /// Asks for an upgrade. Where it is not granted, hyper says so.
 async fn upgrade(
-    mut guarded: Guarded,
-    (mut request, is_head): (Request<Body>, bool),
+    mut guarded: Box<Guarded>,
+    (mut request, is_head): (Box<Request<Body>>, bool),
     answers: &Arc<dyn Answers>,
     handover: &Handover,
     drain: &mut Signal,
-) -> Option<Guarded> {
+) -> Option<Box<Guarded>> {
     let (promise, promised) = oneshot::channel();
     request.extensions_mut().insert(Promised(Arc::new(Mutex::new(Some(promised)))));
-    let mut begun = answers.begin(request);
+    let mut begun = answers.begin(*request);
     let answered = tokio::select! {
         biased;
         answered = poll_fn(|context| match guarded.poll_left(context) {
@@ -102,7 +102,7 @@ async fn upgrade(
     };
     if is_written {
         // Nobody may want it any more.
-        let _ = promise.send(Box::new(guarded));
+        let _ = promise.send(guarded);
     }
     None
 }
@@ -157,7 +157,7 @@ impl Guarded {
             return None;
         }
         self.held.keep_unseen(&[], &[]);
-        Some(First::Upgrade(request, is_head))
+        Some(First::Upgrade(Box::new(request), is_head))
     }
 
     /// Watches the client while it waits for its upgrade: ready when it is gone. What it sends before the answer spoils it.

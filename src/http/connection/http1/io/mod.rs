@@ -168,16 +168,15 @@ impl Guarded {
         Looked::Inspected(Inspection { pass: length + inspection.pass, ..inspection })
     }
 
-    /// Follows what became of a head that was taken, with the `rest` behind it.
-    fn follow(&mut self, taken: Taken, rest: &[u8]) -> Read {
+    /// Follows what became of a head that was taken: what hyper is to see in its place.
+    fn follow(&mut self, taken: Taken) -> &'static [u8] {
         match taken {
             Taken::Answered(head, body) => {
                 self.aside.set_answer(head, body);
-                self.held.keep_unseen(&[], rest);
+                &[]
             }
-            Taken::HandedOver(stand_in) => self.held.keep_unseen(stand_in, rest),
+            Taken::HandedOver(stand_in) => stand_in,
         }
-        Read::Nothing
     }
 
     /// Reads straight into hyper's buffer.
@@ -195,9 +194,10 @@ impl Guarded {
         let inspection = match self.look(&buffer.filled()[start..], context) {
             Looked::Inspected(inspection) => inspection,
             Looked::Taken(length, taken) => {
-                let read = self.follow(taken, &buffer.filled()[start + length..]);
+                let stand_in = self.follow(taken);
+                self.held.keep_unseen(stand_in, &buffer.filled()[start + length..]);
                 buffer.set_filled(start);
-                return Poll::Ready(Ok(read));
+                return Poll::Ready(Ok(Read::Nothing));
             }
         };
         if inspection.pass < length {
@@ -246,7 +246,11 @@ impl Guarded {
         }
         let inspection = match self.look(&bytes, context) {
             Looked::Inspected(inspection) => inspection,
-            Looked::Taken(length, taken) => return Poll::Ready(Ok(self.follow(taken, &bytes[length..]))),
+            Looked::Taken(length, taken) => {
+                let stand_in = self.follow(taken);
+                self.held.keep_unseen(stand_in, &bytes[length..]);
+                return Poll::Ready(Ok(Read::Nothing));
+            }
         };
         let rest = if inspection.next == Next::More { BytesMut::new() } else { bytes.split_off(inspection.pass) };
         self.held.keep(bytes, inspection.pass);
