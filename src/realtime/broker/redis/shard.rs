@@ -16,7 +16,7 @@ use super::hearing::Hearing;
 use super::names::Names;
 use super::queues::Queues;
 use super::slots::Moves;
-use super::speaking::Speaking;
+use super::speaking::ServerLine;
 use super::stream::Dialer;
 use super::trouble::{RedisState, RedisTrouble};
 use super::{Config, Metrics, finding};
@@ -52,7 +52,7 @@ pub(super) struct Shard {
     parts: Arc<ShardParts>,
     /// Where it is, in a cluster; elsewhere the config knows who knows.
     pub(super) host: Option<RedisHost>,
-    pub(super) speaking: Speaking,
+    pub(super) speaking: ServerLine,
     pub(super) hearing: Arc<Hearing>,
     pub(super) health: Arc<ServerHealth>,
     /// Where the server for commands is now.
@@ -86,7 +86,7 @@ impl Shard {
         Arc::new(Shard {
             parts: Arc::clone(parts),
             host,
-            speaking: Speaking::new(Arc::clone(&parts.losses), Arc::clone(&health), metrics),
+            speaking: ServerLine::new(Arc::clone(&parts.losses), Arc::clone(&health), metrics),
             hearing: Arc::new(hearing),
             health,
             primary: watch::Sender::new(None),

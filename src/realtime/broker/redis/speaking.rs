@@ -18,7 +18,7 @@ use super::trouble::{RedisState, RedisTrouble};
 const PING: Duration = Duration::from_secs(1);
 
 /// The connection, as it is now.
-pub(super) struct Speaking {
+pub(super) struct ServerLine {
     connection: watch::Sender<Option<Connection>>,
     served: Mutex<Served>,
     /// What is written now and then in a cluster, where nothing else may be asked of this server for long.
@@ -37,10 +37,10 @@ struct Served {
     since: Option<Instant>,
 }
 
-impl Speaking {
-    pub(super) fn new(losses: Arc<AtomicU64>, health: Arc<ServerHealth>, metrics: Metrics) -> Speaking {
+impl ServerLine {
+    pub(super) fn new(losses: Arc<AtomicU64>, health: Arc<ServerHealth>, metrics: Metrics) -> ServerLine {
         let (served, probe) = Default::default();
-        Speaking { connection: watch::Sender::new(None), served, probe, losses, health, metrics }
+        ServerLine { connection: watch::Sender::new(None), served, probe, losses, health, metrics }
     }
 
     /// A key of a slot that it has, to see whether it takes writes.
