@@ -68,7 +68,7 @@ test("every config is one that `doorway check` agrees to", () => {
     // The same text with files that are there.
     const here = code.replace(/"\/etc\/\S*fullchain\.pem"/, JSON.stringify(certificate)).replace(/"\/etc\/\S*privkey\.pem"/, JSON.stringify(key));
     writeFileSync(config, here.replace('"/etc/doorway/jwt-secret"', JSON.stringify(secret)));
-    const env = { ...process.env, PUSHER_SECRET: "not-a-secret", LIVEBLOCKS_SECRET_KEY: "sk_not_a_secret_at_all" };
+    const env = { ...process.env, PUSHER_SECRET: "not-a-secret", LIVEBLOCKS_SECRET_KEY: "sk_not_a_secret_at_all", ACME_SECRET: "not a secret, and of thirty-two bytes" };
     const { status, stdout, stderr } = spawnSync(paths.doorway, ["check", config], { env, encoding: "utf8" });
     assert.equal(status, 0, `${file}\n${code}\n${stdout}${stderr}`);
     assert.doesNotMatch(stdout + stderr, /warning/i, `${file}\n${code}`);

@@ -222,6 +222,8 @@ impl Fields {
                 self.asks_more = true;
             }
             6 if name.eq_ignore_ascii_case(b"expect") => self.asks_more = true,
+            // Whoever says so has trailers, and nobody else: hyper looks for it.
+            2 if name.eq_ignore_ascii_case(b"te") => self.asks_more = true,
             _ => {}
         }
         Ok(())
@@ -387,6 +389,7 @@ mod tests {
             "Connection: keep-alive\r\nConnection: close\r\n",
             "Upgrade: h2c\r\n",
             "Expect: 100-continue\r\n",
+            "TE: trailers\r\n",
             "Content-Length: 1\r\n",
             "Transfer-Encoding: chunked\r\n",
         ] {
