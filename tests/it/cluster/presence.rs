@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{doors, text};
+use crate::harness::eventually;
 use crate::harness::redis::Redis;
 use crate::harness::socket::{Socket, connect};
 
@@ -25,6 +26,9 @@ async fn members_see_each_other_across_doors() {
     let [one, two] = doors::<2>(&redis);
     let mut ada = connect(&one, "/api/ws/room").await;
     let own = members(&ada.hear_json().await);
+    // What a door shows at once the others hear a moment later.
+    let known = async || crate::api::get(&two, "/channels/room/members").await.json["members"].as_array().map(Vec::len);
+    eventually("that she is there", async || known().await == Some(1)).await;
     let mut bob = connect(&two, "/api/ws/room").await;
     let both = members(&bob.hear_json().await);
     assert_eq!(both.len(), 2);
