@@ -30,7 +30,7 @@
 //!    `upstream::exchange::ask` asks; what cannot have been heard is asked again.
 //! 9. `upstream::rewrite::response::response`: the answer with its headers rewritten, whether it came by `upstream::send::send` or
 //!    is the 101 of `upstream::tunnel::open`.
-//! 10. `http::layer::compress::Settings::apply`, then `http::layer::rescue::Rescue::answer` where it failed, and `http::layer::access::Access::call`
+//! 10. `http::layer::compress::Settings::apply`, then `http::layer::rescue::Rescue::answer` where it failed, and `http::layer::access::Access::before`
 //!     writes a line when its last byte is gone.
 //!
 //! # The life of a message
