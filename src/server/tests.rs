@@ -18,7 +18,10 @@ use crate::http::layer::redirect::Redirect;
 use crate::listen::{ConnectionSetup, Peer, Stream};
 use crate::telemetry::registry;
 
+/// So many requests are counted at a time.
 const REQUESTS: u64 = 400;
+/// And so often.
+const ROUNDS: usize = 20;
 const FILE: &str = "/_next/static/chunks/a.js";
 
 /// An app that says the same to everybody, and asks for no memory to do so.
@@ -95,9 +98,10 @@ fn cost(path: &str) -> (u64, u64) {
     let mut client = runtime.block_on(client(&folder, &drain));
     let request = format!("GET {path} HTTP/1.1\r\nHost: site.test\r\nAccept: */*\r\nUser-Agent: test\r\n\r\n");
     runtime.block_on(ask(&mut client, request.as_bytes(), 100));
-    let counted = measure(|| runtime.block_on(ask(&mut client, request.as_bytes(), REQUESTS)));
-    // What is done by the clock is less than one of them a request.
-    (counted.count_total / REQUESTS, counted.bytes_total / REQUESTS)
+    // What is done by the clock is none of theirs: the fewest of some rounds are.
+    let rounds = (0..ROUNDS).map(|_| measure(|| runtime.block_on(ask(&mut client, request.as_bytes(), REQUESTS))));
+    let costs = rounds.map(|counted| (counted.count_total / REQUESTS, counted.bytes_total / REQUESTS));
+    costs.min().unwrap_or_default()
 }
 
 /// So often they asked for it when this was written, and none of it is for a layer: one more has a reason, or is taken out.
