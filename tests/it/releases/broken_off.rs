@@ -88,6 +88,10 @@ async fn who_gives_up_while_the_new_app_starts_keeps_the_old() {
     let line = door.wait_for_log_after(seen, |line| line["message"] == "the release is not live");
     assert_eq!(line["why"], "who asked for it has gone");
     assert_eq!(build(&door).await, "old");
-    site.deploy("newer").await.well();
-    assert_eq!(build(&door).await, "newer");
+    // The one that was broken off is cleared away first.
+    let newer = async || {
+        let newer = site.deploy("newer").await;
+        newer.is_too_early() || !newer.well().is_empty()
+    };
+    eventually("its turn", async || newer().await && build(&door).await == "newer").await;
 }

@@ -116,6 +116,11 @@ pub async fn build(door: &Door) -> String {
 }
 
 impl Ended {
+    /// True where another one was under way still.
+    pub fn is_too_early(&self) -> bool {
+        self.code == Some(1) && self.said.contains("another deploy is under way")
+    }
+
     /// Panics unless it ended well; gives what it said.
     pub fn well(self) -> String {
         assert_eq!(self.code, Some(0), "{}", self.said);
