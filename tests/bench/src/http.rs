@@ -116,6 +116,43 @@ pub async fn keep_asking(
     Ok((Rc::into_inner(tally).expect("every task has ended").into_inner(), streams))
 }
 
+/// The same where so many ask at once, each on one of its connections after another.
+pub async fn keep_asking_in_turn(
+    streams: Vec<TcpStream>,
+    address: SocketAddr,
+    lanes: usize,
+    end: Instant,
+) -> Result<(Tally, Vec<TcpStream>)> {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    let head: Rc<str> = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").into();
+    let mut shares: Vec<Vec<TcpStream>> = (0..lanes).map(|_| Vec::new()).collect();
+    for (number, stream) in streams.into_iter().enumerate() {
+        shares[number % lanes].push(stream);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for mut share in shares {
+        let (head, tally) = (Rc::clone(&head), Rc::clone(&tally));
+        tasks.spawn_local(async move {
+            let (mut buffer, mut turn) = (vec![0; 4 * 1024], 0);
+            while Instant::now() < end {
+                let start = Instant::now();
+                let count = share.len();
+                let stream = &mut share[turn % count];
+                turn += 1;
+                stream.write_all(head.as_bytes()).await?;
+                response(stream, &mut buffer).await?;
+                tally.borrow_mut().add(start.elapsed(), 1);
+            }
+            Ok::<_, anyhow::Error>(share)
+        });
+    }
+    let mut streams = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        streams.extend(done??);
+    }
+    Ok((Rc::into_inner(tally).expect("every task has ended").into_inner(), streams))
+}
+
 /// Where connections are many, what each reads into is small.
 const MANY: usize = 1_000;
 
