@@ -2,12 +2,8 @@
 // stock libraries edit at any door, and whatever fails nothing that was confirmed is lost, and nothing is there twice.
 import "./harness/quiet.js"; // before the library, which keeps what it finds
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Liveblocks } from "@liveblocks/node";
@@ -18,30 +14,22 @@ import * as Y from "yjs";
 import { config, Doorway } from "../browser/harness/doorway.js";
 import { Chance } from "./harness/chance.js";
 import { Editor, eventually, LiveList, PUBLIC, SECRET } from "./harness/liveblocks.js";
+import { Redis } from "./harness/redis.js";
 import { eachConnection } from "./harness/round_robin.js";
+import { Writer } from "./harness/writer.js";
 
 const DOORS = 3;
 const SEED = Number(process.env.CLUSTER_SEED ?? 1);
 const ROUND = 1_500; // ms of editing before and after something fails
 
-let folder, redis, doors, balancer, ports;
+let redis, doors, balancer, ports;
 
 // The libraries leave timers behind that would keep this process: it ends when all is said.
 after(() => setTimeout(() => process.exit(), 3_000).unref());
 
-async function startRedis() {
-  const socket = join(folder, "redis.sock");
-  rmSync(socket, { force: true });
-  redis = spawn("redis-server", ["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--unixsocket", socket], {
-    cwd: folder,
-    stdio: "ignore",
-  });
-  await eventually("redis", () => existsSync(socket));
-}
-
 /** What Redis answers to a command: its first line, or the one behind that where it says how long that is. */
 async function ask(...words) {
-  const client = connect(join(folder, "redis.sock"));
+  const client = connect(redis.socket);
   client.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`);
   const [answer] = await once(client, "data");
   client.destroy();
@@ -54,7 +42,7 @@ async function startDoor() {
     config({
       app: { url: "off" },
       listen: { http: "127.0.0.1:0" },
-      "realtime.redis": { url: `unix://${join(folder, "redis.sock")}`, node_timeout: "3s", message_patience: "1s", peer: "127.0.0.1:0" },
+      "realtime.redis": { url: redis.url, node_timeout: "3s", message_patience: "1s", peer: "127.0.0.1:0" },
       "realtime.liveblocks": { public_key: PUBLIC, secret: SECRET },
       "realtime.yjs": { rooms: ["*"] },
       drain: { timeout: "30s" },
@@ -66,8 +54,7 @@ async function startDoor() {
 }
 
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), "doorway-documents-"));
-  await startRedis();
+  redis = await Redis.start("--appendonly", "yes", "--appendfsync", "always");
   doors = await Promise.all(Array.from({ length: DOORS }, startDoor));
   ports = new Set(doors);
   balancer = await eachConnection(() => [...ports].map((door) => door.port("http")));
@@ -77,9 +64,7 @@ after(async () => {
   balancer?.stop();
   balancer?.cut();
   for (const door of doors ?? []) await door.stop();
-  redis?.kill();
-  if (redis) await once(redis, "exit");
-  rmSync(folder, { recursive: true });
+  await redis?.stop();
 });
 
 const url = (door) => `http://127.0.0.1:${door.port("http")}`;
@@ -98,31 +83,6 @@ function provider(origin, room, more = {}) {
 }
 
 const text = (provider) => (provider.doc ?? provider.getYDoc()).getText("t");
-
-/** One who writes words to a list or a text, and knows which of them were confirmed. */
-class Writer {
-  written = 0;
-  confirmed = new Set();
-
-  constructor(name, write, known) {
-    Object.assign(this, { name, write, known });
-  }
-
-  step() {
-    this.look();
-    this.write(`${this.name}${++this.written} `);
-  }
-
-  look() {
-    const { isSynced, heard } = this.known();
-    const known = isSynced ? Array.from({ length: this.written }, (_, n) => n + 1) : this.in(heard);
-    known.forEach((number) => this.confirmed.add(number));
-  }
-
-  in(text) {
-    return [...text.matchAll(new RegExp(`${this.name}(\\d+) `, "g"))].map(([, number]) => Number(number));
-  }
-}
 
 /** Editors of one room by all libraries, each at whichever door is next. */
 class Crowd {
@@ -414,12 +374,11 @@ describe("while all edit", () => {
     const crowd = await Crowd.open("redis");
     try {
       await crowd.write();
-      redis.kill("SIGKILL");
-      await once(redis, "exit");
+      await redis.kill();
       await crowd.write();
       await eventually("all are sent away", () => crowd.editors.every(({ closes }) => closes.some(([code]) => code === 1011)));
       for (const door of doors) await eventually("not ready", async () => !(await door.admin("/health/ready")).ok);
-      await startRedis();
+      redis.again();
       for (const door of doors) await eventually("ready again", async () => (await door.admin("/health/ready")).ok);
       await crowd.write();
       await crowd.agree(t, "Redis killed");

@@ -18,6 +18,7 @@ import { paths, scratch } from "../browser/harness/paths.js";
 import { config, Doorway } from "../browser/harness/doorway.js";
 import { Chance } from "./harness/chance.js";
 import { eventually, LiveList, LiveObject, Site } from "./harness/liveblocks.js";
+import { Writer } from "./harness/writer.js";
 
 const KILLS = Number(process.env.CRASH_KILLS ?? 20);
 const SEED = Number(process.env.CRASH_SEED ?? 1);
@@ -40,34 +41,6 @@ async function kill(site) {
   const gone = once(process, "exit");
   process.kill("SIGKILL");
   await gone;
-}
-
-/** One who writes letters to a list or a text, and knows how many of them were confirmed. */
-class Writer {
-  written = 0;
-  /** Their numbers: who comes back sends what is new before what was not answered. */
-  confirmed = new Set();
-
-  constructor(name, write, known) {
-    Object.assign(this, { name, write, known });
-  }
-
-  step() {
-    this.look();
-    this.write(`${this.name}${++this.written} `);
-  }
-
-  /** Nothing is waited for: what is known now was confirmed. */
-  look() {
-    const { isSynced, heard } = this.known();
-    const known = isSynced ? Array.from({ length: this.written }, (_, n) => n + 1) : this.in(heard);
-    known.forEach((number) => this.confirmed.add(number));
-  }
-
-  /** The numbers of what it wrote, in this text. */
-  in(text) {
-    return [...text.matchAll(new RegExp(`${this.name}(\\d+) `, "g"))].map(([, number]) => Number(number));
-  }
 }
 
 test("nothing that was confirmed is lost to a kill", async (context) => {
