@@ -153,9 +153,6 @@ pub async fn keep_asking_in_turn(
     Ok((Rc::into_inner(tally).expect("every task has ended").into_inner(), streams))
 }
 
-/// Where connections are many, what each reads into is small.
-const MANY: usize = 1_000;
-
 async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<Tally>, end: Instant) -> Result<()> {
     let method = if ask.upload > 0 { "POST" } else { "GET" };
     let length = if ask.upload > 0 { format!("Content-Length: {}\r\n", ask.upload) } else { String::new() };
@@ -163,7 +160,7 @@ async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<
     // Addresses of this connection alone.
     let (own, mut number) = (CONNECTIONS.fetch_add(1, Ordering::Relaxed), 0);
     let chunk = vec![b'u'; ask.upload.min(64 * 1024)];
-    let mut buffer = vec![0; if ask.connections > MANY { 4 * 1024 } else { 64 * 1024 }];
+    let mut buffer = vec![0; 64 * 1024];
     while Instant::now() < end {
         let start = Instant::now();
         number += 1;
