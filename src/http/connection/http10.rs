@@ -29,10 +29,15 @@ impl Http10 {
     /// close tells where the content ends, since HTTP/1.0 knows no chunks.
     pub fn close_where_needed(self, answer: &mut Response) {
         if !self.keep_alive || answer.body().size_hint().exact().is_none() {
-            // hyper would add its own "keep-alive" to an answer of HTTP/1.1.
-            *answer.version_mut() = Version::HTTP_10;
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            self.close(answer);
         }
+    }
+
+    /// Says in `answer` that the connection closes behind it.
+    pub fn close(self, answer: &mut Response) {
+        // hyper would add its own "keep-alive" to an answer of HTTP/1.1.
+        *answer.version_mut() = Version::HTTP_10;
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -13,6 +13,7 @@ mod priority;
 mod stall;
 pub mod switch;
 mod turns;
+mod unread;
 mod updates;
 mod upload;
 mod vanished;
@@ -24,6 +25,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderValue};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
@@ -38,6 +41,7 @@ pub use upload::BodyOutcome;
 use http10::Http10;
 use priority::{AnswerSays, Said};
 use turns::Turn;
+use unread::LeftBehind;
 
 use super::body::BodyError;
 use super::{Body, Refusal, Request, Response, Settings};
@@ -100,8 +104,11 @@ where
         let http10 = Http10::of(&request);
         let is_http2 = request.version() == http::Version::HTTP_2;
         let asked = is_http2.then(|| (shared.turns.handed_over(), Said::in_headers(request.headers())));
-        let request = admit(request, shared);
-        OnionAnswer { answer: self.service.lock().call(request), http10, asked, under_way: Some(under_way) }
+        let (request, left_behind) = admit(request, shared);
+        // Over HTTP/2 a stream ends without its connection.
+        let left_behind = left_behind.filter(|_| !is_http2);
+        let answer = Step::Asked(self.service.lock().call(request));
+        OnionAnswer { answer, http10, asked, left_behind, under_way: Some(under_way) }
     }
 }
 
@@ -122,12 +129,22 @@ where
     }
 }
 
+/// How far an answer is.
+enum Step<F> {
+    Asked(F),
+    /// It is there, and goes when what was not read of its request is seen to.
+    Given(Response),
+    Gone,
+}
+
 /// The onion's answer to one request, on its way to the library.
 struct OnionAnswer<F> {
-    answer: F,
+    answer: Step<F>,
     http10: Option<Http10>,
     /// HTTP/2: the stream, and what was said of its priority.
     asked: Option<(u32, Said)>,
+    /// HTTP/1.1: what was not read of the request.
+    left_behind: Option<LeftBehind>,
     under_way: Option<UnderWay>,
 }
 
@@ -136,11 +153,23 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for OnionA
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Ok(mut answer) = ready!(Pin::new(&mut this.answer).poll(context));
+        if let Step::Asked(asked) = &mut this.answer {
+            let Ok(answer) = ready!(Pin::new(asked).poll(context));
+            // What was asked is dropped here, with what it did not read of the request.
+            this.answer = Step::Given(answer);
+        }
+        let is_kept = match &this.left_behind {
+            Some(left_behind) => ready!(left_behind.poll_clear(context)),
+            None => true,
+        };
         // Whoever asks again after the answer gets none.
+        let Step::Given(mut answer) = std::mem::replace(&mut this.answer, Step::Gone) else { return Poll::Pending };
         let Some(under_way) = this.under_way.take() else { return Poll::Pending };
-        if let Some(http10) = this.http10 {
-            http10.close_where_needed(&mut answer);
+        match this.http10 {
+            Some(http10) if is_kept => http10.close_where_needed(&mut answer),
+            Some(http10) => http10.close(&mut answer),
+            None if is_kept || answer.status() == StatusCode::SWITCHING_PROTOCOLS => {}
+            None => drop(answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"))),
         }
         let says = |(stream, said)| Turn::new(stream, said, AnswerSays::in_headers(answer.headers()));
         let turn = this.asked.take().map(says);
@@ -148,8 +177,8 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for OnionA
     }
 }
 
-/// Makes a request one of the house: with what the connection knows of it.
-fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> Request {
+/// Makes a request one of the house: with what the connection knows of it. What is not read of it is left where it says.
+fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> (Request, Option<LeftBehind>) {
     let number = connected.ask();
     let refusal = connected.refusal(number);
     if request.version() == http::Version::HTTP_10 {
@@ -160,14 +189,14 @@ fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> Reques
         request.extensions_mut().remove::<OnUpgrade>();
     }
     let found = facts::find(&mut request, connected);
-    upload::limit(&mut request, &connected.settings.http);
+    let left_behind = upload::limit(&mut request, &connected.settings.http);
     let extensions = request.extensions_mut();
     if let Some(refusal) = refusal.or(found.doubt) {
         extensions.insert::<Refusal>(refusal);
     }
     extensions.insert(found.facts);
     extensions.insert(Arc::clone(connected));
-    request
+    (request, left_behind)
 }
 
 /// Counts an answer as under way until it is dropped.

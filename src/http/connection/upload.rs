@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::lazy_timer::LazyTimer;
+use super::unread::LeftBehind;
 use crate::http::body::BodyError;
 use crate::http::{Body, Config, Refusal, Request};
 
@@ -33,11 +35,12 @@ impl BodyOutcome {
     }
 }
 
-/// Puts the limits of `config` on the body of `request`, if it has one.
-pub fn limit(request: &mut Request, config: &Config) {
+/// Puts the limits of `config` on the body of `request`, if it has one, and says where what is not read of it is left.
+pub fn limit(request: &mut Request, config: &Config) -> Option<LeftBehind> {
     if request.body().is_end_stream() {
-        return;
+        return None;
     }
+    let left_behind = LeftBehind::default();
     let outcome = BodyOutcome::default();
     request.extensions_mut().insert(outcome.clone());
     let source = std::mem::take(request.body_mut());
@@ -50,7 +53,10 @@ pub fn limit(request: &mut Request, config: &Config) {
         since: None,
         brought: 0,
         timer: LazyTimer::default(),
+        is_awaited: request.headers().contains_key(EXPECT),
+        left_behind: left_behind.clone(),
     }));
+    Some(left_behind)
 }
 
 /// The body, watched.
@@ -65,6 +71,17 @@ struct Upload {
     since: Option<Instant>,
     brought: u64,
     timer: LazyTimer,
+    /// Its client waits to be asked for it.
+    is_awaited: bool,
+    left_behind: LeftBehind,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.source.is_end_stream() {
+            self.left_behind.leave(std::mem::take(&mut self.source), self.is_awaited);
+        }
+    }
 }
 
 impl Upload {
@@ -95,6 +112,7 @@ impl http_body::Body for Upload {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        this.is_awaited = false;
         loop {
             let frame = match Pin::new(&mut this.source).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => frame,
@@ -102,7 +120,10 @@ impl http_body::Body for Upload {
                     this.outcome.set(Refusal::Body);
                     return Poll::Ready(Some(Err(error)));
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    this.source = Body::Empty;
+                    return Poll::Ready(None);
+                }
                 Poll::Pending if this.poll_timeout(context).is_ready() => return this.fail(Refusal::BodyTimeout),
                 Poll::Pending => return Poll::Pending,
             };

@@ -165,3 +165,50 @@ async fn split_bodies_arrive_whole_before_the_next_request() {
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer}");
     assert_eq!(bench.app.requests(), 3);
 }
+
+/// Asked of the door itself, which answers without reading what comes with it.
+const UNREAD: &str = "/api/ws/room HTTP/1.1\r\nHost: site.test\r\n";
+
+/// What comes first of an answer to `request`, followed by one more request.
+async fn answered_unread(bench: &Bench, request: &str) -> (String, bool) {
+    let next = "POST /next HTTP/1.1\r\nHost: site.test\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
+    let before = bench.app.requests();
+    let answer = wire::exchange(bench.door.http(), format!("{request}{next}")).await;
+    (answer, bench.app.requests() > before)
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_passed_over() {
+    let bench = bench("").await;
+    for body in [
+        "Content-Length: 5\r\n\r\nhello".to_owned(),
+        format!("Content-Length: 60000\r\n\r\n{}", "x".repeat(60_000)),
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nagain\r\n0\r\n\r\n".to_owned(),
+    ] {
+        let (answer, came) = answered_unread(&bench, &format!("PUT {UNREAD}{body}")).await;
+        let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
+        assert!(!head.contains("connection: close") && came, "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 2, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_kept_is_said_not_to_be() {
+    let bench = bench("").await;
+    let long = "x".repeat(300_000);
+    for rest in [
+        // Longer than is read for nothing; not there; and not asked for.
+        format!("Content-Length: 300000\r\n\r\n{long}"),
+        format!("Transfer-Encoding: chunked\r\n\r\n493e0\r\n{long}\r\n0\r\n\r\n"),
+        "Content-Length: 1000\r\n\r\nhello".to_owned(),
+        "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n".to_owned(),
+    ] {
+        let answer = wire::exchange(bench.door.http(), format!("PUT {UNREAD}{rest}")).await;
+        assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+    let old = UNREAD.replace("HTTP/1.1", "HTTP/1.0");
+    let request = format!("PUT {old}Connection: keep-alive\r\nContent-Length: 300000\r\n\r\n{long}");
+    let answer = wire::exchange(bench.door.http(), request).await.to_lowercase();
+    assert!(answer.contains("\r\nconnection: close\r\n") && !answer.contains("keep-alive"), "{answer}");
+}
