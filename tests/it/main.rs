@@ -26,6 +26,7 @@ mod http2;
 mod idle;
 mod init;
 mod install;
+mod instructions;
 mod listen;
 mod lists;
 mod logs;

@@ -97,6 +97,12 @@ impl Builder {
         tried.status.success().then_some(self)
     }
 
+    /// Its instructions are counted, and said at its end.
+    pub fn counted(mut self) -> Self {
+        self.wrapper = "valgrind --tool=callgrind --callgrind-out-file=/dev/null".to_owned();
+        self
+    }
+
     /// Where the config lies; a test may put certificates beside it before it starts.
     pub fn folder(&self) -> &Path {
         self.folder.path()

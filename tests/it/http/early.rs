@@ -2,12 +2,13 @@
 //! takes: the same bytes but for date and id, the same line in the log, the same numbers.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{App, Door, Project, door, eventually, response, wire};
+use crate::harness::{App, Door, PATIENCE, Project, door, eventually, response, wire};
 
 /// Means to everybody what no `Connection` at all means, but such a head is not plain, and so is read by the library.
 const BY_THE_LIBRARY: &str = "Connection: keep-alive, keep-alive\r\n";
@@ -145,8 +146,23 @@ async fn numbers(door: &Door) -> BTreeMap<String, f64> {
     lines.filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
 }
 
+/// Answers, lines of the log, and by how much each number moved.
+type Tour = (Vec<String>, Vec<Value>, Vec<(String, f64)>);
+
+/// Both ways' tours, once coded forms are made and pages kept: while that goes on each tour meets another site. Where they
+/// never become one, the last two.
+async fn settled(site: &Site, tag: &str) -> [Tour; 2] {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let both = [tour(site, tag, "").await, tour(site, tag, BY_THE_LIBRARY).await];
+        if both[0] == both[1] || Instant::now() > deadline {
+            return both;
+        }
+    }
+}
+
 /// What all requests get, by heads with `more` in them, and what the log and the numbers say of them.
-async fn tour(site: &Site, tag: &str, more: &str) -> (Vec<String>, Vec<Value>, Vec<(String, f64)>) {
+async fn tour(site: &Site, tag: &str, more: &str) -> Tour {
     let (before, seen) = (numbers(&site.door).await, access(&site.door).len());
     let mut kept = Kept::to(&site.door).await;
     let requests = requests(tag);
@@ -187,22 +203,19 @@ async fn both_ways_are_one_to_client_log_and_numbers() {
         same(&Kept::to(&site.door).await.ask(&format!("GET {CHUNK} HTTP/1.1\r\nHost: site.test\r\n\r\n")).await);
     eventually("it has its line", || async { access(&site.door).len() == 1 }).await;
     let tag = first.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag").to_owned();
-    // Forms that are made once are made by then, and what is kept is kept.
-    eventually("nothing changes any more", || async { tour(&site, &tag, "").await.0 == tour(&site, &tag, "").await.0 })
-        .await;
-    let (early, early_lines, early_numbers) = tour(&site, &tag, "").await;
-    let (late, late_lines, late_numbers) = tour(&site, &tag, BY_THE_LIBRARY).await;
-    assert!(early.iter().any(|answer| answer.starts_with("HTTP/1.1 304")), "{early:?}");
-    assert!(early.iter().any(|answer| answer.starts_with("HTTP/1.1 206")), "{early:?}");
-    assert!(early.iter().any(|answer| answer.contains("cache-status: Doorway; hit")), "{early:?}");
-    for (early, late) in early.iter().zip(&late) {
+    let [early, late] = settled(&site, &tag).await;
+    let (answers, early_lines, early_numbers) = early;
+    assert!(answers.iter().any(|answer| answer.starts_with("HTTP/1.1 304")), "{answers:?}");
+    assert!(answers.iter().any(|answer| answer.starts_with("HTTP/1.1 206")), "{answers:?}");
+    assert!(answers.iter().any(|answer| answer.contains("cache-status: Doorway; hit")), "{answers:?}");
+    for (early, late) in answers.iter().zip(&late.0) {
         assert_eq!(early, late);
     }
-    assert_eq!(early_lines, late_lines);
-    assert_eq!(early_numbers, late_numbers);
+    assert_eq!(early_lines, late.1);
+    assert_eq!(early_numbers, late.2);
     let moved = |name: &str| early_numbers.iter().filter(|(known, _)| known.starts_with(name)).map(|(_, by)| by).sum();
     let requests: f64 = moved("doorway_http_requests_total");
-    assert_eq!(requests, early.len() as f64, "every request is counted");
+    assert_eq!(requests, answers.len() as f64, "every request is counted");
 }
 
 #[tokio::test]
