@@ -186,9 +186,11 @@ struct Escaped<'a> {
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // 0xC2 begins the control characters U+0080 to U+009F, which terminals obey too.
+        let json = self.json;
         let risky =
-            |byte: u8| byte < b' ' || matches!(byte, 0x7F | 0xC2) || (self.json && matches!(byte, b'"' | b'\\'));
-        if !text.bytes().any(risky) {
+            |byte: u8| (byte < b' ') | (byte == 0x7F) | (byte == 0xC2) | (json & ((byte == b'"') | (byte == b'\\')));
+        // All of them, without a way out at the first: so the compiler looks at many at a time.
+        if !text.bytes().fold(false, |found, byte| found | risky(byte)) {
             self.line.extend_from_slice(text.as_bytes());
             return Ok(());
         }

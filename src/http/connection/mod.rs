@@ -41,7 +41,7 @@ pub use upload::BodyOutcome;
 use http10::Http10;
 use priority::{AnswerSays, Said};
 use turns::Turn;
-use unread::LeftBehind;
+use unread::Progress;
 
 use super::body::BodyError;
 use super::{Body, Refusal, Request, Response, Settings};
@@ -104,11 +104,11 @@ where
         let http10 = Http10::of(&request);
         let is_http2 = request.version() == http::Version::HTTP_2;
         let asked = is_http2.then(|| (shared.turns.handed_over(), Said::in_headers(request.headers())));
-        let (request, left_behind) = admit(request, shared);
+        let (request, read) = admit(request, shared);
         // Over HTTP/2 a stream ends without its connection.
-        let left_behind = left_behind.filter(|_| !is_http2);
+        let read = read.filter(|_| !is_http2);
         let answer = Step::Asked(self.service.lock().call(request));
-        OnionAnswer { answer, http10, asked, left_behind, under_way: Some(under_way) }
+        OnionAnswer { answer, http10, asked, read, under_way: Some(under_way) }
     }
 }
 
@@ -143,8 +143,8 @@ struct OnionAnswer<F> {
     http10: Option<Http10>,
     /// HTTP/2: the stream, and what was said of its priority.
     asked: Option<(u32, Said)>,
-    /// HTTP/1.1: what was not read of the request.
-    left_behind: Option<LeftBehind>,
+    /// HTTP/1.1: how far the request's body is read.
+    read: Option<Progress>,
     under_way: Option<UnderWay>,
 }
 
@@ -158,8 +158,8 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for OnionA
             // What was asked is dropped here, with what it did not read of the request.
             this.answer = Step::Given(answer);
         }
-        let is_kept = match &this.left_behind {
-            Some(left_behind) => ready!(left_behind.poll_clear(context)),
+        let is_kept = match &this.read {
+            Some(read) => ready!(read.poll_clear(context)),
             None => true,
         };
         // Whoever asks again after the answer gets none.
@@ -177,8 +177,8 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for OnionA
     }
 }
 
-/// Makes a request one of the house: with what the connection knows of it. What is not read of it is left where it says.
-fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> (Request, Option<LeftBehind>) {
+/// Makes a request one of the house: with what the connection knows of it. And how far its body is read, if it has one.
+fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> (Request, Option<Progress>) {
     let number = connected.ask();
     let refusal = connected.refusal(number);
     if request.version() == http::Version::HTTP_10 {
@@ -189,14 +189,14 @@ fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> (Reque
         request.extensions_mut().remove::<OnUpgrade>();
     }
     let found = facts::find(&mut request, connected);
-    let left_behind = upload::limit(&mut request, &connected.settings.http);
+    let read = upload::limit(&mut request, &connected.settings.http);
     let extensions = request.extensions_mut();
     if let Some(refusal) = refusal.or(found.doubt) {
         extensions.insert::<Refusal>(refusal);
     }
     extensions.insert(found.facts);
     extensions.insert(Arc::clone(connected));
-    (request, left_behind)
+    (request, read)
 }
 
 /// Counts an answer as under way until it is dropped.

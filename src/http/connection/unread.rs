@@ -16,11 +16,21 @@ const AT_HAND: u64 = 64 * 1024;
 /// How often the connection is asked for more before what it has not brought counts as not at hand.
 const TURNS: u8 = 2;
 
-/// Where a body that is dropped before its end is left.
+/// What became of a request's body, for its connection.
 #[derive(Clone, Default)]
-pub struct LeftBehind(Arc<Mutex<Option<Unread>>>);
+pub struct Progress(Arc<Mutex<State>>);
 
-/// A body that nobody reads on.
+#[derive(Default)]
+enum State {
+    /// Somebody reads it, or will: an app that answers early hears the rest until its answer ends, and no longer.
+    #[default]
+    Begun,
+    /// It was read to its end.
+    Read,
+    /// Nobody reads on.
+    Left(Unread),
+}
+
 struct Unread {
     body: Body,
     /// Its client waits to be asked for it (RFC 9110 section 10.1.1), and will not be.
@@ -29,18 +39,29 @@ struct Unread {
     turns: u8,
 }
 
-impl LeftBehind {
+impl Progress {
+    /// It was read to its end.
+    pub fn end(&self) {
+        *self.0.lock() = State::Read;
+    }
+
     /// Nobody reads on in `body`; its client `is_awaited` where it sends nothing before it is asked to.
     pub fn leave(&self, body: Body, is_awaited: bool) {
-        *self.0.lock() = Some(Unread { body, is_awaited, taken: 0, turns: 0 });
+        let mut state = self.0.lock();
+        if matches!(*state, State::Begun) {
+            *state = State::Left(Unread { body, is_awaited, taken: 0, turns: 0 });
+        }
     }
 
     /// Reads what was left. Ready when the answer may go, with whether the connection may be kept behind it.
     pub fn poll_clear(&self, context: &mut Context<'_>) -> Poll<bool> {
-        let mut left = self.0.lock();
-        let Some(unread) = left.as_mut() else { return Poll::Ready(true) };
-        let is_whole = ready!(unread.poll_to_end(context));
-        *left = None;
+        let mut state = self.0.lock();
+        let is_whole = match &mut *state {
+            State::Begun => false,
+            State::Read => true,
+            State::Left(unread) => ready!(unread.poll_to_end(context)),
+        };
+        *state = State::Read;
         Poll::Ready(is_whole)
     }
 }

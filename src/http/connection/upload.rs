@@ -12,7 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::lazy_timer::LazyTimer;
-use super::unread::LeftBehind;
+use super::unread::Progress;
 use crate::http::body::BodyError;
 use crate::http::{Body, Config, Refusal, Request};
 
@@ -35,12 +35,12 @@ impl BodyOutcome {
     }
 }
 
-/// Puts the limits of `config` on the body of `request`, if it has one, and says where what is not read of it is left.
-pub fn limit(request: &mut Request, config: &Config) -> Option<LeftBehind> {
+/// Puts the limits of `config` on the body of `request`, if it has one, and says how far it is read.
+pub fn limit(request: &mut Request, config: &Config) -> Option<Progress> {
     if request.body().is_end_stream() {
         return None;
     }
-    let left_behind = LeftBehind::default();
+    let read = Progress::default();
     let outcome = BodyOutcome::default();
     request.extensions_mut().insert(outcome.clone());
     let source = std::mem::take(request.body_mut());
@@ -54,9 +54,9 @@ pub fn limit(request: &mut Request, config: &Config) -> Option<LeftBehind> {
         brought: 0,
         timer: LazyTimer::default(),
         is_awaited: request.headers().contains_key(EXPECT),
-        left_behind: left_behind.clone(),
+        read: read.clone(),
     }));
-    Some(left_behind)
+    Some(read)
 }
 
 /// The body, watched.
@@ -73,14 +73,12 @@ struct Upload {
     timer: LazyTimer,
     /// Its client waits to be asked for it.
     is_awaited: bool,
-    left_behind: LeftBehind,
+    read: Progress,
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.source.is_end_stream() {
-            self.left_behind.leave(std::mem::take(&mut self.source), self.is_awaited);
-        }
+        self.read.leave(std::mem::take(&mut self.source), self.is_awaited);
     }
 }
 
@@ -121,7 +119,7 @@ impl http_body::Body for Upload {
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => {
-                    this.source = Body::Empty;
+                    this.read.end();
                     return Poll::Ready(None);
                 }
                 Poll::Pending if this.poll_timeout(context).is_ready() => return this.fail(Refusal::BodyTimeout),
@@ -134,6 +132,9 @@ impl http_body::Body for Upload {
                     Some(rest) => *left = rest,
                     None => return this.fail(Refusal::BodyTooLarge),
                 }
+            }
+            if this.source.is_end_stream() {
+                this.read.end();
             }
             this.progress(length);
             return Poll::Ready(Some(Ok(Frame::data(data))));

@@ -212,3 +212,22 @@ async fn a_connection_that_is_not_kept_is_said_not_to_be() {
     let answer = wire::exchange(bench.door.http(), request).await.to_lowercase();
     assert!(answer.contains("\r\nconnection: close\r\n") && !answer.contains("keep-alive"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_app_that_answers_before_the_end_of_a_body() {
+    // It reads the head alone. What it says is short, and its connection stays.
+    let app = RawApp::start(|mut asked: Asked| async move {
+        asked.send(ok("enough")).await;
+        asked.closed().await;
+        None
+    })
+    .await;
+    let door = door().config(app.config()).start();
+    let mut stream = TcpStream::connect(door.http()).await.unwrap();
+    stream.write_all(format!("{SIZED}{}", "x".repeat(50)).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(wire::status(&answer), 200, "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("enough"), "{answer}");
+}
