@@ -68,7 +68,8 @@ async fn ask(way: Way, head: &Parts, body: Bytes) -> Result<Completed, ApiProble
     let answer = peer::forward(way.for_the_app(), request).await.map_err(|_| away())?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await.map_err(|_| away())?;
-    Ok(Completed { kept: StoredResponse { status, body: body.to_bytes() }, was_kept: false })
+    let kept = StoredResponse { status, body: body.to_bytes() };
+    Ok(Completed { was_refused: !status.is_success(), ..Completed::of(kept) })
 }
 
 /// What is known of a request that came in by the operator's listener.

@@ -4,6 +4,10 @@
 //! caller, route, body, `Idempotency-Key`, rate.
 //!
 #![doc = include_str!("README.md")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is done once by its key is waited for by its request, which holds a guard"
+)]
 
 mod bearer;
 mod body;
@@ -85,11 +89,21 @@ pub struct Api {
 struct Completed {
     kept: StoredResponse,
     was_kept: bool,
+    /// Another door has refused it: sent again, it is judged again.
+    was_refused: bool,
 }
 
 impl Completed {
     fn new(body: impl Into<Bytes>) -> Completed {
-        Completed { kept: StoredResponse { status: StatusCode::OK, body: body.into() }, was_kept: false }
+        Completed::of(StoredResponse { status: StatusCode::OK, body: body.into() })
+    }
+
+    fn of(kept: StoredResponse) -> Completed {
+        Completed { kept, was_kept: false, was_refused: false }
+    }
+
+    fn again(kept: StoredResponse) -> Completed {
+        Completed { was_kept: true, ..Completed::of(kept) }
     }
 }
 
@@ -125,14 +139,14 @@ impl Api {
     }
 
     /// Answers a request. What is wrong with it is a problem of RFC 9457.
-    pub async fn answer(&self, request: Request, door: Listener) -> Response {
+    pub async fn answer(self: &Arc<Self>, request: Request, door: Listener) -> Response {
         let config = self.config.get();
         let (head, body) = request.into_parts();
         let route = caller::admit(door, &head.headers, config.tokens())
             .and_then(|()| ApiRoute::find(&head.method, below(&config.path, head.uri.path()).unwrap_or_default()));
         let name = route.as_ref().map_or("none", ApiRoute::name);
         let done = match route {
-            Ok(route) => self.carry_out(route, &head, body, &config).await,
+            Ok(route) => self.carry_out(route, head, body, config).await,
             Err(problem) => Err(problem),
         };
         let mut response = match done {
@@ -161,16 +175,16 @@ impl Api {
     }
 
     async fn carry_out(
-        &self,
+        self: &Arc<Self>,
         route: ApiRoute,
-        head: &Parts,
+        head: Parts,
         body: Body,
-        config: &Config,
+        config: Arc<Config>,
     ) -> Result<Completed, ApiProblem> {
         if head.method != Method::POST {
             let query = head.uri.query();
             if let ApiRoute::Tree(channel) | ApiRoute::Yjs(channel) = &route
-                && let Answerer::Other(done) = self.answer_elsewhere(channel, head, None).await?
+                && let Answerer::Other(done) = self.answer_elsewhere(channel, &head, None).await?
             {
                 return Ok(done);
             }
@@ -184,18 +198,32 @@ impl Api {
                     if let ApiRoute::Channel(name) | ApiRoute::Members(name) | ApiRoute::History(name) = &route {
                         self.hub.mirror(name, Holder::Trusted).await?;
                     }
-                    self.look(route, query, config).await?
+                    self.look(route, query, &config).await?
                 }
             };
             return Ok(Completed::new(body));
         }
         let body = self.room.read(&head.headers, body, config.max_body.bytes()).await?;
         let Some(value) = head.headers.get(IDEMPOTENCY_KEY) else {
-            return self.act(route, (head, &body), None, config).await;
+            return self.act(route, (&head, &body), None, &config).await;
         };
         let bad =
             || ApiProblem::bad(format!("Idempotency-Key is a string of 1 to {} characters", idempotency::MAX_KEY_LEN));
-        let key = value.to_str().ok().and_then(idempotency::key).ok_or_else(bad)?;
+        let key = value.to_str().ok().and_then(idempotency::key).ok_or_else(bad)?.to_owned();
+        // It goes on to its end though the client leaves: what was done of it would be done again else.
+        let api = Arc::clone(self);
+        let doing = tokio::spawn(async move { api.do_once(route, (&head, &body), &key, &config).await });
+        doing.await.unwrap_or_else(|_| Err(ApiProblem::unavailable("what came of it is not known")))
+    }
+
+    /// What changes something, once by this `key`.
+    async fn do_once(
+        &self,
+        route: ApiRoute,
+        (head, body): (&Parts, &Bytes),
+        key: &str,
+        config: &Config,
+    ) -> Result<Completed, ApiProblem> {
         let limits = MemoryLimits {
             keys: config.idempotency_keys,
             age: config.idempotency_age,
@@ -204,41 +232,42 @@ impl Api {
         let mut request = Vec::with_capacity(body.len() + 16);
         request.extend_from_slice(route.name().as_bytes());
         request.push(b'\n');
-        request.extend_from_slice(&body);
+        request.extend_from_slice(body);
         let fingerprint = digest(&SHA256, &request).as_ref().try_into().unwrap_or_default();
-        match self.memory.begin(key, fingerprint, limits, Instant::now()) {
-            Begun::Again(kept) => Ok(Completed { kept, was_kept: true }),
-            Begun::UnderWay => Err(ApiProblem::under_way()),
-            Begun::Reused => Err(ApiProblem::key_reused()),
-            Begun::Full => Err(ApiProblem::unavailable("too many requests with an Idempotency-Key are under way")),
-            // A request that was refused has done nothing: sent again, it is judged again.
-            Begun::First(place) => {
-                let request = SharedRequest::new(fingerprint);
-                let claim = match self.hub.claim(format!("key:{key}"), &request).await? {
-                    None => None,
-                    Some(Claimed::Ours(claim)) => Some(claim),
-                    Some(Claimed::Theirs(there)) => {
-                        let kept = there.answer_to(fingerprint)?;
-                        place.answered(kept.clone());
-                        return Ok(Completed { kept, was_kept: true });
-                    }
-                };
-                let done = match self.act(route, (head, &body), Some(&request.name(key)), config).await {
-                    Ok(done) => done,
-                    Err(problem) => {
-                        if let Some(claim) = claim {
-                            claim.release().await;
-                        }
-                        return Err(problem);
-                    }
-                };
-                place.answered(done.kept.clone());
-                if let Some(claim) = claim {
-                    claim.settle(&request.answered(&done.kept), config.idempotency_age).await;
-                }
-                Ok(done)
+        let place = match self.memory.begin(key, fingerprint, limits, Instant::now()) {
+            Begun::Again(kept) => return Ok(Completed::again(kept)),
+            Begun::UnderWay => return Err(ApiProblem::under_way()),
+            Begun::Reused => return Err(ApiProblem::key_reused()),
+            Begun::Full => {
+                return Err(ApiProblem::unavailable("too many requests with an Idempotency-Key are under way"));
             }
+            Begun::First(place) => place,
+        };
+        let request = SharedRequest::new(fingerprint);
+        let claim = match self.hub.claim(format!("key:{key}"), &request).await? {
+            None => None,
+            Some(Claimed::Ours(claim)) => Some(claim),
+            Some(Claimed::Theirs(there)) => {
+                let kept = there.answer_to(fingerprint)?;
+                place.answered(kept.clone());
+                return Ok(Completed::again(kept));
+            }
+        };
+        // A request that was refused has done nothing: sent again, it is judged again.
+        let done = match self.act(route, (head, body), Some(&request.name(key)), config).await {
+            Ok(done) if !done.was_refused => done,
+            refused => {
+                if let Some(claim) = claim {
+                    claim.release().await;
+                }
+                return refused;
+            }
+        };
+        place.answered(done.kept.clone());
+        if let Some(claim) = claim {
+            claim.settle(&request.answered(&done.kept), config.idempotency_age).await;
         }
+        Ok(done)
     }
 
     /// What changes something.
@@ -330,10 +359,7 @@ impl Api {
         let Some(missing) = &answers.missing else { return Ok(Completed::new(text(&answers) + "\n")) };
         let problem = ApiProblem::unanswered(missing.len(), missing_doors).value();
         let body = text(&Both { problem, answers }) + "\n";
-        Ok(Completed {
-            kept: StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() },
-            was_kept: false,
-        })
+        Ok(Completed::of(StoredResponse { status: StatusCode::GATEWAY_TIMEOUT, body: body.into() }))
     }
 
     /// One change of a document. The door that forwards one has counted it.

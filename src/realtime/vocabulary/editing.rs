@@ -112,6 +112,16 @@ pub enum DocumentContent {
     Yjs { lacking: YUpdate, vector: Bytes },
 }
 
+impl DocumentContent {
+    /// How much memory it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        match self {
+            DocumentContent::Tree(nodes) => nodes.iter().map(tree::NodeRow::bytes).sum(),
+            DocumentContent::Yjs { lacking, vector } => lacking.update.len() + vector.len(),
+        }
+    }
+}
+
 /// What a client shows of itself from moment to moment, where its cursor is: to others who edit with it, by the same
 /// protocol. Never kept on disk and not numbered.
 #[derive(Debug, Clone, PartialEq)]

@@ -22,6 +22,9 @@ const LONGEST_DELAY: u64 = 7 * DAY;
 /// Never two certificates of one name within this, whatever anybody says: five duplicates a week are all that there are.
 const BETWEEN_ORDERS: u64 = HOUR;
 
+/// Two doors' clocks are no further apart than this: so close the same certificate was given out.
+const CLOCKS_APART: u64 = 5 * MINUTE;
+
 /// How often the authority is asked for its window where it does not say, and at least and at most.
 const ASK_EVERY: u64 = 6 * HOUR;
 const ASK_AT_LEAST: u64 = MINUTE;
@@ -270,8 +273,12 @@ impl State {
     /// What another door knows, where it has tried or succeeded later than this one.
     pub fn agree(&mut self, other: &State) {
         let until = |state: &State| state.next_try.map_or(0, |pause| pause.until);
-        if (other.issued, until(other)) > (self.issued, until(self)) {
-            let (failures, next_try, issued, is_away) = (other.failures, other.next_try, other.issued, other.is_away);
+        let issued = |state: &State| state.issued.unwrap_or(0);
+        // The same certificate, by two doors' clocks.
+        let is_same = issued(other).abs_diff(issued(self)) <= CLOCKS_APART;
+        let is_later = issued(other) > issued(self);
+        if (is_same && until(other) > until(self)) || (!is_same && is_later) {
+            let State { failures, next_try, issued, is_away, .. } = other.clone();
             *self = State { failures, next_try, issued, is_away, ..self.clone() };
         }
     }

@@ -1,24 +1,34 @@
 //! Documents are those of all doors: one of them has a room, and the operator and receivers of webhooks find it by any.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use doorway::config::Config;
+use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use serde_json::Value;
-use tokio_tungstenite::tungstenite::Message;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::hears;
 use crate::documents::{Site, editor, make, plain};
-use crate::harness::client::{ask, get};
+use crate::harness::client::{Answer, ask, get};
 use crate::harness::redis::Redis;
+use crate::harness::socket::connect_to;
 use crate::harness::{App, Door, eventually, response};
 
 const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// So many doors, each with a folder for what is beside it.
 fn doors<const N: usize>(redis: &Redis, more: &str) -> [(Site, Door); N] {
+    doors_with(redis, more, "")
+}
+
+/// The same, with more of `[realtime.redis]`.
+fn doors_with<const N: usize>(redis: &Redis, more: &str, of_redis: &str) -> [(Site, Door); N] {
     let doors = [(); N].map(|()| {
-        let site = Site::with(&format!("{more}{}peer = \"127.0.0.1:0\"\n", redis.config()));
+        let site = Site::with(&format!("{more}{}peer = \"127.0.0.1:0\"\n{of_redis}", redis.config()));
         let door = site.start();
         (site, door)
     });
@@ -191,4 +201,108 @@ async fn a_redis_that_keeps_nothing_is_said_once() {
     let is_it = |line: &Value| line["message"].as_str().is_some_and(|said| said.contains("set appendonly yes"));
     assert_eq!(one.wait_for_log(is_it)["level"], "WARN");
     assert_eq!(one.log().iter().filter(|line| is_it(line)).count(), 1);
+}
+
+/// Patches the tree of a room by the operator's listener.
+async fn patch(door: &Door, room: &str, key: &str, operations: Value) -> Answer {
+    let headers = [("host", "localhost"), ("content-type", "application/json"), ("idempotency-key", key)];
+    let body = json!({ "channel": room, "patch": operations }).to_string();
+    ask(door.admin(), "POST", "/_doorway/api/v1/tree", &headers, body).await
+}
+
+#[tokio::test]
+async fn what_the_rooms_door_has_refused_is_judged_again() {
+    let redis = Redis::start(&KEEPS);
+    let [(_, one), (_, two)] = doors::<2>(&redis, "");
+    make(&one, "one", "first").await;
+    let _ada = editor(&one, "one").await;
+    let operations =
+        || json!([{ "op": "test", "path": "/title", "value": "second" }, { "op": "add", "path": "/x", "value": 1 }]);
+    for door in [&two, &one] {
+        assert_eq!(patch(door, "one", "key", operations()).await.status, 400);
+    }
+    let renamed = json!([{ "op": "replace", "path": "/title", "value": "second" }]);
+    assert_eq!(patch(&one, "one", "other", renamed).await.status, 200);
+    let answer = patch(&two, "one", "key", operations()).await;
+    assert_eq!((answer.status, answer.header("idempotency-replayed")), (200, String::new()));
+    for door in [&one, &two] {
+        let answer = patch(door, "one", "key", operations()).await;
+        assert_eq!((answer.status, answer.header("idempotency-replayed")), (200, "true".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_once_goes_on_though_its_client_leaves() {
+    let redis = Redis::start(&KEEPS);
+    let [(_, one), (_, two)] = doors::<2>(&redis, "");
+    make(&one, "one", "first").await;
+    let _ada = editor(&one, "one").await;
+    let operations = || json!([{ "op": "add", "path": "/list/-", "value": "new" }]);
+    one.signal("STOP");
+    {
+        let mut asking = pin!(patch(&two, "one", "key", operations()));
+        let claimed = eventually("the key is taken", async || redis.dump().contains("key:key"));
+        tokio::select! {
+            _ = &mut asking => panic!("its door stands still"),
+            () = claimed => {}
+        }
+    }
+    one.signal("CONT");
+    let replayed = Mutex::new(String::new());
+    eventually("it was done", async || {
+        let said = patch(&two, "one", "key", operations()).await;
+        let is_done = said.status == 200;
+        assert!(is_done || said.status == 409, "{}", said.status);
+        *replayed.lock().unwrap() = said.header("idempotency-replayed");
+        is_done
+    })
+    .await;
+    assert_eq!(*replayed.lock().unwrap(), "true");
+    assert_eq!(plain(&two, "one").await["list"], json!([1, "two", "new"]));
+}
+
+#[tokio::test]
+async fn a_room_ends_where_nobody_knows_whether_it_was_deleted() {
+    let redis = Redis::start(&KEEPS);
+    let [(here, one), (_, two)] = doors_with::<2>(&redis, "", "message_patience = \"500ms\"\n");
+    make(&one, "one", "first").await;
+    let mut ada = editor(&one, "one").await;
+    // What only reads is answered, what writes waits for longer than anybody waits for it, and is done then.
+    // Where a sign of life went before it, it came no further than to look: then again.
+    let mut tries = 0..20;
+    let code = loop {
+        assert!(tries.next().is_some(), "nobody was sent away");
+        redis.tell(&["CLIENT", "PAUSE", "2000", "WRITE"]);
+        here.refused(&["delete", "one"]).await;
+        if let Ok(closed) = timeout(Duration::from_secs(1), ada.closed()).await {
+            break closed.0;
+        }
+        redis.tell(&["CLIENT", "UNPAUSE"]);
+        eventually("it is ready again", async || ails(&one).await.is_empty()).await;
+    };
+    assert_eq!(code, 1011);
+    redis.tell(&["CLIENT", "UNPAUSE"]);
+    for door in [&one, &two] {
+        eventually("it is ready again", async || ails(door).await.is_empty()).await;
+    }
+    // Whether it was or not: who comes next reads what is there, and no half of two.
+    for door in [&one, &two] {
+        editor(door, "one").await.close(1000).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_long_for_documents_that_cannot_be_had() {
+    let redis = Redis::start(&KEEPS);
+    let [(_, one), _] = doors_with::<2>(&redis, "", "message_patience = \"3s\"\n");
+    redis.signal("STOP");
+    let refused =
+        (0..100).map(async |number| match connect_to(one.http(), &format!("/api/ws/yjs/room-{number}"), &[]).await {
+            Ok(mut editor) => editor.closed().await.0,
+            Err(Error::Http(answer)) => answer.status().as_u16(),
+            Err(error) => panic!("{error}"),
+        });
+    let refused = join_all(refused).await;
+    assert!(refused.iter().all(|why| [503, 1011].contains(why)), "{refused:?}");
+    redis.signal("CONT");
 }

@@ -59,13 +59,14 @@ impl Redis {
 
     /// All that it keeps under claims, and the names of that.
     pub fn dump(&self) -> String {
-        let socket = self.socket();
-        let ask = |question: &[&str]| {
-            let said = Command::new("redis-cli").arg("-s").arg(&socket).args(question).output().unwrap();
-            String::from_utf8_lossy(&said.stdout).into_owned()
-        };
-        let names = ask(&["KEYS", "dw:claim:*"]);
-        names.lines().map(|name| format!("{name} {}\n", ask(&["GET", name]))).collect()
+        let names = self.tell(&["KEYS", "dw:claim:*"]);
+        names.lines().map(|name| format!("{name} {}\n", self.tell(&["GET", name]))).collect()
+    }
+
+    /// What it answers to a command.
+    pub fn tell(&self, words: &[&str]) -> String {
+        let said = Command::new("redis-cli").arg("-s").arg(self.socket()).args(words).output().unwrap();
+        String::from_utf8_lossy(&said.stdout).into_owned()
     }
 
     pub fn signal(&self, name: &str) {

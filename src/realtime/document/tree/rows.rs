@@ -227,6 +227,11 @@ pub struct NodeRow {
 }
 
 impl NodeRow {
+    /// How much memory it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        size_of::<NodeRow>() + self.data.as_ref().map_or(0, String::len)
+    }
+
     pub(super) fn of(id: &Id, node: &Node) -> NodeRow {
         let (kind, data, version) = node.kind.data();
         NodeRow { id: Arc::clone(id), parent: node.parent.clone(), kind, data, version }

@@ -110,7 +110,7 @@ impl Hub {
     /// documents already it `replaces` them, or is refused. Gives back how many rows there are.
     ///
     /// # Errors
-    /// [`ArchiveError`]: nothing was changed.
+    /// [`ArchiveError`]: nothing was changed, unless it is one of the store's: then nobody knows.
     pub async fn import_documents(
         &self,
         channel: &Channel,
@@ -142,7 +142,7 @@ impl Hub {
             tenure.replace(rows)?;
             Ok(true)
         };
-        let editors = documents.close(channel, lease.as_ref(), act).await?;
+        let editors = self.close_documents(documents, channel, lease.as_ref(), act).await?;
         let editors = editors.ok_or_else(|| ArchiveError::Taken(channel.clone()))?;
         [true, false].into_iter().for_each(|is_tree| self.emit(&HubEvent::Edited { channel, is_tree }));
         self.send_away(editors, &DisconnectReason::Failed);

@@ -23,6 +23,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 pub use archive::{ArchiveError, ArchiveForm};
@@ -42,6 +43,10 @@ use room::RoomState;
 
 /// Channels whose documents are read from disk at a time. Others wait for their turn.
 const LOADS_AT_ONCE: usize = 4;
+/// The same where several doors share them: there it is the others that are waited for, and no disk of ours.
+const SHARED_LOADS_AT_ONCE: usize = 64;
+/// How long a channel waits for its turn then: so many wait only where no answers come.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The documents of all channels.
 pub struct Documents {
@@ -133,11 +138,12 @@ impl Drop for Hold {
 
 impl Documents {
     pub fn new(store: Store, limits: DocumentLimits, metrics: DocumentMetrics) -> Documents {
+        let at_once = if store.is_shared() { SHARED_LOADS_AT_ONCE } else { LOADS_AT_ONCE };
         Documents {
             store,
             limits: Live::new(limits),
             rooms: Mutex::new(HashMap::new()),
-            loading: Semaphore::new(LOADS_AT_ONCE),
+            loading: Semaphore::new(at_once),
             metrics,
             shared: Sharing::default(),
         }
@@ -203,7 +209,13 @@ impl Documents {
     }
 
     async fn load(&self, channel: &Channel) -> Result<Arc<DocumentRoom>, OpenError> {
-        let _turn = self.loading.acquire().await;
+        let turn = self.loading.acquire();
+        let _turn = if self.store.is_shared() {
+            let too_many = |_| StoreError::Shared("too many channels wait for it".to_owned());
+            timeout(TURN_PATIENCE, turn).await.map_err(too_many)?
+        } else {
+            turn.await
+        };
         let (limits, name) = (self.limits.get(), channel.clone());
         let loading = self.store.run(move |store| {
             let tenure = match store.own(name.as_str())? {

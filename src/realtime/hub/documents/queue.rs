@@ -27,6 +27,16 @@ pub enum Telling {
     Reserved(u64),
 }
 
+impl Telling {
+    /// How much it holds beside rows, roughly: whole documents, as somebody has asked for one.
+    fn bytes(&self) -> usize {
+        match self {
+            Telling::All(Event::Document(state), _) | Telling::One(_, Event::Document(state)) => state.content.bytes(),
+            _ => 0,
+        }
+    }
+}
+
 /// What waits to be written of a room.
 pub struct Writing {
     /// Has what waits written, until nothing does. False where nobody is there to do it.
@@ -48,7 +58,8 @@ pub struct Unwritten {
 
 impl Unwritten {
     fn bytes(&self) -> usize {
-        self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
+        let rows = self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        rows.sum::<usize>() + self.tellings.iter().map(Telling::bytes).sum::<usize>()
     }
 }
 
@@ -136,9 +147,12 @@ impl Writing {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::realtime::document::ydoc::Coding;
+    use crate::realtime::vocabulary::{Channel, DocumentContent, DocumentState, SnapshotHashes, YUpdate};
 
     fn writing() -> Writing {
         Writing::new(|| true)
@@ -176,6 +190,24 @@ mod tests {
         assert!(writing.has_room());
         writing.push(row(MOST_BYTES), Vec::new());
         assert!(!writing.has_room());
+    }
+
+    #[test]
+    fn documents_that_were_asked_for_count() {
+        let mut writing = writing();
+        let update = Bytes::from(vec![0; MOST_BYTES / 4]);
+        for _ in 0..4 {
+            assert!(writing.has_room());
+            let lacking =
+                YUpdate { name: None, update: update.clone(), coding: Coding::V1, hashes: SnapshotHashes::default() };
+            let content = DocumentContent::Yjs { lacking, vector: Bytes::new() };
+            let channel = Channel::new("a").unwrap();
+            let told = Event::Document(Box::new(DocumentState { channel, content }));
+            writing.push(Vec::new(), vec![Telling::One(ConnectionId(1), told)]);
+        }
+        assert!(!writing.has_room());
+        writing.batch();
+        assert!(writing.has_room());
     }
 
     #[test]

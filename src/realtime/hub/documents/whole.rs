@@ -11,7 +11,7 @@ use super::{Documents, OpenError, RoomLease};
 use crate::documents::{Owned, Store, StoreError, Tenure};
 use crate::realtime::document::tree::{Op, PatchError, PatchOp, Tree};
 use crate::realtime::hub::{Hub, HubEvent};
-use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, Moment, Refusal};
+use crate::realtime::vocabulary::{Channel, ConnectionId, DisconnectReason, EditOutcome, Moment, Refusal};
 
 /// Why documents cannot go elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ impl Hub {
             has.store(store.has(name.as_str())?, Ordering::Relaxed);
             tenure.delete().map(|()| true)
         };
-        let editors = documents.close(channel, lease.as_ref(), act).await?;
+        let editors = self.close_documents(documents, channel, lease.as_ref(), act).await?;
         if had.load(Ordering::Relaxed) {
             self.emit(&HubEvent::Deleted { channel });
         }
@@ -96,14 +96,17 @@ impl Hub {
         let old = documents.seize(from, &DisconnectReason::Failed).await?;
         let new = documents.seize(to, &DisconnectReason::Failed).await?;
         let (name, new_name) = (from.clone(), to.clone());
-        let is_free = move |store: &Store, _: &Tenure| Ok(store.load(new_name.as_str())?.is_empty());
-        let newcomers = documents.close(to, Some(&new), is_free).await?;
+        let is_free = {
+            let (from, to) = (name.clone(), new_name.clone());
+            move |store: &Store, _: &Tenure| has_place(store, &from, &to)
+        };
+        let newcomers = self.close_documents(documents, to, Some(&new), is_free).await?;
         // Who has come to the new one before it is there comes back, and finds it.
         let newcomers = newcomers.ok_or_else(|| MoveError::Taken(to.clone()))?;
         self.send_away(newcomers, &DisconnectReason::Failed);
         let (new_name, to_room) = (to.clone(), Arc::clone(new.room()));
         let act = move |store: &Store, tenure: &Tenure| carry(store, (&name, tenure), (&new_name, to_room.tenure()));
-        match documents.close(from, Some(&old), act).await? {
+        match self.close_documents(documents, from, Some(&old), act).await? {
             Some(editors) => {
                 self.send_off(from, editors, why);
                 Ok(())
@@ -140,9 +143,21 @@ pub async fn names_of_nodes(room: &DocumentRoom) -> Result<impl FnMut() -> Arc<s
     })
 }
 
+/// Whether `to` has nothing, or what `from` has: then it was brought there before, and nobody knew.
+fn has_place(store: &Store, from: &Channel, to: &Channel) -> Result<bool, StoreError> {
+    let mut there = store.load(to.as_str())?;
+    if there.is_empty() {
+        return Ok(true);
+    }
+    let mut here = store.load(from.as_str())?;
+    there.sort_unstable();
+    here.sort_unstable();
+    Ok(there == here)
+}
+
 /// Says whether there was room for it.
 fn carry(store: &Store, from: (&Channel, &Tenure), to: (&Channel, &Tenure)) -> Result<bool, StoreError> {
-    if !store.load(to.0.as_str())?.is_empty() {
+    if !has_place(store, from.0, to.0)? {
         return Ok(false);
     }
     let rows = store.load(from.0.as_str())?.into_iter().map(|(key, value)| (key, Some(value)));
@@ -151,48 +166,72 @@ fn carry(store: &Store, from: (&Channel, &Tenure), to: (&Channel, &Tenure)) -> R
     Ok(true)
 }
 
-impl Documents {
-    /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is kept. Gives back
-    /// who edits there; `None` where `act` says that it has changed nothing.
-    pub(super) async fn close(
-        self: &Arc<Self>,
+impl Hub {
+    /// Whoever comes next reads a room anew: what is in memory is over once `act` has changed what is kept, or may have.
+    /// Gives back who edits there; `None` where `act` says that it has changed nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]: of what could be done by then nobody knows whether it was. Who edits there comes back.
+    pub(super) async fn close_documents(
+        &self,
+        documents: &Arc<Documents>,
         channel: &Channel,
         lease: Option<&RoomLease>,
         act: impl FnOnce(&Store, &Tenure) -> Result<bool, StoreError> + Send + 'static,
     ) -> Result<Option<Vec<ConnectionId>>, OpenError> {
-        let (documents, room) = (Arc::clone(self), lease.map(|lease| Arc::clone(lease.room())));
-        let name = channel.clone();
-        let closing = self.store().run(move |store| {
-            let Some(room) = room else {
-                return match store.own(name.as_str())? {
-                    Owned::Ours(tenure) => Ok(act(store, &tenure)?.then(Vec::new)),
-                    Owned::Theirs(owner) => Err(OpenError::Elsewhere(name, owner)),
-                };
-            };
-            let (done, mut state) = if store.is_shared() {
-                // The lock is not held while others are asked: whoever edits meanwhile is refused, and comes again.
-                Handle::current().block_on(room.stop())?;
-                let done = act(store, room.tenure());
-                if !matches!(done, Ok(true)) {
-                    room.go_on();
-                }
-                (done?, room.state.lock())
-            } else {
-                let state = room.state.lock();
-                (act(store, room.tenure())?, state)
-            };
-            if !done {
-                return Ok(None);
-            }
-            state.is_broken = true;
-            let editors = state.editors();
-            drop(state);
-            documents.set_aside(&room);
-            Ok(Some(editors))
+        let room = lease.map(|lease| Arc::clone(lease.room()));
+        let (name, closing, closed) = (channel.clone(), Arc::clone(documents), room.clone());
+        let closing = documents.store().run(move |store| match room {
+            Some(room) => closing.close(store, &room, act),
+            None => match store.own(name.as_str())? {
+                Owned::Ours(tenure) => Ok(Ok(act(store, &tenure)?.then(Vec::new))),
+                Owned::Theirs(owner) => Err(OpenError::Elsewhere(name, owner)),
+            },
         });
-        match closing.await {
-            Ok(editors) => editors,
-            Err(stopped) => Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() }),
+        let done = closing.await.unwrap_or_else(|stopped| {
+            Err(OpenError::Damaged { channel: channel.clone(), what: stopped.to_string() })
+        })?;
+        if let (Err(_), Some(room)) = (&done, closed) {
+            self.tell_editors(&room, EditOutcome::Failed, None);
         }
+        Ok(done?)
+    }
+}
+
+impl Documents {
+    /// Inside: why `act` failed, with which the room ended.
+    fn close(
+        &self,
+        store: &Store,
+        room: &DocumentRoom,
+        act: impl FnOnce(&Store, &Tenure) -> Result<bool, StoreError>,
+    ) -> Result<Result<Option<Vec<ConnectionId>>, StoreError>, OpenError> {
+        let (done, mut state) = if store.is_shared() {
+            // The lock is not held while others are asked: whoever edits meanwhile is refused, and comes again.
+            Handle::current().block_on(room.stop())?;
+            let done = act(store, room.tenure());
+            if matches!(done, Ok(false)) {
+                room.go_on();
+            }
+            (done, room.state.lock())
+        } else {
+            let state = room.state.lock();
+            (act(store, room.tenure()), state)
+        };
+        match done {
+            Ok(false) => return Ok(Ok(None)),
+            Ok(true) => {}
+            Err(error) => {
+                // It may have been done all the same: what is in memory counts no more.
+                self.failed(room, &error);
+                self.end_room(room, &mut state);
+                return Ok(Err(error));
+            }
+        }
+        state.is_broken = true;
+        let editors = state.editors();
+        drop(state);
+        self.set_aside(room);
+        Ok(Ok(Some(editors)))
     }
 }

@@ -415,3 +415,19 @@ fn a_certificate_of_another_door_is_renewed_without_its_name() {
     own.unadvised(&taken, due, 0.5);
     assert_eq!(own.next(Some(&taken), due), Step::Order { replaces: None }, "the account there is another");
 }
+
+#[test]
+fn a_failure_is_heard_though_clocks_are_apart() {
+    let (mut ahead, mut behind, taken) = (State::new(0.5), State::new(0.5), held("a", NEW_YEAR, 90));
+    ahead.succeeded(NEW_YEAR);
+    behind.took_over(&ahead, "a");
+    // The clock there is two seconds behind, and the authority asks for another certificate.
+    behind.next(None, NEW_YEAR - 2);
+    assert_eq!(behind.issued, Some(NEW_YEAR - 2));
+    let due = ahead.due(&taken);
+    behind.begin(due, 0.5);
+    ahead.agree(&behind);
+    assert!(matches!(ahead.next(None, due), Step::Wait(_)), "what one has failed at no other tries sooner");
+    behind.agree(&State { failures: 0, next_try: None, ..ahead.clone() });
+    assert_eq!(behind.failures, 1);
+}

@@ -5,11 +5,17 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local puts = tonumber(ARGV[4])
+-- A Redis that is full refuses what a script begins with, and nothing behind it: so what puts something begins with a write
+-- that it refuses then.
+if puts > 0 then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 if ARGV[3] == '1' then
   redis.call('DEL', KEYS[3])
 end
-local puts = tonumber(ARGV[4])
 for at = 5, 3 + 2 * puts, 2 do
   redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
 end
