@@ -50,7 +50,7 @@ impl Draft<'_> {
         };
         if let Some((FileContent::Disk { path, .. }, part)) = content {
             let opened = FilePart::open(path.clone(), part).await.map_err(|error| broken(&error))?;
-            *response.body_mut() = Body::boxed(opened);
+            *response.body_mut() = Body::Carried(Box::pin(opened));
         }
         Ok(response)
     }

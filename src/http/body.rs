@@ -1,12 +1,15 @@
 //! The one body type: what a request or an answer carries, chunk by chunk.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
+
+use crate::listen::Passage;
 
 /// Why a body ended before its end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,6 +22,26 @@ pub enum Body {
     Full(Full<Bytes>),
     Incoming(Incoming),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
+    /// One that may be carried past us.
+    Carried(Pin<Box<dyn Carried>>),
+}
+
+/// A body that comes straight from a socket, or whose bytes are only counted on their way from there. Whoever looks into
+/// bodies is none, and so is given all bytes.
+pub trait Carried: http_body::Body<Data = Bytes, Error = BodyError> + Send {
+    /// Has what is still to come put into a passage, where that can be done and is worth it; see [`crate::listen::passage`].
+    /// Pieces come before that as they are, and then blank ones.
+    fn carry(self: Pin<&mut Self>) -> Option<Arc<Passage>>;
+}
+
+impl Body {
+    /// Has what is still to come put into a passage, where nobody between here and its socket looks into it.
+    pub fn carry(&mut self) -> Option<Arc<Passage>> {
+        match self {
+            Body::Carried(body) => body.as_mut().carry(),
+            _ => None,
+        }
+    }
 }
 
 impl Body {
@@ -43,7 +66,7 @@ impl Body {
                 None => return Body::Empty,
                 Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
                 // A body that broke off is not empty: whoever reads it is told.
-                Some(first) => return Body::Boxed(Box::pin(Begun { first: Some(first), rest: self })),
+                Some(first) => return Body::Carried(Box::pin(Begun { first: Some(first), rest: self })),
             }
         }
     }
@@ -53,7 +76,7 @@ impl Body {
     /// The body with `first` before what is left of it.
     pub fn put_back(&mut self, first: Result<Frame<Bytes>, BodyError>) {
         let rest = std::mem::take(self);
-        *self = Body::Boxed(Box::pin(Begun { first: Some(first), rest }));
+        *self = Body::Carried(Box::pin(Begun { first: Some(first), rest }));
     }
 }
 
@@ -91,6 +114,12 @@ impl http_body::Body for Begun {
     }
 }
 
+impl Carried for Begun {
+    fn carry(self: Pin<&mut Self>) -> Option<Arc<Passage>> {
+        self.get_mut().rest.carry()
+    }
+}
+
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
         Body::Full(Full::new(bytes.into()))
@@ -107,6 +136,7 @@ impl http_body::Body for Body {
             Body::Full(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
             Body::Incoming(incoming) => Pin::new(incoming).poll_frame(context).map_err(Into::into),
             Body::Boxed(boxed) => boxed.as_mut().poll_frame(context),
+            Body::Carried(body) => body.as_mut().poll_frame(context),
         }
     }
 
@@ -116,6 +146,7 @@ impl http_body::Body for Body {
             Body::Full(full) => full.is_end_stream(),
             Body::Incoming(incoming) => incoming.is_end_stream(),
             Body::Boxed(boxed) => boxed.is_end_stream(),
+            Body::Carried(body) => body.is_end_stream(),
         }
     }
 
@@ -125,6 +156,7 @@ impl http_body::Body for Body {
             Body::Full(full) => full.size_hint(),
             Body::Incoming(incoming) => incoming.size_hint(),
             Body::Boxed(boxed) => boxed.size_hint(),
+            Body::Carried(body) => body.size_hint(),
         }
     }
 }

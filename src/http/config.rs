@@ -26,6 +26,8 @@ pub struct Config {
     pub min_progress: Size,
     /// The longest body of a request. No default: any length.
     pub max_body: Option<Size>,
+    /// Without TLS, long bodies that nobody looks into go from socket to socket within the kernel. Default true.
+    pub zero_copy: bool,
     /// A head from the request line to the empty line. Node takes 16 KiB, with what the door adds. Default 12 KiB.
     pub max_head: Size,
     /// Header fields of a request. Default 100.
@@ -66,6 +68,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(60),
             min_progress: Size::kib(1),
             max_body: None,
+            zero_copy: true,
             max_head: Size::kib(12),
             max_headers: 100,
             max_target: Size::kib(8),
@@ -105,6 +108,7 @@ impl Config {
             write_timeout: section.value("write_timeout", default.write_timeout),
             min_progress: section.value("min_progress", default.min_progress),
             max_body: section.optional("max_body"),
+            zero_copy: section.value("zero_copy", default.zero_copy),
             max_head: section.value("max_head", default.max_head),
             max_headers: section.value("max_headers", default.max_headers),
             max_target: section.value("max_target", default.max_target),

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("README.md")]
 
+pub mod passage;
 pub mod proxy_protocol;
 
 mod accept;
@@ -11,6 +12,7 @@ mod descriptors;
 mod connection_setup;
 mod inherited;
 mod metrics;
+mod offprint;
 mod port_owner;
 mod permits;
 mod stream;
@@ -25,7 +27,10 @@ pub use bind::{BindError, Listener, open, open_one};
 pub use config::{Config, ProxyProtocol};
 pub use connection_setup::ConnectionSetup;
 pub use inherited::{Inherited, InheritedError};
+pub use offprint::Offprint;
+pub use passage::Passage;
 pub use stream::Stream;
+pub use system::is_refusal;
 pub use tcp_info::TcpInfo;
 
 use crate::tls::Session;

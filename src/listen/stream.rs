@@ -4,13 +4,15 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::SendFlags;
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
+use super::passage::Passage;
 use super::permits::Permit;
-use super::system::AT_ONCE;
+use super::system::{AT_ONCE, BEFORE_MORE};
 use super::unsent::Unsent;
 use crate::tls::TlsStream;
 
@@ -51,6 +53,32 @@ impl Stream {
     /// Several answers share it from now on: little of one may wait in the kernel before another.
     pub fn share(&mut self) {
         self.unsent.share(self.transport.tcp());
+    }
+
+    /// Sends at most `most` bytes of what is in `passage`.
+    ///
+    /// # Errors
+    /// Those of the socket; with TLS, that nothing can be sent which was not encrypted.
+    pub fn poll_drain(&mut self, context: &mut Context<'_>, passage: &Passage, most: usize) -> Poll<io::Result<usize>> {
+        let Transport::Plain(socket) = &self.transport else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let moved = passage.poll_drain(context, socket, most);
+        self.note(moved.is_pending());
+        moved
+    }
+
+    /// Writes `bytes`, behind which more comes at once.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_write_before_more(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = match &mut self.transport {
+            Transport::Plain(stream) => send_with(BEFORE_MORE, Pin::new(stream), context, bytes),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
+        };
+        self.note(written.is_pending());
+        written
     }
 
     /// Heeds whether the socket had room.
@@ -149,9 +177,18 @@ impl AsyncWrite for Stream {
 /// Asks the kernel before the runtime: nearly always there is room. What the runtime knows of it is elsewhere in memory,
 /// and for one message to thousands of sockets it is fetched in vain.
 fn write_at_once(stream: Pin<&mut TcpStream>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    send_with(AT_ONCE, stream, context, bytes)
+}
+
+fn send_with(
+    flags: SendFlags,
+    stream: Pin<&mut TcpStream>,
+    context: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
     // A task that always finds room would never give way.
     let progress = ready!(coop::poll_proceed(context));
-    match rustix::net::send(&*stream, bytes, AT_ONCE) {
+    match rustix::net::send(&*stream, bytes, flags) {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => stream.poll_write(context, bytes),
         written => {
             progress.made_progress();

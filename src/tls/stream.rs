@@ -1,9 +1,10 @@
 //! A client's TLS connection, on rustls's interface without buffers: one that is idle keeps its keys and nothing else.
 //! The buffers are the thread's, lent for as long as one record or a few are worked on.
 
+mod lent;
+mod page_offset;
 mod record_size;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,42 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::certificates;
+pub(super) use lent::inbound;
+use lent::{AT_ONCE, MAX_RECORD_LEN, RECORD_OVERHEAD, outbound};
 use record_size::RecordSize;
-
-/// The most that one record carries (RFC 8446 section 5.1), in bytes.
-const MAX_RECORD_LEN: usize = 16 * 1024;
-
-/// What a record has besides, with some to spare: header, content type, tag (RFC 8446 section 5.2), in bytes.
-const RECORD_OVERHEAD: usize = 64;
-
-/// What is encrypted at a time at most, in bytes.
-const AT_ONCE: usize = 4 * MAX_RECORD_LEN;
-
-/// Room for incomplete messages and what is read next: handshake messages have at most 64 KiB here.
-const INBOUND: usize = AT_ONCE + 2 * MAX_RECORD_LEN;
-
-/// Room for what is encrypted at a time, its records, small ones too, and an announcement of new keys.
-const OUTBOUND: usize = AT_ONCE + 64 * RECORD_OVERHEAD;
-
-thread_local! {
-    static INBOUND_OF_THREAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static OUTBOUND_OF_THREAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Lends the thread's room for what is received.
-pub(super) fn inbound<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-    INBOUND_OF_THREAD.with_borrow_mut(|buffer| {
-        buffer.resize(INBOUND, 0);
-        use_it(buffer)
-    })
-}
-
-fn outbound<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-    OUTBOUND_OF_THREAD.with_borrow_mut(|buffer| {
-        buffer.resize(OUTBOUND, 0);
-        use_it(buffer)
-    })
-}
 
 /// A connection whose handshake is done.
 pub struct TlsStream {
@@ -294,6 +262,18 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes the bytes, at most [`AT_ONCE`], once all before them are sent.
+    fn poll_encrypt(&mut self, context: &mut Context<'_>, plain: &[u8]) -> Poll<io::Result<usize>> {
+        if self.said_close || self.has_failed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        ready!(self.poll_send(context))?;
+        if !plain.is_empty() {
+            self.send(context, Some(plain))?;
+        }
+        Poll::Ready(Ok(plain.len()))
+    }
+
     /// Encrypts the bytes, or where there are none the good-bye, and sends that, or what of it can be sent now.
     fn send(&mut self, context: &mut Context<'_>, plain: Option<&[u8]>) -> io::Result<()> {
         outbound(|scratch| {
@@ -368,16 +348,16 @@ impl AsyncRead for TlsStream {
 
 impl AsyncWrite for TlsStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = self.get_mut();
-        if stream.said_close || stream.has_failed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        ready!(stream.poll_send(context))?;
         let plain = &bytes[..bytes.len().min(AT_ONCE)];
-        if !plain.is_empty() {
-            stream.send(context, Some(plain))?;
+        if !page_offset::is_slow(plain) {
+            return self.get_mut().poll_encrypt(context, plain);
         }
-        Poll::Ready(Ok(plain.len()))
+        // Nothing is being received meanwhile.
+        inbound(|scratch| {
+            let quick = page_offset::quick(scratch, plain.len());
+            quick.copy_from_slice(plain);
+            self.get_mut().poll_encrypt(context, quick)
+        })
     }
 
     fn poll_write_vectored(
@@ -391,13 +371,14 @@ impl AsyncWrite for TlsStream {
         }
         // A record of many small pieces instead of many small records. Nothing is being received meanwhile.
         inbound(|scratch| {
+            let scratch = page_offset::quick(scratch, MAX_RECORD_LEN);
             let mut filled = 0;
             for slice in slices {
                 let length = slice.len().min(MAX_RECORD_LEN - filled);
                 scratch[filled..filled + length].copy_from_slice(&slice[..length]);
                 filled += length;
             }
-            self.poll_write(context, &scratch[..filled])
+            self.get_mut().poll_encrypt(context, &scratch[..filled])
         })
     }
 

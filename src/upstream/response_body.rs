@@ -19,7 +19,9 @@ use super::protocol::{Decoder, Head, Misbehaviour, Piece};
 use super::socket::Writer;
 use super::upload::Upload;
 use crate::http::Body;
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, Carried};
+use crate::listen::Passage;
+use crate::listen::passage::{WORTH_CARRYING, blank};
 
 struct ResponseBody {
     /// `None` once the body has ended, well or not.
@@ -29,6 +31,8 @@ struct ResponseBody {
     decoder: Decoder,
     is_reusable: bool,
     upload: Option<Uploading>,
+    /// Where what is still to come goes.
+    passage: Option<Arc<Passage>>,
     /// Told at the next poll, so that what came before it is written first.
     failure: Option<BodyError>,
 }
@@ -73,12 +77,13 @@ pub fn body(mut connection: Connection, head: &Head, upload: Upload, pool: &Arc<
         }
         return Ok(Body::from(whole));
     }
-    Ok(Body::Boxed(Box::pin(ResponseBody {
+    Ok(Body::Carried(Box::pin(ResponseBody {
         connection: Some(connection),
         pool: Arc::clone(pool),
         decoder,
         is_reusable,
         upload: uploading,
+        passage: None,
         failure: None,
     })))
 }
@@ -98,6 +103,7 @@ fn whole(connection: &mut Connection, decoder: &mut Decoder) -> Result<Option<By
 impl ResponseBody {
     fn finish(&mut self) {
         self.upload = None;
+        self.passage = None;
         if let Some(connection) = self.connection.take().filter(|_| self.is_reusable) {
             self.pool.give_back(connection);
         }
@@ -107,6 +113,23 @@ impl ResponseBody {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, BodyError>> {
         loop {
             let Some(connection) = self.connection.as_mut() else { return Poll::Ready(Ok(None)) };
+            if let Some(passage) = self.passage.as_ref().filter(|_| connection.input.is_empty())
+                && let Some(left @ 1..) = self.decoder.left()
+            {
+                let most = usize::try_from(left).unwrap_or(usize::MAX);
+                match ready!(connection.reader.poll_fill(context, passage, most))? {
+                    Some(0) => self.decoder.close()?,
+                    Some(length) => {
+                        self.decoder.pass(length);
+                        if self.decoder.is_done() {
+                            self.finish();
+                        }
+                        return Poll::Ready(Ok(Some(Frame::data(blank(length)))));
+                    }
+                    None => self.passage = None,
+                }
+                continue;
+            }
             let frame = match self.decoder.decode(&mut connection.input)? {
                 Piece::Data(data) => Some(Frame::data(data)),
                 Piece::Trailers(fields) => Some(Frame::trailers(fields)),
@@ -127,6 +150,16 @@ impl ResponseBody {
     }
 }
 
+impl Carried for ResponseBody {
+    fn carry(self: Pin<&mut Self>) -> Option<Arc<Passage>> {
+        let this = self.get_mut();
+        let here = this.connection.as_ref()?.input.len() as u64;
+        this.decoder.left().filter(|left| left.saturating_sub(here) >= WORTH_CARRYING)?;
+        this.passage = Passage::open();
+        this.passage.clone()
+    }
+}
+
 impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -143,6 +176,7 @@ impl http_body::Body for ResponseBody {
                     this.pool.metrics.failures.cut_short.inc();
                 }
                 this.upload = None;
+                this.passage = None;
                 this.failure = Some(failure);
                 context.waker().wake_by_ref();
                 Poll::Pending

@@ -9,7 +9,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, tcp, unix};
 
-use crate::listen::TcpInfo;
+use crate::listen::{Passage, TcpInfo};
 
 /// What an app that is near may send ahead of its reader, in bytes. Left to itself the kernel takes up to 6 MiB for each
 /// answer whose client is slow.
@@ -53,6 +53,31 @@ impl Reader {
             Reader::Unix(half) => half.try_read(&mut byte),
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl Reader {
+    /// Puts what the app sends into `passage`, as [`Passage::poll_fill`] does.
+    pub fn poll_fill(
+        &self,
+        context: &mut Context<'_>,
+        passage: &Passage,
+        most: usize,
+    ) -> Poll<io::Result<Option<usize>>> {
+        match self {
+            Reader::Tcp(half) => passage.poll_fill(context, half.as_ref(), most),
+            Reader::Unix(half) => passage.poll_fill(context, half.as_ref(), most),
+        }
+    }
+}
+
+impl Writer {
+    /// Gives the app what is in `passage`, as [`Passage::poll_drain`] does.
+    pub fn poll_drain(&self, context: &mut Context<'_>, passage: &Passage, most: usize) -> Poll<io::Result<usize>> {
+        match self {
+            Writer::Tcp(half) => passage.poll_drain(context, half.as_ref(), most),
+            Writer::Unix(half) => passage.poll_drain(context, half.as_ref(), most),
+        }
     }
 }
 

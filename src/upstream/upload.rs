@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -11,6 +12,8 @@ use tokio::io::AsyncWrite;
 use super::socket::Writer;
 use crate::http::Body;
 use crate::http::body::BodyError;
+use crate::listen::Passage;
+use crate::listen::passage::is_blank;
 
 /// How the app is told where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub struct Upload {
     /// What is to be written after the head: a chunk's size, its data, its end.
     pieces: [Bytes; 3],
     body: Body,
+    /// Something was asked of the body.
+    is_begun: bool,
+    /// Where the body is, as far as it is carried.
+    passage: Option<Arc<Passage>>,
     encoding: Encoding,
     /// Nothing more comes from the body.
     is_read: bool,
@@ -56,6 +63,8 @@ impl Upload {
             head_sent: 0,
             pieces: Default::default(),
             body,
+            is_begun: false,
+            passage: None,
             encoding,
             is_read,
             is_sent: false,
@@ -130,7 +139,9 @@ impl Upload {
             let from = slices.iter().position(|slice| !slice.is_empty());
             let Some(from) = from else { return Poll::Ready(Ok(())) };
             let until = 1 + slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(from);
-            let mut written = match &slices[from..until] {
+            let blank = slices.iter().position(|slice| is_blank(slice));
+            let mut written = match &slices[from..blank.unwrap_or(until).max(from)] {
+                [] => ready!(self.poll_drain(writer, context, slices[from].len()))?,
                 [slice] => ready!(Pin::new(&mut *writer).poll_write(context, slice))?,
                 slices => ready!(Pin::new(&mut *writer).poll_write_vectored(context, slices))?,
             };
@@ -149,8 +160,19 @@ impl Upload {
         }
     }
 
+    /// Gives the app what `length` blank bytes stand for.
+    fn poll_drain(&self, writer: &Writer, context: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
+        match &self.passage {
+            Some(passage) => writer.poll_drain(context, passage, length),
+            None => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a body is carried by nobody"))),
+        }
+    }
+
     /// Takes the next frame of the body. Trailers of requests end here (http-safety: nothing reads them).
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        if !std::mem::replace(&mut self.is_begun, true) && matches!(self.encoding, Encoding::Length(_)) {
+            self.passage = self.body.carry();
+        }
         loop {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => frame,
@@ -188,6 +210,15 @@ impl Upload {
                 self.pieces[0] = Bytes::from_static(b"0\r\n\r\n");
                 Ok(())
             }
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // The client may still be sending.
+        if let Some(passage) = &self.passage {
+            passage.abandon();
         }
     }
 }

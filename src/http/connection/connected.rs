@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::carrying::Carrying;
 use super::interim::Interim;
 use super::turns::Turns;
 use crate::http::{Refusal, Settings};
@@ -25,9 +26,7 @@ pub struct Connected {
     pub forwarded_for: HeaderValue,
     /// The name last asked for: a browser asks for the same one each time.
     authority: Mutex<Option<Authority>>,
-    /// Requests that hyper has shown, and those of them whose answers have ended.
-    asked: AtomicU64,
-    answered: AtomicU64,
+    requests: Requests,
     /// Its streams of HTTP/2 that last: sockets and event streams.
     live: AtomicU32,
     /// The last request of the connection is this one by number, and it is refused.
@@ -41,6 +40,15 @@ pub struct Connected {
     /// HTTP/2: whose turn it is to send.
     pub turns: Turns,
     upgrade: Upgrade,
+    /// HTTP/1.1 without TLS: bodies that go past the library.
+    pub carrying: Carrying,
+}
+
+/// Requests that hyper has shown, and those of them whose answers have ended.
+#[derive(Debug, Default)]
+struct Requests {
+    asked: AtomicU64,
+    answered: AtomicU64,
 }
 
 /// What is known of an upgrade between its request and its answer.
@@ -64,8 +72,7 @@ impl Connected {
             is_trusted,
             forwarded_for,
             authority: Mutex::default(),
-            asked: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
+            requests: Requests::default(),
             live: AtomicU32::new(0),
             refused: OnceLock::new(),
             http10: AtomicBool::new(false),
@@ -73,12 +80,18 @@ impl Connected {
             empty_data: OnceLock::new(),
             turns: Turns::default(),
             upgrade: Upgrade::default(),
+            carrying: Carrying::default(),
         }
     }
 
     /// The scheme of the connection itself.
     pub fn scheme(&self) -> Scheme {
         if self.peer.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Whether bodies may go from socket to socket: nothing is to be encrypted, and the operator has not forbidden it.
+    pub fn may_carry(&self) -> bool {
+        self.peer.tls.is_none() && self.settings.http.zero_copy
     }
 
     /// The authority `text` stands for: the last one where it is the same, else what `parse` makes of it.
@@ -94,22 +107,22 @@ impl Connected {
 
     /// Counts a request; its number, from 1.
     pub fn ask(&self) -> u64 {
-        self.asked.fetch_add(1, Ordering::Relaxed) + 1
+        self.requests.asked.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How many requests were counted.
     pub fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Acquire)
+        self.requests.asked.load(Ordering::Acquire)
     }
 
     /// An answer has ended, whole or not.
     pub fn answer(&self) {
-        self.answered.fetch_add(1, Ordering::Release);
+        self.requests.answered.fetch_add(1, Ordering::Release);
     }
 
     /// How many answers have ended.
     pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Acquire)
+        self.requests.answered.load(Ordering::Acquire)
     }
 
     /// How many requests wait for the end of their answers.

@@ -4,6 +4,7 @@ pub mod lazy_timer;
 pub mod http1;
 pub mod http2;
 
+mod carrying;
 mod connected;
 mod facts;
 mod forwarded;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONNECTION, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
@@ -173,7 +174,14 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for OnionA
         }
         let says = |(stream, said)| Turn::new(stream, said, AnswerSays::in_headers(answer.headers()));
         let turn = this.asked.take().map(says);
-        Poll::Ready(Ok(answer.map(|body| Outgoing { body, held: None, turn, under_way, broken: None })))
+        Poll::Ready(Ok(answer.map(|body| Outgoing {
+            body,
+            is_begun: false,
+            held: None,
+            turn,
+            under_way,
+            broken: None,
+        })))
     }
 }
 
@@ -189,6 +197,7 @@ fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> (Reque
         request.extensions_mut().remove::<OnUpgrade>();
     }
     let found = facts::find(&mut request, connected);
+    carrying::offer(&mut request, connected, number);
     let read = upload::limit(&mut request, &connected.settings.http);
     let extensions = request.extensions_mut();
     if let Some(refusal) = refusal.or(found.doubt) {
@@ -211,6 +220,8 @@ impl Drop for UnderWay {
 /// An answer's body on its way out.
 pub struct Outgoing {
     body: Body,
+    /// The library has asked for a piece of it.
+    is_begun: bool,
     /// HTTP/2: a piece of it that waits for its turn.
     held: Option<Bytes>,
     /// HTTP/2: its place among those that wait.
@@ -231,6 +242,11 @@ struct Broken {
 const DELIVERY: Duration = Duration::from_secs(5);
 
 impl Outgoing {
+    /// The first piece, for whoever writes it himself: it is never a blank one.
+    pub fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
     /// What was taken off goes first again.
     pub fn put_back(&mut self, first: Result<Frame<Bytes>, BodyError>) {
         self.body.put_back(first);
@@ -285,6 +301,10 @@ impl http_body::Body for Outgoing {
             return Poll::Ready(this.broken.take().map(|broken| Err(broken.why)));
         }
         if this.turn.is_none() {
+            let connected = &this.under_way.0;
+            if !std::mem::replace(&mut this.is_begun, true) && connected.may_carry() {
+                connected.carrying.carry_answer(&mut this.body);
+            }
             return Pin::new(&mut this.body).poll_frame(context);
         }
         let frame = match this.held.take() {

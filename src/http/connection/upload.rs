@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use super::lazy_timer::LazyTimer;
 use super::unread::Progress;
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, Carried};
 use crate::http::{Body, Config, Refusal, Request};
+use crate::listen::Passage;
 
 /// How a body ended badly; in the extensions of every request that has one.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +45,7 @@ pub fn limit(request: &mut Request, config: &Config) -> Option<Progress> {
     let outcome = BodyOutcome::default();
     request.extensions_mut().insert(outcome.clone());
     let source = std::mem::take(request.body_mut());
-    *request.body_mut() = Body::Boxed(Box::pin(Upload {
+    *request.body_mut() = Body::Carried(Box::pin(Upload {
         source,
         outcome,
         left: config.max_body.map(|limit| limit.0),
@@ -101,6 +102,12 @@ impl Upload {
             Instant::now()
         });
         self.timer.poll(context, since + self.timeout)
+    }
+}
+
+impl Carried for Upload {
+    fn carry(self: Pin<&mut Self>) -> Option<Arc<Passage>> {
+        self.get_mut().source.carry()
     }
 }
 

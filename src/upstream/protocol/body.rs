@@ -43,6 +43,13 @@ impl Decoder {
         }
     }
 
+    /// So many bytes of a body whose length is known have gone another way.
+    pub fn pass(&mut self, length: usize) {
+        if let Decoder::Length(left) = self {
+            *left = left.saturating_sub(length as u64);
+        }
+    }
+
     /// The app has closed its side.
     ///
     /// # Errors

@@ -272,6 +272,13 @@ impl Door {
         }
     }
 
+    /// How many ends of pipes it has open.
+    pub fn pipes(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("its files").flatten();
+        let ends = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        ends.filter(|end| end.to_string_lossy().starts_with("pipe:")).count()
+    }
+
     /// Resident memory now, in bytes.
     pub fn resident(&self) -> u64 {
         self.memory("VmRSS:")

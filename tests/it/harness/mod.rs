@@ -10,6 +10,7 @@ pub mod crowd;
 pub mod decode;
 mod door;
 pub mod frames;
+mod kept;
 mod metrics;
 pub mod next;
 pub mod pebble;
@@ -24,5 +25,6 @@ pub mod wire;
 
 pub use app::{App, Feed, response, streamed};
 pub use door::{Builder as DoorBuilder, Door, PATIENCE, door};
+pub use kept::{Kept, access, numbers, same};
 pub use project::{Project, eventually};
 pub use stub::Stub;

@@ -1,14 +1,12 @@
 //! Promise: what is answered as soon as it is read (see `http/connection/http1/early`) is answered as by the way that all else
 //! takes: the same bytes but for date and id, the same line in the log, the same numbers.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 
-use crate::harness::{App, Door, PATIENCE, Project, door, eventually, response, wire};
+use crate::harness::{App, Door, Kept, PATIENCE, Project, access, door, eventually, numbers, response, same};
 
 /// Means to everybody what no `Connection` at all means, but such a head is not plain, and so is read by the library.
 const BY_THE_LIBRARY: &str = "Connection: keep-alive, keep-alive\r\n";
@@ -52,45 +50,6 @@ async fn site() -> Site {
     Site { door, _app: app, project }
 }
 
-/// One connection that is kept.
-struct Kept(TcpStream);
-
-impl Kept {
-    async fn to(door: &Door) -> Kept {
-        Kept(TcpStream::connect(door.http()).await.unwrap())
-    }
-
-    /// Sends `request` and reads its answer.
-    async fn ask(&mut self, request: &str) -> Vec<u8> {
-        self.0.write_all(request.as_bytes()).await.unwrap();
-        self.read(request.starts_with("HEAD")).await
-    }
-
-    /// Reads an answer, by the length that it says.
-    async fn read(&mut self, is_to_head: bool) -> Vec<u8> {
-        let mut read = Vec::new();
-        while !read.ends_with(b"\r\n\r\n") {
-            read.push(self.0.read_u8().await.expect("a head"));
-        }
-        let head = String::from_utf8(read.clone()).unwrap().to_lowercase();
-        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
-        if is_to_head || [" 204 ", " 304 "].iter().any(|status| head[..13].contains(status)) {
-            return read;
-        }
-        if line("transfer-encoding: ").is_some() {
-            while !read.ends_with(b"\r\n0\r\n\r\n") {
-                read.push(self.0.read_u8().await.expect("a piece"));
-            }
-        } else {
-            let length = line("content-length: ").expect("a length").parse().unwrap();
-            let mut body = vec![0; length];
-            self.0.read_exact(&mut body).await.unwrap();
-            read.extend(body);
-        }
-        read
-    }
-}
-
 /// Method, target, and lines; those that are refused for good close their connection, and come last.
 fn requests(tag: &str) -> Vec<(&'static str, &'static str, String)> {
     let tagged = |line: &str| format!("{line}: {tag}\r\n");
@@ -122,28 +81,6 @@ fn requests(tag: &str) -> Vec<(&'static str, &'static str, String)> {
     ];
     let known = [("GET", CHUNK, tagged("If-None-Match")), ("GET", CHUNK, tagged("If-Range") + "Range: bytes=-5\r\n")];
     plain.into_iter().map(|(method, target, lines)| (method, target, lines.to_owned())).chain(known).collect()
-}
-
-/// The bytes without what may differ.
-fn same(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    let id = text.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap_or("none").to_owned();
-    let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ") && !line.starts_with("age: "));
-    let ttl = |line: &str| line.split("; ttl=").next().unwrap_or_default().to_owned();
-    lines.map(ttl).collect::<String>().replace(&id, "ID")
-}
-
-/// The counters that requests move.
-async fn numbers(door: &Door) -> BTreeMap<String, f64> {
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let answer = wire::exchange(door.admin(), request).await;
-    let lines = answer.lines().filter_map(|line| line.rsplit_once(' '));
-    let wanted = |name: &str| {
-        let rooms = ["doorway_http_", "doorway_cache_", "doorway_compress_"];
-        let is_count = name.contains("_total") || name.contains("_count");
-        rooms.iter().any(|room| name.starts_with(room)) && is_count
-    };
-    lines.filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
 }
 
 /// Answers, lines of the log, and by how much each number moved.
@@ -180,20 +117,6 @@ async fn tour(site: &Site, tag: &str, more: &str) -> Tour {
         (name, moved)
     });
     (answers, access(&site.door).split_off(seen), moved.collect())
-}
-
-/// The lines of requests, without what is never the same.
-fn access(door: &Door) -> Vec<Value> {
-    let mut lines: Vec<Value> = door.log().into_iter().filter(|line| line["target"] == "access").collect();
-    for line in &mut lines {
-        let line = line.as_object_mut().unwrap();
-        for key in ["timestamp", "first_byte_ms", "total_ms", "upstream_ms", "request_id"] {
-            if let Some(value) = line.get_mut(key) {
-                *value = Value::Bool(!value.is_null());
-            }
-        }
-    }
-    lines
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 //! - `bytes`: bytes that could be read in two ways never reach the app. Each row of HTTP/1.1, byte by byte on a
 //!   socket.
 //! - `canonical`: what reaches the app is one request in one form, whatever form the client chose.
+//! - `carried`: a long body that nobody looks into goes from socket to socket within the kernel, and nothing else is
+//!   different.
 //! - `early`: what is answered as soon as it is read is answered as by the way that all else takes: bytes, log, numbers.
 //! - `forwarded`: what the app hears of a client is what the door knows of it; only a trusted proxy may know better.
 //! - `heads`: HEAD is answered as GET is, length and all, but for the content: by whoever answers, over HTTP/1.1 and
@@ -21,6 +23,7 @@ mod access;
 mod bodies;
 mod bytes;
 mod canonical;
+mod carried;
 mod early;
 mod forwarded;
 mod heads;

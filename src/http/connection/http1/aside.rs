@@ -9,13 +9,15 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::http::connection::stall::Stall;
-use crate::listen::Stream;
+use crate::listen::{Offprint, Stream};
 
 /// Two pieces at most: a head and a body.
 #[derive(Debug, Default)]
 pub struct Aside {
     head: Cursor<Vec<u8>>,
     body: Bytes,
+    /// What the kernel sends in place of the body.
+    offprint: Option<Offprint>,
     is_answer: bool,
 }
 
@@ -36,8 +38,8 @@ impl Aside {
     }
 
     /// An answer, where nothing waits.
-    pub fn set_answer(&mut self, head: Vec<u8>, body: Bytes) {
-        (self.head, self.body, self.is_answer) = (Cursor::new(head), body, true);
+    pub fn set_answer(&mut self, head: Vec<u8>, body: Bytes, offprint: Option<Offprint>) {
+        *self = Aside { head: Cursor::new(head), body, offprint, is_answer: true };
     }
 
     /// Ready when all is written.
@@ -48,10 +50,22 @@ impl Aside {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let slices = [IoSlice::new(self.head.chunk()), IoSlice::new(&self.body)];
-            let is_begun = usize::from(!self.head.has_remaining());
-            let slices = if self.body.is_empty() { &slices[..1] } else { &slices[is_begun..] };
-            let written = Pin::new(&mut *stream).poll_write_vectored(context, slices);
+            let is_begun = !self.head.has_remaining();
+            let written = match &mut self.offprint {
+                Some(_) if !is_begun => stream.poll_write_before_more(context, self.head.chunk()),
+                Some(offprint) => match offprint.next() {
+                    Some(passage) => stream.poll_drain(context, passage, self.body.len()),
+                    None => {
+                        self.offprint = None;
+                        continue;
+                    }
+                },
+                None => {
+                    let slices = [IoSlice::new(self.head.chunk()), IoSlice::new(&self.body)];
+                    let slices = if self.body.is_empty() { &slices[..1] } else { &slices[usize::from(is_begun)..] };
+                    Pin::new(&mut *stream).poll_write_vectored(context, slices)
+                }
+            };
             let length = ready!(stall.watch(context, written, |length| *length))?;
             if length == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

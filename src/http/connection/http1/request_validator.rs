@@ -80,6 +80,21 @@ impl RequestValidator {
         matches!(self.state, State::Head(_))
     }
 
+    /// How much is to come of a body whose length was said, in its midst.
+    pub fn body_left(&self) -> Option<u64> {
+        if let State::Body { left } = self.state { Some(left) } else { None }
+    }
+
+    /// So many bytes of such a body have passed, and not been looked at: they may be any.
+    pub fn pass_body(&mut self, length: usize) {
+        if let State::Body { left } = &mut self.state {
+            *left = left.saturating_sub(length as u64);
+            if *left == 0 {
+                self.state = State::Head(Scan::default());
+            }
+        }
+    }
+
     /// The last request's upgrade is not answered yet.
     pub fn is_upgrading(&self) -> bool {
         matches!(self.state, State::Upgrading)
@@ -120,11 +135,8 @@ impl RequestValidator {
                 },
                 State::Body { left } => {
                     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
-                    *left -= length as u64;
+                    self.pass_body(length);
                     at += length;
-                    if *left == 0 {
-                        self.state = State::Head(Scan::default());
-                    }
                 }
                 State::Chunked(chunked) => match chunked.follow(rest) {
                     Ok(length) => {

@@ -73,7 +73,7 @@ impl Middleware for Access {
             let uploaded = Arc::new(AtomicU64::new(0));
             record.uploaded = Some(Arc::clone(&uploaded));
             let body = std::mem::take(request.body_mut());
-            *request.body_mut() = Body::Boxed(Box::pin(Uploaded { body, uploaded }));
+            *request.body_mut() = Body::Carried(Box::pin(Uploaded { body, uploaded }));
         }
         ControlFlow::Continue(Opened(record))
     }
@@ -107,7 +107,7 @@ impl After for Opened {
         if body.is_end_stream() {
             record.end(Ending::Whole);
         } else {
-            *response.body_mut() = Body::Boxed(Box::pin(Logged::new(body, record)));
+            *response.body_mut() = Body::Carried(Box::pin(Logged::new(body, record)));
         }
         Ok(response)
     }

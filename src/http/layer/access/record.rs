@@ -17,8 +17,9 @@ use super::route::RouteClass;
 use super::secret::without_keys;
 use super::span::RequestTrace;
 use crate::http::Body;
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, Carried};
 use crate::http::facts::RequestId;
+use crate::listen::Passage;
 
 /// The name that filters know these lines by, as in `RUST_LOG=info,access=off`.
 const TARGET: &str = "access";
@@ -154,6 +155,12 @@ impl Logged {
     }
 }
 
+impl Carried for Logged {
+    fn carry(self: Pin<&mut Self>) -> Option<Arc<Passage>> {
+        self.get_mut().body.carry()
+    }
+}
+
 impl http_body::Body for Logged {
     type Data = Bytes;
     type Error = BodyError;
@@ -193,6 +200,12 @@ impl http_body::Body for Logged {
 pub struct Uploaded {
     pub body: Body,
     pub uploaded: Arc<AtomicU64>,
+}
+
+impl Carried for Uploaded {
+    fn carry(self: Pin<&mut Self>) -> Option<Arc<Passage>> {
+        self.get_mut().body.carry()
+    }
 }
 
 impl http_body::Body for Uploaded {

@@ -1,7 +1,6 @@
 //! From an answer to the bytes that hyper would write for it, where all of it is at hand.
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -46,7 +45,7 @@ pub fn write(mut response: Response<Outgoing>, is_head: bool, context: &mut Cont
     if is_empty {
         return Written::Whole(head, Bytes::new());
     }
-    let piece = match Pin::new(response.body_mut()).poll_frame(context) {
+    let piece = match response.body_mut().poll_first(context) {
         Poll::Ready(Some(Ok(frame))) => frame.into_data().map_err(Ok),
         Poll::Ready(Some(Err(error))) => Err(Err(error)),
         Poll::Ready(None) | Poll::Pending => return Written::Not(Box::new(response)),

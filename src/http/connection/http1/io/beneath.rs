@@ -109,7 +109,7 @@ async fn upgrade(
 
 /// Writes the answer that grants an upgrade; false where the client is gone.
 async fn grant(guarded: &mut Guarded, response: Response<Outgoing>) -> bool {
-    guarded.aside.set_answer(early::granted(&response), Bytes::new());
+    guarded.aside.set_answer(early::granted(&response), Bytes::new(), None);
     drop(response);
     poll_fn(|context| {
         ready!(guarded.poll_aside(context))?;

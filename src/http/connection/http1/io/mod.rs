@@ -2,6 +2,8 @@
 //! no buffer; whole heads and bodies go straight into hyper's.
 
 mod beneath;
+mod carried;
+mod spoken_tls;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,9 +14,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 pub use beneath::{Promised, serve};
+use carried::before_blank;
 
 use super::aside::Aside;
 use super::early::{Early, Taken};
@@ -27,21 +30,13 @@ use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
 use crate::http::connection::vanished::Vanished;
 use crate::http::{Config, Refusal};
-use crate::listen::Stream;
-use crate::telemetry::LogThrottle;
+use crate::listen::{Offprint, Stream};
 
 /// How much is read at once of a head that comes in pieces.
 const READ_PIECE: usize = 4 * 1024;
 /// How long what a refused client still sends is read and thrown away. Closing at once would reset the connection, and
 /// the client might never see why it was refused.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How a TLS client begins: a record of a handshake, version 3.x (RFC 8446 section 5.1).
-const TLS_HANDSHAKE: [u8; 2] = [22, 3];
-/// A fatal alert, unexpected_message (RFC 8446 section 6): TLS clients understand it, and no answer of HTTP.
-const TLS_ALERT: [u8; 7] = [21, 3, 1, 0, 2, 2, 10];
-
-static SAID_TLS: LogThrottle = LogThrottle::new();
 
 /// A client's socket behind the guard.
 #[derive(Debug)]
@@ -172,7 +167,8 @@ impl Guarded {
     fn follow(&mut self, taken: Taken) -> &'static [u8] {
         match taken {
             Taken::Answered(head, body) => {
-                self.aside.set_answer(head, body);
+                let offprint = if self.connected.may_carry() { Offprint::of(&body) } else { None };
+                self.aside.set_answer(head, body, offprint);
                 &[]
             }
             Taken::HandedOver(stand_in) => stand_in,
@@ -181,6 +177,9 @@ impl Guarded {
 
     /// Reads straight into hyper's buffer.
     fn poll_direct(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Read>> {
+        if let Some(read) = self.poll_carry_in(context, buffer) {
+            return read;
+        }
         let start = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let length = buffer.filled().len() - start;
@@ -211,20 +210,6 @@ impl Guarded {
             self.conclude(inspection, &[]);
         }
         Poll::Ready(Ok(if inspection.pass > 0 { Read::Some } else { Read::Nothing }))
-    }
-
-    /// Whether a connection begins with TLS on the port of plain HTTP: no request that anybody made, so none is answered
-    /// or logged as one. The client is told in its own words, the operator once a minute.
-    fn is_tls(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> bool {
-        if self.guard.heads() > 0 || !bytes.starts_with(&TLS_HANDSHAKE) || self.stream.is_secure() {
-            return false;
-        }
-        let _ = Pin::new(&mut self.stream).poll_write(context, &TLS_ALERT);
-        if SAID_TLS.may() {
-            let help = "that port speaks plain HTTP alone: ask for http://, or open [listen] https with a certificate in [tls]";
-            warn!(address = %self.connected.peer.address.ip(), help, "TLS was spoken to the port of plain HTTP");
-        }
-        true
     }
 
     /// Reads more of a head that has begun, and looks at it.
@@ -313,6 +298,10 @@ impl Guarded {
     /// Writes `slices`, the head of an answer to HTTP/1.0 in the form of HTTP/1.1.
     fn poll_write_slices(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready!(self.poll_aside(context))?;
+        let (whole, slices) = (slices, before_blank(slices));
+        if slices.len() < whole.len() && slices.is_empty() {
+            return self.poll_carry_out(context, whole[0].len());
+        }
         if self.connected.takes_http10() && self.is_flushed {
             self.status_line.expect();
         }
