@@ -17,6 +17,7 @@ mod elsewhere;
 mod json;
 mod idempotency;
 mod metrics;
+mod once;
 pub mod operation;
 mod problem;
 mod route;
@@ -25,7 +26,6 @@ mod shared_request;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
@@ -39,7 +39,7 @@ pub use bearer::VARIABLE as TOKEN_VARIABLE;
 pub use caller::Listener;
 pub use config::Config;
 
-use super::hub::{Claimed, Hub};
+use super::hub::Hub;
 use super::peer::{Peers, is_from_peer};
 use super::vocabulary::{Moment, Refusal, Since, TokenBucket};
 use crate::cache::Cache;
@@ -50,12 +50,11 @@ use crate::shares::Holder;
 use crate::telemetry::Registry;
 use body::Room;
 use elsewhere::Answerer;
-use idempotency::{Begun, IdempotencyMemory, MemoryLimits, StoredResponse};
+use idempotency::{IdempotencyMemory, StoredResponse};
 use json::Emission;
 use metrics::Metrics;
 use problem::ApiProblem;
 use route::ApiRoute;
-use shared_request::SharedRequest;
 
 /// The variable in which the app finds where all this is.
 pub const URL_VARIABLE: &str = "DOORWAY_URL";
@@ -214,60 +213,6 @@ impl Api {
         let api = Arc::clone(self);
         let doing = tokio::spawn(async move { api.do_once(route, (&head, &body), &key, &config).await });
         doing.await.unwrap_or_else(|_| Err(ApiProblem::unavailable("what came of it is not known")))
-    }
-
-    /// What changes something, once by this `key`.
-    async fn do_once(
-        &self,
-        route: ApiRoute,
-        (head, body): (&Parts, &Bytes),
-        key: &str,
-        config: &Config,
-    ) -> Result<Completed, ApiProblem> {
-        let limits = MemoryLimits {
-            keys: config.idempotency_keys,
-            age: config.idempotency_age,
-            bytes: config.idempotency_memory.bytes(),
-        };
-        let mut request = Vec::with_capacity(body.len() + 16);
-        request.extend_from_slice(route.name().as_bytes());
-        request.push(b'\n');
-        request.extend_from_slice(body);
-        let fingerprint = digest(&SHA256, &request).as_ref().try_into().unwrap_or_default();
-        let place = match self.memory.begin(key, fingerprint, limits, Instant::now()) {
-            Begun::Again(kept) => return Ok(Completed::again(kept)),
-            Begun::UnderWay => return Err(ApiProblem::under_way()),
-            Begun::Reused => return Err(ApiProblem::key_reused()),
-            Begun::Full => {
-                return Err(ApiProblem::unavailable("too many requests with an Idempotency-Key are under way"));
-            }
-            Begun::First(place) => place,
-        };
-        let request = SharedRequest::new(fingerprint);
-        let claim = match self.hub.claim(format!("key:{key}"), &request).await? {
-            None => None,
-            Some(Claimed::Ours(claim)) => Some(claim),
-            Some(Claimed::Theirs(there)) => {
-                let kept = there.answer_to(fingerprint)?;
-                place.answered(kept.clone());
-                return Ok(Completed::again(kept));
-            }
-        };
-        // A request that was refused has done nothing: sent again, it is judged again.
-        let done = match self.act(route, (head, body), Some(&request.name(key)), config).await {
-            Ok(done) if !done.was_refused => done,
-            refused => {
-                if let Some(claim) = claim {
-                    claim.release().await;
-                }
-                return refused;
-            }
-        };
-        place.answered(done.kept.clone());
-        if let Some(claim) = claim {
-            claim.settle(&request.answered(&done.kept), config.idempotency_age).await;
-        }
-        Ok(done)
     }
 
     /// What changes something.
