@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_made_the_second_time_and_of_nothing_that_lies_elsewhere() {
+    fn it_is_made_the_second_time_and_of_nothing_else() {
         let (now, mut shelf) = (Instant::now(), shelf());
         let (whole, other) = (Bytes::from(vec![7; 300_000]), Bytes::from(vec![7; 300_000]));
         assert!(shelf.find_or_make(&whole, now).is_none());

@@ -24,7 +24,7 @@ pub const ROOM: usize = 256 * 1024;
 /// Passages at the same time. Each is two open files, and holds up to [`ROOM`] of the kernel's memory.
 const MOST: usize = 128;
 /// Passages without anything in them that are kept for whoever needs one next.
-const MOST_SPARE: usize = 16;
+const MOST_SPARE: usize = 32;
 /// Below this, in bytes, copying a body costs less than the calls for a passage.
 pub const WORTH_CARRYING: u64 = 64 * 1024;
 

@@ -8,6 +8,7 @@ mod carrying;
 mod connected;
 mod facts;
 mod forwarded;
+mod from_client;
 mod http10;
 mod interim;
 mod priority;
@@ -197,7 +198,7 @@ fn admit(mut request: http::Request<Body>, connected: &Arc<Connected>) -> (Reque
         request.extensions_mut().remove::<OnUpgrade>();
     }
     let found = facts::find(&mut request, connected);
-    carrying::offer(&mut request, connected, number);
+    from_client::offer(&mut request, connected, number);
     let read = upload::limit(&mut request, &connected.settings.http);
     let extensions = request.extensions_mut();
     if let Some(refusal) = refusal.or(found.doubt) {

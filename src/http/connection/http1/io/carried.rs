@@ -52,7 +52,7 @@ impl Guarded {
             // What comes now would be taken for blank.
             Ok(None) if inbound.has_begun() => Err(io::ErrorKind::Unsupported.into()),
             Ok(None) => {
-                self.connected.carrying.leave_inbound();
+                self.connected.carrying.leave_request(self.guard.heads());
                 Ok(Read::Nothing)
             }
             Err(error) => Err(error),
