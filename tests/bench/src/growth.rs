@@ -30,7 +30,14 @@ enum What {
     Body,
     Clients,
     Channels,
-    Processors,
+    Processors(Load),
+}
+
+/// What grows with processors.
+#[derive(Debug, Clone, Copy)]
+enum Load {
+    Requests,
+    Deliveries,
 }
 
 struct Growth {
@@ -50,8 +57,7 @@ const GROWTHS: &[Growth] = &[
         unit: "requests per CPU-second",
         of: "open connections",
         what: What::Connections,
-        // One address may have three quarters of the 16,000 that the door takes here.
-        points: &[64, 256, 1_024, 4_096, 11_000],
+        points: &[64, 256, 1_024, 4_096, 16_000],
         contenders: &[Doorway, Nginx],
     },
     Growth {
@@ -75,14 +81,22 @@ const GROWTHS: &[Growth] = &[
         unit: "events per CPU-second",
         of: "channels",
         what: What::Channels,
-        points: &[1, 10, 100, 1_000, 10_000],
+        points: &[1, 10, 100, 1_000, 10_000, 100_000],
         contenders: &[Doorway],
+    },
+    Growth {
+        title: "HTTP/1.1, 1 KB, 64 connections",
+        unit: "requests per CPU-second",
+        of: "processors",
+        what: What::Processors(Load::Requests),
+        points: &[1, 2],
+        contenders: &[Doorway, Nginx],
     },
     Growth {
         title: "Fan-out to 1,000",
         unit: "deliveries per CPU-second",
         of: "processors",
-        what: What::Processors,
+        what: What::Processors(Load::Deliveries),
         points: &[1, 2],
         contenders: &[Doorway],
     },
@@ -143,20 +157,21 @@ pub fn run(site: &Site, rounds: usize, seconds: f64, out: &Path) -> Result<()> {
 }
 
 async fn measure(what: What, contender: Contender, at: usize, span: Duration, site: &Site<'_>) -> Result<Measured> {
-    let site = &Site { processors: if let What::Processors = what { at } else { 1 }, ..*site };
+    let site = &Site { processors: if let What::Processors(_) = what { at } else { 1 }, alone: true, ..*site };
     let (role, upstream) = match what {
-        What::Connections | What::Body => {
+        What::Connections | What::Body | What::Processors(Load::Requests) => {
             let upstream = upstream::start(if let What::Body = what { at } else { 1024 }).await?;
             (Role::Proxy { upstream, tls: false }, Some(upstream))
         }
-        What::Clients | What::Processors => (Role::Broadcast { tls: false }, None),
+        What::Clients | What::Processors(Load::Deliveries) => (Role::Broadcast { tls: false }, None),
         What::Channels => (Role::Pusher, None),
     };
     let running = contender.start(&role, site)?;
     let address = running.address;
-    if let What::Connections = what {
+    if let What::Connections | What::Processors(Load::Requests) = what {
+        let count = if let What::Connections = what { at } else { AT_ONCE };
         // As many are open, and as many ask at once whatever that is.
-        let streams = http::open(address, at).await?;
+        let streams = http::open(address, count).await?;
         let (_, streams) = http::keep_asking_in_turn(streams, address, AT_ONCE, Instant::now() + WARM_UP).await?;
         let before = running.usage();
         let (tally, _streams) = http::keep_asking_in_turn(streams, address, AT_ONCE, Instant::now() + span).await?;
@@ -190,7 +205,8 @@ async fn channels(running: &Running, count: usize, span: Duration) -> Result<Mea
         let mut socket = websocket::open(running.address, &Visit::pusher("room"), false).await?;
         for channel in (client..count).step_by(clients) {
             websocket::say(&mut socket, &pusher::subscription_to(&format!("room-{channel}"))).await?;
-            websocket::read(&mut socket).await?;
+            // Whoever may have no more channels is told so, and would hear nothing.
+            websocket::expect(&mut socket, "{\"event\":\"pusher_internal:subscription_succeeded\"").await?;
         }
         sockets.push(socket);
     }

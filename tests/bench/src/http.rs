@@ -184,7 +184,7 @@ async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<
 }
 
 /// Reads one answer; gives the length of its body.
-async fn response(io: &mut impl Io, buffer: &mut [u8]) -> Result<usize> {
+pub async fn response(io: &mut impl Io, buffer: &mut [u8]) -> Result<usize> {
     let mut have = 0;
     let end = loop {
         let read = io.read(&mut buffer[have..]).await?;
