@@ -271,9 +271,11 @@ impl Contender {
                 } else {
                     "proxy_buffering off; proxy_request_buffering off;"
                 };
+                // Workers of another user cannot be told to write their counts.
+                let user = if site.counts.is_some() { "user root; " } else { "" };
                 // Access log on, as Doorway's is; everything else as the distribution's own file has it.
                 let text = format!(
-                    "worker_processes {processors}; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
+                    "{user}worker_processes {processors}; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
                      events {{ worker_connections 65536; }}\n\
                      http {{ access_log {folder}/nginx.access; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;\n\
                      client_body_temp_path {folder}/nginx.body; proxy_temp_path {folder}/nginx.proxy; fastcgi_temp_path {folder}/nginx.f; uwsgi_temp_path {folder}/nginx.u; scgi_temp_path {folder}/nginx.s;\n\

@@ -186,15 +186,7 @@ async fn http2_requests(counting: &Counting<'_>) -> Result<f64> {
             counting.begin().await?;
         }
         sender = sender.ready().await?;
-        let uri = format!("https://{}/", counting.running.address);
-        let (answer, _) = sender.send_request(::http::Request::get(uri).body(())?, true)?;
-        let mut body = answer.await?.into_body();
-        let mut received = 0;
-        while let Some(chunk) = body.data().await {
-            let length = chunk?.len();
-            received += length;
-            body.flow_control().release_capacity(length)?;
-        }
+        let received = http::http2_answer(&mut sender, counting.running.address, "/").await?;
         if received != 1024 {
             bail!("{received} bytes came, not 1024");
         }
