@@ -31,10 +31,12 @@ enum Kind {
     Answer,
     Tls,
     Http2,
+    Crowd,
     Handshake,
     Socket,
     Echo,
     Delivery,
+    DeliveryToMany,
     SocketIo,
     SocketIoEcho,
     PusherEvent,
@@ -45,10 +47,12 @@ const COUNTED: &[(Kind, &[Contender])] = &[
     (Kind::Answer, &[Doorway, Nginx, Haproxy]),
     (Kind::Tls, &[Doorway, Nginx, Haproxy]),
     (Kind::Http2, &[Doorway, Nginx, Haproxy]),
+    (Kind::Crowd, &[Doorway, Nginx, Haproxy]),
     (Kind::Handshake, &[Doorway, Nginx, Haproxy]),
     (Kind::Socket, &[Doorway]),
     (Kind::Echo, &[Doorway]),
     (Kind::Delivery, &[Doorway]),
+    (Kind::DeliveryToMany, &[Doorway]),
     (Kind::SocketIo, &[Doorway]),
     (Kind::SocketIoEcho, &[Doorway]),
     (Kind::PusherEvent, &[Doorway]),
@@ -60,6 +64,9 @@ const TIMES: usize = 1_000;
 /// The same of what takes long.
 const FEW: usize = 100;
 const HEARERS: usize = 100;
+/// Where it is to be seen that many cost no more than few.
+const CROWD: usize = 4_000;
+const MANY: usize = 5_000;
 /// Until the log has written what it gathers.
 const GATHERED: Duration = Duration::from_millis(100);
 
@@ -83,7 +90,7 @@ pub fn run(site: &Site) -> Result<BTreeMap<String, BTreeMap<String, f64>>> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let count = runtime.block_on(LocalSet::new().run_until(count(*kind, *contender, &site)));
             let count = count.with_context(|| format!("{title}, {}", contender.name()))?.round();
-            println!("{title:<40} {:<10} {:>10}", contender.name(), grouped(count));
+            println!("{title:<52} {:<10} {:>10}", contender.name(), grouped(count));
             found.entry(title.to_owned()).or_default().insert(contender.name().to_owned(), count);
         }
     }
@@ -130,10 +137,10 @@ impl Counting<'_> {
 async fn count(kind: Kind, contender: Contender, site: &Site<'_>) -> Result<f64> {
     let role = match kind {
         Kind::File => Role::Files { folder: static_folder(site.folder)?, upstream: upstream::start(1024).await? },
-        Kind::Answer => Role::Proxy { upstream: upstream::start(1024).await?, tls: false },
+        Kind::Answer | Kind::Crowd => Role::Proxy { upstream: upstream::start(1024).await?, tls: false },
         Kind::Tls | Kind::Http2 | Kind::Handshake => Role::Proxy { upstream: upstream::start(1024).await?, tls: true },
         Kind::Socket | Kind::Echo => Role::Echo,
-        Kind::Delivery => Role::Broadcast { tls: false },
+        Kind::Delivery | Kind::DeliveryToMany => Role::Broadcast { tls: false },
         Kind::SocketIo | Kind::SocketIoEcho => Role::SocketIo,
         Kind::PusherEvent => Role::Pusher,
     };
@@ -143,13 +150,18 @@ async fn count(kind: Kind, contender: Contender, site: &Site<'_>) -> Result<f64>
         Kind::File => requests(&counting, "/_next/static/chunks/small.js", false).await,
         Kind::Answer => requests(&counting, "/", false).await,
         Kind::Tls => requests(&counting, "/", true).await,
+        Kind::Crowd => {
+            let _crowd = http::open(running.address, CROWD).await?;
+            requests(&counting, "/", false).await
+        }
         Kind::Http2 => http2_requests(&counting).await,
         Kind::Handshake => handshakes(&counting).await,
         Kind::Socket => admissions(&counting, &Visit::plain("/api/ws")).await,
         Kind::SocketIo => admissions(&counting, &Visit::socket_io("/")).await,
         Kind::Echo => echoes(&counting, &Visit::plain("/api/ws")).await,
         Kind::SocketIoEcho => echoes(&counting, &Visit::socket_io("/room-1")).await,
-        Kind::Delivery => deliveries(&counting).await,
+        Kind::Delivery => deliveries(&counting, HEARERS, FEW).await,
+        Kind::DeliveryToMany => deliveries(&counting, MANY, FEW / 10).await,
         Kind::PusherEvent => events(&counting).await,
     }
 }
@@ -239,19 +251,20 @@ async fn echoes(counting: &Counting<'_>, visit: &Visit) -> Result<f64> {
     counting.end(TIMES).await
 }
 
-async fn deliveries(counting: &Counting<'_>) -> Result<f64> {
+async fn deliveries(counting: &Counting<'_>, hearers: usize, times: usize) -> Result<f64> {
     let visit = Visit::plain("/api/ws");
-    let sockets = websocket::open_many(counting.running.address, HEARERS + 1, false, |_| visit.clone()).await?;
+    let sockets = websocket::open_many(counting.running.address, hearers, false, |_| visit.clone()).await?;
     let (hearing, mut writers) = Hearing::of(sockets);
     let message = visit.message(64);
-    for number in 0..FEW * 2 {
-        if number == FEW {
+    for number in 0..times * 2 {
+        if number == times {
             counting.begin().await?;
         }
+        // Who says it hears it too.
         writers[0].write_all(&message).await?;
-        hearing.all(((number + 1) * HEARERS) as u64).await?;
+        hearing.all(((number + 1) * hearers) as u64).await?;
     }
-    counting.end(FEW * HEARERS).await
+    counting.end(times * hearers).await
 }
 
 async fn events(counting: &Counting<'_>) -> Result<f64> {

@@ -32,6 +32,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use doorway_bench_table::record::Run;
 
 use cases::{CASES, CaseOf};
 use contender::{Contender, Site};
@@ -115,13 +116,14 @@ fn main() -> Result<()> {
         Some("ways") => return ways::run(&site, arguments.rounds),
         Some("growth") => {
             let out = if arguments.record { Path::new("tests/bench") } else { &arguments.out };
-            return growth::run(&site, arguments.rounds, arguments.seconds, out);
+            let of = recording::run(arguments.build, &arguments.note)?;
+            return growth::run(&site, arguments.rounds, arguments.seconds, of, out);
         }
         Some(_) => {
             let counted = instructions::run(&site)?;
             if arguments.record {
-                let run = recording::instructions(arguments.build, &arguments.note, counted)?;
-                recording::add(run)?;
+                let run = recording::run(arguments.build, &arguments.note)?;
+                recording::add(Run { instructions: counted, ..run })?;
             }
             return Ok(());
         }
@@ -160,8 +162,10 @@ fn chosen(names: &[String]) -> Result<Vec<&'static CaseOf>> {
 /// All rounds of one case.
 fn rounds(case: &CaseOf, arguments: &Arguments, site: &Site) -> Case {
     let (mut samples, mut missing): (Vec<Sample>, Vec<(Contender, String)>) = (Vec::new(), Vec::new());
-    let name = case.caption().name;
-    for round in 0..arguments.rounds {
+    let (name, began) = (case.caption().name, Instant::now());
+    // Memory hardly moves from round to round, and ten thousand sockets take long to open.
+    let rounds = if case.caption().is_memory() { 1 } else { arguments.rounds };
+    for round in 0..rounds {
         for turn in 0..case.contenders.len() {
             // Nobody is always first.
             let contender = case.contenders[(turn + round) % case.contenders.len()];
@@ -187,6 +191,7 @@ fn rounds(case: &CaseOf, arguments: &Arguments, site: &Site) -> Case {
             eprintln!("{name} {} round {}: {said}", contender.name(), round + 1);
         }
     }
+    eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
     Case::new(case.caption(), samples, missing)
 }
 

@@ -20,16 +20,8 @@ pub fn cases(build: Option<String>, note: &str, cases: &[Case]) -> Result<Run> {
     Ok(Run { cases, uncounted, ..run(build, note)? })
 }
 
-/// A count of instructions.
-pub fn instructions(
-    build: Option<String>,
-    note: &str,
-    instructions: BTreeMap<String, BTreeMap<String, f64>>,
-) -> Result<Run> {
-    Ok(Run { instructions, ..run(build, note)? })
-}
-
-fn run(build: Option<String>, note: &str) -> Result<Run> {
+/// A run that has nothing yet: which door, and where.
+pub fn run(build: Option<String>, note: &str) -> Result<Run> {
     let build = match build {
         Some(build) => build,
         None => format!("release, {}", said("git", &["describe", "--always", "--dirty"])?),

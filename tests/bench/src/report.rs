@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use doorway_bench_table::caption::Caption;
 use doorway_bench_table::record::{Figures, Outcome, rounded};
+use doorway_bench_table::text::grouped;
 use serde::Serialize;
 
 use crate::contender::Contender;
@@ -178,16 +179,4 @@ impl Case {
         }
         text
     }
-}
-
-pub fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value);
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -32,6 +32,11 @@ impl Caption {
         Caption { rare: true, ..self }
     }
 
+    /// Whether it is memory of something that is compared.
+    pub fn is_memory(&self) -> bool {
+        self.less_is_better && self.unit.starts_with("bytes per ")
+    }
+
     /// The one of that name.
     pub fn of(name: &str) -> Option<&'static Caption> {
         CAPTIONS.iter().find(|caption| caption.name == name)
@@ -104,10 +109,12 @@ pub const KINDS: &[&str] = &[
     "an answer of the app of 1 KB",
     "the same over TLS 1.3",
     "the same over HTTP/2 and TLS 1.3",
+    "an answer of the app beside 4,000 open connections",
     "a TLS handshake with one request",
     "a socket let in",
     "a message and its echo",
-    "one of 100 deliveries of a message",
+    "a message to 100, for each of them",
+    "a message to 5,000, for each of them",
     "a Socket.IO client let in",
     "a Socket.IO message and its echo",
     "a Pusher event by REST to 100",

@@ -95,7 +95,7 @@ pub fn outside(run: &Run, runs: &[Run]) -> Vec<String> {
     for (name, outcome) in &run.cases {
         let Some(caption) = Caption::of(name) else { continue };
         let summary = Summary::of(caption, runs);
-        let Some((peer, spread)) = summary.best() else { continue };
+        let Some((peer, spread)) = summary.best().filter(|(_, spread)| spread.runs() > 1) else { continue };
         for (_, ratio) in outcome.ratios(caption).iter().filter(|(name, _)| name == peer) {
             // As it is printed: two digits behind the point.
             let printed = |value: f64| (value * 100.0).round();
