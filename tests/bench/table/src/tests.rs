@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::caption::Caption;
+use crate::caption::{Caption, FRONT, FRONT_KINDS};
 use crate::record::{self, DOORWAY, Figures, Host, Outcome, Run};
 use crate::spread::{Summary, outside};
 use crate::text;
@@ -56,7 +56,7 @@ fn one_run_alone_is_not_on_the_front_page() {
     assert!(!text::front(&once).contains("nginx"));
     assert!(text::whole(&once).contains("0.80 × nginx | only once | 1 |"));
     let twice = [once[0].clone(), run("b", "http1", &[(DOORWAY, 90.0), ("nginx", 100.0)])];
-    assert!(text::front(&twice).contains("| 0.85 × nginx | 0.80–0.90 | 2 on 2 hosts |"));
+    assert!(text::front(&twice).contains("| 0.85 × nginx; –; – | 0.80–0.90; –; – | 2 on 2 hosts; –; – |"));
 }
 
 #[test]
@@ -92,4 +92,11 @@ fn marks_stay_where_they_are() {
     );
     assert_eq!(text::put(&put, "| new |\n").unwrap(), put);
     assert!(text::put("no marks", "").is_err());
+}
+
+#[test]
+fn the_front_page_names_cases_that_there_are() {
+    let names = FRONT.iter().flat_map(|(_, cases)| *cases);
+    assert_eq!(names.filter(|name| Caption::of(name).is_none()).count(), 0);
+    assert!(FRONT_KINDS.contains(&"a socket let in") && FRONT_KINDS.contains(&"a message and its echo"));
 }

@@ -1,11 +1,11 @@
 //! The tables of the guides, between two marks that say who wrote them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 
-use crate::caption::{CAPTIONS, KINDS};
+use crate::caption::{CAPTIONS, Caption, FRONT, FRONT_KINDS, KINDS};
 use crate::record::{DOORWAY, Host, Run};
 use crate::spread::{Spread, Summary};
 
@@ -23,23 +23,35 @@ pub fn put(guide: &str, text: &str) -> Result<String> {
 pub fn front(runs: &[Run]) -> String {
     let mut text =
         String::from("| work per CPU-second | Doorway ÷ the best peer | lowest–highest | runs |\n|---|---|---|---|\n");
-    for caption in CAPTIONS.iter().filter(|caption| caption.front) {
-        let summary = Summary::of(caption, runs);
-        if let Some((peer, spread)) = summary.best().filter(|(_, spread)| spread.runs() > 1) {
-            let _ = writeln!(
-                text,
-                "| {} | {} × {peer}{} | {} | {} |",
-                titled(caption.title, caption.unit, caption.less_is_better),
-                ratio(spread.median()),
-                beside(&summary, peer),
-                range(spread, ratio),
-                counts(spread)
-            );
+    for (words, cases) in FRONT {
+        let (mut ratios, mut ranges, mut counted) = (Vec::new(), Vec::new(), Vec::new());
+        for caption in cases.iter().filter_map(|name| Caption::of(name)) {
+            let summary = Summary::of(caption, runs);
+            let Some((peer, spread)) = summary.best().filter(|(_, spread)| spread.runs() > 1) else {
+                [&mut ratios, &mut ranges, &mut counted].map(|cells: &mut Vec<String>| cells.push("–".to_owned()));
+                continue;
+            };
+            ratios.push(format!("{} × {peer}{}", ratio(spread.median()), beside(&summary, peer)));
+            ranges.push(range(spread, ratio));
+            counted.push(counts(spread));
         }
+        if counted.iter().all(|count| *count == counted[0]) {
+            counted.truncate(1);
+        }
+        let (ratios, ranges, counted) = (ratios.join("; "), ranges.join("; "), counted.join("; "));
+        let _ = writeln!(text, "| {words} | {ratios} | {ranges} | {counted} |");
     }
-    let counted = instructions(runs);
-    if !counted.is_empty() {
-        let _ = write!(text, "\n{counted}");
+    let spreads = counted_in(runs);
+    let said = |kind: &&&str| {
+        let own = spreads.get(&(**kind, DOORWAY))?;
+        let peers = spreads.iter().filter(|((known, name), _)| known == *kind && *name != DOORWAY);
+        let peers: Vec<_> = peers.map(|((_, name), spread)| format!("{name} {}", grouped(spread.median()))).collect();
+        let beside = if peers.is_empty() { String::new() } else { format!(" ({})", peers.join(", ")) };
+        Some(format!("{kind} {}{beside}", grouped(own.median())))
+    };
+    let said: Vec<_> = FRONT_KINDS.iter().filter_map(|kind| said(&kind)).collect();
+    if !said.is_empty() {
+        let _ = write!(text, "\nInstructions in user space for {}.\n", said.join("; "));
     }
     text
 }
@@ -161,20 +173,24 @@ pub fn grouped(value: f64) -> String {
     text
 }
 
-/// Instructions of user space for one request of each kind, of whoever was counted.
-fn instructions(runs: &[Run]) -> String {
-    let mut names: Vec<&str> = Vec::new();
+/// Instructions of user space for one request, by kind and contender.
+fn counted_in(runs: &[Run]) -> BTreeMap<(&str, &str), Spread<'_>> {
     let mut spreads: BTreeMap<(&str, &str), Spread> = BTreeMap::new();
     for run in runs {
         for (kind, counts) in &run.instructions {
             for (name, count) in counts {
-                if !names.contains(&name.as_str()) {
-                    names.push(name);
-                }
                 spreads.entry((kind, name)).or_default().add(*count, &run.host);
             }
         }
     }
+    spreads
+}
+
+/// The same as a table, of whoever was counted.
+fn instructions(runs: &[Run]) -> String {
+    let spreads = counted_in(runs);
+    let names: BTreeSet<&str> = spreads.keys().map(|(_, name)| *name).collect();
+    let names: Vec<&str> = names.into_iter().collect();
     if spreads.is_empty() {
         return String::new();
     }
