@@ -28,7 +28,9 @@ pub fn front(runs: &[Run]) -> String {
         for caption in cases.iter().filter_map(|name| Caption::of(name)) {
             let summary = Summary::of(caption, runs);
             let Some((peer, spread)) = summary.best().filter(|(_, spread)| spread.runs() > 1) else {
-                [&mut ratios, &mut ranges, &mut counted].map(|cells: &mut Vec<String>| cells.push("–".to_owned()));
+                for cells in [&mut ratios, &mut ranges, &mut counted] {
+                    cells.push("–".to_owned());
+                }
                 continue;
             };
             ratios.push(format!("{} × {peer}{}", ratio(spread.median()), beside(&summary, peer)));
