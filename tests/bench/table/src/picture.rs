@@ -17,7 +17,7 @@ pub fn draw(runs: &[Run]) -> String {
     let mut y = 46.0;
     for caption in CAPTIONS {
         let summary = Summary::of(caption, runs);
-        let Some((best, own)) = summary.best().filter(|(_, spread)| spread.runs() > 1) else { continue };
+        let Some(own) = summary.best().filter(|spread| spread.runs() > 1) else { continue };
         let _ = write!(body, "<text x=\"10\" y=\"{:.0}\" class=\"t\">{}</text>", y + 4.0, caption.title);
         let _ = write!(
             body,
@@ -28,10 +28,6 @@ pub fn draw(runs: &[Run]) -> String {
         );
         let mut bars = vec![("Doorway", own.median())];
         bars.extend(summary.ratios.iter().map(|(name, spread)| (*name, own.median() / spread.median())));
-        // The best peer is the measure, whatever is divided by what.
-        for (_, ratio) in bars.iter_mut().filter(|(name, _)| name == best) {
-            *ratio = 1.0;
-        }
         bars.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let most = bars.iter().map(|(_, ratio)| *ratio).fold(own.highest(), f64::max);
         let x = |ratio: f64| LABEL + (ratio / most * BAR).max(1.0);

@@ -98,6 +98,28 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Doorway beside whoever was best: one for each run that is in it.
+    pub fn best(&self, caption: &Caption) -> Vec<(&str, f64)> {
+        let mut left: Vec<(&str, f64)> = self.ratios(caption);
+        left.retain(|(name, _)| *name != BARE);
+        let mut found = Vec::new();
+        while !left.is_empty() {
+            // Of each peer the first that is left: they are of one run.
+            let mut run: Vec<(&str, f64)> = Vec::new();
+            left.retain(|(name, ratio)| {
+                let is_known = run.iter().any(|(known, _)| known == name);
+                if !is_known {
+                    run.push((name, *ratio));
+                }
+                is_known
+            });
+            found.extend(run.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b)));
+        }
+        found
+    }
+}
+
 /// So many digits as say something.
 pub fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {

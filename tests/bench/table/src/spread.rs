@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::caption::Caption;
-use crate::record::{BARE, DOORWAY, Host, Run};
+use crate::record::{DOORWAY, Host, Run};
 
 /// Figures of several runs.
 #[derive(Debug, Default)]
@@ -49,7 +49,10 @@ impl<'a> Spread<'a> {
 #[derive(Debug)]
 pub struct Summary<'a> {
     pub caption: &'static Caption,
-    /// Doorway beside each peer, worst first: the best peer is the one that leaves Doorway least.
+    /// Doorway beside the best peer of each run, and who that was, the most frequent first.
+    best: Spread<'a>,
+    pub names: Vec<&'a str>,
+    /// Doorway beside each peer, worst first.
     pub ratios: Vec<(&'a str, Spread<'a>)>,
     /// Each contender's own figures.
     pub figures: BTreeMap<&'a str, Spread<'a>>,
@@ -59,11 +62,22 @@ pub struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     pub fn of(caption: &'static Caption, runs: &'a [Run]) -> Summary<'a> {
-        let mut summary =
-            Summary { caption, ratios: Vec::new(), figures: BTreeMap::new(), instructions: BTreeMap::new() };
+        let mut summary = Summary {
+            caption,
+            best: Spread::default(),
+            names: Vec::new(),
+            ratios: Vec::new(),
+            figures: BTreeMap::new(),
+            instructions: BTreeMap::new(),
+        };
         let mut ratios: BTreeMap<&str, Spread> = BTreeMap::new();
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for run in runs {
             let Some(outcome) = run.cases.get(caption.name) else { continue };
+            for (peer, ratio) in outcome.best(caption) {
+                summary.best.add(ratio, &run.host);
+                *names.entry(peer).or_default() += 1;
+            }
             for (peer, ratio) in outcome.ratios(caption) {
                 ratios.entry(peer).or_default().add(ratio, &run.host);
             }
@@ -78,14 +92,22 @@ impl<'a> Summary<'a> {
                 }
             }
         }
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+        summary.names = names.into_iter().map(|(name, _)| name).collect();
         summary.ratios = ratios.into_iter().collect();
         summary.ratios.sort_by(|(_, a), (_, b)| a.median().total_cmp(&b.median()));
         summary
     }
 
-    /// The best peer; the limit is none.
-    pub fn best(&self) -> Option<&(&'a str, Spread<'a>)> {
-        self.ratios.iter().find(|(name, _)| *name != BARE)
+    /// Beside the best peer of each run, where there was one; the limit is none.
+    pub fn best(&self) -> Option<&Spread<'a>> {
+        (self.best.runs() > 0).then_some(&self.best)
+    }
+
+    /// Who that was.
+    pub fn peers(&self) -> String {
+        self.names.join(" or ")
     }
 }
 
@@ -95,11 +117,11 @@ pub fn outside(run: &Run, runs: &[Run]) -> Vec<String> {
     for (name, outcome) in &run.cases {
         let Some(caption) = Caption::of(name) else { continue };
         let summary = Summary::of(caption, runs);
-        let Some((peer, spread)) = summary.best().filter(|(_, spread)| spread.runs() > 1) else { continue };
-        for (_, ratio) in outcome.ratios(caption).iter().filter(|(name, _)| name == peer) {
+        let Some(spread) = summary.best().filter(|spread| spread.runs() > 1) else { continue };
+        for (peer, ratio) in outcome.best(caption) {
             // As it is printed: two digits behind the point.
             let printed = |value: f64| (value * 100.0).round();
-            if printed(*ratio) < printed(spread.lowest()) || printed(*ratio) > printed(spread.highest()) {
+            if printed(ratio) < printed(spread.lowest()) || printed(ratio) > printed(spread.highest()) {
                 let (lowest, highest, count) = (spread.lowest(), spread.highest(), spread.runs());
                 said.push(format!("{name}: {ratio:.2} × {peer}, {lowest:.2}–{highest:.2} in {count} runs"));
             }

@@ -27,13 +27,13 @@ pub fn front(runs: &[Run]) -> String {
         let (mut ratios, mut ranges, mut counted) = (Vec::new(), Vec::new(), Vec::new());
         for caption in cases.iter().filter_map(|name| Caption::of(name)) {
             let summary = Summary::of(caption, runs);
-            let Some((peer, spread)) = summary.best().filter(|(_, spread)| spread.runs() > 1) else {
+            let Some(spread) = summary.best().filter(|spread| spread.runs() > 1) else {
                 for cells in [&mut ratios, &mut ranges, &mut counted] {
                     cells.push("–".to_owned());
                 }
                 continue;
             };
-            ratios.push(format!("{} × {peer}{}", ratio(spread.median()), beside(&summary, peer)));
+            ratios.push(format!("{} × {}{}", ratio(spread.median()), summary.peers(), beside(&summary)));
             ranges.push(range(spread, ratio));
             counted.push(counts(spread));
         }
@@ -66,16 +66,17 @@ pub fn whole(runs: &[Run]) -> String {
     text.push_str(if counted { " instructions ÷ the peer's |\n" } else { "\n" });
     text.push_str(if counted { "|---|---|---|---|---|---|\n" } else { "|---|---|---|---|---|\n" });
     for summary in &summaries {
-        let Some((peer, spread)) = summary.best() else { continue };
-        let others = summary.ratios.iter().filter(|(name, _)| name != peer);
+        let Some(spread) = summary.best() else { continue };
+        let others = summary.ratios.iter().filter(|(name, _)| summary.names != [*name]);
         let others: Vec<_> = others.map(|(name, spread)| format!("{} × {name}", ratio(spread.median()))).collect();
         let _ = write!(
             text,
-            "| {} (`{}`) | {} × {peer}{} | {} | {} | {} |",
+            "| {} (`{}`) | {} × {}{} | {} | {} | {} |",
             titled(summary.caption.title, summary.caption.unit, summary.caption.less_is_better),
             summary.caption.name,
             ratio(spread.median()),
-            beside(summary, peer),
+            summary.peers(),
+            beside(summary),
             range(spread, ratio),
             counts(spread),
             others.join(", ")
@@ -84,7 +85,7 @@ pub fn whole(runs: &[Run]) -> String {
             1 => format!(" {} |", ratio(spread.median())),
             _ => format!(" {} ({}) |", ratio(spread.median()), range(spread, ratio)),
         };
-        match summary.instructions.get(peer) {
+        match summary.instructions.get(summary.names[0]) {
             _ if !counted => {}
             Some(spread) => text.push_str(&instructions(spread)),
             None => text.push_str(" |"),
@@ -119,8 +120,8 @@ fn titled(title: &str, unit: &str, less_is_better: bool) -> String {
 }
 
 /// Where less is better both figures are told: a ratio of bytes alone says little.
-fn beside(summary: &Summary, peer: &str) -> String {
-    match (summary.figures.get(DOORWAY), summary.figures.get(peer)) {
+fn beside(summary: &Summary) -> String {
+    match (summary.figures.get(DOORWAY), summary.figures.get(summary.names[0])) {
         (Some(own), Some(other)) if summary.caption.less_is_better => {
             format!(": {} to {}", amount(own.median()), amount(other.median()))
         }
