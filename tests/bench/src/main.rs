@@ -51,7 +51,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds measured in each round of each contender
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.2)]
     seconds: f64,
     /// Adds the run to the record, tests/bench/runs.json; of growth, keeps it as tests/bench/growth.json and growth.svg
     #[arg(long)]
