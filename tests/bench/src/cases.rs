@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use doorway_bench_table::caption::Caption;
 
 use crate::ably::{Format, Who};
 use crate::cluster::{self, Cluster};
 use crate::contender::{Contender, Role, Site};
 use crate::documents::{self, Documents};
 use crate::http::{self, Ask, WARM_UP, Wire};
-use crate::report::{Caption, Sample};
+use crate::report::Sample;
 use crate::rest::{Api, Rest};
 use crate::tally::Tally;
 use crate::websocket::{self, Visit};
@@ -25,9 +26,15 @@ const CHUNK: usize = 229 * 1024;
 const IDLE: usize = 10_000;
 
 pub struct CaseOf {
-    pub caption: Caption,
+    name: &'static str,
     pub contenders: &'static [Contender],
     work: Work,
+}
+
+impl CaseOf {
+    pub fn caption(&self) -> &'static Caption {
+        Caption::of(self.name).expect("each case has a caption: a test holds it")
+    }
 }
 
 enum Work {
@@ -119,22 +126,8 @@ const MANY: usize = 5_000;
 /// Clients that resume all at once, and how often in a round.
 const RESUMING: (usize, usize) = (2_000, 5);
 
-const fn case(
-    name: &'static str,
-    title: &'static str,
-    unit: &'static str,
-    contenders: &'static [Contender],
-    work: Work,
-) -> CaseOf {
-    let less_is_better = matches!(
-        work,
-        Work::Idle { .. }
-            | Work::SocketIo(SocketIo::Idle)
-            | Work::Pusher(Pusher::Idle)
-            | Work::Ably(Ably::Idle { .. })
-            | Work::Documents(Documents::Cursors | Documents::Open | Documents::Rooms)
-    );
-    CaseOf { caption: Caption { name, title, unit, less_is_better }, contenders, work }
+const fn case(name: &'static str, contenders: &'static [Contender], work: Work) -> CaseOf {
+    CaseOf { name, contenders, work }
 }
 
 const fn proxy(wire: Wire, answer: usize, upload: usize, connections: usize) -> Work {
@@ -145,189 +138,55 @@ const fn cached(encoding: &'static str, new_of: usize, keeps: bool) -> Work {
     Work::Cached { encoding, new_of, keeps }
 }
 
-const REQUESTS: &str = "requests per CPU-second";
-const BYTES: &str = "bytes per CPU-second";
 const MB10: usize = 10 * 1024 * 1024;
 
 pub const CASES: &[CaseOf] = &[
-    case("http1", "HTTP/1.1, 1 KB, 64 connections", REQUESTS, PROXIES, proxy(Wire::Plain, 1024, 0, 64)),
-    case("https1", "HTTP/1.1 over TLS 1.3", REQUESTS, PROXIES, proxy(Wire::Tls, 1024, 0, 64)),
-    case("https2", "HTTP/2 over TLS 1.3", REQUESTS, PROXIES, proxy(Wire::Http2, 1024, 0, 8)),
-    case(
-        "handshake",
-        "TLS handshakes, full",
-        "handshakes per CPU-second",
-        PROXIES,
-        Work::Handshakes { resumed: false },
-    ),
-    case("resume", "TLS handshakes, resumed", "handshakes per CPU-second", PROXIES, Work::Handshakes { resumed: true }),
-    case("download", "10 MB down", BYTES, PROXIES, proxy(Wire::Plain, MB10, 0, 4)),
-    case("upload", "10 MB up", BYTES, PROXIES, proxy(Wire::Plain, 16, MB10, 4)),
-    case("static", "/_next/static, 229 KB", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "identity" }),
-    case("static-gzip", "/_next/static, 229 KB, gzip", REQUESTS, &[Doorway, Nginx], Work::Static { encoding: "gzip" }),
-    case("cached", "A page that is kept, 5 KB", REQUESTS, &[Doorway, Nginx], cached("identity", 0, true)),
-    case("cached-gzip", "The same, gzip", REQUESTS, &[Doorway, Nginx], cached("gzip", 0, true)),
-    case("cached-mix", "The same, one of 20 is new", REQUESTS, &[Doorway, Nginx], cached("identity", 20, true)),
-    case("cached-new", "The same, each is new", REQUESTS, &[Doorway, Nginx], cached("identity", 1, true)),
-    case("uncached", "The same where nothing is kept", REQUESTS, &[Doorway, Nginx], cached("identity", 1, false)),
-    case(
-        "kept-page",
-        "A page that Next.js keeps, its app counted too",
-        REQUESTS,
-        &[Doorway, Nginx, Next],
-        Work::KeptPage,
-    ),
-    case("page", "A page made by Next.js, its app counted too", REQUESTS, &[Doorway, Nginx, Express], Work::Page),
-    case("echo", "WebSocket echo, 64 clients", "echoes per CPU-second", SOCKETS, Work::Echo),
-    case(
-        "fanout",
-        "Fan-out to 1,000, 1 in flight",
-        "deliveries per CPU-second",
-        LIMITED,
-        Work::FanOut { in_flight: 1 },
-    ),
-    case(
-        "fanout4",
-        "Fan-out to 1,000, 4 in flight",
-        "deliveries per CPU-second",
-        LIMITED,
-        Work::FanOut { in_flight: 4 },
-    ),
-    case("rooms", "10,000 clients in 1,000 rooms", "deliveries per CPU-second", SOCKETS, Work::Rooms),
-    case("idle", "10,000 idle sockets", "bytes per socket", SOCKETS, Work::Idle { tls: false }),
-    case("idle-tls", "4,000 idle sockets over TLS", "bytes per socket", SOCKETS, Work::Idle { tls: true }),
-    case("admit", "Admitting 10,000 sockets", "sockets per CPU-second", SOCKETS, Work::Admit { tls: false }),
-    case(
-        "socketio-echo",
-        "Socket.IO echo, 64 clients",
-        "echoes per CPU-second",
-        SOCKET_IO,
-        Work::SocketIo(SocketIo::Echo),
-    ),
-    case(
-        "socketio-fanout",
-        "Socket.IO, one event to 1,000",
-        "deliveries per CPU-second",
-        SOCKET_IO,
-        Work::SocketIo(SocketIo::FanOut),
-    ),
-    case(
-        "socketio-idle",
-        "5,000 idle Socket.IO clients",
-        "bytes per client",
-        SOCKET_IO,
-        Work::SocketIo(SocketIo::Idle),
-    ),
-    case(
-        "socketio-admit",
-        "Admitting 5,000 Socket.IO clients",
-        "clients per CPU-second",
-        SOCKET_IO,
-        Work::SocketIo(SocketIo::Admit),
-    ),
-    case("pusher-rest", "Pusher, REST event to 1,000", "deliveries per CPU-second", PUSHER, Work::Pusher(Pusher::Rest)),
-    case(
-        "pusher-client-event",
-        "Pusher, client event to 999",
-        "deliveries per CPU-second",
-        PUSHER,
-        Work::Pusher(Pusher::ClientEvent),
-    ),
-    case("pusher-idle", "5,000 idle Pusher clients", "bytes per client", PUSHER, Work::Pusher(Pusher::Idle)),
-    case(
-        "ably-json",
-        "Ably, REST message to 1,000, JSON",
-        "deliveries per CPU-second",
-        ABLY,
-        Work::Ably(Ably::Rest(Format::Json)),
-    ),
-    case(
-        "ably-msgpack",
-        "Ably, REST message to 1,000, MessagePack",
-        "deliveries per CPU-second",
-        ABLY,
-        Work::Ably(Ably::Rest(Format::Msgpack)),
-    ),
-    case("ably-idle", "5,000 idle Ably clients", "bytes per client", ABLY, Work::Ably(Ably::Idle { users: false })),
-    case(
-        "ably-idle-users",
-        "5,000 idle Ably clients, each a user by a token",
-        "bytes per client",
-        ABLY,
-        Work::Ably(Ably::Idle { users: true }),
-    ),
-    case("ably-resume", "Ably, 2,000 that resume at once", "resumes per CPU-second", ABLY, Work::Ably(Ably::Resume)),
-    case(
-        "yjs-updates",
-        "Yjs, eight write, one reads",
-        "updates per CPU-second",
-        YJS,
-        Work::Documents(Documents::Yjs { writers: 8, readers: 1 }),
-    ),
-    case(
-        "yjs-readers",
-        "Yjs, eight write, 100 read",
-        "deliveries per CPU-second",
-        YJS,
-        Work::Documents(Documents::Yjs { writers: 8, readers: 100 }),
-    ),
-    case(
-        "documents-list",
-        "Liveblocks, two edit a list",
-        "changes per CPU-second",
-        LIVEBLOCKS,
-        Work::Documents(Documents::List),
-    ),
-    case(
-        "documents-cursors",
-        "Liveblocks, 100 cursors ten times a second",
-        "percent of a processor",
-        LIVEBLOCKS,
-        Work::Documents(Documents::Cursors),
-    ),
-    case("documents-load", "Liveblocks, a document of 5 MB", BYTES, LIVEBLOCKS, Work::Documents(Documents::Load)),
-    case(
-        "documents-open",
-        "The same from the disk",
-        "milliseconds of CPU",
-        LIVEBLOCKS,
-        Work::Documents(Documents::Open),
-    ),
-    case(
-        "documents-rooms",
-        "900 rooms, each with a client and a list",
-        "bytes per room",
-        LIVEBLOCKS,
-        Work::Documents(Documents::Rooms),
-    ),
-    case(
-        "cluster-fanout",
-        "Socket.IO, one event to 1,000 at two servers and a Redis",
-        "deliveries per CPU-second of all",
-        SOCKET_IO,
-        Work::Cluster(Cluster::FanOut { servers: 2 }),
-    ),
-    case(
-        "cluster-rooms",
-        "Socket.IO, 2,000 in 200 rooms at two servers and a Redis",
-        "deliveries per CPU-second of all",
-        SOCKET_IO,
-        Work::Cluster(Cluster::Rooms),
-    ),
-    case(
-        "cluster-one",
-        "The event to 1,000 at one server and a Redis",
-        "deliveries per CPU-second of all",
-        SOCKET_IO,
-        Work::Cluster(Cluster::FanOut { servers: 1 }),
-    ),
-    case(
-        "cluster-four",
-        "The event to 1,000 at four servers and a Redis",
-        "deliveries per CPU-second of all",
-        SOCKET_IO,
-        Work::Cluster(Cluster::FanOut { servers: 4 }),
-    ),
+    case("http1", PROXIES, proxy(Wire::Plain, 1024, 0, 64)),
+    case("https1", PROXIES, proxy(Wire::Tls, 1024, 0, 64)),
+    case("https2", PROXIES, proxy(Wire::Http2, 1024, 0, 8)),
+    case("handshake", PROXIES, Work::Handshakes { resumed: false }),
+    case("resume", PROXIES, Work::Handshakes { resumed: true }),
+    case("download", PROXIES, proxy(Wire::Plain, MB10, 0, 4)),
+    case("upload", PROXIES, proxy(Wire::Plain, 16, MB10, 4)),
+    case("static", &[Doorway, Nginx], Work::Static { encoding: "identity" }),
+    case("static-gzip", &[Doorway, Nginx], Work::Static { encoding: "gzip" }),
+    case("cached", &[Doorway, Nginx], cached("identity", 0, true)),
+    case("cached-gzip", &[Doorway, Nginx], cached("gzip", 0, true)),
+    case("cached-mix", &[Doorway, Nginx], cached("identity", 20, true)),
+    case("cached-new", &[Doorway, Nginx], cached("identity", 1, true)),
+    case("uncached", &[Doorway, Nginx], cached("identity", 1, false)),
+    case("kept-page", &[Doorway, Nginx, Next], Work::KeptPage),
+    case("page", &[Doorway, Nginx, Express], Work::Page),
+    case("echo", SOCKETS, Work::Echo),
+    case("fanout", LIMITED, Work::FanOut { in_flight: 1 }),
+    case("fanout4", LIMITED, Work::FanOut { in_flight: 4 }),
+    case("rooms", SOCKETS, Work::Rooms),
+    case("idle", SOCKETS, Work::Idle { tls: false }),
+    case("idle-tls", SOCKETS, Work::Idle { tls: true }),
+    case("admit", SOCKETS, Work::Admit { tls: false }),
+    case("socketio-echo", SOCKET_IO, Work::SocketIo(SocketIo::Echo)),
+    case("socketio-fanout", SOCKET_IO, Work::SocketIo(SocketIo::FanOut)),
+    case("socketio-idle", SOCKET_IO, Work::SocketIo(SocketIo::Idle)),
+    case("socketio-admit", SOCKET_IO, Work::SocketIo(SocketIo::Admit)),
+    case("pusher-rest", PUSHER, Work::Pusher(Pusher::Rest)),
+    case("pusher-client-event", PUSHER, Work::Pusher(Pusher::ClientEvent)),
+    case("pusher-idle", PUSHER, Work::Pusher(Pusher::Idle)),
+    case("ably-json", ABLY, Work::Ably(Ably::Rest(Format::Json))),
+    case("ably-msgpack", ABLY, Work::Ably(Ably::Rest(Format::Msgpack))),
+    case("ably-idle", ABLY, Work::Ably(Ably::Idle { users: false })),
+    case("ably-idle-users", ABLY, Work::Ably(Ably::Idle { users: true })),
+    case("ably-resume", ABLY, Work::Ably(Ably::Resume)),
+    case("yjs-updates", YJS, Work::Documents(Documents::Yjs { writers: 8, readers: 1 })),
+    case("yjs-readers", YJS, Work::Documents(Documents::Yjs { writers: 8, readers: 100 })),
+    case("documents-list", LIVEBLOCKS, Work::Documents(Documents::List)),
+    case("documents-cursors", LIVEBLOCKS, Work::Documents(Documents::Cursors)),
+    case("documents-load", LIVEBLOCKS, Work::Documents(Documents::Load)),
+    case("documents-open", LIVEBLOCKS, Work::Documents(Documents::Open)),
+    case("documents-rooms", LIVEBLOCKS, Work::Documents(Documents::Rooms)),
+    case("cluster-fanout", SOCKET_IO, Work::Cluster(Cluster::FanOut { servers: 2 })),
+    case("cluster-rooms", SOCKET_IO, Work::Cluster(Cluster::Rooms)),
+    case("cluster-one", SOCKET_IO, Work::Cluster(Cluster::FanOut { servers: 1 })),
+    case("cluster-four", SOCKET_IO, Work::Cluster(Cluster::FanOut { servers: 4 })),
 ];
 
 /// One contender, one round.
@@ -545,12 +404,13 @@ async fn measure(case: &CaseOf, contender: Contender, round: usize, span: Durati
 /// What is compared is work per CPU-second.
 fn sample(case: &CaseOf, contender: Contender, round: usize, used: process::Usage, tally: &Tally) -> Sample {
     Sample {
-        case: case.caption.name,
+        case: case.name,
         contender,
         round,
         work: tally.work,
         user: used.user,
         system: used.system,
+        instructions: used.instructions.filter(|_| tally.work > 0).map(|count| count as f64 / tally.work as f64),
         door_share: None,
         figure: tally.work as f64 / used.cpu().max(0.01),
         p50_ms: tally.quantile(0.5),
@@ -559,8 +419,8 @@ fn sample(case: &CaseOf, contender: Contender, round: usize, used: process::Usag
     }
 }
 
-/// A project's folder as `next build` leaves it, with one chunk of script-like text, and its gzip for nginx.
-fn static_folder(folder: &Path) -> Result<PathBuf> {
+/// A project's folder as `next build` leaves it, with one chunk of script-like text, its gzip for nginx, and a small one.
+pub fn static_folder(folder: &Path) -> Result<PathBuf> {
     let project = folder.join("project");
     let chunks = project.join(".next/static/chunks");
     if !chunks.is_dir() {
@@ -576,9 +436,24 @@ fn static_folder(folder: &Path) -> Result<PathBuf> {
             text.push_str(&format!("function f{number}(a,b){{return a.k{scrambled:x}(b,{})}}\n", scrambled % 977));
         }
         text.truncate(CHUNK);
+        fs::write(chunks.join("small.js"), &text[..1024])?;
         let file = chunks.join("framework.js");
         fs::write(&file, text)?;
         std::process::Command::new("gzip").args(["-k", "-9"]).arg(&file).status()?;
     }
     Ok(project)
+}
+
+#[cfg(test)]
+mod tests {
+    use doorway_bench_table::caption::CAPTIONS;
+
+    use super::*;
+
+    #[test]
+    fn each_case_has_a_caption_and_each_caption_a_case() {
+        let cases: std::collections::BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(cases, CAPTIONS.iter().map(|caption| caption.name).collect());
+        assert_eq!(cases.len(), CASES.len());
+    }
 }

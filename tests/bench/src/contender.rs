@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::process::{Process, Usage};
-use crate::{ably, liveblocks, pusher};
+use crate::{ably, instructions, liveblocks, pusher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,9 +73,14 @@ pub struct Running {
 impl Running {
     /// Of the contender and its app.
     pub fn usage(&self) -> Usage {
-        self.process.usage().and(self.app.as_ref().map(Process::usage).unwrap_or_default())
+        let own = self.process.usage();
+        self.app.as_ref().map_or(own, |app| own.and(app.usage()))
     }
 }
+
+/// What one address may have where it stands for many.
+const CONNECTIONS: &str = "max_connections = 17000\nmax_connections_per_address = 17000\n";
+const CHANNELS: &str = "[realtime]\nmax_channels = 400000\n";
 
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
@@ -89,8 +94,12 @@ pub struct Site<'a> {
     /// Clients come from far: everybody listens everywhere, and nginx buffers as it does by default. Else it passes on what
     /// comes, as the others do.
     pub far: bool,
+    /// One address does what those of many do: what it may have alone is raised.
+    pub alone: bool,
     /// So many processors a contender has.
     pub processors: usize,
+    /// Contenders are run by a program that counts their instructions, and writes what it counts to files of this name.
+    pub counts: Option<&'a Path>,
 }
 
 impl Contender {
@@ -168,6 +177,7 @@ impl Contender {
                     }
                     _ => format!("http = \"{listen_at}\""),
                 };
+                let (connections, channels) = if site.alone { (CONNECTIONS, CHANNELS) } else { ("", "") };
                 let app = match role {
                     Role::Proxy { upstream, .. } | Role::Cache { upstream, keeps: false } => {
                         format!("[app]\nurl = \"http://{upstream}\"")
@@ -217,11 +227,12 @@ impl Contender {
                     Role::Documents { .. } => &documents,
                     _ => "[realtime.plain]\necho = false",
                 };
-                let text = format!("[listen]\n{listen}\n{app}\n{hub}\n[admin]\nlisten = \"off\"\n");
+                let text =
+                    format!("[listen]\n{connections}{listen}\n{app}\n{channels}{hub}\n[admin]\nlisten = \"off\"\n");
                 vec![program, "--config".into(), file(&format!("doorway-{port}.toml"), text)?]
             }
             Contender::Nginx => {
-                let folder = site.folder.display();
+                let (folder, processors) = (site.folder.display(), site.processors);
                 let listen = match role {
                     Role::Proxy { tls: true, .. } => format!(
                         "listen {listen_at} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache shared:s:10m; ssl_protocols TLSv1.3;"
@@ -260,9 +271,11 @@ impl Contender {
                 } else {
                     "proxy_buffering off; proxy_request_buffering off;"
                 };
+                // Workers of another user cannot be told to write their counts.
+                let user = if site.counts.is_some() { "user root; " } else { "" };
                 // Access log on, as Doorway's is; everything else as the distribution's own file has it.
                 let text = format!(
-                    "worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
+                    "{user}worker_processes {processors}; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;\n\
                      events {{ worker_connections 65536; }}\n\
                      http {{ access_log {folder}/nginx.access; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_max_body_size 0;\n\
                      client_body_temp_path {folder}/nginx.body; proxy_temp_path {folder}/nginx.proxy; fastcgi_temp_path {folder}/nginx.f; uwsgi_temp_path {folder}/nginx.u; scgi_temp_path {folder}/nginx.s;\n\
@@ -390,6 +403,7 @@ impl Contender {
                 vec![program, script.to_string_lossy().into_owned()]
             }
         };
+        let command = site.counts.map_or_else(|| command.clone(), |file| instructions::counted(file, &command));
         let process = Process::start_on(site.processors, &command, &environment, &log, address)?;
         Ok(Running { process, address, app: app.map(|(process, _)| process) })
     }

@@ -184,7 +184,7 @@ async fn http1(mut io: impl Io, address: SocketAddr, ask: &Ask, tally: &RefCell<
 }
 
 /// Reads one answer; gives the length of its body.
-async fn response(io: &mut impl Io, buffer: &mut [u8]) -> Result<usize> {
+pub async fn response(io: &mut impl Io, buffer: &mut [u8]) -> Result<usize> {
     let mut have = 0;
     let end = loop {
         let read = io.read(&mut buffer[have..]).await?;
@@ -252,16 +252,7 @@ async fn http2(
         while Instant::now() < end {
             let start = Instant::now();
             futures_ready(&mut sender).await?;
-            let uri = format!("https://{address}{}", ask.path);
-            let request = http::Request::get(uri).body(()).expect("a request");
-            let (answer, _) = sender.send_request(request, true)?;
-            let mut body = answer.await?.into_body();
-            let mut received = 0;
-            while let Some(chunk) = body.data().await {
-                let chunk = chunk?;
-                received += chunk.len();
-                body.flow_control().release_capacity(chunk.len())?;
-            }
+            let received = http2_answer(&mut sender, address, &ask.path).await?;
             tally.borrow_mut().add(start.elapsed(), if ask.count_bytes { received as u64 } else { 1 });
         }
         Ok::<_, anyhow::Error>(())
@@ -276,6 +267,28 @@ async fn http2(
     drop(sender);
     driver.abort();
     Ok(())
+}
+
+/// Asks once over HTTP/2; gives the length of the answer's body. The host is that of the connection: another one is refused.
+pub async fn http2_answer(
+    sender: &mut h2::client::SendRequest<Bytes>,
+    address: SocketAddr,
+    path: &str,
+) -> Result<usize> {
+    let request = http::Request::get(format!("https://localhost:{}{path}", address.port())).body(())?;
+    let (answer, _) = sender.send_request(request, true)?;
+    let answer = answer.await?;
+    if answer.status() != http::StatusCode::OK {
+        bail!("{}", answer.status());
+    }
+    let mut body = answer.into_body();
+    let mut received = 0;
+    while let Some(chunk) = body.data().await {
+        let length = chunk?.len();
+        received += length;
+        body.flow_control().release_capacity(length)?;
+    }
+    Ok(received)
 }
 
 async fn futures_ready(sender: &mut h2::client::SendRequest<Bytes>) -> Result<()> {

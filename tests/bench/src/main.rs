@@ -8,12 +8,15 @@ mod bare;
 mod cases;
 mod cluster;
 mod contender;
+mod count;
 mod documents;
 mod growth;
 mod http;
+mod instructions;
 mod liveblocks;
 mod process;
 mod pusher;
+mod recording;
 mod report;
 mod rest;
 mod resume;
@@ -25,35 +28,53 @@ mod yjs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use doorway_bench_table::record::Run;
 
-use cases::CASES;
+use cases::{CASES, CaseOf};
 use contender::{Contender, Site};
-use report::Case;
+use report::{Case, Sample};
 
-/// Runs the benchmark, or the cases that are named; `ways` alone is one of its own, over long and narrow ways, and `growth` another: how figures grow.
+/// What is no case but a measurement of its own, named alone.
+const ALONE: &[&str] = &["ways", "growth", "instructions"];
+
+/// Runs the benchmark, or the cases that are named. `all`: the rare ones too. Alone: `growth` (how figures grow),
+/// `instructions` (of user space for one request of each kind, the same on every host), `ways` (over long and narrow ways).
 #[derive(Parser)]
 struct Arguments {
-    /// Cases to run [default: all]
+    /// Cases to run [default: all but the rare ones]
     cases: Vec<String>,
     /// Rounds; contenders take turns within each
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds measured in each round of each contender
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.2)]
     seconds: f64,
-    /// Where results.json and results.svg are written
-    #[arg(long, default_value = "tests/bench")]
+    /// Adds the run to the record, tests/bench/runs.json; of growth, keeps it as tests/bench/growth.json and growth.svg
+    #[arg(long)]
+    record: bool,
+    /// With --record: how the binary under test was built [default: the release profile, of the commit that is checked out]
+    #[arg(long)]
+    build: Option<String>,
+    /// With --record: what one must know to read it
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Where results.json is written, with every sample
+    #[arg(long, default_value = "target/bench")]
     out: PathBuf,
     /// Serves as the limit of fan-out, instead of running cases
     #[arg(long, hide = true)]
     bare: Option<std::net::SocketAddr>,
     /// The binary under test
-    #[arg(long, default_value = "target/release/doorway")]
+    #[arg(long, default_value = BUILT)]
     doorway: PathBuf,
 }
+
+/// What `cargo build --release` makes.
+const BUILT: &str = "target/release/doorway";
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -66,14 +87,14 @@ fn main() -> Result<()> {
     if !arguments.doorway.is_file() {
         bail!("{} is not there: cargo build --release", arguments.doorway.display());
     }
-    let over_ways = arguments.cases == ["ways"];
-    let grows = arguments.cases == ["growth"];
-    for name in arguments.cases.iter().filter(|_| !over_ways && !grows) {
-        if !CASES.iter().any(|case| case.caption.name == name) {
-            let known: Vec<_> = CASES.iter().map(|case| case.caption.name).collect();
-            bail!("no case {name:?}; there are: {}, and ways or growth alone", known.join(", "));
-        }
+    if arguments.record && arguments.build.is_none() && arguments.doorway != Path::new(BUILT) {
+        bail!("say with --build how {} was built", arguments.doorway.display());
     }
+    let alone = match arguments.cases.as_slice() {
+        [name] => ALONE.iter().find(|alone| *alone == name),
+        _ => None,
+    };
+    let cases = if alone.is_some() { Vec::new() } else { chosen(&arguments.cases)? };
     core_affinity::set_for_current(core_affinity::CoreId { id: process::LOAD_CPU });
     let folder = tempfile::tempdir()?;
     let (certificate, key) = certificate(folder.path())?;
@@ -86,57 +107,92 @@ fn main() -> Result<()> {
         doorway: &doorway,
         peers: &peers,
         far: false,
+        alone: false,
         processors: 1,
+        counts: None,
     };
-    if over_ways {
-        return ways::run(&site, arguments.rounds);
-    }
-    if grows {
-        return growth::run(&site, arguments.rounds, arguments.seconds, &arguments.out);
-    }
-
-    let mut results = Vec::new();
-    for case in CASES {
-        if !arguments.cases.is_empty() && !arguments.cases.iter().any(|name| name == case.caption.name) {
-            continue;
+    fs::create_dir_all(&arguments.out)?;
+    match alone.copied() {
+        Some("ways") => return ways::run(&site, arguments.rounds),
+        Some("growth") => {
+            let out = if arguments.record { Path::new("tests/bench") } else { &arguments.out };
+            let of = recording::run(arguments.build, &arguments.note)?;
+            return growth::run(&site, arguments.rounds, arguments.seconds, of, out);
         }
-        let (mut samples, mut missing): (Vec<_>, Vec<(Contender, String)>) = (Vec::new(), Vec::new());
-        for round in 0..arguments.rounds {
-            for turn in 0..case.contenders.len() {
-                // Nobody is always first.
-                let contender = case.contenders[(turn + round) % case.contenders.len()];
-                if missing.iter().any(|(known, _)| *known == contender) {
-                    continue;
-                }
-                if contender.program(&site).is_none() {
-                    missing.push((contender, "not installed".into()));
-                    continue;
-                }
-                match cases::run(case, contender, round, arguments.seconds, &site) {
-                    Ok(sample) => {
-                        eprintln!(
-                            "{} {} round {}: {:.0}",
-                            case.caption.name,
-                            contender.name(),
-                            round + 1,
-                            sample.figure
-                        );
-                        samples.push(sample);
-                    }
-                    Err(error) => {
-                        eprintln!("{} {} round {}: {error:#}", case.caption.name, contender.name(), round + 1);
-                        missing.push((contender, format!("{error:#}")));
-                    }
-                }
+        Some(_) => {
+            let counted = instructions::run(&site)?;
+            if arguments.record {
+                let run = recording::run(arguments.build, &arguments.note)?;
+                recording::add(Run { instructions: counted, ..run })?;
             }
+            return Ok(());
         }
-        let case = Case::new(case.caption, samples, missing);
+        None => {}
+    }
+    if let Some(why) = count::uncounted() {
+        eprintln!("instructions are not counted on this host ({why})");
+    }
+    let (began, mut results) = (Instant::now(), Vec::new());
+    for case in cases {
+        let case = rounds(case, &arguments, &site);
         println!("{}", case.table());
         results.push(case);
     }
+    println!("{:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
     fs::write(arguments.out.join("results.json"), serde_json::to_string_pretty(&results)? + "\n")?;
-    fs::write(arguments.out.join("results.svg"), report::picture(&results))?;
-    Ok(())
+    let run = recording::cases(arguments.build, &arguments.note, &results)?;
+    if arguments.record { recording::add(run) } else { recording::compare(&run) }
+}
+
+/// The cases of these names: all but the rare ones where none is named.
+fn chosen(names: &[String]) -> Result<Vec<&'static CaseOf>> {
+    for name in names {
+        if name != "all" && !CASES.iter().any(|case| case.caption().name == name) {
+            let known: Vec<_> = CASES.iter().map(|case| case.caption().name).collect();
+            bail!("no case {name:?}; there are: {}, and all; {} alone", known.join(", "), ALONE.join(", "));
+        }
+    }
+    let is_chosen = |case: &&CaseOf| match names {
+        [] => !case.caption().rare,
+        names => names.iter().any(|name| name == "all" || name == case.caption().name),
+    };
+    Ok(CASES.iter().filter(is_chosen).collect())
+}
+
+/// All rounds of one case.
+fn rounds(case: &CaseOf, arguments: &Arguments, site: &Site) -> Case {
+    let (mut samples, mut missing): (Vec<Sample>, Vec<(Contender, String)>) = (Vec::new(), Vec::new());
+    let (name, began) = (case.caption().name, Instant::now());
+    // Memory hardly moves from round to round, and ten thousand sockets take long to open.
+    let rounds = if case.caption().is_memory() { 1 } else { arguments.rounds };
+    for round in 0..rounds {
+        for turn in 0..case.contenders.len() {
+            // Nobody is always first.
+            let contender = case.contenders[(turn + round) % case.contenders.len()];
+            if missing.iter().any(|(known, _)| *known == contender) {
+                continue;
+            }
+            if contender.program(site).is_none() {
+                missing.push((contender, "not installed".into()));
+                continue;
+            }
+            let said = match cases::run(case, contender, round, arguments.seconds, site) {
+                Ok(sample) => {
+                    let said = format!("{:.0}", sample.figure);
+                    samples.push(sample);
+                    said
+                }
+                Err(error) => {
+                    let said = format!("{error:#}");
+                    missing.push((contender, said.clone()));
+                    said
+                }
+            };
+            eprintln!("{name} {} round {}: {said}", contender.name(), round + 1);
+        }
+    }
+    eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
+    Case::new(case.caption(), samples, missing)
 }
 
 fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {

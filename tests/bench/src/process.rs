@@ -1,12 +1,15 @@
 //! One contender's processes: started on a processor of their own, measured by the kernel's accounting, ended by id.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::count::{self, Count};
 
 /// The processor that contenders run on; load and upstream have the other.
 pub const CONTENDER_CPU: usize = 0;
@@ -15,6 +18,7 @@ pub const LOAD_CPU: usize = 1;
 /// A process and everything it started. Ended when dropped.
 pub struct Process {
     child: Child,
+    count: Option<Count>,
 }
 
 /// What the kernel says of a process and its children.
@@ -24,6 +28,8 @@ pub struct Usage {
     pub user: f64,
     /// Time in the kernel on its behalf, in seconds.
     pub system: f64,
+    /// Instructions in user space, where the host counts them.
+    pub instructions: Option<u64>,
     /// Resident memory, in bytes.
     pub resident: u64,
 }
@@ -35,7 +41,12 @@ impl Usage {
 
     /// The time since `before`, and the memory of now.
     pub fn since(self, before: Usage) -> Usage {
-        Usage { user: self.user - before.user, system: self.system - before.system, resident: self.resident }
+        Usage {
+            user: self.user - before.user,
+            system: self.system - before.system,
+            instructions: self.instructions.zip(before.instructions).map(|(now, then)| now.saturating_sub(then)),
+            resident: self.resident,
+        }
     }
 
     /// The two together.
@@ -43,6 +54,7 @@ impl Usage {
         Usage {
             user: self.user + other.user,
             system: self.system + other.system,
+            instructions: self.instructions.zip(other.instructions).map(|(one, other)| one + other),
             resident: self.resident + other.resident,
         }
     }
@@ -68,16 +80,20 @@ impl Process {
         address: SocketAddr,
     ) -> Result<Process> {
         let output = fs::File::create(log)?;
-        let child = Command::new("taskset")
-            .args(["-c", &format!("{CONTENDER_CPU}-{}", CONTENDER_CPU + processors - 1)])
+        // It begins when it is told to, so that its instructions are counted from the first one on.
+        let mut child = Command::new("sh")
+            .args(["-c", "read -r _ && exec \"$@\" </dev/null", "sh", "taskset", "-c"])
+            .arg(format!("{CONTENDER_CPU}-{}", CONTENDER_CPU + processors - 1))
             .args(command)
             .envs(environment.iter().map(|(key, value)| (*key, value)))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
             .with_context(|| format!("cannot start {}", command[0]))?;
-        let mut process = Process { child };
+        let count = count::instructions(child.id());
+        child.stdin.take().context("no way to say when to begin")?.write_all(b"\n")?;
+        let mut process = Process { child, count };
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = process.child.try_wait()? {
@@ -92,19 +108,27 @@ impl Process {
     }
 
     pub fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        for pid in family(self.child.id()) {
+        let instructions = self.count.as_ref().and_then(Count::so_far);
+        let mut usage = Usage { instructions, ..Usage::default() };
+        for pid in self.family() {
             let (user, system) = cpu_seconds(pid).unwrap_or_default();
-            usage = usage.and(Usage { user, system, resident: resident(pid).unwrap_or_default() });
+            usage.user += user;
+            usage.system += system;
+            usage.resident += resident(pid).unwrap_or_default();
         }
         usage
+    }
+
+    /// It and all that descend from it.
+    pub fn family(&self) -> Vec<u32> {
+        family(self.child.id())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // Parents first: nginx's would start another child in place of one that ends.
-        for pid in family(self.child.id()) {
+        for pid in self.family() {
             let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
         }
         let _ = self.child.wait();

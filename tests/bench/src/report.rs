@@ -1,7 +1,10 @@
-//! What was measured: a table for people, JSON for programs, a picture for the README.
+//! What was measured: a table for people, JSON for programs, and what is kept of it in the record of runs.
 
 use std::fmt::Write;
 
+use doorway_bench_table::caption::Caption;
+use doorway_bench_table::record::{Figures, Outcome, rounded};
+use doorway_bench_table::text::grouped;
 use serde::Serialize;
 
 use crate::contender::Contender;
@@ -18,6 +21,8 @@ pub struct Sample {
     pub user: f64,
     /// Time of the kernel on their behalf, in seconds.
     pub system: f64,
+    /// In user space, for a unit of work, where the host counts them.
+    pub instructions: Option<f64>,
     /// The contender's own part of that, where an app behind it is counted too.
     pub door_share: Option<f64>,
     /// What the case compares: work per CPU-second, or bytes per socket.
@@ -25,15 +30,6 @@ pub struct Sample {
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub resident: u64,
-}
-
-/// How a case reads.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Caption {
-    pub name: &'static str,
-    pub title: &'static str,
-    pub unit: &'static str,
-    pub less_is_better: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,6 +43,7 @@ pub struct Row {
     /// CPU-seconds, as in a sample.
     pub user: f64,
     pub system: f64,
+    pub instructions: Option<f64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub resident: u64,
@@ -56,7 +53,7 @@ pub struct Row {
 
 #[derive(Debug, Serialize)]
 pub struct Case {
-    pub caption: Caption,
+    pub caption: &'static Caption,
     pub rows: Vec<Row>,
     /// Contenders that could not take part, and why.
     pub missing: Vec<(Contender, String)>,
@@ -69,7 +66,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 impl Case {
-    pub fn new(caption: Caption, samples: Vec<Sample>, missing: Vec<(Contender, String)>) -> Case {
+    pub fn new(caption: &'static Caption, samples: Vec<Sample>, missing: Vec<(Contender, String)>) -> Case {
         let mut contenders: Vec<Contender> = Vec::new();
         for sample in &samples {
             if !contenders.contains(&sample.contender) {
@@ -91,6 +88,7 @@ impl Case {
                     work: of(&|sample| Some(sample.work as f64)).unwrap_or_default() as u64,
                     user: of(&|sample| Some(sample.user)).unwrap_or_default(),
                     system: of(&|sample| Some(sample.system)).unwrap_or_default(),
+                    instructions: of(&|sample| sample.instructions),
                     p50_ms: of(&|sample| sample.p50_ms),
                     p99_ms: of(&|sample| sample.p99_ms),
                     door_share: of(&|sample| sample.door_share),
@@ -111,18 +109,49 @@ impl Case {
         Case { caption, rows, missing, samples }
     }
 
+    fn is_counted(&self) -> bool {
+        self.rows.iter().any(|row| row.instructions.is_some())
+    }
+
+    /// What is recorded of it.
+    pub fn outcome(&self) -> Outcome {
+        let figures = self.rows.iter().map(|row| {
+            let cpu = row.user + row.system;
+            let figures = Figures {
+                figure: rounded(row.figure),
+                user: (cpu > 0.0).then(|| rounded(row.user / cpu)),
+                instructions: row.instructions.map(rounded),
+                p50_ms: row.p50_ms.map(rounded),
+                p99_ms: row.p99_ms.map(rounded),
+                resident: Some(rounded(row.resident as f64) as u64),
+                own: row.door_share.map(rounded),
+            };
+            (row.contender.name().to_owned(), figures)
+        });
+        Outcome { figures: figures.collect(), ..Outcome::default() }
+    }
+
     pub fn table(&self) -> String {
         let mut text = format!("\n{}  ({})\n", self.caption.title, self.caption.unit);
         let _ = writeln!(
             text,
-            "  {:<10} {:>14} {:>7} {:>14} {:>7} {:>7} {:>9} {:>9} {:>10}",
-            "", "median", "ratio", "work done", "user s", "sys s", "p50 ms", "p99 ms", "resident"
+            "  {:<10} {:>14} {:>7} {:>14} {:>7} {:>7} {:>9} {:>9} {:>10}{}",
+            "",
+            "median",
+            "ratio",
+            "work done",
+            "user s",
+            "sys s",
+            "p50 ms",
+            "p99 ms",
+            "resident",
+            if self.is_counted() { "  instructions a unit" } else { "" }
         );
         for row in &self.rows {
             let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2}"));
             let _ = writeln!(
                 text,
-                "  {:<10} {:>14} {:>7} {:>14} {:>7.2} {:>7.2} {:>9} {:>9} {:>7} MB",
+                "  {:<10} {:>14} {:>7} {:>14} {:>7.2} {:>7.2} {:>9} {:>9} {:>7} MB{}",
                 row.contender.name(),
                 grouped(row.figure),
                 number(row.ratio),
@@ -131,7 +160,8 @@ impl Case {
                 row.system,
                 number(row.p50_ms),
                 number(row.p99_ms),
-                row.resident / 1_000_000
+                row.resident / 1_000_000,
+                row.instructions.map_or(String::new(), |count| format!("  {count:>19.2}"))
             );
         }
         for row in &self.rows {
@@ -149,60 +179,4 @@ impl Case {
         }
         text
     }
-}
-
-pub fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value);
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Bars of each case, as a ratio to the best peer.
-pub fn picture(cases: &[Case]) -> String {
-    const WIDTH: f64 = 820.0;
-    const LABEL: f64 = 400.0;
-    const BAR: f64 = 330.0;
-    const LINE: f64 = 18.0;
-    let mut body = String::new();
-    let mut y = 46.0;
-    // Where nobody is beside it, there is nothing to draw.
-    for case in cases.iter().filter(|case| case.rows.iter().any(|row| row.ratio.is_some())) {
-        let _ = write!(body, "<text x=\"10\" y=\"{:.0}\" class=\"t\">{}</text>", y + 4.0, case.caption.title);
-        let _ = write!(body, "<text x=\"10\" y=\"{:.0}\" class=\"u\">{}</text>", y + 18.0, case.caption.unit);
-        let most = case.rows.iter().filter_map(|row| row.ratio).fold(1.0_f64, f64::max);
-        for row in &case.rows {
-            let Some(ratio) = row.ratio else { continue };
-            let class = if row.contender == Contender::Doorway { "d" } else { "p" };
-            let width = (ratio / most * BAR).max(1.0);
-            let _ = write!(
-                body,
-                "<rect x=\"{LABEL}\" y=\"{:.0}\" width=\"{width:.0}\" height=\"13\" class=\"{class}\"/>\
-                 <text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{} {ratio:.2}</text>",
-                y - 7.0,
-                LABEL - 6.0,
-                y + 4.0,
-                row.contender.name(),
-            );
-            let _ = write!(
-                body,
-                "<text x=\"{:.0}\" y=\"{:.0}\" class=\"u\">{}</text>",
-                LABEL + width + 5.0,
-                y + 4.0,
-                grouped(row.figure)
-            );
-            y += LINE;
-        }
-        y += 16.0;
-    }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y:.0}\" font-family=\"system-ui,sans-serif\" font-size=\"11\">\
-         <style>.t{{font-weight:600}}.u{{fill:#777}}.d{{fill:#d9480f}}.p{{fill:#adb5bd}}text{{fill:#333}}</style>\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/><text x=\"10\" y=\"20\" font-size=\"15\">Side by side, ratio to the best peer</text>{body}</svg>\n"
-    )
 }

@@ -157,7 +157,7 @@ pub async fn say(socket: &mut Socket, text: &str) -> Result<()> {
 }
 
 /// Reads one short frame, which must begin so.
-async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
+pub async fn expect(socket: &mut Socket, beginning: &str) -> Result<String> {
     let text = String::from_utf8(read(socket).await?)?;
     if !text.starts_with(beginning) {
         bail!("{beginning} was to come, not {text}");
