@@ -71,7 +71,7 @@ impl Offprint {
     }
 
     /// The passage with what goes next. `None` where there is nothing any more: what is left of the body is to be copied.
-    pub fn next(&mut self) -> Option<&Passage> {
+    pub fn filled(&mut self) -> Option<&Passage> {
         if self.passage.is_empty() {
             let piece = self.pipes.get(self.next)?;
             let length = self.passage.copy_in(&piece.reader, piece.length)?;
@@ -189,7 +189,7 @@ mod tests {
         for _ in 0..3 {
             let mut offprint = Offprint::of(&body).expect("it has one now");
             let sending = async {
-                while let Some(passage) = offprint.next() {
+                while let Some(passage) = offprint.filled() {
                     poll_fn(|context| passage.poll_drain(context, &target, usize::MAX)).await.unwrap();
                 }
             };

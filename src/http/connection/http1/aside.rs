@@ -53,7 +53,7 @@ impl Aside {
             let is_begun = !self.head.has_remaining();
             let written = match &mut self.offprint {
                 Some(_) if !is_begun => stream.poll_write_before_more(context, self.head.chunk()),
-                Some(offprint) => match offprint.next() {
+                Some(offprint) => match offprint.filled() {
                     Some(passage) => stream.poll_drain(context, passage, self.body.len()),
                     None => {
                         self.offprint = None;
