@@ -309,6 +309,11 @@ async fn a_deploy_costs_no_request() {
     assert!(door.wait().success());
 }
 
+/// The process that answers, and of which build it is; not by which connection.
+fn who(answer: &Value) -> [&Value; 2] {
+    [&answer["pid"], &answer["build"]]
+}
+
 #[tokio::test]
 async fn a_build_that_does_not_start_leaves_the_old_one_in_place() {
     let project = Stub::new();
@@ -318,7 +323,7 @@ async fn a_build_that_does_not_start_leaves_the_old_one_in_place() {
     project.write(".next/BUILD_ID", "second");
     door.signal("HUP");
     door.wait_for_log(|line| line["message"] == "the new app does not start, the old one stays");
-    assert_eq!(json(&door, "/").await, first);
+    assert_eq!(who(&json(&door, "/").await), who(&first));
 }
 
 #[tokio::test]
@@ -329,7 +334,7 @@ async fn a_reload_without_a_new_build_starts_nothing() {
     std::fs::write(door.config_file(), std::fs::read_to_string(door.config_file()).unwrap() + "\n# touched\n").unwrap();
     door.signal("HUP");
     door.wait_for_log(|line| line["message"] == "reloaded");
-    assert_eq!(json(&door, "/").await, first);
+    assert_eq!(who(&json(&door, "/").await), who(&first));
     assert_eq!(started(&door).len(), 1);
 }
 
