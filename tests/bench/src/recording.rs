@@ -41,6 +41,7 @@ pub fn run(build: Option<String>, note: &str) -> Result<Run> {
         build,
         note: note.to_owned(),
         uncounted: String::new(),
+        supersedes: Vec::new(),
         cases: BTreeMap::new(),
         instructions: BTreeMap::new(),
     })

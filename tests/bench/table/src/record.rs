@@ -38,6 +38,9 @@ pub struct Run {
     /// Why instructions were not counted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uncounted: String,
+    /// Cases in which the door is another one than in all runs before, which say nothing of it any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<String>,
     /// By the names of cases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cases: BTreeMap<String, Outcome>,
@@ -135,7 +138,7 @@ pub fn read(file: &Path) -> Result<Vec<Run>> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let runs: Vec<Run> = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
     for run in &runs {
-        for name in run.cases.keys() {
+        for name in run.cases.keys().chain(&run.supersedes) {
             Caption::of(name).with_context(|| format!("{}: no case {name:?}", file.display()))?;
         }
         if let Some(kind) = run.instructions.keys().find(|kind| !KINDS.contains(&kind.as_str())) {

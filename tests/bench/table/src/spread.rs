@@ -72,7 +72,8 @@ impl<'a> Summary<'a> {
         };
         let mut ratios: BTreeMap<&str, Spread> = BTreeMap::new();
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-        for run in runs {
+        let is_new = |run: &Run| run.supersedes.iter().any(|name| name == caption.name);
+        for run in &runs[runs.iter().rposition(is_new).unwrap_or(0)..] {
             let Some(outcome) = run.cases.get(caption.name) else { continue };
             for (peer, ratio) in outcome.best(caption) {
                 summary.best.add(ratio, &run.host);

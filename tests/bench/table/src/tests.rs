@@ -15,6 +15,7 @@ fn run(kernel: &str, case: &str, figures: &[(&str, f64)]) -> Run {
         build: "release".into(),
         note: String::new(),
         uncounted: String::new(),
+        supersedes: Vec::new(),
         cases: BTreeMap::from([(case.to_owned(), Outcome { figures: figures.collect(), ..Outcome::default() })]),
         instructions: BTreeMap::new(),
     }
@@ -39,6 +40,17 @@ fn the_best_peer_is_that_of_each_run() {
     let spread = summary.best().unwrap();
     assert_eq!((spread.lowest(), spread.median(), spread.highest(), spread.runs()), (0.5, 0.75, 0.9, 4));
     assert_eq!(summary.peers(), "Envoy or Caddy");
+}
+
+#[test]
+fn a_run_of_another_door_begins_anew_in_what_has_changed() {
+    let before =
+        [run("a", "upload", &[(DOORWAY, 1.0), ("Envoy", 2.0)]), run("a", "echo", &[(DOORWAY, 1.0), ("Bun", 2.0)])];
+    let mut after = run("b", "upload", &[(DOORWAY, 3.0), ("Envoy", 2.0)]);
+    after.supersedes = vec!["upload".to_owned()];
+    let runs = [before.as_slice(), &[after]].concat();
+    let median = |case| Summary::of(Caption::of(case).unwrap(), &runs).best().unwrap().median();
+    assert_eq!((median("upload"), median("echo")), (1.5, 0.5));
 }
 
 #[test]

@@ -240,7 +240,11 @@ fn list(runs: &[Run]) -> String {
         } else {
             format!("; no instructions were counted: {}", run.uncounted)
         };
-        let _ = writeln!(text, "- {}, host {number}, {cases}: {}{note}{uncounted}", run.date, run.build);
+        let superseded = match run.supersedes.join(", ") {
+            names if names.is_empty() => names,
+            names => format!("; what runs before it say of {names} is of an earlier door, and in no table"),
+        };
+        let _ = writeln!(text, "- {}, host {number}, {cases}: {}{note}{superseded}{uncounted}", run.date, run.build);
     }
     text.push('\n');
     for (number, host) in hosts.iter().enumerate() {
