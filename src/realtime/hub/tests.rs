@@ -11,6 +11,7 @@ mod random;
 mod reading;
 mod shared;
 mod shared_concurrency;
+mod unsure_documents;
 
 use std::sync::Arc;
 use std::task::{Context, Waker};

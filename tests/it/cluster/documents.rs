@@ -2,13 +2,11 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use doorway::config::Config;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::hears;
@@ -259,36 +257,6 @@ async fn what_is_done_once_goes_on_though_its_client_leaves() {
     .await;
     assert_eq!(*replayed.lock().unwrap(), "true");
     assert_eq!(plain(&two, "one").await["list"], json!([1, "two", "new"]));
-}
-
-#[tokio::test]
-async fn a_room_ends_where_nobody_knows_whether_it_was_deleted() {
-    let redis = Redis::start(&KEEPS);
-    let [(here, one), (_, two)] = doors_with::<2>(&redis, "", "message_patience = \"500ms\"\n");
-    make(&one, "one", "first").await;
-    let mut ada = editor(&one, "one").await;
-    // What only reads is answered, what writes waits for longer than anybody waits for it, and is done then.
-    // Where a sign of life went before it, it came no further than to look: then again.
-    let mut tries = 0..20;
-    let code = loop {
-        assert!(tries.next().is_some(), "nobody was sent away");
-        redis.tell(&["CLIENT", "PAUSE", "2000", "WRITE"]);
-        here.refused(&["delete", "one"]).await;
-        if let Ok(closed) = timeout(Duration::from_secs(1), ada.closed()).await {
-            break closed.0;
-        }
-        redis.tell(&["CLIENT", "UNPAUSE"]);
-        eventually("it is ready again", async || ails(&one).await.is_empty()).await;
-    };
-    assert_eq!(code, 1011);
-    redis.tell(&["CLIENT", "UNPAUSE"]);
-    for door in [&one, &two] {
-        eventually("it is ready again", async || ails(door).await.is_empty()).await;
-    }
-    // Whether it was or not: who comes next reads what is there, and no half of two.
-    for door in [&one, &two] {
-        editor(door, "one").await.close(1000).await;
-    }
 }
 
 #[tokio::test]
