@@ -89,7 +89,7 @@ const FAULTS = {
     for (const way of ways) way.delay = 0;
   },
   "a door stands still": async () => {
-    doors[1].signal("SIGSTOP");
+    await doors[1].standStill();
     await sleep(FAULT);
     doors[1].signal("SIGCONT");
   },

@@ -1,7 +1,8 @@
 // A process of ours: its lines are kept, and it never outlives the test.
 import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { BUILDING } from "./eventually.js";
+import { BUILDING, eventually } from "./eventually.js";
 import { whenLeaving } from "./leaving.js";
 
 const KEPT = 5_000; // lines; the oldest go
@@ -54,6 +55,14 @@ export class Child {
 
   signal(name) {
     this.process.kill(name);
+  }
+
+  /** SIGSTOP, and until it has stopped: one thread takes the signal, and others may run on until that one has its turn. */
+  async standStill() {
+    this.signal("SIGSTOP");
+    const tasks = `/proc/${this.process.pid}/task`;
+    const hasStopped = (task) => / T /.test(readFileSync(`${tasks}/${task}/stat`, "utf8").split(")").pop());
+    await eventually("it stands still", () => readdirSync(tasks).every(hasStopped));
   }
 
   /** SIGTERM, and how it ended; killed if that takes more than `within` ms. */

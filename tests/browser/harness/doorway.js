@@ -79,6 +79,10 @@ export class Doorway {
     this.child.signal(name);
   }
 
+  standStill() {
+    return this.child.standStill();
+  }
+
   stop() {
     return this.child.stop();
   }
