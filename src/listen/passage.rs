@@ -5,7 +5,7 @@
 //! counts bodies, bounds them or waits for them has them as ever. Who writes to a socket knows a blank by where it lies in
 //! memory, and takes as much out of the passage.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -43,6 +43,17 @@ pub fn blank(length: usize) -> Bytes {
 /// Whether `piece` stands for bytes that are in a passage.
 pub fn is_blank(piece: &[u8]) -> bool {
     BLANKS.as_ptr_range().contains(&piece.as_ptr()) && !piece.is_empty()
+}
+
+/// What of `slices` comes before the first that stands for such bytes.
+pub fn before_blank<'a, 'b>(slices: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
+    let blank = slices.iter().position(|slice| is_blank(slice));
+    &slices[..blank.unwrap_or(slices.len())]
+}
+
+/// Blank bytes came, and there is no passage that they stand for: a fault of ours.
+pub fn carried_by_nobody() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a body is carried by nobody")
 }
 
 /// A socket that passages come from or lead to.
@@ -135,7 +146,7 @@ impl Passage {
         loop {
             ready!(source.poll_readable(context))?;
             let Some(pipe) = &self.pipe else { return Poll::Ready(Ok(None)) };
-            let mut work = || system::splice(source, &pipe.writer, most.min(ROOM));
+            let mut work = || system::splice(source, None, &pipe.writer, most.min(ROOM));
             match source.attempt(Interest::READABLE, &mut work) {
                 Ok(length) => {
                     self.inside.fetch_add(length, Ordering::Release);
@@ -168,7 +179,7 @@ impl Passage {
     /// Those of the system; as [`is_refusal`](system::is_refusal) knows them, where that cannot be done with such a file.
     pub fn take_in(&self, file: &impl AsFd, at: u64, most: usize) -> io::Result<usize> {
         let pipe = self.pipe.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        let length = system::splice_at(file, at, &pipe.writer, most.min(ROOM))?;
+        let length = system::splice(file, Some(at), &pipe.writer, most.min(ROOM))?;
         self.inside.fetch_add(length, Ordering::Release);
         Ok(length)
     }
@@ -184,7 +195,7 @@ impl Passage {
         };
         loop {
             ready!(target.poll_writable(context))?;
-            let mut work = || system::splice(&pipe.reader, target, most.min(inside));
+            let mut work = || system::splice(&pipe.reader, None, target, most.min(inside));
             match target.attempt(Interest::WRITABLE, &mut work) {
                 Ok(length) => {
                     if self.inside.fetch_sub(length, Ordering::AcqRel) == length {
@@ -292,7 +303,7 @@ mod tests {
             let other = Passage::open().unwrap();
             assert!(poll_fn(|context| other.poll_drain(context, &target, 6)).await.is_err());
             let pipe = other.pipe.as_ref().unwrap();
-            let moved = system::splice(&pipe.reader, &target, 6).map_err(|error| error.kind());
+            let moved = system::splice(&pipe.reader, None, &target, 6).map_err(|error| error.kind());
             assert_eq!(moved, Err(io::ErrorKind::WouldBlock));
         }
     }

@@ -10,17 +10,17 @@ use socket2::SockRef;
 #[cfg(target_os = "linux")]
 pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// The same where more follows at once: the kernel waits for that before it sends what fills no packet.
-#[cfg(target_os = "linux")]
-pub const BEFORE_MORE: SendFlags = AT_ONCE.union(SendFlags::MORE);
-
-/// The same; what follows is not waited for.
-#[cfg(not(target_os = "linux"))]
-pub const BEFORE_MORE: SendFlags = AT_ONCE;
-
 /// The same; std ignores the signal for the whole process.
 #[cfg(not(target_os = "linux"))]
 pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
+
+/// As [`AT_ONCE`], where more follows at once: the kernel waits for that before it sends what fills no packet.
+#[cfg(target_os = "linux")]
+pub const BEFORE_MORE: SendFlags = AT_ONCE.union(SendFlags::MORE);
+
+/// As [`AT_ONCE`]; what follows is not waited for.
+#[cfg(not(target_os = "linux"))]
+pub const BEFORE_MORE: SendFlags = AT_ONCE;
 
 /// Has a writer wait once so many bytes have not been sent yet (`TCP_NOTSENT_LOWAT`).
 ///
@@ -62,15 +62,15 @@ pub fn pipe(_room: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Moves bytes from or to a pipe, at most so many.
+/// Moves bytes from or to a pipe, at most so many; those of a file from `at` on.
 ///
 /// # Errors
 /// Those of the system; [`io::ErrorKind::WouldBlock`] where there are none, or no room for them.
 #[cfg(target_os = "linux")]
-pub fn splice(from: &impl AsFd, to: &impl AsFd, most: usize) -> io::Result<usize> {
+pub fn splice(from: &impl AsFd, mut at: Option<u64>, to: &impl AsFd, most: usize) -> io::Result<usize> {
     use rustix::pipe::SpliceFlags;
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-    Ok(rustix::io::retry_on_intr(|| rustix::pipe::splice(from, None, to, None, most, flags))?)
+    Ok(rustix::io::retry_on_intr(|| rustix::pipe::splice(from, at.as_mut(), to, None, most, flags))?)
 }
 
 /// There is no such thing.
@@ -78,28 +78,7 @@ pub fn splice(from: &impl AsFd, to: &impl AsFd, most: usize) -> io::Result<usize
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
-pub fn splice(_from: &impl AsFd, _to: &impl AsFd, _most: usize) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Moves bytes of a file to a pipe, those from `at` on, at most so many.
-///
-/// # Errors
-/// Those of the system.
-#[cfg(target_os = "linux")]
-pub fn splice_at(file: &impl AsFd, at: u64, to: &impl AsFd, most: usize) -> io::Result<usize> {
-    use rustix::pipe::SpliceFlags;
-    let mut at = at;
-    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-    Ok(rustix::io::retry_on_intr(|| rustix::pipe::splice(file, Some(&mut at), to, None, most, flags))?)
-}
-
-/// There is no such thing.
-///
-/// # Errors
-/// Always.
-#[cfg(not(target_os = "linux"))]
-pub fn splice_at(_file: &impl AsFd, _at: u64, _to: &impl AsFd, _most: usize) -> io::Result<usize> {
+pub fn splice(_from: &impl AsFd, _at: Option<u64>, _to: &impl AsFd, _most: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

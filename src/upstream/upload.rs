@@ -13,7 +13,7 @@ use super::socket::Writer;
 use crate::http::Body;
 use crate::http::body::BodyError;
 use crate::listen::Passage;
-use crate::listen::passage::is_blank;
+use crate::listen::passage::{before_blank, carried_by_nobody};
 
 /// How the app is told where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +139,7 @@ impl Upload {
             let from = slices.iter().position(|slice| !slice.is_empty());
             let Some(from) = from else { return Poll::Ready(Ok(())) };
             let until = 1 + slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(from);
-            let blank = slices.iter().position(|slice| is_blank(slice));
-            let mut written = match &slices[from..blank.unwrap_or(until).max(from)] {
+            let mut written = match before_blank(&slices[from..until]) {
                 [] => ready!(self.poll_drain(writer, context, slices[from].len()))?,
                 [slice] => ready!(Pin::new(&mut *writer).poll_write(context, slice))?,
                 slices => ready!(Pin::new(&mut *writer).poll_write_vectored(context, slices))?,
@@ -164,7 +163,7 @@ impl Upload {
     fn poll_drain(&self, writer: &Writer, context: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
         match &self.passage {
             Some(passage) => writer.poll_drain(context, passage, length),
-            None => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a body is carried by nobody"))),
+            None => Poll::Ready(Err(carried_by_nobody())),
         }
     }
 

@@ -74,7 +74,7 @@ const FAULTS = {
     redis.again();
   },
   "Redis stands still": async () => {
-    redis.signal("SIGSTOP");
+    await redis.standStill();
     await sleep(FAULT);
     redis.signal("SIGCONT");
   },

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::harness::signal;
 use crate::harness::terminal::terminal;
 use crate::harness::{App, PATIENCE, Stub, door, wire};
 
@@ -192,7 +193,7 @@ struct Kept(Child);
 
 impl Kept {
     fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status().unwrap().success());
+        signal::send(self.0.id(), name);
     }
 }
 

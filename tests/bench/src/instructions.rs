@@ -116,12 +116,14 @@ impl Counting<'_> {
         Ok(())
     }
 
-    async fn begin(&self) -> Result<()> {
-        self.tell("zero").await
-    }
-
-    /// What was counted since then, for one of so many.
-    async fn end(&self, times: usize) -> Result<f64> {
+    /// Does something `first` times, and then `times`, which are counted: what one of those takes.
+    async fn each(&self, first: usize, times: usize, mut once: impl AsyncFnMut(usize) -> Result<()>) -> Result<f64> {
+        for number in 0..first + times {
+            if number == first {
+                self.tell("zero").await?;
+            }
+            once(number).await?;
+        }
         self.tell("dump").await?;
         let mut sum = 0;
         for pid in self.running.process.family() {
@@ -175,35 +177,31 @@ async fn connect(counting: &Counting<'_>, tls: bool, http2: bool) -> Result<Sock
 async fn requests(counting: &Counting<'_>, path: &str, tls: bool) -> Result<f64> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", counting.running.address);
     let (mut io, mut buffer) = (connect(counting, tls, false).await?, vec![0; 4 * 1024]);
-    for number in 0..FIRST + TIMES {
-        if number == FIRST {
-            counting.begin().await?;
-        }
+    let request = async |_| {
         io.write_all(head.as_bytes()).await?;
         io.flush().await?;
         let length = http::response(&mut io, &mut buffer).await?;
         if length != 1024 {
             bail!("{length} bytes came, not 1024");
         }
-    }
-    counting.end(TIMES).await
+        Ok(())
+    };
+    counting.each(FIRST, TIMES, request).await
 }
 
 async fn http2_requests(counting: &Counting<'_>) -> Result<f64> {
     let io = connect(counting, true, true).await?;
     let (mut sender, connection) = h2::client::Builder::new().handshake::<_, Bytes>(io).await?;
     let driver = tokio::task::spawn_local(connection);
-    for number in 0..FIRST + TIMES {
-        if number == FIRST {
-            counting.begin().await?;
-        }
-        sender = sender.ready().await?;
+    let request = async |_| {
+        std::future::poll_fn(|context| sender.poll_ready(context)).await?;
         let received = http::http2_answer(&mut sender, counting.running.address, "/").await?;
         if received != 1024 {
             bail!("{received} bytes came, not 1024");
         }
-    }
-    let counted = counting.end(TIMES).await;
+        Ok(())
+    };
+    let counted = counting.each(FIRST, TIMES, request).await;
     driver.abort();
     counted
 }
@@ -211,44 +209,38 @@ async fn http2_requests(counting: &Counting<'_>) -> Result<f64> {
 async fn handshakes(counting: &Counting<'_>) -> Result<f64> {
     let head = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", counting.running.address);
     let mut buffer = vec![0; 4 * 1024];
-    for number in 0..FEW * 2 {
-        if number == FEW {
-            counting.begin().await?;
-        }
+    let handshake = async |_| {
         let mut io = connect(counting, true, false).await?;
         io.write_all(head.as_bytes()).await?;
         io.flush().await?;
         http::response(&mut io, &mut buffer).await?;
         // Until the other side has closed too.
         while io.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-    }
-    counting.end(FEW).await
+        Ok(())
+    };
+    counting.each(FEW, FEW, handshake).await
 }
 
 /// Who is let in stays.
 async fn admissions(counting: &Counting<'_>, visit: &Visit) -> Result<f64> {
     let mut sockets = Vec::new();
-    for number in 0..FIRST + TIMES {
-        if number == FIRST {
-            counting.begin().await?;
-        }
+    let admission = async |_| {
         sockets.push(websocket::open(counting.running.address, visit, false).await?);
-    }
-    counting.end(TIMES).await
+        Ok(())
+    };
+    counting.each(FIRST, TIMES, admission).await
 }
 
 async fn echoes(counting: &Counting<'_>, visit: &Visit) -> Result<f64> {
     let mut socket = websocket::open(counting.running.address, visit, false).await?;
     let message = visit.message(64);
-    for number in 0..FIRST + TIMES {
-        if number == FIRST {
-            counting.begin().await?;
-        }
+    let echo = async |_| {
         socket.write_all(&message).await?;
         socket.flush().await?;
         websocket::read(&mut socket).await?;
-    }
-    counting.end(TIMES).await
+        Ok(())
+    };
+    counting.each(FIRST, TIMES, echo).await
 }
 
 async fn deliveries(counting: &Counting<'_>, hearers: usize, times: usize) -> Result<f64> {
@@ -256,15 +248,12 @@ async fn deliveries(counting: &Counting<'_>, hearers: usize, times: usize) -> Re
     let sockets = websocket::open_many(counting.running.address, hearers, false, |_| visit.clone()).await?;
     let (hearing, mut writers) = Hearing::of(sockets);
     let message = visit.message(64);
-    for number in 0..times * 2 {
-        if number == times {
-            counting.begin().await?;
-        }
+    let delivery = async |number| {
         // Who says it hears it too.
         writers[0].write_all(&message).await?;
-        hearing.all(((number + 1) * hearers) as u64).await?;
-    }
-    counting.end(times * hearers).await
+        hearing.all(((number + 1) * hearers) as u64).await
+    };
+    Ok(counting.each(times, times, delivery).await? / hearers as f64)
 }
 
 async fn events(counting: &Counting<'_>) -> Result<f64> {
@@ -272,12 +261,9 @@ async fn events(counting: &Counting<'_>) -> Result<f64> {
     let sockets = websocket::open_many(address, HEARERS, false, |_| Visit::pusher("room")).await?;
     let (hearing, _writers) = Hearing::of(sockets);
     let mut rest = Rest::new(Api::Pusher, address);
-    for number in 0..FEW * 2 {
-        if number == FEW {
-            counting.begin().await?;
-        }
+    let event = async |number| {
         rest.publish("room", 64).await?;
-        hearing.all(((number + 1) * HEARERS) as u64).await?;
-    }
-    counting.end(FEW).await
+        hearing.all(((number + 1) * HEARERS) as u64).await
+    };
+    counting.each(FEW, FEW, event).await
 }

@@ -7,6 +7,14 @@ import { whenLeaving } from "./leaving.js";
 
 const KEPT = 5_000; // lines; the oldest go
 
+/** SIGSTOP, and until it has stopped: one thread takes the signal, and others may run on until that one has its turn. */
+export async function standStill(process) {
+  process.kill("SIGSTOP");
+  const tasks = `/proc/${process.pid}/task`;
+  const hasStopped = (task) => / T /.test(readFileSync(`${tasks}/${task}/stat`, "utf8").split(")").pop());
+  await eventually("it stands still", () => readdirSync(tasks).every(hasStopped));
+}
+
 export class Child {
   lines = [];
   heard = 0; // lines in all, those that have gone too
@@ -57,12 +65,8 @@ export class Child {
     this.process.kill(name);
   }
 
-  /** SIGSTOP, and until it has stopped: one thread takes the signal, and others may run on until that one has its turn. */
-  async standStill() {
-    this.signal("SIGSTOP");
-    const tasks = `/proc/${this.process.pid}/task`;
-    const hasStopped = (task) => / T /.test(readFileSync(`${tasks}/${task}/stat`, "utf8").split(")").pop());
-    await eventually("it stands still", () => readdirSync(tasks).every(hasStopped));
+  standStill() {
+    return standStill(this.process);
   }
 
   /** SIGTERM, and how it ended; killed if that takes more than `within` ms. */

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { standStill } from "../../browser/harness/child.js";
 import { eventually } from "../../browser/harness/eventually.js";
 
 export class Redis {
@@ -36,6 +37,10 @@ export class Redis {
 
   signal(name) {
     this.child.kill(name);
+  }
+
+  standStill() {
+    return standStill(this.child);
   }
 
   /** Ends it at once. */

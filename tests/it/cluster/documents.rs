@@ -13,7 +13,7 @@ use super::hears;
 use crate::documents::{Site, editor, make, plain};
 use crate::harness::client::{Answer, ask, get};
 use crate::harness::redis::Redis;
-use crate::harness::socket::connect_to;
+use crate::harness::socket::{Socket, connect_to};
 use crate::harness::{App, Door, eventually, response};
 
 const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -201,6 +201,14 @@ async fn a_redis_that_keeps_nothing_is_said_once() {
     assert_eq!(one.log().iter().filter(|line| is_it(line)).count(), 1);
 }
 
+/// Two doors, and a room that the first one has, by who edits there.
+async fn edited(redis: &Redis) -> ([(Site, Door); 2], Socket) {
+    let doors = doors::<2>(redis, "");
+    make(&doors[0].1, "one", "first").await;
+    let editor = editor(&doors[0].1, "one").await;
+    (doors, editor)
+}
+
 /// Patches the tree of a room by the operator's listener.
 async fn patch(door: &Door, room: &str, key: &str, operations: Value) -> Answer {
     let headers = [("host", "localhost"), ("content-type", "application/json"), ("idempotency-key", key)];
@@ -211,9 +219,7 @@ async fn patch(door: &Door, room: &str, key: &str, operations: Value) -> Answer 
 #[tokio::test]
 async fn what_the_rooms_door_has_refused_is_judged_again() {
     let redis = Redis::start(&KEEPS);
-    let [(_, one), (_, two)] = doors::<2>(&redis, "");
-    make(&one, "one", "first").await;
-    let _ada = editor(&one, "one").await;
+    let ([(_, one), (_, two)], _ada) = edited(&redis).await;
     let operations =
         || json!([{ "op": "test", "path": "/title", "value": "second" }, { "op": "add", "path": "/x", "value": 1 }]);
     for door in [&two, &one] {
@@ -232,9 +238,7 @@ async fn what_the_rooms_door_has_refused_is_judged_again() {
 #[tokio::test]
 async fn what_is_done_once_goes_on_though_its_client_leaves() {
     let redis = Redis::start(&KEEPS);
-    let [(_, one), (_, two)] = doors::<2>(&redis, "");
-    make(&one, "one", "first").await;
-    let _ada = editor(&one, "one").await;
+    let ([(_, one), (_, two)], _ada) = edited(&redis).await;
     let operations = || json!([{ "op": "add", "path": "/list/-", "value": "new" }]);
     one.signal("STOP");
     {

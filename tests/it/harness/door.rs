@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::activation;
+use super::{activation, signal};
 
 /// How long a test waits for what must happen; generous, because machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -245,20 +245,7 @@ impl Door {
 
     /// Sends a signal by its name: "TERM", "HUP", … After "STOP" it has stopped.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status();
-        assert!(status.expect("kill runs").success());
-        // One thread takes the signal, and others may run on until that one has its turn.
-        let deadline = Instant::now() + PATIENCE;
-        while name == "STOP" && !self.stands_still() {
-            assert!(Instant::now() < deadline, "it never stopped");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn stands_still(&self) -> bool {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it is there");
-        let mut states = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-        states.all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+        signal::send(self.pid(), name);
     }
 
     /// Lets no file grow beyond so many bytes from now on. For one that was started with `full_disk`.

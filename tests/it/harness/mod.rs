@@ -18,6 +18,7 @@ mod project;
 pub mod raw;
 pub mod redis;
 pub mod secure;
+pub mod signal;
 pub mod socket;
 mod stub;
 pub mod terminal;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::door::PATIENCE;
+use super::signal;
 
 /// A Redis that ends with the test.
 pub struct Redis {
@@ -70,8 +71,7 @@ impl Redis {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        signal::send(self.child.id(), name);
     }
 }
 

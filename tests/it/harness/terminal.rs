@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::PATIENCE;
+use super::{PATIENCE, signal};
 
 /// Both ends of a new terminal: the one of the person, and that of the program.
 ///
@@ -92,8 +92,7 @@ impl Screen {
 
     /// Sends the program a signal.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.door.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        signal::send(self.door.id(), name);
     }
 
     /// Waits until a line with `wanted` stands there.

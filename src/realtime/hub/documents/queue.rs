@@ -54,12 +54,14 @@ pub struct Writing {
 pub struct Unwritten {
     pub rows: Vec<Row>,
     pub tellings: Vec<Telling>,
+    bytes: usize,
 }
 
 impl Unwritten {
-    fn bytes(&self) -> usize {
-        let rows = self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
-        rows.sum::<usize>() + self.tellings.iter().map(Telling::bytes).sum::<usize>()
+    fn new(rows: Vec<Row>, tellings: Vec<Telling>) -> Unwritten {
+        let of_row = |(key, value): &Row| key.len() + value.as_ref().map_or(0, Vec::len);
+        let bytes = rows.iter().map(of_row).sum::<usize>() + tellings.iter().map(Telling::bytes).sum::<usize>();
+        Unwritten { rows, tellings, bytes }
     }
 }
 
@@ -89,8 +91,8 @@ impl Writing {
 
     /// Puts a change behind those that wait. One without rows asks whether this door may write there still.
     pub fn push(&mut self, rows: Vec<Row>, tellings: Vec<Telling>) {
-        let change = Unwritten { rows, tellings };
-        self.bytes += change.bytes();
+        let change = Unwritten::new(rows, tellings);
+        self.bytes += change.bytes;
         self.changes += 1;
         self.waiting.push_back(change);
         self.is_going_on = self.is_going_on || (self.start)();
@@ -128,13 +130,13 @@ impl Writing {
     pub fn batch(&mut self) -> Vec<Unwritten> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(change) = self.waiting.front() {
-            bytes += change.bytes();
+            bytes += change.bytes;
             if !batch.is_empty() && bytes > BATCH_BYTES {
                 break;
             }
             batch.extend(self.waiting.pop_front());
         }
-        self.bytes -= batch.iter().map(Unwritten::bytes).sum::<usize>();
+        self.bytes -= batch.iter().map(|change| change.bytes).sum::<usize>();
         self.is_going_on = !batch.is_empty();
         batch
     }
@@ -168,7 +170,7 @@ mod tests {
         for bytes in [BATCH_BYTES / 2, BATCH_BYTES / 2, 1, 2 * BATCH_BYTES, 0] {
             writing.push(row(bytes), Vec::new());
         }
-        let sizes = |batch: Vec<Unwritten>| batch.iter().map(Unwritten::bytes).collect::<Vec<_>>();
+        let sizes = |batch: Vec<Unwritten>| batch.iter().map(|change| change.bytes).collect::<Vec<_>>();
         assert_eq!(sizes(writing.batch()), [BATCH_BYTES / 2, BATCH_BYTES / 2]);
         assert_eq!(sizes(writing.batch()), [1]);
         assert_eq!(sizes(writing.batch()), [2 * BATCH_BYTES], "one that is larger goes alone");

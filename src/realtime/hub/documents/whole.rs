@@ -96,15 +96,12 @@ impl Hub {
         let old = documents.seize(from, &DisconnectReason::Failed).await?;
         let new = documents.seize(to, &DisconnectReason::Failed).await?;
         let (name, new_name) = (from.clone(), to.clone());
-        let is_free = {
-            let (from, to) = (name.clone(), new_name.clone());
-            move |store: &Store, _: &Tenure| has_place(store, &from, &to)
-        };
+        let is_free = move |store: &Store, _: &Tenure| has_place(store, &name, &new_name);
         let newcomers = self.close_documents(documents, to, Some(&new), is_free).await?;
         // Who has come to the new one before it is there comes back, and finds it.
         let newcomers = newcomers.ok_or_else(|| MoveError::Taken(to.clone()))?;
         self.send_away(newcomers, &DisconnectReason::Failed);
-        let (new_name, to_room) = (to.clone(), Arc::clone(new.room()));
+        let (name, new_name, to_room) = (from.clone(), to.clone(), Arc::clone(new.room()));
         let act = move |store: &Store, tenure: &Tenure| carry(store, (&name, tenure), (&new_name, to_room.tenure()));
         match self.close_documents(documents, from, Some(&old), act).await? {
             Some(editors) => {

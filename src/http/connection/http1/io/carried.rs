@@ -1,24 +1,18 @@
 //! Bodies that are carried: between the client's socket and a passage, while hyper counts blank bytes in their place.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
 use super::{Guarded, Read};
-use crate::listen::passage::is_blank;
-
-/// What of `slices` comes before the first blank one.
-pub fn before_blank<'a, 'b>(slices: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
-    let blank = slices.iter().position(|slice| is_blank(slice));
-    &slices[..blank.unwrap_or(slices.len())]
-}
+use crate::listen::passage::carried_by_nobody;
 
 impl Guarded {
     /// Writes what `length` blank bytes stand for.
     pub(super) fn poll_carry_out(&mut self, context: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
         let Some(passage) = self.connected.carrying.outbound() else {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a body is carried by nobody")));
+            return Poll::Ready(Err(carried_by_nobody()));
         };
         let moved = self.stream.poll_drain(context, &passage, length);
         if let Poll::Ready(Ok(_)) = moved {

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use tracing::debug;
 
 pub use beneath::{Promised, serve};
-use carried::before_blank;
 
 use super::aside::Aside;
 use super::early::{Early, Taken};
@@ -30,6 +29,7 @@ use crate::http::connection::lazy_timer::LazyTimer;
 use crate::http::connection::stall::Stall;
 use crate::http::connection::vanished::Vanished;
 use crate::http::{Config, Refusal};
+use crate::listen::passage::before_blank;
 use crate::listen::{Offprint, Stream};
 
 /// How much is read at once of a head that comes in pieces.
@@ -298,10 +298,10 @@ impl Guarded {
     /// Writes `slices`, the head of an answer to HTTP/1.0 in the form of HTTP/1.1.
     fn poll_write_slices(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready!(self.poll_aside(context))?;
-        let (whole, slices) = (slices, before_blank(slices));
-        if slices.len() < whole.len() && slices.is_empty() {
-            return self.poll_carry_out(context, whole[0].len());
-        }
+        let slices = match (before_blank(slices), slices) {
+            ([], [blank, ..]) => return self.poll_carry_out(context, blank.len()),
+            (real, _) => real,
+        };
         if self.connected.takes_http10() && self.is_flushed {
             self.status_line.expect();
         }
