@@ -2,6 +2,8 @@
 //! that is asked for on its connection. So a socket comes to be without a connection of hyper's.
 
 use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,10 +12,10 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::{Guarded, Read};
+use super::{Guarded, READ_PIECE, Read};
 use crate::drain::Signal;
 use crate::http::Body;
 use crate::http::connection::http1::early::{self, Handover};
@@ -134,7 +136,7 @@ impl Guarded {
             if self.held.has_clean() || self.end.is_some() {
                 return Poll::Ready(self.take_upgrade().unwrap_or(First::Library));
             }
-            match self.poll_held(context) {
+            match self.poll_more(context) {
                 Poll::Ready(Ok(Read::End)) => return Poll::Ready(First::End),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(First::Broken),
@@ -145,6 +147,22 @@ impl Guarded {
                 },
             }
         }
+    }
+
+    /// Reads more, and looks at it.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
+        if self.held.is_empty() { self.poll_new(context) } else { self.poll_held(context) }
+    }
+
+    /// Reads what begins a head, and looks at it: what is answered at once has been nowhere but on the stack.
+    fn poll_new(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
+        let mut block = [MaybeUninit::uninit(); READ_PIECE];
+        let mut buffer = ReadBuf::uninit(&mut block);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Ok(Read::End));
+        }
+        Poll::Ready(self.take_or_keep(context, buffer.filled()))
     }
 
     /// The request for an upgrade, where that is all that hyper would see.
@@ -163,7 +181,7 @@ impl Guarded {
     /// Watches the client while it waits for its upgrade: ready when it is gone. What it sends before the answer spoils it.
     fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.end.is_none() {
-            match ready!(self.poll_held(context)) {
+            match ready!(self.poll_more(context)) {
                 Ok(Read::End) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }

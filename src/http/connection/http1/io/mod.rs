@@ -225,22 +225,33 @@ impl Guarded {
                 return read.map_ok(|_| Read::End);
             }
         }
-        let mut bytes = self.held.look_at();
-        if self.is_tls(context, &bytes) {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        let bytes = self.held.look_at();
+        Poll::Ready(self.take_or_keep(context, bytes))
+    }
+
+    /// Looks at `bytes`, and keeps what is not answered at once.
+    fn take_or_keep<B: AsRef<[u8]> + Into<BytesMut>>(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: B,
+    ) -> io::Result<Read> {
+        if self.is_tls(context, bytes.as_ref()) {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        let inspection = match self.look(&bytes, context) {
-            Looked::Inspected(inspection) => inspection,
+        match self.look(bytes.as_ref(), context) {
+            Looked::Inspected(inspection) => {
+                let mut bytes = bytes.into();
+                let is_whole = inspection.next == Next::More;
+                let rest = if is_whole { BytesMut::new() } else { bytes.split_off(inspection.pass) };
+                self.held.keep(bytes, inspection.pass);
+                self.conclude(inspection, &rest);
+            }
             Looked::Taken(length, taken) => {
                 let stand_in = self.follow(taken);
-                self.held.keep_unseen(stand_in, &bytes[length..]);
-                return Poll::Ready(Ok(Read::Nothing));
+                self.held.keep_unseen(stand_in, &bytes.as_ref()[length..]);
             }
-        };
-        let rest = if inspection.next == Next::More { BytesMut::new() } else { bytes.split_off(inspection.pass) };
-        self.held.keep(bytes, inspection.pass);
-        self.conclude(inspection, &rest);
-        Poll::Ready(Ok(Read::Nothing))
+        }
+        Ok(Read::Nothing)
     }
 
     /// Nothing to read: says when that has lasted too long.
