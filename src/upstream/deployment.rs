@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderName, Uri};
 
 /// By which the client of Next.js says of which build its page is: with each of its own requests, not with `fetch`.
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-deployment-id");
+/// Says `navigate` where it is a page that is asked for (Fetch Metadata).
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// The same in the addresses of what a page names: chunks, pictures.
 const DEPLOYMENT_IN_QUERY: &str = "dpl";
 
@@ -13,8 +15,9 @@ pub fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     if let Some(named) = header.filter(|named| !named.is_empty()) {
         return Some(named);
     }
-    let is_page = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
-    if is_page { None } else { in_query(uri.query()?) }
+    let named = in_query(uri.query()?)?;
+    let is_page = headers.get(FETCH_MODE).is_some_and(|mode| mode == "navigate");
+    (!is_page).then_some(named)
 }
 
 /// The build that an address names.

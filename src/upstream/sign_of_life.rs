@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::build::{Build, Framework};
 
 /// Next says 404 without rendering anything.
 const OF_NEXT: &str = "/_next/static/doorway";
+const POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
+const NEXT_CACHE: HeaderName = HeaderName::from_static("x-nextjs-cache");
 /// How deep the files that never change may lie below their folder.
 const MAX_DEPTH: usize = 3;
 
@@ -71,7 +73,7 @@ impl Clone for SignOfLife {
 
 /// By the name that it gives itself, or where that is switched off (`poweredByHeader`) by what its cache says.
 fn is_of_next(headers: &HeaderMap) -> bool {
-    headers.get("x-powered-by").is_some_and(|name| name == "Next.js") || headers.contains_key("x-nextjs-cache")
+    headers.get(POWERED_BY).is_some_and(|name| name == "Next.js") || headers.contains_key(NEXT_CACHE)
 }
 
 /// The first by name that is JavaScript or CSS, so that each start of one build asks for the same.

@@ -20,7 +20,7 @@ pub struct Facts {
     pub scheme: Scheme,
     /// The site's public name as the client used it, in lower case, with a port where it is not the scheme's own.
     pub authority: Authority,
-    /// The `X-Forwarded-For` chain to send on: what trusted proxies said, then the peer.
+    /// The `X-Forwarded-For` chain to send on: the client, the trusted proxies behind which it is, and the peer.
     pub forwarded_for: HeaderValue,
     /// Sent on and logged as `X-Request-Id`: made here (UUID v7), or accepted from a trusted proxy.
     pub request_id: RequestId,
@@ -28,4 +28,10 @@ pub struct Facts {
     pub trace: Option<Trace>,
     /// When its head was complete.
     pub received: Instant,
+}
+
+/// The client's address in `chain`, as [`Facts::forwarded_for`] has it: writing one out anew is dear.
+pub fn first_address(chain: &HeaderValue) -> &str {
+    let chain = chain.to_str().unwrap_or_default();
+    memchr::memchr(b',', chain.as_bytes()).map_or(chain, |end| &chain[..end])
 }

@@ -3,7 +3,7 @@
 
 use http::header::{CONTENT_LOCATION, LOCATION, REFRESH};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::Facts;
 use crate::upstream::address::Address;
@@ -12,7 +12,7 @@ use crate::upstream::address::Address;
 const OWN_NAMES: &[&str] = &["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"];
 
 /// Where a `proxy.ts` has sent a request.
-const REWRITE: &str = "x-middleware-rewrite";
+const REWRITE: HeaderName = HeaderName::from_static("x-middleware-rewrite");
 
 /// Puts the public origin where `headers` name the private one.
 pub fn rewrite(headers: &mut HeaderMap, app: &Address, facts: &Facts) {

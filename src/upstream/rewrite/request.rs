@@ -11,6 +11,7 @@ use super::cdn_loop::{CDN_LOOP, NAME};
 use super::internal::{CALLBACK, REVALIDATE, is_stripped};
 use super::query;
 use crate::http::Facts;
+use crate::http::facts::first_address;
 use crate::http::layer::compress::CompressedHere;
 use crate::http::routed;
 use crate::telemetry::trace::TRACEPARENT;
@@ -91,12 +92,13 @@ pub fn head(parts: &Parts, encoding: Encoding, upgrade: Option<&Upgrade>, app: &
 fn forwarding(head: &mut Vec<u8>, facts: &Facts) {
     let is_secure = facts.scheme == Scheme::HTTPS;
     line(head, "x-forwarded-host", facts.authority.as_str().as_bytes());
-    let port = facts.authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-    let _ = write!(head, "x-forwarded-port: {port}\r\n");
+    let port = facts.authority.port();
+    let port = port.as_ref().map_or(if is_secure { "443" } else { "80" }, |port| port.as_str());
+    line(head, "x-forwarded-port", port.as_bytes());
     // Exactly one token: Next compares it with `===` in one place.
     line(head, "x-forwarded-proto", if is_secure { b"https" } else { b"http" });
     line(head, "x-forwarded-for", facts.forwarded_for.as_bytes());
-    let _ = write!(head, "x-real-ip: {}\r\n", facts.client);
+    line(head, "x-real-ip", first_address(&facts.forwarded_for).as_bytes());
     line(head, "x-request-id", facts.request_id.as_str().as_bytes());
     if let Some(trace) = &facts.trace {
         line(head, TRACEPARENT, &trace.header());

@@ -1,6 +1,7 @@
 //! Requests and responses over HTTP/1.1: what is promised, a file each.
 //!
 //! - `access`: every request leaves one line in the log and one count in the numbers, and no secret in either.
+//! - `awaited`: what a client asks for while it waits for an answer has its turn behind it.
 //! - `bodies`: a request's body is whole, in time and within its limit, or the app never takes it for a whole one.
 //! - `bytes`: bytes that could be read in two ways never reach the app. Each row of HTTP/1.1, byte by byte on a
 //!   socket.
@@ -20,6 +21,7 @@
 //!   one.
 
 mod access;
+mod awaited;
 mod bodies;
 mod bytes;
 mod canonical;

@@ -365,6 +365,7 @@ fn only_what_is_at_hand_as_a_whole_is_answered_early() {
             assert_eq!(stand_in, b"GET / HTTP/1.1\r\n\r\n");
             None
         }
+        Some(Taken::Begun) => panic!("it is hyper's connection"),
         None => panic!("hyper is to read it"),
     };
     assert!(answered(|| Answer(Response::new(Body::Empty), false)).is_some_and(|bytes| bytes.ends_with(b"\r\n\r\n")));

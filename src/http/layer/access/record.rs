@@ -18,7 +18,7 @@ use super::secret::without_keys;
 use super::span::RequestTrace;
 use crate::http::Body;
 use crate::http::body::{BodyError, Carried};
-use crate::http::facts::RequestId;
+use crate::http::facts::{RequestId, first_address};
 use crate::listen::Passage;
 
 /// The name that filters know these lines by, as in `RUST_LOG=info,access=off`.
@@ -27,7 +27,7 @@ const TARGET: &str = "access";
 /// Who asks for what, as far as it is known.
 #[derive(Default)]
 pub struct Asked {
-    /// The addresses that a request came by, the client's first: writing one out anew is dear.
+    /// The addresses that a request came by, the client's first.
     pub client: Option<HeaderValue>,
     pub request_id: Option<RequestId>,
     pub route: RouteClass,
@@ -111,7 +111,7 @@ impl Record {
             earlier_build = self.earlier_build.as_deref(),
             request_id = self.asked.request_id.as_ref().map(RequestId::as_str),
             trace_id = trace_id.map(tracing::field::display),
-            client = self.asked.client.as_ref().map(first),
+            client = self.asked.client.as_ref().map(first_address),
             protocol = protocol(self.protocol),
             ending = ending.label(),
         );
@@ -124,15 +124,10 @@ impl Drop for Record {
     }
 }
 
-/// The first of the addresses in `chain`.
-fn first(chain: &HeaderValue) -> &str {
-    let chain = chain.to_str().unwrap_or_default();
-    memchr::memchr(b',', chain.as_bytes()).map_or(chain, |end| &chain[..end])
-}
-
 /// With microseconds, as a number that programs can add up.
 fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_micros() as f64) / 1000.0
+    // Of 128 bits, as a duration has them, the same takes a function of its own.
+    (u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) as f64) / 1000.0
 }
 
 fn protocol(version: Version) -> &'static str {

@@ -1,7 +1,7 @@
 //! What kind of thing a request is for, as the numbers have it: told by the request alone, as its framework names its paths.
 
 use http::header::UPGRADE;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use memchr::memmem;
 
 use crate::http::Request;
@@ -26,6 +26,10 @@ pub enum RouteClass {
     Page,
 }
 
+/// With the call of a Server Action.
+const NEXT_ACTION: HeaderName = HeaderName::from_static("next-action");
+/// With a request of the client of Next.js for what is to be on a page.
+const RSC: HeaderName = HeaderName::from_static("rsc");
 /// Where Vite's frameworks keep what a build made, besides `/_next/static`.
 const BUILT: [&str; 3] = ["/_nuxt/", "/_app/immutable/", "/_astro/"];
 
@@ -72,10 +76,10 @@ fn by_path(path: &str, method: &Method, headers: &HeaderMap) -> RouteClass {
             _ => RouteClass::Asset,
         };
     }
-    if *method == Method::POST && headers.contains_key("next-action") {
+    if *method == Method::POST && headers.contains_key(NEXT_ACTION) {
         return RouteClass::Action;
     }
-    if headers.contains_key("rsc") {
+    if headers.contains_key(RSC) {
         return RouteClass::Data;
     }
     if path.starts_with("/api/") || path == "/api" {

@@ -2,9 +2,10 @@
 //!
 //! The guard has judged each head by then. A plain one (see [`Head::is_plain`](super::Head)) becomes a request of the house
 //! here, and the onion is asked once. Where its answer is there without waiting (a file in memory, a kept page, a redirect,
-//! a refusal), it is written at once. Whatever else the onion says is handed over to hyper, with a harmless head in place
-//! of the client's: hyper then only waits and writes. So there is one onion, asked once a request, and no second way to
-//! decide anything.
+//! a refusal), it is written at once. For as long as a connection has no hyper (see [`io`](super::io)) another answer is
+//! waited for, and written in the same way if it is whole then. Whatever else the onion says is handed over to hyper, with
+//! a harmless head in place of the client's: hyper then only waits and writes. So there is one onion, asked once a request,
+//! and no second way to decide anything.
 
 mod reading;
 mod writing;
@@ -27,17 +28,28 @@ pub type Handover = Arc<Mutex<Option<Begun>>>;
 pub enum Taken {
     /// It is answered by these bytes, a head and a body.
     Answered(Vec<u8>, Bytes),
+    /// It is begun: [`Early::awaited`] has it.
+    Begun,
     /// hyper is to see this in its place.
     HandedOver(&'static [u8]),
+}
+
+/// An answer that is waited for, of a request for a head alone where it says so.
+pub struct Awaited {
+    pub begun: Begun,
+    pub is_head: bool,
 }
 
 /// The way past hyper.
 pub struct Early {
     answers: Arc<dyn Answers>,
     handover: Handover,
-    /// So many answers have ended when hyper had written all that it held.
+    /// So many answers have ended when all that was held of them was written.
     written: u64,
     is_on: bool,
+    /// The connection has no hyper: what is begun is kept here.
+    is_beneath: bool,
+    awaited: Option<Awaited>,
 }
 
 impl std::fmt::Debug for Early {
@@ -48,7 +60,7 @@ impl std::fmt::Debug for Early {
 
 impl Early {
     pub fn new(answers: Arc<dyn Answers>, handover: Handover) -> Early {
-        Early { answers, handover, written: 0, is_on: true }
+        Early { answers, handover, written: 0, is_on: true, is_beneath: false, awaited: None }
     }
 
     /// Takes nothing: all is hyper's.
@@ -57,7 +69,17 @@ impl Early {
         Early { is_on: false, ..self }
     }
 
-    /// hyper has written all that it holds.
+    /// There is no hyper yet, or there is one from now on.
+    pub fn set_beneath(&mut self, is_beneath: bool) {
+        self.is_beneath = is_beneath;
+    }
+
+    /// What was begun, for whoever waits for it.
+    pub fn awaited(&mut self) -> Option<Awaited> {
+        self.awaited.take()
+    }
+
+    /// All that was held of answers is written.
     pub fn flushed(&mut self, connected: &Connected) {
         self.written = connected.answered();
     }
@@ -78,6 +100,10 @@ impl Early {
                 }
                 Written::Not(response) => Box::pin(std::future::ready(Ok(*response))),
             },
+            Err(begun) if self.is_beneath => {
+                self.awaited = Some(Awaited { begun, is_head });
+                return Some(Taken::Begun);
+            }
             Err(begun) => begun,
         };
         *self.handover.lock() = Some(begun);

@@ -1,10 +1,11 @@
-//! A connection for as long as nobody needs hyper: what is answered early, and an upgrade, which is most often the first
-//! that is asked for on its connection. So a socket comes to be without a connection of hyper's.
+//! A connection for as long as nobody needs hyper: what is answered as a whole, and an upgrade, which is most often the
+//! first that is asked for on its connection. So a socket comes to be without a connection of hyper's, and who only ever
+//! asks for small things has none either.
 
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -12,14 +13,15 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
+use super::awaited::Came;
 use super::{Guarded, READ_PIECE, Read};
 use crate::drain::Signal;
 use crate::http::Body;
-use crate::http::connection::http1::early::{self, Handover};
-use crate::http::connection::{Answers, Outgoing};
+use crate::http::connection::http1::early::{self, Awaited, Handover};
+use crate::http::connection::{Answers, Begun, Outgoing};
 
 /// In the extensions of a request for an upgrade that hyper has not seen: where its connection comes to once it is granted.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ enum First {
     Library,
     /// An upgrade is asked for, of an answer to HEAD where it says so.
     Upgrade(Box<Request<Body>>, bool),
+    /// An answer is begun: it is waited for here, or it is left to hyper.
+    Wait(Awaited),
     /// The client has gone, or was awaited for too long.
     End,
     /// It broke.
@@ -51,13 +55,42 @@ pub async fn serve(
     handover: &Handover,
     drain: &mut Signal,
 ) -> Option<Box<Guarded>> {
-    let first = tokio::select! {
-        biased;
-        first = poll_fn(|context| guarded.poll_first(context)) => first,
-        _ = drain.draining() => First::End,
+    let mut running = drain.clone();
+    let mut draining = pin!(running.draining());
+    guarded.early.set_beneath(true);
+    let first = loop {
+        let first = tokio::select! {
+            biased;
+            first = poll_fn(|context| guarded.poll_first(context)) => first,
+            _ = draining.as_mut() => First::End,
+        };
+        let First::Wait(mut awaited) = first else { break first };
+        let came = tokio::select! {
+            biased;
+            _ = draining.as_mut() => None,
+            came = poll_fn(|context| guarded.poll_awaited(&mut awaited, context)) => Some(came),
+        };
+        match came {
+            Some(Came::Gone) => break First::Broken,
+            Some(Came::Whole(head, body)) => {
+                guarded.set_answer(head, body);
+                guarded.early.flushed(&guarded.connected);
+            }
+            Some(Came::Answer(response)) => {
+                awaited.begun = Box::pin(std::future::ready(Ok(*response)));
+                break First::Wait(awaited);
+            }
+            // It is the last of its connection, and hyper says so.
+            None => break First::Wait(awaited),
+        }
     };
+    guarded.early.set_beneath(false);
     match first {
         First::Library => Some(guarded),
+        First::Wait(Awaited { begun, is_head }) => {
+            guarded.hand_over(begun, is_head, handover);
+            Some(guarded)
+        }
         First::Broken => None,
         First::End => {
             tokio::select! {
@@ -93,8 +126,7 @@ async fn upgrade(
     let Ok(response) = answered?;
     guarded.settle_upgrade();
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        *handover.lock() = Some(Box::pin(std::future::ready(Ok(response))));
-        guarded.held.keep_unseen(early::stand_in(is_head), &[]);
+        guarded.hand_over(Box::pin(std::future::ready(Ok(response))), is_head, handover);
         return Some(guarded);
     }
     let is_written = tokio::select! {
@@ -127,6 +159,13 @@ fn asks_to_close(headers: &HeaderMap) -> bool {
 }
 
 impl Guarded {
+    /// Leaves to hyper what was begun: it sees a harmless request, and behind it what the client has sent since.
+    fn hand_over(&mut self, begun: Begun, is_head: bool, handover: &Handover) {
+        *handover.lock() = Some(begun);
+        let rest = self.held.take_rest();
+        self.held.keep_unseen(early::stand_in(is_head), &rest);
+    }
+
     /// Answers what is at hand, until there is something else.
     fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<First> {
         loop {
@@ -138,7 +177,11 @@ impl Guarded {
             }
             match self.poll_more(context) {
                 Poll::Ready(Ok(Read::End)) => return Poll::Ready(First::End),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => {
+                    if let Some(awaited) = self.early.awaited() {
+                        return Poll::Ready(First::Wait(awaited));
+                    }
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(First::Broken),
                 Poll::Pending => match ready!(self.poll_timeout(context)) {
                     Ok(()) if self.held.has_clean() => {}
@@ -158,8 +201,7 @@ impl Guarded {
     fn poll_new(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Read>> {
         let mut block = [MaybeUninit::uninit(); READ_PIECE];
         let mut buffer = ReadBuf::uninit(&mut block);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-        if buffer.filled().is_empty() {
+        if ready!(self.poll_read_piece(context, &mut buffer))? == 0 {
             return Poll::Ready(Ok(Read::End));
         }
         Poll::Ready(self.take_or_keep(context, buffer.filled()))

@@ -1,9 +1,11 @@
 //! The guard on a socket: hyper reads and writes through it and sees clean bytes only. While nothing travels it holds
 //! no buffer; whole heads and bodies go straight into hyper's.
 
+mod awaited;
 mod beneath;
 mod carried;
 mod spoken_tls;
+mod timeout;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,9 +16,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tracing::debug;
 
 pub use beneath::{Promised, serve};
+use timeout::Waiting;
 
 use super::aside::Aside;
 use super::early::{Early, Taken};
@@ -67,14 +69,6 @@ enum End {
     Answer,
     /// The body broke off in its middle.
     BadBody,
-}
-
-/// What the client is awaited for, since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    No,
-    Request(Instant),
-    Head(Instant),
 }
 
 impl Guarded {
@@ -167,12 +161,18 @@ impl Guarded {
     fn follow(&mut self, taken: Taken) -> &'static [u8] {
         match taken {
             Taken::Answered(head, body) => {
-                let offprint = if self.connected.may_carry() { Offprint::of(&body) } else { None };
-                self.aside.set_answer(head, body, offprint);
+                self.set_answer(head, body);
                 &[]
             }
+            Taken::Begun => &[],
             Taken::HandedOver(stand_in) => stand_in,
         }
+    }
+
+    /// Has an answer written of which hyper knows nothing.
+    fn set_answer(&mut self, head: Vec<u8>, body: Bytes) {
+        let offprint = if self.connected.may_carry() { Offprint::of(&body) } else { None };
+        self.aside.set_answer(head, body, offprint);
     }
 
     /// Reads straight into hyper's buffer.
@@ -252,48 +252,6 @@ impl Guarded {
             }
         }
         Ok(Read::Nothing)
-    }
-
-    /// Nothing to read: says when that has lasted too long.
-    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.guard.is_at_head() {
-            return Poll::Pending;
-        }
-        let (since, timeout) = if !self.held.is_empty() {
-            let since = match self.waiting {
-                Waiting::Head(since) => since,
-                _ => Instant::now(),
-            };
-            self.waiting = Waiting::Head(since);
-            (since, self.config().head_timeout)
-        } else if self.connected.answered() == self.guard.heads() {
-            let since = match self.waiting {
-                Waiting::Request(since) => since,
-                _ => Instant::now(),
-            };
-            self.waiting = Waiting::Request(since);
-            // Clients open connections ahead of need; but one that has never asked has less of a claim.
-            let is_new = self.guard.heads() == 0;
-            (since, if is_new { self.config().head_timeout } else { self.config().idle_timeout })
-        } else {
-            // An answer is under way: the client need not say anything. Nobody wakes us at its end, so look again soon.
-            self.waiting = Waiting::No;
-            let now = Instant::now();
-            if self.vanished.look(self.stream.tcp(), now) {
-                debug!("a client is gone: it acknowledges nothing of its answer");
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            let soon = self.vanished.next_look().min(now + self.config().idle_timeout / 4);
-            let _ = self.timer.poll(context, soon);
-            return Poll::Pending;
-        };
-        ready!(self.timer.poll(context, since + timeout));
-        if !self.held.is_empty() {
-            let rest = self.held.take_rest();
-            self.guard.refuse();
-            self.refuse(Refusal::HeadTimeout, &rest);
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Writes what comes before all else: an answer that hyper knows nothing of, and interim ones, between two writes of
