@@ -18,8 +18,8 @@ use super::system;
 
 /// Below this, in bytes, copying is what costs least.
 pub const WORTH_A_PIPE: usize = 64 * 1024;
-/// What is longer has none: it would be copied while others wait.
-const LONGEST: usize = 4 * 1024 * 1024;
+/// What is longer, in bytes, has none: it would be copied while others wait.
+pub const LONGEST: usize = 4 * 1024 * 1024;
 /// All together, in bytes; each is in memory twice then. One user may have 64 MiB in pipes (`pipe-user-pages-soft`).
 const MOST: usize = 16 * 1024 * 1024;
 /// So many at most, each with an open file for each [`ROOM`] of it.

@@ -33,8 +33,6 @@ struct ResponseBody {
     upload: Option<Uploading>,
     /// Where what is still to come goes.
     passage: Option<Arc<Passage>>,
-    /// Told at the next poll, so that what came before it is written first.
-    failure: Option<BodyError>,
 }
 
 /// An upload that goes on beside its answer, until it or the answer ends.
@@ -84,7 +82,6 @@ pub fn body(mut connection: Connection, head: &Head, upload: Upload, pool: &Arc<
         is_reusable,
         upload: uploading,
         passage: None,
-        failure: None,
     })))
 }
 
@@ -166,9 +163,6 @@ impl http_body::Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(failure) = this.failure.take() {
-            return Poll::Ready(Some(Err(failure)));
-        }
         match ready!(this.poll_next(context)) {
             Ok(frame) => Poll::Ready(frame.map(Ok)),
             Err(failure) => {
@@ -177,20 +171,18 @@ impl http_body::Body for ResponseBody {
                 }
                 this.upload = None;
                 this.passage = None;
-                this.failure = Some(failure);
-                context.waker().wake_by_ref();
-                Poll::Pending
+                Poll::Ready(Some(Err(failure)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.connection.is_none() && self.failure.is_none()
+        self.connection.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         match (&self.connection, self.decoder.left()) {
-            (None, _) if self.failure.is_none() => SizeHint::with_exact(0),
+            (None, _) => SizeHint::with_exact(0),
             (Some(_), Some(left)) => SizeHint::with_exact(left),
             _ => SizeHint::default(),
         }

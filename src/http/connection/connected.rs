@@ -35,8 +35,9 @@ pub struct Connected {
     http10: AtomicBool,
     /// HTTP/1.1: what the app has said before its answer.
     pub interim: Interim,
-    /// HTTP/2: how many frames of data with nothing in them were written. Made when somebody first waits for one.
-    empty_data: OnceLock<watch::Sender<u64>>,
+    /// HTTP/2: how many frames of data with nothing in them were written. HTTP/1.1: how often all that the library held was.
+    /// Made when somebody first waits for one.
+    written: OnceLock<watch::Sender<u64>>,
     /// HTTP/2: whose turn it is to send.
     pub turns: Turns,
     upgrade: Upgrade,
@@ -77,7 +78,7 @@ impl Connected {
             refused: OnceLock::new(),
             http10: AtomicBool::new(false),
             interim: Interim::default(),
-            empty_data: OnceLock::new(),
+            written: OnceLock::new(),
             turns: Turns::default(),
             upgrade: Upgrade::default(),
             carrying: Carrying::default(),
@@ -157,16 +158,17 @@ impl Connected {
         self.http10.load(Ordering::Relaxed) && self.http10.swap(false, Ordering::Relaxed)
     }
 
-    /// A frame of data with nothing in it was written to the socket, and so was all that its stream had sent before it.
-    pub fn wrote_empty_data(&self) {
-        if let Some(count) = self.empty_data.get() {
+    /// All that was said so far of an answer is written to the socket: over HTTP/2 that of the stream which has just sent a
+    /// frame of data with nothing in it.
+    pub fn wrote_all(&self) {
+        if let Some(count) = self.written.get() {
             count.send_modify(|count| *count += 1);
         }
     }
 
-    /// Resolves when the next such frame is written, or after `timeout`.
-    pub fn empty_data_written(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let mut count = self.empty_data.get_or_init(|| watch::Sender::new(0)).subscribe();
+    /// Resolves when that is said the next time, or after `timeout`.
+    pub fn all_written(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let mut count = self.written.get_or_init(|| watch::Sender::new(0)).subscribe();
         let before = *count.borrow_and_update();
         async move {
             let _ = tokio::time::timeout(timeout, count.wait_for(|count| *count > before)).await;

@@ -238,7 +238,7 @@ struct Broken {
     written: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// How long what was sent of an answer that broke off may take to reach the socket. A client that takes nothing does not
+/// HTTP/2: how long what was sent of an answer that broke off may take to reach the socket. A client that takes nothing does not
 /// learn what came before the end.
 const DELIVERY: Duration = Duration::from_secs(5);
 
@@ -253,12 +253,19 @@ impl Outgoing {
         self.body.put_back(first);
     }
 
-    /// Over HTTP/2 the end comes as a reset, and the library drops for it what it has not written yet. So a frame with
-    /// nothing in it goes first: when that one is written, so is the head and all that there was of the answer.
-    fn break_off(&mut self, error: BodyError) -> Frame<Bytes> {
-        let written = Box::pin(self.under_way.0.empty_data_written(DELIVERY));
+    /// An answer breaks off: the library drops for it what it has not written yet, so it is told when all is written.
+    fn break_off(&mut self, error: BodyError) {
+        let timeout = if self.turn.is_some() { DELIVERY } else { self.under_way.0.settings.http.write_timeout };
+        let written = Box::pin(self.under_way.0.all_written(timeout));
         self.broken = Some(Broken { why: error, written });
-        Frame::data(Bytes::new())
+    }
+
+    /// Resolves with why it broke off, when what there was of it is written.
+    fn poll_broken(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(broken) = &mut self.broken {
+            ready!(broken.written.as_mut().poll(context));
+        }
+        Poll::Ready(self.broken.take().map(|broken| Err(broken.why)))
     }
 
     /// What of `frame` may go now; the rest is held. Trailers and what ends a broken answer have no weight.
@@ -297,16 +304,21 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(broken) = &mut this.broken {
-            ready!(broken.written.as_mut().poll(context));
-            return Poll::Ready(this.broken.take().map(|broken| Err(broken.why)));
+        if this.broken.is_some() {
+            return this.poll_broken(context);
         }
         if this.turn.is_none() {
             let connected = &this.under_way.0;
             if !std::mem::replace(&mut this.is_begun, true) && connected.may_carry() {
                 connected.carrying.carry_answer(&mut this.body);
             }
-            return Pin::new(&mut this.body).poll_frame(context);
+            return match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                Some(Err(error)) => {
+                    this.break_off(error);
+                    this.poll_broken(context)
+                }
+                frame => Poll::Ready(frame),
+            };
         }
         let frame = match this.held.take() {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -314,7 +326,11 @@ impl http_body::Body for Outgoing {
         };
         let frame = match frame {
             Poll::Ready(Some(Ok(frame))) => this.in_turn(frame, context).map(|frame| Some(Ok(frame))),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Ok(this.break_off(error)))),
+            Poll::Ready(Some(Err(error))) => {
+                this.break_off(error);
+                // Over HTTP/2 the end comes as a reset. When this one is written, so is all of its stream before it.
+                Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+            }
             frame => frame,
         };
         if frame.is_pending()

@@ -18,8 +18,13 @@ fn bytes(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// Nothing that compresses, so that each form that goes out is as long as the file.
-const FILES: [(&str, usize); 4] =
-    [("short.bin", 40_000), ("long.bin", 300_000), ("longer.bin", 3 * MIB), ("film.mp4", 9 * MIB + 5)];
+const FILES: [(&str, usize); 5] = [
+    ("short.bin", 40_000),
+    ("long.bin", 300_000),
+    ("longer.bin", 3 * MIB),
+    ("clip.mp4", 6 * MIB + 1),
+    ("film.mp4", 9 * MIB + 5),
+];
 
 fn page() -> String {
     (0..40_000).map(|number: u64| format!("{:x}\n", number.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect()

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::raw::{RawApp, eventually, ok};
 use crate::harness::{Door, Kept, access, door, numbers, same, wire};
@@ -148,6 +148,25 @@ async fn talk(door: &Door) -> Vec<Vec<u8>> {
     assert!(rest.ends_with(&bytes(LONG)[..LONG / 2]), "what came of it is there: {} bytes", rest.len());
     answers.push(rest);
     answers
+}
+
+/// A client that takes little at a time is far behind when the app breaks off, and gets all the same what there was.
+#[tokio::test]
+async fn what_came_before_an_answer_broke_off_reaches_a_slow_client() {
+    let app = app().await;
+    for door in doors(&app, "") {
+        for _ in 0..5 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(16 * 1024).unwrap();
+            let mut stream = socket.connect(door.http()).await.unwrap();
+            stream.write_all(&get("/short", "")).await.unwrap();
+            let mut rest = Vec::new();
+            while stream.read_buf(&mut rest).await.is_ok_and(|length| length > 0) {
+                tokio::task::yield_now().await;
+            }
+            assert!(rest.ends_with(&bytes(LONG)[..LONG / 2]), "{} bytes of {}", rest.len(), LONG / 2);
+        }
+    }
 }
 
 #[tokio::test]

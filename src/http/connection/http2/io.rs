@@ -136,7 +136,7 @@ impl Metered {
             self.outgoing.pass(&slice[..part], |frame, payload| {
                 self.pings.wrote(frame);
                 if frame.is_empty_data() {
-                    self.connected.wrote_empty_data();
+                    self.connected.wrote_all();
                 } else if frame.resets_for_malformed(payload) {
                     // What the library cannot read as a request it shows to nobody, who would write a line.
                     info!(client = %self.connected.peer.address.ip(), protocol = "HTTP/2", "malformed request: its stream is reset");

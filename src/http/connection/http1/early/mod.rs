@@ -38,6 +38,8 @@ pub enum Taken {
 pub struct Awaited {
     pub begun: Begun,
     pub is_head: bool,
+    /// It has just been asked, and will wake the connection's task.
+    pub is_asked: bool,
 }
 
 /// The way past hyper.
@@ -101,7 +103,7 @@ impl Early {
                 Written::Not(response) => Box::pin(std::future::ready(Ok(*response))),
             },
             Err(begun) if self.is_beneath => {
-                self.awaited = Some(Awaited { begun, is_head });
+                self.awaited = Some(Awaited { begun, is_head, is_asked: true });
                 return Some(Taken::Begun);
             }
             Err(begun) => begun,

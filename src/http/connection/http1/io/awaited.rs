@@ -30,6 +30,9 @@ impl Guarded {
         if self.poll_gone(context).is_ready() {
             return Poll::Ready(Came::Gone);
         }
+        if std::mem::take(&mut awaited.is_asked) {
+            return Poll::Pending;
+        }
         let Ok(response) = ready!(awaited.begun.as_mut().poll(context));
         // What the app has said before comes before it.
         match self.poll_aside(context) {

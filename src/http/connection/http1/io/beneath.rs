@@ -87,7 +87,7 @@ pub async fn serve(
     guarded.early.set_beneath(false);
     match first {
         First::Library => Some(guarded),
-        First::Wait(Awaited { begun, is_head }) => {
+        First::Wait(Awaited { begun, is_head, .. }) => {
             guarded.hand_over(begun, is_head, handover);
             Some(guarded)
         }

@@ -372,6 +372,9 @@ impl AsyncWrite for Guarded {
         this.early.flushed(&this.connected);
         ready!(this.poll_aside(context))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        if let Poll::Ready(Ok(())) = flushed {
+            this.connected.wrote_all();
+        }
         this.stall.watch_flush(context, flushed)
     }
 
