@@ -182,8 +182,9 @@ impl http_body::Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match (&self.connection, self.decoder.left()) {
-            (None, _) => SizeHint::with_exact(0),
+            (None, _) if self.decoder.is_done() => SizeHint::with_exact(0),
             (Some(_), Some(left)) => SizeHint::with_exact(left),
+            // It broke off, or ends with its connection.
             _ => SizeHint::default(),
         }
     }

@@ -64,7 +64,8 @@ where
     let onion = Arc::new(Onion { service: Mutex::new(service), connected: Arc::clone(&connected) });
     if is_http2 {
         let service = service_fn(move |request: http::Request<Incoming>| onion.begin(request.map(Body::Incoming)));
-        http2::serve(stream, connected, service, drain).await;
+        // Apart: a connection of HTTP/1.1 is to have no room for it.
+        Box::pin(http2::serve(stream, connected, service, drain)).await;
     } else {
         http1::serve(stream, connected, onion, drain).await;
     }

@@ -36,7 +36,7 @@ pub const ENHANCE_YOUR_CALM: u32 = 11;
 /// A door for `site.test` by TLS, and who vouches for it.
 pub struct Site {
     pub door: Door,
-    authority: Authority,
+    pub authority: Authority,
 }
 
 impl Site {

@@ -5,8 +5,11 @@ use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
 
-use crate::harness::{App, Door, Kept, PATIENCE, Project, access, door, eventually, numbers, response, same};
+use crate::harness::secure::Client;
+use crate::harness::{App, Door, Kept, PATIENCE, Project, access, door, eventually, frames, numbers, response, same};
 
 /// Means to everybody what no `Connection` at all means, but such a head is not plain, and so is read by the library.
 const BY_THE_LIBRARY: &str = "Connection: keep-alive, keep-alive\r\n";
@@ -156,6 +159,30 @@ async fn a_long_file_is_whole_however_slowly_it_is_read() {
             let answer = kept.read(is_to_head).await;
             assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
             assert!(is_to_head || answer.ends_with(long.as_bytes()), "{} bytes", answer.len());
+        }
+    }
+}
+
+/// With TLS the socket may take a record in parts. Nobody need say anything for the rest of it to be sent.
+#[tokio::test]
+async fn over_tls_the_end_of_a_long_file_does_not_wait_for_another_request() {
+    let (app, project) = (App::saying("hello").await, Project::new());
+    let long = "0123456789abcdef".repeat(192 * 1024);
+    project.write("media/long.bin", &long);
+    // So that nothing else sends it before patience ends.
+    let more = "[http]\nidle_timeout = \"10m\"\nwrite_timeout = \"10m\"\n";
+    let site = frames::Site::new(&format!("{}\n{more}", project.config(&app, "")));
+    for _ in 0..4 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let stream = socket.connect(site.door.https()).await.unwrap();
+        let mut kept = Kept::of(Client::new(&site.authority).over(stream, "site.test").await.unwrap());
+        for _ in 0..2 {
+            let get = "GET /_next/static/media/long.bin HTTP/1.1\r\nHost: site.test\r\n\r\n";
+            kept.0.write_all(get.as_bytes()).await.unwrap();
+            kept.0.flush().await.unwrap();
+            let answer = timeout(PATIENCE, kept.read(false)).await.expect("all of it comes");
+            assert!(answer.ends_with(long.as_bytes()), "{} bytes", answer.len());
         }
     }
 }

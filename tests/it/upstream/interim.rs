@@ -46,7 +46,9 @@ async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String 
 #[tokio::test]
 async fn hints_come_before_the_app_has_its_answer() {
     let (app, permits) = hinting(format!("HTTP/1.1 100 Continue\r\n\r\n{HINTS}")).await;
-    let door = door().config(app.config()).start();
+    // So that nothing else wakes who is to say them before patience ends.
+    let late = "[http]\nidle_timeout = \"10m\"\nwrite_timeout = \"10m\"\n";
+    let door = door().config(app.config() + late).start();
     let mut stream = TcpStream::connect(door.http()).await.unwrap();
     for _ in 0..3 {
         stream.write_all(REQUEST.as_bytes()).await.unwrap();

@@ -19,10 +19,16 @@ pub struct Aside {
     /// What the kernel sends in place of the body.
     offprint: Option<Offprint>,
     is_answer: bool,
+    /// The socket has taken all, and may not have sent it: with TLS it keeps the end of a record.
+    is_unflushed: bool,
 }
 
 impl Aside {
     pub fn is_empty(&self) -> bool {
+        self.is_taken() && !self.is_unflushed
+    }
+
+    fn is_taken(&self) -> bool {
         !self.head.has_remaining() && self.body.is_empty()
     }
 
@@ -39,7 +45,7 @@ impl Aside {
 
     /// An answer, where nothing waits.
     pub fn set_answer(&mut self, head: Vec<u8>, body: Bytes, offprint: Option<Offprint>) {
-        *self = Aside { head: Cursor::new(head), body, offprint, is_answer: true };
+        *self = Aside { head: Cursor::new(head), body, offprint, is_answer: true, is_unflushed: false };
     }
 
     /// Ready when all is written.
@@ -49,7 +55,7 @@ impl Aside {
         stall: &mut Stall,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        while !self.is_taken() {
             let is_begun = !self.head.has_remaining();
             let written = match &mut self.offprint {
                 Some(_) if !is_begun => stream.poll_write_before_more(context, self.head.chunk()),
@@ -73,6 +79,12 @@ impl Aside {
             let of_head = length.min(self.head.remaining());
             self.head.advance(of_head);
             self.body.advance(length - of_head);
+            self.is_unflushed = true;
+        }
+        if self.is_unflushed {
+            let flushed = Pin::new(&mut *stream).poll_flush(context);
+            ready!(stall.watch_flush(context, flushed))?;
+            self.is_unflushed = false;
         }
         if self.is_answer {
             // Else a long body would be kept for as long as nothing else is asked for.

@@ -46,12 +46,22 @@ async fn drive(
     (early, handover): (Early, Handover),
     mut drain: Signal,
 ) {
-    let is_secure = stream.is_secure();
     let guarded = Box::new(Guarded::new(stream, Arc::clone(&connected), early));
     let Some(guarded) = io::serve(guarded, &answers, &handover, &mut drain).await else { return };
+    // Apart: a connection without hyper is to have no room for one.
+    Box::pin(with_library(guarded, connected, answers, handover, drain)).await;
+}
+
+async fn with_library(
+    guarded: Box<Guarded>,
+    connected: Arc<Connected>,
+    answers: Arc<dyn Answers>,
+    handover: Handover,
+    mut drain: Signal,
+) {
     let mut builder = hyper::server::conn::http1::Builder::new();
     let config = &connected.settings.http;
-    let buffer = if is_secure { MAX_BUFFER } else { PLAIN_BUFFER };
+    let buffer = if connected.peer.tls.is_some() { MAX_BUFFER } else { PLAIN_BUFFER };
     // Time-outs are the guard's: it knows what the client is awaited for.
     builder.header_read_timeout(None).max_buf_size(buffer.max(2 * config.max_head.bytes()));
     if config.max_headers > 100 {

@@ -290,6 +290,45 @@ fn seeds_of_the_fuzz_targets_keep_the_law() {
     assert!(taken > seeds.len(), "{taken} of {} were taken", seeds.len());
 }
 
+/// A body that breaks off before it has begun, whatever length it said that it had.
+struct Breaking {
+    said: u64,
+    is_broken: bool,
+}
+
+impl http_body::Body for Breaking {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let is_broken = std::mem::replace(&mut self.is_broken, true);
+        Poll::Ready((!is_broken).then(|| Err("it broke off".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_broken
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(if self.is_broken { 0 } else { self.said })
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_before_its_body_ends_its_connection() {
+    for is_waited_for in [false, true] {
+        let script: Script = Arc::new(move |_| {
+            let mut response = Response::new(Body::boxed(Breaking { said: 100, is_broken: false }));
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("100"));
+            Answer(response, is_waited_for)
+        });
+        let (answers, taken) = run(law([PLAIN, PLAIN, LAST].concat().as_bytes(), &script));
+        let answers = String::from_utf8_lossy(&answers);
+        assert!(answers.starts_with("HTTP/1.1 200 OK\r\n") && answers.ends_with("\r\n\r\n"), "{answers}");
+        assert_eq!((answers.matches("HTTP/1.1").count(), taken), (1, 1), "nothing comes behind it: {answers}");
+    }
+}
+
 /// Anything that a room may say: what is at hand, what comes in time, in pieces, with or without a length, and broken off.
 fn answers() -> impl Strategy<Value = (u16, usize, usize, bool, bool, u8, bool)> {
     let status = prop::sample::select(vec![200u16, 201, 204, 206, 302, 304, 308, 404, 405, 412, 416, 421, 500, 503]);

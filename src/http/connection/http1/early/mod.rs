@@ -38,7 +38,7 @@ pub enum Taken {
 pub struct Awaited {
     pub begun: Begun,
     pub is_head: bool,
-    /// It has just been asked, and will wake the connection's task.
+    /// It has just been asked, and will wake the connection's task for nothing but its own news.
     pub is_asked: bool,
 }
 
@@ -103,7 +103,9 @@ impl Early {
                 Written::Not(response) => Box::pin(std::future::ready(Ok(*response))),
             },
             Err(begun) if self.is_beneath => {
-                self.awaited = Some(Awaited { begun, is_head, is_asked: true });
+                // Where the task's turn was over, it may have been asked for nothing.
+                let is_asked = tokio::task::coop::has_budget_remaining();
+                self.awaited = Some(Awaited { begun, is_head, is_asked });
                 return Some(Taken::Begun);
             }
             Err(begun) => begun,

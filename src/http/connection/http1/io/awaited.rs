@@ -33,12 +33,15 @@ impl Guarded {
         if std::mem::take(&mut awaited.is_asked) {
             return Poll::Pending;
         }
-        let Ok(response) = ready!(awaited.begun.as_mut().poll(context));
-        // What the app has said before comes before it.
-        match self.poll_aside(context) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Poll::Ready(Came::Gone),
-            Poll::Pending => return Poll::Ready(Came::Answer(Box::new(response))),
+        let answered = awaited.begun.as_mut().poll(context);
+        // What the app has said before comes before it, and at once.
+        let aside = self.poll_aside(context);
+        if matches!(aside, Poll::Ready(Err(_))) {
+            return Poll::Ready(Came::Gone);
+        }
+        let Ok(response) = ready!(answered);
+        if aside.is_pending() {
+            return Poll::Ready(Came::Answer(Box::new(response)));
         }
         Poll::Ready(match early::write(response, awaited.is_head, context) {
             Written::Whole(head, body) => Came::Whole(head, body),

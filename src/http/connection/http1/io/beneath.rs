@@ -100,7 +100,10 @@ pub async fn serve(
             }
             None
         }
-        First::Upgrade(request, is_head) => upgrade(guarded, (request, is_head), answers, handover, drain).await,
+        // Apart: whoever asks for no socket is to have no room for that.
+        First::Upgrade(request, is_head) => {
+            Box::pin(upgrade(guarded, (request, is_head), answers, handover, drain)).await
+        }
     }
 }
 
