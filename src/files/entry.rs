@@ -19,7 +19,6 @@ use super::media;
 use super::site::{FileKind, Found, Site};
 use crate::http::encoding::Encoding;
 use crate::http::layer::compress::{Forms, Precompressed, Use, vary_on_encoding};
-use crate::listen::LONGEST_OFFPRINT;
 
 /// Below this a compressed form is not worth its own existence: head and packet stay as they are.
 const WORTH_COMPRESSING: u64 = 512;
@@ -109,12 +108,7 @@ impl Entry {
         let stamp = Stamp::of(&metadata);
         // To the second, as headers say it: comparing anything finer with what a client sends would never agree.
         let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.mtime()).unwrap_or(0));
-        let content_type = media::content_type(&path);
-        let is_compressible = media::is_compressible(&content_type) && stamp.length >= WORTH_COMPRESSING;
-        // What is sent as it lies on disk, and is too long for pipes of its own, goes over HTTP/1.1 without TLS out of the
-        // system's memory with less work than out of ours; else with a little more.
-        let is_held = stamp.length <= held && (is_compressible || stamp.length <= LONGEST_OFFPRINT as u64);
-        let (content, tag) = if is_held {
+        let (content, tag) = if stamp.length <= held {
             let bytes = read(&path, stamp)?;
             let hash = digest::digest(&digest::SHA256, &bytes);
             // 96 bits: nobody gains anything from two files with one tag.
@@ -124,6 +118,9 @@ impl Entry {
             let tag = format!("{:x}-{:x}-{:x}", stamp.length, stamp.modified.0, stamp.modified.1);
             (FileContent::Disk { path: path.clone(), length: stamp.length }, tag)
         };
+        let content_type = media::content_type(&path);
+        let is_held = matches!(content, FileContent::Memory(_));
+        let is_compressible = media::is_compressible(&content_type) && stamp.length >= WORTH_COMPRESSING;
         let headers = headers(site, kind, content_type, modified, is_compressible, rules);
         Ok(Entry {
             plain: Representation::new(&headers, content, &tag, None),

@@ -27,7 +27,7 @@ pub use bind::{BindError, Listener, open, open_one};
 pub use config::{Config, ProxyProtocol};
 pub use connection_setup::ConnectionSetup;
 pub use inherited::{Inherited, InheritedError};
-pub use offprint::{LONGEST as LONGEST_OFFPRINT, Offprint};
+pub use offprint::Offprint;
 pub use passage::Passage;
 pub use stream::Stream;
 pub use system::is_refusal;

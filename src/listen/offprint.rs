@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
 use tracing::debug;
 
 use super::passage::{Passage, ROOM};
@@ -18,8 +19,10 @@ use super::system;
 
 /// Below this, in bytes, copying is what costs least.
 pub const WORTH_A_PIPE: usize = 64 * 1024;
-/// What is longer, in bytes, has none: it would be copied while others wait.
-pub const LONGEST: usize = 4 * 1024 * 1024;
+/// What is longer, in bytes, has none: no more is held in memory where files have what is usual.
+const LONGEST: usize = 8 * 1024 * 1024;
+/// What is longer is put into its pipes on a thread that may be held up, and copied until they are full.
+const AT_ONCE: usize = 1024 * 1024;
 /// All together, in bytes; each is in memory twice then. One user may have 64 MiB in pipes (`pipe-user-pages-soft`).
 const MOST: usize = 16 * 1024 * 1024;
 /// So many at most, each with an open file for each [`ROOM`] of it.
@@ -56,8 +59,17 @@ struct Shelf {
 struct Kept {
     /// For as long as it is here nothing else can lie in its place.
     bytes: Bytes,
-    pipes: Arc<[Piece]>,
+    /// `None` while they are being filled.
+    pipes: Option<Arc<[Piece]>>,
     sent: Instant,
+}
+
+/// What the shelf says of a body.
+enum Found {
+    Pipes(Arc<[Piece]>),
+    /// It is to have some, and there is room for them: whoever asked makes them.
+    Room,
+    Nothing,
 }
 
 impl Offprint {
@@ -66,7 +78,18 @@ impl Offprint {
         if body.len() < WORTH_A_PIPE {
             return None;
         }
-        let pipes = SHELF.lock().find_or_make(body, Instant::now())?;
+        let found = SHELF.lock().find(body, Instant::now());
+        let pipes = match found {
+            Found::Pipes(pipes) => pipes,
+            // A few hundred microseconds at most, once.
+            Found::Room if body.len() <= AT_ONCE => make(body)?,
+            Found::Room => {
+                let body = body.clone();
+                drop(spawn_blocking(move || make(&body)));
+                return None;
+            }
+            Found::Nothing => return None,
+        };
         Some(Offprint { pipes, next: 0, passage: Passage::open()? })
     }
 
@@ -82,29 +105,46 @@ impl Offprint {
     }
 }
 
-fn pipes(body: &Bytes) -> io::Result<Arc<[Piece]>> {
+/// Puts `body` into pipes, for which there is room on the shelf.
+fn make(body: &Bytes) -> Option<Arc<[Piece]>> {
     let piece = |bytes: &[u8]| Ok(Piece { reader: system::filled_pipe(bytes)?, length: bytes.len() });
-    body.chunks(ROOM).map(piece).collect()
+    let made: io::Result<Arc<[Piece]>> = body.chunks(ROOM).map(piece).collect();
+    let made = made.inspect_err(|error| debug!(%error, "no pipe is to be had: what is sent is copied")).ok();
+    SHELF.lock().put(body, made.clone());
+    made
 }
 
 impl Shelf {
-    fn find_or_make(&mut self, body: &Bytes, now: Instant) -> Option<Arc<[Piece]>> {
+    /// What there is of `body`, or its room: nobody else is told of that.
+    fn find(&mut self, body: &Bytes, now: Instant) -> Found {
         let place = body.as_ptr().addr();
-        if let Some(kept) = self.kept.get_mut(&place)
-            && kept.bytes.len() == body.len()
-        {
+        if let Some(kept) = self.kept.get_mut(&place) {
+            let is_it = kept.bytes.len() == body.len();
+            let pipes = kept.pipes.as_ref().filter(|_| is_it);
+            let Some(pipes) = pipes.map(Arc::clone) else { return Found::Nothing };
             kept.sent = now;
-            return Some(Arc::clone(&kept.pipes));
+            return Found::Pipes(pipes);
         }
-        if self.kept.contains_key(&place) || !self.is_seen(body) || !self.makes_room(body.len(), now) {
-            return None;
+        if !self.is_seen(body) || !self.makes_room(body.len(), now) {
+            return Found::Nothing;
         }
-        // A few hundred microseconds, once, in which no other makes the same.
-        let pipes =
-            pipes(body).inspect_err(|error| debug!(%error, "no pipe is to be had: what is sent is copied")).ok()?;
         self.bytes += body.len();
-        self.kept.insert(place, Kept { bytes: body.clone(), pipes: Arc::clone(&pipes), sent: now });
-        Some(pipes)
+        self.kept.insert(place, Kept { bytes: body.clone(), pipes: None, sent: now });
+        Found::Room
+    }
+
+    /// Takes the pipes of `body`, or its room back where there are none.
+    fn put(&mut self, body: &Bytes, made: Option<Arc<[Piece]>>) {
+        let place = body.as_ptr().addr();
+        match (made, self.kept.get_mut(&place)) {
+            (Some(pipes), Some(kept)) => kept.pipes = Some(pipes),
+            (None, Some(_)) => {
+                self.kept.remove(&place);
+                self.bytes -= body.len();
+            }
+            // It had become old meanwhile.
+            (_, None) => {}
+        }
     }
 
     /// Whether it was sent of late already.
@@ -148,18 +188,42 @@ mod tests {
 
     #[test]
     fn it_is_made_the_second_time_and_of_nothing_else() {
-        let (now, mut shelf) = (Instant::now(), shelf());
         let (whole, other) = (Bytes::from(vec![7; 300_000]), Bytes::from(vec![7; 300_000]));
-        assert!(shelf.find_or_make(&whole, now).is_none());
-        let made = shelf.find_or_make(&whole, now).unwrap();
+        assert!(Offprint::of(&whole).is_none());
+        let made = Offprint::of(&whole).unwrap().pipes;
         assert_eq!(made.iter().map(|piece| piece.length).collect::<Vec<_>>(), [ROOM, 300_000 - ROOM]);
-        assert!(Arc::ptr_eq(&made, &shelf.find_or_make(&whole.slice(..), now).unwrap()));
+        assert!(Arc::ptr_eq(&made, &Offprint::of(&whole.slice(..)).unwrap().pipes));
         for part in [&whole.slice(1..), &whole.slice(..200_000), &other] {
-            assert!(shelf.find_or_make(part, now).is_none());
+            assert!(Offprint::of(part).is_none());
         }
-        assert!(shelf.find_or_make(&whole.slice(..200_000), now).is_none(), "where another begins there is none");
+        assert!(Offprint::of(&whole.slice(..200_000)).is_none(), "where another begins there is none");
         let short = whole.slice(..WORTH_A_PIPE - 1);
         assert!(Offprint::of(&short).is_none() && Offprint::of(&short).is_none());
+    }
+
+    #[test]
+    fn one_asker_makes_them_and_what_comes_to_nothing_leaves_its_room() {
+        let (now, mut shelf) = (Instant::now(), shelf());
+        let body = Bytes::from(vec![0; LONGEST]);
+        assert!(matches!(shelf.find(&body, now), Found::Nothing));
+        assert!(matches!(shelf.find(&body, now), Found::Room));
+        assert!(matches!(shelf.find(&body, now), Found::Nothing), "they are being filled");
+        shelf.put(&body, None);
+        assert_eq!((shelf.kept.len(), shelf.bytes), (0, 0));
+        assert!(matches!(shelf.find(&body, now), Found::Room));
+        shelf.put(&body, Some(Arc::new([])));
+        assert!(matches!(shelf.find(&body, now), Found::Pipes(_)));
+    }
+
+    #[tokio::test]
+    async fn a_long_one_is_filled_beside_and_is_there_in_the_end() {
+        let body = Bytes::from(vec![9; AT_ONCE + 1]);
+        assert!(Offprint::of(&body).is_none() && Offprint::of(&body).is_none());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Offprint::of(&body).is_none() {
+            assert!(Instant::now() < deadline, "it is filled");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]
@@ -167,9 +231,10 @@ mod tests {
         let (now, mut shelf) = (Instant::now(), shelf());
         let mut make = |length: usize, now| {
             let bytes = Bytes::from(vec![0; length]);
-            shelf.find_or_make(&bytes, now);
-            let is_made = shelf.find_or_make(&bytes, now).is_some();
-            (is_made, shelf.kept.len(), shelf.bytes)
+            shelf.find(&bytes, now);
+            let has_room = matches!(shelf.find(&bytes, now), Found::Room);
+            shelf.put(&bytes, has_room.then(|| Arc::new([]) as Arc<[Piece]>));
+            (has_room, shelf.kept.len(), shelf.bytes)
         };
         assert_eq!(make(LONGEST + 1, now), (false, 0, 0));
         for count in 1..=MOST / LONGEST {
