@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn one_asker_makes_them_and_what_comes_to_nothing_leaves_its_room() {
+    fn one_makes_them_and_what_comes_to_nothing_leaves_its_room() {
         let (now, mut shelf) = (Instant::now(), shelf());
         let body = Bytes::from(vec![0; LONGEST]);
         assert!(matches!(shelf.find(&body, now), Found::Nothing));

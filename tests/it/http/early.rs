@@ -165,7 +165,7 @@ async fn a_long_file_is_whole_however_slowly_it_is_read() {
 
 /// With TLS the socket may take a record in parts. Nobody need say anything for the rest of it to be sent.
 #[tokio::test]
-async fn over_tls_the_end_of_a_long_file_does_not_wait_for_another_request() {
+async fn over_tls_the_end_of_a_long_file_waits_for_nobody() {
     let (app, project) = (App::saying("hello").await, Project::new());
     let long = "0123456789abcdef".repeat(192 * 1024);
     project.write("media/long.bin", &long);

@@ -315,7 +315,7 @@ impl http_body::Body for Breaking {
 }
 
 #[test]
-fn an_answer_that_breaks_off_before_its_body_ends_its_connection() {
+fn what_breaks_off_before_its_body_ends_its_connection() {
     for is_waited_for in [false, true] {
         let script: Script = Arc::new(move |_| {
             let mut response = Response::new(Body::boxed(Breaking { said: 100, is_broken: false }));
