@@ -59,7 +59,12 @@ impl Cluster {
         self.meet(&new);
         self.servers.push(new);
         let all = format!("cluster_known_nodes:{}", self.servers.len());
-        until("it is known", || self.servers.iter().all(|redis| redis.ask("CLUSTER INFO").contains(&all)));
+        // It takes nothing before it knows who serves each slot.
+        let is_one_of_them = |redis: &Redis| {
+            let info = redis.ask("CLUSTER INFO");
+            info.contains(&all) && info.contains("cluster_state:ok")
+        };
+        until("it is one of them", || self.servers.iter().all(is_one_of_them));
         self.servers.len() - 1
     }
 
