@@ -81,7 +81,7 @@ impl Early {
         self.awaited.take()
     }
 
-    /// All that was held of answers is written.
+    /// All answers so far are written, or will be before anything else is.
     pub fn flushed(&mut self, connected: &Connected) {
         self.written = connected.answered();
     }
