@@ -35,17 +35,7 @@ async fn a_running_door_is_live_and_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_door_is_live_but_not_ready() {
     let gate = Arc::new(Semaphore::new(0));
-    let app = App::start({
-        let gate = Arc::clone(&gate);
-        move |_| {
-            let gate = Arc::clone(&gate);
-            async move {
-                gate.acquire().await.expect("the gate stays").forget();
-                app::response(200, "late")
-            }
-        }
-    })
-    .await;
+    let (app, _reaching) = App::gated(&gate, |_| "late".to_owned()).await;
     let mut door = door().config(app.config()).start();
     becomes(&door, 200, json!([])).await;
     let mut stream = TcpStream::connect(door.http()).await.unwrap();

@@ -17,19 +17,8 @@ use crate::harness::socket::{self, Socket};
 use crate::harness::{App, Door, PATIENCE, app, door, wire};
 
 /// An app that answers only when it is let; says when a request has reached it.
-async fn gated(gate: &Arc<Semaphore>) -> (App, mpsc::UnboundedReceiver<()>) {
-    let (reached, reaching) = mpsc::unbounded_channel();
-    let gate = Arc::clone(gate);
-    let app = App::start(move |_| {
-        let (gate, reached) = (Arc::clone(&gate), reached.clone());
-        async move {
-            reached.send(()).ok();
-            gate.acquire().await.expect("the gate stays").forget();
-            app::response(200, "slow but whole")
-        }
-    })
-    .await;
-    (app, reaching)
+async fn gated(gate: &Arc<Semaphore>) -> (App, mpsc::UnboundedReceiver<String>) {
+    App::gated(gate, |_| "slow but whole".to_owned()).await
 }
 
 fn draining(door: &Door) -> serde_json::Value {

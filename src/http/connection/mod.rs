@@ -82,6 +82,11 @@ impl<S> Serves for S where
 /// An answer that comes in time.
 pub type Begun = Pin<Box<dyn Future<Output = Result<http::Response<Outgoing>, Infallible>> + Send>>;
 
+/// One that is there already.
+pub fn at_hand(response: http::Response<Outgoing>) -> Begun {
+    Box::pin(std::future::ready(Ok(response)))
+}
+
 /// What answers the requests of one connection.
 pub trait Answers: Send + Sync {
     /// Begins to answer.

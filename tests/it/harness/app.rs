@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 pub type Body = BoxBody<Bytes, Infallible>;
 pub type Request = http::Request<Incoming>;
@@ -66,6 +68,27 @@ impl App {
             }
         });
         App { address, connections, task }
+    }
+
+    /// Says which path was asked for, and answers with what is `said` of it when the `gate` lets it.
+    pub async fn gated(
+        gate: &Arc<Semaphore>,
+        said: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
+    ) -> (App, UnboundedReceiver<String>) {
+        let (reached, reaching) = unbounded_channel();
+        let gate = Arc::clone(gate);
+        let app = App::start(move |request| {
+            let (gate, reached, said) = (Arc::clone(&gate), reached.clone(), said.clone());
+            async move {
+                let path = request.uri().path().to_owned();
+                let answer = response(200, said(&path));
+                reached.send(path).ok();
+                gate.acquire().await.expect("the gate stays").forget();
+                answer
+            }
+        })
+        .await;
+        (app, reaching)
     }
 
     /// Answers every request with 200 and `text`.

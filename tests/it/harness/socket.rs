@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
 use serde_json::Value;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::door::{Door, PATIENCE};
+use super::wire;
 
 /// An open socket. Dropped, it is gone without a close.
 pub struct Socket(WebSocketStream<TcpStream>);
@@ -46,9 +47,7 @@ pub async fn connect_to(address: SocketAddr, path: &str, headers: &[(&'static st
 /// Opens a socket that takes little before it is read.
 pub async fn connect_narrow(door: &Door, path: &str) -> Socket {
     let request = format!("ws://{}{path}", door.http()).into_client_request().expect("a request");
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(128 * 1024).expect("an option");
-    let stream = socket.connect(door.http()).await.expect("a connection");
+    let stream = wire::narrow(door.http(), 128 * 1024).await;
     open(stream, request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::door::PATIENCE;
@@ -17,6 +17,13 @@ pub async fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
     let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "never closed; so far: {}", String::from_utf8_lossy(&answer));
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A connection whose client takes little before it reads: its kernel holds some `bytes`.
+pub async fn narrow(address: SocketAddr, bytes: u32) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(bytes).expect("an option");
+    socket.connect(address).await.expect("a connection")
 }
 
 /// One GET on a connection of its own.

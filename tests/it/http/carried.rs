@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::harness::raw::{RawApp, eventually, ok};
 use crate::harness::{Door, Kept, access, door, numbers, same, wire};
@@ -156,9 +156,7 @@ async fn what_came_before_an_answer_broke_off_reaches_a_slow_client() {
     let app = app().await;
     for door in doors(&app, "") {
         for _ in 0..5 {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(16 * 1024).unwrap();
-            let mut stream = socket.connect(door.http()).await.unwrap();
+            let mut stream = wire::narrow(door.http(), 16 * 1024).await;
             stream.write_all(&get("/short", "")).await.unwrap();
             let mut rest = Vec::new();
             while stream.read_buf(&mut rest).await.is_ok_and(|length| length > 0) {

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use crate::harness::secure::Client;
-use crate::harness::{App, Door, Kept, PATIENCE, Project, access, door, eventually, frames, numbers, response, same};
+use crate::harness::{
+    App, Door, Kept, PATIENCE, Project, access, door, eventually, frames, numbers, response, same, wire,
+};
 
 /// Means to everybody what no `Connection` at all means, but such a head is not plain, and so is read by the library.
 const BY_THE_LIBRARY: &str = "Connection: keep-alive, keep-alive\r\n";
@@ -173,9 +174,7 @@ async fn over_tls_the_end_of_a_long_file_waits_for_nobody() {
     let more = "[http]\nidle_timeout = \"10m\"\nwrite_timeout = \"10m\"\n";
     let site = frames::Site::new(&format!("{}\n{more}", project.config(&app, "")));
     for _ in 0..4 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(16 * 1024).unwrap();
-        let stream = socket.connect(site.door.https()).await.unwrap();
+        let stream = wire::narrow(site.door.https(), 16 * 1024).await;
         let mut kept = Kept::of(Client::new(&site.authority).over(stream, "site.test").await.unwrap());
         for _ in 0..2 {
             let get = "GET /_next/static/media/long.bin HTTP/1.1\r\nHost: site.test\r\n\r\n";

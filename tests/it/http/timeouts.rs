@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::harness::raw::{Asked, RawApp, eventually, ok};
@@ -99,9 +99,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     })
     .await;
     let door = door().config(app.config() + "[http]\nwrite_timeout = \"500ms\"\n").start();
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(door.http()).await.unwrap();
+    let mut stream = wire::narrow(door.http(), 4096).await;
     stream.write_all(GET.as_bytes()).await.unwrap();
     let line = door.wait_for_log(|line| line["target"] == "access");
     assert_eq!(line["status"], 200, "{line}");

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 pub use reading::request;
 pub use writing::{Written, granted, write};
 
-use crate::http::connection::{Answers, Begun, Connected};
+use crate::http::connection::{Answers, Begun, Connected, at_hand};
 
 /// What was begun beneath hyper, for the service that hyper asks.
 pub type Handover = Arc<Mutex<Option<Begun>>>;
@@ -100,7 +100,7 @@ impl Early {
                     self.written = connected.answered();
                     return Some(Taken::Answered(head, body));
                 }
-                Written::Not(response) => Box::pin(std::future::ready(Ok(*response))),
+                Written::Not(response) => at_hand(*response),
             },
             Err(begun) if self.is_beneath => {
                 // Where the task's turn was over, it may have been asked for nothing.

@@ -21,7 +21,7 @@ use super::{Guarded, READ_PIECE, Read};
 use crate::drain::Signal;
 use crate::http::Body;
 use crate::http::connection::http1::early::{self, Awaited, Handover};
-use crate::http::connection::{Answers, Begun, Outgoing};
+use crate::http::connection::{Answers, Begun, Outgoing, at_hand};
 
 /// In the extensions of a request for an upgrade that hyper has not seen: where its connection comes to once it is granted.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ pub async fn serve(
                 guarded.early.flushed(&guarded.connected);
             }
             Some(Came::Answer(response)) => {
-                awaited.begun = Box::pin(std::future::ready(Ok(*response)));
+                awaited.begun = at_hand(*response);
                 break First::Wait(awaited);
             }
             // It is the last of its connection, and hyper says so.
@@ -129,7 +129,7 @@ async fn upgrade(
     let Ok(response) = answered?;
     guarded.settle_upgrade();
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        guarded.hand_over(Box::pin(std::future::ready(Ok(response))), is_head, handover);
+        guarded.hand_over(at_hand(response), is_head, handover);
         return Some(guarded);
     }
     let is_written = tokio::select! {

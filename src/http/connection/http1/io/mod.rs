@@ -241,8 +241,8 @@ impl Guarded {
         match self.look(bytes.as_ref(), context) {
             Looked::Inspected(inspection) => {
                 let mut bytes = bytes.into();
-                let is_whole = inspection.next == Next::More;
-                let rest = if is_whole { BytesMut::new() } else { bytes.split_off(inspection.pass) };
+                let is_kept = inspection.next == Next::More;
+                let rest = if is_kept { BytesMut::new() } else { bytes.split_off(inspection.pass) };
                 self.held.keep(bytes, inspection.pass);
                 self.conclude(inspection, &rest);
             }
